@@ -1,0 +1,86 @@
+"""Batches as `tf.data` pipelines: which examples a step sees is a function of the seed and the step alone."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerastune.task import Part, Task, labels
+
+VALIDATION_BATCH = 512
+STREAM_SHUFFLE = 10_000  # examples held to shuffle a stream
+
+
+def order(num_examples: int, batch_size: int, seed: int, start: int, until: int) -> np.ndarray:
+    """Indices of the examples that steps `start` to `until` see.
+
+    The stream of examples is one seeded permutation of the data after another; a step takes the next `batch_size` of
+    it. So each example is seen once per epoch, and a run that goes on from a checkpoint sees what it would have seen.
+
+    Returns:
+        int32 array `[(until - start) * batch_size]`.
+
+    Example:
+        >>> whole = order(10, 4, seed=1, start=0, until=5)
+        >>> bool((whole[12:] == order(10, 4, seed=1, start=3, until=5)).all()), sorted(whole[:10]) == list(range(10))
+        (True, True)
+    """
+    first, last = start * batch_size, until * batch_size
+    epochs = range(first // num_examples, (last - 1) // num_examples + 1)
+    stream = [np.random.default_rng([seed, epoch]).permutation(num_examples) for epoch in epochs]
+    offset = epochs[0] * num_examples
+    return np.concatenate(stream)[first - offset : last - offset].astype(np.int32)
+
+
+class Batches:
+    """The batches of a task, from arrays that are handed to TensorFlow once.
+
+    Args:
+        task: the prepared data.
+    """
+
+    def __init__(self, task: Task):
+        self._task = task
+        self._training = None if task.stream is not None else _tensors(task.train, _weights(task))
+        self._validation = _tensors(task.validation, task.validation.sample_weight)
+
+    def training(self, batch_size: int, seed: int, start: int, until: int) -> tf.data.Dataset:
+        """Batches of steps `start` to `until`, exactly so many: `(x, y)` or `(x, y, sample_weight)`."""
+        if self._training is None:
+            stream = self._task.stream.shuffle(STREAM_SHUFFLE, seed=seed).repeat().batch(batch_size)
+            steps = until - start
+            return stream.take(steps).apply(tf.data.experimental.assert_cardinality(steps)).prefetch(1)
+        return _gathered(self._training, order(len(self._task.train), batch_size, seed, start, until), batch_size)
+
+    def validation(self) -> tf.data.Dataset:
+        """All validation examples in their order."""
+        return _gathered(self._validation, np.arange(len(self._task.validation), dtype=np.int32), VALIDATION_BATCH)
+
+
+def _weights(task: Task) -> np.ndarray | None:
+    """Weight of every training example: its own times that of its class."""
+    weights = task.train.sample_weight
+    if task.class_weight is None:
+        return weights
+    by_class = np.array([task.class_weight.get(index, 1.0) for index in range(task.num_classes)], np.float32)
+    by_class = by_class[labels(task.train.y)]
+    return by_class if weights is None else weights * by_class
+
+
+def _tensors(part: Part, weights):
+    examples = (part.x, part.y) if weights is None else (part.x, part.y, weights)
+    return keras.tree.map_structure(tf.convert_to_tensor, examples)
+
+
+def _gathered(examples, indices: np.ndarray, batch_size: int) -> tf.data.Dataset:
+    indices = tf.constant(indices)
+    # As a captured tensor, not a constant: the batch dimension stays `None`, and another batch size traces nothing.
+    size = tf.constant(batch_size, tf.int64)
+
+    def batch(step):
+        rows = indices[step * size : (step + 1) * size]
+        return tf.nest.map_structure(lambda array: tf.gather(array, rows), examples)
+
+    count = -(-len(indices) // batch_size)
+    return tf.data.Dataset.range(count).map(batch, num_parallel_calls=1).prefetch(2)

@@ -1,0 +1,79 @@
+"""TensorBoard event files, written through TensorBoard's own writer (no TensorFlow needed)."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.plugins.hparams import summary_v2 as hparams_summary
+from tensorboard.plugins.text import summary_v2 as text_summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+
+class Board:
+    """One TensorBoard run.
+
+    Args:
+        log_dir: directory of the run; made when it does not exist.
+
+    Example:
+        >>> import tempfile
+        >>> board = Board(tempfile.mkdtemp())
+        >>> board.scalars(0, {"step/loss": 2.3})
+        >>> board.close()
+    """
+
+    def __init__(self, log_dir: str):
+        self._writer = EventFileWriter(str(log_dir))
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Scalars of one step, by tag."""
+        parts = [summary_pb2.Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()]
+        self._add(step, summary_pb2.Summary(value=parts))
+
+    def curves(self, start: int, curves: dict[str, np.ndarray]) -> None:
+        """Scalars of consecutive steps from `start` on, by tag, arrays `[steps]`."""
+        for offset, row in enumerate(zip(*curves.values())):
+            self.scalars(start + offset, dict(zip(curves, row)))
+
+    def hyperparameters(self, values: dict[str, Any]) -> None:
+        """The values that the HParams dashboard shows for this run: booleans, numbers and strings."""
+        self._add(0, summary_pb2.Summary.FromString(hparams_summary.hparams_pb(values).SerializeToString()))
+
+    def text(self, tag: str, markdown: str) -> None:
+        """A text in Markdown."""
+        self._add(0, summary_pb2.Summary.FromString(text_summary.text_pb(tag, markdown).SerializeToString()))
+
+    def image(self, tag: str, png: bytes) -> None:
+        """A picture, as the bytes of a PNG file."""
+        width, height = struct.unpack(">II", png[16:24])
+        image = summary_pb2.Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+        self._add(0, summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, image=image)]))
+
+    def flush(self) -> None:
+        """Makes what was written visible to TensorBoard."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Ends the run."""
+        self._writer.close()
+
+    def _add(self, step: int, summary: summary_pb2.Summary) -> None:
+        self._writer.add_event(event_pb2.Event(wall_time=time.time(), step=int(step), summary=summary))
+
+
+def ratios(layers: Iterable[str], update_norms: np.ndarray, weight_norms: np.ndarray) -> dict[str, float]:
+    """Tags and values of update/weight ratios: one per layer, and the whole model's.
+
+    Args:
+        layers: names of the layers.
+        update_norms: norm of each layer's update `[layers]`.
+        weight_norms: norm of each layer's weights `[layers]`.
+    """
+    values = {f"update_ratio/{name}": u / max(w, 1e-12) for name, u, w in zip(layers, update_norms, weight_norms)}
+    whole = np.linalg.norm(update_norms) / max(np.linalg.norm(weight_norms), 1e-12)
+    return {**values, "update_ratio/whole_model": float(whole)}

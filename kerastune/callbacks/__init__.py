@@ -1,0 +1,7 @@
+"""Keras callbacks that work in anyone's `model.fit`, without the rest of kerastune."""
+
+from kerastune.callbacks.linear_decay import LinearDecay
+from kerastune.callbacks.step_logger import StepLogger
+from kerastune.callbacks.update_ratio import UpdateRatio
+
+__all__ = ["LinearDecay", "StepLogger", "UpdateRatio"]

@@ -1,0 +1,67 @@
+"""What the callbacks that record steps have in common."""
+
+from __future__ import annotations
+
+import keras
+
+from kerastune.boards import Board
+from kerastune.recording import Chunk, StepRecorder
+from kerastune.wrapping import install_for_one_fit, uninstall_after_fit
+
+LEAST_CAPACITY = 50  # steps between two readings when Keras runs one step at a time
+
+
+class RecordingCallback(keras.callbacks.Callback):
+    """Records steps during one `fit`, and hands what was recorded to `write`.
+
+    Everything is made in `on_train_begin` and undone in `on_train_end`, so the callback can be used again and copied.
+    Steps are counted on from the optimizer's `iterations`.
+
+    Args:
+        log_dir: directory of the TensorBoard run.
+    """
+
+    def __init__(self, log_dir: str):
+        super().__init__()
+        self.log_dir = str(log_dir)
+
+    def make_recorder(self, capacity: int) -> StepRecorder:
+        """The recorder for one `fit`."""
+        raise NotImplementedError
+
+    def write(self, start: int, chunk: Chunk) -> None:
+        """Takes the steps from `start` on that were recorded since the last call."""
+        raise NotImplementedError
+
+    def on_train_begin(self, logs=None):
+        self._capacity = max(self.model.steps_per_execution, LEAST_CAPACITY)
+        self.recorder = self.make_recorder(self._capacity)
+        self.step = int(self.model.optimizer.iterations.numpy())
+        self.recorder.reset(self.step)
+        self._unread = 0
+        self.board = Board(self.log_dir)
+        install_for_one_fit(self.recorder)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._unread += self.model.steps_per_execution
+        if self._unread + self.model.steps_per_execution > self._capacity:
+            self.read()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.read()
+
+    def on_train_end(self, logs=None):
+        self.read()
+        uninstall_after_fit(self.recorder)
+        self.board.close()
+        # Variables and open files can be neither copied nor pickled.
+        del self.recorder, self.board
+
+    def read(self) -> None:
+        """Hands on what the recorder holds."""
+        chunk = self.recorder.read()
+        self._unread = 0
+        if len(chunk):
+            self.write(self.step, chunk)
+            self.step += len(chunk)
+            self.board.flush()

@@ -1,0 +1,189 @@
+"""Rules on curves: when a run has converged, exploded or lost, and which of several falls fastest and deepest.
+
+Every rule is a pure function on arrays of true step losses. The thresholds are those of the playbook's section "Words
+that rules use".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SMOOTHING_SHARE = 0.01  # time constant of the smoothing, as a share of the steps
+SMOOTHING_LEAST = 10  # steps
+CONVERGED_SHARE = 0.02  # of the total fall
+DEEP_SHARE = 0.05  # of the lowest fall
+EXPLOSION_FACTOR = 3.0  # times the first loss
+LEAST_EVALUATIONS = 5  # below, validation cannot tell that it has settled
+MARGIN = 1.5  # total steps over converged step (S1.4: 4K -> 6K)
+
+
+def smoothed(losses: np.ndarray, time_constant: float | None = None) -> np.ndarray:
+    """Exponential mean of a curve, corrected for its start.
+
+    Weights fall by `1/e` in `time_constant` steps; at step `t` the mean is divided by the weight it has gathered so
+    far, so the first value is `losses[0]` itself.
+
+    Args:
+        losses: values of every step `[steps]`.
+        time_constant: steps, `> 0`; the default is 1 % of the steps and at least 10.
+
+    Returns:
+        float64 array `[steps]`; from the first value that is not finite on, nothing is finite.
+
+    Example:
+        >>> smoothed(np.array([2.0, 2.0, 2.0])).tolist()
+        [2.0, 2.0, 2.0]
+    """
+    losses = np.asarray(losses, np.float64)
+    if time_constant is None:
+        time_constant = max(SMOOTHING_LEAST, SMOOTHING_SHARE * len(losses))
+    keep = np.exp(-1.0 / time_constant)
+    mean, weight = 0.0, 0.0
+    result = np.empty_like(losses)
+    for step, loss in enumerate(losses.tolist()):
+        mean = keep * mean + (1 - keep) * loss
+        weight = keep * weight + (1 - keep)
+        result[step] = mean / weight
+    return result
+
+
+def diverged_at(losses: np.ndarray, first: float = float("nan")) -> int | None:
+    """First step at which a run is lost: its loss is not finite, or its smoothed loss is above 3x the first.
+
+    Args:
+        losses: true loss of every step `[steps]`.
+        first: the first loss of the run, when `losses` begins later; NaN for `losses[0]`.
+
+    Returns:
+        The step, counted in `losses`, or `None` when the run is sound. A first loss of zero or below never explodes.
+
+    Example:
+        >>> diverged_at(np.array([1.0, 1.0, np.nan]))
+        2
+    """
+    losses = np.asarray(losses, np.float64)
+    bad = np.flatnonzero(~np.isfinite(losses))
+    sound = losses[: bad[0]] if len(bad) else losses
+    if np.isnan(first) and len(sound):
+        first = sound[0]
+    if len(sound) and first > 0:
+        exploded = np.flatnonzero(smoothed(sound, SMOOTHING_LEAST) > EXPLOSION_FACTOR * first)
+        if len(exploded):
+            return int(exploded[0])
+    return int(bad[0]) if len(bad) else None
+
+
+def fastest_and_deepest(curves: list[np.ndarray]) -> int | None:
+    """Index of the curve that falls fastest and deepest (S1.3).
+
+    Over the steps that all sound curves have, those count as deep whose last smoothed loss is within 5 % of the lowest
+    fall. Among them the lowest area under the smoothed loss wins, the first one at a tie.
+
+    Args:
+        curves: true step losses of every run, arrays `[steps]`; lengths may differ. A run that diverged is left out.
+
+    Returns:
+        The index, or `None` when every run diverged or has no step.
+
+    Example:
+        >>> slow, fast = np.linspace(2, 1.0, 100), np.r_[np.linspace(2, 1, 50), np.ones(50)]
+        >>> fastest_and_deepest([slow, fast])
+        1
+    """
+    sound = [i for i, curve in enumerate(curves) if len(curve) and diverged_at(curve) is None]
+    if not sound:
+        return None
+    common = min(len(curves[i]) for i in sound)
+    smooth = {i: smoothed(curves[i][:common]) for i in sound}
+    lowest = min(curve[-1] for curve in smooth.values())
+    first = max(curve[0] for curve in smooth.values())
+    deep = [i for i in sound if smooth[i][-1] <= lowest + DEEP_SHARE * (first - lowest)]
+    return min(deep, key=lambda i: (smooth[i].mean(), i))
+
+
+def converged_step(losses: np.ndarray) -> int:
+    """First step from which the smoothed loss stays within 2 % of its total fall above its lowest value.
+
+    Args:
+        losses: true loss of every step `[steps]`, at least one, all finite.
+
+    Returns:
+        A number of steps in `[1, steps]`. A curve that still falls converges at its own end; one that never falls
+        converges at once.
+
+    Raises:
+        ValueError: for an empty curve or one with a loss that is not finite.
+
+    Example:
+        >>> converged_step(np.r_[np.linspace(2, 0, 500), np.zeros(1500)])
+        514
+    """
+    curve = np.asarray(losses, np.float64)
+    if not len(curve) or not np.isfinite(curve).all():
+        raise ValueError(f"a converged step needs at least one finite loss and no others, got {len(curve)} losses.")
+    curve = smoothed(curve)
+    lowest = curve.min()
+    outside = np.flatnonzero(curve > lowest + CONVERGED_SHARE * (curve[0] - lowest))
+    return min(int(outside[-1]) + 2, len(curve)) if len(outside) else 1
+
+
+def settled_step(steps: np.ndarray, values: np.ndarray) -> int:
+    """Step of the evaluation after which validation no longer improves beyond noise.
+
+    The values are smoothed by a centred moving mean over a fifth of the evaluations (at least 3). Noise is twice the
+    standard error of such a mean, from the scatter of neighbouring evaluations: the median absolute difference, taken
+    as that of a normal distribution. The first smoothed value within noise of the highest one has settled.
+
+    Args:
+        steps: step of every evaluation `[evaluations]`, at least one.
+        values: the objective there, larger is better `[evaluations]`; a value that is not finite counts as the worst.
+
+    Returns:
+        One of `steps`; the last one when there are fewer than 5 evaluations, which cannot tell.
+
+    Example:
+        >>> settled_step(np.arange(1, 11) * 100, np.array([5, 7, 8, 9, 9, 9, 9, 9, 9, 9.0]))
+        500
+    """
+    steps, values = np.asarray(steps), np.asarray(values, np.float64)
+    if len(values) < LEAST_EVALUATIONS or not np.isfinite(values).any():
+        return int(steps[-1])
+    values = np.where(np.isfinite(values), values, np.nanmin(values[np.isfinite(values)]))
+    width = max(3, len(values) // 5)
+    kernel = np.ones(width)
+    smooth = np.convolve(values, kernel, "same") / np.convolve(np.ones_like(values), kernel, "same")
+    scatter = np.median(np.abs(np.diff(values))) / (0.6745 * np.sqrt(2))
+    noise = 2 * scatter / np.sqrt(width)
+    return int(steps[np.flatnonzero(smooth >= smooth.max() - noise)[0]])
+
+
+def total_steps(converged: int) -> int:
+    """Steps to train for: 1.5 times the converged step (S1.4).
+
+    Example:
+        >>> total_steps(4000)
+        6000
+    """
+    return int(np.ceil(MARGIN * converged))
+
+
+def hopeless(last_losses: np.ndarray, noise: float) -> np.ndarray:
+    """Which runs to give up at a rung: worse than the best by more than noise, and in the lower half.
+
+    Args:
+        last_losses: smoothed loss of every run at the rung `[runs]`; not finite for a run that diverged.
+        noise: difference of losses that means nothing, `>= 0`.
+
+    Returns:
+        Booleans `[runs]`; the best run is never among them, a diverged one always is.
+
+    Example:
+        >>> hopeless(np.array([0.1, 0.11, 0.5, 0.9]), noise=0.05).tolist()
+        [False, False, True, True]
+    """
+    losses = np.where(np.isfinite(last_losses), last_losses, np.inf)
+    if not np.isfinite(losses).any():
+        return np.ones(len(losses), bool)
+    rank = np.argsort(np.argsort(losses, kind="stable"), kind="stable")
+    lower_half = rank >= (len(losses) + 1) // 2
+    return ((losses > losses.min() + noise) & lower_half) | ~np.isfinite(losses)

@@ -1,0 +1,132 @@
+"""What a model is trained for and judged by: loss, metrics, predictions, and figures in the user's units."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from kerastune import scores
+from kerastune.recording import classes
+from kerastune.task import Part, Task, labels
+
+PREDICTION_BATCH = 512
+
+
+@keras.saving.register_keras_serializable(package="kerastune")
+class MacroF1(keras.metrics.Metric):
+    """Macro-F1 from a running confusion matrix; targets may be integers or one-hot (P1).
+
+    Args:
+        num_classes: number of classes, `>= 2`.
+        name: name in the logs.
+
+    Example:
+        >>> metric = MacroF1(2)
+        >>> metric.update_state(np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]))
+        >>> round(float(metric.result()), 4)
+        0.6667
+    """
+
+    def __init__(self, num_classes: int, name: str = "macro_f1", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.num_classes = num_classes
+        self.confusion = self.add_weight(shape=(num_classes, num_classes), initializer="zeros", name="confusion")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        pairs = classes(y_true) * self.num_classes + classes(y_pred)
+        counts = keras.ops.bincount(pairs, minlength=self.num_classes**2)
+        self.confusion.assign_add(keras.ops.cast(keras.ops.reshape(counts, self.confusion.shape), self.dtype))
+
+    def result(self):
+        counts = keras.ops.sum(self.confusion, axis=0) + keras.ops.sum(self.confusion, axis=1)
+        f1 = 2 * keras.ops.diagonal(self.confusion) / keras.ops.maximum(counts, 1)
+        present = keras.ops.cast(counts > 0, self.dtype)
+        return keras.ops.sum(f1 * present) / keras.ops.maximum(keras.ops.sum(present), 1)
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes}
+
+
+def compile_for(model: keras.Model, task: Task) -> None:
+    """Compiles a model that its builder left uncompiled, with the loss and metrics of the task.
+
+    The optimizer is a placeholder that the trainer replaces. A model that was compiled keeps its loss and metrics.
+    """
+    if model.compiled:
+        return
+    if task.kind == "regression":
+        model.compile("sgd", loss="mean_squared_error", metrics=[keras.metrics.MeanAbsoluteError(name="mae")])
+        return
+    metrics = ["accuracy"] + ([MacroF1(task.num_classes)] if task.imbalanced else [])
+    model.compile("sgd", loss=_classification_loss(model, task), metrics=metrics)
+
+
+def _classification_loss(model: keras.Model, task: Task) -> keras.losses.Loss:
+    logits = gives_logits(model)
+    if model.output_shape[-1] == 1:
+        return keras.losses.BinaryCrossentropy(from_logits=logits)
+    if task.validation.y.ndim == 2 and task.validation.y.shape[1] > 1:
+        return keras.losses.CategoricalCrossentropy(from_logits=logits)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+
+
+def gives_logits(model: keras.Model) -> bool:
+    """Whether the last layer ends without softmax or sigmoid."""
+    last = model.layers[-1]
+    while isinstance(last, keras.Model):
+        last = last.layers[-1]
+    if isinstance(last, keras.layers.Softmax):
+        return False
+    activation = getattr(last, "activation", None)
+    return activation not in (keras.activations.softmax, keras.activations.sigmoid)
+
+
+def default_objective(model: keras.Model, task: Task) -> scores.Objective:
+    """Accuracy where a compiled model measures it, else the loss."""
+    names = _metric_names(model)
+    if task.kind == "classification":
+        for name in ("accuracy", "acc"):
+            if name in names:
+                return scores.Objective(name, "max")
+    return scores.Objective("loss", "min")
+
+
+def _metric_names(model: keras.Model) -> list[str]:
+    given = model.get_compile_config().get("metrics") or [] if model._compile_metrics is not None else []
+    return [name for name in keras.tree.flatten(given) if isinstance(name, str)]
+
+
+def predict(model: keras.Model, x) -> np.ndarray:
+    """Outputs of a model `[n, outputs]`, in float32."""
+    return np.asarray(model.predict(x, batch_size=PREDICTION_BATCH, verbose=0), np.float32)
+
+
+def predicted_classes(outputs: np.ndarray, logits: bool) -> np.ndarray:
+    """Integer classes `[n]` of outputs `[n, classes]`, or `[n, 1]` of a model with a single output for class 1."""
+    if outputs.shape[-1] > 1:
+        return outputs.argmax(axis=-1)
+    return (outputs.reshape(len(outputs)) > (0.0 if logits else 0.5)).astype(np.int64)
+
+
+def example_scores(task: Task, part: Part, outputs: np.ndarray, logits: bool) -> np.ndarray:
+    """Score of every example `[n]`, larger is better: 1 or 0 for right or wrong, minus the squared error otherwise."""
+    if task.kind == "classification":
+        return (predicted_classes(outputs, logits) == labels(part.y)).astype(np.float64)
+    return -np.mean((outputs - part.y.reshape(outputs.shape)) ** 2, axis=-1, dtype=np.float64)
+
+
+def figures(task: Task, part: Part, outputs: np.ndarray, logits: bool) -> dict[str, float]:
+    """Figures of merit in the user's units: accuracy and macro-F1, or MAE, RMSE and R2."""
+    if task.kind == "classification":
+        true, predicted = labels(part.y), predicted_classes(outputs, logits)
+        return {
+            "accuracy": scores.accuracy(true, predicted),
+            "macro_f1": scores.macro_f1(true, predicted, task.num_classes),
+        }
+    errors = (outputs - part.y.reshape(outputs.shape)).astype(np.float64)
+    variance = np.var(part.y.astype(np.float64).reshape(outputs.shape), axis=0)
+    return {
+        "mae": float(np.mean(np.abs(errors) * task.target_scale)),
+        "rmse": float(np.sqrt(np.mean((errors * task.target_scale) ** 2))),
+        "r2": float(np.mean(1.0 - np.mean(errors**2, axis=0) / variance)),
+    }

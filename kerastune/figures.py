@@ -1,0 +1,101 @@
+"""Pictures of decisions, as PNG bytes."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from kerastune import curves
+from kerastune.stages.base import Decision
+from kerastune.trial import Outcome
+
+MOST_POINTS = 2000  # of one line
+
+
+def of_decision(decision: Decision, outcomes: dict[str, Outcome]) -> bytes | None:
+    """The figure of a stage's decision, or `None` when its stage has none."""
+    trials = {name: outcomes[name] for name in decision.evidence if name in outcomes}
+    if not trials:
+        return None
+    if decision.stage == "lr":
+        return loss_against_rate(decision, trials)
+    if decision.stage == "probe":
+        return ratio_by_layer(trials)
+    return validation_curves(trials)
+
+
+def loss_against_rate(decision: Decision, trials: dict[str, Outcome]) -> bytes:
+    """Smoothed loss of every rate after the steps that all have, and the curves that it was read off."""
+    figure, (left, right) = _panels(2)
+    rates = {outcome.spec.recipe.learning_rate: outcome for outcome in trials.values()}
+    chosen = decision.values.get("learning_rate")
+    sound = {rate: o for rate, o in sorted(rates.items()) if o.diverged_at is None}
+    common = min((o.steps for o in sound.values()), default=0)
+    left.plot(list(sound), [curves.smoothed(o.losses[:common])[-1] for o in sound.values()], "o-", color="tab:blue")
+    for rate in sorted(set(rates) - set(sound)):
+        left.axvline(rate, color="tab:red", linestyle=":", label="diverged")
+    if chosen is not None:
+        left.axvline(chosen, color="tab:green", linestyle="--", label=f"chosen: {chosen:g}")
+    left.axvline(decision.before.learning_rate, color="tab:gray", linestyle="-.", label="the probe's suggestion")
+    left.set(xscale="log", xlabel="learning rate", ylabel=f"smoothed loss after {common} steps", title="Loss against rate")
+    _legend(left)
+    for rate, outcome in sound.items():
+        _line(right, curves.smoothed(outcome.losses), f"{rate:g}", bold=rate == chosen)
+    if "converged_step" in decision.values:
+        right.axvline(decision.values["converged_step"], color="black", linestyle=":", label="converged")
+    right.set(xlabel="step", ylabel="smoothed training loss", yscale="log", title="The curves")
+    _legend(right)
+    return _png(figure)
+
+
+def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
+    """Ratio of update to weight norm of every layer over the steps of the probe."""
+    figure, (axes,) = _panels(1)
+    for outcome in trials.values():
+        ratios = outcome.update_norms / np.maximum(outcome.weight_norms, 1e-12)
+        for column, layer in enumerate(outcome.layers):
+            axes.plot(outcome.norm_steps, ratios[:, column], "o-", label=layer)
+    axes.set(xlabel="step", ylabel="update norm / weight norm", yscale="log", title="How far a step moves each layer")
+    _legend(axes)
+    return _png(figure)
+
+
+def validation_curves(trials: dict[str, Outcome]) -> bytes:
+    """Training loss and validation values of whole trainings."""
+    figure, (left, right) = _panels(2)
+    for name, outcome in trials.items():
+        _line(left, curves.smoothed(outcome.losses), name)
+        if outcome.evals:
+            metric = "accuracy" if "accuracy" in outcome.evals[0] else "loss"
+            right.plot([e["step"] for e in outcome.evals], [e[metric] for e in outcome.evals], ".-", label=name)
+            right.set(xlabel="step", ylabel=f"validation {metric}", title="Validation")
+    left.set(xlabel="step", ylabel="smoothed training loss", yscale="log", title="Training")
+    _legend(left)
+    _legend(right)
+    return _png(figure)
+
+
+def _panels(count: int):
+    figure = Figure(figsize=(5.5 * count, 4), dpi=100, layout="constrained")
+    return figure, figure.subplots(1, count, squeeze=False)[0]
+
+
+def _line(axes, values: np.ndarray, label: str, bold: bool = False) -> None:
+    steps = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_POINTS)).astype(int))
+    axes.plot(steps, values[steps], label=label, linewidth=2.5 if bold else 1)
+
+
+def _legend(axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    unique = dict(zip(labels, handles))
+    if unique:
+        axes.legend(unique.values(), unique.keys(), fontsize="small")
+    axes.grid(alpha=0.3)
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()

@@ -1,0 +1,241 @@
+"""The networks that `--model` can name, as KerasTuner hypermodels sized from the data."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import math
+import os
+import sys
+from collections.abc import Callable
+
+import keras
+import keras_tuner
+import numpy as np
+
+from kerastune import models
+from kerastune.task import Task
+
+
+class Mlp(keras_tuner.HyperModel):
+    """`models.mlp` with hidden layers as wide as the data warrants.
+
+    Hyperparameters: `units` (default by `hidden_units` from the number of training examples) and `layers`
+    (1 to 3, default 2).
+
+    Args:
+        task: gives the shape of an example, the outputs and the number of training examples; not kept.
+
+    Example:
+        >>> from kerastune.task import Part
+        >>> part = Part(np.zeros([100, 4]), np.arange(100) % 3)
+        >>> hypermodel = Mlp(Task("toy", "classification", part, part, class_names=("a", "b", "c")))
+        >>> hypermodel.build(keras_tuner.HyperParameters()).output_shape
+        (None, 3)
+    """
+
+    def __init__(self, task: Task):
+        super().__init__(name="mlp")
+        self.input_shape, self.num_outputs, self.kind = _shape(task), _num_outputs(task), task.kind
+        self.default_units = hidden_units(_num_examples(task))
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """The uncompiled network of these hyperparameters."""
+        units = hp.Choice("units", [32, 64, 128, 256, 512], default=self.default_units)
+        num_layers = hp.Int("layers", 1, 3, default=2)
+        return models.mlp(self.input_shape, self.num_outputs, self.kind, units, num_layers)
+
+
+class Cnn(keras_tuner.HyperModel):
+    """`models.cnn`, whose depth follows from the size of the images.
+
+    Hyperparameters: `filters` (8, 16 or 32, default 16) and `dense_units` (32, 64 or 128, default 64).
+
+    Args:
+        task: gives the shape of an example and the outputs; not kept.
+
+    Raises:
+        ValueError: if the inputs are not images.
+
+    Example:
+        >>> from kerastune.task import Part
+        >>> part = Part(np.zeros([9, 28, 28, 1]), np.arange(9.0))
+        >>> Cnn(Task("toy", "regression", part, part)).build(keras_tuner.HyperParameters()).output_shape
+        (None, 1)
+    """
+
+    def __init__(self, task: Task):
+        super().__init__(name="cnn")
+        self.input_shape, self.num_outputs, self.kind = _shape(task), _num_outputs(task), task.kind
+        models.image_shape(self.input_shape, "cnn")  # refused here, before anything is trained
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """The uncompiled network of these hyperparameters."""
+        filters = hp.Choice("filters", [8, 16, 32], default=16)
+        dense_units = hp.Choice("dense_units", [32, 64, 128], default=64)
+        return models.cnn(self.input_shape, self.num_outputs, self.kind, filters, dense_units)
+
+
+class ResNet(keras_tuner.HyperModel):
+    """`models.resnet`, deeper for larger images.
+
+    Hyperparameters: `blocks` per group (1 to 3; default 1 below 16 pixels, 2 below 64, otherwise 3: a small image is
+    covered by few convolutions) and `width` (8, 16 or 32, default 16).
+
+    Args:
+        task: gives the shape of an example and the outputs; not kept.
+
+    Raises:
+        ValueError: if the inputs are not images.
+
+    Example:
+        >>> from kerastune.task import Part
+        >>> part = Part(np.zeros([9, 8, 8, 1]), np.arange(9.0))
+        >>> ResNet(Task("toy", "regression", part, part)).default_blocks
+        1
+    """
+
+    def __init__(self, task: Task):
+        super().__init__(name="resnet")
+        self.input_shape, self.num_outputs, self.kind = _shape(task), _num_outputs(task), task.kind
+        side = max(models.image_shape(self.input_shape, "resnet")[:2])
+        self.default_blocks = 1 if side < 16 else 2 if side < 64 else 3
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """The uncompiled network of these hyperparameters."""
+        blocks = hp.Int("blocks", 1, 3, default=self.default_blocks)
+        width = hp.Choice("width", [8, 16, 32], default=16)
+        return models.resnet(self.input_shape, self.num_outputs, self.kind, blocks, width)
+
+
+class BuildFunction(keras_tuner.HyperModel):
+    """A user's `build(hp)` function as a hypermodel.
+
+    Args:
+        function: takes `hp`, gives a Keras model, compiled or not.
+
+    Example:
+        >>> BuildFunction(lambda hp: keras.Sequential(name="mine")).build(keras_tuner.HyperParameters()).name
+        'mine'
+    """
+
+    def __init__(self, function: Callable[[keras_tuner.HyperParameters], keras.Model]):
+        super().__init__(name=getattr(function, "__name__", None))
+        self.function = function
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """What the user's function gives."""
+        return self.function(hp)
+
+
+BUILT_IN = {"mlp": Mlp, "cnn": Cnn, "resnet": ResNet}
+
+
+def load(name: str, task: Task) -> keras_tuner.HyperModel:
+    """The hypermodel that `--model` names.
+
+    Args:
+        name: `mlp`, `cnn` or `resnet`, or `module:name` of something of the user's, found from the working directory
+            too: a `build(hp)` function, a HyperModel, or a subclass of HyperModel that needs no arguments.
+        task: sizes the built-in ones; the user's own are left as they are.
+
+    Raises:
+        ValueError: in one line, if there is no such network, module or name, if it is something else, or if the
+            network does not suit the data. An error inside the user's module comes as it is.
+
+    Example:
+        >>> from kerastune.task import Part
+        >>> part = Part(np.zeros([9, 4]), np.arange(9.0))
+        >>> load("mlp", Task("toy", "regression", part, part)).name
+        'mlp'
+    """
+    if ":" in name:
+        return _as_hypermodel(_import(name), name)
+    if name not in BUILT_IN:
+        hint = _did_you_mean(name, BUILT_IN)
+        raise ValueError(f"model `{name}` must be one of {', '.join(BUILT_IN)} or module:name of your own{hint}.")
+    return BUILT_IN[name](task)
+
+
+def hidden_units(num_examples: int | None) -> int:
+    """Width of the hidden layers of `Mlp`: the power of two nearest to 4 sqrt(`num_examples`), from 32 to 256.
+
+    The weights between two such layers then grow in proportion to the examples (about 16 for each). Below 32 a network
+    is hard to train however small the data; above 256 a step costs more than the width brings.
+
+    Args:
+        num_examples: training examples, at least 1; `None` if unknown (a stream), taken as many.
+
+    Example:
+        >>> [hidden_units(n) for n in (96, 1200, 55000, None)]
+        [32, 128, 256, 256]
+    """
+    if num_examples is None:
+        return 256
+    return int(np.clip(2 ** round(math.log2(4 * math.sqrt(num_examples))), 32, 256))
+
+
+def _shape(task: Task):
+    # The validation part is always arrays; the training part may be a stream.
+    x = task.validation.x
+    if isinstance(x, dict):
+        return {name: np.shape(values)[1:] for name, values in x.items()}
+    return np.shape(x)[1:]
+
+
+def _num_outputs(task: Task) -> int:
+    if task.kind == "classification":
+        return task.num_classes
+    shape = np.shape(task.validation.y)
+    return 1 if len(shape) == 1 else shape[1]
+
+
+def _num_examples(task: Task) -> int | None:
+    if task.train is not None:
+        return len(task.train)
+    size = int(task.stream.cardinality())
+    return size if size > 0 else None  # negative: unknown or infinite
+
+
+def _import(name: str):
+    module_name, _, attribute = name.partition(":")
+    if not module_name or module_name.startswith("."):
+        raise ValueError(f"model `{name}` names no module; write module:name.")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # A module missing *inside* the user's own is the user's error, with its own traceback.
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(f"model `{name}`: there is no module `{module_name}` here or installed.") from None
+    if not hasattr(module, attribute):
+        raise ValueError(
+            f"model `{name}`: module `{module_name}` has no `{attribute}`{_did_you_mean(attribute, dir(module))}."
+        )
+    return getattr(module, attribute)
+
+
+def _as_hypermodel(found, name: str) -> keras_tuner.HyperModel:
+    if isinstance(found, keras_tuner.HyperModel):
+        return found
+    if inspect.isclass(found) and issubclass(found, keras_tuner.HyperModel):
+        try:
+            inspect.signature(found).bind()
+        except TypeError as error:
+            raise ValueError(
+                f"model `{name}` cannot be made without arguments ({error}); name an instance of it."
+            ) from None
+        return found()
+    if inspect.isclass(found) or isinstance(found, keras.layers.Layer) or not callable(found):
+        kind = f"the class {found.__name__}" if inspect.isclass(found) else f"of type {type(found).__name__}"
+        raise ValueError(f"model `{name}` must be a build(hp) function or a KerasTuner HyperModel, but is {kind}.")
+    return BuildFunction(found)
+
+
+def _did_you_mean(word: str, known) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""

@@ -1,0 +1,108 @@
+"""Optimizers whose rate, schedule and momentum can change between trials without a new trace."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerastune.recipe import Recipe
+
+FAMILIES = {
+    "sgd": keras.optimizers.SGD,
+    "adam": keras.optimizers.Adam,
+}
+
+
+class RateTable(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule held in a variable: the rate of every step, replaced between trials.
+
+    The traced function reads the variable, so any schedule of any length is the same graph. Steps past the end of the
+    table keep its last rate.
+
+    Example:
+        >>> table = RateTable()
+        >>> table.assign(np.array([0.1, 0.05]))
+        >>> round(float(table(7)), 4)
+        0.05
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.rates = tf.Variable(np.zeros(1, np.float32), shape=[None], trainable=False, name="rates")
+
+    def assign(self, rates: np.ndarray) -> None:
+        """Replaces the rates, an array `[steps]`."""
+        self.rates.assign(np.asarray(rates, np.float32))
+
+    def __call__(self, step):
+        last = tf.shape(self.rates)[0] - 1
+        return tf.gather(self.rates, tf.minimum(tf.cast(step, tf.int32), last))
+
+    def get_config(self):
+        raise TypeError("A RateTable lives only while kerastune trains; `stock` gives the optimizer to save.")
+
+
+class TunableSGD(keras.optimizers.SGD):
+    """Keras's SGD with the momentum in a variable.
+
+    Stock SGD bakes the momentum into the traced function, where a later change of it is silently ignored. Here
+    `momentum_value` may be assigned at any time, 0 included.
+    """
+
+    def __init__(self, learning_rate, nesterov: bool = False, **kwargs):
+        super().__init__(learning_rate=learning_rate, momentum=0.9, nesterov=nesterov, **kwargs)
+        # Not tracked as an optimizer variable: it is a setting, not a state that training changes.
+        self.momentum_value = tf.Variable(0.9, trainable=False, name="momentum_value")
+
+    def update_step(self, gradient, variable, learning_rate):
+        rate = tf.cast(learning_rate, variable.dtype)
+        gradient = tf.cast(gradient, variable.dtype)
+        momentum = tf.cast(self.momentum_value, variable.dtype)
+        velocity = self.momentums[self._get_variable_index(variable)]
+        step = momentum * velocity - rate * gradient
+        self.assign(velocity, step)
+        self.assign_add(variable, momentum * step - rate * gradient if self.nesterov else step)
+
+
+def tunable(family: str, nesterov: bool) -> keras.optimizers.Optimizer:
+    """Optimizer of a family whose rate is a `RateTable`: one object for all trials of one trace.
+
+    Raises:
+        ValueError: for an unknown family.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"`optimizer` must be one of {', '.join(FAMILIES)}, got {family!r}.")
+    if family == "sgd":
+        return TunableSGD(RateTable(), nesterov=nesterov)
+    return FAMILIES[family](learning_rate=RateTable())
+
+
+def inner(optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer itself, unwrapped from the loss scaling of mixed precision."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def configure(optimizer, rates: np.ndarray, momentum: float) -> None:
+    """Sets the rates of every step and the momentum of a `tunable` optimizer, in place, without a new trace."""
+    core = inner(optimizer)
+    core._learning_rate.assign(rates)
+    if isinstance(core, TunableSGD):
+        core.momentum_value.assign(momentum)
+
+
+def stock(recipe: Recipe) -> keras.optimizers.Optimizer:
+    """The plain Keras optimizer of a recipe: what is saved, loadable without kerastune.
+
+    Linear decay becomes Keras's `PolynomialDecay` of power 1: the same line, without the steps of `decay_interval`.
+
+    Example:
+        >>> stock(Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.5)).momentum
+        0.5
+    """
+    rate = recipe.learning_rate
+    if recipe.decay == "linear":
+        rate = keras.optimizers.schedules.PolynomialDecay(rate, recipe.total_steps, end_learning_rate=0.0, power=1.0)
+    if recipe.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=recipe.nesterov)
+    return FAMILIES[recipe.optimizer](learning_rate=rate)

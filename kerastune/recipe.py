@@ -1,0 +1,109 @@
+"""The recipe: every value that the playbook tunes, as one plain, frozen value."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from typing import Any
+
+CHOICES = {
+    "optimizer": ("sgd", "adam"),
+    "decay": ("none", "linear"),
+    "initialisers": ("auto", "keep"),
+    "regularisers": ("off", "on"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How to train one model. Steps are optimizer updates.
+
+    Args:
+        optimizer: `"sgd"` or `"adam"`.
+        learning_rate: rate of the first step, `> 0`.
+        momentum: of SGD, in `[0, 1)`; Adam ignores it.
+        nesterov: whether SGD looks ahead; Adam ignores it.
+        batch_size: examples in a step, `>= 1`.
+        total_steps: steps of the whole training, `>= 1`.
+        decay: `"linear"` (S3.1: to zero at `total_steps`) or `"none"` (constant rate).
+        decay_interval: steps between two changes of a decaying rate, `>= 1`.
+        initialisers: `"auto"` (P8: He before rectifiers where the default was left) or `"keep"`.
+        regularisers: `"off"` (P6) or `"on"`, as the model was built.
+        seed: of the initial weights and the order of the batches, `>= 0`.
+        hyperparameters: values of the hyperparameters that the model's `build(hp)` declares.
+
+    Raises:
+        ValueError: when a value is out of its range.
+
+    Example:
+        >>> recipe = Recipe(learning_rate=0.1)
+        >>> Recipe.from_json(recipe.to_json()) == recipe
+        True
+    """
+
+    optimizer: str = "sgd"
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    nesterov: bool = True
+    batch_size: int = 64
+    total_steps: int = 1000
+    decay: str = "linear"
+    decay_interval: int = 100
+    initialisers: str = "auto"
+    regularisers: str = "off"
+    seed: int = 1
+    hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"`learning_rate` must be a finite number > 0, got {self.learning_rate}.")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"`momentum` must be in [0, 1), got {self.momentum}.")
+        for name, least in (("batch_size", 1), ("total_steps", 1), ("decay_interval", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"`{name}` must be >= {least}, got {getattr(self, name)}.")
+
+    def replace(self, **changes) -> Recipe:
+        """A copy with other values."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        """One line of JSON with sorted keys."""
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        """The recipe of plain values; a name that is not one of a recipe's raises `ValueError`."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f" Did you mean `{close[0]}`?" if close else f" A recipe has: {', '.join(known)}."
+                raise ValueError(f"`{name}` is not part of a recipe.{hint}")
+        return cls(**values)
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """The recipe of a line that `to_json` wrote."""
+        return cls.from_dict(json.loads(text))
+
+    def to_flags(self) -> list[str]:
+        """Lines of an absl flagfile that give exactly this recipe; user hyperparameters are `--hp=name=json`."""
+        values = self.to_dict()
+        hyperparameters = values.pop("hyperparameters")
+        lines = [_flag(name, value) for name, value in values.items()]
+        return lines + [f"--hp={name}={json.dumps(value)}" for name, value in sorted(hyperparameters.items())]
+
+
+def _flag(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={value!r}" if isinstance(value, float) else f"--{name}={value}"

@@ -1,0 +1,117 @@
+"""The only module that names files: what stands where in an output directory."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+
+from kerastune.study import is_study
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RunDir:
+    """An output directory and the names of what kerastune leaves in it.
+
+    Args:
+        path: the directory; `open` makes it.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        self.study = self.path / "study.sqlite"
+        self.lock = self.path / "kerastune.lock"
+        self.log = self.path / "kerastune.log"
+        self.recipe = self.path / "recipe.json"
+        self.flags = self.path / "best.flags"
+        self.decisions = self.path / "decisions.jsonl"
+        self.result = self.path / "result.json"
+        self.model = self.path / "model.keras"
+        self.tensorboard = self.path / "tensorboard"
+
+    def open(self, overwrite: bool = False) -> None:
+        """Makes the directory, or takes up one that is kerastune's; with `overwrite` it is emptied of kerastune's files.
+
+        Raises:
+            ValueError: when the directory holds something and kerastune did not make it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        held = [entry.name for entry in self.path.iterdir()]
+        if held and not self.is_ours():
+            raise ValueError(
+                f"`output_dir` ({self.path}) is not empty and not kerastune's (it holds {held[0]!r}): name another one."
+            )
+        if overwrite:
+            self._clear()
+
+    def is_ours(self) -> bool:
+        """Whether kerastune made this directory: it holds a study, or nothing but kerastune's own files."""
+        ours = {entry.name for entry in self._ours()}
+        return is_study(self.study) or all(entry.name in ours for entry in self.path.iterdir())
+
+    def trial_board(self, trial: str) -> Path:
+        """Directory of a trial's TensorBoard run."""
+        return self.tensorboard / "trials" / trial
+
+    def decision_board(self, stage: str) -> Path:
+        """Directory of the TensorBoard run with a stage's decision."""
+        return self.tensorboard / "decisions" / stage
+
+    def _ours(self) -> list[Path]:
+        return [entry for entry in vars(self).values() if entry is not self.path] + [
+            self.path / f"{self.study.name}-journal"
+        ]
+
+    def _clear(self) -> None:
+        # The lock is held by whoever clears, so its file stays.
+        for entry in self._ours():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry != self.lock:
+                entry.unlink(missing_ok=True)
+
+
+def new(parent: str | os.PathLike = ".", prefix: str = "kerastune") -> Path:
+    """Makes a directory that nobody else has, however many ask in the same instant (S1.6).
+
+    Example:
+        >>> import tempfile
+        >>> parent = tempfile.mkdtemp()
+        >>> new(parent) != new(parent)
+        True
+    """
+    while True:
+        stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        path = Path(parent) / f"{prefix}-{stamp}-{secrets.token_hex(3)}-out"
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            continue
+
+
+def project(directory: str | os.PathLike | None, project_name: str) -> Path:
+    """Directory of a project, refused when the name would leave `directory`.
+
+    Raises:
+        ValueError: for a name that is not 1 to 64 letters, digits, dots, underscores and dashes, or is `.` or `..`.
+    """
+    if not NAME.fullmatch(project_name) or project_name in (".", ".."):
+        raise ValueError(
+            f"`project_name` must be 1 to 64 letters, digits, `.`, `_` or `-`, and no path, got {project_name!r}."
+        )
+    return Path(directory or ".") / project_name
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file such that a reader sees the old or the new text, never half of it, also after a power cut."""
+    temporary = path.with_name(f".{path.name}.new")
+    with open(temporary, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)

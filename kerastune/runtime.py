@@ -1,0 +1,60 @@
+"""The process that trains: GPU memory, precision, and what kerastune can't run under."""
+
+from __future__ import annotations
+
+import os
+
+import keras
+import tensorflow as tf
+
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+KERAS_TUNER_WORKERS = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
+
+
+def check_supported() -> None:
+    """Refuses, by name, what would give wrong results or fail late.
+
+    Raises:
+        ValueError: for another Keras backend, legacy Keras, an active distribution strategy, or KerasTuner's variables
+            for chief and workers.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"the Keras backend is {keras.backend.backend()!r}, kerastune needs 'tensorflow': "
+            "unset KERAS_BACKEND or set it to tensorflow."
+        )
+    if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
+        raise ValueError("TF_USE_LEGACY_KERAS is set, kerastune works with Keras 3: unset it.")
+    if tf.distribute.has_strategy():
+        name = type(tf.distribute.get_strategy()).__name__
+        raise ValueError(f"a tf.distribute strategy ({name}) is active, kerastune trains outside of its scope.")
+    for name in KERAS_TUNER_WORKERS:
+        if name in os.environ:
+            raise ValueError(f"{name} is set, but kerastune does not run as KerasTuner's chief or worker: unset it.")
+
+
+def set_up(gpu_memory_growth: bool = True, precision: str = "float32") -> list[str]:
+    """Prepares devices and precision; to be called before any device is touched (P5).
+
+    Args:
+        gpu_memory_growth: whether a GPU's memory is taken as needed instead of all at once.
+        precision: Keras's global dtype policy: `float32`, `mixed_float16` or `mixed_bfloat16`.
+
+    Returns:
+        One sentence for everything that was set or could not be.
+
+    Raises:
+        ValueError: for an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"`precision` must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
+    keras.config.set_dtype_policy(precision)
+    notes = [] if precision == "float32" else [f"Layers compute in {precision}."]
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus if gpu_memory_growth else []:
+        try:
+            tf.config.experimental.set_memory_growth(gpu, True)
+            notes.append(f"{gpu.name} takes memory as it needs it.")
+        except RuntimeError:
+            notes.append(f"{gpu.name} was in use already, so its memory growth stays as it is.")
+    return notes

@@ -1,0 +1,121 @@
+"""What a stage is: two pure functions of the outcomes so far."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any
+
+from kerastune.recipe import Recipe
+from kerastune.scores import Objective
+from kerastune.trial import Outcome, TrialSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a stage may know besides the outcomes.
+
+    Args:
+        num_train: training examples; 0 for a stream of unknown length.
+        num_validation: validation examples.
+        objective: the validation value that chooses.
+        allowance: steps that the stage may spend in all.
+        num_classes: classes; 0 for regression.
+        imbalanced: whether the largest class is at least 3x the smallest.
+        num_parameters: of the model.
+    """
+
+    num_train: int
+    num_validation: int
+    objective: Objective
+    allowance: int
+    num_classes: int = 0
+    imbalanced: bool = False
+    num_parameters: int = 0
+
+    def epochs(self, steps: int, batch_size: int) -> float:
+        """Steps as epochs, for people; 0 for a stream of unknown length."""
+        return steps * batch_size / self.num_train if self.num_train else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """What a stage decided.
+
+    Args:
+        stage: name of the stage.
+        before: the recipe it received.
+        after: the recipe it hands on.
+        reason: one sentence with its numbers; never empty.
+        evidence: names of the trials that it looked at.
+        values: the numbers behind the sentence, plain values by name.
+
+    Raises:
+        ValueError: when the reason is empty.
+    """
+
+    stage: str
+    before: Recipe
+    after: Recipe
+    reason: str
+    evidence: tuple[str, ...]
+    values: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if not self.reason.strip():
+            raise ValueError(f"the decision of stage {self.stage} has no reason.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Decision:
+        """The decision of what `to_dict` gave."""
+        recipes = {name: Recipe.from_dict(values[name]) for name in ("before", "after")}
+        return cls(**{**values, **recipes, "evidence": tuple(values["evidence"])})
+
+
+class Stage(abc.ABC):
+    """One paragraph of the playbook.
+
+    Both methods are pure: no counters, no random state, so the same records always give the same next trial.
+    """
+
+    name: str
+    share: float  # of what is left of the budget when the stage begins
+
+    @abc.abstractmethod
+    def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
+        """The segments to train next; an empty list when the stage can decide."""
+
+    @abc.abstractmethod
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        """The decision from all outcomes."""
+
+
+def rounded_up(steps: float, unit: int) -> int:
+    """The least multiple of `unit` that is not below `steps`.
+
+    Example:
+        >>> rounded_up(401, 50)
+        450
+    """
+    return int(-(-steps // unit) * unit)
+
+
+def evaluation_interval(num_validation: int, batch_size: int, chunk: int) -> int:
+    """Steps between two evaluations, a multiple of `chunk`, such that they cost about a tenth of the training.
+
+    An evaluated example costs about a third of a trained one, its backward pass being left out.
+
+    Example:
+        >>> evaluation_interval(num_validation=6000, batch_size=64, chunk=50)
+        350
+    """
+    return rounded_up(max(chunk, 10 * num_validation / (3 * batch_size)), chunk)
+
+
+def spent(outcomes: dict[str, Outcome], stage: str) -> int:
+    """Steps that the trials of a stage have used so far."""
+    return sum(outcome.steps for outcome in outcomes.values() if outcome.spec.stage == stage)

@@ -1,0 +1,49 @@
+"""When a trial has converged, from its training loss and its evaluations (S1.4)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from kerastune import curves
+from kerastune.scores import Objective
+from kerastune.trial import Outcome
+
+LEAST_TOTAL_STEPS = 500  # below, a few steps of luck decide; and so many steps of a small task take a second
+
+
+@dataclasses.dataclass(frozen=True)
+class Convergence:
+    """Where a curve has converged.
+
+    Args:
+        step: the converged step.
+        seen: steps that were trained.
+        by: `"training loss"` or `"validation"`, whichever came first.
+    """
+
+    step: int
+    seen: int
+    by: str
+
+    @property
+    def total_steps(self) -> int:
+        """Steps to train for: 1.5x the converged step, at least 500."""
+        return max(curves.total_steps(self.step), LEAST_TOTAL_STEPS)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the curve was watched up to 1.5x its converged step: before, an end of the curve looks like one."""
+        return curves.total_steps(self.step) <= self.seen
+
+
+def convergence(outcome: Outcome, objective: Objective) -> Convergence:
+    """Where a sound trial has converged: the earlier of training loss and validation."""
+    by_loss = curves.converged_step(outcome.losses)
+    steps = np.array([values["step"] for values in outcome.evals])
+    gains = np.array([objective.gain(values[objective.name]) for values in outcome.evals])
+    by_validation = curves.settled_step(steps, gains) if len(steps) else outcome.steps
+    if by_validation < by_loss:
+        return Convergence(by_validation, outcome.steps, "validation")
+    return Convergence(by_loss, outcome.steps, "training loss")

@@ -1,0 +1,73 @@
+"""The reference: what a Keras user does today, Adam at 1e-3 with batches of 32, trained until it has converged."""
+
+from __future__ import annotations
+
+from kerastune.recipe import Recipe
+from kerastune.scores import best_evaluation
+from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up
+from kerastune.stages.convergence import convergence
+from kerastune.trial import Outcome, TrialSpec
+
+TRIAL = "reference"
+FIRST_STEPS = 500
+
+
+class Reference(Stage):
+    """Trains the reference that the result is compared with.
+
+    Args:
+        chunk: steps in one call of the train function; every number of steps is a multiple of it.
+    """
+
+    name = "reference"
+    share = 0.25
+
+    def __init__(self, chunk: int):
+        self._chunk = chunk
+
+    def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
+        reference = reference_recipe(recipe, facts)
+        every = evaluation_interval(facts.num_validation, reference.batch_size, self._chunk)
+        limit = facts.allowance // every * every
+        done = outcomes.get(TRIAL)
+        if done is None:
+            until = min(rounded_up(FIRST_STEPS, every), limit)
+            return [TrialSpec(TRIAL, self.name, reference, 0, until, every, keep_best=True)] if until else []
+        until = min(2 * done.steps, limit)
+        stopped_itself = done.steps < done.spec.until
+        if done.diverged_at is not None or stopped_itself or until <= done.steps:
+            return []
+        if convergence(done, facts.objective).is_certain:
+            return []
+        return [TrialSpec(TRIAL, self.name, reference, done.steps, until, every, keep_best=True)]
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        done = outcomes.get(TRIAL)
+        if done is None:
+            reason = f"No reference was trained: its quarter of the budget, {facts.allowance} steps, is too little."
+            return Decision(self.name, recipe, recipe, reason, ())
+        if done.diverged_at is not None:
+            reason = f"The reference (Adam, rate 0.001, batches of 32) diverged at step {done.diverged_at}."
+            return Decision(self.name, recipe, recipe, reason, (TRIAL,), {"diverged_at": done.diverged_at})
+        best = best_evaluation(done.evals, facts.objective)
+        name = facts.objective.name
+        ended = "until it had converged" if convergence(done, facts.objective).is_certain else "for its whole allowance"
+        reason = (
+            f"The reference (Adam, rate 0.001, batches of 32), trained {ended} ({done.steps} steps), "
+            f"reaches a validation {name} of {best[name]:.4g} at step {best['step']}."
+        )
+        return Decision(self.name, recipe, recipe, reason, (TRIAL,), {"steps": done.steps, name: best[name]})
+
+
+def reference_recipe(recipe: Recipe, facts: Facts) -> Recipe:
+    """What a Keras user does today with the same model: nothing switched off, nothing initialised by rule."""
+    batch_size = min(32, facts.num_train or 32)
+    return recipe.replace(
+        optimizer="adam",
+        learning_rate=1e-3,
+        batch_size=batch_size,
+        total_steps=max(facts.allowance, 1),
+        decay="none",
+        initialisers="keep",
+        regularisers="on",
+    )

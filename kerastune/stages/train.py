@@ -1,0 +1,128 @@
+"""The training of what was tuned: to the end of its steps, and longer while that brings more than noise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kerastune import scores
+from kerastune.recipe import Recipe
+from kerastune.stages import reference
+from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
+from kerastune.trial import Outcome, TrialSpec
+
+SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
+
+
+class Train(Stage):
+    """Trains the recipe for its steps with its regularisers back on (P6), and chooses what is handed to the user.
+
+    A training of twice the steps follows as long as the budget holds one and the last doubling gained more than noise
+    on the validation examples. The reference comes back if it is better beyond noise.
+
+    Args:
+        chunk: steps in one call of the train function; every number of steps is a multiple of it.
+        lengthen: whether trainings of more steps are tried.
+    """
+
+    name = "train"
+    share = 1.0
+
+    def __init__(self, chunk: int, lengthen: bool = True):
+        self._chunk = chunk
+        self._lengthen = lengthen
+
+    def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
+        every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk)
+        total = self._first_total(recipe, facts, every)
+        used = 0
+        while total and used + total <= facts.allowance:
+            used += total
+            done = outcomes.get(_name(total))
+            if done is None or (done.diverged_at is None and done.spec.until == done.steps < total):
+                return [self._segment(recipe, done, total, every)]
+            if not self._lengthen or not self._pays(outcomes, total):
+                break
+            total *= 2
+        return []
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        runs = [o for o in outcomes.values() if o.spec.stage == self.name and o.example_scores is not None]
+        baseline = outcomes.get(reference.TRIAL)
+        if baseline is not None and baseline.example_scores is None:
+            baseline = None
+        if not runs and baseline is None:
+            reason = f"Nothing could be trained to its end: {_why_not(outcomes, facts, self.name)}."
+            return Decision(self.name, recipe, recipe, reason, tuple(outcomes), {"trial": None})
+        chosen, parts = runs[0] if runs else None, []
+        for longer in runs[1:]:
+            gain, beyond = _compare(longer, chosen, facts)
+            parts.append(f"{_steps(longer)} steps against {_steps(chosen)}: {gain}")
+            chosen = longer if beyond > 0 else chosen
+        parts.insert(0, self._kept(recipe, chosen, facts) if chosen else "no tuned training came to its end")
+        if baseline is not None and chosen is not None:
+            gain, beyond = _compare(chosen, baseline, facts)
+            parts.append(f"against the reference: {gain}")
+            chosen = baseline if beyond < 0 else chosen
+        chosen = chosen or baseline
+        if chosen is baseline:
+            parts.append("so the reference is what comes back")
+        reason = "; ".join(parts) + "."
+        values = {"trial": chosen.spec.trial, "steps_spent": spent(outcomes, self.name)}
+        after = chosen.spec.recipe if chosen is not baseline else chosen.spec.recipe.replace(total_steps=chosen.steps)
+        evidence = tuple(o.spec.trial for o in [*runs, baseline] if o is not None)
+        return Decision(self.name, recipe, after, reason[0].upper() + reason[1:], evidence, values)
+
+    def _first_total(self, recipe, facts, every) -> int:
+        """The recipe's steps, rounded up to evaluations; fewer when the allowance holds no more."""
+        return min(rounded_up(recipe.total_steps, every), facts.allowance // every * every)
+
+    def _segment(self, recipe, done, total, every) -> TrialSpec:
+        start = done.steps if done else 0
+        until = min(start + rounded_up(total / SEGMENTS, every), total)
+        trained = recipe.replace(total_steps=total, regularisers="on")
+        return TrialSpec(_name(total), self.name, trained, start, until, every, keep_best=True)
+
+    def _pays(self, outcomes, total) -> bool:
+        """Whether the last doubling gained more than noise; the first training is taken to."""
+        longer, shorter = outcomes[_name(total)], outcomes.get(_name(total // 2))
+        if longer.diverged_at is not None or longer.example_scores is None:
+            return False
+        return shorter is None or scores.difference(longer.example_scores, shorter.example_scores)[1] > 0
+
+    def _kept(self, recipe, chosen, facts) -> str:
+        best = scores.best_evaluation(chosen.evals, facts.objective)
+        total, name = chosen.spec.recipe.total_steps, facts.objective.name
+        asked = rounded_up(recipe.total_steps, chosen.spec.eval_every)
+        changed = f" (the budget held no more; {recipe.total_steps} were wanted)" if total < asked else ""
+        if total > asked:
+            changed = f" (lengthened from {asked})"
+        decay = "linear decay" if chosen.spec.recipe.decay == "linear" else "a constant rate"
+        return (
+            f"trained for {total} steps{changed} with {decay} from {chosen.spec.recipe.learning_rate:g}; the weights of "
+            f"step {best['step']} are kept, with a validation {name} of {best[name]:.4g}"
+        )
+
+
+def _name(total: int) -> str:
+    return f"train-{total}"
+
+
+def _steps(outcome: Outcome) -> int:
+    return outcome.spec.recipe.total_steps
+
+
+def _compare(better: Outcome, worse: Outcome, facts: Facts) -> tuple[str, int]:
+    """The paired gain in words, and its sign where it is beyond noise (0 within)."""
+    mean, low, high = scores.difference(better.example_scores, worse.example_scores)
+    sign = int(np.sign(mean)) if low > 0 or high < 0 else 0
+    unit, scale = (" points", 100) if facts.num_classes else (" of squared error", 1)
+    verdict = {1: "a gain beyond noise", -1: "a loss beyond noise", 0: "within noise"}[sign]
+    interval = f"95 % interval {scale * low:+.3g} to {scale * high:+.3g}"
+    return f"{scale * mean:+.3g}{unit} on validation ({interval}), {verdict}", sign
+
+
+def _why_not(outcomes, facts, stage) -> str:
+    for outcome in outcomes.values():
+        if outcome.spec.stage == stage and outcome.diverged_at is not None:
+            return f"{outcome.spec.trial} diverged at step {outcome.diverged_at}"
+    return f"{facts.allowance} steps were left of the budget"

@@ -1,0 +1,288 @@
+"""The trainer: trains a recipe for a number of steps with stock Keras underneath, and gives back an outcome.
+
+One compiled model serves every trial of the same architecture, optimizer kind and set of regularisers: weights and
+optimizer state are put back, and what differs between trials is a variable or data. Nothing is traced again.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import logging
+import resource
+import time
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerastune import curves, evaluate, optimizers, scores, surgery
+from kerastune.batches import Batches
+from kerastune.recipe import Recipe
+from kerastune.recording import Chunk, StepRecorder
+from kerastune.schedules import linear_decay
+from kerastune.task import Task
+from kerastune.trial import Outcome, State, TrialSpec
+
+CHUNK = 50  # steps in one call of the train function
+RATIO_EVERY = 10  # steps between two measurements of update and weight norms
+LOOK_BACK = 100  # steps before a chunk from which its smoothed loss is worked out
+
+logger = logging.getLogger("kerastune")
+
+
+def rates(recipe: Recipe) -> np.ndarray:
+    """Rate of every step of a recipe, `[1]` when it is constant and `[total_steps]` when it decays."""
+    if recipe.decay == "none":
+        return np.array([recipe.learning_rate])
+    return linear_decay(np.arange(recipe.total_steps), recipe.learning_rate, recipe.total_steps, recipe.decay_interval)
+
+
+@dataclasses.dataclass
+class Compiled:
+    """A compiled model that serves many trials, with its recorder and what a fresh start needs."""
+
+    model: keras.Model
+    fresh_optimizer: list[np.ndarray]
+    recorder: StepRecorder | None = None
+
+    def state(self, step: int, first_loss: float) -> State:
+        """The present state, to go on from."""
+        return State(step, _values(self.model.variables), _values(self.model.optimizer.variables), first_loss)
+
+    def restore(self, state: State) -> None:
+        """Puts a state back, in place."""
+        _assign(self.model.variables, state.model)
+        _assign(self.model.optimizer.variables, state.optimizer)
+
+
+class Trainer:
+    """Trains trial specs on one task.
+
+    Args:
+        task: the prepared data.
+        build: makes a model from a dict of the user's hyperparameter values, compiled or not, a new one at each call.
+        objective: the validation value that chooses the best weights.
+        callbacks: Keras callbacks of the user's; every segment gets its own copy.
+        on_steps: called with the number of steps just done, about every chunk.
+        deadline: called at every chunk; training stops there when it gives `True`.
+
+    Example:
+        >>> trainer = Trainer(task, build=lambda hyperparameters: make_model())  # doctest: +SKIP
+        >>> outcome, state, best = trainer.run(TrialSpec("a", "lr", Recipe(), start=0, until=100))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        build: Callable[[dict], keras.Model],
+        objective: scores.Objective,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        on_steps: Callable[[int], None] = lambda steps: None,
+        deadline: Callable[[], bool] = lambda: False,
+    ):
+        self.task = task
+        self.build = build
+        self.objective = objective
+        self.callbacks = list(callbacks)
+        self.on_steps = on_steps
+        self.deadline = deadline
+        self._batches = Batches(task)
+        self._compiled: dict[tuple, Compiled] = {}
+        self._initial: dict[tuple, list[np.ndarray]] = {}
+
+    def run(self, spec: TrialSpec, state: State | None = None) -> tuple[Outcome, State, State | None]:
+        """Trains one segment.
+
+        Args:
+            spec: what to train.
+            state: where to go on; needed when `spec.start` is not 0.
+
+        Returns:
+            The outcome of this segment alone, the state at its end, and the weights of its best evaluation when
+            `spec.keep_best` (`None` when nothing was evaluated or the run diverged before it).
+
+        Raises:
+            ValueError: when a state is missing or belongs to another step, or evaluations fall inside a chunk.
+        """
+        if spec.eval_every % CHUNK and spec.eval_every < spec.until - spec.start:
+            raise ValueError(f"`eval_every` ({spec.eval_every}) must be a multiple of {CHUNK} steps.")
+        if (state.step if state else 0) != spec.start:
+            raise ValueError(f"the segment starts at step {spec.start}, its checkpoint is of {state and state.step}.")
+        began = time.monotonic()
+        keras.utils.set_random_seed(spec.recipe.seed)
+        member = self.compiled(spec.recipe)
+        state = state or State(0, self.initial_state(spec.recipe), member.fresh_optimizer)
+        member.restore(state)
+        optimizers.configure(member.model.optimizer, rates(spec.recipe), spec.recipe.momentum)
+        run = _Run(member, spec, self, state.first_loss)
+        self._fit(member.model, spec, [run, *copy.deepcopy(self.callbacks)])
+        outcome = run.outcome()
+        last = member.state(spec.start + outcome.steps, run.first_loss)
+        if run.best is not None:
+            outcome = dataclasses.replace(outcome, example_scores=self._example_scores(member.model, run.best))
+        return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
+
+    def compiled(self, recipe: Recipe) -> Compiled:
+        """The compiled model of a recipe's architecture, optimizer kind and regularisers, made at its first use."""
+        key = (json.dumps(recipe.hyperparameters, sort_keys=True), recipe.optimizer, recipe.nesterov, recipe.regularisers)
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(recipe)
+        return self._compiled[key]
+
+    def initial_state(self, recipe: Recipe) -> list[np.ndarray]:
+        """Values of `model.variables` at step 0: weights by the recipe's seed and initialisers, then random states."""
+        key = (json.dumps(recipe.hyperparameters, sort_keys=True), recipe.seed, recipe.initialisers)
+        if key not in self._initial:
+            self._initial[key] = _values(self._fresh_model(recipe).variables)
+        return self._initial[key]
+
+    def _fresh_model(self, recipe: Recipe) -> keras.Model:
+        if recipe.initialisers == "auto":
+            return surgery.build_initialised(lambda: self.ready_model(recipe), recipe.seed)
+        keras.utils.set_random_seed(recipe.seed)
+        return self.ready_model(recipe)
+
+    def ready_model(self, recipe: Recipe) -> keras.Model:
+        """A new model of the recipe's hyperparameters, with its weights made."""
+        model = self.build(recipe.hyperparameters)
+        if not model.built:
+            x = self.task.validation.x
+            model(keras.tree.map_structure(lambda array: array[:1], x))
+        return model
+
+    def _compile(self, recipe: Recipe) -> Compiled:
+        model = self.ready_model(recipe)
+        evaluate.compile_for(model, self.task)
+        if recipe.regularisers == "off":
+            surgery.switch_regularisers_off(model, sample(self.task.validation.x))
+        optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov)
+        if model.dtype_policy.name == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        model.optimizer = optimizer
+        optimizer.build(model.trainable_variables)
+        model.steps_per_execution = CHUNK
+        model.train_function = model.test_function = model.predict_function = None
+        return Compiled(model, _values(optimizer.variables))
+
+    def _example_scores(self, model, best: State) -> np.ndarray:
+        _assign(model.variables, best.model)
+        outputs = evaluate.predict(model, self.task.validation.x)
+        return evaluate.example_scores(self.task, self.task.validation, outputs, evaluate.gives_logits(model))
+
+    def _fit(self, model, spec: TrialSpec, callbacks) -> None:
+        steps = spec.until - spec.start
+        every = spec.eval_every or steps
+        model.fit(
+            self._batches.training(spec.recipe.batch_size, spec.recipe.seed, spec.start, spec.until),
+            epochs=spec.until // every if spec.eval_every else 1,
+            initial_epoch=spec.start // every if spec.eval_every else 0,
+            steps_per_epoch=every if every < steps else None,
+            validation_data=self._batches.validation() if spec.eval_every else None,
+            callbacks=callbacks,
+            shuffle=False,  # the order is ours
+            verbose=0,
+        )
+
+
+class _Run(keras.callbacks.Callback):
+    """Reads the recorder after every chunk, stops what has diverged, and collects the outcome of one segment."""
+
+    def __init__(self, member: Compiled, spec: TrialSpec, trainer: Trainer, first_loss: float):
+        super().__init__()
+        self.first_loss = first_loss
+        self.member, self.spec, self.trainer = member, spec, trainer
+        self.chunks: list[Chunk] = []
+        self.evals: list[dict[str, float]] = []
+        self.seconds: list[float] = []
+        self.diverged_at: int | None = None
+        self.best: State | None = None
+        self.steps = 0
+
+    def on_train_begin(self, logs=None):
+        if self.member.recorder is None:
+            self.member.recorder = StepRecorder(self.model, CHUNK, RATIO_EVERY)
+            self.member.recorder.install()
+        self.member.recorder.reset(self.spec.start)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._began = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        chunk = self.member.recorder.read()
+        self.seconds.append((time.monotonic() - self._began) / max(len(chunk), 1))
+        self.chunks.append(chunk)
+        self.steps += len(chunk)
+        self.trainer.on_steps(len(chunk))
+        if np.isnan(self.first_loss):
+            self.first_loss = float(chunk.values["loss"][0])
+        recent = np.concatenate([chunk.values["loss"] for chunk in self.chunks[-1 - LOOK_BACK // CHUNK :]])
+        bad = curves.diverged_at(recent, self.first_loss)
+        if bad is not None:
+            self.diverged_at = self.spec.start + self.steps - len(recent) + bad
+        if bad is not None or self.trainer.deadline():
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        values = {name[4:]: float(value) for name, value in (logs or {}).items() if name.startswith("val_")}
+        if not values:
+            return
+        self.evals.append({"step": self.spec.start + self.steps, **values})
+        if self.spec.keep_best and self.diverged_at is None:
+            if scores.best_evaluation(self.evals, self.trainer.objective) is self.evals[-1]:
+                self.best = State(self.spec.start + self.steps, _values(self.model.variables), [])
+
+    def values(self, name: str) -> np.ndarray:
+        """The true values of every step of this segment so far."""
+        return np.concatenate([chunk.values[name] for chunk in self.chunks])
+
+    def outcome(self) -> Outcome:
+        """What came of the segment."""
+        offsets = np.cumsum([self.spec.start] + [len(chunk) for chunk in self.chunks])
+        steps = [offset + chunk.ratio_steps for offset, chunk in zip(offsets, self.chunks)]
+        recorder = self.member.recorder
+        return Outcome(
+            spec=self.spec,
+            curves={name: self.values(name) for name in recorder.means},
+            evals=tuple(self.evals),
+            layers=tuple(recorder.layers),
+            norm_steps=np.concatenate(steps),
+            update_norms=np.concatenate([chunk.update_norms for chunk in self.chunks]),
+            weight_norms=np.concatenate([chunk.weight_norms for chunk in self.chunks]),
+            diverged_at=self.diverged_at,
+            # The first chunk holds the trace of a first trial.
+            seconds_per_step=float(np.median(self.seconds[1:] or self.seconds)),
+            peak_memory=peak_memory(),
+            notes=self._notes(),
+        )
+
+    def _notes(self) -> tuple[str, ...]:
+        if self.trainer.task.stream is not None and self.spec.start:
+            return ("the weights went on from the checkpoint; the stream of data started again",)
+        return ()
+
+
+def peak_memory() -> int:
+    """Most bytes in use so far: of the first GPU where there is one, else of this process."""
+    if tf.config.list_logical_devices("GPU"):
+        return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def sample(x):
+    """The first few examples of inputs, for a look at what a model does."""
+    return keras.tree.map_structure(lambda array: array[:8], x)
+
+
+def _values(variables) -> list[np.ndarray]:
+    # A copy: on a CPU the array may share the variable's memory.
+    return [np.array(variable) for variable in variables]
+
+
+def _assign(variables, values) -> None:
+    if len(variables) != len(values):
+        raise ValueError(f"the checkpoint holds {len(values)} arrays, the model has {len(variables)} variables.")
+    for variable, value in zip(variables, values):
+        variable.assign(value)

@@ -1,0 +1,159 @@
+"""What is asked of a training run, and what came of it: values that travel between driver, workers and the study."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from typing import Any
+
+import numpy as np
+
+from kerastune.recipe import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialSpec:
+    """One segment of one trial: train `recipe` from step `start` to step `until`.
+
+    Args:
+        trial: name of the trial, for example `"lr-03"`; the same for all its segments.
+        stage: name of the stage that asked for it.
+        recipe: how to train.
+        start: steps that are done already; a checkpoint at this step comes with the spec when it is not 0.
+        until: step at which the segment ends, `> start`.
+        eval_every: steps between two evaluations on the validation part; 0 for none.
+        keep_best: whether to keep the weights of the best evaluation.
+
+    Raises:
+        ValueError: when the steps do not fit together.
+    """
+
+    trial: str
+    stage: str
+    recipe: Recipe
+    start: int
+    until: int
+    eval_every: int = 0
+    keep_best: bool = False
+
+    def __post_init__(self):
+        if not 0 <= self.start < self.until:
+            raise ValueError(f"`until` ({self.until}) must be > `start` ({self.start}), and `start` >= 0.")
+        if self.eval_every and (self.start % self.eval_every or self.until % self.eval_every):
+            raise ValueError(
+                f"`eval_every` ({self.eval_every}) must divide `start` ({self.start}) and `until` ({self.until})."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrialSpec:
+        """The spec of what `to_dict` gave."""
+        return cls(**{**values, "recipe": Recipe.from_dict(values["recipe"])})
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of a trial so far: its curves from the first step, and what it cost.
+
+    Args:
+        spec: the last segment that was run.
+        curves: true values of every step by name (`"loss"`, `"accuracy"` …), float32 `[steps]`.
+        evals: one dict per evaluation: `"step"` and the validation values by name (`"loss"`, `"accuracy"` …).
+        layers: names of the layers whose norms were measured.
+        norm_steps: steps at which norms were measured, `[k]`.
+        update_norms: L2 norm of each layer's update, `[k, layers]`.
+        weight_norms: L2 norm of each layer's weights before the update, `[k, layers]`.
+        diverged_at: step at which the loss was not finite or exploded; `None` when it never was.
+        seconds: wall time of all segments.
+        seconds_per_step: median over chunks of steps, evaluation and tracing left out; 0 when nothing was timed.
+        peak_memory: bytes, of the process (CPU) or of the device (GPU).
+        example_scores: score of every validation example with the best weights, larger is better `[n]`, when they
+            were kept; else `None`.
+        notes: what a reader of the outcome must know.
+    """
+
+    spec: TrialSpec
+    curves: dict[str, np.ndarray]
+    evals: tuple[dict[str, float], ...] = ()
+    layers: tuple[str, ...] = ()
+    norm_steps: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    update_norms: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros([0, 0], np.float32))
+    weight_norms: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros([0, 0], np.float32))
+    diverged_at: int | None = None
+    seconds: float = 0.0
+    seconds_per_step: float = 0.0
+    peak_memory: int = 0
+    example_scores: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Number of steps trained so far."""
+        return len(self.curves["loss"])
+
+    @property
+    def losses(self) -> np.ndarray:
+        """True training loss of every step, float32 `[steps]`."""
+        return self.curves["loss"]
+
+    def after(self, earlier: Outcome | None) -> Outcome:
+        """This segment's outcome joined to what the trial had before it."""
+        if earlier is None:
+            return self
+        joined = {name: np.concatenate([earlier.curves[name], values]) for name, values in self.curves.items()}
+        return dataclasses.replace(
+            self,
+            curves=joined,
+            evals=earlier.evals + self.evals,
+            norm_steps=np.concatenate([earlier.norm_steps, self.norm_steps]),
+            update_norms=np.concatenate([earlier.update_norms, self.update_norms]),
+            weight_norms=np.concatenate([earlier.weight_norms, self.weight_norms]),
+            seconds=earlier.seconds + self.seconds,
+            seconds_per_step=self.seconds_per_step or earlier.seconds_per_step,
+            peak_memory=max(earlier.peak_memory, self.peak_memory),
+            example_scores=earlier.example_scores if self.example_scores is None else self.example_scores,
+            notes=earlier.notes + tuple(note for note in self.notes if note not in earlier.notes),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What a trial needs to go on, or a model to be used: a positional list of arrays.
+
+    Args:
+        step: steps done.
+        model: values of `model.variables` (weights, then random states), in their order.
+        optimizer: values of `optimizer.variables`, in their order; empty when only the weights are kept.
+        first_loss: loss of the trial's first step, against which an explosion is measured; NaN when unknown.
+
+    Example:
+        >>> state = State(3, [np.ones(2)], [])
+        >>> State.from_bytes(state.to_bytes()).step
+        3
+    """
+
+    step: int
+    model: list[np.ndarray]
+    optimizer: list[np.ndarray]
+    first_loss: float = float("nan")
+
+    def to_bytes(self) -> bytes:
+        """An uncompressed `.npz` archive."""
+        stream = io.BytesIO()
+        arrays = {f"model/{i}": value for i, value in enumerate(self.model)}
+        arrays |= {f"optimizer/{i}": value for i, value in enumerate(self.optimizer)}
+        np.savez(stream, step=np.int64(self.step), first_loss=np.float64(self.first_loss), **arrays)
+        return stream.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> State:
+        """The state that `to_bytes` wrote; nothing is unpickled."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            groups = {
+                group: [archive[f"{group}/{i}"] for i in range(sum(name.startswith(f"{group}/") for name in archive))]
+                for group in ("model", "optimizer")
+            }
+            return cls(int(archive["step"]), groups["model"], groups["optimizer"], float(archive["first_loss"]))

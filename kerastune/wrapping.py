@@ -1,0 +1,87 @@
+"""Wrappers around a model's `train_step` that can be put on and taken off in any order, also after an exception."""
+
+from __future__ import annotations
+
+import abc
+
+
+class StepWrapper(abc.ABC):
+    """Something that happens around every training step of one model, inside Keras's train function.
+
+    Wrappers of the same model nest. Subclasses define `step`, which calls `self.inner(data)`.
+
+    Args:
+        model: a compiled and built Keras model.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.inner = None
+
+    @abc.abstractmethod
+    def step(self, data):
+        """Does its work around `self.inner(data)` and returns the logs; called while Keras traces."""
+
+    def undo(self) -> None:
+        """Puts back what the wrapper changed besides `train_step`."""
+
+    def install(self) -> None:
+        """Wraps the model's `train_step`; the train function is made anew, so the next step traces."""
+        self.inner = self.model.train_step
+        self.model.train_step = self.step
+        type(self.model).make_train_function(self.model, force=True)
+
+    def uninstall(self) -> None:
+        """Takes this wrapper off, wherever it stands among the others; does nothing when it is off already."""
+        outer, node = None, _outermost(self.model)
+        while node is not None and node is not self:
+            outer, node = node, _owner(node.inner)
+        if node is None:
+            return
+        if outer is not None:
+            outer.inner = self.inner
+        elif getattr(self.inner, "__func__", None) is type(self.model).train_step:
+            del self.model.train_step
+        else:
+            self.model.train_step = self.inner
+        self.undo()
+        self.model.train_function = None
+
+
+def install_for_one_fit(wrapper: StepWrapper) -> None:
+    """Puts a wrapper on in `on_train_begin`, such that it cannot outlive its `fit`.
+
+    An exception during `fit` skips `on_train_end`. Keras asks for the train function before it trains again, so that
+    is where what was left over is taken off.
+    """
+    model = wrapper.model
+
+    def make_train_function(force=False):
+        while (leftover := _outermost(model)) is not None:
+            leftover.uninstall()
+        _forget(model)
+        return model.make_train_function(force=True)
+
+    wrapper.install()
+    model.make_train_function = make_train_function
+
+
+def uninstall_after_fit(wrapper: StepWrapper) -> None:
+    """Takes a wrapper off in `on_train_end`."""
+    wrapper.uninstall()
+    if _outermost(wrapper.model) is None:
+        _forget(wrapper.model)
+
+
+def _forget(model) -> None:
+    if "make_train_function" in vars(model):
+        del model.make_train_function
+
+
+def _owner(method):
+    owner = getattr(method, "__self__", None)
+    return owner if isinstance(owner, StepWrapper) else None
+
+
+def _outermost(model):
+    return _owner(vars(model).get("train_step"))

@@ -1,0 +1,183 @@
+"""Preparation is the same on arrays and in the saved model, and fitted on what it is given."""
+
+import pickle
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerastune import preprocessing
+
+
+def saved_and_loaded(model, tmp_path):
+    """The model as someone without kerastune loads it."""
+    path = tmp_path / "model.keras"
+    model.save(path)
+    with zipfile.ZipFile(path) as archive:
+        config = archive.read("config.json").decode()
+    assert "kerastune" not in config and "Lambda" not in config
+    return keras.models.load_model(path)
+
+
+def dense(num_features, num_outputs=3):
+    return keras.Sequential([keras.Input((num_features,)), keras.layers.Dense(num_outputs)])
+
+
+def tensors(raw):
+    return {name: tf.constant(column) for name, column in raw.items()}
+
+
+def test_a_profile_in_chunks_is_that_of_the_whole(monkeypatch):
+    monkeypatch.setattr(preprocessing, "CHUNK", 7)
+    x = np.random.default_rng(0).normal(1e6, 2.0, (50, 3))
+    profile = preprocessing.profile(x)
+    np.testing.assert_allclose(profile.mean, x.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(profile.scale, x.std(axis=0), rtol=1e-9)
+
+
+def test_images_have_one_mean_for_all_pixels():
+    x = np.arange(24, dtype="uint8").reshape(2, 3, 4)
+    profile = preprocessing.profile(x)
+    assert (profile.mean, profile.scale) == (11.5, pytest.approx(x.std()))
+
+
+def test_a_constant_feature_is_safe():
+    x = np.column_stack([np.full(10, 0.1), np.arange(10.0)])
+    prepared = preprocessing.fit(preprocessing.profile(x), True, True).apply(x)
+    np.testing.assert_allclose(prepared[:, 0], 0, atol=1e-6)
+    np.testing.assert_allclose(prepared[:, 1].std(), 1, rtol=1e-6)
+
+
+def test_applying_leaves_the_array_as_it_is():
+    x = np.arange(6, dtype="float64").reshape(3, 2)
+    before = x.copy()
+    preprocessing.fit(preprocessing.profile(x), True, True).apply(x)
+    assert (x == before).all()
+
+
+def test_nothing_to_prepare_gives_the_very_array():
+    x = np.ones((3, 4, 4))
+    preparation = preprocessing.fit(preprocessing.profile(x, measure=False), False, False)
+    assert preparation.is_identity and preparation.apply(x) is x
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64", "int64", "bool"])
+@pytest.mark.parametrize("shape", [(5,), (4, 4), (4, 4, 3)])
+def test_the_saved_model_prepares_as_the_arrays_were(shape, dtype, tmp_path):
+    raw = np.random.default_rng(1).integers(0, 2 if dtype == "bool" else 100, (20, *shape)).astype(dtype)
+    preparation = preprocessing.fit(preprocessing.profile(raw), True, True)
+    prepared = preparation.apply(raw)
+    assert prepared.dtype == np.float32 and prepared.shape == (20, *preparation.new_shape)
+    layers = [keras.Input(prepared.shape[1:]), keras.layers.Flatten(), keras.layers.Dense(2)]
+    model = keras.Sequential(layers)
+    loaded = saved_and_loaded(preprocessing.Attachment(preparation)(model), tmp_path)
+    assert loaded.input.dtype == dtype and loaded.input.shape[1:] == shape
+    np.testing.assert_allclose(loaded(raw), model(prepared), atol=1e-5)
+
+
+def test_time_stamps_keep_their_differences(tmp_path):
+    raw = 1.6e9 + np.arange(10.0)[:, None]
+    preparation = preprocessing.fit(preprocessing.profile(raw), True, True)
+    assert len(np.unique(preparation.apply(raw))) == 10
+    model = dense(1)
+    loaded = saved_and_loaded(preprocessing.Attachment(preparation)(model), tmp_path)
+    np.testing.assert_allclose(loaded(raw), model(preparation.apply(raw)), atol=1e-5)
+
+
+def test_a_dict_of_inputs_stays_one(tmp_path):
+    raw = {"age": np.arange(10), "image": np.random.default_rng(0).random((10, 3, 3))}
+    preparation = preprocessing.fit(preprocessing.profile(raw), True, True)
+    prepared = preparation.apply(raw)
+    assert prepared["age"].shape == (10, 1) and prepared["image"].shape == (10, 3, 3, 1)
+    inputs = {name: keras.Input(array.shape[1:], name=name) for name, array in prepared.items()}
+    flat = [keras.layers.Flatten()(tensor) for tensor in inputs.values()]
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Concatenate()(flat)))
+    loaded = saved_and_loaded(preprocessing.Attachment(preparation)(model), tmp_path)
+    np.testing.assert_allclose(loaded(tensors(raw)), model(tensors(prepared)), atol=1e-5)
+
+
+@pytest.fixture
+def columns():
+    return {
+        "petal length (cm)": np.array([1.0, np.nan, 3.0, 8.0]),
+        "city": np.array(["Rome", "", "Bonn, Rhein", "<unknown>"]),
+        "7 days": np.array([5.0, 6.0, 7.0, np.nan]),
+        "plant": np.array(["a", "b", "a", "b"]),
+    }
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_a_table_of_numbers_and_texts_with_gaps_is_prepared_alike(columns, standardise, tmp_path):
+    table = preprocessing.fit_table(columns, standardise)
+    prepared = table.apply(columns)
+    assert prepared.shape == (4, 2 + 4 + 2)
+    model = dense(8)
+    attached = preprocessing.Attachment(table)(model)
+    assert set(attached.input) == {"petal_length__cm_", "city", "x7_days", "plant"}
+    loaded = saved_and_loaded(attached, tmp_path)
+    raw = {preprocessing.safe_name(name): cells[:, None] for name, cells in columns.items()}
+    np.testing.assert_allclose(loaded(tensors(raw)), model(prepared), atol=1e-5)
+    np.testing.assert_allclose(attached(tensors(raw)), model(prepared), atol=1e-5)
+
+
+def test_a_table_can_be_exported(columns, tmp_path):
+    model = dense(8)
+    table = preprocessing.fit_table(columns, True)
+    preprocessing.Attachment(table)(model).export(tmp_path / "1", verbose=False)
+    served = tf.saved_model.load(tmp_path / "1").signatures["serving_default"]
+    raw = {preprocessing.safe_name(name): cells[:, None] for name, cells in columns.items()}
+    np.testing.assert_allclose(*served(**tensors(raw)).values(), model(table.apply(columns)), atol=1e-5)
+
+
+def test_missing_numbers_become_the_median_and_unknown_texts_zeros(columns):
+    table = preprocessing.fit_table(columns, standardise=False)
+    assert table.apply(columns)[1, :2].tolist() == [3.0, 6.0]
+    strange = dict(columns, city=np.array(["Oslo"] * 4))
+    assert table.apply(strange)[:, 2:6].sum() == 0
+
+
+def test_a_table_of_numbers_takes_one_array(tmp_path):
+    columns = {"a": np.array([1.0, np.nan, 5.0]), "b": np.array([0.0, 1.0, 0.0])}
+    table = preprocessing.fit_table(columns, standardise=True)
+    model = dense(2)
+    loaded = saved_and_loaded(preprocessing.Attachment(table)(model), tmp_path)
+    raw = np.stack(list(columns.values()), axis=1)
+    np.testing.assert_allclose(loaded(raw), model(table.apply(columns)), atol=1e-5)
+
+
+def test_a_table_of_texts_only_needs_no_numbers(tmp_path):
+    columns = {"a": np.array(["x", "y", "x"])}
+    table = preprocessing.fit_table(columns, standardise=True)
+    model = dense(2)
+    loaded = saved_and_loaded(preprocessing.Attachment(table)(model), tmp_path)
+    np.testing.assert_allclose(loaded({"a": tf.constant([["x"], ["y"], ["x"]])}), model(table.apply(columns)), atol=1e-5)
+
+
+def test_a_column_without_values_and_names_that_clash_are_refused():
+    with pytest.raises(ValueError, match="Column 'a' has no value in the training part"):
+        preprocessing.fit_table({"a": np.array([np.nan, np.nan])}, True)
+    with pytest.raises(ValueError, match="names differ only"):
+        preprocessing.fit_table({"a b": np.array([1.0]), "a-b": np.array(["x"])}, True)
+
+
+@pytest.mark.parametrize(("mean", "scale"), [(20.0, 5.0), (np.array([20.0, -3.0]), np.array([5.0, 0.5]))])
+def test_outputs_are_given_in_the_users_units(mean, scale, tmp_path):
+    x = np.random.default_rng(0).random((6, 4))
+    model = dense(4, np.size(mean))
+    identity = preprocessing.fit(preprocessing.profile(x, measure=False), False, False)
+    loaded = saved_and_loaded(preprocessing.Attachment(identity, mean, scale)(model), tmp_path)
+    np.testing.assert_allclose(loaded(x), np.asarray(model(x)) * scale + mean, rtol=1e-5)
+
+
+def test_outputs_that_do_not_match_the_targets_are_refused():
+    identity = preprocessing.fit(preprocessing.profile(np.ones((2, 4)), measure=False), False, False)
+    with pytest.raises(ValueError, match=r"outputs \(None, 3\), expected \[examples, 2\]"):
+        preprocessing.Attachment(identity, np.zeros(2), np.ones(2))(dense(4))
+
+
+def test_an_attachment_can_be_sent_to_another_process(columns):
+    attachment = preprocessing.Attachment(preprocessing.fit_table(columns, True), 1.0, 2.0)
+    again = pickle.loads(pickle.dumps(attachment))
+    assert (again.preparation.apply(columns) == attachment.preparation.apply(columns)).all()
