@@ -94,7 +94,7 @@ class Playbook:
         if (allowance := self.study.fact(name)) is None:
             allowance = int(stage.share * self._steps_left())
             self.study.put_fact(name, allowance)
-            logger.info("Stage %s may use %d steps.", stage.name, allowance)
+            logger.debug("Stage %s may use %d steps.", stage.name, allowance)
         return dataclasses.replace(self._facts, allowance=allowance)
 
     def _decide(self, stage: Stage, facts: Facts) -> None:

@@ -217,7 +217,7 @@ class Table:
         return keras.ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
 
     def _lookup(self, values: tuple[str, ...]) -> Any:
-        """A layer whose first column is for unknown texts; its token must not be one of the values."""
+        """A layer whose first column is for unknown texts; Keras would swallow a first value equal to its token."""
         import keras
 
         unknown = "<unknown>"

@@ -99,11 +99,17 @@ class Recipe:
         """Lines of an absl flagfile that give exactly this recipe; user hyperparameters are `--hp=name=json`."""
         values = self.to_dict()
         hyperparameters = values.pop("hyperparameters")
-        lines = [_flag(name, value) for name, value in values.items()]
+        lines = [flag(name, value) for name, value in values.items()]
         return lines + [f"--hp={name}={json.dumps(value)}" for name, value in sorted(hyperparameters.items())]
 
 
-def _flag(name: str, value: Any) -> str:
+def flag(name: str, value: Any) -> str:
+    """One line of an absl flagfile.
+
+    Example:
+        >>> flag("nesterov", False), flag("learning_rate", 0.1)
+        ('--nonesterov', '--learning_rate=0.1')
+    """
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no{name}"
     return f"--{name}={value!r}" if isinstance(value, float) else f"--{name}={value}"

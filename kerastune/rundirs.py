@@ -33,8 +33,8 @@ class RunDir:
         self.model = self.path / "model.keras"
         self.tensorboard = self.path / "tensorboard"
 
-    def open(self, overwrite: bool = False) -> None:
-        """Makes the directory, or takes up one that is kerastune's; with `overwrite` it is emptied of kerastune's files.
+    def open(self) -> None:
+        """Makes the directory, or takes up one that is kerastune's.
 
         Raises:
             ValueError: when the directory holds something and kerastune did not make it.
@@ -45,8 +45,6 @@ class RunDir:
             raise ValueError(
                 f"`output_dir` ({self.path}) is not empty and not kerastune's (it holds {held[0]!r}): name another one."
             )
-        if overwrite:
-            self._clear()
 
     def is_ours(self) -> bool:
         """Whether kerastune made this directory: it holds a study, or nothing but kerastune's own files."""
@@ -66,8 +64,8 @@ class RunDir:
             self.path / f"{self.study.name}-journal"
         ]
 
-    def _clear(self) -> None:
-        # The lock is held by whoever clears, so its file stays.
+    def clear(self) -> None:
+        """Deletes what kerastune left, and nothing else. The lock is held by whoever clears, so its file stays."""
         for entry in self._ours():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

@@ -15,6 +15,7 @@ import os
 import socket
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,22 +51,37 @@ class Study:
     Args:
         path: the database file; made when it does not exist.
         lock_path: file whose lock keeps a second process away.
+        clear: called when the lock is held and before the file is opened, to delete an old study.
         clock: monotonic seconds; what passes between two events counts as spent.
 
     Raises:
         StudyError: when another process holds the lock, or the file is damaged, foreign or of a newer version.
     """
 
-    def __init__(self, path: Path, lock_path: Path, clock=time.monotonic):
+    def __init__(
+        self,
+        path: Path,
+        lock_path: Path,
+        clear: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.path = Path(path)
         self._clock = clock
         self._lock = _take_lock(Path(lock_path))
         try:
+            clear()
             self._database = self._open()
         except BaseException:
             self._lock.close()
             raise
         self._counted_until = clock()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.close()
+        return False
 
     def close(self) -> None:
         """Counts the time since the last event and releases the file and the lock."""

@@ -153,6 +153,14 @@ class Trainer:
             model(keras.tree.map_structure(lambda array: array[:1], x))
         return model
 
+    def finished_model(self, recipe: Recipe, state: State) -> keras.Model:
+        """A model of its own with the weights of a state, as its builder made it, under a stock Keras optimizer."""
+        model = self.ready_model(recipe)
+        evaluate.compile_for(model, self.task)
+        model.optimizer = optimizers.stock(recipe)
+        _assign(model.variables, state.model)
+        return model
+
     def _compile(self, recipe: Recipe) -> Compiled:
         model = self.ready_model(recipe)
         evaluate.compile_for(model, self.task)

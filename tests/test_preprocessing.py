@@ -102,9 +102,9 @@ def test_a_dict_of_inputs_stays_one(tmp_path):
 def columns():
     return {
         "petal length (cm)": np.array([1.0, np.nan, 3.0, 8.0]),
-        "city": np.array(["Rome", "", "Bonn, Rhein", "<unknown>"]),
+        "city": np.array(["Rome", "", "Bonn, Rhein", "[UNK]"]),
         "7 days": np.array([5.0, 6.0, 7.0, np.nan]),
-        "plant": np.array(["a", "b", "a", "b"]),
+        "plant": np.array(["<unknown>", "b", "<unknown>", "b"]),
     }
 
 
@@ -152,7 +152,9 @@ def test_a_table_of_texts_only_needs_no_numbers(tmp_path):
     table = preprocessing.fit_table(columns, standardise=True)
     model = dense(2)
     loaded = saved_and_loaded(preprocessing.Attachment(table)(model), tmp_path)
-    np.testing.assert_allclose(loaded({"a": tf.constant([["x"], ["y"], ["x"]])}), model(table.apply(columns)), atol=1e-5)
+    np.testing.assert_allclose(
+        loaded({"a": tf.constant([["x"], ["y"], ["x"]])}), model(table.apply(columns)), atol=1e-5
+    )
 
 
 def test_a_column_without_values_and_names_that_clash_are_refused():

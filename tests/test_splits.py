@@ -40,6 +40,10 @@ def test_a_class_with_one_example_stays_in_training():
     assert set(classes[stay]) == {0, 1, 2}
 
 
+def test_classes_with_one_example_each_are_not_cut_at_all():
+    assert splits.quotas(np.array([1] * 10 + [10]), 5).tolist() == [0] * 10 + [3]
+
+
 def test_too_few_examples_are_not_cut():
     with pytest.raises(ValueError, match=r"has 9 examples, too few to cut"):
         splits.cut(9, [1])

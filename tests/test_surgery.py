@@ -419,6 +419,8 @@ def test_initial_weights_depend_on_the_seed_alone():
         np.testing.assert_array_equal(first[kernel], again[kernel])
         assert not np.array_equal(first[kernel], other[kernel])
     assert not np.array_equal(first[0], first[2])  # equal shapes, different positions
+    keras.utils.set_random_seed(1)
+    np.testing.assert_array_equal(build().get_weights()[4], first[4])  # Glorot's are as the seed makes them
     build().set_weights(first)
 
 

@@ -1,0 +1,226 @@
+"""The door: flags, commands and what they print. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from kerastune import rundirs
+from kerastune.budget import Budget
+from kerastune.recipe import CHOICES, Recipe
+
+COMMANDS = {
+    "tune": "find learning rate and number of steps for a model and data, and train it",
+    "probe": "suggest a learning rate from 60 batches (S1.7)",
+    "train": "train the recipe of a flagfile",
+}
+AUTO = 0  # of `--batch_size`: suggested from the data (P7)
+DATA_FLAGS = ("data", "label", "image_size", "standardise", "model", "precision")
+STANDARDISE = {"auto": None, "yes": True, "no": False}
+
+
+def define(flag_values: flags.FlagValues) -> None:
+    """Defines every flag of every command, so that any flagfile is read everywhere; later ones win (P4)."""
+    values = {"flag_values": flag_values}
+    flags.DEFINE_string("data", "digits", "Data set name, file.npz, file.csv, folder or module:function.", **values)
+    flags.DEFINE_string("label", "", "Name of the target column of a .csv.", **values)
+    flags.DEFINE_integer("image_size", 64, "Height and width of images in folders, in pixels.", 1, **values)
+    flags.DEFINE_enum("standardise", "auto", list(STANDARDISE), "Standardise inputs; auto: for our models.", **values)
+    flags.DEFINE_string("model", "cnn", "mlp, cnn, resnet, or module:name of a build(hp) or HyperModel.", **values)
+    flags.DEFINE_string("output_dir", "", "Where everything goes; a new directory by default.", **values)
+    flags.DEFINE_bool("overwrite", False, "Begin anew in an output directory of kerastune's.", **values)
+    flags.DEFINE_string("budget", "10m", "Time (90s, 4m, 1h) or steps (6000steps) of the whole search.", **values)
+    flags.DEFINE_string("objective", "", "Validation value that chooses, as val_accuracy:max.", **values)
+    flags.DEFINE_bool("reference", True, "Train Adam at 1e-3 with batches of 32 to compare with.", **values)
+    flags.DEFINE_bool("refit", False, "Train once more on training and validation data at the end.", **values)
+    flags.DEFINE_bool("gpu_memory_growth", True, "Let a GPU's memory grow as needed (P5).", **values)
+    flags.DEFINE_enum(
+        "precision", "float32", ["float32", "mixed_float16", "mixed_bfloat16"], "What layers compute in.", **values
+    )
+    define_recipe(flag_values)
+
+
+def define_recipe(flag_values: flags.FlagValues) -> None:
+    """Defines the flags of a recipe, with the recipe's own defaults."""
+    values = {"flag_values": flag_values}
+    default = Recipe()
+    flags.DEFINE_enum("optimizer", default.optimizer, CHOICES["optimizer"], "Optimizer.", **values)
+    flags.DEFINE_float("learning_rate", default.learning_rate, "Rate of the first step; tune finds it.", **values)
+    flags.DEFINE_float("momentum", default.momentum, "Momentum of SGD.", 0.0, **values)
+    flags.DEFINE_bool("nesterov", default.nesterov, "Nesterov momentum of SGD.", **values)
+    flags.DEFINE_integer("batch_size", AUTO, "Examples in a step; 0 suggests one from the data (P7).", 0, **values)
+    flags.DEFINE_integer("total_steps", default.total_steps, "Steps of the training; tune finds it.", 1, **values)
+    flags.DEFINE_enum("decay", default.decay, CHOICES["decay"], "How the rate falls.", **values)
+    flags.DEFINE_integer("decay_interval", default.decay_interval, "Steps between changes of the rate.", 1, **values)
+    flags.DEFINE_enum("initialisers", default.initialisers, CHOICES["initialisers"], "By activation (P8).", **values)
+    flags.DEFINE_enum("regularisers", default.regularisers, CHOICES["regularisers"], "Off while tuning (P6).", **values)
+    flags.DEFINE_integer("seed", default.seed, "Of weights, batches and splits.", 0, **values)
+    flags.DEFINE_multi_string("hp", [], "A hyperparameter of the model: name=json, repeatable.", **values)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; gives the exit status: 0, 2 for what the user must mend, 130 or 143 when it was stopped."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    flag_values = flags.FlagValues()
+    define(flag_values)
+    if not arguments or arguments[0] in ("help", "--help", "-h") or arguments[0] not in COMMANDS:
+        return _usage(arguments)
+    command, rest = arguments[0], arguments[1:]
+    if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in rest):
+        print(f"kerastune {command}: {COMMANDS[command]}\n\n{flag_values.get_help()}".rstrip())
+        return 0
+    try:
+        return run(command, rest, flag_values)
+    except KeyboardInterrupt:
+        return _stopped(128 + signal.SIGINT)
+    except Terminated:
+        return _stopped(128 + signal.SIGTERM)
+    except (flags.Error, ValueError, OSError) as error:
+        print(f"kerastune {command}: {error}", file=sys.stderr)
+        return 2
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
+    """Parses the flags and runs a command.
+
+    Raises:
+        absl.flags.Error: for an unknown flag or a value that it does not take.
+        ValueError: for settings or data that can't be used.
+    """
+    surplus = flag_values(["kerastune", *arguments])[1:]
+    if surplus:
+        raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
+    recipe = recipe_of(flag_values)
+    Budget.parse(flag_values.budget)
+    if not flag_values.output_dir:
+        flag_values.output_dir = str(rundirs.new())
+    signal.signal(signal.SIGTERM, _terminate)
+    return {"tune": tune, "probe": probe, "train": train}[command](flag_values, recipe)
+
+
+def recipe_of(flag_values: flags.FlagValues) -> Recipe:
+    """The recipe that the flags describe; `--batch_size=0` counts as the default until it is suggested."""
+    names = [name for name in Recipe().to_dict() if name != "hyperparameters"]
+    values = {name: flag_values[name].value for name in names}
+    values["batch_size"] = values["batch_size"] or Recipe().batch_size
+    return Recipe(**values, hyperparameters=_hyperparameters(flag_values.hp))
+
+
+def tune(flag_values: flags.FlagValues, recipe: Recipe) -> int:
+    """`kerastune tune`."""
+    stages = ["reference"] if flag_values.reference else []
+    stages += ["start"] if flag_values.batch_size == AUTO else []
+    return _search(flag_values, recipe, [*stages, "probe", "lr", "train"])
+
+
+def probe(flag_values: flags.FlagValues, recipe: Recipe) -> int:
+    """`kerastune probe`."""
+    return _search(flag_values, recipe, [*(["start"] if flag_values.batch_size == AUTO else []), "probe"])
+
+
+def train(flag_values: flags.FlagValues, recipe: Recipe) -> int:
+    """`kerastune train`."""
+    # The recipe says how long to train.
+    flag_values.budget = f"{10 * max(recipe.total_steps, 1000)}steps"
+    return _search(flag_values, recipe, ["train"])
+
+
+def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) -> int:
+    with _quiet_import():
+        from kerastune import data, hypermodels, logs, runtime, summary
+        from kerastune.tuner import PlaybookTuner
+
+    logs.to_screen()
+    for note in runtime.set_up(flag_values.gpu_memory_growth, flag_values.precision):
+        logs.logger.info("%s", note)
+    own_model = ":" in flag_values.model
+    task = data.load(
+        flag_values.data,
+        label=flag_values.label,
+        image_size=flag_values.image_size,
+        standardise=STANDARDISE[flag_values.standardise],
+        seed=flag_values.seed,
+        for_own_model=own_model,
+    )
+    output_dir = Path(flag_values.output_dir).resolve()
+    tuner = PlaybookTuner(
+        hypermodels.load(flag_values.model, task),
+        objective=flag_values.objective,
+        budget=flag_values.budget,
+        directory=output_dir.parent,
+        project_name=output_dir.name,
+        seed=flag_values.seed,
+        overwrite=flag_values.overwrite,
+        recipe=recipe,
+        stages=stages,
+        refit=flag_values.refit,
+    )
+    tuner.search(task, settings={name: flag_values[name].value for name in DATA_FLAGS})
+    summary.show(tuner)
+    return 0
+
+
+def _hyperparameters(given: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"`--hp` must be name=json, as in --hp=units=128, got {text!r}.")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            raise ValueError(f'`--hp={name}` must be JSON, as in --hp={name}=128 or --hp={name}=\'"relu"\', got {value!r}.')
+    return found
+
+
+@contextlib.contextmanager
+def _quiet_import():
+    """Keeps what TensorFlow's C++ code prints while it is loaded off the screen, unless loading fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(screen, held.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+
+
+def _usage(arguments: list[str]) -> int:
+    unknown = bool(arguments) and arguments[0] not in ("help", "--help", "-h")
+    lines = [f"kerastune: there is no command {arguments[0]!r}.", ""] if unknown else []
+    lines += ["usage: kerastune COMMAND [--flag=value ...] [--flagfile=FILE]", "", "commands:"]
+    lines += [f"  {name:8}{words}" for name, words in COMMANDS.items()]
+    lines += ["", "kerastune COMMAND --help lists the flags."]
+    print("\n".join(lines), file=sys.stderr if unknown else sys.stdout)
+    return 2 if unknown else 0
+
+
+def _terminate(number, frame):
+    raise Terminated
+
+
+def _stopped(status: int) -> int:
+    print("\nkerastune was stopped; the same command on the same --output_dir goes on from here.", file=sys.stderr)
+    sys.stderr.flush()
+    # TensorFlow's threads are still at work, and nothing is left to write.
+    os._exit(status)

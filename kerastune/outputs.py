@@ -1,0 +1,107 @@
+"""What a search leaves behind: figures of merit, recipe, decisions and the saved model."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import keras
+
+from kerastune import evaluate, optimizers, rundirs, scores
+from kerastune import recipe as recipes
+from kerastune.playbook import Playbook
+from kerastune.recipe import Recipe
+from kerastune.rundirs import RunDir
+from kerastune.stages import reference
+from kerastune.task import Part
+from kerastune.training import Trainer
+from kerastune.trial import Outcome, State
+
+
+def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chosen: str | None, seconds: float) -> dict:
+    """Figures of the reference and of what was tuned; this is where the test part is touched, once.
+
+    Returns:
+        `{"reference": {"validation": {...}, "test": {...}}, "tuned": {...}, "stages": {name: {"steps", "seconds"}}, ...}`.
+        With a reference and a test part, `"gain"` holds the mean paired difference of their test scores and the ends
+        of its 95 % interval.
+    """
+    named = {"reference": reference.TRIAL, "tuned": chosen}
+    found: dict[str, Any] = {}
+    test_scores = {}
+    for name, trial in named.items():
+        if trial in states:
+            recipe = playbook.outcomes[trial].spec.recipe
+            found[name], test_scores[name] = _figures(trainer, recipe, states[trial])
+    if len(test_scores) == 2 and trainer.task.test is not None:
+        mean, low, high = scores.difference(test_scores["tuned"], test_scores["reference"])
+        found["gain"] = {"mean": mean, "low": low, "high": high}
+    return {
+        **found,
+        "trial": chosen,
+        "stages": {stage.name: _cost(playbook, stage.name) for stage in playbook.stages},
+        "budget": str(playbook.budget),
+        "seconds": seconds,
+    }
+
+
+def line(outcome: Outcome, objective: scores.Objective) -> str:
+    """One line about a trial so far, for the log."""
+    spec, recipe = outcome.spec, outcome.spec.recipe
+    words = f"{spec.trial}: {recipe.optimizer}, rate {recipe.learning_rate:g}, batches of {recipe.batch_size}"
+    if outcome.diverged_at is not None:
+        return f"{words}: diverged at step {outcome.diverged_at}"
+    best = scores.best_evaluation(outcome.evals, objective)
+    value = f", best validation {objective.name} {best[objective.name]:.4g} at step {best['step']}" if best else ""
+    return f"{words}: {outcome.steps} steps, loss {outcome.losses[-50:].mean():.4g}{value}"
+
+
+def write_records(run_dir: RunDir, playbook: Playbook, figures: dict[str, Any], given: dict[str, Any]) -> None:
+    """Writes recipe, flagfile, decisions and figures; `given` are the flags for data and model that were given."""
+    recipe = playbook.recipe
+    rundirs.write_text(run_dir.recipe, json.dumps(recipe.to_dict(), sort_keys=True, indent=2) + "\n")
+    lines = [json.dumps(decision.to_dict(), sort_keys=True) for decision in playbook.decisions]
+    rundirs.write_text(run_dir.decisions, "\n".join(lines) + "\n")
+    rundirs.write_text(run_dir.result, json.dumps(figures, sort_keys=True, indent=2) + "\n")
+
+
+    claim = f"# Found by kerastune; train it again with: kerastune train --flagfile={run_dir.flags.name}"
+    flags = [recipes.flag(name, value) for name, value in given.items()] + recipe.to_flags()
+    rundirs.write_text(run_dir.flags, "\n".join([claim, *flags]) + "\n")
+
+
+def save_model(run_dir: RunDir, trainer: Trainer, recipe: Recipe, state: State) -> keras.Model:
+    """Saves the model of a recipe with these weights, raw inputs in, as one `.keras` file that needs no kerastune."""
+    model = trainer.finished_model(recipe, state)
+    task = trainer.task
+    if task.attach is not None:
+        loss, metrics = model.loss, [] if task.kind == "regression" else ["accuracy"]
+        model = task.attach(model)
+        model.compile(optimizers.stock(recipe), loss=loss, metrics=metrics)
+    temporary = run_dir.model.with_name(f".new-{run_dir.model.name}")
+    model.save(temporary)
+    os.replace(temporary, run_dir.model)
+    return model
+
+
+def _figures(trainer: Trainer, recipe: Recipe, state: State):
+    """Figures on validation and test, and the score of every test example (`None` without a test part)."""
+    task = trainer.task
+    model = trainer.finished_model(recipe, state)
+    logits = evaluate.gives_logits(model)
+
+    def of(part: Part):
+        outputs = evaluate.predict(model, part.x)
+        return evaluate.figures(task, part, outputs, logits), evaluate.example_scores(task, part, outputs, logits)
+
+    found = {"validation": of(task.validation)[0]}
+    if task.test is None:
+        return found, None
+    found["test"], test_scores = of(task.test)
+    return found, test_scores
+
+
+def _cost(playbook: Playbook, stage: str) -> dict[str, float]:
+    of_stage = [outcome for outcome in playbook.outcomes.values() if outcome.spec.stage == stage]
+    return {"steps": sum(o.steps for o in of_stage), "seconds": round(sum(o.seconds for o in of_stage), 2)}

@@ -1,0 +1,76 @@
+"""A live line on the screen: what is trained, how far the search is, and the time that is left."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.progress import BarColumn, Progress, TextColumn
+
+from kerastune import logs
+from kerastune.budget import Budget
+from kerastune.playbook import Playbook
+from kerastune.trial import TrialSpec
+
+
+class Display:
+    """Shows one search; without a `bar` it shows nothing.
+
+    The time left is that of the budget: a search that has converged ends sooner.
+
+    Args:
+        budget: of the search.
+        bar: a rich progress bar, or `None`.
+    """
+
+    def __init__(self, budget: Budget, bar: Progress | None):
+        self._budget, self._bar = budget, bar
+        self._task = None if bar is None else bar.add_task("preparing", total=1.0, left="")
+        self._steps = 0
+        self._began = time.monotonic()
+        self._playbook: Playbook | None = None
+
+    def begin(self, playbook: Playbook) -> None:
+        """Starts from what the study holds already."""
+        self._playbook = playbook
+        self._earlier = sum(outcome.steps for outcome in playbook.outcomes.values())
+
+    def segment(self, spec: TrialSpec) -> None:
+        """Names what is trained now."""
+        if self._bar is not None:
+            words = f"{spec.stage}: {spec.trial}, steps {spec.start} to {spec.until}"
+            self._bar.update(self._task, description=words)
+
+    def steps(self, count: int) -> None:
+        """Counts steps that were done."""
+        self._steps += count
+        if self._bar is None or self._playbook is None:
+            return
+        done, left = self._share_and_seconds_left()
+        self._bar.update(self._task, completed=done, left=f"at most {_words(left)} left")
+
+    def _share_and_seconds_left(self) -> tuple[float, float]:
+        if self._budget.seconds is not None:
+            spent = self._playbook.study.seconds()
+            return min(spent / self._budget.seconds, 1.0), max(self._budget.seconds - spent, 0.0)
+        done = self._earlier + self._steps
+        seconds_per_step = (time.monotonic() - self._began) / max(self._steps, 1)
+        return done / self._budget.steps, (self._budget.steps - done) * seconds_per_step
+
+
+@contextlib.contextmanager
+def display(budget: Budget, verbose: int = 1) -> Iterator[Display]:
+    """A display for the length of a `with` block; `verbose=0` gives one that shows nothing."""
+    if not verbose:
+        yield Display(budget, None)
+        return
+    logs.to_screen()
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*columns, console=logs.console, transient=True) as bar:
+        yield Display(budget, bar)
+
+
+def _words(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

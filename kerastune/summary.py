@@ -1,0 +1,53 @@
+"""The small table at the end of a command: what was chosen, why, and what it gained."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from kerastune.tuner import PlaybookTuner
+
+
+def show(tuner: PlaybookTuner) -> None:
+    """Prints what a search found."""
+    console = Console()
+    console.print(_decisions(tuner))
+    if tuner.result.get("tuned"):
+        console.print(_figures(tuner))
+        console.print(_gain(tuner))
+    console.print(f"Everything is in {escape(str(tuner.run_dir.path))}; look at it with:")
+    console.print(f"  tensorboard --logdir={escape(str(tuner.run_dir.tensorboard))}", soft_wrap=True)
+
+
+def _decisions(tuner: PlaybookTuner) -> Table:
+    table = Table(title="What was decided, and why", show_lines=True)
+    table.add_column("stage")
+    table.add_column("reason")
+    for decision in tuner.decisions:
+        table.add_row(escape(decision.stage), escape(decision.reason))
+    return table
+
+
+def _figures(tuner: PlaybookTuner) -> Table:
+    rows = [(name, part, tuner.result[name][part]) for name in ("reference", "tuned") if name in tuner.result
+            for part in ("validation", "test") if part in tuner.result[name]]
+    table = Table(title="What it gained")
+    for column in ("", "part", *rows[0][2]):
+        table.add_column(column)
+    for name, part, figures in rows:
+        table.add_row(name, part, *(f"{value:.4f}" for value in figures.values()))
+    return table
+
+
+def _gain(tuner: PlaybookTuner) -> str:
+    gain = tuner.result.get("gain")
+    if gain is None:
+        return "The test part was used once, for these figures."
+    unit, scale = (" points of test accuracy", 100) if "accuracy" in tuner.result["tuned"]["test"] else (
+        " of squared test error (standardised)", 1)
+    verdict = "beyond noise" if gain["low"] > 0 or gain["high"] < 0 else "within noise"
+    return (
+        f"Against the reference: {scale * gain['mean']:+.2f}{unit}, paired 95 % interval "
+        f"{scale * gain['low']:+.2f} to {scale * gain['high']:+.2f} ({verdict})."
+    )

@@ -1,0 +1,352 @@
+"""`PlaybookTuner`: KerasTuner's tuner, with the playbook in the place of a search."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from kerastune import data, evaluate, logs, outputs, preflight, progress, rundirs, runtime
+from kerastune.budget import Budget
+from kerastune.oracle import PlaybookOracle, spec_of
+from kerastune.playbook import Playbook
+from kerastune.recipe import Recipe
+from kerastune.rundirs import RunDir
+from kerastune.scores import Objective
+from kerastune.stages.base import Decision, Facts, Stage
+from kerastune.stages.learning_rate import LearningRate
+from kerastune.stages.probing import Probe
+from kerastune.stages.reference import Reference
+from kerastune.stages.start import Start
+from kerastune.stages.train import Train
+from kerastune.story import Story
+from kerastune.study import Study
+from kerastune.task import Task
+from kerastune.training import CHUNK, Trainer
+
+DEADLINE_SHARE = 1.05  # of a budget in time, after which training stops where it is
+REFUSED = {
+    "epochs": "the number of steps is what kerastune finds out",
+    "batch_size": "the batch size is part of the recipe: pass recipe=Recipe(batch_size=...) to the tuner to fix it",
+    "validation_split": "pass validation_data, or leave it out and kerastune cuts a part off and says so",
+    "steps_per_epoch": "steps are the only clock, and the budget says how many there are",
+    "initial_epoch": "kerastune goes on from its own study",
+}
+
+logger = logging.getLogger("kerastune")
+
+
+class PlaybookTuner(keras_tuner.Tuner):
+    """Tunes a Keras model in the order of the playbook: reference, probe, learning rate and steps, training.
+
+    A KerasTuner tuner in its surface (`search`, `get_best_models`, `get_best_hyperparameters`, `results_summary`), with
+    `recipe` and `decisions` besides. Everything tried is in a study database in `directory/project_name`: the same
+    search on the same directory goes on where it stopped.
+
+    Args:
+        hypermodel: a `build(hp)` function or a `keras_tuner.HyperModel`; what it builds may be compiled, then its loss
+            and metrics are kept and its optimizer is replaced.
+        objective: `keras_tuner.Objective(name, direction)` or text like `"val_f1:max"`; by default validation accuracy
+            where it is measured, else validation loss.
+        budget: a time (`"4m"`) or a number of steps (`"6000steps"`, deterministic), the final training included.
+        directory: parent of the project's directory; the working directory by default.
+        project_name: name of the project's directory in it.
+        seed: of weights, batches and splits, `>= 0`.
+        overwrite: begin anew; only what kerastune itself left is deleted.
+        reference: whether Adam at 1e-3 with batches of 32 is trained to compare with, on at most a quarter of the
+            budget.
+        recipe: where tuning starts; its batch size is kept when a recipe is given, and suggested (P7) otherwise.
+        refit: whether the chosen recipe is trained once more, on training and validation data together, for the model
+            that is saved.
+        stages: names of the stages to run, in this order; all by default.
+
+    Raises:
+        ValueError: for a setting that is out of range, a hypermodel with a `fit` of its own, or a subclass with a
+            `run_trial` of its own.
+
+    Example:
+        >>> tuner = PlaybookTuner(build, budget="2m", directory="out")  # doctest: +SKIP
+        >>> tuner.search(x_train, y_train, validation_data=(x_val, y_val))  # doctest: +SKIP
+        >>> tuner.recipe.learning_rate, tuner.get_best_models()[0]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        hypermodel,
+        objective: keras_tuner.Objective | str | None = None,
+        budget: str = "10m",
+        directory: str | os.PathLike | None = None,
+        project_name: str = "playbook",
+        seed: int = 1,
+        overwrite: bool = False,
+        reference: bool = True,
+        recipe: Recipe | None = None,
+        refit: bool = False,
+        stages: Sequence[str] = ("reference", "start", "probe", "lr", "train"),
+    ):
+        runtime.check_supported()
+        self.run_dir = RunDir(rundirs.project(directory, project_name))
+        self.budget = Budget.parse(budget)
+        self.seed = _checked_seed(seed)
+        self._objective = parse_objective(objective)
+        self._overwrite = overwrite
+        self._refit = refit
+        left_out = {name for name, gone in (("reference", not reference), ("start", recipe is not None)) if gone}
+        self._stages = _make_stages([name for name in stages if name not in left_out])
+        self._first_recipe = (recipe or Recipe()).replace(seed=seed)
+        self._playbook: Playbook | None = None
+        self._best_states: dict[str, Any] = {}
+        self.result: dict[str, Any] = {}
+        _refuse_overrides(type(self), hypermodel)
+        with _quiet():
+            super().__init__(
+                oracle=PlaybookOracle(None, seed),
+                hypermodel=hypermodel,
+                directory=str(directory or "."),
+                project_name=project_name,
+            )
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe found so far."""
+        return self._playbook.recipe if self._playbook else self._first_recipe
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """What every stage decided, in their order."""
+        return list(self._playbook.decisions) if self._playbook else []
+
+    def search(self, x=None, y=None, *, validation_data=None, callbacks=(), settings=None, **others):
+        """Runs the playbook, or goes on with it.
+
+        Args:
+            x: inputs, as `fit` takes them: an array, a dict of arrays, a `tf.data.Dataset`; or a `Task` of kerastune's.
+            y: targets, unless `x` brings them.
+            validation_data: `(x, y)` or `(x, y, sample_weight)`; cut off the training part when it is left out.
+            callbacks: Keras callbacks; every trial's segment gets its own copy.
+            settings: names and values that must stay the same when the search goes on.
+            others: `sample_weight`, `class_weight` and `test_data` as in `kerastune.data.from_arrays`, and `verbose` (0
+                for no display). What `fit` would also take is refused with the reason.
+
+        Raises:
+            ValueError: before any training, for data or settings that can't be used.
+        """
+        verbose = others.pop("verbose", 1)
+        task = self._task(x, y, validation_data, others)
+        preflight.check(task, min(self._first_recipe.batch_size, len(task.train)) if task.train else 1)
+        self.run_dir.open()
+        clear = self.run_dir.clear if self._overwrite else lambda: None
+        study = Study(self.run_dir.study, self.run_dir.lock, clear)
+        with study, logs.to_file(self.run_dir.log), progress.display(self.budget, verbose) as shown:
+            self._given = settings or {}
+            self._begin(task, study, callbacks, shown)
+            while (trial := self.oracle.create_trial(self.tuner_id)).status != "STOPPED":
+                self.on_trial_begin(trial)
+                self.run_trial(trial)
+                self.on_trial_end(trial)
+            self._finish(study)
+
+    def run_trial(self, trial, *args, **kwargs):
+        """Trains the segment that a trial stands for and records it; gives the objective, as KerasTuner wants."""
+        spec = spec_of(trial)
+        self._shown.segment(spec)
+        outcome, last, best = self._trainer.run(spec, self._playbook.state(spec))
+        self._playbook.record(outcome, last, best)
+        joined = self._playbook.outcomes[spec.trial]
+        self._story.segment(joined, spec.start)
+        logger.info("%s", outputs.line(joined, self._playbook.objective))
+        return {self.oracle.objective.name: outcome.evals[-1].get(self._playbook.objective.name)} if outcome.evals else {}
+
+    def get_best_models(self, num_models=1):
+        """Trained models, the one that the playbook chose first; only whole trainings keep their weights.
+
+        The models take the inputs that `search` was given.
+        """
+        kept = [trial for trial in self.oracle.get_best_trials(len(self.oracle.trials)) if trial.trial_id in self._best_states]
+        return [self.load_model(trial) for trial in kept[:num_models]]
+
+    def load_model(self, trial):
+        """The model of a trial with the weights of its best evaluation, compiled with a stock Keras optimizer."""
+        if trial.trial_id not in self._best_states:
+            raise ValueError(f"trial {trial.trial_id} kept no weights; these did: {', '.join(self._best_states)}.")
+        recipe = self._playbook.outcomes[trial.trial_id].spec.recipe
+        return self._trainer.finished_model(recipe, self._best_states[trial.trial_id])
+
+    def save(self):
+        """Does nothing: every event is in the study already."""
+
+    def reload(self):
+        """Does nothing: `search` reads the study."""
+
+    def _task(self, x, y, validation_data, others) -> Task:
+        for name in others:
+            if name in REFUSED:
+                raise ValueError(f"`{name}` can't be given to search: {REFUSED[name]}.")
+        if isinstance(x, Task):
+            return x
+        unknown = set(others) - {"sample_weight", "class_weight", "test_data"}
+        if unknown:
+            raise ValueError(f"search does not take {', '.join(sorted(unknown))}.")
+        return data.from_arrays(x, y, validation_data=validation_data, seed=self.seed, name=self.project_name, **others)
+
+    def _begin(self, task: Task, study: Study, callbacks, shown) -> None:
+        self._shown = shown
+        self._trainer = Trainer(
+            task, self._build, Objective("loss", "min"), callbacks, on_steps=shown.steps, deadline=self._deadline(study)
+        )
+        model = self._trainer.ready_model(self._first())
+        evaluate.compile_for(model, task)
+        objective = self._objective or evaluate.default_objective(model, task)
+        self._trainer.objective = objective
+        facts = _facts(task, objective, model)
+        study.settings({**self._given, **self._settings(task, objective, model)})
+        self._playbook = Playbook(study, self._stages, self._first(task), facts, self.budget, self._on_decision)
+        self.oracle.begin(self._playbook, keras_tuner.Objective(f"val_{objective.name}", objective.direction))
+        for note in task.notes:
+            logger.info("%s", note)
+        self._story = Story(self.run_dir)
+        self._story.rewrite(self._playbook.outcomes, self._playbook.decisions)
+        if self._playbook.outcomes:
+            logger.info("Going on after %d trials and %.0f s.", len(self._playbook.outcomes), study.seconds())
+        shown.begin(self._playbook)
+
+    def _first(self, task: Task | None = None) -> Recipe:
+        """The recipe that the first stage starts from, with every hyperparameter of the model named."""
+        defaults = self.oracle.get_space().values
+        recipe = self._first_recipe.replace(hyperparameters={**defaults, **self._first_recipe.hyperparameters})
+        if task is not None and task.train is not None and recipe.batch_size > len(task.train):
+            recipe = recipe.replace(batch_size=len(task.train))
+        return recipe
+
+    def _build(self, hyperparameters: dict[str, Any]) -> keras.Model:
+        hp = self.oracle.get_space()
+        unknown = set(hyperparameters) - {parameter.name for parameter in hp.space}
+        if unknown:
+            raise ValueError(f"the model declares no hyperparameter {', '.join(sorted(unknown))}.")
+        hp.values.update(hyperparameters)
+        model = self.hypermodel.build(hp)
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"build(hp) must return a Keras model, it returned {type(model).__name__}.")
+        return model
+
+    def _settings(self, task: Task, objective: Objective, model: keras.Model) -> dict[str, Any]:
+        return {
+            "budget": str(self.budget),
+            "seed": self.seed,
+            "objective": f"{objective.name}:{objective.direction}",
+            "stages": [stage.name for stage in self._stages],
+            "recipe": self._first(task).to_dict(),
+            "data": fingerprint(task),
+            "model": [model.name if not isinstance(model, keras.Sequential) else "sequential", model.count_params()],
+        }
+
+    def _deadline(self, study: Study) -> Callable[[], bool]:
+        if self.budget.seconds is None:
+            return lambda: False
+        return lambda: study.seconds() > DEADLINE_SHARE * self.budget.seconds
+
+    def _on_decision(self, decision: Decision) -> None:
+        self._story.decision(decision, self._playbook.outcomes)
+
+    def _finish(self, study: Study) -> None:
+        chosen = self.oracle.chosen_trial()
+        for name in self._playbook.outcomes:
+            if (state := study.checkpoint(name, "best")) is not None:
+                self._best_states[name] = state
+        self.result = study.fact("result")
+        if self.result is None:
+            self.result = outputs.result(self._trainer, self._playbook, self._best_states, chosen, study.seconds())
+            study.put_fact("result", self.result)
+        outputs.write_records(self.run_dir, self._playbook, self.result, self._given)
+        if chosen is not None:
+            recipe = self._playbook.outcomes[chosen].spec.recipe
+            outputs.save_model(self.run_dir, self._trainer, recipe, self._best_states[chosen])
+
+
+def parse_objective(objective) -> Objective | None:
+    """The objective of a KerasTuner `Objective` or of text like `"val_accuracy:max"`; `None` stays `None`.
+
+    Raises:
+        ValueError: when the direction is missing, or the value is not of the validation part.
+    """
+    if objective is None or objective == "":
+        return None
+    if isinstance(objective, keras_tuner.Objective):
+        name, direction = objective.name, objective.direction
+    else:
+        name, _, direction = str(objective).partition(":")
+    if direction not in ("max", "min"):
+        raise ValueError(f"`objective` ({objective!r}) needs its direction: write {name}:max or {name}:min.")
+    if not name.startswith("val_"):
+        raise ValueError(f"`objective` must be a validation value: write val_{name}:{direction}, got {objective!r}.")
+    return Objective(name[4:], direction)
+
+
+def fingerprint(task: Task) -> str:
+    """A short text that changes when the training or validation data do."""
+    checksum = 0
+    for part in (task.train, task.validation):
+        for array in keras.tree.flatten([part.x, part.y, part.sample_weight]) if part is not None else []:
+            if array is not None:
+                checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
+    return f"{task.name} {checksum:08x}"
+
+
+def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:
+    return Facts(
+        num_train=len(task.train) if task.train is not None else 0,
+        num_validation=len(task.validation),
+        objective=objective,
+        allowance=0,
+        num_classes=task.num_classes,
+        imbalanced=task.imbalanced,
+        num_parameters=model.count_params(),
+    )
+
+
+def _make_stages(names: Sequence[str]) -> list[Stage]:
+    known = {
+        "reference": lambda: Reference(CHUNK),
+        "start": Start,
+        "probe": Probe,
+        "lr": lambda: LearningRate(CHUNK),
+        "train": lambda: Train(CHUNK, lengthen="lr" in names),
+    }
+    for name in names:
+        if name not in known:
+            raise ValueError(f"`stages` must be among {', '.join(known)}, got {name!r}.")
+    return [known[name]() for name in names]
+
+
+def _checked_seed(seed: int) -> int:
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"`seed` must be an integer >= 0, got {seed!r}.")
+    return seed
+
+
+def _refuse_overrides(tuner: type, hypermodel) -> None:
+    if tuner.run_trial is not PlaybookTuner.run_trial:
+        raise ValueError(f"{tuner.__name__} overrides run_trial, but kerastune's own trainer runs every trial.")
+    fit = getattr(type(hypermodel), "fit", None)
+    if isinstance(hypermodel, keras_tuner.HyperModel) and fit is not keras_tuner.HyperModel.fit:
+        raise ValueError(
+            f"{type(hypermodel).__name__} overrides fit, but kerastune's trainer trains the model: "
+            "move what it does into the model's train_step, or into callbacks."
+        )
+
+
+class _quiet(warnings.catch_warnings):
+    """Hides what the base class warns of in its own code."""
+
+    def __enter__(self):
+        super().__enter__()
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="keras_tuner")
