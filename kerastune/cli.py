@@ -15,7 +15,7 @@ from typing import Any
 from absl import flags
 
 from kerastune import rundirs
-from kerastune.budget import Budget
+from kerastune.budget import LEAST_STEPS, Budget
 from kerastune.recipe import CHOICES, Recipe
 
 COMMANDS = {
@@ -121,30 +121,34 @@ def recipe_of(flag_values: flags.FlagValues) -> Recipe:
 
 def tune(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     """`kerastune tune`."""
-    stages = ["reference"] if flag_values.reference else []
-    stages += ["start"] if flag_values.batch_size == AUTO else []
-    return _search(flag_values, recipe, [*stages, "probe", "lr", "train"])
+    reference = ["reference"] if flag_values.reference else []
+    return _search(flag_values, recipe, [*_start(flag_values), "probe", *reference, "lr", "train"])
 
 
 def probe(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     """`kerastune probe`."""
-    return _search(flag_values, recipe, [*(["start"] if flag_values.batch_size == AUTO else []), "probe"])
+    return _search(flag_values, recipe, [*_start(flag_values), "probe"])
 
 
 def train(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     """`kerastune train`."""
-    # The recipe says how long to train.
-    flag_values.budget = f"{10 * max(recipe.total_steps, 1000)}steps"
+    # The recipe says how long to train; twice that leaves room for rounding up to whole evaluations.
+    flag_values.budget = f"{max(2 * recipe.total_steps, LEAST_STEPS)}steps"
     return _search(flag_values, recipe, ["train"])
 
 
+def _start(flag_values: flags.FlagValues) -> list[str]:
+    return ["start"] if flag_values.batch_size == AUTO else []
+
+
 def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) -> int:
-    with _quiet_import():
+    with _quiet_start():
         from kerastune import data, hypermodels, logs, runtime, summary
         from kerastune.tuner import PlaybookTuner
 
+        notes = runtime.set_up(flag_values.gpu_memory_growth, flag_values.precision)
     logs.to_screen()
-    for note in runtime.set_up(flag_values.gpu_memory_growth, flag_values.precision):
+    for note in notes:
         logs.logger.info("%s", note)
     own_model = ":" in flag_values.model
     task = data.load(
@@ -187,8 +191,8 @@ def _hyperparameters(given: Sequence[str]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _quiet_import():
-    """Keeps what TensorFlow's C++ code prints while it is loaded off the screen, unless loading fails."""
+def _quiet_start():
+    """Keeps what TensorFlow's C++ code prints while it starts off the screen, unless it fails to start."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     screen = os.dup(2)

@@ -91,9 +91,22 @@ def default_objective(model: keras.Model, task: Task) -> scores.Objective:
     return scores.Objective("loss", "min")
 
 
+def check_objective(objective: scores.Objective, model: keras.Model) -> None:
+    """Raises `ValueError` when a compiled model does not measure the objective."""
+    names = ["loss", *_metric_names(model)]
+    if objective.name not in names:
+        raise ValueError(
+            f"`objective` (val_{objective.name}) is not measured by the model; it measures: "
+            f"{', '.join(f'val_{name}' for name in names)}."
+        )
+
+
 def _metric_names(model: keras.Model) -> list[str]:
-    given = model.get_compile_config().get("metrics") or [] if model._compile_metrics is not None else []
-    return [name for name in keras.tree.flatten(given) if isinstance(name, str)]
+    """Names of a compiled model's metrics in the logs, before Keras has made them."""
+    compiled = model._compile_metrics
+    given = keras.tree.flatten([compiled._user_metrics, compiled._user_weighted_metrics]) if compiled else []
+    names = [name if isinstance(name, str) else getattr(name, "name", None) or name.__name__ for name in given if name]
+    return names + [metric.name for metric in model.metrics if metric is not compiled and metric.name != "loss"]
 
 
 def predict(model: keras.Model, x) -> np.ndarray:

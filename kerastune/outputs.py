@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from typing import Any
@@ -14,9 +15,22 @@ from kerastune.playbook import Playbook
 from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
 from kerastune.stages import reference
-from kerastune.task import Part
+from kerastune.task import Part, joined
 from kerastune.training import Trainer
-from kerastune.trial import Outcome, State
+from kerastune.trial import Outcome, State, TrialSpec
+
+
+REFIT = "refit"
+
+
+def refit(trainer: Trainer, recipe: Recipe) -> State:
+    """Weights of the recipe trained once more on training and validation data together, for as many epochs."""
+    task = trainer.task
+    both = joined(task.train, task.validation)
+    longer = recipe.replace(total_steps=round(recipe.total_steps * len(both) / len(task.train)))
+    again = Trainer(dataclasses.replace(task, train=both), trainer.build, trainer.objective, trainer.callbacks)
+    _, last, _ = again.run(TrialSpec(REFIT, REFIT, longer, 0, longer.total_steps))
+    return last
 
 
 def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chosen: str | None, seconds: float) -> dict:
@@ -27,14 +41,17 @@ def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chose
         With a reference and a test part, `"gain"` holds the mean paired difference of their test scores and the ends
         of its 95 % interval.
     """
-    named = {"reference": reference.TRIAL, "tuned": chosen}
     found: dict[str, Any] = {}
     test_scores = {}
-    for name, trial in named.items():
-        if trial in states:
+    for name, trial, state in (
+        ("reference", reference.TRIAL, states.get(reference.TRIAL)),
+        ("tuned", chosen, states.get(chosen)),
+        (REFIT, chosen, states.get(REFIT)),
+    ):
+        if state is not None:
             recipe = playbook.outcomes[trial].spec.recipe
-            found[name], test_scores[name] = _figures(trainer, recipe, states[trial])
-    if len(test_scores) == 2 and trainer.task.test is not None:
+            found[name], test_scores[name] = _figures(trainer, recipe, state)
+    if {"reference", "tuned"} <= set(test_scores) and trainer.task.test is not None:
         mean, low, high = scores.difference(test_scores["tuned"], test_scores["reference"])
         found["gain"] = {"mean": mean, "low": low, "high": high}
     return {
@@ -79,6 +96,7 @@ def save_model(run_dir: RunDir, trainer: Trainer, recipe: Recipe, state: State) 
         loss, metrics = model.loss, [] if task.kind == "regression" else ["accuracy"]
         model = task.attach(model)
         model.compile(optimizers.stock(recipe), loss=loss, metrics=metrics)
+        model.optimizer.build(model.trainable_variables)
     temporary = run_dir.model.with_name(f".new-{run_dir.model.name}")
     model.save(temporary)
     os.replace(temporary, run_dir.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import keras
@@ -49,6 +50,8 @@ def set_up(gpu_memory_growth: bool = True, precision: str = "float32") -> list[s
     if precision not in PRECISIONS:
         raise ValueError(f"`precision` must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
     keras.config.set_dtype_policy(precision)
+    # It warns of every model's first prediction, each of which is one trace.
+    tf.get_logger().setLevel(logging.ERROR)
     notes = [] if precision == "float32" else [f"Layers compute in {precision}."]
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus if gpu_memory_growth else []:

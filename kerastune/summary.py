@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kerastune.outputs import REFIT
 from kerastune.tuner import PlaybookTuner
 
 
@@ -30,8 +31,13 @@ def _decisions(tuner: PlaybookTuner) -> Table:
 
 
 def _figures(tuner: PlaybookTuner) -> Table:
-    rows = [(name, part, tuner.result[name][part]) for name in ("reference", "tuned") if name in tuner.result
-            for part in ("validation", "test") if part in tuner.result[name]]
+    rows = [
+        (name, part, figures)
+        for name in ("reference", "tuned", REFIT)
+        for part, figures in tuner.result.get(name, {}).items()
+        # The refit model has learnt the validation part.
+        if (name, part) != (REFIT, "validation")
+    ]
     table = Table(title="What it gained")
     for column in ("", "part", *rows[0][2]):
         table.add_column(column)
@@ -44,8 +50,8 @@ def _gain(tuner: PlaybookTuner) -> str:
     gain = tuner.result.get("gain")
     if gain is None:
         return "The test part was used once, for these figures."
-    unit, scale = (" points of test accuracy", 100) if "accuracy" in tuner.result["tuned"]["test"] else (
-        " of squared test error (standardised)", 1)
+    is_share = "accuracy" in tuner.result["tuned"]["test"]
+    unit, scale = (" points of test accuracy", 100) if is_share else (" of standardised squared test error", 1)
     verdict = "beyond noise" if gain["low"] > 0 or gain["high"] < 0 else "within noise"
     return (
         f"Against the reference: {scale * gain['mean']:+.2f}{unit}, paired 95 % interval "

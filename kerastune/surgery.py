@@ -109,7 +109,7 @@ def switch_regularisers_off(model: keras.Model, x_batch=None) -> Regularisers:
         0.5
     """
     _require_built(model)
-    switched = tuple(_find_regularisers(model))
+    switched = tuple(find_regularisers(model))
     for each in switched:
         setattr(each.owner, each.attribute, None if each.attribute.endswith("regularizer") else 0.0)
     if switched:
@@ -224,7 +224,6 @@ def build_initialised(build: Callable[[], keras.Model], seed: int) -> keras.Mode
     """
     keras.utils.set_random_seed(seed + 1)
     other = build()
-    _require_built(other)
     keras.utils.set_random_seed(seed)
     model = build()
     initialise_by_activation(model, other.get_weights(), seed)
@@ -253,7 +252,12 @@ def _forget_traces(model: keras.Model) -> None:
     model.train_function = model.test_function = None
 
 
-def _find_regularisers(model: keras.Model) -> Iterator[Switched]:
+def find_regularisers(model: keras.Model) -> list[Switched]:
+    """Everything that regularises a model now; nothing is changed."""
+    return list(_regularisers(model))
+
+
+def _regularisers(model: keras.Model) -> Iterator[Switched]:
     for layer in model._flatten_layers():
         for attribute in _noise_attributes(layer):
             if vars(layer)[attribute]:

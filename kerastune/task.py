@@ -94,3 +94,21 @@ def labels(y: np.ndarray) -> np.ndarray:
     if y.ndim == 2 and y.shape[1] > 1:
         return y.argmax(axis=1)
     return y.reshape(len(y)).astype(np.int64)
+
+
+def joined(first: Part, second: Part) -> Part:
+    """The examples of two parts, one after the other; an example without a weight counts 1.
+
+    Example:
+        >>> len(joined(Part(np.zeros([3, 2]), np.zeros(3)), Part(np.ones([2, 2]), np.ones(2))))
+        5
+    """
+    parts = (first, second)
+    if isinstance(first.x, dict):
+        x = {name: np.concatenate([part.x[name] for part in parts]) for name in first.x}
+    else:
+        x = np.concatenate([part.x for part in parts])
+    weights = None
+    if any(part.sample_weight is not None for part in parts):
+        weights = [np.ones(len(part)) if part.sample_weight is None else part.sample_weight for part in parts]
+    return Part(x, np.concatenate([part.y for part in parts]), None if weights is None else np.concatenate(weights))

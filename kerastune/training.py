@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import logging
+import os
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -30,8 +30,6 @@ CHUNK = 50  # steps in one call of the train function
 RATIO_EVERY = 10  # steps between two measurements of update and weight norms
 LOOK_BACK = 100  # steps before a chunk from which its smoothed loss is worked out
 
-logger = logging.getLogger("kerastune")
-
 
 def rates(recipe: Recipe) -> np.ndarray:
     """Rate of every step of a recipe, `[1]` when it is constant and `[total_steps]` when it decays."""
@@ -46,6 +44,7 @@ class Compiled:
 
     model: keras.Model
     fresh_optimizer: list[np.ndarray]
+    regularised: bool
     recorder: StepRecorder | None = None
 
     def state(self, step: int, first_loss: float) -> State:
@@ -118,7 +117,7 @@ class Trainer:
         member.restore(state)
         optimizers.configure(member.model.optimizer, rates(spec.recipe), spec.recipe.momentum)
         run = _Run(member, spec, self, state.first_loss)
-        self._fit(member.model, spec, [run, *copy.deepcopy(self.callbacks)])
+        self._fit(member.model, spec, [run, *self._copied_callbacks(spec.trial)])
         outcome = run.outcome()
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
@@ -127,9 +126,13 @@ class Trainer:
 
     def compiled(self, recipe: Recipe) -> Compiled:
         """The compiled model of a recipe's architecture, optimizer kind and regularisers, made at its first use."""
-        key = (json.dumps(recipe.hyperparameters, sort_keys=True), recipe.optimizer, recipe.nesterov, recipe.regularisers)
+        architecture = (json.dumps(recipe.hyperparameters, sort_keys=True), recipe.optimizer, recipe.nesterov)
+        key = (*architecture, recipe.regularisers)
         if key not in self._compiled:
             self._compiled[key] = self._compile(recipe)
+            if not self._compiled[key].regularised:
+                # On or off is the same trace for a model that has none.
+                self._compiled |= {(*architecture, setting): self._compiled[key] for setting in ("on", "off")}
         return self._compiled[key]
 
     def initial_state(self, recipe: Recipe) -> list[np.ndarray]:
@@ -158,12 +161,15 @@ class Trainer:
         model = self.ready_model(recipe)
         evaluate.compile_for(model, self.task)
         model.optimizer = optimizers.stock(recipe)
+        # Built, so that a saved model loads without a warning about its optimizer.
+        model.optimizer.build(model.trainable_variables)
         _assign(model.variables, state.model)
         return model
 
     def _compile(self, recipe: Recipe) -> Compiled:
         model = self.ready_model(recipe)
         evaluate.compile_for(model, self.task)
+        regularised = bool(surgery.find_regularisers(model))
         if recipe.regularisers == "off":
             surgery.switch_regularisers_off(model, sample(self.task.validation.x))
         optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov)
@@ -173,7 +179,15 @@ class Trainer:
         optimizer.build(model.trainable_variables)
         model.steps_per_execution = CHUNK
         model.train_function = model.test_function = model.predict_function = None
-        return Compiled(model, _values(optimizer.variables))
+        return Compiled(model, _values(optimizer.variables), regularised)
+
+    def _copied_callbacks(self, trial: str) -> list[keras.callbacks.Callback]:
+        """The user's callbacks for one segment; what logs to a directory gets one of the trial's own there."""
+        copies = copy.deepcopy(self.callbacks)
+        for callback in copies:
+            if hasattr(callback, "log_dir"):
+                callback.log_dir = os.path.join(callback.log_dir, trial)
+        return copies
 
     def _example_scores(self, model, best: State) -> np.ndarray:
         _assign(model.variables, best.model)
@@ -286,7 +300,7 @@ def sample(x):
 
 def _values(variables) -> list[np.ndarray]:
     # A copy: on a CPU the array may share the variable's memory.
-    return [np.array(variable) for variable in variables]
+    return [variable.numpy().copy() for variable in variables]
 
 
 def _assign(variables, values) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import os
-import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,6 +30,7 @@ from kerastune.study import Study
 from kerastune.task import Task
 from kerastune.training import CHUNK, Trainer
 
+PLAYBOOK = ("start", "probe", "reference", "lr", "train")
 DEADLINE_SHARE = 1.05  # of a budget in time, after which training stops where it is
 REFUSED = {
     "epochs": "the number of steps is what kerastune finds out",
@@ -46,7 +44,7 @@ logger = logging.getLogger("kerastune")
 
 
 class PlaybookTuner(keras_tuner.Tuner):
-    """Tunes a Keras model in the order of the playbook: reference, probe, learning rate and steps, training.
+    """Tunes a Keras model in the order of the playbook: probe, reference, learning rate and steps, training.
 
     A KerasTuner tuner in its surface (`search`, `get_best_models`, `get_best_hyperparameters`, `results_summary`), with
     `recipe` and `decisions` besides. Everything tried is in a study database in `directory/project_name`: the same
@@ -67,7 +65,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         recipe: where tuning starts; its batch size is kept when a recipe is given, and suggested (P7) otherwise.
         refit: whether the chosen recipe is trained once more, on training and validation data together, for the model
             that is saved.
-        stages: names of the stages to run, in this order; all by default.
+        stages: names of the stages to run, in this order; by default all, but for what the arguments above leave out.
 
     Raises:
         ValueError: for a setting that is out of range, a hypermodel with a `fit` of its own, or a subclass with a
@@ -91,7 +89,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         reference: bool = True,
         recipe: Recipe | None = None,
         refit: bool = False,
-        stages: Sequence[str] = ("reference", "start", "probe", "lr", "train"),
+        stages: Sequence[str] | None = None,
     ):
         runtime.check_supported()
         self.run_dir = RunDir(rundirs.project(directory, project_name))
@@ -101,19 +99,18 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._overwrite = overwrite
         self._refit = refit
         left_out = {name for name, gone in (("reference", not reference), ("start", recipe is not None)) if gone}
-        self._stages = _make_stages([name for name in stages if name not in left_out])
+        self._stages = _make_stages([name for name in PLAYBOOK if name not in left_out] if stages is None else stages)
         self._first_recipe = (recipe or Recipe()).replace(seed=seed)
         self._playbook: Playbook | None = None
         self._best_states: dict[str, Any] = {}
         self.result: dict[str, Any] = {}
         _refuse_overrides(type(self), hypermodel)
-        with _quiet():
-            super().__init__(
-                oracle=PlaybookOracle(None, seed),
-                hypermodel=hypermodel,
-                directory=str(directory or "."),
-                project_name=project_name,
-            )
+        super().__init__(
+            oracle=PlaybookOracle(None, seed),
+            hypermodel=hypermodel,
+            directory=str(directory or "."),
+            project_name=project_name,
+        )
 
     @property
     def recipe(self) -> Recipe:
@@ -142,6 +139,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         """
         verbose = others.pop("verbose", 1)
         task = self._task(x, y, validation_data, others)
+        if self._refit and task.train is None:
+            raise ValueError("`refit` joins training and validation data, which needs arrays, not a tf.data.Dataset.")
         preflight.check(task, min(self._first_recipe.batch_size, len(task.train)) if task.train else 1)
         self.run_dir.open()
         clear = self.run_dir.clear if self._overwrite else lambda: None
@@ -206,6 +205,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         model = self._trainer.ready_model(self._first())
         evaluate.compile_for(model, task)
         objective = self._objective or evaluate.default_objective(model, task)
+        evaluate.check_objective(objective, model)
         self._trainer.objective = objective
         facts = _facts(task, objective, model)
         study.settings({**self._given, **self._settings(task, objective, model)})
@@ -244,9 +244,10 @@ class PlaybookTuner(keras_tuner.Tuner):
             "seed": self.seed,
             "objective": f"{objective.name}:{objective.direction}",
             "stages": [stage.name for stage in self._stages],
-            "recipe": self._first(task).to_dict(),
-            "data": fingerprint(task),
-            "model": [model.name if not isinstance(model, keras.Sequential) else "sequential", model.count_params()],
+            **self._first(task).to_dict(),
+            "refit": self._refit,
+            "contents of the data": fingerprint(task),
+            "parameters of the model": model.count_params(),
         }
 
     def _deadline(self, study: Study) -> Callable[[], bool]:
@@ -262,14 +263,17 @@ class PlaybookTuner(keras_tuner.Tuner):
         for name in self._playbook.outcomes:
             if (state := study.checkpoint(name, "best")) is not None:
                 self._best_states[name] = state
+        states = dict(self._best_states)
+        if self._refit and chosen is not None:
+            states[outputs.REFIT] = outputs.refit(self._trainer, self._playbook.outcomes[chosen].spec.recipe)
         self.result = study.fact("result")
         if self.result is None:
-            self.result = outputs.result(self._trainer, self._playbook, self._best_states, chosen, study.seconds())
+            self.result = outputs.result(self._trainer, self._playbook, states, chosen, study.seconds())
             study.put_fact("result", self.result)
         outputs.write_records(self.run_dir, self._playbook, self.result, self._given)
         if chosen is not None:
             recipe = self._playbook.outcomes[chosen].spec.recipe
-            outputs.save_model(self.run_dir, self._trainer, recipe, self._best_states[chosen])
+            outputs.save_model(self.run_dir, self._trainer, recipe, states.get(outputs.REFIT, states[chosen]))
 
 
 def parse_objective(objective) -> Objective | None:
@@ -342,11 +346,3 @@ def _refuse_overrides(tuner: type, hypermodel) -> None:
             f"{type(hypermodel).__name__} overrides fit, but kerastune's trainer trains the model: "
             "move what it does into the model's train_step, or into callbacks."
         )
-
-
-class _quiet(warnings.catch_warnings):
-    """Hides what the base class warns of in its own code."""
-
-    def __enter__(self):
-        super().__enter__()
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="keras_tuner")

@@ -70,6 +70,7 @@ def test_resnet_is_he_initialised_and_normalised_after_every_convolution():
     # The first one, two in each of three blocks, and the shortcuts of the two groups that widen.
     assert len(convolutions) == 1 + 3 * 2 + 2
     assert all(type(layer.kernel_initializer).__name__ == "HeNormal" for layer in convolutions)
+    assert not any(layer.use_bias for layer in convolutions)
     assert _layer_names(model).count("BatchNormalization") == len(convolutions)
     assert [layer.output.shape[1:] for layer in model.layers if type(layer).__name__ == "Add"] == [
         (28, 28, 4), (14, 14, 8), (7, 7, 16),

@@ -1,6 +1,5 @@
 """Preparation is the same on arrays and in the saved model, and fitted on what it is given."""
 
-import pickle
 import zipfile
 
 import keras
@@ -98,72 +97,6 @@ def test_a_dict_of_inputs_stays_one(tmp_path):
     np.testing.assert_allclose(loaded(tensors(raw)), model(tensors(prepared)), atol=1e-5)
 
 
-@pytest.fixture
-def columns():
-    return {
-        "petal length (cm)": np.array([1.0, np.nan, 3.0, 8.0]),
-        "city": np.array(["Rome", "", "Bonn, Rhein", "[UNK]"]),
-        "7 days": np.array([5.0, 6.0, 7.0, np.nan]),
-        "plant": np.array(["<unknown>", "b", "<unknown>", "b"]),
-    }
-
-
-@pytest.mark.parametrize("standardise", [False, True])
-def test_a_table_of_numbers_and_texts_with_gaps_is_prepared_alike(columns, standardise, tmp_path):
-    table = preprocessing.fit_table(columns, standardise)
-    prepared = table.apply(columns)
-    assert prepared.shape == (4, 2 + 4 + 2)
-    model = dense(8)
-    attached = preprocessing.Attachment(table)(model)
-    assert set(attached.input) == {"petal_length__cm_", "city", "x7_days", "plant"}
-    loaded = saved_and_loaded(attached, tmp_path)
-    raw = {preprocessing.safe_name(name): cells[:, None] for name, cells in columns.items()}
-    np.testing.assert_allclose(loaded(tensors(raw)), model(prepared), atol=1e-5)
-    np.testing.assert_allclose(attached(tensors(raw)), model(prepared), atol=1e-5)
-
-
-def test_a_table_can_be_exported(columns, tmp_path):
-    model = dense(8)
-    table = preprocessing.fit_table(columns, True)
-    preprocessing.Attachment(table)(model).export(tmp_path / "1", verbose=False)
-    served = tf.saved_model.load(tmp_path / "1").signatures["serving_default"]
-    raw = {preprocessing.safe_name(name): cells[:, None] for name, cells in columns.items()}
-    np.testing.assert_allclose(*served(**tensors(raw)).values(), model(table.apply(columns)), atol=1e-5)
-
-
-def test_missing_numbers_become_the_median_and_unknown_texts_zeros(columns):
-    table = preprocessing.fit_table(columns, standardise=False)
-    assert table.apply(columns)[1, :2].tolist() == [3.0, 6.0]
-    strange = dict(columns, city=np.array(["Oslo"] * 4))
-    assert table.apply(strange)[:, 2:6].sum() == 0
-
-
-def test_a_table_of_numbers_takes_one_array(tmp_path):
-    columns = {"a": np.array([1.0, np.nan, 5.0]), "b": np.array([0.0, 1.0, 0.0])}
-    table = preprocessing.fit_table(columns, standardise=True)
-    model = dense(2)
-    loaded = saved_and_loaded(preprocessing.Attachment(table)(model), tmp_path)
-    raw = np.stack(list(columns.values()), axis=1)
-    np.testing.assert_allclose(loaded(raw), model(table.apply(columns)), atol=1e-5)
-
-
-def test_a_table_of_texts_only_needs_no_numbers(tmp_path):
-    columns = {"a": np.array(["x", "y", "x"])}
-    table = preprocessing.fit_table(columns, standardise=True)
-    model = dense(2)
-    loaded = saved_and_loaded(preprocessing.Attachment(table)(model), tmp_path)
-    np.testing.assert_allclose(
-        loaded({"a": tf.constant([["x"], ["y"], ["x"]])}), model(table.apply(columns)), atol=1e-5
-    )
-
-
-def test_a_column_without_values_and_names_that_clash_are_refused():
-    with pytest.raises(ValueError, match="Column 'a' has no value in the training part"):
-        preprocessing.fit_table({"a": np.array([np.nan, np.nan])}, True)
-    with pytest.raises(ValueError, match="names differ only"):
-        preprocessing.fit_table({"a b": np.array([1.0]), "a-b": np.array(["x"])}, True)
-
-
 @pytest.mark.parametrize(("mean", "scale"), [(20.0, 5.0), (np.array([20.0, -3.0]), np.array([5.0, 0.5]))])
 def test_outputs_are_given_in_the_users_units(mean, scale, tmp_path):
     x = np.random.default_rng(0).random((6, 4))
@@ -177,9 +110,3 @@ def test_outputs_that_do_not_match_the_targets_are_refused():
     identity = preprocessing.fit(preprocessing.profile(np.ones((2, 4)), measure=False), False, False)
     with pytest.raises(ValueError, match=r"outputs \(None, 3\), expected \[examples, 2\]"):
         preprocessing.Attachment(identity, np.zeros(2), np.ones(2))(dense(4))
-
-
-def test_an_attachment_can_be_sent_to_another_process(columns):
-    attachment = preprocessing.Attachment(preprocessing.fit_table(columns, True), 1.0, 2.0)
-    again = pickle.loads(pickle.dumps(attachment))
-    assert (again.preparation.apply(columns) == attachment.preparation.apply(columns)).all()

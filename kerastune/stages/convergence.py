@@ -39,11 +39,25 @@ class Convergence:
 
 
 def convergence(outcome: Outcome, objective: Objective) -> Convergence:
-    """Where a sound trial has converged: the earlier of training loss and validation."""
+    """Where a sound trial has converged: the earlier of training loss and validation.
+
+    Validation has settled when neither the objective nor the validation loss improves any more: an accuracy moves in
+    jumps and looks settled early, and the loss alone turns when the model grows too sure of itself.
+    """
     by_loss = curves.converged_step(outcome.losses)
-    steps = np.array([values["step"] for values in outcome.evals])
-    gains = np.array([objective.gain(values[objective.name]) for values in outcome.evals])
-    by_validation = curves.settled_step(steps, gains) if len(steps) else outcome.steps
+    by_validation = _settled(outcome, objective)
     if by_validation < by_loss:
         return Convergence(by_validation, outcome.steps, "validation")
     return Convergence(by_loss, outcome.steps, "training loss")
+
+
+def _settled(outcome: Outcome, objective: Objective) -> int:
+    if not outcome.evals:
+        return outcome.steps
+    steps = np.array([values["step"] for values in outcome.evals])
+    judges = {objective.name: objective, "loss": Objective("loss", "min")}
+    return max(
+        curves.settled_step(steps, np.array([judge.gain(values[name]) for values in outcome.evals]))
+        for name, judge in judges.items()
+        if name in outcome.evals[0]
+    )

@@ -44,7 +44,9 @@ class LearningRate(Stage):
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         tried = _by_rate(outcomes)
-        rate = _leader(tried)
+        furthest = max((outcome.steps for outcome in tried.values() if outcome.diverged_at is None), default=0)
+        # Those that went furthest are the ones that no rung cut.
+        rate = _leader({rate: outcome for rate, outcome in tried.items() if outcome.steps == furthest})
         evidence = tuple(outcome.spec.trial for outcome in tried.values())
         if rate is None:
             reason = f"Every rate diverged or none was trained ({_list(tried)}): the rate stays at {recipe.learning_rate:g}."

@@ -1,0 +1,253 @@
+"""The tuner as KerasTuner's users know it, on a toy problem."""
+
+import json
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from kerastune import PlaybookTuner, Recipe
+from kerastune.study import StudyError
+from kerastune.trial import TrialSpec
+
+BUDGET = "2500steps"
+
+
+def toy(seed=0, num_examples=400):
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(num_examples, 6)).astype("float32")
+    return x, (x[:, 0] * x[:, 1] + x[:, 2] > 0).astype("int32")
+
+
+def build(hp):
+    units = hp.Choice("units", [8, 16], default=16)
+    return keras.Sequential(
+        [keras.Input([6]), keras.layers.Dense(units, "relu"), keras.layers.Dense(2, "softmax")]
+    )
+
+
+def search(directory, **changes):
+    x, y = toy()
+    tuner = PlaybookTuner(changes.pop("hypermodel", build), **{"budget": BUDGET, "directory": directory, **changes})
+    tuner.search(x[:300], y[:300], validation_data=(x[300:], y[300:]), verbose=0)
+    return tuner
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("searched")
+    return search(directory), directory
+
+
+def test_it_is_a_keras_tuner_tuner_over_an_oracle(searched):
+    tuner, _ = searched
+    assert isinstance(tuner, keras_tuner.Tuner)
+    assert isinstance(tuner.oracle, keras_tuner.Oracle)
+
+
+def test_every_stage_decides_in_the_order_of_the_playbook(searched):
+    tuner, _ = searched
+    assert [decision.stage for decision in tuner.decisions] == ["start", "probe", "reference", "lr", "train"]
+    assert all(decision.reason for decision in tuner.decisions)
+    assert all(after.before == before.after for before, after in zip(tuner.decisions, tuner.decisions[1:]))
+    assert tuner.recipe == tuner.decisions[-1].after
+
+
+def test_the_budget_in_steps_is_kept(searched):
+    tuner, _ = searched
+    assert sum(cost["steps"] for cost in tuner.result["stages"].values()) <= 2500
+
+
+def test_best_model_is_the_one_whose_figures_are_reported(searched):
+    tuner, _ = searched
+    x, y = toy()
+    model = tuner.get_best_models()[0]
+    accuracy = np.mean(model.predict(x[300:], verbose=0).argmax(axis=1) == y[300:])
+    assert accuracy == pytest.approx(tuner.result["tuned"]["validation"]["accuracy"])
+    assert accuracy > 0.8
+    assert type(model.optimizer).__module__.startswith("keras.")
+
+
+def test_best_hyperparameters_build_the_model_and_name_the_recipe(searched):
+    tuner, _ = searched
+    best = tuner.get_best_hyperparameters()[0]
+    assert best.get("units") == 16
+    assert best.values["kerastune/learning_rate"] == tuner.recipe.learning_rate
+    assert tuner.hypermodel.build(best).count_params() == tuner.get_best_models()[0].count_params()
+
+
+def test_results_summary_shows_the_chosen_trial_first(searched, capsys):
+    tuner, _ = searched
+    tuner.results_summary(2)
+    printed = capsys.readouterr().out
+    assert printed.index(f"Trial {tuner.result['trial']} summary") < printed.index("Score")
+
+
+def test_the_same_search_goes_on_and_trains_nothing_more(searched):
+    tuner, directory = searched
+    before = (directory / "playbook" / "kerastune.log").read_text()
+    again = search(directory)
+    new_lines = (directory / "playbook" / "kerastune.log").read_text()[len(before) :]
+    assert again.decisions == tuner.decisions
+    assert again.result == tuner.result
+    assert "steps, loss" not in new_lines
+
+
+def test_a_changed_setting_is_refused_by_name(searched):
+    _, directory = searched
+    with pytest.raises(StudyError, match="`budget` was"):
+        search(directory, budget="3000steps")
+    with pytest.raises(StudyError, match="`momentum` was 0.9"):
+        search(directory, recipe=Recipe(momentum=0.5), stages=("start", "probe", "reference", "lr", "train"))
+
+
+def test_other_data_are_refused(searched):
+    _, directory = searched
+    x, y = toy(seed=1)
+    tuner = PlaybookTuner(build, budget=BUDGET, directory=directory)
+    with pytest.raises(StudyError, match="contents of the data"):
+        tuner.search(x[:300], y[:300], validation_data=(x[300:], y[300:]), verbose=0)
+
+
+def test_records_on_disk_tell_the_same(searched):
+    tuner, directory = searched
+    folder = directory / "playbook"
+    assert Recipe.from_json((folder / "recipe.json").read_text()) == tuner.recipe
+    lines = (folder / "decisions.jsonl").read_text().splitlines()
+    assert [json.loads(line)["reason"] for line in lines] == [decision.reason for decision in tuner.decisions]
+    assert json.loads((folder / "result.json").read_text()) == tuner.result
+    model = keras.models.load_model(folder / "model.keras")
+    x, _ = toy()
+    np.testing.assert_allclose(model.predict(x, verbose=0), tuner.get_best_models()[0].predict(x, verbose=0), atol=1e-6)
+
+
+def test_same_seed_gives_the_same_decisions_and_another_seed_other_curves(searched, tmp_path):
+    tuner, _ = searched
+    again = search(tmp_path / "same")
+    assert [d.to_dict() for d in again.decisions] == [d.to_dict() for d in tuner.decisions]
+    other = search(tmp_path / "other", seed=0)
+    losses = [t._playbook.outcomes["probe"].losses for t in (tuner, other)]
+    assert other.recipe.seed == 0
+    assert not np.array_equal(*losses)
+
+
+def test_callbacks_and_weights_are_honoured(tmp_path):
+    x, y = toy()
+    seen = tmp_path / "seen"
+
+    class Note(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            with open(seen, "a") as stream:
+                stream.write("".join(f"{name} " for name in logs) + "\n")
+
+    def trained(name, **weights):
+        tuner = PlaybookTuner(build, budget="1000steps", directory=tmp_path, project_name=name, reference=False)
+        tuner.search(x, y, callbacks=[Note()], verbose=0, **weights)
+        return tuner._playbook.outcomes["probe"].losses
+
+    plain = trained("plain")
+    assert "val_accuracy" in seen.read_text()
+    assert not np.allclose(plain, trained("sample", sample_weight=np.linspace(0, 2, len(x))))
+    assert not np.allclose(plain, trained("class", class_weight={0: 1.0, 1: 5.0}))
+
+
+def test_a_compiled_model_keeps_its_loss_and_metrics_and_any_metric_is_an_objective(tmp_path):
+    def compiled(hp):
+        model = build(hp)
+        model.compile("rmsprop", "categorical_crossentropy", metrics=[keras.metrics.AUC(name="auc")])
+        return model
+
+    x, y = toy()
+    tuner = PlaybookTuner(
+        compiled, objective="val_auc:max", budget="1000steps", directory=tmp_path, reference=False
+    )
+    tuner.search(x, keras.utils.to_categorical(y), verbose=0)
+    best = tuner.get_best_models()[0]
+    assert best.loss == "categorical_crossentropy"
+    assert "auc" in best.evaluate(x, keras.utils.to_categorical(y), verbose=0, return_dict=True)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"epochs": 3}, "`epochs` can't be given"),
+        ({"batch_size": 3}, "`batch_size` can't be given"),
+        ({"steps_per_epoch": 3}, "`steps_per_epoch`"),
+        ({"shuffel": True}, "search does not take shuffel"),
+    ],
+)
+def test_search_refuses_what_it_decides_itself(tmp_path, given, words):
+    x, y = toy()
+    with pytest.raises(ValueError, match=words):
+        PlaybookTuner(build, budget=BUDGET, directory=tmp_path).search(x, y, **given)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"objective": "val_accuracy"}, "needs its direction: write val_accuracy:max"),
+        ({"objective": "accuracy:max"}, "write val_accuracy:max"),
+        ({"seed": -1}, "`seed` must be an integer >= 0"),
+        ({"budget": "soon"}, "`budget` must be a time"),
+        ({"project_name": "../victim"}, "`project_name`"),
+        ({"stages": ["lr", "decay2"]}, "`stages` must be among"),
+    ],
+)
+def test_bad_settings_are_refused_when_the_tuner_is_made(tmp_path, given, words):
+    with pytest.raises(ValueError, match=words):
+        PlaybookTuner(build, **{"directory": tmp_path, "budget": BUDGET, **given})
+
+
+def test_an_objective_that_is_not_measured_is_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match="val_f1.*is not measured.*val_loss, val_accuracy"):
+        search(tmp_path, objective="val_f1:max")
+
+
+def test_an_overridden_fit_or_run_trial_is_refused(tmp_path):
+    class OwnFit(keras_tuner.HyperModel):
+        def build(self, hp):
+            return build(hp)
+
+        def fit(self, hp, model, *args, **kwargs):
+            return model.fit(*args, **kwargs)
+
+    class OwnTrial(PlaybookTuner):
+        def run_trial(self, trial, *args, **kwargs):
+            return 0.0
+
+    with pytest.raises(ValueError, match="OwnFit overrides fit"):
+        PlaybookTuner(OwnFit(), directory=tmp_path)
+    with pytest.raises(ValueError, match="OwnTrial overrides run_trial"):
+        OwnTrial(build, directory=tmp_path)
+
+
+def test_a_directory_of_someone_else_is_neither_used_nor_deleted(tmp_path):
+    (tmp_path / "playbook").mkdir()
+    (tmp_path / "playbook" / "thesis.txt").write_text("precious")
+    with pytest.raises(ValueError, match="not kerastune's"):
+        search(tmp_path, overwrite=True)
+    assert (tmp_path / "playbook" / "thesis.txt").read_text() == "precious"
+
+
+def test_regularisers_are_off_while_tuning_and_on_in_the_training(tmp_path):
+    def regularised(hp):
+        return keras.Sequential(
+            [
+                keras.Input([6]),
+                keras.layers.Dense(16, "relu", kernel_regularizer=keras.regularizers.L2(0.5)),
+                keras.layers.Dense(2, "softmax"),
+            ]
+        )
+
+    tuner = search(tmp_path, hypermodel=regularised, reference=False)
+    first_loss = {o.spec.stage: o.losses[0] for o in tuner._playbook.outcomes.values()}
+    assert first_loss["train"] > first_loss["lr"] + 1
+    assert tuner.get_best_models()[0].layers[0].kernel_regularizer is not None
+
+
+def test_the_trainer_runs_what_the_trials_spec_says(searched):
+    tuner, _ = searched
+    trial = tuner.oracle.get_trial("reference")
+    spec = TrialSpec.from_dict(json.loads(trial.hyperparameters.values["kerastune/spec"]))
+    assert spec.recipe.optimizer == "adam" and spec.recipe.learning_rate == 1e-3 and spec.recipe.batch_size == 32
