@@ -47,18 +47,28 @@ class MacroF1(keras.metrics.Metric):
         return {**super().get_config(), "num_classes": self.num_classes}
 
 
-def compile_for(model: keras.Model, task: Task) -> None:
-    """Compiles a model that its builder left uncompiled, with the loss and metrics of the task.
+def compile_for(model: keras.Model, task: Task, optimizer, steps_per_execution: int = 1, watch: bool = False) -> None:
+    """Compiles a model with this optimizer: as its builder compiled it, or else with loss and metrics for the task.
 
-    The optimizer is a placeholder that the trainer replaces. A model that was compiled keeps its loss and metrics.
+    Args:
+        model: a built model.
+        task: tells what loss fits a model that was not compiled.
+        optimizer: takes the place of the builder's.
+        steps_per_execution: steps in one call of the train function.
+        watch: whether macro-F1 is measured too when classes are imbalanced. It is kerastune's own metric, which a model
+            that is saved should not need.
     """
-    if model.compiled:
-        return
+    settings = model._compile_config.config if model.compiled else _default_settings(model, task, watch)
+    changes = {"optimizer": optimizer, "steps_per_execution": steps_per_execution}
+    # The base class's own method: a model may override `compile` with other arguments.
+    keras.Model.compile(model, **{**settings, **changes})
+
+
+def _default_settings(model: keras.Model, task: Task, watch: bool) -> dict:
     if task.kind == "regression":
-        model.compile("sgd", loss="mean_squared_error", metrics=[keras.metrics.MeanAbsoluteError(name="mae")])
-        return
-    metrics = ["accuracy"] + ([MacroF1(task.num_classes)] if task.imbalanced else [])
-    model.compile("sgd", loss=_classification_loss(model, task), metrics=metrics)
+        return {"loss": "mean_squared_error", "metrics": [keras.metrics.MeanAbsoluteError(name="mae")]}
+    metrics = ["accuracy"] + ([MacroF1(task.num_classes)] if watch and task.imbalanced else [])
+    return {"loss": _classification_loss(model, task), "metrics": metrics}
 
 
 def _classification_loss(model: keras.Model, task: Task) -> keras.losses.Loss:

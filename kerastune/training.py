@@ -159,8 +159,7 @@ class Trainer:
     def finished_model(self, recipe: Recipe, state: State) -> keras.Model:
         """A model of its own with the weights of a state, as its builder made it, under a stock Keras optimizer."""
         model = self.ready_model(recipe)
-        evaluate.compile_for(model, self.task)
-        model.optimizer = optimizers.stock(recipe)
+        evaluate.compile_for(model, self.task, optimizers.stock(recipe))
         # Built, so that a saved model loads without a warning about its optimizer.
         model.optimizer.build(model.trainable_variables)
         _assign(model.variables, state.model)
@@ -168,18 +167,13 @@ class Trainer:
 
     def _compile(self, recipe: Recipe) -> Compiled:
         model = self.ready_model(recipe)
-        evaluate.compile_for(model, self.task)
+        optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov)
         regularised = bool(surgery.find_regularisers(model))
         if recipe.regularisers == "off":
             surgery.switch_regularisers_off(model, sample(self.task.validation.x))
-        optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov)
-        if model.dtype_policy.name == "mixed_float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        model.optimizer = optimizer
-        optimizer.build(model.trainable_variables)
-        model.steps_per_execution = CHUNK
-        model.train_function = model.test_function = model.predict_function = None
-        return Compiled(model, _values(optimizer.variables), regularised)
+        evaluate.compile_for(model, self.task, optimizer, steps_per_execution=CHUNK, watch=True)
+        model.optimizer.build(model.trainable_variables)
+        return Compiled(model, _values(model.optimizer.variables), regularised)
 
     def _copied_callbacks(self, trial: str) -> list[keras.callbacks.Callback]:
         """The user's callbacks for one segment; what logs to a directory gets one of the trial's own there."""

@@ -141,7 +141,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         task = self._task(x, y, validation_data, others)
         if self._refit and task.train is None:
             raise ValueError("`refit` joins training and validation data, which needs arrays, not a tf.data.Dataset.")
-        preflight.check(task, min(self._first_recipe.batch_size, len(task.train)) if task.train else 1)
+        suggested = any(stage.name == Start.name for stage in self._stages)
+        preflight.check(task, 1 if suggested else self._first_recipe.batch_size)
         self.run_dir.open()
         clear = self.run_dir.clear if self._overwrite else lambda: None
         study = Study(self.run_dir.study, self.run_dir.lock, clear)
@@ -203,13 +204,13 @@ class PlaybookTuner(keras_tuner.Tuner):
             task, self._build, Objective("loss", "min"), callbacks, on_steps=shown.steps, deadline=self._deadline(study)
         )
         model = self._trainer.ready_model(self._first())
-        evaluate.compile_for(model, task)
+        evaluate.compile_for(model, task, "sgd", watch=True)
         objective = self._objective or evaluate.default_objective(model, task)
         evaluate.check_objective(objective, model)
         self._trainer.objective = objective
         facts = _facts(task, objective, model)
         study.settings({**self._given, **self._settings(task, objective, model)})
-        self._playbook = Playbook(study, self._stages, self._first(task), facts, self.budget, self._on_decision)
+        self._playbook = Playbook(study, self._stages, self._first(), facts, self.budget, self._on_decision)
         self.oracle.begin(self._playbook, keras_tuner.Objective(f"val_{objective.name}", objective.direction))
         for note in task.notes:
             logger.info("%s", note)
@@ -219,13 +220,10 @@ class PlaybookTuner(keras_tuner.Tuner):
             logger.info("Going on after %d trials and %.0f s.", len(self._playbook.outcomes), study.seconds())
         shown.begin(self._playbook)
 
-    def _first(self, task: Task | None = None) -> Recipe:
+    def _first(self) -> Recipe:
         """The recipe that the first stage starts from, with every hyperparameter of the model named."""
         defaults = self.oracle.get_space().values
-        recipe = self._first_recipe.replace(hyperparameters={**defaults, **self._first_recipe.hyperparameters})
-        if task is not None and task.train is not None and recipe.batch_size > len(task.train):
-            recipe = recipe.replace(batch_size=len(task.train))
-        return recipe
+        return self._first_recipe.replace(hyperparameters={**defaults, **self._first_recipe.hyperparameters})
 
     def _build(self, hyperparameters: dict[str, Any]) -> keras.Model:
         hp = self.oracle.get_space()
@@ -244,7 +242,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             "seed": self.seed,
             "objective": f"{objective.name}:{objective.direction}",
             "stages": [stage.name for stage in self._stages],
-            **self._first(task).to_dict(),
+            **self._first().to_dict(),
             "refit": self._refit,
             "contents of the data": fingerprint(task),
             "parameters of the model": model.count_params(),

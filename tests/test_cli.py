@@ -1,0 +1,201 @@
+"""The command line as a user meets it: what it leaves, what it refuses, and what it survives."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from kerastune import cli, data
+from kerastune.recipe import Recipe
+
+BUDGET = "--budget=2500steps"
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def start(*arguments, **options):
+    command = [sys.executable, "-m", "kerastune", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    output_dir = tmp_path_factory.mktemp("tuned") / "digits-out"
+    assert run("tune", "--data=digits", "--model=mlp", BUDGET, f"--output_dir={output_dir}") == 0
+    return output_dir
+
+
+def test_tune_leaves_what_it_promises(tuned):
+    names = {entry.name for entry in tuned.iterdir()}
+    assert {
+        *("recipe.json", "best.flags", "decisions.jsonl", "result.json", "kerastune.log", "model.keras"),
+        *("study.sqlite", "tensorboard"),
+    } <= names
+    result = json.loads((tuned / "result.json").read_text())
+    for name in ("reference", "tuned"):
+        assert 0.9 < result[name]["test"]["accuracy"] <= 1
+        assert 0.9 < result[name]["validation"]["accuracy"] <= 1
+    assert sum(cost["steps"] for cost in result["stages"].values()) <= 2500
+
+
+def test_saved_model_takes_raw_inputs_and_gives_the_reported_figures(tuned):
+    raw = data.load("digits", for_own_model=True, seed=1)
+    model = keras.models.load_model(tuned / "model.keras")
+    predicted = model.predict(raw.test.x, verbose=0).argmax(axis=1)
+    result = json.loads((tuned / "result.json").read_text())
+    assert np.mean(predicted == raw.test.y) == pytest.approx(result["tuned"]["test"]["accuracy"])
+
+
+def test_train_rebuilds_exactly_what_the_flagfile_says(tuned, tmp_path):
+    assert run("train", f"--flagfile={tuned / 'best.flags'}", f"--output_dir={tmp_path / 'again'}") == 0
+    first, second = (keras.models.load_model(folder / "model.keras") for folder in (tuned, tmp_path / "again"))
+    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert Recipe.from_json((tmp_path / "again" / "recipe.json").read_text()) == Recipe.from_json(
+        (tuned / "recipe.json").read_text()
+    )
+
+
+def test_the_same_command_again_changes_nothing(tuned, capsys):
+    before = (tuned / "decisions.jsonl").read_text()
+    assert run("tune", "--data=digits", "--model=mlp", BUDGET, f"--output_dir={tuned}") == 0
+    assert (tuned / "decisions.jsonl").read_text() == before
+    assert "What was decided, and why" in capsys.readouterr().out
+
+
+def test_a_changed_flag_is_refused_by_name_and_overwrite_begins_anew(tuned, tmp_path, capsys):
+    assert run("tune", "--data=digits", "--model=mlp", "--budget=3000steps", f"--output_dir={tuned}") == 2
+    assert "`budget` was" in capsys.readouterr().err
+    output_dir = tmp_path / "out"
+    probe = ("probe", "--data=wine", "--model=mlp", f"--output_dir={output_dir}")
+    assert run(*probe) == 0
+    (output_dir / "my-notes.txt").write_text("mine")
+    assert run(*probe, "--seed=2") == 2
+    assert run(*probe, "--seed=2", "--overwrite") == 0
+    assert (output_dir / "my-notes.txt").read_text() == "mine"
+
+
+def test_probe_suggests_a_rate_and_touches_no_test_part(tmp_path):
+    assert run("probe", "--data=wine", "--model=mlp", f"--output_dir={tmp_path / 'out'}") == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["stages"]["probe"]["steps"] <= 60
+    assert "tuned" not in result
+    decision = json.loads((tmp_path / "out" / "decisions.jsonl").read_text().splitlines()[-1])
+    assert 1e-4 < decision["values"]["suggested_rate"] < 10
+
+
+def test_own_data_and_own_model_with_hyperparameters(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "import keras\n"
+        "def build(hp):\n"
+        "    units = hp.Int('units', 4, 64, default=8)\n"
+        "    return keras.Sequential([keras.Input([5]), keras.layers.Dense(units, 'relu'), keras.layers.Dense(1)])\n"
+    )
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(300, 5))
+    np.savez(tmp_path / "mine.npz", x_train=x, y_train=1000 + 50 * x[:, 0])
+    monkeypatch.chdir(tmp_path)
+    assert run("tune", "--data=mine.npz", "--model=mine:build", "--hp=units=16", "--budget=1500steps",
+               "--noreference", "--output_dir=out") == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["tuned"]["test"]["mae"] < 15  # in the user's units
+    assert "--hp=units=16" in (tmp_path / "out" / "best.flags").read_text()
+    model = keras.models.load_model(tmp_path / "out" / "model.keras")
+    assert model.count_params() == 6 * 16 + 17
+    assert abs(model.predict(np.zeros([1, 5]), verbose=0)[0, 0] - 1000) < 60
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["tune", "--dta=digits"], "Unknown command line flag 'dta'. Did you mean: data"),
+        (["tune", "digits"], "'digits' is not a flag"),
+        (["tune", "--budget=fast"], "`budget` must be a time"),
+        (["tune", "--budget=10steps"], "at least 1000 steps"),
+        (["tune", "--momentum=1.5"], "`momentum` must be in [0, 1)"),
+        (["tune", "--learning_rate=-1"], "`learning_rate` must be a finite number > 0"),
+        (["tune", "--hp=units"], "`--hp` must be name=json"),
+        (["tune", "--hp=units=a b"], "must be JSON"),
+        (["tune", "--model=mpl"], "did you mean `mlp`"),
+        (["tune", "--data=digit"], "digit"),
+        (["tune", "--data=missing.npz"], "missing.npz"),
+        (["tune", "--objective=val_accuracy"], "needs its direction"),
+        (["tune", "--model=mlp", "--hp=unitz=3"], "unitz"),
+        (["tune", "--batch_size=100000"], "larger than the training part"),
+        (["tune", "--flagfile=nowhere.flags"], "nowhere.flags"),
+        (["tnue"], "no command 'tnue'"),
+    ],
+)
+def test_bad_input_is_refused_in_one_clear_line(tmp_path, capsys, arguments, words):
+    command, *rest = arguments
+    assert run(command, *rest, *([f"--output_dir={tmp_path / 'out'}"] if command in cli.COMMANDS else [])) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "out" / "study.sqlite").exists() or "unitz" in words
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["tune", "--help"]])
+def test_help_answers_at_once(arguments):
+    began = time.monotonic()
+    process = start(*arguments)
+    printed, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "tune" in printed
+    assert time.monotonic() - began < 2  # well under a second on a quiet machine
+
+
+def until(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def log_of(output_dir):
+    path = output_dir / "kerastune.log"
+    return path.read_text() if path.exists() else ""
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_soon_with_its_status_and_says_how_to_go_on(tmp_path, number, status):
+    process = start("tune", "--model=mlp", "--budget=100000steps", f"--output_dir={tmp_path / 'out'}")
+    until(lambda: "lr-" in log_of(tmp_path / "out"))
+    process.send_signal(number)
+    began = time.monotonic()
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert time.monotonic() - began < 5
+    assert "goes on from here" in error
+
+
+@pytest.mark.slow
+def test_real_training_killed_twice_ends_with_the_same_decisions(tuned, tmp_path):
+    output_dir = tmp_path / "out"
+    command = ("tune", "--data=digits", "--model=mlp", BUDGET, f"--output_dir={output_dir}")
+    for seen in ("lr-", "train-"):
+        process = start(*command)
+        until(lambda: seen in log_of(output_dir))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    process = start(*command)
+    process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert (output_dir / "decisions.jsonl").read_text() == (tuned / "decisions.jsonl").read_text()
+
+
+def test_a_second_process_on_the_same_directory_is_refused(tmp_path, capsys):
+    process = start("tune", "--model=mlp", "--budget=100000steps", f"--output_dir={tmp_path / 'out'}")
+    until(lambda: "probe" in log_of(tmp_path / "out"))
+    assert run("tune", "--model=mlp", "--budget=100000steps", f"--output_dir={tmp_path / 'out'}") == 2
+    assert f"in use by process {process.pid}" in capsys.readouterr().err
+    process.kill()
+    process.communicate()
