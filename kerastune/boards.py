@@ -40,13 +40,19 @@ class Board:
         for offset, row in enumerate(zip(*curves.values())):
             self.scalars(start + offset, dict(zip(curves, row)))
 
-    def hyperparameters(self, values: dict[str, Any]) -> None:
-        """The values that the HParams dashboard shows for this run: booleans, numbers and strings."""
-        self._add(0, summary_pb2.Summary.FromString(hparams_summary.hparams_pb(values).SerializeToString()))
+    def hyperparameters(self, name: str, values: dict[str, Any]) -> None:
+        """The values that the HParams dashboard shows for this run under `name`; what is no number becomes text."""
+        plain = {key: value if isinstance(value, (bool, int, float)) else str(value) for key, value in values.items()}
+        self._add(0, _summary(hparams_summary.hparams_pb(plain, trial_id=name)))
+
+    def experiment(self, hyperparameters: Iterable[str], metrics: Iterable[str]) -> None:
+        """The columns of the HParams dashboard: hyperparameters by name and scalars by tag; for the topmost run."""
+        columns = [hparams_summary.HParam(name) for name in hyperparameters]
+        self._add(0, _summary(hparams_summary.hparams_config_pb(columns, [hparams_summary.Metric(m) for m in metrics])))
 
     def text(self, tag: str, markdown: str) -> None:
         """A text in Markdown."""
-        self._add(0, summary_pb2.Summary.FromString(text_summary.text_pb(tag, markdown).SerializeToString()))
+        self._add(0, _summary(text_summary.text_pb(tag, markdown)))
 
     def image(self, tag: str, png: bytes) -> None:
         """A picture, as the bytes of a PNG file."""
@@ -64,6 +70,11 @@ class Board:
 
     def _add(self, step: int, summary: summary_pb2.Summary) -> None:
         self._writer.add_event(event_pb2.Event(wall_time=time.time(), step=int(step), summary=summary))
+
+
+def _summary(message) -> summary_pb2.Summary:
+    # The plugins make messages of TensorFlow's class where TensorFlow is loaded.
+    return summary_pb2.Summary.FromString(message.SerializeToString())
 
 
 def ratios(layers: Iterable[str], update_norms: np.ndarray, weight_norms: np.ndarray) -> dict[str, float]:

@@ -35,7 +35,7 @@ class Budget:
         Raises:
             ValueError: when the text is neither, or asks for less than 1,000 steps or 10 seconds.
         """
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|h|steps)", text.strip())
+        match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*(s|m|h|steps)", text.strip())
         if not match:
             raise ValueError(f"`budget` must be a time (90s, 4m, 1.5h) or a number of steps (6000steps), got {text!r}.")
         number, unit = float(match[1]), match[2]
@@ -49,4 +49,4 @@ class Budget:
         return cls(seconds=seconds)
 
     def __str__(self) -> str:
-        return f"{self.steps}steps" if self.seconds is None else f"{self.seconds:g}s"
+        return f"{self.steps}steps" if self.seconds is None else f"{self.seconds:.15g}s"

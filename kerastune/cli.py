@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from kerastune import rundirs
+from kerastune import environment, rundirs
 from kerastune.budget import LEAST_STEPS, Budget
 from kerastune.recipe import CHOICES, Recipe
 
@@ -142,6 +142,7 @@ def _start(flag_values: flags.FlagValues) -> list[str]:
 
 
 def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) -> int:
+    environment.check()
     with _quiet_start():
         from kerastune import data, hypermodels, logs, runtime, summary
         from kerastune.tuner import PlaybookTuner
@@ -186,7 +187,9 @@ def _hyperparameters(given: Sequence[str]) -> dict[str, Any]:
         try:
             found[name] = json.loads(value)
         except json.JSONDecodeError:
-            raise ValueError(f'`--hp={name}` must be JSON, as in --hp={name}=128 or --hp={name}=\'"relu"\', got {value!r}.')
+            raise ValueError(
+                f"`--hp={name}` must be JSON, as in --hp={name}=128 or --hp={name}='\"relu\"', got {value!r}."
+            )
     return found
 
 

@@ -14,6 +14,8 @@ CONVERGED_SHARE = 0.02  # of the total fall
 DEEP_SHARE = 0.05  # of the lowest fall
 EXPLOSION_FACTOR = 3.0  # times the first loss
 LEAST_EVALUATIONS = 5  # below, validation cannot tell that it has settled
+SINGLE_SHARE = 0.1  # of the range of the validation values; a single change above it is no noise
+SAME_VALUE = 1e-6  # relative difference of two values that are the same but for rounding
 MARGIN = 1.5  # total steps over converged step (S1.4: 4K -> 6K)
 
 
@@ -104,6 +106,8 @@ def fastest_and_deepest(curves: list[np.ndarray]) -> int | None:
 def converged_step(losses: np.ndarray) -> int:
     """First step from which the smoothed loss stays within 2 % of its total fall above its lowest value.
 
+    The loss is smoothed there and back: once forwards and the result once backwards, so that it does not lag.
+
     Args:
         losses: true loss of every step `[steps]`, at least one, all finite.
 
@@ -116,23 +120,28 @@ def converged_step(losses: np.ndarray) -> int:
 
     Example:
         >>> converged_step(np.r_[np.linspace(2, 0, 500), np.zeros(1500)])
-        514
+        501
     """
     curve = np.asarray(losses, np.float64)
     if not len(curve) or not np.isfinite(curve).all():
         raise ValueError(f"a converged step needs at least one finite loss and no others, got {len(curve)} losses.")
-    curve = smoothed(curve)
-    lowest = curve.min()
-    outside = np.flatnonzero(curve > lowest + CONVERGED_SHARE * (curve[0] - lowest))
+    first = curve[0]
+    curve = smoothed(smoothed(curve)[::-1])[::-1]
+    fall = first - curve.min()
+    if fall <= 0:
+        return 1
+    outside = np.flatnonzero(curve > curve.min() + CONVERGED_SHARE * fall)
     return min(int(outside[-1]) + 2, len(curve)) if len(outside) else 1
 
 
 def settled_step(steps: np.ndarray, values: np.ndarray) -> int:
     """Step of the evaluation after which validation no longer improves beyond noise.
 
-    The values are smoothed by a centred moving mean over a fifth of the evaluations (at least 3). Noise is twice the
-    standard error of such a mean, from the scatter of neighbouring evaluations: the median absolute difference, taken
-    as that of a normal distribution. The first smoothed value within noise of the highest one has settled.
+    The trend is the rising fit: of all curves that never fall, the one closest to the values. Its end is the mean over
+    the last fifth of the evaluations (at least 3). Noise is twice the standard error of such a mean, from the scatter
+    of neighbouring evaluations: the median absolute difference, taken as that of a normal distribution; but at least
+    the smallest change that was seen, which for an accuracy is a single example, or a tenth of the range of the values
+    if that is less. The first evaluation where the trend is within noise of its end has settled.
 
     Args:
         steps: step of every evaluation `[evaluations]`, at least one.
@@ -142,19 +151,43 @@ def settled_step(steps: np.ndarray, values: np.ndarray) -> int:
         One of `steps`; the last one when there are fewer than 5 evaluations, which cannot tell.
 
     Example:
-        >>> settled_step(np.arange(1, 11) * 100, np.array([5, 7, 8, 9, 9, 9, 9, 9, 9, 9.0]))
-        500
+        >>> settled_step(np.arange(1, 11) * 100, np.array([50, 70, 80, 90, 91, 90, 90, 91, 90, 90.0]))
+        400
     """
     steps, values = np.asarray(steps), np.asarray(values, np.float64)
     if len(values) < LEAST_EVALUATIONS or not np.isfinite(values).any():
         return int(steps[-1])
-    values = np.where(np.isfinite(values), values, np.nanmin(values[np.isfinite(values)]))
+    values = np.where(np.isfinite(values), values, values[np.isfinite(values)].min())
+    trend = rising_fit(values)
     width = max(3, len(values) // 5)
-    kernel = np.ones(width)
-    smooth = np.convolve(values, kernel, "same") / np.convolve(np.ones_like(values), kernel, "same")
-    scatter = np.median(np.abs(np.diff(values))) / (0.6745 * np.sqrt(2))
-    noise = 2 * scatter / np.sqrt(width)
-    return int(steps[np.flatnonzero(smooth >= smooth.max() - noise)[0]])
+    changes = np.abs(np.diff(values))
+    noise = 2 * np.median(changes) / (0.6745 * np.sqrt(2)) / np.sqrt(width)
+    seen = changes[changes > SAME_VALUE * np.abs(values).max()]
+    single = min(seen.min(), SINGLE_SHARE * np.ptp(values)) if len(seen) else 0.0
+    noise = max(noise, (1 + SAME_VALUE) * single)
+    return int(steps[np.flatnonzero(trend >= trend[-width:].mean() - noise)[0]])
+
+
+def rising_fit(values: np.ndarray) -> np.ndarray:
+    """The curve closest to the values, in squares, of all that never fall (isotonic regression).
+
+    Neighbours that fall are replaced by their mean until none are left.
+
+    Example:
+        >>> rising_fit(np.array([1.0, 3.0, 2.0, 4.0])).tolist()
+        [1.0, 2.5, 2.5, 4.0]
+    """
+    means: list[float] = []
+    sizes: list[int] = []
+    for mean in np.asarray(values, np.float64).tolist():
+        size = 1
+        while means and means[-1] >= mean:
+            before = sizes.pop()
+            mean = (means.pop() * before + mean * size) / (before + size)
+            size += before
+        means.append(mean)
+        sizes.append(size)
+    return np.repeat(means, sizes)
 
 
 def total_steps(converged: int) -> int:

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from kerastune import scores
-from kerastune.recording import classes
+from kerastune.recording import predicted_classes as classes_of_outputs
+from kerastune.recording import true_classes
 from kerastune.task import Part, Task, labels
 
 PREDICTION_BATCH = 512
@@ -33,7 +34,7 @@ class MacroF1(keras.metrics.Metric):
         self.confusion = self.add_weight(shape=(num_classes, num_classes), initializer="zeros", name="confusion")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        pairs = classes(y_true) * self.num_classes + classes(y_pred)
+        pairs = true_classes(y_true) * self.num_classes + classes_of_outputs(y_pred)
         counts = keras.ops.bincount(pairs, minlength=self.num_classes**2)
         self.confusion.assign_add(keras.ops.cast(keras.ops.reshape(counts, self.confusion.shape), self.dtype))
 

@@ -28,25 +28,27 @@ def of_decision(decision: Decision, outcomes: dict[str, Outcome]) -> bytes | Non
 
 def loss_against_rate(decision: Decision, trials: dict[str, Outcome]) -> bytes:
     """Smoothed loss of every rate after the steps that all have, and the curves that it was read off."""
-    figure, (left, right) = _panels(2)
+    figure, (upper, lower) = _panels(2)
     rates = {outcome.spec.recipe.learning_rate: outcome for outcome in trials.values()}
     chosen = decision.values.get("learning_rate")
     sound = {rate: o for rate, o in sorted(rates.items()) if o.diverged_at is None}
     common = min((o.steps for o in sound.values()), default=0)
-    left.plot(list(sound), [curves.smoothed(o.losses[:common])[-1] for o in sound.values()], "o-", color="tab:blue")
+    upper.plot(list(sound), [curves.smoothed(o.losses[:common])[-1] for o in sound.values()], "o-", color="tab:blue")
     for rate in sorted(set(rates) - set(sound)):
-        left.axvline(rate, color="tab:red", linestyle=":", label="diverged")
+        upper.axvline(rate, color="tab:red", linestyle=":", label="diverged")
     if chosen is not None:
-        left.axvline(chosen, color="tab:green", linestyle="--", label=f"chosen: {chosen:g}")
-    left.axvline(decision.before.learning_rate, color="tab:gray", linestyle="-.", label="the probe's suggestion")
-    left.set(xscale="log", xlabel="learning rate", ylabel=f"smoothed loss after {common} steps", title="Loss against rate")
-    _legend(left)
+        upper.axvline(chosen, color="tab:green", linestyle="--", label=f"chosen: {chosen:g}")
+    upper.axvline(decision.before.learning_rate, color="tab:gray", linestyle="-.", label="the probe's suggestion")
+    upper.set(
+        xscale="log", xlabel="learning rate", ylabel=f"smoothed loss after {common} steps", title="Loss against rate"
+    )
+    _legend(upper)
     for rate, outcome in sound.items():
-        _line(right, curves.smoothed(outcome.losses), f"{rate:g}", bold=rate == chosen)
+        _line(lower, curves.smoothed(outcome.losses), f"{rate:g}", bold=rate == chosen)
     if "converged_step" in decision.values:
-        right.axvline(decision.values["converged_step"], color="black", linestyle=":", label="converged")
-    right.set(xlabel="step", ylabel="smoothed training loss", yscale="log", title="The curves")
-    _legend(right)
+        lower.axvline(decision.values["converged_step"], color="black", linestyle=":", label="converged")
+    lower.set(xlabel="step", ylabel="smoothed training loss", yscale="log", title="The curves")
+    _legend(lower)
     return _png(figure)
 
 
@@ -64,22 +66,23 @@ def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
 
 def validation_curves(trials: dict[str, Outcome]) -> bytes:
     """Training loss and validation values of whole trainings."""
-    figure, (left, right) = _panels(2)
+    figure, (upper, lower) = _panels(2)
     for name, outcome in trials.items():
-        _line(left, curves.smoothed(outcome.losses), name)
+        _line(upper, curves.smoothed(outcome.losses), name)
         if outcome.evals:
             metric = "accuracy" if "accuracy" in outcome.evals[0] else "loss"
-            right.plot([e["step"] for e in outcome.evals], [e[metric] for e in outcome.evals], ".-", label=name)
-            right.set(xlabel="step", ylabel=f"validation {metric}", title="Validation")
-    left.set(xlabel="step", ylabel="smoothed training loss", yscale="log", title="Training")
-    _legend(left)
-    _legend(right)
+            lower.plot([e["step"] for e in outcome.evals], [e[metric] for e in outcome.evals], ".-", label=name)
+            lower.set(xlabel="step", ylabel=f"validation {metric}", title="Validation")
+    upper.set(xlabel="step", ylabel="smoothed training loss", yscale="log", title="Training")
+    _legend(upper)
+    _legend(lower)
     return _png(figure)
 
 
 def _panels(count: int):
-    figure = Figure(figsize=(5.5 * count, 4), dpi=100, layout="constrained")
-    return figure, figure.subplots(1, count, squeeze=False)[0]
+    # One above the other: TensorBoard shows pictures in narrow cards.
+    figure = Figure(figsize=(6, 4 * count), dpi=100, layout="constrained")
+    return figure, figure.subplots(count, 1, squeeze=False)[:, 0]
 
 
 def _line(axes, values: np.ndarray, label: str, bold: bool = False) -> None:

@@ -20,7 +20,7 @@ def mlp(
 ) -> keras.Model:
     """Dense ReLU layers on the flattened input.
 
-    Layers keep Keras's own initialisers: `surgery.initialise_by_activation` chooses them (P8).
+    Layers keep Keras's own initialisers: `initialisers.initialise_by_activation` chooses them (P8).
 
     Args:
         input_shape: shape of one example, without the batch, any rank from 0; or a dict of such shapes, whose

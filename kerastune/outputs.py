@@ -19,7 +19,6 @@ from kerastune.task import Part, joined
 from kerastune.training import Trainer
 from kerastune.trial import Outcome, State, TrialSpec
 
-
 REFIT = "refit"
 
 
@@ -81,7 +80,6 @@ def write_records(run_dir: RunDir, playbook: Playbook, figures: dict[str, Any], 
     lines = [json.dumps(decision.to_dict(), sort_keys=True) for decision in playbook.decisions]
     rundirs.write_text(run_dir.decisions, "\n".join(lines) + "\n")
     rundirs.write_text(run_dir.result, json.dumps(figures, sort_keys=True, indent=2) + "\n")
-
 
     claim = f"# Found by kerastune; train it again with: kerastune train --flagfile={run_dir.flags.name}"
     flags = [recipes.flag(name, value) for name, value in given.items()] + recipe.to_flags()

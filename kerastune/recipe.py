@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import numbers
 from typing import Any
 
 CHOICES = {
@@ -12,6 +13,12 @@ CHOICES = {
     "decay": ("none", "linear"),
     "initialisers": ("auto", "keep"),
     "regularisers": ("off", "on"),
+}
+TYPES = {  # of each value: in words, what is taken, what it becomes
+    **{name: ("a number", numbers.Real, float) for name in ("learning_rate", "momentum")},
+    **{name: ("an integer", numbers.Integral, int) for name in ("batch_size", "total_steps", "decay_interval", "seed")},
+    "nesterov": ("true or false", bool, bool),
+    "hyperparameters": ("a dict", dict, dict),
 }
 
 
@@ -34,7 +41,7 @@ class Recipe:
         hyperparameters: values of the hyperparameters that the model's `build(hp)` declares.
 
     Raises:
-        ValueError: when a value is out of its range.
+        ValueError: when a value is out of its range or of another type.
 
     Example:
         >>> recipe = Recipe(learning_rate=0.1)
@@ -59,6 +66,12 @@ class Recipe:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
+        for name, (words, accepted, plain) in TYPES.items():
+            value = getattr(self, name)
+            if not isinstance(value, accepted) or (plain is not bool and isinstance(value, bool)):
+                raise ValueError(f"`{name}` must be {words}, got {value!r}.")
+            # NumPy's numbers become Python's, so that JSON and flags are exact.
+            object.__setattr__(self, name, plain(value))
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"`learning_rate` must be a finite number > 0, got {self.learning_rate}.")
         if not 0 <= self.momentum < 1:
@@ -82,6 +95,8 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
         """The recipe of plain values; a name that is not one of a recipe's raises `ValueError`."""
+        if not isinstance(values, dict):
+            raise ValueError(f"a recipe is an object of names and values, got {values!r}.")
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in known:

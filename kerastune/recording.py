@@ -2,8 +2,9 @@
 
 Keras's `logs["loss"]` is a running mean since the epoch began. A `StepRecorder` wraps `train_step` on the model
 instance: it sets the running means aside, lets the step run from zero, reads the step's own values, and puts
-the means back. The numbers go into variables inside the graph and are read once per chunk of steps, so that many
-steps per execution stay one call.
+the means back. Whoever asks for a result meanwhile is given the running one, so the logs stay what they were. The
+numbers go into variables inside the graph and are read once per chunk of steps, so that many steps per execution
+stay one call.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import re
 
 import keras
 import numpy as np
@@ -24,6 +26,7 @@ class Chunk:
     """What a recorder collected since it was last read.
 
     Args:
+        num_steps: number of steps.
         values: true values of every step, name to float32 array `[steps]`.
         ratio_steps: positions within the chunk at which norms were measured, integers `[k]`.
         update_norms: L2 norms of each layer's update, `[k, layers]`.
@@ -31,6 +34,7 @@ class Chunk:
         confusion: counts `[classes, classes]` (rows are true classes), or `None`.
     """
 
+    num_steps: int
     values: dict[str, np.ndarray]
     ratio_steps: np.ndarray
     update_norms: np.ndarray
@@ -38,7 +42,7 @@ class Chunk:
     confusion: np.ndarray | None
 
     def __len__(self) -> int:
-        return len(next(iter(self.values.values()), ()))
+        return self.num_steps
 
 
 class StepRecorder(StepWrapper):
@@ -59,8 +63,9 @@ class StepRecorder(StepWrapper):
         if capacity < model.steps_per_execution:
             raise ValueError(f"`capacity` ({capacity}) must be >= steps_per_execution ({model.steps_per_execution}).")
         super().__init__(model)
-        self.means: dict[str, keras.metrics.Mean] = {}
+        self.names: tuple[str, ...] = ()
         self.layers: dict[str, list] = {}
+        self._means: list[keras.metrics.Mean] = []
         self.ratio_every = ratio_every
         self._capacity = capacity
         self._rows = self._norms = None
@@ -81,13 +86,14 @@ class StepRecorder(StepWrapper):
     def read(self) -> Chunk:
         """Gives what was collected since the last call, and forgets it (the confusion matrix too)."""
         position, seen, num_norms = (int(v.numpy()) for v in (self._position, self._seen, self._num_norms))
-        rows = self._rows.numpy()[:position] if position else np.zeros([0, len(self.means)], np.float32)
+        rows = self._rows.numpy()[:position] if position else np.zeros([0, len(self.names)], np.float32)
         norms = self._norms.numpy()[:num_norms] if position else np.zeros([0, 2 * len(self.layers)], np.float32)
         confusion = None if self._confusion is None else self._confusion.numpy()
         steps = np.arange(seen - position, seen)
         self.reset(seen)
         return Chunk(
-            values={name: rows[:, column] for column, name in enumerate(self.means)},
+            num_steps=position,
+            values={name: rows[:, column] for column, name in enumerate(self.names)},
             ratio_steps=np.flatnonzero(steps % self.ratio_every == 0) if self.ratio_every else np.zeros(0, int),
             update_norms=norms[:, : len(self.layers)],
             weight_norms=norms[:, len(self.layers) :],
@@ -96,49 +102,56 @@ class StepRecorder(StepWrapper):
 
     def step(self, data):
         """The wrapped `train_step`: runs the inner one and records it. Called while Keras traces."""
-        if self._rows is None:
+        if self._norms is None:
             with tf.init_scope():
                 self._prepare(data)
+        # The code of a `train_step` under `tf.function` is traced here, not in a graph of its own.
+        inner = getattr(self.inner, "python_function", self.inner)
         before = self._kernels_if_due()
-        saved = {name: (_read(metric.total), _read(metric.count)) for name, metric in self.means.items()}
-        for metric in self.means.values():
-            metric.total.assign(0.0)
-            metric.count.assign(0.0)
-        with self._capture_predictions():
-            logs = self.inner(data)
-        values, logs = self._restore(saved, logs)
-        # Where nobody reads (a recorder left over after an exception), the last row is written again and again.
-        row = tf.minimum(self._position, self._rows.shape[0] - 1)
-        self._rows.scatter_nd_update([[row]], [tf.stack(values)])
+        means = [_OwnMean(metric) for metric in self._means]
+        with contextlib.ExitStack() as stack:
+            for mean in means:
+                stack.enter_context(mean.of_this_step())
+            if self._confusion is not None:
+                stack.enter_context(_replaced(self.model, "compute_metrics", self._count_confusion))
+            logs = inner(data)
         self._measure_if_due(before)
-        self._position.assign_add(1)
-        self._seen.assign_add(1)
+        self._write(self._values(means, logs))
         return logs
 
     def _prepare(self, data) -> None:
         """Makes the variables: their shapes depend on metrics and weights that Keras makes at the first batch."""
-        self.model._symbolic_build(data_batch=data)
-        self.means = mean_metrics(self.model)
+        # A model whose `train_step` does everything may have no `call`. What else is wrong, the step itself will tell.
+        with contextlib.suppress(RuntimeError, ValueError):
+            self.model._symbolic_build(data_batch=data)
+        self._means = mean_metrics(self.model)
         self.layers = kernels_by_layer(self.model) if self.ratio_every else {}
         num_norms = self._capacity // self.ratio_every + 1 if self.ratio_every else 0
-        self._rows = _variable([self._capacity, len(self.means)])
         self._norms = _variable([num_norms, 2 * len(self.layers)])
 
-    def _restore(self, saved, logs):
-        """The step's own values, and the logs as Keras would have given them."""
-        values, logs = [], dict(logs)
-        for name, metric in self.means.items():
-            total, count = _read(metric.total), _read(metric.count)
-            value = tf.math.divide_no_nan(total, count)
-            metric.total.assign(saved[name][0] + total)
-            metric.count.assign(saved[name][1] + count)
-            if name in logs:
-                given = tf.cast(tf.convert_to_tensor(logs[name]), tf.float32)
-                # A train_step of the user's may report a value of its own and never touch the metric.
-                value = tf.where(count > 0, value, given)
-                logs[name] = tf.where(count > 0, tf.convert_to_tensor(metric.result()), given)
-            values.append(value)
-        return values, logs
+    def _values(self, means: list[_OwnMean], logs: dict) -> dict:
+        """The step's own value of everything in the logs that is a mean or a loss, the loss first."""
+        values = {}
+        for name in sorted(logs, key=lambda name: name != "loss"):
+            mean = next((mean for mean in means if mean.gave(logs[name])), None)
+            if mean is not None:
+                values[name] = mean.value()
+            elif name.endswith("loss"):
+                # A train_step of the user's that keeps no mean of it: this is the step's own.
+                values[name] = _float32(tf.convert_to_tensor(logs[name]))
+        return values
+
+    def _write(self, values: dict) -> None:
+        if self._rows is None:
+            self.names = tuple(values)
+            with tf.init_scope():
+                self._rows = _variable([self._capacity, len(values)])
+        # Where nobody reads (a recorder left over after an exception), the last row is written again and again.
+        row = tf.minimum(self._position, self._rows.shape[0] - 1)
+        if values:
+            self._rows.scatter_nd_update([[row]], [tf.stack([values[name] for name in self.names])])
+        self._position.assign_add(1)
+        self._seen.assign_add(1)
 
     def _due(self):
         return tf.equal(self._seen % self.ratio_every, 0)
@@ -171,63 +184,111 @@ class StepRecorder(StepWrapper):
 
         tf.cond(self._due(), measure, lambda: False)
 
-    def _capture_predictions(self):
-        if self._confusion is None:
-            return contextlib.nullcontext()
-        return _replaced(self.model, "compute_metrics", self._count_confusion)
-
     def _count_confusion(self, compute_metrics, x, y, y_pred, *args, **kwargs):
-        pairs = tf.stack([classes(y), classes(y_pred, self.threshold)], axis=1)
-        self._confusion.scatter_nd_add(pairs, tf.ones(tf.shape(pairs)[0]))
+        pairs = tf.stack([true_classes(y), predicted_classes(y_pred, self.threshold)], axis=1)
+        last = self._confusion.shape[0] - 1
+        known = tf.reduce_all((pairs >= 0) & (pairs <= last), axis=1)  # a loss may ignore a class, -1 or 255
+        self._confusion.scatter_nd_add(tf.clip_by_value(pairs, 0, last), _float32(known))
         return compute_metrics(x, y, y_pred, *args, **kwargs)
 
 
-def mean_metrics(model) -> dict[str, keras.metrics.Mean]:
-    """The metrics of a compiled model that are means, by their name in Keras's logs; the loss first."""
-    found = {}
+class _OwnMean:
+    """A running mean of Keras's whose value of one step alone can be read. Lives while Keras traces."""
+
+    def __init__(self, metric: keras.metrics.Mean):
+        self.metric = metric
+        self._given: list = []
+        self._own: tuple = ()
+
+    @contextlib.contextmanager
+    def of_this_step(self):
+        """Lets the metric count from zero; at the end it has all that it had and what was added."""
+        self._earlier = self._counts()
+        self._assign(*(tf.zeros_like(count) for count in self._earlier))
+        with _replaced(self.metric, "result", self._running):
+            yield
+        total, count = self._counts()
+        own = _float32(type(self.metric).result(self.metric))
+        self._own = own, count
+        self._assign(*self._with_earlier(total, count))
+
+    def gave(self, logged) -> bool:
+        """Whether a logged tensor is what the metric gave as its result."""
+        return any(logged is given for given in self._given)
+
+    def value(self):
+        """The value of the step alone; where the step added nothing, what the metric held before."""
+        own, count = self._own
+        return tf.where(count > 0, own, _float32(type(self.metric).result(self.metric)))
+
+    def _running(self, result):
+        total, count = self._counts()
+        self._assign(*self._with_earlier(total, count))
+        self._given.append(result())
+        self._assign(total, count)
+        return self._given[-1]
+
+    def _with_earlier(self, total, count):
+        return self._earlier[0] + total, self._earlier[1] + count
+
+    def _counts(self):
+        return tf.convert_to_tensor(self.metric.total.value), tf.convert_to_tensor(self.metric.count.value)
+
+    def _assign(self, total, count) -> None:
+        self.metric.total.assign(total)
+        self.metric.count.assign(count)
+
+
+def mean_metrics(model) -> list[keras.metrics.Mean]:
+    """The metrics of a compiled model that are means, Keras's own tracker of the loss among them."""
+    found = [model._loss_tracker]
     for metric in model.metrics:
-        for name, part in _named_parts(model, metric):
-            if isinstance(part, keras.metrics.Mean):
-                found[name] = part
-    return {"loss": found.pop("loss", model._loss_tracker), **found}
-
-
-def _named_parts(model, metric):
-    """A metric, or the parts of the container in which `compile` keeps the user's metrics, with their log names."""
-    if metric is not model._compile_metrics:
-        return [(metric.name, metric)]
-    groups = [group for group in metric._flat_metrics + metric._flat_weighted_metrics if group]
-    return [
-        (f"{group.output_name}_{part.name}" if group.output_name else part.name, part)
-        for group in groups
-        for part in group.metrics
-    ]
+        # `compile` keeps the user's metrics in a container.
+        found += metric.metrics if metric is model._compile_metrics else [metric]
+    return [metric for metric in dict.fromkeys(found) if isinstance(metric, keras.metrics.Mean)]
 
 
 def kernels_by_layer(model) -> dict[str, list]:
-    """Trainable variables of rank 2 and more, by the path of their layer (S1.7: rank <= 1 is left out)."""
-    layers: dict[str, list] = {}
-    for variable in model.trainable_variables:
-        if len(variable.shape) >= 2:
-            layers.setdefault(variable.path.rsplit("/", 1)[0], []).append(variable)
-    return layers
+    """Trainable variables of rank 2 and more, by the name of their layer (S1.7: rank <= 1 is left out).
+
+    Keras numbers the names that it makes itself through the whole process (`dense_7`). Here they are counted within the
+    model, so that the same architecture built twice has the same names.
+    """
+    found: dict[str, list] = {}
+    for layer in model._flatten_layers():
+        kernels = [v for v in layer._trainable_variables if v.trainable and len(v.shape) >= 2]
+        if kernels:
+            base = _base_name(layer)
+            taken = sum(re.fullmatch(rf"{re.escape(base)}(_\d+)?", name) is not None for name in found)
+            found[f"{base}_{taken}" if taken else base] = kernels
+    return found
 
 
-def classes(values, threshold: float = 0.5):
-    """Integer classes `[n]` of integer or one-hot targets, or of predictions `[n, classes]` or `[n, 1]`."""
+def _base_name(layer) -> str:
+    """The name of a layer without the number of one that Keras made."""
+    base = re.sub(r"_\d+$", "", layer.name)
+    return base if base.replace("_", "") == type(layer).__name__.lower() else layer.name
+
+
+def true_classes(y):
+    """Integer classes `[n]` of targets: integers (of any dtype) `[n]` or `[n, 1]`, or one-hot `[n, classes]`."""
+    return _largest(y, lambda values: tf.cast(tf.round(values) if values.dtype.is_floating else values, tf.int32))
+
+
+def predicted_classes(outputs, threshold: float = 0.5):
+    """Integer classes `[n]` of predictions `[n, classes]`, or of those of one output, `[n, 1]`: 1 above `threshold`."""
+    return _largest(outputs, lambda values: tf.cast(values > threshold, tf.int32))
+
+
+def _largest(values, of_single):
     values = tf.convert_to_tensor(values)
     if values.shape.rank > 1 and values.shape[-1] != 1:
         return tf.argmax(values, axis=-1, output_type=tf.int32)
-    flat = tf.reshape(values, [-1])
-    return tf.cast(flat > threshold, tf.int32) if flat.dtype.is_floating else tf.cast(flat, tf.int32)
+    return of_single(tf.reshape(values, [-1]))
 
 
 def _variable(shape):
     return tf.Variable(tf.zeros(shape), trainable=False)
-
-
-def _read(variable):
-    return tf.cast(tf.convert_to_tensor(variable.value), tf.float32)
 
 
 def _float32(tensor):

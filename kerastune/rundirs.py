@@ -47,9 +47,10 @@ class RunDir:
             )
 
     def is_ours(self) -> bool:
-        """Whether kerastune made this directory: it holds a study, or nothing but kerastune's own files."""
+        """Whether kerastune made this directory: it holds a study, or a lock and nothing that is not ours."""
         ours = {entry.name for entry in self._ours()}
-        return is_study(self.study) or all(entry.name in ours for entry in self.path.iterdir())
+        held = {entry.name for entry in self.path.iterdir()}
+        return is_study(self.study) or (self.lock.name in held and held <= ours)
 
     def trial_board(self, trial: str) -> Path:
         """Directory of a trial's TensorBoard run."""
@@ -60,9 +61,10 @@ class RunDir:
         return self.tensorboard / "decisions" / stage
 
     def _ours(self) -> list[Path]:
-        return [entry for entry in vars(self).values() if entry is not self.path] + [
-            self.path / f"{self.study.name}-journal"
-        ]
+        named = [entry for entry in vars(self).values() if entry is not self.path]
+        # What was being written when a process was killed.
+        unfinished = [_unfinished(entry) for entry in named] + [self.path / f".new-{self.model.name}"]
+        return [*named, self.path / f"{self.study.name}-journal", *unfinished]
 
     def clear(self) -> None:
         """Deletes what kerastune left, and nothing else. The lock is held by whoever clears, so its file stays."""
@@ -105,9 +107,13 @@ def project(directory: str | os.PathLike | None, project_name: str) -> Path:
     return Path(directory or ".") / project_name
 
 
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a file such that a reader sees the old or the new text, never half of it, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = _unfinished(path)
     with open(temporary, "w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()

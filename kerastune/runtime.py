@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import logging
-import os
 
 import keras
 import tensorflow as tf
 
+from kerastune import environment
+
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-KERAS_TUNER_WORKERS = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
 
 
 def check_supported() -> None:
     """Refuses, by name, what would give wrong results or fail late.
 
     Raises:
-        ValueError: for another Keras backend, legacy Keras, an active distribution strategy, or KerasTuner's variables
-            for chief and workers.
+        ValueError: for what `environment.check` refuses, another Keras backend, or an active distribution strategy.
     """
+    environment.check()
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            f"the Keras backend is {keras.backend.backend()!r}, kerastune needs 'tensorflow': "
-            "unset KERAS_BACKEND or set it to tensorflow."
+            f"the Keras backend is {keras.backend.backend()!r}, but kerastune needs 'tensorflow': "
+            'set "backend": "tensorflow" in ~/.keras/keras.json.'
         )
-    if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
-        raise ValueError("TF_USE_LEGACY_KERAS is set, kerastune works with Keras 3: unset it.")
     if tf.distribute.has_strategy():
         name = type(tf.distribute.get_strategy()).__name__
-        raise ValueError(f"a tf.distribute strategy ({name}) is active, kerastune trains outside of its scope.")
-    for name in KERAS_TUNER_WORKERS:
-        if name in os.environ:
-            raise ValueError(f"{name} is set, but kerastune does not run as KerasTuner's chief or worker: unset it.")
+        raise ValueError(f"a tf.distribute strategy ({name}) is active, but kerastune trains outside of its scope.")
 
 
 def set_up(gpu_memory_growth: bool = True, precision: str = "float32") -> list[str]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 from kerastune import boards, figures
+from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
 from kerastune.stages.base import Decision
 from kerastune.trial import Outcome
+
+# What the HParams dashboard shows of a recipe, besides the model's own hyperparameters.
+COMPARED = ("stage", "optimizer", "learning_rate", "momentum", "batch_size", "decay", "total_steps")
 
 
 class Story:
@@ -22,9 +27,13 @@ class Story:
     def __init__(self, run_dir: RunDir):
         self._run_dir = run_dir
 
-    def rewrite(self, outcomes: dict[str, Outcome], decisions: list[Decision]) -> None:
-        """Writes all runs from the start."""
+    def rewrite(self, outcomes: dict[str, Outcome], decisions: list[Decision], recipe: Recipe, metric: str) -> None:
+        """Writes all runs from the start; `metric` is the validation value that the HParams dashboard compares."""
         shutil.rmtree(self._run_dir.tensorboard, ignore_errors=True)
+        board = boards.Board(self._run_dir.tensorboard)
+        metrics = dict.fromkeys([f"validation/{metric}", "validation/loss"])
+        board.experiment([*COMPARED, *_named(recipe.hyperparameters)], metrics)
+        board.close()
         for outcome in outcomes.values():
             self.segment(outcome, start=0)
         for decision in decisions:
@@ -34,8 +43,10 @@ class Story:
         """Adds what a trial has from step `start` on: its whole outcome with 0."""
         board = boards.Board(self._run_dir.trial_board(outcome.spec.trial))
         if start == 0:
-            values = outcome.spec.recipe.to_dict()
-            board.hyperparameters({**values.pop("hyperparameters"), **values, "stage": outcome.spec.stage})
+            spec = outcome.spec
+            values = {**spec.recipe.to_dict(), "stage": spec.stage}
+            compared = {name: values[name] for name in COMPARED}
+            board.hyperparameters(spec.trial, {**compared, **_named(spec.recipe.hyperparameters)})
         board.curves(start, {f"step/{name}": values[start:] for name, values in outcome.curves.items()})
         for values in outcome.evals:
             if values["step"] > start:
@@ -50,12 +61,21 @@ class Story:
         """Adds a decision: its reason and recipe as text, its figure as an image."""
         board = boards.Board(self._run_dir.decision_board(decision.stage))
         changes = [
-            f"| {name} | {old} | {new} |"
+            f"| {name} | {_shown(old)} | {_shown(new)} |"
             for (name, old), new in zip(decision.before.to_dict().items(), decision.after.to_dict().values())
             if old != new
         ]
         table = "\n".join(["", "| changed | from | to |", "|---|---|---|", *changes]) if changes else ""
-        board.text(f"decision/{decision.stage}", f"{decision.reason}\n{table}")
+        board.text(f"reason/{decision.stage}", f"{decision.reason}\n{table}")
         if (picture := figures.of_decision(decision, outcomes)) is not None:
-            board.image(f"decision/{decision.stage}", picture)
+            board.image(f"figure/{decision.stage}", picture)
         board.close()
+
+
+def _named(hyperparameters: dict[str, Any]) -> dict[str, Any]:
+    """The model's own hyperparameters under names that can't be those of a recipe."""
+    return {f"hp/{name}": value for name, value in hyperparameters.items()}
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

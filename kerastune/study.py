@@ -6,6 +6,7 @@ last event. Curves are stored as compressed float32 arrays; nothing is pickled.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -15,7 +16,7 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,16 @@ from kerastune.trial import Outcome, State, TrialSpec
 APPLICATION_ID = 0x6B74756E  # "ktun"
 SCHEMA_VERSION = 1
 SCHEMA = """
-CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL, digest TEXT NOT NULL);
 CREATE TABLE segments(
     id INTEGER PRIMARY KEY, trial TEXT NOT NULL, start INTEGER NOT NULL, header TEXT NOT NULL, arrays BLOB NOT NULL,
-    UNIQUE(trial, start));
+    digest TEXT NOT NULL, UNIQUE(trial, start));
 CREATE TABLE checkpoints(
     trial TEXT NOT NULL, kind TEXT NOT NULL, step INTEGER NOT NULL, digest TEXT NOT NULL, data BLOB NOT NULL,
     PRIMARY KEY(trial, kind));
-CREATE TABLE facts(name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE decisions(id INTEGER PRIMARY KEY, stage TEXT UNIQUE NOT NULL, value TEXT NOT NULL);
+CREATE TABLE facts(name TEXT PRIMARY KEY, value TEXT NOT NULL, digest TEXT NOT NULL);
+CREATE TABLE decisions(
+    id INTEGER PRIMARY KEY, stage TEXT UNIQUE NOT NULL, value TEXT NOT NULL, digest TEXT NOT NULL);
 CREATE TABLE spent(id INTEGER PRIMARY KEY CHECK (id = 1), seconds REAL NOT NULL);
 INSERT INTO spent VALUES (1, 0.0);
 """
@@ -96,11 +98,11 @@ class Study:
         Raises:
             StudyError: naming the first setting that differs.
         """
-        known = dict(self._database.execute("SELECT name, value FROM settings"))
+        known = dict(self._rows("SELECT name, value, digest FROM settings"))
         if not known:
             with self._transaction():
-                rows = [(name, _json(value)) for name, value in values.items()]
-                self._database.executemany("INSERT INTO settings VALUES (?, ?)", rows)
+                rows = [_with_digest(name, _json(value)) for name, value in values.items()]
+                self._database.executemany("INSERT INTO settings VALUES (?, ?, ?)", rows)
             return
         for name, value in values.items():
             if known.get(name) != _json(value):
@@ -117,8 +119,8 @@ class Study:
         arrays |= {f"curve/{name}": values for name, values in outcome.curves.items()}
         with self._transaction():
             self._database.execute(
-                "INSERT INTO segments(trial, start, header, arrays) VALUES (?, ?, ?, ?)",
-                (spec.trial, spec.start, _json(header), _pack(arrays)),
+                "INSERT INTO segments(trial, start, header, arrays, digest) VALUES (?, ?, ?, ?, ?)",
+                (spec.trial, spec.start, *_with_digest(_json(header), _pack(arrays))),
             )
             for kind, state in (("last", last), ("best", best)):
                 if state is not None:
@@ -127,7 +129,7 @@ class Study:
     def outcomes(self) -> dict[str, Outcome]:
         """Every trial's outcome so far, its segments joined, in the order in which the trials began."""
         found: dict[str, Outcome] = {}
-        for header, arrays in self._database.execute("SELECT header, arrays FROM segments ORDER BY id"):
+        for header, arrays in self._rows("SELECT header, arrays, digest FROM segments ORDER BY id"):
             outcome = _outcome(json.loads(header), _unpack(arrays))
             found[outcome.spec.trial] = outcome.after(found.get(outcome.spec.trial))
         return found
@@ -138,13 +140,8 @@ class Study:
         Raises:
             StudyError: when its bytes are not those that were written.
         """
-        query = "SELECT digest, data FROM checkpoints WHERE trial = ? AND kind = ?"
-        row = self._database.execute(query, (trial, kind)).fetchone()
-        if row is None:
-            return None
-        if hashlib.sha256(row[1]).hexdigest() != row[0]:
-            raise StudyError(f"the {kind} checkpoint of trial {trial} in {self.path} is damaged: begin anew.")
-        return State.from_bytes(row[1])
+        query = "SELECT data, digest FROM checkpoints WHERE trial = ? AND kind = ?"
+        return next((State.from_bytes(data) for (data,) in self._rows(query, (trial, kind))), None)
 
     def drop_checkpoints(self, trials: list[str]) -> None:
         """Forgets the `"last"` states of trials that will not go on."""
@@ -154,22 +151,25 @@ class Study:
 
     def fact(self, name: str) -> Any:
         """A fact that was recorded, or `None`."""
-        row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        query = "SELECT name, value, digest FROM facts WHERE name = ?"
+        return next((json.loads(value) for _, value in self._rows(query, (name,))), None)
 
     def put_fact(self, name: str, value: Any) -> None:
         """Records a fact once; a later value for the same name is refused by the database."""
         with self._transaction():
-            self._database.execute("INSERT INTO facts VALUES (?, ?)", (name, _json(value)))
+            self._database.execute("INSERT INTO facts VALUES (?, ?, ?)", _with_digest(name, _json(value)))
 
     def decisions(self) -> list[dict[str, Any]]:
         """All decisions in their order, as plain values."""
-        return [json.loads(row[0]) for row in self._database.execute("SELECT value FROM decisions ORDER BY id")]
+        rows = self._rows("SELECT stage, value, digest FROM decisions ORDER BY id")
+        return [json.loads(value) for _, value in rows]
 
     def add_decision(self, stage: str, value: dict[str, Any]) -> None:
         """Records what a stage decided."""
         with self._transaction():
-            self._database.execute("INSERT INTO decisions(stage, value) VALUES (?, ?)", (stage, _json(value)))
+            self._database.execute(
+                "INSERT INTO decisions(stage, value, digest) VALUES (?, ?, ?)", _with_digest(stage, _json(value))
+            )
 
     def seconds(self) -> float:
         """Wall time spent so far, interruptions left out."""
@@ -177,14 +177,14 @@ class Study:
         return recorded + self._clock() - self._counted_until
 
     def _open(self) -> sqlite3.Connection:
-        is_new = not self.path.exists() or self.path.stat().st_size == 0
-        if not is_new and not is_study(self.path):
+        if self.path.exists() and self.path.stat().st_size and not is_study(self.path):
             raise StudyError(f"{self.path} is not a study of kerastune: name another output directory.")
         database = sqlite3.connect(self.path, isolation_level=None, timeout=5)
         try:
             database.execute("PRAGMA synchronous = FULL")
-            if is_new:
-                # The application id goes in with the tables: a kill in between leaves an empty file, which is new.
+            # Reading makes the file, and rolls back a creation that was killed: both leave it empty.
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if self.path.stat().st_size == 0:
                 database.executescript(
                     f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
                     f"{SCHEMA} COMMIT;"
@@ -192,7 +192,10 @@ class Study:
             self._check(database)
         except sqlite3.DatabaseError as error:
             database.close()
-            raise StudyError(f"{self.path} is damaged ({error}): begin anew with --overwrite.") from error
+            raise self._damaged(error) from error
+        except StudyError:
+            database.close()
+            raise
         return database
 
     def _check(self, database: sqlite3.Connection) -> None:
@@ -205,33 +208,44 @@ class Study:
                 f"{self.path} is of study version {version}, this kerastune reads version {SCHEMA_VERSION}: "
                 "use the kerastune that wrote it, or begin anew with --overwrite."
             )
+        if database.execute("SELECT typeof(seconds) FROM spent").fetchall() != [("real",)]:
+            raise sqlite3.DatabaseError("the time spent is missing")
+
+    def _rows(self, query: str, values: tuple = ()) -> Iterator[tuple]:
+        """The rows of a query whose last column is the digest of the others, without it."""
+        try:
+            for *parts, digest in self._database.execute(query, values):
+                if _with_digest(*parts)[-1] != digest:
+                    raise self._damaged("a record is not what was written")
+                yield tuple(parts)
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, why: Any) -> StudyError:
+        return StudyError(f"{self.path} is damaged ({why}): begin anew with --overwrite.")
 
     def _put_checkpoint(self, trial: str, kind: str, state: State) -> None:
         data = state.to_bytes()
-        row = (trial, kind, state.step, hashlib.sha256(data).hexdigest(), data)
+        row = (trial, kind, state.step, _with_digest(data)[-1], data)
         self._database.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?)", row)
 
+    @contextlib.contextmanager
     def _transaction(self):
-        return _Transaction(self)
-
-
-class _Transaction:
-    """`BEGIN` … `COMMIT` around one event; the time since the last event is counted with it."""
-
-    def __init__(self, study: Study):
-        self._study = study
-
-    def __enter__(self):
-        self._study._database.execute("BEGIN IMMEDIATE")
-        self._now = self._study._clock()
-        passed = self._now - self._study._counted_until
-        self._study._database.execute("UPDATE spent SET seconds = seconds + ?", (passed,))
-
-    def __exit__(self, kind, error, trace):
-        self._study._database.execute("COMMIT" if kind is None else "ROLLBACK")
-        if kind is None:
-            self._study._counted_until = self._now
-        return False
+        """`BEGIN` … `COMMIT` around one event; the time since the last event is counted with it."""
+        now = self._clock()
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute("UPDATE spent SET seconds = seconds + ?", (now - self._counted_until,))
+            yield
+            self._database.execute("COMMIT")
+        except BaseException as error:
+            # SQLite has rolled back by itself after some errors, a full disk among them.
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise StudyError(f"{self.path} can't be written ({error}); what it holds is kept.") from error
+            raise
+        self._counted_until = now
 
 
 def is_study(path: Path) -> bool:
@@ -252,11 +266,20 @@ def _take_lock(path: Path):
         stream.seek(0)
         holder = stream.read().strip() or "another process"
         stream.close()
-        raise StudyError(f"{path.parent} is in use by {holder}: wait for it, or name another output directory.") from None
+        raise StudyError(f"{path.parent} is in use by {holder}: wait for it, or name another directory.") from None
     stream.truncate(0)
     stream.write(f"process {os.getpid()} on {socket.gethostname()}")
     stream.flush()
     return stream
+
+
+def _with_digest(*parts: str | bytes) -> tuple:
+    """Values of a row and the digest that tells whether they are still the same."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(b"%d:" % len(data) + data)
+    return (*parts, digest.hexdigest())
 
 
 def _json(value: Any) -> str:

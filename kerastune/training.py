@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune import curves, evaluate, optimizers, scores, surgery
+from kerastune import curves, evaluate, initialisers, optimizers, scores, surgery
 from kerastune.batches import Batches
 from kerastune.recipe import Recipe
 from kerastune.recording import Chunk, StepRecorder
@@ -144,7 +144,7 @@ class Trainer:
 
     def _fresh_model(self, recipe: Recipe) -> keras.Model:
         if recipe.initialisers == "auto":
-            return surgery.build_initialised(lambda: self.ready_model(recipe), recipe.seed)
+            return initialisers.build_initialised(lambda: self.ready_model(recipe), recipe.seed)
         keras.utils.set_random_seed(recipe.seed)
         return self.ready_model(recipe)
 
@@ -261,7 +261,7 @@ class _Run(keras.callbacks.Callback):
         recorder = self.member.recorder
         return Outcome(
             spec=self.spec,
-            curves={name: self.values(name) for name in recorder.means},
+            curves={name: self.values(name) for name in recorder.names},
             evals=tuple(self.evals),
             layers=tuple(recorder.layers),
             norm_steps=np.concatenate(steps),

@@ -164,14 +164,16 @@ class PlaybookTuner(keras_tuner.Tuner):
         joined = self._playbook.outcomes[spec.trial]
         self._story.segment(joined, spec.start)
         logger.info("%s", outputs.line(joined, self._playbook.objective))
-        return {self.oracle.objective.name: outcome.evals[-1].get(self._playbook.objective.name)} if outcome.evals else {}
+        last_value = outcome.evals[-1][self._playbook.objective.name] if outcome.evals else float("nan")
+        return {self.oracle.objective.name: last_value}
 
     def get_best_models(self, num_models=1):
         """Trained models, the one that the playbook chose first; only whole trainings keep their weights.
 
         The models take the inputs that `search` was given.
         """
-        kept = [trial for trial in self.oracle.get_best_trials(len(self.oracle.trials)) if trial.trial_id in self._best_states]
+        ranked = self.oracle.get_best_trials(len(self.oracle.trials))
+        kept = [trial for trial in ranked if trial.trial_id in self._best_states]
         return [self.load_model(trial) for trial in kept[:num_models]]
 
     def load_model(self, trial):
@@ -215,7 +217,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         for note in task.notes:
             logger.info("%s", note)
         self._story = Story(self.run_dir)
-        self._story.rewrite(self._playbook.outcomes, self._playbook.decisions)
+        self._story.rewrite(self._playbook.outcomes, self._playbook.decisions, self._first(), objective.name)
         if self._playbook.outcomes:
             logger.info("Going on after %d trials and %.0f s.", len(self._playbook.outcomes), study.seconds())
         shown.begin(self._playbook)
@@ -305,7 +307,7 @@ def fingerprint(task: Task) -> str:
 
 def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:
     return Facts(
-        num_train=len(task.train) if task.train is not None else 0,
+        num_train=len(task.train) if task.train is not None else max(int(task.stream.cardinality()), 0),
         num_validation=len(task.validation),
         objective=objective,
         allowance=0,

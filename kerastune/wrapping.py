@@ -17,6 +17,7 @@ class StepWrapper(abc.ABC):
     def __init__(self, model):
         self.model = model
         self.inner = None
+        self.for_one_fit = False
 
     @abc.abstractmethod
     def step(self, data):
@@ -33,14 +34,13 @@ class StepWrapper(abc.ABC):
 
     def uninstall(self) -> None:
         """Takes this wrapper off, wherever it stands among the others; does nothing when it is off already."""
-        outer, node = None, _outermost(self.model)
-        while node is not None and node is not self:
-            outer, node = node, _owner(node.inner)
-        if node is None:
+        chain = _chain(self.model)
+        if self not in chain:
             return
-        if outer is not None:
-            outer.inner = self.inner
-        elif getattr(self.inner, "__func__", None) is type(self.model).train_step:
+        place = chain.index(self)
+        if place > 0:
+            chain[place - 1].inner = self.inner
+        elif self.inner == type(self.model).train_step.__get__(self.model):
             del self.model.train_step
         else:
             self.model.train_step = self.inner
@@ -55,9 +55,10 @@ def install_for_one_fit(wrapper: StepWrapper) -> None:
     is where what was left over is taken off.
     """
     model = wrapper.model
+    wrapper.for_one_fit = True
 
     def make_train_function(force=False):
-        while (leftover := _outermost(model)) is not None:
+        for leftover in _of_one_fit(model):
             leftover.uninstall()
         _forget(model)
         return model.make_train_function(force=True)
@@ -69,7 +70,7 @@ def install_for_one_fit(wrapper: StepWrapper) -> None:
 def uninstall_after_fit(wrapper: StepWrapper) -> None:
     """Takes a wrapper off in `on_train_end`."""
     wrapper.uninstall()
-    if _outermost(wrapper.model) is None:
+    if not _of_one_fit(wrapper.model):
         _forget(wrapper.model)
 
 
@@ -78,10 +79,15 @@ def _forget(model) -> None:
         del model.make_train_function
 
 
-def _owner(method):
-    owner = getattr(method, "__self__", None)
-    return owner if isinstance(owner, StepWrapper) else None
+def _chain(model) -> list[StepWrapper]:
+    """The wrappers that are on a model, the outermost first."""
+    chain = []
+    owner = getattr(vars(model).get("train_step"), "__self__", None)
+    while isinstance(owner, StepWrapper):
+        chain.append(owner)
+        owner = getattr(owner.inner, "__self__", None)
+    return chain
 
 
-def _outermost(model):
-    return _owner(vars(model).get("train_step"))
+def _of_one_fit(model) -> list[StepWrapper]:
+    return [wrapper for wrapper in _chain(model) if wrapper.for_one_fit]

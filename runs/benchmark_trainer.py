@@ -74,7 +74,8 @@ def main(argv):
         default, chunked, _ = times.values()
         for variant, values in times.items():
             ratios = [statistics.median(v / base for v, base in zip(values, bases)) for bases in (default, chunked)]
-            print(f"| {name} | {variant} | {statistics.median(values):.2f} | {ratios[0]:.2f} | {ratios[1]:.2f} |", flush=True)
+            cells = [f"{value:.2f}" for value in (statistics.median(values), *ratios)]
+            print(f"| {name} | {variant} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

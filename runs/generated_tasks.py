@@ -68,9 +68,9 @@ def fashion_last() -> tuple:
 
 
 def _fashion(classes: range) -> tuple:
-    from kerastune import data
+    from kerastune import data, sources
 
-    parts = data._read("fashion_mnist", "", 64).parts
+    parts = sources.read("fashion_mnist", "", 64).parts
     kept = [data.take(part, np.flatnonzero(np.isin(part.y, classes))) for part in (parts["training"], parts["test"])]
     return tuple((part.x, part.y - classes.start) for part in kept)
 

@@ -103,8 +103,18 @@ def test_own_data_and_own_model_with_hyperparameters(tmp_path, monkeypatch):
     x = generator.normal(size=(300, 5))
     np.savez(tmp_path / "mine.npz", x_train=x, y_train=1000 + 50 * x[:, 0])
     monkeypatch.chdir(tmp_path)
-    assert run("tune", "--data=mine.npz", "--model=mine:build", "--hp=units=16", "--budget=1500steps",
-               "--noreference", "--output_dir=out") == 0
+    assert (
+        run(
+            "tune",
+            "--data=mine.npz",
+            "--model=mine:build",
+            "--hp=units=16",
+            "--budget=1500steps",
+            "--noreference",
+            "--output_dir=out",
+        )
+        == 0
+    )
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["tuned"]["test"]["mae"] < 15  # in the user's units
     assert "--hp=units=16" in (tmp_path / "out" / "best.flags").read_text()

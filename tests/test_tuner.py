@@ -22,9 +22,7 @@ def toy(seed=0, num_examples=400):
 
 def build(hp):
     units = hp.Choice("units", [8, 16], default=16)
-    return keras.Sequential(
-        [keras.Input([6]), keras.layers.Dense(units, "relu"), keras.layers.Dense(2, "softmax")]
-    )
+    return keras.Sequential([keras.Input([6]), keras.layers.Dense(units, "relu"), keras.layers.Dense(2, "softmax")])
 
 
 def search(directory, **changes):
@@ -159,9 +157,7 @@ def test_a_compiled_model_keeps_its_loss_and_metrics_and_any_metric_is_an_object
         return model
 
     x, y = toy()
-    tuner = PlaybookTuner(
-        compiled, objective="val_auc:max", budget="1000steps", directory=tmp_path, reference=False
-    )
+    tuner = PlaybookTuner(compiled, objective="val_auc:max", budget="1000steps", directory=tmp_path, reference=False)
     tuner.search(x, keras.utils.to_categorical(y), verbose=0)
     best = tuner.get_best_models()[0]
     assert best.loss == "categorical_crossentropy"

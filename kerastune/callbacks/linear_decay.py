@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from kerastune.optimizers import inner
 from kerastune.schedules.keras_schedules import LinearDecay as LinearDecaySchedule
 from kerastune.schedules.linear import check_linear_decay
 from kerastune.wrapping import StepWrapper, install_for_one_fit, uninstall_after_fit
@@ -15,7 +16,7 @@ class LinearDecay(keras.callbacks.Callback):
 
     The rate starts at what the optimizer has when training begins, is recomputed every `interval` steps inside the
     train function (so exactly, also with many steps per execution), and reaches zero at `total_steps`. When training
-    ends the optimizer has its first rate again.
+    ends the optimizer has its first rate again, unless something else has set another one meanwhile.
 
     Args:
         total_steps: steps of this `fit`, from its first one on, `>= 1`.
@@ -35,7 +36,7 @@ class LinearDecay(keras.callbacks.Callback):
         self.interval = interval
 
     def on_train_begin(self, logs=None):
-        optimizer = self.model.optimizer
+        optimizer = inner(self.model.optimizer)
         if not isinstance(optimizer._learning_rate, keras.Variable):
             raise ValueError(
                 "LinearDecay needs an optimizer with a plain learning rate, this one has a schedule: "
@@ -50,6 +51,10 @@ class LinearDecay(keras.callbacks.Callback):
         uninstall_after_fit(self._wrapper)
         del self._wrapper
 
+    def __getstate__(self):
+        # A copy has no part in the `fit` that an exception may have ended, nor in its model.
+        return {**{name: value for name, value in vars(self).items() if name != "_wrapper"}, "_model": None}
+
 
 class _RateSetter(StepWrapper):
     """Sets the optimizer's rate before every step."""
@@ -58,13 +63,16 @@ class _RateSetter(StepWrapper):
         super().__init__(model)
         self.schedule = schedule
         self.first_rate = first_rate
-        self._start = tf.Variable(int(model.optimizer.iterations.numpy()), dtype=tf.int64, trainable=False)
+        self.optimizer = model.optimizer  # after an exception the model may be compiled with another one
+        self._start = tf.Variable(int(self.optimizer.iterations.numpy()), dtype=tf.int64, trainable=False)
+        self._last = tf.Variable(first_rate, trainable=False)
 
     def step(self, data):
-        optimizer = self.model.optimizer
-        done = tf.cast(tf.convert_to_tensor(optimizer.iterations.value), tf.int64) - self._start
-        optimizer.learning_rate.assign(self.schedule(done))
+        done = tf.cast(tf.convert_to_tensor(self.optimizer.iterations.value), tf.int64) - self._start
+        self._last.assign(self.schedule(done))
+        self.optimizer.learning_rate.assign(self._last)
         return self.inner(data)
 
     def undo(self) -> None:
-        self.model.optimizer.learning_rate.assign(self.first_rate)
+        if float(self.optimizer.learning_rate.numpy()) == float(self._last.numpy()):
+            self.optimizer.learning_rate.assign(self.first_rate)

@@ -54,8 +54,12 @@ class RecordingCallback(keras.callbacks.Callback):
         self.read()
         uninstall_after_fit(self.recorder)
         self.board.close()
-        # Variables and open files can be neither copied nor pickled.
         del self.recorder, self.board
+
+    def __getstate__(self):
+        # Variables and open files can't be copied; an exception during `fit` leaves them here, and the model always.
+        kept = {name: value for name, value in vars(self).items() if name not in ("recorder", "board")}
+        return {**kept, "_model": None}
 
     def read(self) -> None:
         """Hands on what the recorder holds."""

@@ -56,12 +56,15 @@ class StepLogger(RecordingCallback):
 
 
 def _num_classes(model) -> int:
-    """Classes of a model with one output that is trained with a cross-entropy; 0 for any other."""
+    """Classes of a model with one output that is trained with a cross-entropy; 0 for any other, or several labels."""
     name = getattr(model.loss, "name", None) or getattr(model.loss, "__name__", None) or str(model.loss)
+    name = name.lower().replace("_", "")
     shape = getattr(model, "output_shape", None)
-    if "crossentropy" not in name.lower().replace("_", "") or not isinstance(shape, tuple) or len(shape) != 2:
+    if "crossentropy" not in name or not isinstance(shape, tuple) or len(shape) != 2:
         return 0
-    return max(shape[-1], 2)
+    if "binary" in name:
+        return 2 if shape[-1] == 1 else 0
+    return shape[-1]
 
 
 def _option(loss, name: str):

@@ -1,4 +1,4 @@
-"""The ratio of update to weights in TensorBoard, and the learning rate that it suggests."""
+"""The ratio of update to weights in TensorBoard, and the learning rate that the first update suggests."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class UpdateRatio(RecordingCallback):
         ValueError: when `every` is below 1.
 
     Example:
-        >>> ratio = UpdateRatio("logs/run-1", every=1)  # doctest: +SKIP
-        >>> model.fit(x, y, epochs=1, steps_per_epoch=60, callbacks=[ratio])  # doctest: +SKIP
+        >>> ratio = UpdateRatio("logs/run-1")  # doctest: +SKIP
+        >>> model.fit(x, y, epochs=1, steps_per_epoch=10, callbacks=[ratio])  # doctest: +SKIP
         >>> ratio.suggest_learning_rate()  # doctest: +SKIP
     """
 
@@ -33,29 +33,43 @@ class UpdateRatio(RecordingCallback):
         if every < 1:
             raise ValueError(f"`every` must be >= 1 step, got {every}.")
         self.every = every
+        self.first_update: dict | None = None
 
     def make_recorder(self, capacity: int) -> StepRecorder:
-        self.ratios: list[float] = []
-        self.rates: list[float] = []
-        self.family = type(self.model.optimizer).__name__.lower()
         return StepRecorder(self.model, capacity, ratio_every=self.every)
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self.first_update = None
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)  # unwrapped: loss scaling
+        self._settings = {
+            "optimizer": type(optimizer).__name__.lower(),
+            "rates": [float(np.asarray(optimizer.learning_rate))],
+            "momentum": float(getattr(optimizer, "momentum", 0.0)),
+            "nesterov": bool(getattr(optimizer, "nesterov", False)),
+        }
 
     def write(self, start: int, chunk: Chunk) -> None:
         layers = list(self.recorder.layers)
         for step, update, weight in zip(chunk.ratio_steps, chunk.update_norms, chunk.weight_norms):
             self.board.scalars(start + step, boards.ratios(layers, update, weight))
-        self.ratios.extend(probe.whole_model_ratio(chunk.update_norms, chunk.weight_norms).tolist())
-        rate = float(np.asarray(self.model.optimizer.learning_rate))
-        self.rates.extend([rate] * len(chunk.ratio_steps))
+        if start == 0:
+            norms = {"update_norms": chunk.update_norms[:1], "weight_norms": chunk.weight_norms[:1]}
+            self.first_update = {**self._settings, "losses": chunk.values["loss"][:1], **norms}
 
     def suggest_learning_rate(self) -> float:
-        """A learning rate for this model, optimizer and batch size, from what the last `fit` measured.
+        """A learning rate for this model, optimizer and batch size, from the first step of the last `fit`.
 
-        A few dozen batches are enough; measurements of the first 20 batches count only when there are no others.
+        It counts only if it was the optimizer's very first: later steps carry momentum, and training has changed what
+        is measured. The rate of that step, and what came after it, don't matter. For SGD one start is a rough guide:
+        suggestions from other seeds differ by a factor of about 1.5, and `kerastune probe` averages several.
 
         Raises:
-            ValueError: when nothing was measured, or no ratio is known for the optimizer.
+            ValueError: when the optimizer's first step was not measured, or there is no rule for the optimizer.
         """
-        target = probe.target_ratio(self.family)
-        settled = slice(min(probe.WARM_UP // self.every, max(len(self.ratios) - 1, 0)), None)
-        return probe.suggest_learning_rate(self.rates[settled], self.ratios[settled], target)
+        if self.first_update is None:
+            raise ValueError(
+                "the optimizer's first step was not measured: call `fit` with this callback after `compile`, before "
+                "any other training."
+            )
+        return probe.suggest_learning_rate(**self.first_update)

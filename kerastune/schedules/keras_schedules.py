@@ -35,8 +35,9 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         step = ops.cast(step, "int32")
-        passed = ops.cast(step // self.interval * self.interval, "float32")
-        rate = self.learning_rate * (1.0 - passed / self.total_steps)
+        # In double precision, as the pure function: near the end little is left of the difference.
+        passed = ops.cast(step // self.interval * self.interval, "float64")
+        rate = ops.cast(self.learning_rate * (1.0 - passed / self.total_steps), "float32")
         return ops.where(step < self.total_steps, rate, 0.0)
 
     def get_config(self):

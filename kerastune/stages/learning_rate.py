@@ -39,17 +39,17 @@ class LearningRate(Stage):
         for rates in (_coarse, _finer):
             wanted = [rate for rate in rates(recipe, tried, horizon) if rate not in tried]
             if wanted:
-                return self._affordable([self._spec(recipe, facts, rate, None, horizon) for rate in wanted], facts, outcomes)
-        return self._affordable(self._continuations(recipe, facts, tried, horizon), facts, outcomes)
+                specs = [self._spec(recipe, facts, rate, None, horizon) for rate in wanted]
+                return self._affordable(specs, facts, outcomes)
+        return self._affordable(self._race(recipe, facts, tried, horizon)[1], facts, outcomes)
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         tried = _by_rate(outcomes)
-        furthest = max((outcome.steps for outcome in tried.values() if outcome.diverged_at is None), default=0)
-        # Those that went furthest are the ones that no rung cut.
-        rate = _leader({rate: outcome for rate, outcome in tried.items() if outcome.steps == furthest})
-        evidence = tuple(outcome.spec.trial for outcome in tried.values())
+        rate = self._race(recipe, facts, tried, self.first_horizon(recipe, facts))[0]
+        evidence = tuple(tried[rate].spec.trial for rate in sorted(tried))
         if rate is None:
-            reason = f"Every rate diverged or none was trained ({_list(tried)}): the rate stays at {recipe.learning_rate:g}."
+            kept = f"the rate stays at {recipe.learning_rate:g}"
+            reason = f"Every rate diverged or none was trained ({_list(tried)}): {kept}."
             return Decision(self.name, recipe, recipe, reason, evidence, {"rates": sorted(tried)})
         found = convergence(tried[rate], facts.objective)
         chosen = recipe.replace(learning_rate=rate, total_steps=found.total_steps)
@@ -71,20 +71,20 @@ class LearningRate(Stage):
         quarter = facts.num_train / recipe.batch_size / 4
         return rounded_up(min(max(quarter, 100), 400), every)
 
-    def _continuations(self, recipe, facts, tried, horizon) -> list[TrialSpec]:
-        """What the survivors of each horizon still need, doubling it until the leader has converged."""
+    def _race(self, recipe, facts, tried, horizon) -> tuple[float | None, list[TrialSpec]]:
+        """The leader, and what the survivors still need, doubling the horizon until the leader has converged."""
         alive = sorted(tried)
         rung = 0
         while True:
             leader = _leader({rate: tried[rate] for rate in alive}, horizon)
             if leader is None or _is_done(tried[leader], horizon, facts):
-                return []
+                return leader, []
             limit = SURVIVORS[rung] if rung < len(SURVIVORS) else 1
             alive = _survivors({rate: tried[rate] for rate in alive}, leader, horizon, limit)
             rung, horizon = rung + 1, 2 * horizon
             behind = [rate for rate in alive if not _has_reached(tried[rate], horizon)]
             if behind:
-                return [self._spec(recipe, facts, rate, tried[rate], horizon) for rate in behind]
+                return leader, [self._spec(recipe, facts, rate, tried[rate], horizon) for rate in behind]
 
     def _spec(self, recipe, facts, rate, earlier, until) -> TrialSpec:
         every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk)
@@ -103,6 +103,8 @@ class LearningRate(Stage):
         epochs = f" ({facts.epochs(total, recipe.batch_size):.3g} epochs)" if facts.num_train else ""
         if found.is_certain:
             steps = f"it has converged by step {found.step} ({found.by}), so training takes {total} steps{epochs}"
+        elif outcome.steps < outcome.spec.until:
+            steps = f"it was stopped at step {outcome.steps}, so training takes at least {total} steps{epochs}"
         else:
             steps = (
                 f"it still improved when the stage's allowance ended at step {outcome.steps}, so training takes at "

@@ -1,6 +1,8 @@
-"""The probe: a learning rate from the size of the first updates (S1.7)."""
+"""The probe: a learning rate from the first updates of a few fresh starts (S1.7)."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from kerastune import probe
 from kerastune.recipe import Recipe
@@ -8,27 +10,76 @@ from kerastune.stages.base import Decision, Facts, Stage
 from kerastune.trial import Outcome, TrialSpec
 
 TRIAL = "probe"
+TRY_OUT = 50  # batches at the suggested rate
+SAFER = 3.0  # what a rate that diverges there is divided by
 
 
 class Probe(Stage):
-    """Trains a few dozen batches at a small rate and suggests one; it centres the grid, never replaces it."""
+    """Suggests a rate from a few single batches and tries it out for 50; it centres the grid, never replaces it."""
 
     name = "probe"
     share = 1.0
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
-        if TRIAL in outcomes:
-            return []
-        probed = recipe.replace(learning_rate=probe.REFERENCE_RATE, decay="none", total_steps=probe.BATCHES)
-        return [TrialSpec(TRIAL, self.name, probed, 0, probe.BATCHES)]
+        starts = self._starts(recipe)
+        missing = [spec for spec in starts if spec.trial not in outcomes]
+        if missing or TRIAL in outcomes:
+            return missing
+        rate = suggestion([outcomes[spec.trial] for spec in starts])
+        return [] if rate is None else [self._spec(TRIAL, recipe.replace(learning_rate=rate), TRY_OUT)]
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        done = outcomes[TRIAL]
-        rate, ratio = probe.suggestion(done)
-        reason = (
-            f"In {done.steps} batches at a rate of {probe.REFERENCE_RATE:g} each update moved the weights by "
-            f"{ratio:.2g} of their size; {probe.target_ratio(recipe.optimizer):.2g}, about right for "
-            f"{recipe.optimizer}, would need a rate of {rate:.2g}."
+        starts = self._starts(recipe)
+        if TRIAL not in outcomes:
+            reason = f"The first losses and updates are not finite and above 0: the rate stays at {recipe.learning_rate:g}."
+            return Decision(self.name, recipe, recipe, reason, tuple(spec.trial for spec in starts))
+        tried = outcomes[TRIAL]
+        rate = tried.spec.recipe.learning_rate
+        ratio = float(np.median(probe.whole_model_ratio(tried.update_norms, tried.weight_norms)))
+        reason = f"{_why(recipe.optimizer)} ({_batches(len(starts))}); "
+        if tried.diverged_at is None:
+            reason += f"over {tried.steps} batches at that rate an update moved the weights by {ratio:.2g} of their size."
+        else:
+            reason += f"training diverged there at step {tried.diverged_at}, so a rate {SAFER:g} times lower is suggested."
+        suggested = rate if tried.diverged_at is None else rate / SAFER
+        values = {"suggested_rate": suggested, "update_ratio": ratio, "diverged": tried.diverged_at is not None}
+        reason = f"A rate of {rate:.2g} is suggested by {reason}"
+        return Decision(self.name, recipe, recipe.replace(learning_rate=suggested), reason, (TRIAL,), values)
+
+    def _starts(self, recipe: Recipe) -> list[TrialSpec]:
+        first = recipe.replace(learning_rate=probe.REFERENCE_RATE)
+        seeds = range(recipe.seed, recipe.seed + probe.starts(recipe.optimizer))
+        return [self._spec(f"{TRIAL}-{i}", first.replace(seed=seed), 1) for i, seed in enumerate(seeds, 1)]
+
+    def _spec(self, trial: str, recipe: Recipe, steps: int) -> TrialSpec:
+        return TrialSpec(trial, self.name, recipe.replace(decay="none", total_steps=steps), 0, steps)
+
+
+def suggestion(starts: list[Outcome]) -> float | None:
+    """The rate that the first updates of fresh starts suggest; `None` when none of them can be used."""
+    measured = [outcome for outcome in starts if len(outcome.update_norms)]
+    if not measured:
+        return None
+    recipe = measured[0].spec.recipe
+    try:
+        return probe.suggest_learning_rate(
+            recipe.optimizer,
+            rates=np.array([outcome.spec.recipe.learning_rate for outcome in measured]),
+            losses=np.array([outcome.losses[0] for outcome in measured]),
+            update_norms=np.stack([outcome.update_norms[0] for outcome in measured]),
+            weight_norms=np.stack([outcome.weight_norms[0] for outcome in measured]),
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
         )
-        values = {"suggested_rate": rate, "update_ratio": ratio}
-        return Decision(self.name, recipe, recipe.replace(learning_rate=rate), reason, (TRIAL,), values)
+    except ValueError:
+        return None
+
+
+def _why(optimizer: str) -> str:
+    if optimizer == "adam":
+        return f"the size of the first update, which should be {probe.TARGET_RATIO:.2g} of that of the weights"
+    return f"the first gradients, of which a plain step should remove {probe.LOSS_SHARE:.2g} of the loss"
+
+
+def _batches(count: int) -> str:
+    return f"{count} fresh starts of one batch each" if count > 1 else "one batch"

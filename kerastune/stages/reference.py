@@ -51,7 +51,11 @@ class Reference(Stage):
             return Decision(self.name, recipe, recipe, reason, (TRIAL,), {"diverged_at": done.diverged_at})
         best = best_evaluation(done.evals, facts.objective)
         name = facts.objective.name
+        if best is None:
+            reason = f"In {done.steps} steps the reference (Adam, rate 0.001) had no finite validation {name}."
+            return Decision(self.name, recipe, recipe, reason, (TRIAL,), {"steps": done.steps})
         ended = "until it had converged" if convergence(done, facts.objective).is_certain else "for its whole allowance"
+        ended = "until it was stopped" if done.steps < done.spec.until else ended
         reason = (
             f"The reference (Adam, rate 0.001, batches of 32), trained {ended} ({done.steps} steps), "
             f"reaches a validation {name} of {best[name]:.4g} at step {best['step']}."

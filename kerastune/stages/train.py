@@ -47,12 +47,13 @@ class Train(Stage):
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         runs = [o for o in outcomes.values() if o.spec.stage == self.name and o.example_scores is not None]
+        runs.sort(key=_steps)
         baseline = outcomes.get(reference.TRIAL)
         if baseline is not None and baseline.example_scores is None:
             baseline = None
         if not runs and baseline is None:
             reason = f"Nothing could be trained to its end: {_why_not(outcomes, facts, self.name)}."
-            return Decision(self.name, recipe, recipe, reason, tuple(outcomes), {"trial": None})
+            return Decision(self.name, recipe, recipe, reason, tuple(sorted(outcomes)), {"trial": None})
         chosen, parts = runs[0] if runs else None, []
         for longer in runs[1:]:
             gain, beyond = _compare(longer, chosen, facts)
@@ -96,10 +97,13 @@ class Train(Stage):
         changed = f" (the budget held no more; {recipe.total_steps} were wanted)" if total < asked else ""
         if total > asked:
             changed = f" (lengthened from {asked})"
+        if chosen.steps < total or chosen.diverged_at is not None:
+            ended = "stopped" if chosen.diverged_at is None else "diverged"
+            changed += f", {ended} at step {chosen.steps if chosen.diverged_at is None else chosen.diverged_at},"
         decay = "linear decay" if chosen.spec.recipe.decay == "linear" else "a constant rate"
         return (
-            f"trained for {total} steps{changed} with {decay} from {chosen.spec.recipe.learning_rate:g}; the weights of "
-            f"step {best['step']} are kept, with a validation {name} of {best[name]:.4g}"
+            f"trained for {total} steps{changed} with {decay} from {chosen.spec.recipe.learning_rate:g}; the weights "
+            f"of step {best['step']} are kept, with a validation {name} of {best[name]:.4g}"
         )
 
 

@@ -1,0 +1,31 @@
+"""What kerastune can't run under, told before anything heavy is imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+KERAS_TUNER_WORKERS = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
+
+
+def check(variables: Mapping[str, str] = os.environ) -> None:
+    """Refuses environment variables under which Keras or KerasTuner would work otherwise than kerastune needs.
+
+    Raises:
+        ValueError: naming the variable: another Keras backend, legacy Keras, or KerasTuner's chief and workers.
+
+    Example:
+        >>> check({"TF_USE_LEGACY_KERAS": "1"})
+        Traceback (most recent call last):
+            ...
+        ValueError: TF_USE_LEGACY_KERAS is '1', but kerastune works with Keras 3: unset it.
+    """
+    backend = variables.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise ValueError(f"KERAS_BACKEND is {backend!r}, but kerastune needs 'tensorflow': unset it.")
+    legacy = variables.get("TF_USE_LEGACY_KERAS", "")
+    if legacy.lower() in ("1", "true"):
+        raise ValueError(f"TF_USE_LEGACY_KERAS is {legacy!r}, but kerastune works with Keras 3: unset it.")
+    for name in KERAS_TUNER_WORKERS:
+        if name in variables:
+            raise ValueError(f"{name} is set, but kerastune does not run as KerasTuner's chief or worker: unset it.")

@@ -1,0 +1,128 @@
+"""Prints how far the probe's suggestion is from the best rate of a grid (S1.7): python runs/benchmark_probe.py.
+
+The grid is half decades (0.3, 0.1, 0.03 ...), wider while the best is on its edge; each rate is trained from every seed,
+and `curves.fastest_and_deepest` chooses among the curves averaged over the seeds. `--tasks=fitting` prints the rows that
+the constants of `kerastune.probe` are medians of; a list such as `--tasks=digits,wine` only those rows.
+"""
+
+import os
+import pathlib
+import sys
+
+import numpy as np
+from absl import app, flags
+
+FLAGS = flags.FLAGS
+IMAGE_SETS = ("digits", "fashion_mnist", "fashion_first", "fashion_last")
+TABLES = ("wine", "breast_cancer", "diabetes", "iris")
+BUILT_IN = ("digits", "fashion_mnist", *TABLES)
+GRID = {"sgd": range(-7, 1), "adam": range(-8, -1)}  # in half decades
+LOWEST, HIGHEST = -14, 2
+
+
+def rate(half_decades):
+    """0.01, 0.03, 0.1 ... for -4, -3, -2 ..."""
+    return float(f"{1 + 2 * (half_decades % 2)}e{half_decades // 2}")
+
+
+def rows():
+    """`(task, model)` of the rows asked for."""
+    import generated_tasks as generated
+
+    reported = [(name, "mlp") for name in (*IMAGE_SETS, *TABLES, "spirals", "parity")]
+    reported += [(name, "cnn") for name in (*IMAGE_SETS, "gratings", "shapes")]
+    fitting = [(name, "mlp") for name in generated.FITTING if name not in ("dots", "patches")]
+    fitting += [(name, "cnn") for name in generated.FITTING if name in generated.IMAGES]
+    if FLAGS.tasks in (["reported"], ["fitting"]):
+        return reported if FLAGS.tasks == ["reported"] else fitting
+    return [row for row in reported + fitting if row[0] in FLAGS.tasks]
+
+
+class Row:
+    """One task and model: trains with either optimizer, at the batch size that a search would start with."""
+
+    def __init__(self, name, model):
+        from keras_tuner import HyperParameters
+
+        from kerastune import data, hypermodels
+        from kerastune.scores import Objective
+        from kerastune.stages.base import Facts
+        from kerastune.stages.start import starting_batch_size
+        from kerastune.training import Trainer
+
+        self.task = data.load(name if name in BUILT_IN else f"generated_tasks:{name}")
+        hypermodel = hypermodels.load(model, self.task)
+        objective = Objective("loss", "min")
+        self.trainer = Trainer(self.task, lambda hyperparameters: hypermodel.build(HyperParameters()), objective)
+        parameters = hypermodel.build(HyperParameters()).count_params()
+        sizes = (len(self.task.train), len(self.task.validation))
+        self.facts = Facts(*sizes, objective, 0, self.task.num_classes, self.task.imbalanced, parameters)
+        self.batch_size, _ = starting_batch_size(self.facts)
+
+    def suggestion(self, recipe):
+        """What the probe suggests, and the batches it took."""
+        from kerastune.stages.probing import Probe
+
+        stage, outcomes = Probe(), {}
+        while specs := stage.propose(recipe, self.facts, outcomes):
+            outcomes |= {spec.trial: self.trainer.run(spec)[0] for spec in specs}
+        decision = stage.decide(recipe, self.facts, outcomes)
+        return decision.after.learning_rate, sum(outcome.steps for outcome in outcomes.values())
+
+    def best(self, recipe):
+        """The grid's best rate, or `None` when all diverge."""
+        from kerastune import curves
+
+        tried, wanted = {}, list(GRID[recipe.optimizer])
+        while wanted:
+            tried |= {each: self._mean_curve(recipe.replace(learning_rate=rate(each))) for each in wanted}
+            exponents = sorted(tried)
+            index = curves.fastest_and_deepest([tried[each] for each in exponents])
+            edge = {0: exponents[0] - 1, None: exponents[0] - 1, len(exponents) - 1: exponents[-1] + 1}.get(index)
+            wanted = [] if edge is None or not LOWEST <= edge <= HIGHEST else [edge]
+        return None if index is None else rate(exponents[index])
+
+    def _mean_curve(self, recipe):
+        """Loss of every step averaged over the seeds; all NaN when one of them diverges."""
+        from kerastune.trial import TrialSpec
+
+        losses = []
+        for seed in range(1, FLAGS.seeds + 1):
+            outcome, *_ = self.trainer.run(TrialSpec("grid", "benchmark", recipe.replace(seed=seed), 0, FLAGS.steps))
+            if outcome.diverged_at is not None:
+                return np.full(FLAGS.steps, np.nan)
+            losses.append(outcome.losses)
+        return np.mean(losses, axis=0)
+
+
+def main(argv):
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.path.insert(0, str(pathlib.Path(__file__).parent))  # for `generated_tasks`
+    from kerastune import probe
+    from kerastune.recipe import Recipe
+
+    ratios, constants = [], {"sgd": probe.LOSS_SHARE, "adam": probe.TARGET_RATIO}
+    exact = {optimizer: [] for optimizer in FLAGS.optimizers}
+    print("| task | model | optimizer | batch size | batches used | suggested | grid's best | ratio | within 3x |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for (name, model), optimizer in [(row, optimizer) for row in rows() for optimizer in FLAGS.optimizers]:
+        row = Row(name, model)
+        recipe = Recipe(optimizer=optimizer, batch_size=row.batch_size, decay="none", total_steps=FLAGS.steps)
+        suggested, used = row.suggestion(recipe)
+        best = row.best(recipe)
+        ratios.append(suggested / best if best else np.nan)
+        exact[optimizer].append(constants[optimizer] / ratios[-1])
+        cells = (name, model, optimizer, row.batch_size, used, f"{suggested:.2g}", best and f"{best:g}", f"{ratios[-1]:.2f}")
+        print(f"| {' | '.join(map(str, cells))} | {'yes' if 1 / 3 <= ratios[-1] <= 3 else '**no**'} |", flush=True)
+    within = sum(1 / 3 <= ratio <= 3 for ratio in ratios)
+    print(f"\nWithin a factor of 3: {within} of {len(ratios)} rows ({within / max(len(ratios), 1):.0%}).")
+    for optimizer, values in exact.items():
+        print(f"The constant for {optimizer} is {constants[optimizer]}; the median of these rows is {np.median(values):.3g}.")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_integer("steps", 300, "Steps of every training of the grid.", 1)
+    flags.DEFINE_integer("seeds", 3, "Seeds of the grid.", 1)
+    flags.DEFINE_list("tasks", ["reported"], "Names of tasks, or `reported` or `fitting`.")
+    flags.DEFINE_list("optimizers", ["sgd", "adam"], "Optimizers.")
+    sys.exit(app.run(main))

@@ -1,0 +1,80 @@
+"""Every script and every flagfile runs."""
+
+import importlib.util
+import pathlib
+import runpy
+import sys
+
+import pytest
+from absl import flags
+
+from kerastune import cli
+
+ROOT = pathlib.Path(__file__).parent.parent
+FLAGFILES = sorted((ROOT / "flags").glob("*.flags"))
+HAS_FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist").is_dir()
+needs_fashion_mnist = pytest.mark.skipif(
+    not HAS_FASHION_MNIST, reason="Fashion-MNIST is not here: apt-get install dataset-fashion-mnist"
+)
+
+
+def run(script, *arguments, monkeypatch):
+    """Runs a script as the user does, and gives its exit status."""
+    monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+    monkeypatch.syspath_prepend(str(ROOT / "runs"))
+    if "absl" in (ROOT / "runs" / script).read_text():
+        # Flags of absl's own registry can be defined only once in a process.
+        monkeypatch.setattr(flags, "FLAGS", flags.FlagValues())
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "runs" / script), run_name="__main__")
+    return ended.value.code or 0
+
+
+def test_there_are_flagfiles_and_scripts():
+    assert FLAGFILES
+    assert {"tune.py", "probe.py", "train.py"} <= {path.name for path in (ROOT / "runs").glob("*.py")}
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.name)
+def test_a_flagfile_opens_with_its_claim_and_every_flag_is_known(path):
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# What:") and lines[1].startswith("# Command:") and lines[2].startswith("# Expected:")
+    values = flags.FlagValues()
+    cli.define(values)
+    values(["kerastune", f"--flagfile={path}"])
+    assert cli.recipe_of(values)
+    assert values.output_dir
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.name)
+def test_a_flagfile_runs(path, tmp_path, monkeypatch):
+    if "fashion_mnist" in path.read_text() and not HAS_FASHION_MNIST:
+        pytest.skip("Fashion-MNIST is not here: apt-get install dataset-fashion-mnist")
+    arguments = (f"--flagfile={path}", "--budget=1000steps", f"--output_dir={tmp_path / 'out'}")
+    assert run("tune.py", *arguments, monkeypatch=monkeypatch) == 0
+    assert (tmp_path / "out" / "model.keras").exists()
+
+
+def test_probe_and_train_run_as_scripts(tmp_path, monkeypatch):
+    arguments = ("--data=iris", "--model=mlp", f"--output_dir={tmp_path / 'probe'}")
+    assert run("probe.py", *arguments, monkeypatch=monkeypatch) == 0
+    assert (tmp_path / "probe" / "best.flags").exists()
+    arguments = (f"--flagfile={tmp_path / 'probe' / 'best.flags'}", f"--output_dir={tmp_path / 'train'}")
+    assert run("train.py", *arguments, monkeypatch=monkeypatch) == 0
+    assert (tmp_path / "train" / "model.keras").exists()
+
+
+@needs_fashion_mnist
+def test_the_benchmark_of_the_trainer_prints_a_row_per_variant(monkeypatch, capsys):
+    arguments = ("--steps=50", "--rounds=1", "--models=mlp")
+    assert run("benchmark_trainer.py", *arguments, monkeypatch=monkeypatch) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| mlp |")]
+    assert len(rows) == 3
+
+
+def test_generated_tasks_can_be_loaded_by_name():
+    path = ROOT / "runs" / "generated_tasks.py"
+    specification = importlib.util.spec_from_file_location("generated_tasks", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    assert module.__doc__

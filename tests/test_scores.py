@@ -1,0 +1,105 @@
+"""Figures of merit, and whether a difference is more than noise."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from kerastune import scores
+from kerastune.scores import Objective
+
+ACCURACY, LOSS = Objective("accuracy", "max"), Objective("loss", "min")
+
+
+def test_gain_is_larger_for_better_values():
+    assert ACCURACY.gain(0.9) > ACCURACY.gain(0.8)
+    assert LOSS.gain(0.1) > LOSS.gain(0.2)
+
+
+@pytest.mark.parametrize("direction", ["", "maximise", "MAX", None])
+def test_an_objective_without_a_direction_is_refused(direction):
+    with pytest.raises(ValueError, match="f1.*max or min"):
+        Objective("f1", direction)
+
+
+def test_the_best_evaluation_follows_the_direction():
+    evals = [{"step": 1, "loss": 0.3, "accuracy": 0.9}, {"step": 2, "loss": 0.2, "accuracy": 0.8}]
+    assert scores.best_evaluation(evals, ACCURACY)["step"] == 1
+    assert scores.best_evaluation(evals, LOSS)["step"] == 2
+
+
+def test_among_equals_the_lowest_loss_wins_then_the_first():
+    evals = [{"step": step, "loss": loss, "accuracy": 0.9} for step, loss in [(1, 0.3), (2, 0.2), (3, 0.2)]]
+    assert scores.best_evaluation(evals, ACCURACY)["step"] == 2
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_evaluations_that_are_not_finite_are_passed_over(bad):
+    evals = [{"step": 1, "loss": 1.0, "accuracy": bad}, {"step": 2, "loss": 1.0, "accuracy": 0.1}]
+    assert scores.best_evaluation(evals, ACCURACY)["step"] == 2
+    assert scores.best_evaluation(evals[:1], ACCURACY) is None
+    assert scores.best_evaluation([], ACCURACY) is None
+
+
+def test_an_objective_that_was_not_measured_is_named_with_those_that_were():
+    with pytest.raises(ValueError, match="`f1`.*loss, accuracy"):
+        scores.best_evaluation([{"step": 1, "loss": 1.0, "accuracy": 0.5}], Objective("f1", "max"))
+
+
+def test_macro_f1_is_scikit_learns():
+    generator = np.random.default_rng(0)
+    true, predicted = generator.integers(0, 4, 200), generator.integers(0, 4, 200)
+    assert scores.macro_f1(true, predicted, 4) == pytest.approx(f1_score(true, predicted, average="macro"))
+
+
+def test_macro_f1_leaves_out_a_class_that_is_nowhere():
+    true, predicted = np.array([0, 0, 1]), np.array([0, 1, 1])
+    assert scores.macro_f1(true, predicted, 5) == scores.macro_f1(true, predicted, 2)
+    # A class that is only predicted counts, with an F1 of 0.
+    assert scores.macro_f1(np.array([0, 0]), np.array([0, 2]), 3) == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_macro_f1_of_nothing_is_nan():
+    assert np.isnan(scores.macro_f1_of_confusion(np.zeros([3, 3])))
+
+
+def test_a_difference_is_paired():
+    # 3 % better on the very examples is beyond noise; the same means on shuffled examples would not be.
+    worse = (np.arange(400) < 360).astype(float)
+    better = (np.arange(400) < 372).astype(float)
+    mean, low, high = scores.difference(better, worse)
+    assert mean == pytest.approx(0.03) and 0 < low < mean < high
+    shuffled = np.random.default_rng(0).permutation(better)
+    assert scores.difference(shuffled, worse)[1] < 0
+
+
+def test_a_difference_changes_its_sign_with_its_sides():
+    generator = np.random.default_rng(1)
+    a, b = generator.random(100), generator.random(100)
+    mean, low, high = scores.difference(a, b)
+    assert scores.difference(b, a)[0] == -mean
+    assert low < mean < high
+
+
+def test_equal_models_differ_by_nothing():
+    assert scores.difference(np.ones(50), np.ones(50)) == (0.0, 0.0, 0.0)
+
+
+def test_the_interval_is_that_of_the_normal_distribution_for_many_examples():
+    gains = np.random.default_rng(2).normal(0.1, 1.0, 2000)
+    mean, low, high = scores.difference(gains, np.zeros(2000))
+    half = 1.96 * gains.std() / np.sqrt(2000)
+    assert low == pytest.approx(mean - half, abs=0.15 * half) and high == pytest.approx(mean + half, abs=0.15 * half)
+
+
+def test_the_same_seed_gives_the_same_interval():
+    gains = np.random.default_rng(3).normal(size=60)
+    zero = np.zeros(60)
+    assert scores.difference(gains, zero, seed=5) == scores.difference(gains, zero, seed=5)
+    assert scores.difference(gains, zero, seed=5) != scores.difference(gains, zero, seed=6)
+
+
+def test_the_standard_error_of_a_share():
+    assert scores.standard_error(0.5, 100) == pytest.approx(0.05)
+    assert scores.standard_error(1.0, 100) == 0.0
+    # A sum in float32 may exceed 1 by rounding.
+    assert scores.standard_error(1.0000001, 100) == 0.0
