@@ -48,7 +48,7 @@ class Batches:
     def training(self, batch_size: int, seed: int, start: int, until: int) -> tf.data.Dataset:
         """Batches of steps `start` to `until`, exactly so many: `(x, y)` or `(x, y, sample_weight)`."""
         if self._training is None:
-            stream = self._task.stream.shuffle(STREAM_SHUFFLE, seed=seed).repeat().batch(batch_size)
+            stream = _weighted(self._task).shuffle(STREAM_SHUFFLE, seed=seed).repeat().batch(batch_size)
             steps = until - start
             return stream.take(steps).apply(tf.data.experimental.assert_cardinality(steps)).prefetch(1)
         return _gathered(self._training, order(len(self._task.train), batch_size, seed, start, until), batch_size)
@@ -63,9 +63,25 @@ def _weights(task: Task) -> np.ndarray | None:
     weights = task.train.sample_weight
     if task.class_weight is None:
         return weights
-    by_class = np.array([task.class_weight.get(index, 1.0) for index in range(task.num_classes)], np.float32)
-    by_class = by_class[labels(task.train.y)]
+    by_class = _class_weights(task)[labels(task.train.y)]
     return by_class if weights is None else weights * by_class
+
+
+def _class_weights(task: Task) -> np.ndarray:
+    return np.array([task.class_weight.get(index, 1.0) for index in range(task.num_classes)], np.float32)
+
+
+def _weighted(task: Task) -> tf.data.Dataset:
+    """The task's stream, every example with its own weight times that of its class."""
+    if task.class_weight is None:
+        return task.stream
+    weights = tf.constant(_class_weights(task))
+
+    def weigh(x, y, *own):
+        label = tf.argmax(y) if y.shape.rank and y.shape[0] > 1 else tf.cast(tf.reshape(y, ()), tf.int64)
+        return x, y, tf.gather(weights, label) * (tf.cast(own[0], tf.float32) if own else 1.0)
+
+    return task.stream.map(weigh)
 
 
 def _tensors(part: Part, weights):

@@ -14,7 +14,7 @@ CONVERGED_SHARE = 0.02  # of the total fall
 DEEP_SHARE = 0.05  # of the lowest fall
 EXPLOSION_FACTOR = 3.0  # times the first loss
 LEAST_EVALUATIONS = 5  # below, validation cannot tell that it has settled
-SINGLE_SHARE = 0.1  # of the range of the validation values; a single change above it is no noise
+SINGLE_SHARE = 1 / 3  # of the range of the validation values; a single change above it is no noise
 SAME_VALUE = 1e-6  # relative difference of two values that are the same but for rounding
 MARGIN = 1.5  # total steps over converged step (S1.4: 4K -> 6K)
 
@@ -140,24 +140,25 @@ def settled_step(steps: np.ndarray, values: np.ndarray) -> int:
     The trend is the rising fit: of all curves that never fall, the one closest to the values. Its end is the mean over
     the last fifth of the evaluations (at least 3). Noise is twice the standard error of such a mean, from the scatter
     of neighbouring evaluations: the median absolute difference, taken as that of a normal distribution; but at least
-    the smallest change that was seen, which for an accuracy is a single example, or a tenth of the range of the values
+    the smallest change that was seen, which for an accuracy is a single example, or a third of the range of the values
     if that is less. The first evaluation where the trend is within noise of its end has settled.
 
     Args:
         steps: step of every evaluation `[evaluations]`, at least one.
-        values: the objective there, larger is better `[evaluations]`; a value that is not finite counts as the worst.
+        values: the objective there, larger is better `[evaluations]`; one that is not finite is passed over.
 
     Returns:
-        One of `steps`; the last one when there are fewer than 5 evaluations, which cannot tell.
+        One of `steps`; the last one when there are fewer than 5 finite values, which cannot tell.
 
     Example:
         >>> settled_step(np.arange(1, 11) * 100, np.array([50, 70, 80, 90, 91, 90, 90, 91, 90, 90.0]))
         400
     """
     steps, values = np.asarray(steps), np.asarray(values, np.float64)
-    if len(values) < LEAST_EVALUATIONS or not np.isfinite(values).any():
-        return int(steps[-1])
-    values = np.where(np.isfinite(values), values, values[np.isfinite(values)].min())
+    last, sound = int(steps[-1]), np.isfinite(values)
+    steps, values = steps[sound], values[sound]
+    if len(values) < LEAST_EVALUATIONS:
+        return last
     trend = rising_fit(values)
     width = max(3, len(values) // 5)
     changes = np.abs(np.diff(values))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from kerastune import scores
-from kerastune.recording import predicted_classes as classes_of_outputs
-from kerastune.recording import true_classes
+from kerastune import recording, scores
 from kerastune.task import Part, Task, labels
 
 PREDICTION_BATCH = 512
+LOOKED_AT = 32  # examples that show what kind of outputs a model gives
 
 
 @keras.saving.register_keras_serializable(package="kerastune")
@@ -19,6 +18,7 @@ class MacroF1(keras.metrics.Metric):
 
     Args:
         num_classes: number of classes, `>= 2`.
+        threshold: output of a single-output model above which class 1 is predicted.
         name: name in the logs.
 
     Example:
@@ -28,13 +28,15 @@ class MacroF1(keras.metrics.Metric):
         0.6667
     """
 
-    def __init__(self, num_classes: int, name: str = "macro_f1", **kwargs):
+    def __init__(self, num_classes: int, threshold: float = 0.5, name: str = "macro_f1", **kwargs):
         super().__init__(name=name, **kwargs)
         self.num_classes = num_classes
+        self.threshold = threshold
         self.confusion = self.add_weight(shape=(num_classes, num_classes), initializer="zeros", name="confusion")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        pairs = true_classes(y_true) * self.num_classes + classes_of_outputs(y_pred)
+        predicted = recording.predicted_classes(y_pred, self.threshold)
+        pairs = recording.true_classes(y_true) * self.num_classes + predicted
         counts = keras.ops.bincount(pairs, minlength=self.num_classes**2)
         self.confusion.assign_add(keras.ops.cast(keras.ops.reshape(counts, self.confusion.shape), self.dtype))
 
@@ -45,7 +47,7 @@ class MacroF1(keras.metrics.Metric):
         return keras.ops.sum(f1 * present) / keras.ops.maximum(keras.ops.sum(present), 1)
 
     def get_config(self):
-        return {**super().get_config(), "num_classes": self.num_classes}
+        return {**super().get_config(), "num_classes": self.num_classes, "threshold": self.threshold}
 
 
 def compile_for(model: keras.Model, task: Task, optimizer, steps_per_execution: int = 1, watch: bool = False) -> None:
@@ -68,28 +70,64 @@ def compile_for(model: keras.Model, task: Task, optimizer, steps_per_execution: 
 def _default_settings(model: keras.Model, task: Task, watch: bool) -> dict:
     if task.kind == "regression":
         return {"loss": "mean_squared_error", "metrics": [keras.metrics.MeanAbsoluteError(name="mae")]}
-    metrics = ["accuracy"] + ([MacroF1(task.num_classes)] if watch and task.imbalanced else [])
-    return {"loss": _classification_loss(model, task), "metrics": metrics}
+    x = keras.tree.map_structure(lambda array: array[:LOOKED_AT], task.validation.x)
+    logits = gives_logits(model, x)
+    threshold = 0.0 if logits else 0.5
+    if _outputs(model, x).shape[-1] == 1:
+        loss = keras.losses.BinaryCrossentropy(from_logits=logits)
+        accuracy = keras.metrics.BinaryAccuracy("accuracy", threshold=threshold)
+    elif task.validation.y.ndim == 2 and task.validation.y.shape[1] > 1:
+        loss, accuracy = keras.losses.CategoricalCrossentropy(from_logits=logits), "accuracy"
+    else:
+        loss, accuracy = keras.losses.SparseCategoricalCrossentropy(from_logits=logits), "accuracy"
+    macro_f1 = [MacroF1(task.num_classes, threshold)] if watch and task.imbalanced else []
+    return {"loss": loss, "metrics": [accuracy, *macro_f1]}
 
 
-def _classification_loss(model: keras.Model, task: Task) -> keras.losses.Loss:
-    logits = gives_logits(model)
-    if model.output_shape[-1] == 1:
-        return keras.losses.BinaryCrossentropy(from_logits=logits)
-    if task.validation.y.ndim == 2 and task.validation.y.shape[1] > 1:
-        return keras.losses.CategoricalCrossentropy(from_logits=logits)
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+def gives_logits(model: keras.Model, x=None) -> bool:
+    """Whether a classifier's outputs are logits and not probabilities.
 
+    A softmax or sigmoid at its end tells; else, for a compiled model, what its cross-entropy was told. Where neither is
+    to be seen (say, a function within `call`), the outputs for `x` do.
 
-def gives_logits(model: keras.Model) -> bool:
-    """Whether the last layer ends without softmax or sigmoid."""
-    last = model.layers[-1]
-    while isinstance(last, keras.Model):
-        last = last.layers[-1]
-    if isinstance(last, keras.layers.Softmax):
+    Args:
+        model: a built model.
+        x: inputs `[batch, ...]` as the model takes them; without them, what nothing is known of counts as logits.
+    """
+    if _last_activation(model) in (keras.activations.softmax, keras.activations.sigmoid):
         return False
-    activation = getattr(last, "activation", None)
-    return activation not in (keras.activations.softmax, keras.activations.sigmoid)
+    said = _said_of_logits(model.loss) if model.compiled else None
+    if said is not None:
+        return said
+    return x is None or not _looks_like_probabilities(model, x)
+
+
+def _last_activation(model: keras.Model):
+    last = model
+    while isinstance(last, keras.Model) and last.layers:
+        last = last.layers[-1]
+    return keras.activations.softmax if isinstance(last, keras.layers.Softmax) else getattr(last, "activation", None)
+
+
+def _said_of_logits(loss) -> bool | None:
+    """What a cross-entropy of Keras's takes its inputs for; `None` for any other loss."""
+    name = loss if isinstance(loss, str) else type(loss).__name__ if isinstance(loss, keras.losses.Loss) else ""
+    return getattr(loss, "from_logits", False) if "crossentropy" in name.lower().replace("_", "") else None
+
+
+def _looks_like_probabilities(model: keras.Model, x) -> bool:
+    # What happens to lie between 0 and 1 does not stay there when the inputs are far out.
+    outputs = np.concatenate([_outputs(model, _scaled(x, factor)) for factor in (1, 100, -100)])
+    between = bool(((outputs >= 0) & (outputs <= 1)).all())
+    return between and (outputs.shape[-1] == 1 or np.allclose(outputs.sum(axis=-1), 1, atol=1e-2))
+
+
+def _scaled(x, factor: int):
+    return keras.tree.map_structure(lambda a: a * a.dtype.type(factor) if a.dtype.kind == "f" else a, x)
+
+
+def _outputs(model: keras.Model, x) -> np.ndarray:
+    return np.asarray(keras.ops.cast(model(x, training=False), "float32"))
 
 
 def default_objective(model: keras.Model, task: Task) -> scores.Objective:

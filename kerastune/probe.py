@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 TARGET_RATIO = 0.035  # Adam: first update over weights at a good rate
-LOSS_SHARE = 0.65  # SGD: share of the loss that one plain step would remove at a good rate, at momentum 0.9
+LOSS_SHARE = 0.53  # SGD: share of the loss that one plain step would remove at a good rate, at momentum 0.9
 FITTED_MOMENTUM = 0.9
 STARTS = {"sgd": 8, "adam": 1}  # fresh starts of one batch; Adam's first update hardly differs between them
 BATCHES = 60  # in all, at most
@@ -92,7 +92,7 @@ def sgd_rate(
 
     Example:
         >>> round(sgd_rate(np.array([1e-3]), np.array([2.0]), np.array([4e-3]), momentum=0.9, nesterov=False), 6)
-        0.08125
+        0.06625
     """
     gradients = np.asarray(update_norms, np.float64) / rates / (1 + momentum if nesterov else 1)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -53,6 +53,6 @@ def set_up(gpu_memory_growth: bool = True, precision: str = "float32") -> list[s
         try:
             tf.config.experimental.set_memory_growth(gpu, True)
             notes.append(f"{gpu.name} takes memory as it needs it.")
-        except RuntimeError:
-            notes.append(f"{gpu.name} was in use already, so its memory growth stays as it is.")
+        except (RuntimeError, ValueError) as error:  # in use already, or cut into virtual devices
+            notes.append(f"{gpu.name}: its memory growth stays as it is ({error}).")
     return notes

@@ -40,6 +40,8 @@ CREATE TABLE decisions(
 CREATE TABLE spent(id INTEGER PRIMARY KEY CHECK (id = 1), seconds REAL NOT NULL);
 INSERT INTO spent VALUES (1, 0.0);
 """
+# The second: SQLite's own message holds a damaged name.
+DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 ARRAYS = ("norm_steps", "update_norms", "weight_norms", "example_scores")
 
 
@@ -190,7 +192,7 @@ class Study:
                     f"{SCHEMA} COMMIT;"
                 )
             self._check(database)
-        except sqlite3.DatabaseError as error:
+        except DAMAGE as error:
             database.close()
             raise self._damaged(error) from error
         except StudyError:
@@ -218,11 +220,12 @@ class Study:
                 if _with_digest(*parts)[-1] != digest:
                     raise self._damaged("a record is not what was written")
                 yield tuple(parts)
-        except sqlite3.DatabaseError as error:
+        except DAMAGE as error:
             raise self._damaged(error) from error
 
     def _damaged(self, why: Any) -> StudyError:
-        return StudyError(f"{self.path} is damaged ({why}): begin anew with --overwrite.")
+        last_line = str(why).splitlines()[-1]
+        return StudyError(f"{self.path} is damaged ({last_line}): begin anew with --overwrite.")
 
     def _put_checkpoint(self, trial: str, kind: str, state: State) -> None:
         data = state.to_bytes()
@@ -242,7 +245,7 @@ class Study:
             # SQLite has rolled back by itself after some errors, a full disk among them.
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, DAMAGE):
                 raise StudyError(f"{self.path} can't be written ({error}); what it holds is kept.") from error
             raise
         self._counted_until = now

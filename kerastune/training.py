@@ -179,7 +179,7 @@ class Trainer:
         """The user's callbacks for one segment; what logs to a directory gets one of the trial's own there."""
         copies = copy.deepcopy(self.callbacks)
         for callback in copies:
-            if hasattr(callback, "log_dir"):
+            if getattr(callback, "log_dir", None) is not None:
                 callback.log_dir = os.path.join(callback.log_dir, trial)
         return copies
 
@@ -232,6 +232,8 @@ class _Run(keras.callbacks.Callback):
         self.chunks.append(chunk)
         self.steps += len(chunk)
         self.trainer.on_steps(len(chunk))
+        if "loss" not in chunk.values:
+            raise ValueError("the model's `train_step` returns no value called `loss`, which kerastune goes by.")
         if np.isnan(self.first_loss):
             self.first_loss = float(chunk.values["loss"][0])
         recent = np.concatenate([chunk.values["loss"] for chunk in self.chunks[-1 - LOOK_BACK // CHUNK :]])
@@ -242,7 +244,9 @@ class _Run(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        values = {name[4:]: float(value) for name, value in (logs or {}).items() if name.startswith("val_")}
+        values = {name[4:]: value for name, value in (logs or {}).items() if name.startswith("val_")}
+        # A metric may give one value per class, which is nothing to choose by.
+        values = {name: float(value) for name, value in values.items() if np.ndim(value) == 0}
         if not values:
             return
         self.evals.append({"step": self.spec.start + self.steps, **values})

@@ -40,7 +40,7 @@ class StepWrapper(abc.ABC):
         place = chain.index(self)
         if place > 0:
             chain[place - 1].inner = self.inner
-        elif self.inner == type(self.model).train_step.__get__(self.model):
+        elif self.inner == type(self.model).train_step.__get__(self.model, type(self.model)):
             del self.model.train_step
         else:
             self.model.train_step = self.inner

@@ -1,10 +1,11 @@
 """Prints how far the probe's suggestion is from the best rate of a grid (S1.7): python runs/benchmark_probe.py.
 
-The grid is half decades (0.3, 0.1, 0.03 ...), wider while the best is on its edge; each rate is trained from every seed,
-and `curves.fastest_and_deepest` chooses among the curves averaged over the seeds. `--tasks=fitting` prints the rows that
-the constants of `kerastune.probe` are medians of; a list such as `--tasks=digits,wine` only those rows.
+The grid is half decades (0.3, 0.1, 0.03 ...), wider while the best is on its edge; `curves.fastest_and_deepest` chooses
+among the curves, averaged over the seeds. `--tasks=fitting` prints the rows that the constants of `kerastune.probe` are
+medians of; a list such as `--tasks=digits,wine` those rows only.
 """
 
+import itertools
 import os
 import pathlib
 import sys
@@ -12,12 +13,18 @@ import sys
 import numpy as np
 from absl import app, flags
 
+from kerastune import curves, probe
+from kerastune.recipe import Recipe
+from kerastune.scores import Objective
+from kerastune.stages.base import Facts
+from kerastune.stages.probing import Probe
+from kerastune.stages.start import starting_batch_size
+from kerastune.trial import TrialSpec
+
 FLAGS = flags.FLAGS
-IMAGE_SETS = ("digits", "fashion_mnist", "fashion_first", "fashion_last")
+IMAGES = ("digits", "fashion_mnist", "fashion_first", "fashion_last")
 TABLES = ("wine", "breast_cancer", "diabetes", "iris")
-BUILT_IN = ("digits", "fashion_mnist", *TABLES)
 GRID = {"sgd": range(-7, 1), "adam": range(-8, -1)}  # in half decades
-LOWEST, HIGHEST = -14, 2
 
 
 def rate(half_decades):
@@ -29,13 +36,12 @@ def rows():
     """`(task, model)` of the rows asked for."""
     import generated_tasks as generated
 
-    reported = [(name, "mlp") for name in (*IMAGE_SETS, *TABLES, "spirals", "parity")]
-    reported += [(name, "cnn") for name in (*IMAGE_SETS, "gratings", "shapes")]
-    fitting = [(name, "mlp") for name in generated.FITTING if name not in ("dots", "patches")]
-    fitting += [(name, "cnn") for name in generated.FITTING if name in generated.IMAGES]
-    if FLAGS.tasks in (["reported"], ["fitting"]):
-        return reported if FLAGS.tasks == ["reported"] else fitting
-    return [row for row in reported + fitting if row[0] in FLAGS.tasks]
+    reported = [(name, "mlp") for name in (*IMAGES, *TABLES, "spirals", "parity")]
+    reported += [(name, "cnn") for name in (*IMAGES, "gratings", "shapes")]
+    fitting = [(name, "mlp") for name in (*generated.FITTING_TABLES, "strokes", "textures")]
+    fitting += [(name, "cnn") for name in generated.FITTING_IMAGES]
+    sets = {"reported": reported, "fitting": fitting}
+    return sets.get(FLAGS.tasks[0], [row for row in reported + fitting if row[0] in FLAGS.tasks])
 
 
 class Row:
@@ -43,26 +49,19 @@ class Row:
 
     def __init__(self, name, model):
         from keras_tuner import HyperParameters
-
         from kerastune import data, hypermodels
-        from kerastune.scores import Objective
-        from kerastune.stages.base import Facts
-        from kerastune.stages.start import starting_batch_size
         from kerastune.training import Trainer
 
-        self.task = data.load(name if name in BUILT_IN else f"generated_tasks:{name}")
-        hypermodel = hypermodels.load(model, self.task)
+        task = data.load(name if name in ("digits", "fashion_mnist", *TABLES) else f"generated_tasks:{name}")
+        hypermodel = hypermodels.load(model, task)
         objective = Objective("loss", "min")
-        self.trainer = Trainer(self.task, lambda hyperparameters: hypermodel.build(HyperParameters()), objective)
-        parameters = hypermodel.build(HyperParameters()).count_params()
-        sizes = (len(self.task.train), len(self.task.validation))
-        self.facts = Facts(*sizes, objective, 0, self.task.num_classes, self.task.imbalanced, parameters)
+        self.trainer = Trainer(task, lambda hyperparameters: hypermodel.build(HyperParameters()), objective)
+        size = hypermodel.build(HyperParameters()).count_params()
+        self.facts = Facts(len(task.train), 0, objective, 0, task.num_classes, task.imbalanced, size)
         self.batch_size, _ = starting_batch_size(self.facts)
 
     def suggestion(self, recipe):
         """What the probe suggests, and the batches it took."""
-        from kerastune.stages.probing import Probe
-
         stage, outcomes = Probe(), {}
         while specs := stage.propose(recipe, self.facts, outcomes):
             outcomes |= {spec.trial: self.trainer.run(spec)[0] for spec in specs}
@@ -71,21 +70,17 @@ class Row:
 
     def best(self, recipe):
         """The grid's best rate, or `None` when all diverge."""
-        from kerastune import curves
-
         tried, wanted = {}, list(GRID[recipe.optimizer])
         while wanted:
             tried |= {each: self._mean_curve(recipe.replace(learning_rate=rate(each))) for each in wanted}
             exponents = sorted(tried)
             index = curves.fastest_and_deepest([tried[each] for each in exponents])
-            edge = {0: exponents[0] - 1, None: exponents[0] - 1, len(exponents) - 1: exponents[-1] + 1}.get(index)
-            wanted = [] if edge is None or not LOWEST <= edge <= HIGHEST else [edge]
+            beyond = {0: exponents[0] - 1, None: exponents[0] - 1, len(exponents) - 1: exponents[-1] + 1}
+            wanted = [each for each in (beyond.get(index, 3),) if -14 < each < 3]
         return None if index is None else rate(exponents[index])
 
     def _mean_curve(self, recipe):
         """Loss of every step averaged over the seeds; all NaN when one of them diverges."""
-        from kerastune.trial import TrialSpec
-
         losses = []
         for seed in range(1, FLAGS.seeds + 1):
             outcome, *_ = self.trainer.run(TrialSpec("grid", "benchmark", recipe.replace(seed=seed), 0, FLAGS.steps))
@@ -98,26 +93,23 @@ class Row:
 def main(argv):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.path.insert(0, str(pathlib.Path(__file__).parent))  # for `generated_tasks`
-    from kerastune import probe
-    from kerastune.recipe import Recipe
-
-    ratios, constants = [], {"sgd": probe.LOSS_SHARE, "adam": probe.TARGET_RATIO}
+    constants, ratios = {"sgd": probe.LOSS_SHARE, "adam": probe.TARGET_RATIO}, []
     exact = {optimizer: [] for optimizer in FLAGS.optimizers}
-    print("| task | model | optimizer | batch size | batches used | suggested | grid's best | ratio | within 3x |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for (name, model), optimizer in [(row, optimizer) for row in rows() for optimizer in FLAGS.optimizers]:
+    titles = "task | model | optimizer | batch size | batches | suggested | grid's best | ratio | within 3x"
+    print(f"| {titles} |\n{'|---' * 9}|")
+    for (name, model), optimizer in itertools.product(rows(), FLAGS.optimizers):
         row = Row(name, model)
         recipe = Recipe(optimizer=optimizer, batch_size=row.batch_size, decay="none", total_steps=FLAGS.steps)
-        suggested, used = row.suggestion(recipe)
-        best = row.best(recipe)
+        (suggested, used), best = row.suggestion(recipe), row.best(recipe)
         ratios.append(suggested / best if best else np.nan)
         exact[optimizer].append(constants[optimizer] / ratios[-1])
-        cells = (name, model, optimizer, row.batch_size, used, f"{suggested:.2g}", best and f"{best:g}", f"{ratios[-1]:.2f}")
-        print(f"| {' | '.join(map(str, cells))} | {'yes' if 1 / 3 <= ratios[-1] <= 3 else '**no**'} |", flush=True)
-    within = sum(1 / 3 <= ratio <= 3 for ratio in ratios)
-    print(f"\nWithin a factor of 3: {within} of {len(ratios)} rows ({within / max(len(ratios), 1):.0%}).")
+        within = "yes" if 1 / 3 <= ratios[-1] <= 3 else "**no**"
+        cells = (name, model, optimizer, row.batch_size, used, f"{suggested:.2g}", best, f"{ratios[-1]:.2f}", within)
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+    share = np.mean([1 / 3 <= ratio <= 3 for ratio in ratios])
+    print(f"\nWithin a factor of 3: {share:.0%} of {len(ratios)} rows.")
     for optimizer, values in exact.items():
-        print(f"The constant for {optimizer} is {constants[optimizer]}; the median of these rows is {np.median(values):.3g}.")
+        print(f"Constant for {optimizer}: {constants[optimizer]}; the median of these rows is {np.median(values):.3g}.")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
 """Seeded data sets made by formula, as `module:function` gives them to `--data`: arrays `(x, y)`.
 
-`REPORTED` are those of the probe's table; `FITTING`, all different, are those that its constants were fitted on.
+Those of the probe's table come first; the constants of the probe were fitted on the others.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-FITTING = ("rings", "blobs", "few_blobs", "checkerboard", "teacher", "needles", "friedman", "few_friedman",
-           "strokes", "textures", "dots", "patches")  # fmt: skip
-REPORTED = ("spirals", "parity", "gratings", "shapes")
-IMAGES = ("strokes", "textures", "dots", "patches", "gratings", "shapes")
+FITTING_TABLES = ("rings", "blobs", "few_blobs", "checkerboard", "teacher", "needles", "friedman", "few_friedman")
+FITTING_IMAGES = ("strokes", "textures", "dots", "patches")
 
 
 # Reported.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ from kerastune.recipe import Recipe
 from kerastune.scores import Objective, best_evaluation
 from kerastune.stages.base import Facts
 from kerastune.stages.learning_rate import LearningRate
-from kerastune.stages.probing import Probe
 from kerastune.stages.reference import Reference
 from kerastune.stages.start import Start
 from kerastune.stages.train import Train
@@ -92,7 +92,7 @@ class FakeTrainer:
             tuple(evals),
             layers=("dense",),
             norm_steps=measured,
-            update_norms=np.full([len(measured), 1], spec.recipe.learning_rate / self.best_rate, np.float32),
+            update_norms=np.outer(losses[measured], spec.recipe.learning_rate).astype(np.float32),
             weight_norms=np.full([len(measured), 1], 20, np.float32),
             diverged_at=diverged_at if diverged_at is not None and diverged_at < until else None,
             seconds=(until - spec.start) * self.seconds_per_step,
@@ -150,10 +150,10 @@ def facts(**changes) -> Facts:
     return Facts(**{**known, **changes})
 
 
-def playbook(study: Study, budget: str = "20000steps", recipe: Recipe | None = None) -> Playbook:
-    """The whole playbook over a study."""
-    stages = [Start(), Probe(), Reference(CHUNK), LearningRate(CHUNK), Train(CHUNK)]
-    return Playbook(study, stages, recipe or Recipe(), facts(allowance=0), Budget.parse(budget))
+def playbook(study: Study, budget: str = "20000steps", recipe: Recipe | None = None, **others) -> Playbook:
+    """The playbook over a study, but for the probe, whose rules are tested with it."""
+    stages = [Start(), Reference(CHUNK), LearningRate(CHUNK), Train(CHUNK)]
+    return Playbook(study, stages, recipe or Recipe(), facts(allowance=0), Budget.parse(budget), **others)
 
 
 def advance(search: Playbook, trainer: FakeTrainer) -> None:
@@ -162,9 +162,14 @@ def advance(search: Playbook, trainer: FakeTrainer) -> None:
         search.record(*trainer.run(spec, search.state(spec)))
 
 
-def tune(directory: Path, trainer: FakeTrainer | None = None, budget: str = "20000steps", **opened) -> str:
+def tune(
+    directory: Path,
+    trainer: FakeTrainer | None = None,
+    budget: str = "20000steps",
+    make_study: Callable[..., Study] = Study,
+) -> str:
     """One search from wherever it stands to its end; gives all that it found as canonical JSON."""
-    with Study(directory / "study.sqlite", directory / "lock", **opened) as study:
+    with make_study(directory / "study.sqlite", directory / "lock") as study:
         study.settings({"budget": budget})
         search = playbook(study, budget)
         advance(search, trainer or FakeTrainer())

@@ -286,7 +286,7 @@ def test_fewer_than_five_evaluations_cannot_tell(count):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("position", [0, 6, 11])
-def test_an_evaluation_that_is_not_finite_counts_as_the_worst(bad, position):
+def test_an_evaluation_that_is_not_finite_is_passed_over(bad, position):
     values = np.r_[0.5, 0.7, 0.8, np.full(9, 0.9)]
     sound = settled(values)
     values[position] = bad
@@ -295,6 +295,7 @@ def test_an_evaluation_that_is_not_finite_counts_as_the_worst(bad, position):
 
 def test_nothing_finite_settles_at_the_end():
     assert settled([np.nan] * 8) == 800
+    assert settled([0.9, np.nan, 0.9, np.nan, 0.9, 0.9]) == 600
 
 
 def test_a_rising_fit_never_falls_and_keeps_the_mean():

@@ -10,6 +10,7 @@ from kerastune import curves
 from kerastune.scores import Objective
 from kerastune.trial import Outcome
 
+VALIDATION, TRAINING_LOSS = "validation", "training loss"
 LEAST_TOTAL_STEPS = 500  # below, a few steps of luck decide; and so many steps of a small task take a second
 
 
@@ -20,7 +21,7 @@ class Convergence:
     Args:
         step: the converged step.
         seen: steps that were trained.
-        by: `"training loss"` or `"validation"`, whichever came first.
+        by: `TRAINING_LOSS` or `VALIDATION`, whichever came first.
     """
 
     step: int
@@ -29,8 +30,9 @@ class Convergence:
 
     @property
     def total_steps(self) -> int:
-        """Steps to train for: 1.5x the converged step, at least 500."""
-        return max(curves.total_steps(self.step), LEAST_TOTAL_STEPS)
+        """Steps to train for: 1.5x the converged step, and at least 500 unless validation said that it is enough."""
+        steps = curves.total_steps(self.step)
+        return steps if self.by == VALIDATION else max(steps, LEAST_TOTAL_STEPS)
 
     @property
     def is_certain(self) -> bool:
@@ -47,8 +49,8 @@ def convergence(outcome: Outcome, objective: Objective) -> Convergence:
     by_loss = curves.converged_step(outcome.losses)
     by_validation = _settled(outcome, objective)
     if by_validation < by_loss:
-        return Convergence(by_validation, outcome.steps, "validation")
-    return Convergence(by_loss, outcome.steps, "training loss")
+        return Convergence(by_validation, outcome.steps, VALIDATION)
+    return Convergence(by_loss, outcome.steps, TRAINING_LOSS)
 
 
 def _settled(outcome: Outcome, objective: Objective) -> int:

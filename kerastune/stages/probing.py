@@ -31,19 +31,19 @@ class Probe(Stage):
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         starts = self._starts(recipe)
         if TRIAL not in outcomes:
-            reason = f"The first losses and updates are not finite and above 0: the rate stays at {recipe.learning_rate:g}."
+            reason = f"No first loss and update is finite and above 0, so the rate stays at {recipe.learning_rate:g}."
             return Decision(self.name, recipe, recipe, reason, tuple(spec.trial for spec in starts))
         tried = outcomes[TRIAL]
         rate = tried.spec.recipe.learning_rate
         ratio = float(np.median(probe.whole_model_ratio(tried.update_norms, tried.weight_norms)))
-        reason = f"{_why(recipe.optimizer)} ({_batches(len(starts))}); "
         if tried.diverged_at is None:
-            reason += f"over {tried.steps} batches at that rate an update moved the weights by {ratio:.2g} of their size."
+            suggested = rate
+            then = f"over {tried.steps} batches at that rate an update moved the weights by {ratio:.2g} of their size"
         else:
-            reason += f"training diverged there at step {tried.diverged_at}, so a rate {SAFER:g} times lower is suggested."
-        suggested = rate if tried.diverged_at is None else rate / SAFER
+            suggested = rate / SAFER
+            then = f"tried out, it diverged at step {tried.diverged_at}, so {suggested:.2g} is suggested"
+        reason = f"{_why(recipe.optimizer)} at a rate of {rate:.2g} ({_batches(len(starts))}); {then}."
         values = {"suggested_rate": suggested, "update_ratio": ratio, "diverged": tried.diverged_at is not None}
-        reason = f"A rate of {rate:.2g} is suggested by {reason}"
         return Decision(self.name, recipe, recipe.replace(learning_rate=suggested), reason, (TRIAL,), values)
 
     def _starts(self, recipe: Recipe) -> list[TrialSpec]:
@@ -77,8 +77,8 @@ def suggestion(starts: list[Outcome]) -> float | None:
 
 def _why(optimizer: str) -> str:
     if optimizer == "adam":
-        return f"the size of the first update, which should be {probe.TARGET_RATIO:.2g} of that of the weights"
-    return f"the first gradients, of which a plain step should remove {probe.LOSS_SHARE:.2g} of the loss"
+        return f"The first update is {probe.TARGET_RATIO:.2g} of the size of the weights, about right for adam,"
+    return f"One plain gradient step would remove {probe.LOSS_SHARE:.2g} of the first loss, about right for sgd,"
 
 
 def _batches(count: int) -> str:

@@ -86,7 +86,7 @@ class Train(Stage):
     def _pays(self, outcomes, total) -> bool:
         """Whether the last doubling gained more than noise; the first training is taken to."""
         longer, shorter = outcomes[_name(total)], outcomes.get(_name(total // 2))
-        if longer.diverged_at is not None or longer.example_scores is None:
+        if longer.steps < total or longer.diverged_at is not None or longer.example_scores is None:
             return False
         return shorter is None or scores.difference(longer.example_scores, shorter.example_scores)[1] > 0
 

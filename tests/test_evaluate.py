@@ -1,0 +1,330 @@
+"""What a model is compiled with and judged by."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from sklearn import metrics as sklearn_metrics
+
+from kerastune import evaluate
+from kerastune.evaluate import MacroF1
+from kerastune.scores import Objective
+from kerastune.task import Part, Task
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+def inputs(num_examples=50):
+    return generator().normal(size=(num_examples, 4)).astype("float32")
+
+
+def classification(y, num_classes=3, x=None):
+    part = Part(inputs(len(y)) if x is None else x, y)
+    return Task("toy", "classification", part, part, class_names=tuple("abcdef"[:num_classes]))
+
+
+def regression(y, **scale):
+    part = Part(inputs(len(y)), y)
+    return Task("toy", "regression", part, part, **scale)
+
+
+# Macro-F1
+
+
+def filled(metric, y, outputs, batches=3):
+    for rows in np.array_split(np.arange(len(y)), batches):
+        metric.update_state(y[rows], outputs[rows])
+    return float(metric.result())
+
+
+@pytest.mark.parametrize("kind", ["int32", "float32", "column", "one-hot"])
+@pytest.mark.parametrize("absent", [False, True])
+def test_macro_f1_is_that_of_scikit_learn(kind, absent):
+    y = generator(1).choice(4, size=200, p=[0.7, 0.2, 0.1, 0.0] if absent else [0.6, 0.2, 0.1, 0.1])
+    outputs = generator(2).random((200, 4))
+    outputs[:, 3] *= 0 if absent else 1
+    targets = {"column": y[:, None], "one-hot": np.eye(4)[y]}.get(kind)
+    expected = sklearn_metrics.f1_score(y, outputs.argmax(axis=1), average="macro")
+    value = filled(MacroF1(4), y.astype(kind) if targets is None else targets, outputs)
+    assert value == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.0])
+def test_macro_f1_of_a_single_output(threshold):
+    y, outputs = generator(1).integers(0, 2, 100), generator(2).normal(size=(100, 1))
+    expected = sklearn_metrics.f1_score(y, outputs[:, 0] > threshold, average="macro")
+    assert filled(MacroF1(2, threshold), y, outputs) == pytest.approx(expected, rel=1e-5)
+
+
+def test_macro_f1_forgets_and_goes_through_its_configuration():
+    metric = MacroF1(3, 0.0, name="f1")
+    filled(metric, np.array([0, 1, 2]), np.eye(3))
+    assert float(metric.result()) == 1.0
+    metric.reset_state()
+    assert float(metric.result()) == 0.0
+    again = MacroF1.from_config(metric.get_config())
+    assert (again.num_classes, again.threshold, again.name) == (3, 0.0, "f1")
+
+
+# Logits or probabilities
+
+
+class Subclassed(keras.Model):
+    """Ends with a function where no layer tells of it."""
+
+    def __init__(self, units, function=None, activation=None):
+        super().__init__()
+        self.hidden = layers.Dense(8, "relu")
+        self.out = layers.Dense(units, activation)
+        self.function = function
+
+    def call(self, x):
+        outputs = self.out(self.hidden(x))
+        return self.function(outputs) if self.function else outputs
+
+
+def sequential(*last):
+    return keras.Sequential([keras.Input([4]), layers.Dense(8, "relu"), *last])
+
+
+def functional(function):
+    x = keras.Input([4])
+    return keras.Model(x, function(layers.Dense(3)(x)))
+
+
+def built(model):
+    keras.utils.set_random_seed(1)
+    model = model()
+    model(inputs())
+    return model
+
+
+PROBABILITIES = {
+    "softmax": lambda: sequential(layers.Dense(3, "softmax")),
+    "sigmoid": lambda: sequential(layers.Dense(1, "sigmoid")),
+    "activation layer": lambda: sequential(layers.Dense(3), layers.Activation("softmax")),
+    "softmax layer": lambda: sequential(layers.Dense(3), layers.Softmax()),
+    "nested": lambda: sequential(keras.Sequential([layers.Dense(3), keras.Sequential([layers.Dense(3, "softmax")])])),
+    "subclassed": lambda: Subclassed(3, activation="softmax"),
+    "keras.ops in a graph": lambda: functional(keras.ops.softmax),
+    "tf in call": lambda: Subclassed(3, tf.nn.softmax),
+    "sigmoid in call": lambda: Subclassed(1, tf.sigmoid),
+    "reshaped": lambda: sequential(layers.Dense(3, "softmax"), layers.Reshape([3])),
+}
+LOGITS = {
+    "linear": lambda: sequential(layers.Dense(3)),
+    "single": lambda: sequential(layers.Dense(1)),
+    "nested": lambda: sequential(keras.Sequential([layers.Dense(3)])),
+    "subclassed": lambda: Subclassed(3),
+    "single subclassed": lambda: Subclassed(1),
+    "softmax inside": lambda: sequential(layers.Dense(3, "softmax"), layers.Dense(3)),
+    "log softmax": lambda: sequential(layers.Dense(3, "log_softmax")),
+}
+
+
+@pytest.mark.parametrize("form", PROBABILITIES)
+def test_models_that_give_probabilities(form):
+    assert not evaluate.gives_logits(built(PROBABILITIES[form]), inputs())
+
+
+@pytest.mark.parametrize("form", LOGITS)
+def test_models_that_give_logits(form):
+    assert evaluate.gives_logits(built(LOGITS[form]), inputs())
+    assert evaluate.gives_logits(built(LOGITS[form]))
+
+
+def test_small_logits_are_not_taken_for_probabilities():
+    model = built(lambda: Subclassed(1))
+    model.out.kernel.assign(model.out.kernel * 1e-2)
+    model.out.bias.assign([0.5])
+    assert ((0 < model(inputs())) & (model(inputs()) < 1)).numpy().all()
+    assert evaluate.gives_logits(model, inputs())
+
+
+@pytest.mark.parametrize(
+    "loss, logits",
+    [
+        (keras.losses.BinaryCrossentropy(from_logits=True), True),
+        (keras.losses.BinaryCrossentropy(), False),
+        ("binary_crossentropy", False),
+        ("mse", True),
+    ],
+)
+def test_what_the_loss_was_told_counts_where_no_layer_tells(loss, logits):
+    model = built(lambda: Subclassed(1, lambda outputs: outputs * 1.0))
+    model.compile("sgd", loss)
+    assert evaluate.gives_logits(model) == logits
+
+
+@pytest.mark.parametrize("integers", [False, True])
+def test_inputs_may_be_a_dict_or_integers(integers):
+    x = {"a": keras.Input([2], dtype="int32" if integers else "float32")}
+    hidden = layers.Embedding(5, 3)(x["a"]) if integers else x["a"]
+    model = keras.Model(x, keras.ops.softmax(layers.Dense(3)(layers.Flatten()(hidden))))
+    values = generator().integers(0, 5, (8, 2)).astype("int32") if integers else inputs(8)[:, :2]
+    assert not evaluate.gives_logits(model, {"a": values})
+
+
+# Compiling
+
+
+def y_for(units, one_hot):
+    y = np.arange(50) % max(units, 2)
+    return np.eye(units, dtype="float32")[y] if one_hot else y
+
+
+@pytest.mark.parametrize("kind", [sequential, Subclassed])
+@pytest.mark.parametrize(
+    "units, activation, one_hot, loss",
+    [
+        (3, "softmax", False, "SparseCategoricalCrossentropy"),
+        (3, "softmax", True, "CategoricalCrossentropy"),
+        (3, None, False, "SparseCategoricalCrossentropy"),
+        (1, "sigmoid", False, "BinaryCrossentropy"),
+        (1, None, False, "BinaryCrossentropy"),
+    ],
+)
+def test_loss_and_accuracy_fit_outputs_and_targets(kind, units, activation, one_hot, loss):
+    make = (lambda: sequential(layers.Dense(units, activation))) if kind is sequential else (
+        lambda: Subclassed(units, activation=activation)
+    )
+    model, y = built(make), y_for(units, one_hot)
+    evaluate.compile_for(model, classification(y, max(units, 2)), keras.optimizers.SGD(0.1))
+    assert type(model.loss).__name__ == loss
+    assert model.loss.get_config()["from_logits"] == (activation is None)
+    measured = model.evaluate(inputs(), y, verbose=0, return_dict=True)
+    outputs = model.predict(inputs(), verbose=0)
+    predicted = evaluate.predicted_classes(outputs, logits=activation is None)
+    assert measured["accuracy"] == pytest.approx(np.mean(predicted == np.arange(50) % max(units, 2)))
+    assert 0 < measured["accuracy"] < 1
+
+
+def test_macro_f1_is_watched_where_classes_are_imbalanced():
+    y = (np.arange(50) < 10).astype(int)
+    for watch, watched in ((True, y), (False, y), (True, np.arange(50) % 2)):
+        model = built(LOGITS["single"])
+        evaluate.compile_for(model, classification(watched, 2), "sgd", watch=watch)
+        measured = model.evaluate(inputs(), watched, verbose=0, return_dict=True)
+        assert ("macro_f1" in measured) == (watch and watched is y)
+        if "macro_f1" in measured:
+            predicted = model.predict(inputs(), verbose=0)[:, 0] > 0
+            expected = sklearn_metrics.f1_score(y, predicted, average="macro")
+            assert measured["macro_f1"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_regression_is_trained_on_squared_errors():
+    model = built(lambda: sequential(layers.Dense(1)))
+    y = generator(3).normal(size=50).astype("float32")
+    evaluate.compile_for(model, regression(y), "sgd")
+    measured = model.evaluate(inputs(), y, verbose=0, return_dict=True)
+    errors = model.predict(inputs(), verbose=0)[:, 0] - y
+    assert measured == pytest.approx({"loss": np.mean(errors**2), "mae": np.mean(np.abs(errors))}, rel=1e-4)
+
+
+def test_what_the_builder_compiled_is_kept_but_for_the_optimizer():
+    model = built(lambda: sequential(layers.Dense(3, "softmax")))
+    metrics = ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2, "top")]
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    model.compile("adam", loss, metrics=metrics, loss_weights=[2.0], run_eagerly=True)
+    optimizer = keras.optimizers.SGD(0.3)
+    evaluate.compile_for(model, classification(np.arange(50) % 3), optimizer, steps_per_execution=5)
+    assert model.loss is loss and model.optimizer is optimizer
+    assert model.steps_per_execution == 5 and model.run_eagerly
+    measured = model.evaluate(inputs(), np.arange(50) % 3, verbose=0, return_dict=True)
+    assert set(measured) == {"loss", "accuracy", "top"}
+    plain = float(loss(np.arange(50) % 3, model(inputs())))
+    assert measured["loss"] == pytest.approx(2 * plain, rel=1e-4)
+
+
+def test_a_model_with_a_compile_of_its_own():
+    class Own(keras.Sequential):
+        def compile(self, flavour):
+            super().compile("adam", "mse", metrics=["mae"])
+            self.flavour = flavour
+
+    model = Own([keras.Input([4]), layers.Dense(1)])
+    model.compile(flavour="sweet")
+    evaluate.compile_for(model, regression(np.zeros(50)), "sgd")
+    assert model.flavour == "sweet" and model.loss == "mse" and type(model.optimizer) is keras.optimizers.SGD
+
+
+# The objective
+
+
+def compiled(metrics):
+    model = built(lambda: sequential(layers.Dense(3, "softmax")))
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=metrics)
+    return model
+
+
+@pytest.mark.parametrize(
+    "metrics, objective",
+    [
+        (["accuracy"], Objective("accuracy", "max")),
+        (["acc"], Objective("acc", "max")),
+        ([keras.metrics.SparseCategoricalAccuracy(name="accuracy")], Objective("accuracy", "max")),
+        (["mae"], Objective("loss", "min")),
+        (None, Objective("loss", "min")),
+    ],
+)
+def test_the_objective_is_the_accuracy_where_it_is_measured(metrics, objective):
+    assert evaluate.default_objective(compiled(metrics), classification(np.arange(9) % 3)) == objective
+    evaluate.check_objective(objective, compiled(metrics))
+
+
+def test_the_objective_of_a_regression_is_the_loss():
+    assert evaluate.default_objective(compiled(["accuracy"]), regression(np.zeros(9))) == Objective("loss", "min")
+
+
+def test_an_objective_that_is_not_measured_is_refused_by_name():
+    with pytest.raises(ValueError, match="val_f1.*it measures: val_loss, val_accuracy, val_top"):
+        top = keras.metrics.SparseTopKCategoricalAccuracy(2, "top")
+        evaluate.check_objective(Objective("f1", "max"), compiled(["accuracy", top]))
+
+
+# Figures
+
+
+def test_predictions_are_float32_and_whole():
+    model = built(PROBABILITIES["softmax"])
+    x = inputs(evaluate.PREDICTION_BATCH + 3)
+    outputs = evaluate.predict(model, x)
+    assert outputs.dtype == np.float32 and outputs.shape == (len(x), 3)
+    np.testing.assert_allclose(outputs, model(x), rtol=1e-5)
+
+
+def test_predicted_classes():
+    assert evaluate.predicted_classes(np.array([[0.1, 0.9], [0.7, 0.3]]), logits=False).tolist() == [1, 0]
+    assert evaluate.predicted_classes(np.array([[0.4], [0.6], [-1]]), logits=False).tolist() == [0, 1, 0]
+    assert evaluate.predicted_classes(np.array([[0.4], [0.6], [-1]]), logits=True).tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_figures_of_classes(one_hot):
+    true, outputs = generator(1).choice(3, 60, p=[0.7, 0.2, 0.1]), generator(2).random((60, 3))
+    task = classification(np.eye(3)[true] if one_hot else true)
+    predicted = outputs.argmax(axis=1)
+    found = evaluate.figures(task, task.validation, outputs, logits=False)
+    assert found["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(true, predicted))
+    assert found["macro_f1"] == pytest.approx(sklearn_metrics.f1_score(true, predicted, average="macro"))
+    each = evaluate.example_scores(task, task.validation, outputs, logits=False)
+    assert each.tolist() == (predicted == true).astype(float).tolist()
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_figures_of_numbers_are_in_the_users_units(outputs):
+    shape = (60,) if outputs == 1 else (60, outputs)
+    mean, scale = (100.0, 5.0) if outputs == 1 else (np.array([100.0, -3.0]), np.array([5.0, 0.1]))
+    y = generator(1).normal(size=shape).astype("float32")
+    predicted = (y.reshape(60, outputs) + generator(2).normal(size=(60, outputs))).astype("float32")
+    task = regression(y, target_mean=mean, target_scale=scale)
+    found = evaluate.figures(task, task.validation, predicted, logits=True)
+    true, guessed = y.reshape(60, outputs) * scale + mean, predicted * scale + mean
+    assert found["mae"] == pytest.approx(sklearn_metrics.mean_absolute_error(true, guessed), rel=1e-4)
+    assert found["rmse"] == pytest.approx(np.sqrt(sklearn_metrics.mean_squared_error(true, guessed)), rel=1e-4)
+    assert found["r2"] == pytest.approx(sklearn_metrics.r2_score(true, guessed), rel=1e-4)
+    each = evaluate.example_scores(task, task.validation, predicted, logits=True)
+    np.testing.assert_allclose(each, -np.mean((predicted - y.reshape(60, outputs)) ** 2, axis=1), rtol=1e-5)

@@ -1,0 +1,394 @@
+"""The driver: the same end however often it was killed, and a budget that holds."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_trainer import CHUNK, FakeClock, FakeTrainer, advance, canonical, playbook, tune
+
+from kerastune.scores import best_evaluation
+from kerastune.stages.base import Decision, Stage
+from kerastune.study import Study, StudyError
+from kerastune.trial import State, TrialSpec
+
+HERE = Path(__file__).parent
+SMALL = "5000steps"
+FORKS = 20  # crash points that are tried side by side
+
+
+def opened(directory, **arguments):
+    return Study(directory / "study.sqlite", directory / "lock", **arguments)
+
+
+def small():
+    return FakeTrainer(tau=60)
+
+
+# Crashes happen in forks of a process of their own, which has no TensorFlow and no threads.
+
+
+class CrashingStudy(Study):
+    """Ends the process at its `at`-th transaction, without a word: before it, inside it, or after it.
+
+    The lock and the file are let go by the operating system, as they are after a kill.
+    """
+
+    at, where, count = 0, "", 0
+
+    @contextlib.contextmanager
+    def _transaction(self):
+        type(self).count += 1
+        hit = self.count == self.at
+        if hit and self.where == "before":
+            os._exit(9)
+        with super()._transaction():
+            yield
+            if hit and self.where == "inside":
+                os._exit(9)
+        if hit and self.where == "after":
+            os._exit(9)
+
+
+class SlowTrainer(FakeTrainer):
+    """Takes a moment for every segment, so that kills hit everything in between."""
+
+    def run(self, spec, state=None):
+        time.sleep(0.002)
+        return super().run(spec, state)
+
+
+def forked(function, *arguments):
+    """Runs a function in a fork; gives the fork's id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        function(*arguments)
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def status(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def crash(directory, at, where):
+    directory.mkdir()
+    CrashingStudy.at, CrashingStudy.where = at, where
+    tune(directory, small(), SMALL, CrashingStudy)
+
+
+def finish(directory, trainer):
+    (directory / "found.json").write_text(tune(directory, trainer, SMALL))
+
+
+def crash_everywhere(directory: Path, where: str) -> None:
+    """Ends one search at its first transaction, one at its second ..., takes each up again, and compares the ends."""
+    (directory / "whole").mkdir()
+    whole = tune(directory / "whole", small(), SMALL)
+    points = 0
+    for first in range(1, 1000, FORKS):
+        runs = {directory / f"{at}": at for at in range(first, first + FORKS)}
+        ended = [status(child) for child in [forked(crash, path, at, where) for path, at in runs.items()]]
+        if set(ended) - {0, 9}:
+            raise SystemExit(f"crashing ended with {ended}")
+        if any(status(child) for child in [forked(finish, path, small()) for path in runs]):
+            raise SystemExit("a search that had crashed could not go on")
+        for path, at in runs.items():
+            if (path / "found.json").read_text() != whole:
+                raise SystemExit(f"a crash {where} transaction {at} changed the result")
+        points += ended.count(9)
+        if 0 in ended:
+            print(points)
+            return
+
+
+def kill_at_random(directory: Path, least: int, seed: int) -> None:
+    """Kills searches with SIGKILL at random moments until they are done, and compares their ends."""
+    generator = np.random.default_rng(seed)
+    (directory / "whole").mkdir()
+    whole, kills, searches = tune(directory / "whole", small(), SMALL), 0, 0
+    while kills < least:
+        path = directory / f"killed-{searches}"
+        path.mkdir()
+        searches += 1
+        while True:
+            child = forked(finish, path, SlowTrainer(tau=60))
+            time.sleep(generator.choice([generator.uniform(0, 0.01), generator.uniform(0, 0.15)]))
+            os.kill(child, signal.SIGKILL)
+            ended = status(child)
+            kills += ended == -signal.SIGKILL
+            if ended == 0:
+                break
+            if ended != -signal.SIGKILL:
+                raise SystemExit(f"a search that had been killed ended with {ended}")
+        if (path / "found.json").read_text() != whole:
+            raise SystemExit(f"search {searches} ended differently after {kills} kills")
+    print(kills)
+
+
+def in_own_process(call):
+    code = f"import sys; from pathlib import Path; from test_playbook import *; {call}; assert 'keras' not in sys.modules"
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
+    ran = subprocess.run([sys.executable, "-c", code], env=paths, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return int(ran.stdout)
+
+
+@pytest.mark.parametrize("where", ["before", "inside", "after"])
+def test_a_crash_at_any_transaction_changes_nothing(tmp_path, where):
+    assert in_own_process(f"crash_everywhere(Path({str(tmp_path)!r}), {where!r})") > 25
+
+
+def test_forty_kills_at_random_moments_change_nothing(tmp_path):
+    assert in_own_process(f"kill_at_random(Path({str(tmp_path)!r}), 40, seed=1)") >= 40
+
+
+def test_stopping_after_every_segment_changes_nothing(tmp_path):
+    (tmp_path / "whole").mkdir()
+    whole = tune(tmp_path / "whole")
+    for _ in range(100):
+        with opened(tmp_path) as study:
+            study.settings({"budget": "20000steps"})
+            search, trainer = playbook(study), FakeTrainer()
+            spec = search.next()
+            if spec is None:
+                assert canonical(study) == whole
+                return
+            search.record(*trainer.run(spec, search.state(spec)))
+    pytest.fail("the search never ended")
+
+
+# the search itself
+
+
+def test_a_search_runs_every_stage_in_its_order_and_is_the_same_twice(tmp_path):
+    found = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        found.append(tune(tmp_path / name))
+    assert found[0] == found[1]
+    decisions = json.loads(found[0])["decisions"]
+    assert [decision["stage"] for decision in decisions] == ["start", "reference", "lr", "train"]
+    for earlier, later in zip(decisions, decisions[1:]):
+        assert earlier["after"] == later["before"]
+
+
+def test_going_on_after_the_end_changes_nothing(tmp_path):
+    first = tune(tmp_path)
+    trainer = FakeTrainer()
+    assert tune(tmp_path, trainer) == first and trainer.segments == []
+
+
+def test_asking_twice_gives_the_same_segment_and_decides_nothing(tmp_path):
+    with opened(tmp_path) as study:
+        search = playbook(study)
+        spec = search.next()
+        decided = len(study.decisions())
+        assert search.next() == spec and len(study.decisions()) == decided
+
+
+def test_a_segment_goes_on_from_its_own_checkpoint(tmp_path):
+    with opened(tmp_path) as study:
+        search, trainer = playbook(study), FakeTrainer()
+        advance(search, trainer)
+    # The trainer refuses a state of another step, and the last weights depend on the ones before.
+    assert any(spec.start for spec in trainer.segments)
+
+
+def test_decisions_are_announced_when_they_are_made_and_only_then(tmp_path):
+    for expected in (["start", "reference", "lr", "train"], []):
+        told = []
+        with opened(tmp_path) as study:
+            search = playbook(study, on_decision=told.append)
+            advance(search, FakeTrainer())
+            assert [decision.stage for decision in told] == expected
+            assert search.stage is None and search.recipe == search.decisions[-1].after
+
+
+def test_weights_are_kept_of_the_best_evaluation_of_all_segments_and_of_whole_trainings_only(tmp_path):
+    with opened(tmp_path) as study:
+        search = playbook(study)
+        advance(search, FakeTrainer(noise=0.3))
+        for name, outcome in search.outcomes.items():
+            kept = study.checkpoint(name, "best")
+            assert (kept is not None) == (outcome.spec.stage in ("reference", "train"))
+            assert study.checkpoint(name, "last") is None
+            if kept is not None:
+                best = best_evaluation(outcome.evals, search.objective)
+                assert kept.step == best["step"]
+                assert outcome.example_scores.mean() == pytest.approx(best["accuracy"], abs=0.003)
+
+
+def test_a_later_segment_with_worse_evaluations_keeps_the_earlier_best(tmp_path):
+    with opened(tmp_path) as study:
+        search, trainer = playbook(study), FakeTrainer()
+        first = search.next()
+        outcome, last, best = trainer.run(first)
+        good = tuple({**values, "accuracy": 1.0} for values in outcome.evals)
+        search.record(type(outcome)(**{**vars(outcome), "evals": good}), last, best)
+        second = search.next()
+        assert second.trial == first.trial and second.start == first.until
+        search.record(*trainer.run(second, search.state(second)))
+        assert study.checkpoint(first.trial, "best").step == best.step
+        again = study.outcomes()[first.trial]
+        np.testing.assert_array_equal(again.example_scores, outcome.example_scores)
+        np.testing.assert_array_equal(search.outcomes[first.trial].example_scores, outcome.example_scores)
+
+
+def test_a_diverged_segment_leaves_no_checkpoint_to_go_on_from(tmp_path):
+    with opened(tmp_path) as study:
+        search = playbook(study)
+        spec = search.next()
+        search.record(*FakeTrainer(best_rate=1e-9).run(spec))
+        assert search.outcomes[spec.trial].diverged_at is not None
+        assert study.checkpoint(spec.trial, "last") is None
+
+
+class Broken(Stage):
+    name, share = "broken", 1.0
+
+    def __init__(self, breaks):
+        self.breaks = breaks
+
+    def propose(self, recipe, facts, outcomes):
+        return []
+
+    def decide(self, recipe, facts, outcomes):
+        if self.breaks:
+            raise RuntimeError("a bug")
+        return Decision(self.name, recipe, recipe, "mended", ())
+
+
+def test_a_stage_that_fails_leaves_a_study_that_goes_on(tmp_path):
+    with opened(tmp_path) as study:
+        search = playbook(study)
+        search.stages.insert(1, Broken(True))
+        with pytest.raises(RuntimeError, match="a bug"):
+            search.next()
+    with opened(tmp_path) as study:
+        search = playbook(study)
+        search.stages.insert(1, Broken(False))
+        advance(search, FakeTrainer())
+        assert [decision.stage for decision in search.decisions][1] == "broken"
+
+
+def test_a_damaged_checkpoint_stops_the_search_instead_of_misleading_it(tmp_path):
+    with opened(tmp_path) as study:
+        search, trainer = playbook(study), FakeTrainer()
+        while not (spec := search.next()).start:
+            search.record(*trainer.run(spec))
+        forged = State(spec.start, [np.ones(3, np.float32)], [np.ones(2, np.float32)]).to_bytes()
+        study._database.execute("UPDATE checkpoints SET data = ? WHERE kind = 'last'", (forged,))
+        with pytest.raises(StudyError, match="damaged"):
+            search.state(spec)
+
+
+# budgets
+
+
+@pytest.mark.parametrize("tau", [20, 300, 5000])
+@pytest.mark.parametrize("budget", [1000, 1300, 2000, 4000, 9000, 30_000])
+def test_a_budget_in_steps_is_never_overrun_by_more_than_a_chunk(tmp_path, budget, tau):
+    trainer = FakeTrainer(tau=tau)
+    found = json.loads(tune(tmp_path, trainer, f"{budget}steps"))
+    used = sum(spec.until - spec.start for spec in trainer.segments)
+    assert used <= budget + CHUNK
+    assert len(found["decisions"]) == 4
+    if tau == 5000:
+        # There is always more to find, so little is left unused.
+        assert used >= 0.4 * budget
+
+
+def test_the_reference_takes_a_quarter_at_most(tmp_path):
+    trainer = FakeTrainer(tau=5000)
+    tune(tmp_path, trainer, "8000steps")
+    used = sum(spec.until - spec.start for spec in trainer.segments if spec.trial == "reference")
+    assert 0.5 * 2000 <= used <= 2000
+
+
+def timed(directory, trainer, budget, stop=None):
+    """A search with a fake clock and the tuner's deadline; may stop after a number of segments. Gives its study."""
+    clock = trainer.clock
+    with opened(directory, clock=clock) as study:
+        seconds = float(budget[:-1])
+        trainer.deadline = lambda: study.seconds() > 1.05 * seconds
+        search = playbook(study, budget)
+        while (stop is None or stop > 0) and (spec := search.next()) is not None:
+            search.record(*trainer.run(spec, search.state(spec)))
+            stop = stop and stop - 1
+        return study.seconds(), study.decisions(), {stage.name: search.facts(stage) for stage in search.stages if stop is None}
+
+
+@pytest.mark.parametrize("tau", [30, 300, 5000])
+@pytest.mark.parametrize("budget", [20, 60, 200])
+def test_a_budget_in_seconds_holds_on_a_steady_machine(tmp_path, budget, tau):
+    trainer = FakeTrainer(tau=tau, clock=FakeClock(), seconds_per_step=0.01)
+    seconds, decisions, _ = timed(tmp_path, trainer, f"{budget}s")
+    assert seconds <= budget and len(decisions) == 4
+    assert seconds >= (0.4 * budget if tau == 5000 else 0)
+
+
+def test_a_budget_in_seconds_holds_on_a_machine_that_becomes_ten_times_slower(tmp_path):
+    clock = FakeClock()
+    trainer = FakeTrainer(tau=300, clock=clock, seconds_per_step=0.01)
+    timed(tmp_path, trainer, "60s", stop=6)
+    slow = FakeTrainer(tau=300, clock=clock, seconds_per_step=0.1)
+    seconds, decisions, _ = timed(tmp_path, slow, "60s")
+    # What is begun stops at its next chunk of 5 s.
+    assert len(decisions) == 4 and seconds <= 1.05 * 60 + 3 * 5
+
+
+def test_decisions_under_a_budget_in_seconds_never_change(tmp_path):
+    clock = FakeClock()
+    made, planned = [], {}
+    for speed in np.random.default_rng(1).uniform(0.002, 0.02, 60):
+        trainer = FakeTrainer(tau=300, clock=clock, seconds_per_step=float(speed))
+        clock.now += 10_000
+        _, decisions, _ = timed(tmp_path, trainer, "100s", stop=1)
+        assert decisions[: len(made)] == made
+        made = decisions
+        with opened(tmp_path, clock=clock) as study:
+            for stage in ("start", "reference", "lr", "train"):
+                allowance = study.fact(f"allowance/{stage}")
+                assert planned.setdefault(stage, allowance) == allowance or planned[stage] is None
+                planned[stage] = allowance if planned[stage] is None else planned[stage]
+    assert len(made) == 4
+
+
+def test_time_between_two_runs_is_not_spent(tmp_path):
+    clock = FakeClock()
+    first, _, _ = timed(tmp_path, FakeTrainer(clock=clock, seconds_per_step=0.01), "100s", stop=3)
+    clock.now += 86_400
+    trainer = FakeTrainer(clock=clock, seconds_per_step=0.01)
+    seconds, decisions, _ = timed(tmp_path, trainer, "100s")
+    assert first < seconds <= 100 and len(decisions) == 4
+
+
+def test_when_the_time_is_over_every_stage_still_decides(tmp_path):
+    clock = FakeClock()
+    with opened(tmp_path, clock=clock) as study:
+        playbook(study, "20s")
+        clock.now += 500
+        study.put_fact("late", 1)
+    trainer = FakeTrainer(clock=clock, seconds_per_step=0.01)
+    _, decisions, _ = timed(tmp_path, trainer, "20s")
+    assert len(decisions) == 4 and trainer.segments == []
+
+
+def test_specs_are_handed_out_as_the_stage_proposed_them(tmp_path):
+    with opened(tmp_path) as study:
+        search = playbook(study)
+        assert isinstance(search.next(), TrialSpec)
+        stage = search.stage
+        assert search.next() == stage.propose(search.recipe, search.facts(stage), search.outcomes)[0]

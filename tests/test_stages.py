@@ -1,0 +1,583 @@
+"""The stages as pure functions: what they propose and decide on made-up outcomes."""
+
+import dataclasses
+import itertools
+import random
+
+import numpy as np
+import pytest
+from fake_trainer import ACCURACY, CHUNK, FakeTrainer, facts
+
+from kerastune.recipe import Recipe
+from kerastune.scores import Objective
+from kerastune.stages import base
+from kerastune.stages.base import Decision, spent
+from kerastune.stages.convergence import Convergence, convergence
+from kerastune.stages.learning_rate import FINER, LearningRate
+from kerastune.stages.reference import Reference
+from kerastune.stages.start import Start, starting_batch_size
+from kerastune.stages.train import Train
+from kerastune.trial import Outcome, TrialSpec
+
+STAGE = LearningRate(CHUNK)
+
+
+def shuffled(outcomes, seed=0):
+    items = list(outcomes.items())
+    random.Random(seed).shuffle(items)
+    return dict(items)
+
+
+def drive(stage, trainer=None, recipe=Recipe(learning_rate=0.03), known=None, outcomes=None, look=lambda *a: None):
+    """Trains what a stage proposes until it decides; gives the outcomes and the decision."""
+    trainer, known = trainer or FakeTrainer(), known or facts()
+    outcomes, states = dict(outcomes or {}), {}
+    while proposed := stage.propose(recipe, known, outcomes):
+        look(proposed, outcomes)
+        spec = proposed[0]
+        outcome, states[spec.trial], _ = trainer.run(spec, states.get(spec.trial) if spec.start else None)
+        outcomes[spec.trial] = outcome.after(outcomes.get(spec.trial))
+    return outcomes, stage.decide(recipe, known, outcomes)
+
+
+def made(rate, losses, stage="lr", until=None, trial=None, evals=(), **changes):
+    """An outcome with a curve made by hand."""
+    until = until or len(losses)
+    recipe = Recipe(learning_rate=rate, decay="none", total_steps=until)
+    spec = TrialSpec(trial or f"{stage}-{rate:g}", stage, recipe, 0, until)
+    return Outcome(spec, {"loss": np.asarray(losses, np.float32)}, tuple(evals), **changes)
+
+
+def falling(steps=100, tau=20.0, floor=0.1):
+    return floor + 2 * np.exp(-np.arange(steps) / tau)
+
+
+def diverged(rate, at=7, steps=50):
+    losses = np.ones(steps)
+    losses[at:] = np.nan
+    return made(rate, losses, until=100, diverged_at=at)
+
+
+def by_name(*outcomes):
+    return {outcome.spec.trial: outcome for outcome in outcomes}
+
+
+def rates(specs):
+    return sorted(spec.recipe.learning_rate for spec in specs)
+
+
+# base
+
+
+def test_a_decision_without_a_reason_is_refused():
+    with pytest.raises(ValueError, match="lr has no reason"):
+        Decision("lr", Recipe(), Recipe(), "  ", ())
+
+
+def test_a_decision_survives_its_plain_values():
+    given = Decision("lr", Recipe(), Recipe(seed=3), "why", ("a", "b"), {"n": 1})
+    assert Decision.from_dict(given.to_dict()) == given
+
+
+def test_epochs_are_for_people():
+    assert facts(num_train=6400).epochs(200, 64) == 2.0
+    assert facts(num_train=0).epochs(200, 64) == 0.0
+
+
+def test_evaluations_come_in_whole_chunks_and_cost_about_a_tenth():
+    for validation, batch in itertools.product((1, 100, 6000, 100000), (1, 32, 64, 1024)):
+        every = base.evaluation_interval(validation, batch, CHUNK)
+        assert every % CHUNK == 0 and every >= CHUNK
+        assert validation / 3 <= 0.1 * every * batch
+        assert every == CHUNK or validation / 3 > 0.1 * (every - CHUNK) * batch
+
+
+def test_spent_counts_the_steps_of_one_stage():
+    outcomes = by_name(made(1, np.ones(30)), made(2, np.ones(20)), made(3, np.ones(50), stage="train"))
+    assert spent(outcomes, "lr") == 50 and spent(outcomes, "train") == 50 and spent({}, "lr") == 0
+
+
+# start
+
+
+def size(**known):
+    return starting_batch_size(facts(**known))[0]
+
+
+def test_sixty_four_is_a_good_start():
+    assert size(num_train=50_000, num_parameters=100_000) == 64
+    assert size(num_train=0) == 64
+
+
+def test_imbalanced_classes_get_larger_batches():
+    assert size(num_train=50_000, imbalanced=True) == 128
+
+
+def test_few_examples_for_a_large_model_get_smaller_batches():
+    assert size(num_train=4000, num_parameters=50_000) == 32
+    assert size(num_train=4000, num_parameters=30_000) == 64
+    assert size(num_train=40_000, num_parameters=50_000_000) == 64
+
+
+@pytest.mark.parametrize("num_train", [1, 5, 20, 100, 400])
+def test_an_epoch_keeps_eight_steps_where_it_can(num_train):
+    found = size(num_train=num_train)
+    assert 1 <= found <= max(1, num_train // 8)
+
+
+def test_start_trains_nothing_and_gives_its_reason():
+    outcomes, decision = drive(Start(), known=facts(num_train=80))
+    assert outcomes == {} and decision.after == decision.before.replace(batch_size=8)
+    assert "80 training examples" in decision.reason and decision.values == {"batch_size": 8}
+
+
+# convergence
+
+
+def test_the_earlier_of_training_loss_and_validation_has_converged():
+    slow = falling(2000, tau=400)
+    evals = [{"step": step, "loss": 0.5, "accuracy": 0.9} for step in range(100, 2001, 100)]
+    by_validation = convergence(made(0.1, slow, evals=evals), ACCURACY)
+    assert by_validation.step == 100 and by_validation.by == "validation"
+    rising = [{"step": s, "loss": 3 - s / 1000, "accuracy": s / 2000} for s in range(100, 2001, 100)]
+    by_loss = convergence(made(0.1, falling(2000, tau=50), evals=rising), ACCURACY)
+    assert by_loss.step == pytest.approx(196, rel=0.2) and by_loss.by == "training loss"
+
+
+def test_without_evaluations_the_training_loss_decides():
+    assert convergence(made(0.1, falling(2000, tau=50)), ACCURACY).by == "training loss"
+
+
+def test_an_objective_to_be_minimised_settles_too():
+    evals = [{"step": s, "loss": max(3 - s / 100, 1.0)} for s in range(100, 2001, 100)]
+    found = convergence(made(0.1, falling(2000, tau=1000), evals=evals), Objective("loss", "min"))
+    assert found.by == "validation" and found.step in (100, 200)
+
+
+def test_convergence_is_certain_when_it_was_watched_for_one_and_a_half_times_as_long():
+    assert Convergence(1000, 1500, "validation").is_certain
+    assert not Convergence(1000, 1499, "validation").is_certain
+    assert Convergence(1000, 1000, "validation").total_steps == 1500
+
+
+# the learning rate: which rates
+
+
+def test_the_coarse_grid_is_centred_by_the_suggestion():
+    for suggested, wanted in [(0.03, [0.001, 0.01, 0.1]), (0.04, [0.01, 0.1, 1]), (1e-4, [1e-5, 1e-4, 1e-3])]:
+        assert rates(STAGE.propose(Recipe(learning_rate=suggested), facts(), {})) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("suggested, centre", [(1e-30, 1e-5), (1e9, 1.0)])
+def test_an_absurd_suggestion_is_brought_back_to_the_grid(suggested, centre):
+    wanted = [centre / 10, centre, centre * 10]
+    assert rates(STAGE.propose(Recipe(learning_rate=suggested), facts(), {})) == pytest.approx(wanted)
+
+
+def test_finer_rates_surround_the_best_coarse_one():
+    outcomes = by_name(made(0.01, falling(tau=60)), made(0.1, falling(tau=20)), made(1.0, falling(floor=1.0)))
+    wanted = [0.1 * factor for factor in FINER]
+    assert rates(STAGE.propose(Recipe(learning_rate=0.1), facts(), outcomes)) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("best, beyond", [(1.0, 10.0), (0.01, 0.001)])
+def test_a_best_rate_on_the_edge_extends_the_grid_there(best, beyond):
+    outcomes = by_name(*[made(r, falling(tau=20 if r == best else 90)) for r in (0.01, 0.1, 1.0)])
+    assert rates(STAGE.propose(Recipe(learning_rate=0.1), facts(), outcomes)) == [beyond]
+
+
+def test_extension_goes_on_while_the_best_is_on_the_edge():
+    _, decision = drive(STAGE, FakeTrainer(best_rate=3e-5, tau=30), Recipe(learning_rate=0.1))
+    assert decision.after.learning_rate == pytest.approx(3e-5)
+    _, decision = drive(STAGE, FakeTrainer(best_rate=3.0, tau=30), Recipe(learning_rate=1e-3))
+    assert decision.after.learning_rate == pytest.approx(3.0)
+
+
+def test_the_grid_ends_somewhere():
+    outcomes, decision = drive(STAGE, FakeTrainer(best_rate=1e6), Recipe(learning_rate=1.0))
+    assert max(decision.values["rates"]) <= 30 and len(outcomes) < 15
+    outcomes, decision = drive(STAGE, FakeTrainer(best_rate=1e-12), Recipe(learning_rate=1e-5))
+    assert min(decision.values["rates"]) >= 1e-8 and len(outcomes) < 15
+
+
+def test_while_all_diverge_the_grid_goes_down():
+    outcomes = by_name(diverged(0.01), diverged(0.1), diverged(1.0))
+    assert rates(STAGE.propose(Recipe(learning_rate=0.1), facts(), outcomes)) == [0.001]
+
+
+def test_when_everything_diverges_the_rate_stays_and_the_reason_says_so():
+    outcomes, decision = drive(STAGE, FakeTrainer(best_rate=1e-30), Recipe(learning_rate=0.02))
+    assert all(outcome.diverged_at is not None for outcome in outcomes.values())
+    assert decision.after == decision.before and "diverged" in decision.reason
+
+
+def test_the_only_rate_that_survives_is_chosen():
+    trainer = FakeTrainer(best_rate=1e-3, diverges_above=0.2)
+    outcomes, decision = drive(STAGE, trainer, Recipe(learning_rate=0.1))
+    sound = [o.spec.recipe.learning_rate for o in outcomes.values() if o.diverged_at is None]
+    assert decision.after.learning_rate in sound
+    assert set(decision.values["diverged"]) == set(decision.values["rates"]) - set(sound)
+
+
+def test_equal_rates_go_to_the_lower_one():
+    same = falling(2000, tau=20)
+    outcomes = by_name(*[made(r, same) for r in (0.01, 0.1, 1.0)])
+    # On the edge of the coarse grid, so it goes on downwards.
+    assert rates(STAGE.propose(Recipe(learning_rate=0.1), facts(), outcomes)) == [0.001]
+
+
+def test_tried_rates_are_not_proposed_again():
+    def look(proposed, outcomes):
+        begun = [spec.recipe.learning_rate for spec in proposed if spec.start == 0]
+        tried = [outcome.spec.recipe.learning_rate for outcome in outcomes.values()]
+        assert not set(begun) & set(tried) and len(set(begun)) == len(begun)
+
+    drive(STAGE, look=look)
+
+
+def test_trials_of_other_stages_are_no_evidence():
+    others = by_name(made(0.1, falling(tau=1), stage="probe"), made(0.2, falling(tau=1), stage="reference"))
+    recipe = Recipe(learning_rate=0.1)
+    assert STAGE.propose(recipe, facts(), others) == STAGE.propose(recipe, facts(), {})
+
+
+# the learning rate: who goes on
+
+
+def test_trials_run_at_a_constant_rate_with_the_recipe_they_were_given():
+    recipe = Recipe(learning_rate=0.03, momentum=0.5, batch_size=32, decay="linear", hyperparameters={"units": 4})
+    for spec in STAGE.propose(recipe, facts(), {}):
+        assert spec.recipe.decay == "none" and spec.stage == "lr" and spec.start == 0
+        kept = spec.recipe.replace(learning_rate=0.03, decay="linear", total_steps=recipe.total_steps)
+        assert kept == recipe
+
+
+def test_every_horizon_is_made_of_whole_chunks_and_evaluations():
+    for train, validation, batch in itertools.product((50, 1200, 10**6), (10, 6000), (1, 64, 500)):
+        known = facts(num_train=train, num_validation=validation)
+        horizon = STAGE.first_horizon(Recipe(batch_size=batch), known)
+        assert horizon % CHUNK == 0 and horizon >= 100
+        assert horizon % base.evaluation_interval(validation, batch, CHUNK) == 0
+
+
+def test_a_diverging_trial_never_goes_on():
+    def look(proposed, outcomes):
+        for spec in proposed:
+            assert spec.start == 0 or outcomes[spec.trial].diverged_at is None
+
+    trainer = FakeTrainer(diverges_above=1.5)
+    outcomes, decision = drive(STAGE, trainer, look=look)
+    lost = [name for name, outcome in outcomes.items() if outcome.diverged_at is not None]
+    assert lost and all(sum(spec.trial == name for spec in trainer.segments) == 1 for name in lost)
+    assert decision.after.learning_rate not in decision.values["diverged"]
+
+
+def test_at_most_three_and_then_two_go_on_then_the_leader_alone():
+    trainer = FakeTrainer(tau=400)
+    drive(STAGE, trainer)
+    by_start = {}
+    for spec in trainer.segments:
+        by_start.setdefault(spec.start, set()).add(spec.trial)
+    starts = sorted(by_start)
+    assert starts[0] == 0 and len(starts) >= 4
+    assert len(by_start[starts[1]]) <= 3 and len(by_start[starts[2]]) <= 2
+    assert all(len(by_start[start]) == 1 for start in starts[3:])
+    for earlier, later in itertools.pairwise(starts[1:]):
+        assert by_start[later] <= by_start[earlier]
+
+
+def test_trials_go_on_from_where_they_stood_and_twice_as_far():
+    trainer = FakeTrainer(tau=400)
+    drive(STAGE, trainer)
+    for spec in trainer.segments:
+        assert spec.start == 0 or spec.until == 2 * spec.start
+
+
+def test_the_best_three_go_on_and_a_diverged_one_is_no_candidate():
+    floors = {0.01: 1.9, 0.1: 0.1, 1.0: 1.8, 0.03: 0.3, 0.05: 0.11, 0.2: 0.12, 0.3: 1.7}
+    outcomes = by_name(*[made(rate, falling(tau=20, floor=floor)) for rate, floor in floors.items()])
+    recipe = Recipe(learning_rate=0.1)
+    assert rates(STAGE.propose(recipe, facts(), outcomes)) == [0.05, 0.1, 0.2]
+    assert rates(STAGE.propose(recipe, facts(), {**outcomes, **by_name(diverged(0.2))})) == [0.03, 0.05, 0.1]
+
+
+def test_the_leader_goes_on_until_it_was_watched_past_convergence():
+    outcomes, decision = drive(STAGE, FakeTrainer(tau=400))
+    leader = outcomes[f"lr-{decision.after.learning_rate:g}"]
+    found = convergence(leader, ACCURACY)
+    assert found.is_certain and decision.values["converged"] is True
+    assert decision.after.total_steps == found.total_steps
+    assert leader.steps == max(outcome.steps for outcome in outcomes.values())
+    assert leader.steps < 4 * found.step + 400
+
+
+def test_a_leader_that_diverges_later_gives_way_to_the_next():
+    class Late(FakeTrainer):
+        def losses(self, recipe, steps):
+            losses, lost = super().losses(recipe, steps)
+            if recipe.learning_rate == 0.03 and steps > 250:
+                losses[250:], lost = np.nan, 250
+            return losses, lost
+
+    outcomes, decision = drive(STAGE, Late(tau=300))
+    assert outcomes["lr-0.03"].diverged_at == 250
+    chosen = outcomes[f"lr-{decision.after.learning_rate:g}"]
+    assert chosen.diverged_at is None and convergence(chosen, ACCURACY).is_certain
+
+
+def test_a_trial_that_a_callback_stopped_goes_no_further_and_may_still_win():
+    trainer = FakeTrainer(tau=100, stops_at={"lr-0.03": 150})
+    outcomes, decision = drive(STAGE, trainer)
+    assert outcomes["lr-0.03"].steps == 150
+    assert [spec.until for spec in trainer.segments if spec.trial == "lr-0.03"] == [100, 200]
+    assert decision.after.learning_rate == 0.03 and "stopped at step 150" in decision.reason
+
+
+def test_callbacks_that_stop_every_trial_still_end_in_a_decision():
+    class Impatient(FakeTrainer):
+        def _end(self, spec, diverged_at):
+            return spec.start + CHUNK
+
+    outcomes, decision = drive(STAGE, Impatient())
+    assert {outcome.steps for outcome in outcomes.values()} == {CHUNK}
+    assert 0.02 < decision.after.learning_rate < 0.2 and "stopped at step 50" in decision.reason
+
+
+# the learning rate: what it costs and says
+
+
+@pytest.mark.parametrize("allowance", [0, 50, 299, 300, 699, 700, 900, 1500, 5000])
+def test_the_allowance_is_never_overrun(allowance):
+    outcomes, decision = drive(STAGE, FakeTrainer(tau=1000), known=facts(allowance=allowance))
+    assert spent(outcomes, "lr") <= allowance
+    assert bool(outcomes) == (allowance >= 300)
+    assert decision.values.get("converged", False) is False
+    if outcomes:
+        assert "allowance" in decision.reason and decision.after.total_steps >= 100
+    else:
+        assert decision.after == decision.before and "none was trained" in decision.reason
+
+
+SHAPES = [
+    *itertools.product([(1200, 200), (6400, 400)], [10, 30, 100, 300, 1000, 3000], [0.001, 0.03, 0.3]),
+    *itertools.product([(54_000, 6000)], [300, 1000, 3000], [0.001, 0.03, 0.3]),
+]
+
+
+@pytest.mark.parametrize("sizes, tau, suggested", SHAPES)
+def test_the_stage_costs_at_most_four_trainings(sizes, tau, suggested):
+    known = facts(num_train=sizes[0], num_validation=sizes[1])
+    trainer = FakeTrainer(tau=tau, num_validation=sizes[1])
+    outcomes, decision = drive(STAGE, trainer, Recipe(learning_rate=suggested), known)
+    assert spent(outcomes, "lr") <= 4 * decision.after.total_steps
+    assert decision.values["steps_spent"] == spent(outcomes, "lr")
+    assert 0.01 <= decision.after.learning_rate <= 0.1
+
+
+def test_the_decision_gives_its_numbers_and_its_evidence():
+    outcomes, decision = drive(STAGE, FakeTrainer(diverges_above=8))
+    values = decision.values
+    for number in (len(outcomes), f"{values['learning_rate']:g}", values["converged_step"], values["total_steps"]):
+        assert str(number) in decision.reason
+    assert set(decision.evidence) == set(outcomes) and "epochs" in decision.reason
+    assert values["rates"] == sorted(values["rates"]) and values["suggested_rate"] == 0.03
+    changed = decision.after.replace(learning_rate=0.03, total_steps=decision.before.total_steps)
+    assert changed == decision.before
+
+
+def test_a_stream_of_unknown_length_has_no_epochs_and_still_a_decision():
+    _, decision = drive(STAGE, known=facts(num_train=0))
+    assert "epochs" not in decision.reason and decision.after.learning_rate == 0.03
+
+
+# purity
+
+STAGES = [Start(), Reference(CHUNK), LearningRate(CHUNK), Train(CHUNK)]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_the_same_records_give_the_same_proposals_and_decision_in_any_order(stage):
+    recipe = Recipe(learning_rate=0.03, total_steps=600)
+
+    def look(proposed, outcomes):
+        for seed in range(3):
+            again = type(stage)(CHUNK) if stage.name != "start" else Start()
+            assert again.propose(recipe, facts(), shuffled(outcomes, seed)) == proposed
+
+    outcomes, decision = drive(stage, recipe=recipe, look=look)
+    # Others' trials are there too, and one of each kind of ending.
+    for seed in range(5):
+        again = type(stage)(CHUNK) if stage.name != "start" else Start()
+        assert again.decide(recipe, facts(), shuffled(outcomes, seed)) == decision
+        assert again.propose(recipe, facts(), shuffled(outcomes, seed)) == []
+
+
+def test_stages_change_nothing_that_they_are_given():
+    recipe = Recipe(learning_rate=0.03)
+    outcomes, _ = drive(STAGE, recipe=recipe)
+    before = {name: (dataclasses.replace(o), o.losses.copy()) for name, o in outcomes.items()}
+    STAGE.propose(recipe, facts(), outcomes)
+    STAGE.decide(recipe, facts(), outcomes)
+    assert list(before) == list(outcomes)
+    for name, (outcome, losses) in before.items():
+        assert outcomes[name].spec is outcome.spec and outcomes[name].evals is outcome.evals
+        np.testing.assert_array_equal(outcomes[name].losses, losses)
+
+
+# the reference
+
+REFERENCE = Reference(CHUNK)
+
+
+def test_the_reference_is_what_a_keras_user_does_today():
+    recipe = Recipe(learning_rate=0.3, momentum=0.5, regularisers="off", hyperparameters={"units": 3}, seed=9)
+    (spec,) = REFERENCE.propose(recipe, facts(), {})
+    used = spec.recipe
+    assert (used.optimizer, used.learning_rate, used.batch_size, used.decay) == ("adam", 1e-3, 32, "none")
+    assert (used.initialisers, used.regularisers) == ("keep", "on")
+    assert used.hyperparameters == {"units": 3} and used.seed == 9 and spec.keep_best
+
+
+def test_the_reference_is_trained_until_it_has_converged():
+    outcomes, decision = drive(REFERENCE, FakeTrainer(tau=150))
+    done = outcomes["reference"]
+    assert convergence(done, ACCURACY).is_certain and "until it had converged" in decision.reason
+    assert decision.after == decision.before
+    best = max(values["accuracy"] for values in done.evals)
+    assert decision.values == {"steps": done.steps, "accuracy": best} and f"{best:.4g}" in decision.reason
+
+
+@pytest.mark.parametrize("allowance", [0, 49, 50, 120, 500, 777, 2000])
+def test_the_reference_stays_within_its_allowance(allowance):
+    outcomes, decision = drive(REFERENCE, FakeTrainer(tau=10_000), known=facts(allowance=allowance, num_validation=9))
+    assert spent(outcomes, "reference") == allowance // CHUNK * CHUNK
+    assert ("whole allowance" in decision.reason) if outcomes else (f"{allowance} steps" in decision.reason)
+
+
+def test_a_reference_that_diverges_or_was_stopped_is_told_as_such():
+    _, lost = drive(REFERENCE, FakeTrainer(best_rate=1e-6))
+    assert "diverged at step" in lost.reason and lost.values["diverged_at"] is not None
+    outcomes, stopped = drive(REFERENCE, FakeTrainer(tau=10_000, stops_at={"reference": 150}))
+    assert outcomes["reference"].steps == 150 and "stopped (150 steps)" in stopped.reason
+
+
+def test_a_reference_without_a_finite_validation_value_is_told_as_such():
+    evals = [{"step": step, "loss": np.nan, "accuracy": np.nan} for step in (100, 200)]
+    outcomes = by_name(made(1e-3, falling(200), stage="reference", trial="reference", evals=evals))
+    assert "no finite validation accuracy" in REFERENCE.decide(Recipe(), facts(), outcomes).reason
+
+
+# training
+
+TRAIN = Train(CHUNK)
+TUNED = Recipe(learning_rate=0.03, total_steps=600)
+
+
+def scored(total, share, name=None, stage="train", count=400, steps=None, **changes):
+    """A finished training with a share of the validation examples right, the easiest ones."""
+    steps = steps or total
+    evals = [{"step": steps, "loss": 1 - share, "accuracy": share}]
+    right = (np.arange(count) < round(share * count)).astype(np.float32)
+    recipe = TUNED.replace(total_steps=total, regularisers="on")
+    spec = TrialSpec(name or f"train-{total}", stage, recipe, 0, total, 50, keep_best=True)
+    values = {"example_scores": right, **changes}
+    return Outcome(spec, {"loss": falling(steps).astype(np.float32)}, tuple(evals), **values)
+
+
+def reference(share, **changes):
+    return scored(800, share, name="reference", stage="reference", **changes)
+
+
+def test_training_goes_in_quarters_with_the_regularisers_back_on():
+    trainer = FakeTrainer()
+    drive(Train(CHUNK, lengthen=False), trainer, TUNED)
+    assert [(spec.start, spec.until) for spec in trainer.segments] == [(0, 150), (150, 300), (300, 450), (450, 600)]
+    for spec in trainer.segments:
+        assert spec.recipe == TUNED.replace(regularisers="on") and spec.keep_best and spec.trial == "train-600"
+
+
+def test_steps_are_rounded_up_to_whole_evaluations():
+    (spec,) = TRAIN.propose(TUNED.replace(total_steps=601), facts(), {})
+    assert spec.recipe.total_steps == 650 and spec.recipe.total_steps % spec.eval_every == 0
+
+
+def test_a_first_training_is_followed_by_one_of_twice_the_steps():
+    outcomes = by_name(scored(600, 0.9))
+    (spec,) = TRAIN.propose(TUNED, facts(), outcomes)
+    assert spec.recipe.total_steps == 1200 and spec.start == 0
+    assert Train(CHUNK, lengthen=False).propose(TUNED, facts(), outcomes) == []
+
+
+def test_training_is_lengthened_only_while_that_gains_beyond_noise():
+    gained = by_name(scored(600, 0.80), scored(1200, 0.90))
+    assert TRAIN.propose(TUNED, facts(), gained)[0].recipe.total_steps == 2400
+    little = by_name(scored(600, 0.90), scored(1200, 0.9025))
+    assert TRAIN.propose(TUNED, facts(), little) == []
+    worse = by_name(scored(600, 0.90), scored(1200, 0.80))
+    assert TRAIN.propose(TUNED, facts(), worse) == []
+
+
+def test_a_longer_training_is_chosen_only_beyond_noise():
+    longer = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.80), scored(1200, 0.90)))
+    assert longer.values["trial"] == "train-1200" and longer.after.total_steps == 1200
+    assert "lengthened from 600" in longer.reason and "a gain beyond noise" in longer.reason
+    same = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), scored(1200, 0.9025)))
+    assert same.values["trial"] == "train-600" and "within noise" in same.reason
+
+
+def test_the_reference_comes_back_only_if_it_is_better_beyond_noise():
+    within = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), reference(0.9025)))
+    assert within.values["trial"] == "train-600" and "within noise" in within.reason
+    better = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.80), reference(0.90)))
+    assert better.values["trial"] == "reference" and "a loss beyond noise" in better.reason
+    assert better.after == reference(0.9).spec.recipe and "the reference is what comes back" in better.reason
+    worse = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), reference(0.80)))
+    assert worse.values["trial"] == "train-600" and "a gain beyond noise" in worse.reason
+
+
+def test_the_numbers_of_the_reason_are_points_or_errors():
+    points = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), reference(0.80)))
+    assert "+10 points" in points.reason
+    errors = TRAIN.decide(TUNED, facts(num_classes=0), by_name(scored(600, 0.90), reference(0.80)))
+    assert "+0.1 of squared error" in errors.reason
+
+
+def test_a_training_that_diverged_leaves_the_reference():
+    lost = scored(600, 0.9, steps=250, diverged_at=230, example_scores=None)
+    alone = TRAIN.decide(TUNED, facts(), by_name(lost))
+    assert alone.values["trial"] is None and "train-600 diverged at step 230" in alone.reason
+    assert alone.after == TUNED and TRAIN.propose(TUNED, facts(), by_name(lost)) == []
+    beside = TRAIN.decide(TUNED, facts(), by_name(lost, reference(0.5)))
+    assert beside.values["trial"] == "reference"
+
+
+def test_a_training_that_ended_early_says_where():
+    stopped = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.9, steps=250)))
+    assert stopped.values["trial"] == "train-600" and "stopped at step 250" in stopped.reason
+    lost = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.9, steps=250, diverged_at=230)))
+    assert "diverged at step 230" in lost.reason
+
+
+def test_a_training_that_was_stopped_neither_goes_on_nor_is_lengthened():
+    stopped = by_name(scored(600, 0.9, steps=250))
+    assert TRAIN.propose(TUNED, facts(), stopped) == []
+
+
+@pytest.mark.parametrize("allowance", [0, 49, 50, 130, 599, 600, 1799, 1800, 5000])
+def test_training_stays_within_its_allowance(allowance):
+    known = facts(allowance=allowance, num_validation=9)
+    outcomes, decision = drive(TRAIN, FakeTrainer(num_validation=9), TUNED, known)
+    assert spent(outcomes, "train") <= allowance
+    if allowance < CHUNK:
+        assert outcomes == {} and decision.after == TUNED and f"{allowance} steps were left" in decision.reason
+    elif allowance < 600:
+        assert decision.after.total_steps == allowance // CHUNK * CHUNK
+        assert "the budget held no more; 600 were wanted" in decision.reason
+    else:
+        assert "train-600" in outcomes
+
+
+def test_the_whole_record_may_be_there_already():
+    outcomes, decision = drive(TRAIN, recipe=TUNED, outcomes=by_name(reference(0.5)))
+    assert TRAIN.decide(TUNED, facts(), shuffled(outcomes)) == decision
+    assert set(decision.evidence) == {name for name in outcomes}
