@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from pathlib import Path
 
@@ -11,7 +12,12 @@ from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 
 logger = logging.getLogger("kerastune")
-console = Console(stderr=True)
+
+
+@functools.cache
+def console() -> Console:
+    """The screen, looked at when it is first needed: while TensorFlow starts, the command holds it back."""
+    return Console(stderr=True)
 
 
 def to_screen() -> None:
@@ -19,7 +25,7 @@ def to_screen() -> None:
     logger.setLevel(logging.INFO)
     if not any(isinstance(handler, RichHandler) for handler in logger.handlers):
         handler = RichHandler(
-            console=console, show_path=False, show_level=False, highlighter=NullHighlighter(), log_time_format="%X"
+            console=console(), show_path=False, show_level=False, highlighter=NullHighlighter(), log_time_format="%X"
         )
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)

@@ -67,7 +67,7 @@ def display(budget: Budget, verbose: int = 1) -> Iterator[Display]:
         return
     logs.to_screen()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
-    with Progress(*columns, console=logs.console, transient=True) as bar:
+    with Progress(*columns, console=logs.console(), transient=True) as bar:
         yield Display(budget, bar)
 
 

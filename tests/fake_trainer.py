@@ -6,8 +6,11 @@ differently.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -191,3 +194,11 @@ def canonical(study: Study) -> str:
             "best": None if best is None else [best.step, *[value.tolist() for value in best.model]],
         }
     return json.dumps({"decisions": study.decisions(), "trials": trials}, sort_keys=True)
+
+
+@contextlib.contextmanager
+def memory():
+    """A directory in memory where the system has one, else on disk."""
+    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=place) as directory:
+        yield Path(directory)

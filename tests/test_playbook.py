@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_trainer import CHUNK, FakeClock, FakeTrainer, advance, canonical, playbook, tune
+from fake_trainer import CHUNK, FakeClock, FakeTrainer, advance, canonical, memory, playbook, tune
 
 from kerastune.scores import best_evaluation
 from kerastune.stages.base import Decision, Stage
@@ -20,7 +20,7 @@ from kerastune.study import Study, StudyError
 from kerastune.trial import State, TrialSpec
 
 HERE = Path(__file__).parent
-SMALL = "5000steps"
+SMALL = "2500steps"
 FORKS = 20  # crash points that are tried side by side
 
 
@@ -29,14 +29,21 @@ def opened(directory, **arguments):
 
 
 def small():
-    return FakeTrainer(tau=60)
+    return FakeTrainer(tau=30)
+
+
+@pytest.fixture
+def in_memory():
+    """A directory in memory: a kill leaves it as it leaves a disk, and hundreds of runs are fast."""
+    with memory() as directory:
+        yield directory
 
 
 # Crashes happen in forks of a process of their own, which has no TensorFlow and no threads.
 
 
 class CrashingStudy(Study):
-    """Ends the process at its `at`-th transaction, without a word: before it, inside it, or after it.
+    """Ends the process at its `at`-th transaction, without a word: inside it or after it.
 
     The lock and the file are let go by the operating system, as they are after a kill.
     """
@@ -47,8 +54,6 @@ class CrashingStudy(Study):
     def _transaction(self):
         type(self).count += 1
         hit = self.count == self.at
-        if hit and self.where == "before":
-            os._exit(9)
         with super()._transaction():
             yield
             if hit and self.where == "inside":
@@ -123,7 +128,7 @@ def kill_at_random(directory: Path, least: int, seed: int) -> None:
         path.mkdir()
         searches += 1
         while True:
-            child = forked(finish, path, SlowTrainer(tau=60))
+            child = forked(finish, path, SlowTrainer(tau=30))
             time.sleep(generator.choice([generator.uniform(0, 0.01), generator.uniform(0, 0.15)]))
             os.kill(child, signal.SIGKILL)
             ended = status(child)
@@ -138,20 +143,21 @@ def kill_at_random(directory: Path, least: int, seed: int) -> None:
 
 
 def in_own_process(call):
-    code = f"import sys; from pathlib import Path; from test_playbook import *; {call}; assert 'keras' not in sys.modules"
+    code = f"from test_playbook import *; {call}; assert 'keras' not in sys.modules"
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
     ran = subprocess.run([sys.executable, "-c", code], env=paths, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
     return int(ran.stdout)
 
 
-@pytest.mark.parametrize("where", ["before", "inside", "after"])
-def test_a_crash_at_any_transaction_changes_nothing(tmp_path, where):
-    assert in_own_process(f"crash_everywhere(Path({str(tmp_path)!r}), {where!r})") > 25
+@pytest.mark.parametrize("where", ["inside", "after"])
+def test_a_crash_at_any_transaction_changes_nothing(in_memory, where):
+    # 13 segments, 4 allowances, 4 decisions with what they drop, the settings and the end.
+    assert in_own_process(f"crash_everywhere(Path({str(in_memory)!r}), {where!r})") >= 25
 
 
-def test_forty_kills_at_random_moments_change_nothing(tmp_path):
-    assert in_own_process(f"kill_at_random(Path({str(tmp_path)!r}), 40, seed=1)") >= 40
+def test_forty_kills_at_random_moments_change_nothing(in_memory):
+    assert in_own_process(f"kill_at_random(Path({str(in_memory)!r}), 40, seed=1)") >= 40
 
 
 def test_stopping_after_every_segment_changes_nothing(tmp_path):
@@ -318,7 +324,7 @@ def test_the_reference_takes_a_quarter_at_most(tmp_path):
 
 
 def timed(directory, trainer, budget, stop=None):
-    """A search with a fake clock and the tuner's deadline; may stop after a number of segments. Gives its study."""
+    """A search with a fake clock and the tuner's deadline, up to `stop` segments; gives seconds and decisions."""
     clock = trainer.clock
     with opened(directory, clock=clock) as study:
         seconds = float(budget[:-1])
@@ -327,14 +333,14 @@ def timed(directory, trainer, budget, stop=None):
         while (stop is None or stop > 0) and (spec := search.next()) is not None:
             search.record(*trainer.run(spec, search.state(spec)))
             stop = stop and stop - 1
-        return study.seconds(), study.decisions(), {stage.name: search.facts(stage) for stage in search.stages if stop is None}
+        return study.seconds(), study.decisions()
 
 
 @pytest.mark.parametrize("tau", [30, 300, 5000])
 @pytest.mark.parametrize("budget", [20, 60, 200])
 def test_a_budget_in_seconds_holds_on_a_steady_machine(tmp_path, budget, tau):
     trainer = FakeTrainer(tau=tau, clock=FakeClock(), seconds_per_step=0.01)
-    seconds, decisions, _ = timed(tmp_path, trainer, f"{budget}s")
+    seconds, decisions = timed(tmp_path, trainer, f"{budget}s")
     assert seconds <= budget and len(decisions) == 4
     assert seconds >= (0.4 * budget if tau == 5000 else 0)
 
@@ -344,7 +350,7 @@ def test_a_budget_in_seconds_holds_on_a_machine_that_becomes_ten_times_slower(tm
     trainer = FakeTrainer(tau=300, clock=clock, seconds_per_step=0.01)
     timed(tmp_path, trainer, "60s", stop=6)
     slow = FakeTrainer(tau=300, clock=clock, seconds_per_step=0.1)
-    seconds, decisions, _ = timed(tmp_path, slow, "60s")
+    seconds, decisions = timed(tmp_path, slow, "60s")
     # What is begun stops at its next chunk of 5 s.
     assert len(decisions) == 4 and seconds <= 1.05 * 60 + 3 * 5
 
@@ -355,7 +361,7 @@ def test_decisions_under_a_budget_in_seconds_never_change(tmp_path):
     for speed in np.random.default_rng(1).uniform(0.002, 0.02, 60):
         trainer = FakeTrainer(tau=300, clock=clock, seconds_per_step=float(speed))
         clock.now += 10_000
-        _, decisions, _ = timed(tmp_path, trainer, "100s", stop=1)
+        _, decisions = timed(tmp_path, trainer, "100s", stop=1)
         assert decisions[: len(made)] == made
         made = decisions
         with opened(tmp_path, clock=clock) as study:
@@ -368,10 +374,10 @@ def test_decisions_under_a_budget_in_seconds_never_change(tmp_path):
 
 def test_time_between_two_runs_is_not_spent(tmp_path):
     clock = FakeClock()
-    first, _, _ = timed(tmp_path, FakeTrainer(clock=clock, seconds_per_step=0.01), "100s", stop=3)
+    first, _ = timed(tmp_path, FakeTrainer(clock=clock, seconds_per_step=0.01), "100s", stop=3)
     clock.now += 86_400
     trainer = FakeTrainer(clock=clock, seconds_per_step=0.01)
-    seconds, decisions, _ = timed(tmp_path, trainer, "100s")
+    seconds, decisions = timed(tmp_path, trainer, "100s")
     assert first < seconds <= 100 and len(decisions) == 4
 
 
@@ -382,7 +388,7 @@ def test_when_the_time_is_over_every_stage_still_decides(tmp_path):
         clock.now += 500
         study.put_fact("late", 1)
     trainer = FakeTrainer(clock=clock, seconds_per_step=0.01)
-    _, decisions, _ = timed(tmp_path, trainer, "20s")
+    _, decisions = timed(tmp_path, trainer, "20s")
     assert len(decisions) == 4 and trainer.segments == []
 
 

@@ -144,7 +144,7 @@ def test_every_file_of_a_run_is_inside_its_directory(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../x", "/abs", "a/b", "a\\b", "nul\0", "line\n", "x" * 65, "naïve", "e\u0301", "[x]*?", "a b", "~"],
+    ["", ".", "..", "../x", "/abs", "a/b", "a\\b", "nul\0", "line\n", "x" * 65, "naïve", "e\u0301", "[x]*?", "a b"],
 )
 def test_a_project_name_that_could_leave_its_directory_is_refused(name):
     with pytest.raises(ValueError) as refused:

@@ -359,8 +359,8 @@ def test_the_allowance_is_never_overrun(allowance):
 
 
 SHAPES = [
-    *itertools.product([(1200, 200), (6400, 400)], [10, 30, 100, 300, 1000, 3000], [0.001, 0.03, 0.3]),
-    *itertools.product([(54_000, 6000)], [300, 1000, 3000], [0.001, 0.03, 0.3]),
+    *itertools.product([(1200, 200), (6400, 400)], [10, 50, 300, 1000], [0.001, 0.03, 0.3]),
+    *itertools.product([(54_000, 6000)], [300, 3000], [0.001, 0.3]),
 ]
 
 

@@ -112,7 +112,7 @@ class LearningRate(Stage):
             )
         return (
             f"Of {len(tried)} rates from {min(tried):g} to {max(tried):g}, {rate:g} falls fastest and deepest "
-            f"(smoothed loss {_last(outcome, outcome.steps):.3g} after {outcome.steps} steps; "
+            f"(smoothed loss {_last(outcome, outcome.steps):.3g} after {outcome.steps} steps; for comparison "
             f"{_neighbours(tried, rate, others[:2])}); {steps}. The probe had suggested {recipe.learning_rate:.2g}, "
             f"{recipe.learning_rate / rate:.2g} times that."
         )
@@ -137,6 +137,10 @@ def _curve(outcome: Outcome, horizon: int | None) -> np.ndarray:
 
 def _last(outcome: Outcome, horizon: int) -> float:
     return float(curves.smoothed(_curve(outcome, horizon))[-1])
+
+
+def _mean(outcome: Outcome, horizon: int) -> float:
+    return float(curves.smoothed(_curve(outcome, horizon)).mean())
 
 
 def _coarse(recipe, tried, horizon) -> list[float]:
@@ -197,10 +201,11 @@ def _neighbours(tried: dict[float, Outcome], rate: float, others: list[float]) -
             parts.append(f"{other:g} diverged at step {outcome.diverged_at}")
             continue
         common = min(outcome.steps, tried[rate].steps)
-        parts.append(
-            f"{other:g} had {_last(outcome, common):.3g} against {_last(tried[rate], common):.3g} at step {common}"
-        )
-    return ", ".join(parts) or "no other was trained"
+        parts.append(f"{other:g} {_last(outcome, common):.3g} against {_last(tried[rate], common):.3g} at step {common}")
+        if _last(outcome, common) < _last(tried[rate], common):
+            means = f"{_mean(outcome, common):.3g} against {_mean(tried[rate], common):.3g}"
+            parts[-1] += f", about as deep but slower: {means} on the way"
+    return "; ".join(parts) or "no other was trained"
 
 
 def _list(tried: dict[float, Outcome]) -> str:

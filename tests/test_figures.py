@@ -1,0 +1,108 @@
+"""Pictures of decisions: what is on them, read off Matplotlib's axes, and that they are pictures at all."""
+
+import numpy as np
+import pytest
+
+from kerastune import curves, figures
+from kerastune.recipe import Recipe
+from kerastune.stages.base import Decision
+from kerastune.trial import Outcome, TrialSpec
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def outcome(name, rate=0.1, steps=100, diverged_at=None, evals=(), layers=()):
+    losses = 1 + np.exp(-np.arange(steps) * rate / 3)
+    if diverged_at is not None:
+        losses[diverged_at:] = np.nan
+    norm_steps = np.arange(0, steps, 10)
+    return Outcome(
+        TrialSpec(name, "lr", Recipe(learning_rate=rate), 0, steps),
+        {"loss": losses.astype(np.float32)},
+        evals=tuple(evals),
+        layers=layers,
+        norm_steps=norm_steps,
+        update_norms=np.full([len(norm_steps), len(layers)], 0.02),
+        weight_norms=np.full([len(norm_steps), len(layers)], 2.0),
+        diverged_at=diverged_at,
+    )
+
+
+def decision(stage, outcomes, **values):
+    recipe = Recipe(learning_rate=0.05)
+    return Decision(stage, recipe, recipe, "because", tuple(outcomes), values)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are made, to look at."""
+    kept, make = [], figures._png
+    monkeypatch.setattr(figures, "_png", lambda figure: kept.append(figure) or make(figure))
+    return kept
+
+
+def labels(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def grid():
+    return {f"lr-{i}": outcome(f"lr-{i}", rate, steps) for i, (rate, steps) in enumerate([(0.3, 150), (0.01, 100), (0.1, 100)])}
+
+
+def test_loss_against_rate_at_the_steps_that_all_have(drawn):
+    trials = grid()
+    trials["lr-3"] = outcome("lr-3", 3.0, diverged_at=20)
+    png = figures.of_decision(decision("lr", trials, learning_rate=0.1, converged_step=80), trials)
+    assert png.startswith(PNG)
+    upper, lower = drawn[0].axes
+    points = upper.lines[0]
+    assert points.get_xdata() == [0.01, 0.1, 0.3]
+    expected = [curves.smoothed(trials[name].losses[:100])[-1] for name in ("lr-1", "lr-2", "lr-0")]
+    np.testing.assert_allclose(points.get_ydata(), expected)
+    assert labels(upper) == ["diverged", "chosen: 0.1", "the probe's suggestion"]
+    assert "after 100 steps" in upper.get_ylabel() and upper.get_xscale() == "log"
+    assert labels(lower) == ["0.01", "0.1", "0.3", "converged"]
+    assert [line.get_linewidth() for line in lower.lines[:3]] == [1, 2.5, 1]
+    assert len(lower.lines[2].get_xdata()) == 150
+
+
+def test_a_grid_that_diverged_whole_is_drawn_too(drawn):
+    trials = {"lr-0": outcome("lr-0", 3.0, diverged_at=5), "lr-1": outcome("lr-1", 1.0, diverged_at=0)}
+    assert figures.of_decision(decision("lr", trials), trials).startswith(PNG)
+    assert labels(drawn[0].axes[0]) == ["diverged", "the probe's suggestion"]
+
+
+def test_the_probe_shows_the_ratio_of_every_layer(drawn):
+    trials = {"probe": outcome("probe", layers=("hidden", "out"))}
+    assert figures.of_decision(decision("probe", trials), trials).startswith(PNG)
+    (axes,) = drawn[0].axes
+    assert labels(axes) == ["hidden", "out"]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), 0.01)
+    assert list(axes.lines[0].get_xdata()) == list(range(0, 100, 10))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "loss"])
+def test_whole_trainings_show_training_and_validation(drawn, metric):
+    evals = [{"step": step, "loss": 1.0, metric: step / 100} for step in (50, 100)]
+    trials = {"train-1": outcome("train-1", evals=evals), "reference": outcome("reference")}
+    assert figures.of_decision(decision("train", trials), trials).startswith(PNG)
+    upper, lower = drawn[0].axes
+    assert labels(upper) == ["train-1", "reference"] and labels(lower) == ["train-1"]
+    assert lower.get_ylabel() == f"validation {metric}"
+    assert list(lower.lines[0].get_xdata()) == [50, 100]
+    assert list(lower.lines[0].get_ydata()) == [0.5, 1.0]
+
+
+def test_long_curves_are_thinned_but_keep_their_ends(drawn):
+    trials = {"train": outcome("train", rate=0.001, steps=5 * figures.MOST_POINTS)}
+    figures.of_decision(decision("train", trials), trials)
+    steps = drawn[0].axes[0].lines[0].get_xdata()
+    assert len(steps) == figures.MOST_POINTS and (steps[0], steps[-1]) == (0, 5 * figures.MOST_POINTS - 1)
+
+
+def test_only_evidence_is_drawn(drawn):
+    trials = grid()
+    figures.of_decision(decision("lr", ["lr-0", "unknown"]), trials)
+    assert drawn[0].axes[0].lines[0].get_xdata() == [0.3]
+    assert figures.of_decision(decision("start", []), trials) is None
+    assert figures.of_decision(decision("start", ["unknown"]), trials) is None

@@ -1,0 +1,119 @@
+"""TensorBoard's runs of a search, read back."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from kerastune.recipe import Recipe
+from kerastune.rundirs import RunDir
+from kerastune.stages.base import Decision
+from kerastune.story import Story
+from kerastune.trial import Outcome, TrialSpec
+
+RECIPE = Recipe(learning_rate=0.1, hyperparameters={"learning_rate": 7, "units": None})
+
+
+def outcome(start, until):
+    """One segment with values that are a function of the step."""
+    steps = np.arange(start, until)
+    norm_steps = steps[steps % 10 == 0]
+    return Outcome(
+        TrialSpec("lr-01", "lr", RECIPE, start, until, eval_every=25),
+        {"loss": (1000.0 - steps).astype(np.float32), "accuracy": (steps / 8).astype(np.float32)},
+        evals=tuple({"step": step, "loss": step * 2.0} for step in range(start + 25, until + 1, 25)),
+        layers=("hidden",),
+        norm_steps=norm_steps,
+        update_norms=norm_steps[:, None] + 1.0,
+        weight_norms=np.full([len(norm_steps), 1], 2.0),
+    )
+
+
+def decision():
+    after = RECIPE.replace(learning_rate=0.1 / 3, total_steps=4000)
+    return Decision("lr", RECIPE, after, "the curve of 0.0333 falls fastest", ("lr-01",), {"learning_rate": 0.1 / 3})
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    return RunDir(tmp_path)
+
+
+def read(log_dir):
+    events = EventAccumulator(str(log_dir), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+    events.Reload()
+    return events
+
+
+def scalars(log_dir):
+    events = read(log_dir)
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+EXPECTED = {
+    "step/loss": [(step, 1000.0 - step) for step in range(100)],
+    "step/accuracy": [(step, step / 8) for step in range(100)],
+    "validation/loss": [(step, step * 2.0) for step in (25, 50, 75, 100)],
+    "update_ratio/hidden": [(step, (step + 1) / 2) for step in range(0, 100, 10)],
+    "update_ratio/whole_model": [(step, (step + 1) / 2) for step in range(0, 100, 10)],
+}
+
+
+def test_segments_add_what_is_new_and_nothing_twice(run_dir):
+    story = Story(run_dir)
+    first = outcome(0, 50)
+    story.segment(first, start=0)
+    story.segment(outcome(50, 100).after(first), start=50)
+    assert scalars(run_dir.trial_board("lr-01")) == EXPECTED
+
+
+def hyperparameters(run_dir):
+    content = read(run_dir.trial_board("lr-01")).SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    started = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
+    return {name: getattr(value, value.WhichOneof("kind")) for name, value in started.hparams.items()}
+
+
+def test_hyperparameters_of_the_model_do_not_hide_those_of_the_recipe(run_dir):
+    Story(run_dir).segment(outcome(0, 50), start=0)
+    found = hyperparameters(run_dir)
+    assert (found["learning_rate"], found["hp/learning_rate"], found["hp/units"]) == (0.1, 7, "None")
+    assert (found["stage"], found["optimizer"]) == ("lr", "sgd")
+
+
+def test_a_decision_is_text_with_what_changed_and_a_picture(run_dir):
+    Story(run_dir).decision(decision(), {"lr-01": outcome(0, 100)})
+    events = read(run_dir.decision_board("lr"))
+    tag = next(tag for tag in events.Tags()["tensors"] if tag.startswith("reason/lr"))
+    text = events.Tensors(tag)[0].tensor_proto.string_val[0].decode()
+    assert text.startswith("the curve of 0.0333 falls fastest")
+    assert "| learning_rate | 0.1 | 0.03333 |" in text and "| total_steps | 1000 | 4000 |" in text
+    assert "momentum" not in text
+    assert events.Images("figure/lr")[0].encoded_image_string.startswith(b"\x89PNG")
+
+
+def test_a_decision_without_change_or_evidence_is_text_alone(run_dir):
+    plain = dataclasses.replace(decision(), stage="start", after=RECIPE, evidence=())
+    Story(run_dir).decision(plain, {})
+    events = read(run_dir.decision_board("start"))
+    tag = next(tag for tag in events.Tags()["tensors"] if tag.startswith("reason/start"))
+    assert "changed" not in events.Tensors(tag)[0].tensor_proto.string_val[0].decode()
+    assert events.Tags()["images"] == []
+
+
+def test_rewriting_tells_what_the_study_holds_and_nothing_else(run_dir):
+    story = Story(run_dir)
+    story.segment(dataclasses.replace(outcome(0, 50), spec=TrialSpec("lost", "lr", RECIPE, 0, 50)), start=0)
+    story.segment(outcome(0, 50), start=0)
+    whole = outcome(50, 100).after(outcome(0, 50))
+    for _ in range(2):
+        story.rewrite({"lr-01": whole}, [decision()], RECIPE, "accuracy")
+    assert scalars(run_dir.trial_board("lr-01")) == EXPECTED
+    assert not run_dir.trial_board("lost").exists()
+    assert hyperparameters(run_dir)["stage"] == "lr"  # of a trial that went on, too
+    assert read(run_dir.decision_board("lr")).Tags()["images"] == ["figure/lr"]
+    content = read(run_dir.tensorboard).SummaryMetadata("_hparams_/experiment").plugin_data.content
+    columns = plugin_data_pb2.HParamsPluginData.FromString(content).experiment
+    assert [info.name.tag for info in columns.metric_infos] == ["validation/accuracy", "validation/loss"]
+    assert {"learning_rate", "hp/learning_rate", "hp/units"} <= {info.name for info in columns.hparam_infos}

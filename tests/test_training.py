@@ -1,0 +1,549 @@
+"""The trainer on tiny real models: what it trains is what a hand-written loop would, and it goes on bit by bit."""
+
+import copy
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from kerastune import batches, evaluate, schedules, training
+from kerastune.callbacks import StepLogger
+from kerastune.recipe import Recipe
+from kerastune.scores import Objective
+from kerastune.task import Part, Task
+from kerastune.training import CHUNK, RATIO_EVERY, Trainer
+from kerastune.trial import State, TrialSpec
+
+ACCURACY = Objective("accuracy", "max")
+PLAIN = Recipe(learning_rate=0.05, batch_size=16, total_steps=200, initialisers="keep")
+
+
+def part(num_examples, seed, weights=None):
+    x = np.random.default_rng(seed).normal(size=(num_examples, 4)).astype("float32")
+    return Part(x, (x[:, 0] * x[:, 1] > 0).astype("int32") + (x[:, 2] > 0.5), weights)
+
+
+def task(**changes):
+    settings = {"train": part(120, 1), "validation": part(60, 2), "class_names": ("a", "b", "c")}
+    return Task("toy", "classification", **{**settings, **changes})
+
+
+def build(hyperparameters):
+    units = hyperparameters.get("units", 8)
+    return keras.Sequential([keras.Input([4]), layers.Dense(units, "tanh"), layers.Dense(3, "softmax")])
+
+
+def regularised(hyperparameters):
+    hidden = layers.Dense(8, "tanh", kernel_regularizer="l2")
+    normal = [layers.BatchNormalization(), layers.Dropout(0.4)]
+    return keras.Sequential([keras.Input([4]), hidden, *normal, layers.Dense(3, "softmax")])
+
+
+def trainer(made=build, **options):
+    data = options.pop("task", None) or task()
+    return Trainer(data, made, options.pop("objective", ACCURACY), **options)
+
+
+def spec(recipe=PLAIN, start=0, until=100, **options):
+    return TrialSpec(options.pop("trial", "a"), "lr", recipe, start, until, **options)
+
+
+def same(first, second):
+    return len(first) == len(second) and all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+# What is trained
+
+
+@pytest.mark.parametrize(
+    "recipe, stock",
+    [
+        (PLAIN, keras.optimizers.SGD(0.0, momentum=0.9, nesterov=True)),
+        (PLAIN.replace(decay="none", momentum=0.5, nesterov=False, seed=5), keras.optimizers.SGD(0.0, momentum=0.5)),
+        (PLAIN.replace(optimizer="adam", learning_rate=0.01, decay_interval=30), keras.optimizers.Adam(0.0)),
+    ],
+)
+def test_a_run_is_what_a_hand_written_loop_over_the_recipe_is(recipe, stock):
+    outcome, state, _ = trainer().run(spec(recipe, until=70))
+    data = task().train
+    keras.utils.set_random_seed(recipe.seed)
+    model = build({})
+    rows = batches.order(len(data), recipe.batch_size, recipe.seed, 0, 70).reshape(70, recipe.batch_size)
+    losses, accuracies, kernels = [], [], [[layer.kernel.numpy() for layer in model.layers]]
+    for step, batch in enumerate(rows):
+        with tf.GradientTape() as tape:
+            outputs = model(data.x[batch], training=True)
+            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(data.y[batch], outputs))
+        constant = recipe.decay == "none"
+        stock.learning_rate = recipe.learning_rate if constant else schedules.linear_decay(
+            step, recipe.learning_rate, recipe.total_steps, recipe.decay_interval
+        )
+        stock.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        losses.append(float(loss))
+        accuracies.append(np.mean(np.argmax(outputs, axis=1) == data.y[batch]))
+        kernels.append([layer.kernel.numpy() for layer in model.layers])
+    assert outcome.steps == state.step == 70 and outcome.diverged_at is None
+    np.testing.assert_allclose(outcome.losses, losses, atol=1e-5)
+    np.testing.assert_allclose(outcome.curves["accuracy"], accuracies, atol=1e-6)
+    for weights, value in zip(model.weights, state.model, strict=True):
+        np.testing.assert_allclose(value, weights, atol=1e-4)
+    assert outcome.norm_steps.tolist() == list(range(0, 70, RATIO_EVERY))
+    for step, update, weight in zip(outcome.norm_steps, outcome.update_norms, outcome.weight_norms, strict=True):
+        before, after = kernels[step], kernels[step + 1]
+        np.testing.assert_allclose(update, [np.linalg.norm(b - a) for a, b in zip(before, after)], rtol=5e-3)
+        np.testing.assert_allclose(weight, [np.linalg.norm(a) for a in before], rtol=1e-3)
+
+
+def test_rates_of_a_recipe():
+    assert training.rates(PLAIN.replace(decay="none")).tolist() == [0.05]
+    decayed = training.rates(PLAIN.replace(decay_interval=30))
+    assert decayed.tolist() == schedules.linear_decay(np.arange(200), 0.05, 200, 30).tolist()
+
+
+class Counting(keras.Sequential):
+    """Counts how often its steps are traced."""
+
+    traces = []
+
+    def train_step(self, data):
+        self.traces.append("train")
+        return super().train_step(data)
+
+    def test_step(self, data):
+        self.traces.append("test")
+        return super().test_step(data)
+
+
+def test_one_trace_serves_all_trials():
+    def counting(hyperparameters):
+        return Counting(build(hyperparameters).layers)
+
+    made = trainer(counting)
+    Counting.traces.clear()
+    first = made.run(spec(eval_every=50))[0]
+    assert Counting.traces == ["train", "train", "test"]  # TensorFlow itself traces what it sees first twice
+    Counting.traces.clear()
+    changes = [
+        {"learning_rate": 0.3},
+        {"momentum": 0.0},
+        {"momentum": 0.5, "batch_size": 33},
+        {"batch_size": 1},
+        {"decay": "none"},
+        {"total_steps": 333, "decay_interval": 7},
+        {"seed": 9, "initialisers": "auto"},
+        {"regularisers": "on"},  # the model has none
+    ]
+    for number, change in enumerate(changes):
+        outcome, state, _ = made.run(spec(PLAIN.replace(**change), trial=str(number), until=50, eval_every=50))
+        made.run(spec(PLAIN.replace(**change), start=50, until=70), state)
+    assert Counting.traces == []
+    assert same([made.run(spec(eval_every=50))[0].losses], [first.losses])
+
+
+@pytest.mark.parametrize("made", [build, regularised])
+def test_a_trial_is_the_same_whatever_was_trained_before_it(made):
+    used = trainer(made)
+    recipe = PLAIN.replace(regularisers="on")
+    first, state, _ = used.run(spec(recipe))
+    used.run(spec(recipe.replace(learning_rate=0.5, momentum=0.5, seed=3)))
+    again, same_state, _ = used.run(spec(recipe))
+    assert same([first.losses, *state.model, *state.optimizer], [again.losses, *same_state.model, *same_state.optimizer])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("made", [build, regularised])
+def test_going_on_from_a_checkpoint_is_bit_identical(optimizer, made):
+    recipe = PLAIN.replace(optimizer=optimizer, learning_rate=0.01, regularisers="on")
+    whole, end, _ = trainer(made).run(spec(recipe, until=200, eval_every=100))
+    first, middle, _ = trainer(made).run(spec(recipe, until=100, eval_every=100))
+    other = trainer(made)
+    other.run(spec(recipe.replace(seed=7), until=50))
+    second, last, _ = other.run(spec(recipe, start=100, until=200, eval_every=100), State.from_bytes(middle.to_bytes()))
+    joined = second.after(first)
+    assert same([joined.losses, joined.curves["accuracy"]], [whole.losses, whole.curves["accuracy"]])
+    assert same([joined.norm_steps, joined.update_norms], [whole.norm_steps, whole.update_norms])
+    assert joined.evals == whole.evals and [values["step"] for values in whole.evals] == [100, 200]
+    assert same([*last.model, *last.optimizer], [*end.model, *end.optimizer])
+    assert (last.step, last.first_loss) == (200, end.first_loss) and joined.notes == ()
+
+
+def test_random_states_are_part_of_what_goes_on():
+    recipe = PLAIN.replace(regularisers="on")
+    made = trainer(regularised)
+    _, state, _ = made.run(spec(recipe))
+    paths = [variable.path for variable in made.compiled(recipe).model.variables]
+    seed = paths.index(next(path for path in paths if "seed_generator" in path))
+    onward = made.run(spec(recipe, start=100, until=150), state)[0]
+    state.model[seed] = state.model[seed] + 1
+    assert not same([made.run(spec(recipe, start=100, until=150), state)[0].losses], [onward.losses])
+
+
+def test_a_seed_gives_the_initial_weights_and_another_seed_others():
+    made = trainer()
+    first, again = made.initial_state(PLAIN), trainer().initial_state(PLAIN)
+    assert same(first, again)
+    assert not same(first, made.initial_state(PLAIN.replace(seed=2)))
+
+
+def test_initial_weights_follow_the_activation_unless_kept():
+    def rectified(hyperparameters):
+        return keras.Sequential([keras.Input([400]), layers.Dense(300, "relu"), layers.Dense(3)])
+
+    wide = Part(np.zeros([4, 400], "float32"), np.arange(4) % 3)
+    made = trainer(rectified, task=task(train=wide, validation=wide))
+    he, glorot = (made.initial_state(PLAIN.replace(initialisers=how))[0].std() for how in ("auto", "keep"))
+    assert he == pytest.approx(np.sqrt(2 / 400), rel=0.02)
+    assert glorot == pytest.approx(np.sqrt(2 / 700), rel=0.02)
+
+
+def test_regularisers_are_off_unless_the_recipe_has_them_on():
+    made = trainer(regularised)
+    off, on = (made.run(spec(PLAIN.replace(regularisers=how), until=50))[0] for how in ("off", "on"))
+    assert on.losses[0] > off.losses[0] + 0.01  # the penalty alone
+    finished = made.finished_model(PLAIN, made.run(spec(until=50))[1])
+    assert finished.layers[2].rate == 0.4 and finished.losses  # as its builder made it
+
+
+def test_hyperparameters_make_models_of_their_own():
+    made = trainer()
+    small, large = (made.run(spec(PLAIN.replace(hyperparameters={"units": n}), until=10))[1] for n in (5, 6))
+    assert (small.model[0].shape, large.model[0].shape) == ((4, 5), (4, 6))
+    assert made.compiled(PLAIN.replace(hyperparameters={"units": 5})).model.count_params() == 5 * 4 + 5 + 5 * 3 + 3
+
+
+# Where a run is lost
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_at_its_chunk():
+    data = part(120, 1)
+    data.x[7] = np.nan
+    outcome, state, best = trainer(task=task(train=data)).run(
+        spec(PLAIN.replace(batch_size=2), until=200, eval_every=50, keep_best=True)
+    )
+    rows = batches.order(120, 2, PLAIN.seed, 0, 60)
+    assert outcome.diverged_at == np.flatnonzero(rows == 7)[0] // 2
+    assert outcome.steps == state.step == -(-outcome.diverged_at // CHUNK) * CHUNK < 200
+    assert np.isfinite(outcome.losses[: outcome.diverged_at]).all()
+    assert best is None or best.step <= outcome.diverged_at
+
+
+@pytest.mark.parametrize("loss", [np.nan, np.inf])
+def test_a_first_loss_that_is_not_finite(loss):
+    weights = np.full(120, loss)
+    outcome, _, best = trainer(task=task(train=part(120, 1, weights))).run(spec(until=200, eval_every=50, keep_best=True))
+    assert (outcome.diverged_at, outcome.steps, best) == (0, CHUNK, None)
+
+
+def test_an_explosion_stops_the_run_and_is_measured_against_the_trials_first_loss():
+    def regression(hyperparameters):
+        return keras.Sequential([keras.Input([4]), layers.Dense(1)])
+
+    x = part(120, 1).x
+    data = Part(x, x.sum(axis=1) + 3)
+    made = trainer(regression, task=Task("r", "regression", data, data), objective=Objective("loss", "min"))
+    calm = PLAIN.replace(decay="none", learning_rate=1e-3, momentum=0.0)
+    first, state, _ = made.run(spec(calm, until=50))
+    assert first.diverged_at is None and state.first_loss == pytest.approx(first.losses[0])
+    wild = calm.replace(learning_rate=1.4)
+    outcome, _, _ = made.run(spec(wild, start=50, until=500), state)
+    assert 50 < outcome.diverged_at < 100 and outcome.steps == CHUNK
+    threshold = 3 * first.losses[0]
+    assert outcome.losses[: outcome.diverged_at - 50].min() < threshold < outcome.losses[outcome.diverged_at - 49 :].max()
+
+
+def test_a_deadline_stops_at_a_chunk_and_steps_are_told():
+    told = []
+    made = trainer(on_steps=told.append, deadline=lambda: len(told) == 2)
+    outcome, state, _ = made.run(spec(until=170))
+    assert told == [50, 50] and outcome.steps == state.step == 100 and outcome.diverged_at is None
+    told.clear()
+    assert made.run(spec(until=70))[0].steps == 70
+    assert told == [50, 20]
+
+
+@pytest.mark.parametrize(
+    "given, state, message",
+    [
+        (spec(until=120, eval_every=40), None, r"`eval_every` \(40\) must be a multiple of 50"),
+        (spec(start=50, until=100), None, "starts at step 50, its checkpoint is of None"),
+        (spec(start=50, until=100), State(40, [], []), "starts at step 50, its checkpoint is of 40"),
+        (spec(), State(40, [], []), "starts at step 0, its checkpoint is of 40"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_training(given, state, message):
+    def never(hyperparameters):
+        raise AssertionError("built")
+
+    with pytest.raises(ValueError, match=message):
+        trainer(never).run(given, state)
+
+
+def test_a_checkpoint_of_another_model_is_refused():
+    made = trainer()
+    _, state, _ = made.run(spec(until=10))
+    with pytest.raises(ValueError, match="holds 3 arrays, the model has 4"):
+        made.run(spec(start=10, until=20), State(10, state.model[:3], state.optimizer))
+
+
+def test_one_evaluation_at_the_end_needs_no_whole_chunks():
+    outcome, _, _ = trainer().run(spec(until=30, eval_every=30))
+    assert [values["step"] for values in outcome.evals] == [30]
+
+
+# Best weights
+
+
+def test_the_best_weights_are_those_of_the_best_evaluation():
+    made = trainer()
+    recipe = PLAIN.replace(learning_rate=0.3, total_steps=400)
+    outcome, state, best = made.run(spec(recipe, until=400, eval_every=50, keep_best=True))
+    values = [each["accuracy"] for each in outcome.evals]
+    assert [each["step"] for each in outcome.evals] == list(range(50, 401, 50))
+    chosen = max(outcome.evals, key=lambda each: (each["accuracy"], -each["loss"]))
+    assert best.step == chosen["step"] and best.optimizer == []
+    model = made.finished_model(recipe, best)
+    data = task().validation
+    measured = model.evaluate(data.x, data.y, verbose=0, return_dict=True)
+    assert measured == pytest.approx({"loss": chosen["loss"], "accuracy": max(values)}, rel=1e-5)
+    assert outcome.example_scores.mean() == pytest.approx(max(values))
+    assert not same(best.model, state.model) or best.step == 400
+
+
+def test_the_objective_may_be_a_loss():
+    outcome, _, best = trainer(objective=Objective("loss", "min")).run(
+        spec(PLAIN.replace(learning_rate=0.5), until=300, eval_every=50, keep_best=True)
+    )
+    assert best.step == min(outcome.evals, key=lambda each: each["loss"])["step"]
+
+
+def test_without_being_asked_nothing_is_kept():
+    outcome, _, best = trainer().run(spec(eval_every=50))
+    assert best is None and outcome.example_scores is None
+
+
+# What the user brings
+
+
+def test_a_compiled_model_keeps_its_loss_and_metrics():
+    def compiled(hyperparameters):
+        model = build(hyperparameters)
+        metrics = ["accuracy", keras.metrics.F1Score(average=None, name="by_class"), keras.metrics.MeanSquaredError("mse")]
+        model.compile("rmsprop", keras.losses.CategoricalCrossentropy(label_smoothing=0.2), metrics=metrics)
+        return model
+
+    train, validation = (Part(p.x, np.eye(3, dtype="float32")[p.y]) for p in (part(120, 1), part(60, 2)))
+    made = trainer(compiled, task=task(train=train, validation=validation))
+    outcome, state, _ = made.run(spec(until=50, eval_every=50))
+    assert list(outcome.curves) == ["loss", "accuracy", "mse"]
+    assert set(outcome.evals[0]) == {"step", "loss", "accuracy", "mse"}  # F1 by class is no number to choose by
+    first = batches.order(120, 16, PLAIN.seed, 0, 1)
+    keras.utils.set_random_seed(PLAIN.seed)
+    outputs = build({})(train.x[first])
+    smoothed = keras.losses.CategoricalCrossentropy(label_smoothing=0.2)(train.y[first], outputs)
+    assert outcome.losses[0] == pytest.approx(float(smoothed), rel=1e-5)
+    finished = made.finished_model(PLAIN, state)
+    assert finished.loss.get_config()["label_smoothing"] == 0.2
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("class_weight", [None, {0: 0.1, 1: 4.0}])
+def test_weights_are_part_of_the_loss(own, class_weight):
+    weights = np.linspace(0, 3, 120).astype("float32") if own else None
+    data = part(120, 1, weights)
+    outcome, _, _ = trainer(task=task(train=data, class_weight=class_weight)).run(spec(until=1))
+    rows = batches.order(120, 16, PLAIN.seed, 0, 1)
+    keras.utils.set_random_seed(PLAIN.seed)
+    each = keras.losses.sparse_categorical_crossentropy(data.y[rows], build({})(data.x[rows]))
+    by_class = np.array([0.1, 4.0, 1.0])[data.y[rows]] if class_weight else 1.0
+    expected = np.mean(each * by_class * (weights[rows] if own else 1.0))
+    assert outcome.losses[0] == pytest.approx(float(expected), rel=1e-5)
+
+
+class Noting(keras.callbacks.Callback):
+    """Notes into a list that all copies share."""
+
+    notes = []
+
+    def __init__(self, log_dir=None):
+        super().__init__()
+        self.log_dir, self.used = log_dir, False
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.used = True
+        self.notes.append((self.log_dir, id(self), batch, sorted(logs)))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.notes.append((self.log_dir, id(self), "epoch", sorted(logs)))
+
+
+def test_the_users_callbacks_get_copies_logs_and_directories_of_their_own():
+    given = [Noting("logs"), Noting()]
+    made = trainer(callbacks=given)
+    Noting.notes.clear()
+    for trial in ("a", "b"):
+        made.run(spec(trial=trial, eval_every=100))
+    assert not any(callback.used for callback in given)
+    assert {note[0] for note in Noting.notes} == {"logs/a", "logs/b", None}
+    of_one = [note[2:] for note in Noting.notes if note[0] == "logs/a"]
+    batch_logs = ["accuracy", "loss", "macro_f1"]
+    epoch_logs = batch_logs + [f"val_{name}" for name in batch_logs]
+    assert of_one == [(49, batch_logs), (99, batch_logs), ("epoch", epoch_logs)]
+
+
+def test_a_users_step_logger_writes_what_the_outcome_holds(tmp_path):
+    made = trainer(callbacks=[StepLogger(tmp_path)])
+    outcome = made.run(spec(until=70))[0]
+    events = EventAccumulator(str(tmp_path / "a"), size_guidance={"scalars": 0})
+    events.Reload()
+    rows = events.Scalars("step/loss")
+    assert [row.step for row in rows] == list(range(70))
+    np.testing.assert_array_equal(np.float32([row.value for row in rows]), outcome.losses)
+    assert same([made.run(spec(until=70))[0].losses], [outcome.losses])
+
+
+class Fails(keras.callbacks.Callback):
+    armed = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        if Fails.armed:
+            raise OSError("disk full")
+
+
+def test_after_an_exception_in_a_callback_the_trainer_works_on(tmp_path):
+    made = trainer(callbacks=[StepLogger(tmp_path), Fails()])
+    with pytest.raises(OSError, match="disk full"):
+        made.run(spec())
+    Fails.armed = False
+    assert same([made.run(spec())[0].losses], [trainer().run(spec())[0].losses])
+
+
+def test_a_train_step_of_the_users_is_used():
+    class Doubled(keras.Sequential):
+        def train_step(self, data):
+            x, y = data
+            return super().train_step((x * 0, y))
+
+    outcome, _, _ = trainer(lambda hp: Doubled(build(hp).layers)).run(spec(until=1))
+    assert outcome.losses[0] == pytest.approx(np.log(3), rel=1e-5)  # zeros in, equal probabilities out
+
+
+def test_a_train_step_that_names_no_loss_is_refused():
+    class Nameless(keras.Sequential):
+        def train_step(self, data):
+            return {"cost": super().train_step(data)["loss"]}
+
+    with pytest.raises(ValueError, match="`train_step` returns no value called `loss`"):
+        trainer(lambda hp: Nameless(build(hp).layers)).run(spec(until=10))
+
+
+class AtFirstCall(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.out = layers.Dense(3)
+
+    def call(self, x):
+        return self.out(x["a"] * x["b"])
+
+
+def test_a_subclassed_model_that_nobody_compiled_and_a_dict_of_inputs():
+    parts = {name: Part({"a": p.x, "b": p.x + 1}, p.y) for name, p in (("train", part(120, 1)), ("validation", part(60, 2)))}
+    made = trainer(lambda hp: AtFirstCall(), task=task(**parts))
+    outcome, state, best = made.run(spec(until=100, eval_every=50, keep_best=True))
+    assert made.compiled(PLAIN).model.loss.from_logits
+    assert outcome.losses[-20:].mean() < outcome.losses[0]
+    assert outcome.example_scores.mean() == pytest.approx(max(each["accuracy"] for each in outcome.evals))
+
+
+# A stream
+
+
+def test_a_stream_goes_on_with_its_weights_and_says_that_it_began_again():
+    data = part(120, 1)
+    stream = tf.data.Dataset.from_tensor_slices((data.x, data.y))
+    made = trainer(task=task(train=None, stream=stream))
+    first, state, _ = made.run(spec())
+    second, last, _ = made.run(spec(start=100, until=150), state)
+    assert first.notes == () and len(second.notes) == 1 and "started again" in second.notes[0]
+    assert (second.steps, last.step) == (50, 150)
+    assert abs(second.losses[:10].mean() - first.losses[-10:].mean()) < abs(first.losses[0] - first.losses[-10:].mean()) / 2
+    assert same([made.run(spec())[0].losses], [first.losses])
+
+
+# Precision, time, memory
+
+
+def test_mixed_precision_trains_with_loss_scaling_and_goes_on():
+    def half(hyperparameters):
+        keras.config.set_dtype_policy("mixed_float16")
+        try:
+            return keras.Sequential(
+                [keras.Input([4]), layers.Dense(8, "tanh"), layers.Dense(3, "softmax", dtype="float32")]
+            )
+        finally:
+            keras.config.set_dtype_policy("float32")
+
+    made = trainer(half)
+    recipe = PLAIN.replace(decay="none")
+    whole, end, _ = made.run(spec(recipe, until=100))
+    assert isinstance(made.compiled(recipe).model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert whole.losses[-20:].mean() < whole.losses[:20].mean()
+    np.testing.assert_allclose(whole.losses, trainer().run(spec(recipe))[0].losses, atol=0.02)
+    first, middle, _ = made.run(spec(recipe, until=50))
+    second, last, _ = made.run(spec(recipe, start=50, until=100), middle)
+    assert same([second.after(first).losses, *last.optimizer], [whole.losses, *end.optimizer])
+    finished = made.finished_model(recipe, end)
+    assert isinstance(finished.optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+def test_time_and_memory_are_measured():
+    outcome, _, _ = trainer().run(spec(until=200))
+    assert 10e6 < outcome.peak_memory < 1e12
+    assert 0 < outcome.seconds_per_step < outcome.seconds / 200  # the trace is not counted
+
+
+def test_memory_is_that_of_a_gpu_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU:0"] if kind == "GPU" else [])
+    monkeypatch.setattr(tf.config.experimental, "get_memory_info", lambda name: {"peak": 123, "current": 5})
+    assert training.peak_memory() == 123
+
+
+# What is handed over
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("decay", ["none", "linear"])
+def test_a_finished_model_is_saved_with_keras_own_optimizer(compiled, decay, tmp_path):
+    def made(hyperparameters):
+        model = regularised(hyperparameters)
+        if compiled:
+            model.compile("rmsprop", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    data = part(120, 1)
+    data = Part(data.x, np.where(np.arange(120) < 100, 0, data.y))  # imbalanced, so macro-F1 is watched in training
+    recipe = PLAIN.replace(decay=decay)
+    used = trainer(made, task=task(train=data))
+    _, state, _ = used.run(spec(recipe, until=10))
+    model = used.finished_model(recipe, state)
+    model.save(tmp_path / "model.keras")
+    assert b"kerastune" not in zipfile.ZipFile(tmp_path / "model.keras").read("config.json")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded.optimizer) is keras.optimizers.SGD
+    assert (loaded.optimizer.momentum, loaded.optimizer.nesterov) == (0.9, True)
+    rate = loaded.optimizer._learning_rate
+    assert float(rate(100) if decay == "linear" else rate) == pytest.approx(0.025 if decay == "linear" else 0.05)
+    np.testing.assert_array_equal(evaluate.predict(loaded, data.x), evaluate.predict(model, data.x))
+    loaded.fit(data.x, data.y, verbose=0)
+
+
+def test_a_finished_model_leaves_the_trainers_own_alone():
+    made = trainer()
+    _, state, _ = made.run(spec(until=50))
+    kept = copy.deepcopy(state)
+    model = made.finished_model(PLAIN, state)
+    model.set_weights([weights * 0 for weights in model.get_weights()])
+    assert same(made.run(spec(until=50))[1].model, kept.model)
