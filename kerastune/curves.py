@@ -57,7 +57,8 @@ def diverged_at(losses: np.ndarray, first: float = float("nan")) -> int | None:
         first: the first loss of the run, when `losses` begins later; NaN for `losses[0]`.
 
     Returns:
-        The step, counted in `losses`, or `None` when the run is sound. A first loss of zero or below never explodes.
+        The step, counted in `losses`, or `None` when the run is sound. The first 10 losses can't explode, since one
+        large one among them would be most of their mean. A first loss of zero or below never explodes.
 
     Example:
         >>> diverged_at(np.array([1.0, 1.0, np.nan]))
@@ -69,9 +70,9 @@ def diverged_at(losses: np.ndarray, first: float = float("nan")) -> int | None:
     if np.isnan(first) and len(sound):
         first = sound[0]
     if len(sound) and first > 0:
-        exploded = np.flatnonzero(smoothed(sound, SMOOTHING_LEAST) > EXPLOSION_FACTOR * first)
+        exploded = np.flatnonzero(smoothed(sound, SMOOTHING_LEAST)[SMOOTHING_LEAST:] > EXPLOSION_FACTOR * first)
         if len(exploded):
-            return int(exploded[0])
+            return SMOOTHING_LEAST + int(exploded[0])
     return int(bad[0]) if len(bad) else None
 
 
@@ -99,7 +100,7 @@ def fastest_and_deepest(curves: list[np.ndarray]) -> int | None:
     smooth = {i: smoothed(curves[i][:common]) for i in sound}
     lowest = min(curve[-1] for curve in smooth.values())
     first = max(curve[0] for curve in smooth.values())
-    deep = [i for i in sound if smooth[i][-1] <= lowest + DEEP_SHARE * (first - lowest)]
+    deep = [i for i in sound if smooth[i][-1] <= lowest + DEEP_SHARE * max(first - lowest, 0.0)]
     return min(deep, key=lambda i: (smooth[i].mean(), i))
 
 

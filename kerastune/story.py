@@ -40,7 +40,9 @@ class Story:
             self.decision(decision, outcomes)
 
     def segment(self, outcome: Outcome, start: int) -> None:
-        """Adds what a trial has from step `start` on: its whole outcome with 0."""
+        """Adds what a trial has from step `start` on: its whole outcome with 0. A single step is no curve to look at."""
+        if outcome.steps == 1:
+            return
         board = boards.Board(self._run_dir.trial_board(outcome.spec.trial))
         if start == 0:
             spec = outcome.spec

@@ -163,7 +163,9 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._playbook.record(outcome, last, best)
         joined = self._playbook.outcomes[spec.trial]
         self._story.segment(joined, spec.start)
-        logger.info("%s", outputs.line(joined, self._playbook.objective))
+        logger.log(
+            logging.INFO if joined.steps > 1 else logging.DEBUG, "%s", outputs.line(joined, self._playbook.objective)
+        )
         last_value = outcome.evals[-1][self._playbook.objective.name] if outcome.evals else float("nan")
         return {self.oracle.objective.name: last_value}
 

@@ -158,27 +158,29 @@ def test_it_can_be_used_again_on_the_same_and_on_another_model(name, tmp_path):
 
 
 @each_callback
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda callback: pickle.loads(pickle.dumps(callback))])
-def test_it_can_be_copied_before_and_after_a_fit_and_after_an_exception(name, copied, tmp_path):
+def test_it_can_be_copied_before_and_after_a_fit_and_after_an_exception(name, tmp_path):
     class Unsaveable(Model):
         def get_config(self):
             raise NotImplementedError
 
     callback = MAKERS[name](tmp_path)
-    made = copied(callback)
+    before = copy.deepcopy(callback)
     fit(model(), callback)
-    with_model = callback
-    with_model.set_model(Unsaveable())
-    for each in (made, copied(with_model)):
-        assert vars(each).get("_model") is None
-    broken = model()
-    interrupt(broken, callback, "callback after")
-    after = copied(callback)
-    assert fit(model(), after) == fit(model(), made)
+    callback.set_model(Unsaveable())
+    assert copy.deepcopy(callback).model is None
+    interrupt(model(), callback, "callback after")
+    after = pickle.loads(pickle.dumps(callback))
+    assert fit(model(), after) == fit(model(), before)
 
 
-@each_callback
-@pytest.mark.parametrize("how", ["data", "callback before", "callback after"])
+@pytest.mark.parametrize(
+    "name, how",
+    [
+        *(("LinearDecay", how) for how in ("data", "callback before", "callback after")),
+        ("StepLogger", "callback after"),
+        ("UpdateRatio", "callback before"),
+    ],
+)
 def test_after_an_exception_nothing_is_left_when_the_model_trains_again(name, how, tmp_path):
     callback, made, plain = MAKERS[name](tmp_path), model(), model()
     interrupt(made, callback, how)
@@ -192,10 +194,9 @@ def test_after_an_exception_nothing_is_left_when_the_model_trains_again(name, ho
     assert is_plain(made)
 
 
-@each_callback
-def test_after_an_exception_train_on_batch_is_right_too(name, tmp_path):
+def test_after_an_exception_train_on_batch_is_right_too(tmp_path):
     made, plain = model(), model()
-    interrupt(made, MAKERS[name](tmp_path), "callback after")
+    interrupt(made, StepLogger(tmp_path), "callback after")
     plain.set_weights(made.get_weights())
     x, y = toy()
     assert made.train_on_batch(x, y) == plain.train_on_batch(x, y)

@@ -94,6 +94,8 @@ def test_the_first_loss_that_is_not_finite_is_where_a_run_is_lost(bad, step):
     losses = falling()
     losses[step] = bad
     assert curves.diverged_at(losses) == step
+    losses[step:] = bad
+    assert curves.diverged_at(losses) == step
 
 
 def test_an_explosion_counts_before_the_nan_that_follows_it():
@@ -118,7 +120,7 @@ def test_one_spike_is_no_explosion():
 def test_an_explosion_is_measured_against_the_runs_own_first_loss():
     losses = np.full(50, 2.0)
     assert curves.diverged_at(losses) is None
-    assert curves.diverged_at(losses, first=0.5) == 0
+    assert curves.diverged_at(losses, first=0.5) == 10
     assert curves.diverged_at(np.full(50, 2.0), first=np.nan) is None
 
 
@@ -133,7 +135,7 @@ def test_sound_and_empty_curves_have_not_diverged():
 
 
 def test_a_real_run_at_too_large_a_rate_is_lost_at_once():
-    assert curves.diverged_at(REAL["fashion_mlp_sgd_0.3/loss"]) == 2
+    assert curves.diverged_at(REAL["fashion_mlp_sgd_0.3/loss"]) == 10
 
 
 # fastest_and_deepest
@@ -334,3 +336,12 @@ def test_a_diverged_run_is_always_hopeless(bad):
 def test_the_best_is_never_hopeless_even_in_a_tie():
     assert curves.hopeless(np.array([0.2, 0.2, 0.2]), 0.0).tolist() == [False, False, False]
     assert curves.hopeless(np.array([0.2]), 0.0).tolist() == [False]
+
+
+def test_one_large_loss_at_the_start_is_no_explosion():
+    assert curves.diverged_at(np.r_[1.0, 9.0, np.linspace(1, 0.5, 98)]) is None
+    assert curves.diverged_at(np.r_[1.0, np.full(99, 9.0)]) == 10
+
+
+def test_curves_that_all_end_above_their_start_still_have_a_best():
+    assert curves.fastest_and_deepest([np.linspace(1, 2.5, 50), np.linspace(1, 2, 50)]) == 1

@@ -56,7 +56,7 @@ def test_loss_against_rate_at_the_steps_that_all_have(drawn):
     assert png.startswith(PNG)
     upper, lower = drawn[0].axes
     points = upper.lines[0]
-    assert points.get_xdata() == [0.01, 0.1, 0.3]
+    assert list(points.get_xdata()) == [0.01, 0.1, 0.3]
     expected = [curves.smoothed(trials[name].losses[:100])[-1] for name in ("lr-1", "lr-2", "lr-0")]
     np.testing.assert_allclose(points.get_ydata(), expected)
     assert labels(upper) == ["diverged", "chosen: 0.1", "the probe's suggestion"]
@@ -103,6 +103,6 @@ def test_long_curves_are_thinned_but_keep_their_ends(drawn):
 def test_only_evidence_is_drawn(drawn):
     trials = grid()
     figures.of_decision(decision("lr", ["lr-0", "unknown"]), trials)
-    assert drawn[0].axes[0].lines[0].get_xdata() == [0.3]
+    assert list(drawn[0].axes[0].lines[0].get_xdata()) == [0.3]
     assert figures.of_decision(decision("start", []), trials) is None
     assert figures.of_decision(decision("start", ["unknown"]), trials) is None

@@ -375,6 +375,17 @@ def test_garbage_pages_are_refused(tmp_path, whole):
         assert refused_or_same(tmp_path, bytes(changed), held), page
 
 
+@pytest.mark.parametrize("name", [b"allowance/lr", b"because", b'"units"'])
+def test_a_changed_name_is_refused_wherever_it_stands(tmp_path, whole, name):
+    data, held = whole
+    places = [at for at in range(len(data)) if data.startswith(name, at)]
+    # In its table, and for a key in the index by which it is looked up.
+    assert len(places) >= 1 + (name == b"allowance/lr")
+    for place in places:
+        changed = data[: place + 2] + b"X" + data[place + 3 :]
+        assert refused_or_same(tmp_path, changed, held)
+
+
 @pytest.mark.parametrize("version", [0, 2, 999])
 def test_another_schema_version_is_refused_with_both_numbers(tmp_path, version):
     opened(tmp_path).close()
