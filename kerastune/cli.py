@@ -161,6 +161,10 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         for_own_model=own_model,
     )
     output_dir = Path(flag_values.output_dir).resolve()
+    if not rundirs.NAME.fullmatch(output_dir.name):
+        raise ValueError(
+            f"`output_dir` must end in a name of 1 to 64 letters, digits, `.`, `_` or `-`, got {output_dir}."
+        )
     tuner = PlaybookTuner(
         hypermodels.load(flag_values.model, task),
         objective=flag_values.objective,

@@ -333,6 +333,13 @@ def test_a_trial_that_a_callback_stopped_goes_no_further_and_may_still_win():
     assert decision.after.learning_rate == 0.03 and "stopped at step 150" in decision.reason
 
 
+def test_a_follower_that_a_callback_stopped_goes_no_further_either():
+    trainer = FakeTrainer(stops_at={"lr-0.05": 150})
+    _, decision = drive(STAGE, trainer)
+    assert [spec.until for spec in trainer.segments if spec.trial == "lr-0.05"] == [100, 200]
+    assert decision.after.learning_rate == 0.03
+
+
 def test_callbacks_that_stop_every_trial_still_end_in_a_decision():
     class Impatient(FakeTrainer):
         def _end(self, spec, diverged_at):

@@ -201,7 +201,8 @@ def _neighbours(tried: dict[float, Outcome], rate: float, others: list[float]) -
             parts.append(f"{other:g} diverged at step {outcome.diverged_at}")
             continue
         common = min(outcome.steps, tried[rate].steps)
-        parts.append(f"{other:g} {_last(outcome, common):.3g} against {_last(tried[rate], common):.3g} at step {common}")
+        pair = f"{_last(outcome, common):.3g} against {_last(tried[rate], common):.3g}"
+        parts.append(f"{other:g} {pair} at step {common}")
         if _last(outcome, common) < _last(tried[rate], common):
             means = f"{_mean(outcome, common):.3g} against {_mean(tried[rate], common):.3g}"
             parts[-1] += f", about as deep but slower: {means} on the way"
