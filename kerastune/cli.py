@@ -105,8 +105,10 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
         raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
     recipe = recipe_of(flag_values)
     Budget.parse(flag_values.budget)
-    if not flag_values.output_dir:
-        flag_values.output_dir = str(rundirs.new())
+    output_dir = Path(flag_values.output_dir or rundirs.new()).resolve()
+    if not rundirs.NAME.fullmatch(output_dir.name):
+        raise ValueError(f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(output_dir)!r}.")
+    flag_values.output_dir = str(output_dir)
     signal.signal(signal.SIGTERM, _terminate)
     return {"tune": tune, "probe": probe, "train": train}[command](flag_values, recipe)
 
@@ -160,11 +162,7 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         seed=flag_values.seed,
         for_own_model=own_model,
     )
-    output_dir = Path(flag_values.output_dir).resolve()
-    if not rundirs.NAME.fullmatch(output_dir.name):
-        raise ValueError(
-            f"`output_dir` must end in a name of 1 to 64 letters, digits, `.`, `_` or `-`, got {output_dir}."
-        )
+    output_dir = Path(flag_values.output_dir)
     tuner = PlaybookTuner(
         hypermodels.load(flag_values.model, task),
         objective=flag_values.objective,
