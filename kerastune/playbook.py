@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from kerastune.budget import Budget
 from kerastune.recipe import Recipe
 from kerastune.scores import best_evaluation
-from kerastune.stages.base import Decision, Facts, Stage
+from kerastune.stages.base import Decision, Facts, Stage, spent
 from kerastune.study import Study
 from kerastune.trial import Outcome, State, TrialSpec
 
@@ -89,13 +89,24 @@ class Playbook:
         self.outcomes[outcome.spec.trial] = outcome.after(earlier)
 
     def facts(self, stage: Stage) -> Facts:
-        """What a stage may know. Its allowance is planned when it begins and recorded, so that it never changes."""
-        name = f"allowance/{stage.name}"
-        if (allowance := self.study.fact(name)) is None:
-            allowance = int(stage.share * self._steps_left())
-            self.study.put_fact(name, allowance)
-            logger.debug("Stage %s may use %d steps.", stage.name, allowance)
+        """What a stage may know. Its share of the budget is planned when it begins, and recorded.
+
+        With a budget in steps that is its allowance. With one in seconds it is the moment by which it should be done,
+        and how many steps that allows is worked out anew whenever it is asked, from what a step has taken so far.
+        """
+        if self.budget.steps is not None:
+            allowance = self._recorded(f"allowance/{stage.name}", lambda: int(stage.share * self._steps_left()))
+        else:
+            done_by = self._recorded(f"done by/{stage.name}", lambda: self._moment(stage.share))
+            seconds = max(done_by - self.study.seconds(), 0.0)
+            allowance = spent(self.outcomes, stage.name) + int(seconds / self._seconds_per_step())
         return dataclasses.replace(self._facts, allowance=allowance)
+
+    def _recorded(self, name: str, plan: Callable[[], float]) -> float:
+        if (value := self.study.fact(name)) is None:
+            value = plan()
+            self.study.put_fact(name, value)
+        return value
 
     def _decide(self, stage: Stage, facts: Facts) -> None:
         decision = stage.decide(self.recipe, facts, self.outcomes)
@@ -106,18 +117,21 @@ class Playbook:
         logger.info("Stage %s: %s", stage.name, decision.reason)
         self._on_decision(decision)
 
-    def _steps_left(self) -> float:
-        if self.budget.steps is not None:
-            return self.budget.steps - sum(outcome.steps for outcome in self.outcomes.values())
-        seconds = PLANNED_SHARE * self.budget.seconds - self.study.seconds()
-        return max(seconds, 0.0) / self._seconds_per_step()
+    def _steps_left(self) -> int:
+        return self.budget.steps - sum(outcome.steps for outcome in self.outcomes.values())
+
+    def _moment(self, share: float) -> float:
+        """Seconds of the budget that are spent when `share` of what is left now is."""
+        now = self.study.seconds()
+        return now + share * max(PLANNED_SHARE * self.budget.seconds - now, 0.0)
 
     def _seconds_per_step(self) -> float:
         """Of the longest trial so far, evaluations and all: the reference's batches and optimizer are others."""
         trials = [o for o in self.outcomes.values() if o.spec.stage != "reference"] or list(self.outcomes.values())
         if not trials:
             return FIRST_SECONDS_PER_STEP
-        longest = max(trials, key=lambda outcome: outcome.steps)
+        # Among equals the last: the first one's time was tracing, too.
+        longest = max(reversed(trials), key=lambda outcome: outcome.steps)
         if longest.evals:
             return longest.seconds / longest.steps
         # The probe alone: no evaluation yet, which costs about a tenth, and most of its time was tracing.

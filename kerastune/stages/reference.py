@@ -70,7 +70,6 @@ def reference_recipe(recipe: Recipe, facts: Facts) -> Recipe:
         optimizer="adam",
         learning_rate=1e-3,
         batch_size=batch_size,
-        total_steps=max(facts.allowance, 1),
         decay="none",
         initialisers="keep",
         regularisers="on",

@@ -33,17 +33,18 @@ class Train(Stage):
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
         every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk)
-        total = self._first_total(recipe, facts, every)
-        used = 0
-        while total and used + total <= facts.allowance:
-            used += total
-            done = outcomes.get(_name(total))
-            if done is None or (done.diverged_at is None and done.spec.until == done.steps < total):
-                return [self._segment(recipe, done, total, every)]
-            if not self._lengthen or not self._pays(outcomes, total):
-                break
-            total *= 2
-        return []
+        runs = sorted((o for o in outcomes.values() if o.spec.stage == self.name), key=_steps)
+        if not runs:
+            total = self._first_total(recipe, facts, every)
+            return [self._segment(recipe, None, total, every)] if total else []
+        longest, total = runs[-1], _steps(runs[-1])
+        if longest.diverged_at is None and longest.spec.until == longest.steps < total:
+            # What was begun is finished: its decay fixes how long it is.
+            return [self._segment(recipe, longest, total, every)]
+        affordable = spent(outcomes, self.name) + 2 * total <= facts.allowance
+        if not self._lengthen or not affordable or not self._pays(outcomes, total):
+            return []
+        return [self._segment(recipe, None, 2 * total, every)]
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         runs = [o for o in outcomes.values() if o.spec.stage == self.name and o.example_scores is not None]
