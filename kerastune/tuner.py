@@ -24,7 +24,7 @@ from kerastune.stages.learning_rate import LearningRate
 from kerastune.stages.probing import Probe
 from kerastune.stages.reference import Reference
 from kerastune.stages.start import Start
-from kerastune.stages.train import Train
+from kerastune.stages.train import DECAY_STRETCH, Train
 from kerastune.story import Story
 from kerastune.study import Study
 from kerastune.task import Task
@@ -99,8 +99,9 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._overwrite = overwrite
         self._refit = refit
         left_out = {name for name, gone in (("reference", not reference), ("start", recipe is not None)) if gone}
-        self._stages = _make_stages([name for name in PLAYBOOK if name not in left_out] if stages is None else stages)
         self._first_recipe = (recipe or Recipe()).replace(seed=seed)
+        names = [name for name in PLAYBOOK if name not in left_out] if stages is None else stages
+        self._stages = _make_stages(names, self._first_recipe.decay)
         self._playbook: Playbook | None = None
         self._best_states: dict[str, Any] = {}
         self.result: dict[str, Any] = {}
@@ -319,13 +320,15 @@ def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:
     )
 
 
-def _make_stages(names: Sequence[str]) -> list[Stage]:
+def _make_stages(names: Sequence[str], decay: str) -> list[Stage]:
+    tuned = LearningRate.name in names
+    stretch = DECAY_STRETCH if tuned and decay == "linear" else 1
     known = {
         "reference": lambda: Reference(CHUNK),
         "start": Start,
         "probe": Probe,
         "lr": lambda: LearningRate(CHUNK),
-        "train": lambda: Train(CHUNK, lengthen="lr" in names),
+        "train": lambda: Train(CHUNK, lengthen=tuned, stretch=stretch),
     }
     for name in names:
         if name not in known:

@@ -61,7 +61,7 @@ def install_for_one_fit(wrapper: StepWrapper) -> None:
         for leftover in _of_one_fit(model):
             leftover.uninstall()
         _forget(model)
-        return model.make_train_function(force=True)
+        return model.make_train_function(force)
 
     wrapper.install()
     model.make_train_function = make_train_function

@@ -143,6 +143,14 @@ class RawLoss(OwnTrainStep):
         return {"loss": loss}
 
 
+class Silent(OwnTrainStep):
+    """Logs nothing that is a loss or a mean."""
+
+    def train_step(self, data):
+        super().train_step(data)
+        return {"reward": tf.constant(1.0)}
+
+
 class CallsSuper(keras.Sequential):
     def train_step(self, data):
         x, y = data[:2]
@@ -195,6 +203,7 @@ FORMS = {
     "tracker of another name": lambda: compiled(OwnTrainStep(tracker="total_loss")),
     "trackers beside Keras's": lambda: compiled(OwnTrainStep(tracker="total_loss", listed=False)),
     "raw loss": lambda: compiled(RawLoss()),
+    "silent": lambda: compiled(Silent()),
     "calls super": lambda: compiled(CallsSuper(dense()), loss=CROSS_ENTROPY, metrics=["accuracy"]),
     "no call": lambda: compiled(OnlyTrainStep()),
     "tf.function": lambda: compiled(Decorated()),
@@ -213,6 +222,7 @@ FORMS = {
 }
 NAMES = {
     "raw loss": {"loss"},
+    "silent": set(),
     "no call": {"loss"},
     "regularised": {"loss"},
     "no mean": {"loss", "top"},
@@ -231,6 +241,7 @@ def test_any_model_gives_its_true_values_and_its_own_logs(form):
     chunk, logs, _ = recorded(made(form), x, y, ratio_every=2)
     assert logs == bare(made(form), x, y)
     truth = by_batch(made(form), x, y)
+    assert len(chunk) == STEPS
     assert set(chunk.values) == NAMES.get(form, {"loss", "accuracy"})
     for name, values in chunk.values.items():
         np.testing.assert_allclose(values, truth[name], rtol=1e-5, atol=1e-6, err_msg=name)

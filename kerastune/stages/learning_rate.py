@@ -104,11 +104,11 @@ class LearningRate(Stage):
         if found.is_certain:
             steps = f"it has converged by step {found.step} ({found.by}), so training takes {total} steps{epochs}"
         elif outcome.steps < outcome.spec.until:
-            steps = f"it was stopped at step {outcome.steps}, so training takes at least {total} steps{epochs}"
+            steps = f"it was stopped at step {outcome.steps}, so training takes twice that, {total} steps{epochs}"
         else:
             steps = (
-                f"it still improved when the stage's allowance ended at step {outcome.steps}, so training takes at "
-                f"least {total} steps{epochs}"
+                f"it still improved when the stage's allowance ended at step {outcome.steps}, so training takes "
+                f"twice that, {total} steps{epochs}"
             )
         return (
             f"Of {len(tried)} rates from {min(tried):g} to {max(tried):g}, {rate:g} falls fastest and deepest "

@@ -10,6 +10,7 @@ from kerastune.stages import reference
 from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
 from kerastune.trial import Outcome, TrialSpec
 
+DECAY_STRETCH = 2  # linear decay halves the mean rate: it takes twice the steps to go as far as a constant one
 SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
 
 
@@ -22,14 +23,17 @@ class Train(Stage):
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
         lengthen: whether trainings of more steps are tried.
+        stretch: times the recipe's steps that the first training takes: `DECAY_STRETCH` when they were found at a
+            constant rate and the training decays.
     """
 
     name = "train"
     share = 1.0
 
-    def __init__(self, chunk: int, lengthen: bool = True):
+    def __init__(self, chunk: int, lengthen: bool = True, stretch: int = 1):
         self._chunk = chunk
         self._lengthen = lengthen
+        self._stretch = stretch
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
         every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk)
@@ -75,8 +79,9 @@ class Train(Stage):
         return Decision(self.name, recipe, after, reason[0].upper() + reason[1:], evidence, values)
 
     def _first_total(self, recipe, facts, every) -> int:
-        """The recipe's steps, rounded up to evaluations; fewer when the allowance holds no more."""
-        return min(rounded_up(recipe.total_steps, every), facts.allowance // every * every)
+        """The recipe's steps, stretched, rounded up to evaluations; fewer when the allowance holds no more."""
+        wanted = rounded_up(self._stretch * recipe.total_steps, every)
+        return min(wanted, facts.allowance // every * every)
 
     def _segment(self, recipe, done, total, every) -> TrialSpec:
         start = done.steps if done else 0
@@ -94,10 +99,15 @@ class Train(Stage):
     def _kept(self, recipe, chosen, facts) -> str:
         best = scores.best_evaluation(chosen.evals, facts.objective)
         total, name = chosen.spec.recipe.total_steps, facts.objective.name
-        asked = rounded_up(recipe.total_steps, chosen.spec.eval_every)
-        changed = f" (the budget held no more; {recipe.total_steps} were wanted)" if total < asked else ""
-        if total > asked:
-            changed = f" (lengthened from {asked})"
+        wanted = self._stretch * recipe.total_steps
+        first = rounded_up(wanted, chosen.spec.eval_every)
+        changed = ""
+        if self._stretch > 1:
+            changed = f" ({self._stretch} x {recipe.total_steps}, since decay halves the mean rate)"
+        if total < first:
+            changed = f" (the budget held no more; {wanted} were wanted)"
+        if total > first:
+            changed = f" (lengthened from {first})"
         if chosen.steps < total or chosen.diverged_at is not None:
             ended = "stopped" if chosen.diverged_at is None else "diverged"
             changed += f", {ended} at step {chosen.steps if chosen.diverged_at is None else chosen.diverged_at},"
