@@ -91,11 +91,10 @@ def _tensors(part: Part, weights):
 
 def _gathered(examples, indices: np.ndarray, batch_size: int) -> tf.data.Dataset:
     indices = tf.constant(indices)
-    # As a captured tensor, not a constant: the batch dimension stays `None`, and another batch size traces nothing.
-    size = tf.constant(batch_size, tf.int64)
 
     def batch(step):
-        rows = indices[step * size : (step + 1) * size]
+        # A slice that depends on `step` leaves the batch dimension `None`, so another batch size traces nothing.
+        rows = indices[step * batch_size : (step + 1) * batch_size]
         return tf.nest.map_structure(lambda array: tf.gather(array, rows), examples)
 
     count = -(-len(indices) // batch_size)

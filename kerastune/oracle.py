@@ -9,7 +9,6 @@ from keras_tuner.engine.oracle import Oracle
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from kerastune.playbook import Playbook
-from kerastune.scores import best_evaluation
 from kerastune.trial import Outcome, TrialSpec
 
 SPEC = "kerastune/spec"  # the authoritative spec in a trial's values; the other names are for people
@@ -92,10 +91,10 @@ class PlaybookOracle(Oracle):
         return trial
 
     def _complete(self, trial: Trial, outcome: Outcome) -> None:
-        best = best_evaluation(outcome.evals, self.playbook.objective) if outcome.diverged_at is None else None
+        kept = outcome.kept_evaluation(self.playbook.objective) if outcome.diverged_at is None else None
         trial.status = TrialStatus.COMPLETED
-        trial.score = None if best is None else best[self.playbook.objective.name]
-        trial.best_step = None if best is None else best["step"]
+        trial.score = None if kept is None else kept[self.playbook.objective.name]
+        trial.best_step = None if kept is None else kept["step"]
         trial.message = None if outcome.diverged_at is None else f"diverged at step {outcome.diverged_at}"
         if trial.trial_id not in self.end_order:
             self.end_order.append(trial.trial_id)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 from kerastune.budget import Budget
 from kerastune.recipe import Recipe
-from kerastune.scores import best_evaluation
 from kerastune.stages.base import Decision, Facts, Stage, spent
 from kerastune.study import Study
 from kerastune.trial import Outcome, State, TrialSpec
@@ -82,7 +81,7 @@ class Playbook:
         """Takes what came of a segment. Its best weights are kept only if no earlier segment had better ones."""
         earlier = self.outcomes.get(outcome.spec.trial)
         joined = outcome.after(earlier)
-        found = best_evaluation(joined.evals, self.objective)
+        found = joined.kept_evaluation(self.objective)
         if earlier is not None and found is not None and found["step"] <= outcome.spec.start:
             best, outcome = None, dataclasses.replace(outcome, example_scores=None)
         self.study.add_segment(outcome, last if outcome.diverged_at is None else None, best)

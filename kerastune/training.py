@@ -251,7 +251,8 @@ class _Run(keras.callbacks.Callback):
             return
         self.evals.append({"step": self.spec.start + self.steps, **values})
         if self.spec.keep_best and self.diverged_at is None:
-            if scores.best_evaluation(self.evals, self.trainer.objective) is self.evals[-1]:
+            decays = self.spec.recipe.decay != "none"
+            if scores.kept_evaluation(self.evals, self.trainer.objective, decays) is self.evals[-1]:
                 self.best = State(self.spec.start + self.steps, _values(self.model.variables), [])
 
     def values(self, name: str) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerastune.recipe import Recipe
+from kerastune.scores import Objective, kept_evaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,7 @@ class TrialSpec:
         start: steps that are done already; a checkpoint at this step comes with the spec when it is not 0.
         until: step at which the segment ends, `> start`.
         eval_every: steps between two evaluations on the validation part; 0 for none.
-        keep_best: whether to keep the weights of the best evaluation.
+        keep_best: whether to keep the weights of the best evaluation (of the last one, when the rate decays).
 
     Raises:
         ValueError: when the steps do not fit together.
@@ -98,6 +99,10 @@ class Outcome:
     def losses(self) -> np.ndarray:
         """True training loss of every step, float32 `[steps]`."""
         return self.curves["loss"]
+
+    def kept_evaluation(self, objective: Objective) -> dict[str, float] | None:
+        """The evaluation whose weights are kept: the last one of a decaying rate, else the best one; or `None`."""
+        return kept_evaluation(self.evals, objective, self.spec.recipe.decay != "none")
 
     def after(self, earlier: Outcome | None) -> Outcome:
         """This segment's outcome joined to what the trial had before it."""

@@ -122,6 +122,13 @@ def test_a_stream_gives_exactly_the_steps_and_every_example_once_per_epoch():
     assert sorted(x[:N]) == sorted(x[N:]) == list(range(N))
 
 
+def test_a_stream_has_an_order_of_its_seed():
+    made = task(train=None, stream=stream(np.arange(N), np.arange(N) % 3))
+    tf.random.set_seed(1)
+    orders = [[batch[0].tolist() for batch in seen(Batches(made).training(5, seed, 0, 4))] for seed in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+
+
 @pytest.mark.parametrize("one_hot", [False, True])
 @pytest.mark.parametrize("own", [None, np.linspace(0.5, 2, N)])
 def test_class_weights_reach_a_stream(one_hot, own):

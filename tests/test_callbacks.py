@@ -324,6 +324,13 @@ def test_long_epochs_are_written_while_they_last(steps_per_execution, every, tmp
     assert scalars(tmp_path / "ratio")["update_ratio/out"][0] == list(range(0, 130, every))
 
 
+def test_values_by_class_are_no_curve(tmp_path):
+    data = toy()[0], np.eye(3, dtype="float32")[toy()[1]]
+    made = model(loss="categorical_crossentropy", metrics=[keras.metrics.F1Score(average=None, name="by_class")])
+    fit(made, StepLogger(tmp_path, num_classes=0), data=data, epochs=1, validation_data=data)
+    assert set(scalars(tmp_path)) == {"step/loss", "validation/loss"}
+
+
 def test_steps_are_counted_on_from_the_optimizers(tmp_path):
     made, callback = model(), StepLogger(tmp_path)
     fit(made, callback)

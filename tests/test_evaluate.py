@@ -114,6 +114,7 @@ PROBABILITIES = {
     "sigmoid in call": lambda: Subclassed(1, tf.sigmoid),
     "reshaped": lambda: sequential(layers.Dense(3, "softmax"), layers.Reshape([3])),
 }
+VISIBLE = ("softmax", "sigmoid", "activation layer", "softmax layer", "nested", "subclassed")
 LOGITS = {
     "linear": lambda: sequential(layers.Dense(3)),
     "single": lambda: sequential(layers.Dense(1)),
@@ -128,6 +129,8 @@ LOGITS = {
 @pytest.mark.parametrize("form", PROBABILITIES)
 def test_models_that_give_probabilities(form):
     assert not evaluate.gives_logits(built(PROBABILITIES[form]), inputs())
+    if form in VISIBLE:
+        assert not evaluate.gives_logits(built(PROBABILITIES[form]))
 
 
 @pytest.mark.parametrize("form", LOGITS)

@@ -97,7 +97,7 @@ class Train(Stage):
         return shorter is None or scores.difference(longer.example_scores, shorter.example_scores)[1] > 0
 
     def _kept(self, recipe, chosen, facts) -> str:
-        best = scores.best_evaluation(chosen.evals, facts.objective)
+        kept = chosen.kept_evaluation(facts.objective)
         total, name = chosen.spec.recipe.total_steps, facts.objective.name
         wanted = self._stretch * recipe.total_steps
         first = rounded_up(wanted, chosen.spec.eval_every)
@@ -114,7 +114,7 @@ class Train(Stage):
         decay = "linear decay" if chosen.spec.recipe.decay == "linear" else "a constant rate"
         return (
             f"trained for {total} steps{changed} with {decay} from {chosen.spec.recipe.learning_rate:g}; the weights "
-            f"of step {best['step']} are kept, with a validation {name} of {best[name]:.4g}"
+            f"of step {kept['step']} are kept, with a validation {name} of {kept[name]:.4g}"
         )
 
 
