@@ -24,8 +24,7 @@ COMMANDS = {
     "train": "train the recipe of a flagfile",
 }
 AUTO = 0  # of `--batch_size`: suggested from the data (P7)
-DATA_FLAGS = ("data", "label", "image_size", "standardise", "model", "precision")
-STANDARDISE = {"auto": None, "yes": True, "no": False}
+DATA_FLAGS = ("data", "label", "image_size", "standardise", "model", "precision", "objective")
 
 
 def define(flag_values: flags.FlagValues) -> None:
@@ -34,7 +33,7 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string("data", "digits", "Data set name, file.npz, file.csv, folder or module:function.", **values)
     flags.DEFINE_string("label", "", "Name of the target column of a .csv.", **values)
     flags.DEFINE_integer("image_size", 64, "Height and width of images in folders, in pixels.", 1, **values)
-    flags.DEFINE_enum("standardise", "auto", list(STANDARDISE), "Standardise inputs; auto: for our models.", **values)
+    flags.DEFINE_bool("standardise", None, "Standardise inputs; by default for the built-in models only.", **values)
     flags.DEFINE_string("model", "cnn", "mlp, cnn, resnet, or module:name of a build(hp) or HyperModel.", **values)
     flags.DEFINE_string("output_dir", "", "Where everything goes; a new directory by default.", **values)
     flags.DEFINE_bool("overwrite", False, "Begin anew in an output directory of kerastune's.", **values)
@@ -84,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _stopped(128 + signal.SIGINT)
     except Terminated:
         return _stopped(128 + signal.SIGTERM)
-    except (flags.Error, ValueError, OSError) as error:
+    except (flags.Error, ValueError, OSError, ImportError) as error:
         print(f"kerastune {command}: {error}", file=sys.stderr)
         return 2
 
@@ -158,7 +157,7 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         flag_values.data,
         label=flag_values.label,
         image_size=flag_values.image_size,
-        standardise=STANDARDISE[flag_values.standardise],
+        standardise=flag_values.standardise,
         seed=flag_values.seed,
         for_own_model=own_model,
     )

@@ -57,7 +57,7 @@ class PlaybookOracle(Oracle):
         return self.trials[trial_id]
 
     def end_trial(self, trial):
-        """Marks a trial as completed, with its best evaluation as score."""
+        """Marks a trial as completed, with the evaluation of the weights that it keeps as score."""
         self.ongoing_trials = {owner: other for owner, other in self.ongoing_trials.items() if other is not trial}
         self._complete(trial, self.playbook.outcomes[trial.trial_id])
 

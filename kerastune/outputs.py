@@ -16,20 +16,23 @@ from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
 from kerastune.stages import reference
 from kerastune.task import Part, joined
-from kerastune.training import Trainer
+from kerastune.training import Trainer, sample
 from kerastune.trial import Outcome, State, TrialSpec
 
 REFIT = "refit"
 
 
-def refit(trainer: Trainer, recipe: Recipe) -> State:
-    """Weights of the recipe trained once more on training and validation data together, for as many epochs."""
+def refit(trainer: Trainer, recipe: Recipe) -> State | None:
+    """Weights of the recipe trained once more on training and validation data together, for as many epochs.
+
+    `None` when that diverged. Its steps come on top of the budget.
+    """
     task = trainer.task
     both = joined(task.train, task.validation)
     longer = recipe.replace(total_steps=round(recipe.total_steps * len(both) / len(task.train)))
     again = Trainer(dataclasses.replace(task, train=both), trainer.build, trainer.objective, trainer.callbacks)
-    _, last, _ = again.run(TrialSpec(REFIT, REFIT, longer, 0, longer.total_steps))
-    return last
+    outcome, last, _ = again.run(TrialSpec(REFIT, REFIT, longer, 0, longer.total_steps))
+    return last if outcome.diverged_at is None else None
 
 
 def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chosen: str | None, seconds: float) -> dict:
@@ -82,30 +85,34 @@ def write_records(run_dir: RunDir, playbook: Playbook, figures: dict[str, Any], 
     rundirs.write_text(run_dir.result, json.dumps(figures, sort_keys=True, indent=2) + "\n")
 
     claim = f"# Found by kerastune; train it again with: kerastune train --flagfile={run_dir.flags.name}"
-    flags = [recipes.flag(name, value) for name, value in given.items()] + recipe.to_flags()
+    flags = [recipes.flag(name, value) for name, value in given.items() if value is not None] + recipe.to_flags()
     rundirs.write_text(run_dir.flags, "\n".join([claim, *flags]) + "\n")
 
 
-def save_model(run_dir: RunDir, trainer: Trainer, recipe: Recipe, state: State) -> keras.Model:
-    """Saves the model of a recipe with these weights, raw inputs in, as one `.keras` file that needs no kerastune."""
-    model = trainer.finished_model(recipe, state)
-    task = trainer.task
-    if task.attach is not None:
-        loss, metrics = model.loss, [] if task.kind == "regression" else ["accuracy"]
-        model = task.attach(model)
-        model.compile(optimizers.stock(recipe), loss=loss, metrics=metrics)
-        model.optimizer.build(model.trainable_variables)
-    temporary = run_dir.model.with_name(f".new-{run_dir.model.name}")
-    model.save(temporary)
-    os.replace(temporary, run_dir.model)
+def raw_model(trainer: Trainer, recipe: Recipe, state: State) -> keras.Model:
+    """The model of a recipe with these weights, raw inputs in and the user's units out; needs no kerastune."""
+    model, task = trainer.finished_model(recipe, state), trainer.task
+    if task.attach is None:
+        return model
+    loss, metrics = model.loss, [] if task.kind == "regression" else ["accuracy"]
+    model = task.attach(model)
+    model.compile(optimizers.stock(recipe), loss=loss, metrics=metrics)
+    model.optimizer.build(model.trainable_variables)
     return model
+
+
+def save_model(run_dir: RunDir, trainer: Trainer, recipe: Recipe, state: State) -> None:
+    """Saves the raw model of a recipe with these weights as one `.keras` file."""
+    temporary = run_dir.model.with_name(f".new-{run_dir.model.name}")
+    raw_model(trainer, recipe, state).save(temporary)
+    os.replace(temporary, run_dir.model)
 
 
 def _figures(trainer: Trainer, recipe: Recipe, state: State):
     """Figures on validation and test, and the score of every test example (`None` without a test part)."""
     task = trainer.task
     model = trainer.finished_model(recipe, state)
-    logits = evaluate.gives_logits(model)
+    logits = evaluate.gives_logits(model, sample(task.validation.x))
 
     def of(part: Part):
         outputs = evaluate.predict(model, part.x)

@@ -139,6 +139,8 @@ class Trainer:
         """Values of `model.variables` at step 0: weights by the recipe's seed and initialisers, then random states."""
         key = (json.dumps(recipe.hyperparameters, sort_keys=True), recipe.seed, recipe.initialisers)
         if key not in self._initial:
+            # One at a time: the probe's seeds are not asked for again, and weights may be large.
+            self._initial.clear()
             self._initial[key] = _values(self._fresh_model(recipe).variables)
         return self._initial[key]
 
@@ -186,7 +188,8 @@ class Trainer:
     def _example_scores(self, model, best: State) -> np.ndarray:
         _assign(model.variables, best.model)
         outputs = evaluate.predict(model, self.task.validation.x)
-        return evaluate.example_scores(self.task, self.task.validation, outputs, evaluate.gives_logits(model))
+        logits = evaluate.gives_logits(model, sample(self.task.validation.x))
+        return evaluate.example_scores(self.task, self.task.validation, outputs, logits)
 
     def _fit(self, model, spec: TrialSpec, callbacks) -> None:
         steps = spec.until - spec.start

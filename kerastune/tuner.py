@@ -184,7 +184,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         if trial.trial_id not in self._best_states:
             raise ValueError(f"trial {trial.trial_id} kept no weights; these did: {', '.join(self._best_states)}.")
         recipe = self._playbook.outcomes[trial.trial_id].spec.recipe
-        return self._trainer.finished_model(recipe, self._best_states[trial.trial_id])
+        return outputs.raw_model(self._trainer, recipe, self._best_states[trial.trial_id])
 
     def save(self):
         """Does nothing: every event is in the study already."""
@@ -267,8 +267,8 @@ class PlaybookTuner(keras_tuner.Tuner):
             if (state := study.checkpoint(name, "best")) is not None:
                 self._best_states[name] = state
         states = dict(self._best_states)
-        if self._refit and chosen is not None:
-            states[outputs.REFIT] = outputs.refit(self._trainer, self._playbook.outcomes[chosen].spec.recipe)
+        if self._refit and chosen is not None and (again := outputs.refit(self._trainer, self.recipe)) is not None:
+            states[outputs.REFIT] = again
         self.result = study.fact("result")
         if self.result is None:
             self.result = outputs.result(self._trainer, self._playbook, states, chosen, study.seconds())

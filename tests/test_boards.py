@@ -54,7 +54,8 @@ def hparams(events, tag):
 
 
 def test_hyperparameters_keep_their_types(board, tmp_path):
-    board.hyperparameters("lr-01", {"rate": 0.1, "units": 8, "nesterov": True, "kind": "cnn", "none": None, "pair": (1, 2)})
+    values = {"rate": 0.1, "units": 8, "nesterov": True, "kind": "cnn", "none": None, "pair": (1, 2)}
+    board.hyperparameters("lr-01", values)
     board.flush()
     started = hparams(read(tmp_path), "_hparams_/session_start_info").session_start_info
     assert started.group_name == "lr-01"

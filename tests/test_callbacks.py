@@ -45,7 +45,8 @@ class Model(keras.Sequential):
 
 def model(units=3, activation="softmax", **options):
     keras.utils.set_random_seed(1)
-    made = Model([keras.Input([4]), layers.Dense(5, "tanh", name="hidden"), layers.Dense(units, activation, name="out")])
+    stack = [layers.Dense(5, "tanh", name="hidden"), layers.Dense(units, activation, name="out")]
+    made = Model([keras.Input([4]), *stack])
     optimizer = keras.optimizers.SGD(RATE)
     settings = {"optimizer": optimizer, "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
     made.compile(**{**settings, **options})
@@ -243,25 +244,31 @@ def test_a_recorder_that_was_put_on_for_good_outlives_a_callbacks_exception(tmp_
 # LinearDecay
 
 
-@pytest.mark.parametrize("steps_per_execution", [1, 7, 50])
-@pytest.mark.parametrize("interval", [100, 30])
+@pytest.mark.parametrize("steps_per_execution, interval", [(1, 30), (7, 30), (7, 100), (50, 100)])
 def test_the_rate_of_every_step_is_that_of_the_formula(steps_per_execution, interval):
     made = model(steps_per_execution=steps_per_execution).note_rates()
     data = toy(num_examples=65 * 2)
     callback = LinearDecay(total_steps=120, interval=interval)
     fit(made, callback, data=data, batch_size=2)
     fit(made, callback, data=data, batch_size=2, epochs=1)
-    expected = linear_decay(np.r_[:130, :65], RATE, 120, interval).astype(np.float32)  # each fit from its own first step
+    expected = linear_decay(np.r_[:130, :65], RATE, 120, interval).astype(np.float32)  # from each fit's own first step
     np.testing.assert_array_equal(made.rates[:195].numpy(), expected)
 
 
-def test_decay_in_mixed_precision():
-    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(RATE))
-    made = model(optimizer=optimizer).note_rates()
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(RATE))},
+        {"jit_compile": True},
+        {"run_eagerly": True},
+    ],
+)
+def test_decay_with_loss_scaling_with_xla_and_eagerly(options):
+    made = model(**{name: value() if callable(value) else value for name, value in options.items()}).note_rates()
     fit(made, LinearDecay(STEPS, interval=1))
     expected = linear_decay(np.arange(STEPS), RATE, STEPS, 1).astype(np.float32)
     np.testing.assert_array_equal(made.rates[:STEPS].numpy(), expected)
-    assert float(optimizer.learning_rate) == np.float32(RATE)
+    assert float(made.optimizer.learning_rate) == np.float32(RATE)
 
 
 @pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer])

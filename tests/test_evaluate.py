@@ -191,10 +191,8 @@ def y_for(units, one_hot):
     ],
 )
 def test_loss_and_accuracy_fit_outputs_and_targets(kind, units, activation, one_hot, loss):
-    make = (lambda: sequential(layers.Dense(units, activation))) if kind is sequential else (
-        lambda: Subclassed(units, activation=activation)
-    )
-    model, y = built(make), y_for(units, one_hot)
+    last = [layers.Dense(units, activation)] if kind is sequential else [units, None, activation]
+    model, y = built(lambda: kind(*last)), y_for(units, one_hot)
     evaluate.compile_for(model, classification(y, max(units, 2)), keras.optimizers.SGD(0.1))
     assert type(model.loss).__name__ == loss
     assert model.loss.get_config()["from_logits"] == (activation is None)

@@ -46,7 +46,8 @@ def labels(axes):
 
 
 def grid():
-    return {f"lr-{i}": outcome(f"lr-{i}", rate, steps) for i, (rate, steps) in enumerate([(0.3, 150), (0.01, 100), (0.1, 100)])}
+    trials = {"lr-0": (0.3, 150), "lr-1": (0.01, 100), "lr-2": (0.1, 100)}
+    return {name: outcome(name, rate, steps) for name, (rate, steps) in trials.items()}
 
 
 def test_loss_against_rate_at_the_steps_that_all_have(drawn):

@@ -53,7 +53,7 @@ class UpdateRatio(RecordingCallback):
         layers = list(self.recorder.layers)
         for step, update, weight in zip(chunk.ratio_steps, chunk.update_norms, chunk.weight_norms):
             self.board.scalars(start + step, boards.ratios(layers, update, weight))
-        if start == 0:
+        if start == 0 and "loss" in chunk.values:
             norms = {"update_norms": chunk.update_norms[:1], "weight_norms": chunk.weight_norms[:1]}
             self.first_update = {**self._settings, "losses": chunk.values["loss"][:1], **norms}
 
