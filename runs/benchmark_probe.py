@@ -49,6 +49,7 @@ class Row:
 
     def __init__(self, name, model):
         from keras_tuner import HyperParameters
+
         from kerastune import data, hypermodels
         from kerastune.training import Trainer
 
