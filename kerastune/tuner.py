@@ -14,6 +14,7 @@ import numpy as np
 
 from kerastune import data, evaluate, logs, outputs, preflight, progress, rundirs, runtime
 from kerastune.budget import Budget
+from kerastune.callbacks import LinearDecay
 from kerastune.oracle import PlaybookOracle, spec_of
 from kerastune.playbook import Playbook
 from kerastune.recipe import Recipe
@@ -139,6 +140,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             ValueError: before any training, for data or settings that can't be used.
         """
         verbose = others.pop("verbose", 1)
+        _refuse_rate_setters(callbacks)
         task = self._task(x, y, validation_data, others)
         if self._refit and task.train is None:
             raise ValueError("`refit` joins training and validation data, which needs arrays, not a tf.data.Dataset.")
@@ -340,6 +342,14 @@ def _checked_seed(seed: int) -> int:
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"`seed` must be an integer >= 0, got {seed!r}.")
     return seed
+
+
+def _refuse_rate_setters(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    for callback in callbacks:
+        if isinstance(callback, (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler, LinearDecay)):
+            raise ValueError(
+                f"the callback {type(callback).__name__} sets the learning rate, which kerastune tunes: leave it out."
+            )
 
 
 def _refuse_overrides(tuner: type, hypermodel) -> None:

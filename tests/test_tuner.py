@@ -200,6 +200,25 @@ def test_an_objective_that_is_not_measured_is_refused_before_training(tmp_path):
         search(tmp_path, objective="val_f1:max")
 
 
+def test_callbacks_that_set_the_rate_are_refused(tmp_path):
+    x, y = toy()
+    tuner = PlaybookTuner(build, budget=BUDGET, directory=tmp_path)
+    with pytest.raises(ValueError, match="ReduceLROnPlateau sets the learning rate"):
+        tuner.search(x, y, callbacks=[keras.callbacks.ReduceLROnPlateau()], verbose=0)
+
+
+def test_best_models_of_a_regression_speak_the_users_units(tmp_path):
+    x, _ = toy()
+
+    def regressor(hp):
+        return keras.Sequential([keras.Input([6]), keras.layers.Dense(8, "relu"), keras.layers.Dense(1)])
+
+    tuner = PlaybookTuner(regressor, budget="1500steps", directory=tmp_path, reference=False)
+    tuner.search(x, 500 + 10 * x[:, 0].astype("float64"), verbose=0)
+    predicted = tuner.get_best_models()[0].predict(x, verbose=0)[:, 0]
+    assert np.mean(np.abs(predicted - 500 - 10 * x[:, 0])) < 5
+
+
 def test_an_overridden_fit_or_run_trial_is_refused(tmp_path):
     class OwnFit(keras_tuner.HyperModel):
         def build(self, hp):
