@@ -127,13 +127,3 @@ def difference(better: np.ndarray, worse: np.ndarray, seed: int = 1) -> tuple[fl
     means = [gains[generator.integers(0, len(gains), len(gains))].mean() for _ in range(BOOTSTRAP_DRAWS)]
     low, high = np.percentile(means, [2.5, 97.5])
     return float(gains.mean()), float(low), float(high)
-
-
-def standard_error(value: float, num_examples: int) -> float:
-    """Standard error of a share, such as an accuracy, of `num_examples` examples.
-
-    Example:
-        >>> round(standard_error(0.9, 1000), 4)
-        0.0095
-    """
-    return float(np.sqrt(max(value * (1 - value), 0.0) / num_examples))

@@ -96,10 +96,3 @@ def test_the_same_seed_gives_the_same_interval():
     zero = np.zeros(60)
     assert scores.difference(gains, zero, seed=5) == scores.difference(gains, zero, seed=5)
     assert scores.difference(gains, zero, seed=5) != scores.difference(gains, zero, seed=6)
-
-
-def test_the_standard_error_of_a_share():
-    assert scores.standard_error(0.5, 100) == pytest.approx(0.05)
-    assert scores.standard_error(1.0, 100) == 0.0
-    # A sum in float32 may exceed 1 by rounding.
-    assert scores.standard_error(1.0000001, 100) == 0.0
