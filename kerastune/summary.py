@@ -51,9 +51,10 @@ def _gain(tuner: PlaybookTuner) -> str:
     if gain is None:
         return "The test part was used once, for these figures."
     is_share = "accuracy" in tuner.result["tuned"]["test"]
-    unit, scale = (" points of test accuracy", 100) if is_share else (" of standardised squared test error", 1)
+    # Regression targets have unit variance, so a squared error is the share of it that is not explained.
+    unit = "points of test accuracy" if is_share else "points of explained variance on the test part"
     verdict = "beyond noise" if gain["low"] > 0 or gain["high"] < 0 else "within noise"
     return (
-        f"Against the reference: {scale * gain['mean']:+.2f}{unit}, paired 95 % interval "
-        f"{scale * gain['low']:+.2f} to {scale * gain['high']:+.2f} ({verdict})."
+        f"Against the reference: {100 * gain['mean']:+.2f} {unit}, paired 95 % interval "
+        f"{100 * gain['low']:+.2f} to {100 * gain['high']:+.2f} ({verdict})."
     )

@@ -330,7 +330,7 @@ def _make_stages(names: Sequence[str], decay: str) -> list[Stage]:
         "start": Start,
         "probe": Probe,
         "lr": lambda: LearningRate(CHUNK),
-        "train": lambda: Train(CHUNK, lengthen=tuned, stretch=stretch),
+        "train": lambda: Train(CHUNK, tuned=tuned, stretch=stretch),
     }
     for name in names:
         if name not in known:

@@ -258,7 +258,8 @@ def test_every_horizon_is_made_of_whole_chunks_and_evaluations():
         known = facts(num_train=train, num_validation=validation)
         horizon = STAGE.first_horizon(Recipe(batch_size=batch), known)
         assert horizon % CHUNK == 0 and horizon >= 100
-        assert horizon % base.evaluation_interval(validation, batch, CHUNK) == 0
+        assert horizon <= max(500, train / batch / 4 + CHUNK)
+        assert {spec.until % spec.eval_every for spec in STAGE.propose(Recipe(batch_size=batch), known, {})} == {0}
 
 
 def test_a_diverging_trial_never_goes_on():
@@ -363,12 +364,14 @@ def test_the_allowance_is_never_overrun(allowance):
     if outcomes:
         assert "allowance" in decision.reason and decision.after.total_steps >= 100
     else:
-        assert decision.after == decision.before and "none was trained" in decision.reason
+        assert decision.after == decision.before and f"The {allowance} steps" in decision.reason
 
 
 SHAPES = [
     *itertools.product([(1200, 200), (6400, 400)], [10, 50, 300, 1000], [0.001, 0.03, 0.3]),
     *itertools.product([(54_000, 6000)], [300, 3000], [0.001, 0.3]),
+    *itertools.product([(20_000, 20_000)], [50, 300, 3000], [0.03]),
+    *itertools.product([(60_000, 100_000)], [300, 3000], [0.03]),
 ]
 
 
@@ -496,12 +499,17 @@ def reference(share, **changes):
     return scored(800, share, name="reference", stage="reference", **changes)
 
 
-def test_training_goes_in_quarters_with_the_regularisers_back_on():
+def test_a_recipe_that_is_given_is_trained_as_it_is_in_quarters():
     trainer = FakeTrainer()
-    drive(Train(CHUNK, lengthen=False), trainer, TUNED)
+    drive(Train(CHUNK, tuned=False), trainer, TUNED)
     assert [(spec.start, spec.until) for spec in trainer.segments] == [(0, 150), (150, 300), (300, 450), (450, 600)]
     for spec in trainer.segments:
-        assert spec.recipe == TUNED.replace(regularisers="on") and spec.keep_best and spec.trial == "train-600"
+        assert spec.recipe == TUNED and spec.keep_best and spec.trial == "train-600"
+
+
+def test_what_was_tuned_gets_its_regularisers_back():
+    (spec,) = TRAIN.propose(TUNED, facts(), {})
+    assert TUNED.regularisers == "off" and spec.recipe == TUNED.replace(regularisers="on")
 
 
 def test_steps_are_rounded_up_to_whole_evaluations():
@@ -513,7 +521,7 @@ def test_a_first_training_is_followed_by_one_of_twice_the_steps():
     outcomes = by_name(scored(600, 0.9))
     (spec,) = TRAIN.propose(TUNED, facts(), outcomes)
     assert spec.recipe.total_steps == 1200 and spec.start == 0
-    assert Train(CHUNK, lengthen=False).propose(TUNED, facts(), outcomes) == []
+    assert Train(CHUNK, tuned=False).propose(TUNED, facts(), outcomes) == []
 
 
 def test_training_is_lengthened_only_while_that_gains_beyond_noise():
@@ -523,6 +531,18 @@ def test_training_is_lengthened_only_while_that_gains_beyond_noise():
     assert TRAIN.propose(TUNED, facts(), little) == []
     worse = by_name(scored(600, 0.90), scored(1200, 0.80))
     assert TRAIN.propose(TUNED, facts(), worse) == []
+
+
+@pytest.mark.parametrize("left, longer", [(1300, 1200), (1199, 1150), (900, 900), (899, None)])
+def test_a_longer_training_takes_what_the_budget_holds_if_that_is_worth_it(left, longer):
+    proposed = TRAIN.propose(TUNED, facts(allowance=600 + left), by_name(scored(600, 0.9)))
+    assert [spec.recipe.total_steps for spec in proposed] == ([] if longer is None else [longer])
+
+
+def test_validation_examples_without_number_still_leave_room_for_a_training():
+    for allowance in (1000, 90):
+        (spec,) = TRAIN.propose(TUNED, facts(allowance=allowance, num_validation=10**6), {})
+        assert spec.recipe.total_steps == spec.eval_every == min(allowance // CHUNK * CHUNK, 600)
 
 
 def test_a_longer_training_is_chosen_only_beyond_noise():
@@ -547,7 +567,7 @@ def test_the_numbers_of_the_reason_are_points_or_errors():
     points = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), reference(0.80)))
     assert "+10 points" in points.reason
     errors = TRAIN.decide(TUNED, facts(num_classes=0), by_name(scored(600, 0.90), reference(0.80)))
-    assert "+0.1 of squared error" in errors.reason
+    assert "+10 points of explained variance" in errors.reason
 
 
 def test_a_training_that_diverged_leaves_the_reference():

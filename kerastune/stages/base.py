@@ -104,16 +104,20 @@ def rounded_up(steps: float, unit: int) -> int:
     return int(-(-steps // unit) * unit)
 
 
-def evaluation_interval(num_validation: int, batch_size: int, chunk: int) -> int:
+def evaluation_interval(num_validation: int, batch_size: int, chunk: int, most: int | None = None) -> int:
     """Steps between two evaluations, a multiple of `chunk`, such that they cost about a tenth of the training.
 
-    An evaluated example costs about a third of a trained one, its backward pass being left out.
+    An evaluated example costs about a third of a trained one, its backward pass being left out. A training of `most`
+    steps is evaluated at its end at least, however many examples there are.
 
     Example:
         >>> evaluation_interval(num_validation=6000, batch_size=64, chunk=50)
         350
+        >>> evaluation_interval(num_validation=60_000, batch_size=64, chunk=50, most=430)
+        400
     """
-    return rounded_up(max(chunk, 10 * num_validation / (3 * batch_size)), chunk)
+    interval = rounded_up(max(chunk, 10 * num_validation / (3 * batch_size)), chunk)
+    return interval if most is None else min(interval, max(most // chunk, 1) * chunk)
 
 
 def spent(outcomes: dict[str, Outcome], stage: str) -> int:

@@ -48,8 +48,10 @@ class LearningRate(Stage):
         rate = self._race(recipe, facts, tried, self.first_horizon(recipe, facts))[0]
         evidence = tuple(tried[rate].spec.trial for rate in sorted(tried))
         if rate is None:
-            kept = f"the rate stays at {recipe.learning_rate:g}"
-            reason = f"Every rate diverged or none was trained ({_list(tried)}): {kept}."
+            why = f"Every rate diverged ({_list(tried)})"
+            if not tried:
+                why = f"The {facts.allowance} steps that the budget holds for it are too few to compare rates"
+            reason = f"{why}: the rate stays at {recipe.learning_rate:g}."
             return Decision(self.name, recipe, recipe, reason, evidence, {"rates": sorted(tried)})
         found = convergence(tried[rate], facts.objective)
         chosen = recipe.replace(learning_rate=rate, total_steps=found.total_steps)
@@ -66,10 +68,13 @@ class LearningRate(Stage):
         return Decision(self.name, recipe, chosen, self._reason(recipe, facts, tried, rate), evidence, values)
 
     def first_horizon(self, recipe: Recipe, facts: Facts) -> int:
-        """Steps of the first comparison: a quarter epoch, within 100 and 400 steps."""
-        every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk)
-        quarter = facts.num_train / recipe.batch_size / 4
-        return rounded_up(min(max(quarter, 100), 400), every)
+        """Steps of the first comparison: a quarter epoch, within 100 and 400 steps, in whole evaluations."""
+        return rounded_up(_quarter_epoch(recipe, facts), self._interval(recipe, facts))
+
+    def _interval(self, recipe: Recipe, facts: Facts) -> int:
+        # Seldom enough to be cheap, but at the end of every horizon: a long wait would make all horizons long.
+        quarter = rounded_up(_quarter_epoch(recipe, facts), self._chunk)
+        return evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=quarter)
 
     def _race(self, recipe, facts, tried, horizon) -> tuple[float | None, list[TrialSpec]]:
         """The leader, and what the survivors still need, doubling the horizon until the leader has converged."""
@@ -87,7 +92,7 @@ class LearningRate(Stage):
                 return leader, [self._spec(recipe, facts, rate, tried[rate], horizon) for rate in behind]
 
     def _spec(self, recipe, facts, rate, earlier, until) -> TrialSpec:
-        every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk)
+        every = self._interval(recipe, facts)
         trial = recipe.replace(learning_rate=rate, decay="none", total_steps=until)
         return TrialSpec(f"lr-{rate:g}", self.name, trial, earlier.steps if earlier else 0, until, every)
 
@@ -116,6 +121,10 @@ class LearningRate(Stage):
             f"{_neighbours(tried, rate, others[:2])}); {steps}. The probe had suggested {recipe.learning_rate:.2g}, "
             f"{recipe.learning_rate / rate:.2g} times that."
         )
+
+
+def _quarter_epoch(recipe: Recipe, facts: Facts) -> float:
+    return min(max(facts.num_train / recipe.batch_size / 4, 100), 400)
 
 
 def _by_rate(outcomes: dict[str, Outcome]) -> dict[float, Outcome]:
@@ -210,4 +219,4 @@ def _neighbours(tried: dict[float, Outcome], rate: float, others: list[float]) -
 
 
 def _list(tried: dict[float, Outcome]) -> str:
-    return ", ".join(f"{rate:g}" for rate in sorted(tried)) or "no rate"
+    return ", ".join(f"{rate:g}" for rate in sorted(tried))

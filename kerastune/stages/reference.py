@@ -27,9 +27,9 @@ class Reference(Stage):
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
         reference = reference_recipe(recipe, facts)
-        every = evaluation_interval(facts.num_validation, reference.batch_size, self._chunk)
-        limit = facts.allowance // every * every
         done = outcomes.get(TRIAL)
+        every = done.spec.eval_every if done else self._interval(reference, facts)
+        limit = facts.allowance // every * every
         if done is None:
             until = min(rounded_up(FIRST_STEPS, every), limit)
             return [TrialSpec(TRIAL, self.name, reference, 0, until, every, keep_best=True)] if until else []
@@ -40,6 +40,9 @@ class Reference(Stage):
         if convergence(done, facts.objective).is_certain:
             return []
         return [TrialSpec(TRIAL, self.name, reference, done.steps, until, every, keep_best=True)]
+
+    def _interval(self, reference: Recipe, facts: Facts) -> int:
+        return evaluation_interval(facts.num_validation, reference.batch_size, self._chunk, most=facts.allowance)
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         done = outcomes.get(TRIAL)

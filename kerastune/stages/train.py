@@ -11,18 +11,20 @@ from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, r
 from kerastune.trial import Outcome, TrialSpec
 
 DECAY_STRETCH = 2  # linear decay halves the mean rate: it takes twice the steps to go as far as a constant one
+LEAST_LENGTHENING = 1.5  # below, what a longer training would gain is lost in noise
 SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
 
 
 class Train(Stage):
-    """Trains the recipe for its steps with its regularisers back on (P6), and chooses what is handed to the user.
+    """Trains the recipe for its steps and chooses what is handed to the user.
 
-    A training of twice the steps follows as long as the budget holds one and the last doubling gained more than noise
-    on the validation examples. The reference comes back if it is better beyond noise.
+    What was tuned gets its regularisers back (P6). A training of twice the steps follows, or of as many as the budget
+    holds if that is at least half as many again, while the last one gained more than noise on the validation examples.
+    The reference comes back if it is better beyond noise.
 
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
-        lengthen: whether trainings of more steps are tried.
+        tuned: whether the recipe was tuned just before, and is not trained just as it is given.
         stretch: times the recipe's steps that the first training takes: `DECAY_STRETCH` when they were found at a
             constant rate and the training decays.
     """
@@ -30,25 +32,26 @@ class Train(Stage):
     name = "train"
     share = 1.0
 
-    def __init__(self, chunk: int, lengthen: bool = True, stretch: int = 1):
+    def __init__(self, chunk: int, tuned: bool = True, stretch: int = 1):
         self._chunk = chunk
-        self._lengthen = lengthen
+        self._tuned = tuned
         self._stretch = stretch
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
-        every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk)
         runs = sorted((o for o in outcomes.values() if o.spec.stage == self.name), key=_steps)
         if not runs:
+            every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=facts.allowance)
             total = self._first_total(recipe, facts, every)
             return [self._segment(recipe, None, total, every)] if total else []
-        longest, total = runs[-1], _steps(runs[-1])
+        longest, total, every = runs[-1], _steps(runs[-1]), runs[-1].spec.eval_every
         if longest.diverged_at is None and longest.spec.until == longest.steps < total:
             # What was begun is finished: its decay fixes how long it is.
             return [self._segment(recipe, longest, total, every)]
-        affordable = spent(outcomes, self.name) + 2 * total <= facts.allowance
-        if not self._lengthen or not affordable or not self._pays(outcomes, total):
+        affordable = (facts.allowance - spent(outcomes, self.name)) // every * every
+        longer = min(2 * total, affordable)
+        if not self._tuned or longer < LEAST_LENGTHENING * total or not _pays(runs):
             return []
-        return [self._segment(recipe, None, 2 * total, every)]
+        return [self._segment(recipe, None, longer, every)]
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         runs = [o for o in outcomes.values() if o.spec.stage == self.name and o.example_scores is not None]
@@ -86,15 +89,8 @@ class Train(Stage):
     def _segment(self, recipe, done, total, every) -> TrialSpec:
         start = done.steps if done else 0
         until = min(start + rounded_up(total / SEGMENTS, every), total)
-        trained = recipe.replace(total_steps=total, regularisers="on")
+        trained = recipe.replace(total_steps=total, regularisers="on" if self._tuned else recipe.regularisers)
         return TrialSpec(_name(total), self.name, trained, start, until, every, keep_best=True)
-
-    def _pays(self, outcomes, total) -> bool:
-        """Whether the last doubling gained more than noise; the first training is taken to."""
-        longer, shorter = outcomes[_name(total)], outcomes.get(_name(total // 2))
-        if longer.steps < total or longer.diverged_at is not None or longer.example_scores is None:
-            return False
-        return shorter is None or scores.difference(longer.example_scores, shorter.example_scores)[1] > 0
 
     def _kept(self, recipe, chosen, facts) -> str:
         kept = chosen.kept_evaluation(facts.objective)
@@ -118,6 +114,14 @@ class Train(Stage):
         )
 
 
+def _pays(runs: list[Outcome]) -> bool:
+    """Whether the last lengthening gained more than noise; the first training is taken to."""
+    longest = runs[-1]
+    if longest.steps < _steps(longest) or longest.diverged_at is not None or longest.example_scores is None:
+        return False
+    return len(runs) == 1 or scores.difference(longest.example_scores, runs[-2].example_scores)[1] > 0
+
+
 def _name(total: int) -> str:
     return f"train-{total}"
 
@@ -130,10 +134,11 @@ def _compare(better: Outcome, worse: Outcome, facts: Facts) -> tuple[str, int]:
     """The paired gain in words, and its sign where it is beyond noise (0 within)."""
     mean, low, high = scores.difference(better.example_scores, worse.example_scores)
     sign = int(np.sign(mean)) if low > 0 or high < 0 else 0
-    unit, scale = (" points", 100) if facts.num_classes else (" of squared error", 1)
+    # Targets have unit variance, so a squared error is the share of the variance that is not explained.
+    unit = "points" if facts.num_classes else "points of explained variance"
     verdict = {1: "a gain beyond noise", -1: "a loss beyond noise", 0: "within noise"}[sign]
-    interval = f"95 % interval {scale * low:+.3g} to {scale * high:+.3g}"
-    return f"{scale * mean:+.3g}{unit} on validation ({interval}), {verdict}", sign
+    interval = f"95 % interval {100 * low:+.3g} to {100 * high:+.3g}"
+    return f"{100 * mean:+.3g} {unit} on validation ({interval}), {verdict}", sign
 
 
 def _why_not(outcomes, facts, stage) -> str:
