@@ -40,8 +40,10 @@ class Train(Stage):
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
         runs = sorted((o for o in outcomes.values() if o.spec.stage == self.name), key=_steps)
         if not runs:
-            every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=facts.allowance)
-            total = self._first_total(recipe, facts, every)
+            wanted = rounded_up(self._stretch * recipe.total_steps, self._chunk)
+            most = min(wanted, facts.allowance)
+            every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most)
+            total = min(rounded_up(wanted, every), facts.allowance // every * every)
             return [self._segment(recipe, None, total, every)] if total else []
         longest, total, every = runs[-1], _steps(runs[-1]), runs[-1].spec.eval_every
         if longest.diverged_at is None and longest.spec.until == longest.steps < total:
@@ -80,11 +82,6 @@ class Train(Stage):
         after = chosen.spec.recipe if chosen is not baseline else chosen.spec.recipe.replace(total_steps=chosen.steps)
         evidence = tuple(o.spec.trial for o in [*runs, baseline] if o is not None)
         return Decision(self.name, recipe, after, reason[0].upper() + reason[1:], evidence, values)
-
-    def _first_total(self, recipe, facts, every) -> int:
-        """The recipe's steps, stretched, rounded up to evaluations; fewer when the allowance holds no more."""
-        wanted = rounded_up(self._stretch * recipe.total_steps, every)
-        return min(wanted, facts.allowance // every * every)
 
     def _segment(self, recipe, done, total, every) -> TrialSpec:
         start = done.steps if done else 0
