@@ -98,4 +98,14 @@ def _gathered(examples, indices: np.ndarray, batch_size: int) -> tf.data.Dataset
         return tf.nest.map_structure(lambda array: tf.gather(array, rows), examples)
 
     count = -(-len(indices) // batch_size)
-    return tf.data.Dataset.range(count).map(batch, num_parallel_calls=1).prefetch(2)
+    return tf.data.Dataset.range(count).map(batch).prefetch(1).with_options(_lean())
+
+
+def _lean() -> tf.data.Options:
+    """One thread gathers the next batch; TensorFlow's defaults would take cores from the training, and time to begin."""
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 1
+    options.threading.max_intra_op_parallelism = 1
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return options
