@@ -139,8 +139,9 @@ def settled_step(steps: np.ndarray, values: np.ndarray) -> int:
     """Step of the evaluation after which validation no longer improves beyond noise.
 
     The trend is the rising fit: of all curves that never fall, the one closest to the values. Its end is the mean over
-    the last fifth of the evaluations (at least 3). Noise is twice the standard error of such a mean, from the scatter
-    of neighbouring evaluations: the median absolute difference, taken as that of a normal distribution; but at least
+    the last fifth of the evaluations (at least 3). Noise is twice the standard error of such a mean, from how far
+    evaluations are off the middle between their neighbours, which a rise does not change: the median of that second
+    difference without its sign, taken as that of a normal distribution; but at least
     the smallest change that was seen, which for an accuracy is a single example, or a third of the range of the values
     if that is less. The first evaluation where the trend is within noise of its end has settled.
 
@@ -162,8 +163,8 @@ def settled_step(steps: np.ndarray, values: np.ndarray) -> int:
         return last
     trend = rising_fit(values)
     width = max(3, len(values) // 5)
+    noise = 2 * np.median(np.abs(np.diff(values, 2))) / (0.6745 * np.sqrt(6)) / np.sqrt(width)
     changes = np.abs(np.diff(values))
-    noise = 2 * np.median(changes) / (0.6745 * np.sqrt(2)) / np.sqrt(width)
     seen = changes[changes > SAME_VALUE * np.abs(values).max()]
     single = min(seen.min(), SINGLE_SHARE * np.ptp(values)) if len(seen) else 0.0
     noise = max(noise, (1 + SAME_VALUE) * single)

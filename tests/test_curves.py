@@ -254,6 +254,10 @@ def test_a_plateau_has_settled_at_its_first_evaluation():
     assert settled([0.50, 0.70, 0.80, 0.90, 0.91, 0.90, 0.91, 0.90, 0.91, 0.90]) == 400
 
 
+def test_a_steep_rise_is_not_taken_for_noise():
+    assert settled([0.70, 0.78, 0.84, 0.88, 0.90, 0.91, 0.915, 0.917]) == 600
+
+
 def test_validation_that_still_improves_has_not_settled():
     assert settled(np.linspace(0.5, 0.9, 20)) >= 1800
 

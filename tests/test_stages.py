@@ -491,8 +491,14 @@ def scored(total, share, name=None, stage="train", count=400, steps=None, **chan
     right = (np.arange(count) < round(share * count)).astype(np.float32)
     recipe = TUNED.replace(total_steps=total, regularisers="on")
     spec = TrialSpec(name or f"train-{total}", stage, recipe, 0, total, 50, keep_best=True)
-    values = {"example_scores": right, **changes}
+    values = {"example_scores": right} | changes
     return Outcome(spec, {"loss": falling(steps).astype(np.float32)}, tuple(evals), **values)
+
+
+def other_examples(total, share, swapped=5, count=400):
+    """As `scored`, but some of the easiest examples are wrong and as many more of the others right."""
+    right = ((np.arange(count) >= swapped) & (np.arange(count) < round(share * count) + swapped)).astype(np.float32)
+    return scored(total, share, count=count, example_scores=right)
 
 
 def reference(share, **changes):
@@ -524,10 +530,10 @@ def test_a_first_training_is_followed_by_one_of_twice_the_steps():
     assert Train(CHUNK, tuned=False).propose(TUNED, facts(), outcomes) == []
 
 
-def test_training_is_lengthened_only_while_that_gains_beyond_noise():
+def test_training_is_lengthened_only_while_that_gains_more_than_a_standard_error():
     gained = by_name(scored(600, 0.80), scored(1200, 0.90))
     assert TRAIN.propose(TUNED, facts(), gained)[0].recipe.total_steps == 2400
-    little = by_name(scored(600, 0.90), scored(1200, 0.9025))
+    little = by_name(scored(600, 0.90), other_examples(1200, 0.9025))
     assert TRAIN.propose(TUNED, facts(), little) == []
     worse = by_name(scored(600, 0.90), scored(1200, 0.80))
     assert TRAIN.propose(TUNED, facts(), worse) == []
@@ -545,12 +551,12 @@ def test_validation_examples_without_number_still_leave_room_for_a_training():
         assert spec.recipe.total_steps == spec.eval_every == min(allowance // CHUNK * CHUNK, 600)
 
 
-def test_a_longer_training_is_chosen_only_beyond_noise():
+def test_a_longer_training_is_chosen_if_it_gains_more_than_a_standard_error():
     longer = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.80), scored(1200, 0.90)))
     assert longer.values["trial"] == "train-1200" and longer.after.total_steps == 1200
-    assert "lengthened from 600" in longer.reason and "a gain beyond noise" in longer.reason
-    same = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), scored(1200, 0.9025)))
-    assert same.values["trial"] == "train-600" and "within noise" in same.reason
+    assert "lengthened from 600" in longer.reason and "+10 points" in longer.reason
+    same = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), other_examples(1200, 0.9025)))
+    assert same.values["trial"] == "train-600" and "+0.25 points, standard error 0.8" in same.reason
 
 
 def test_the_reference_comes_back_only_if_it_is_better_beyond_noise():

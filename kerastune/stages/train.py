@@ -19,8 +19,10 @@ class Train(Stage):
     """Trains the recipe for its steps and chooses what is handed to the user.
 
     What was tuned gets its regularisers back (P6). A training of twice the steps follows, or of as many as the budget
-    holds if that is at least half as many again, while the last one gained more than noise on the validation examples.
-    The reference comes back if it is better beyond noise.
+    holds if that is at least half as many again, while the last one gained more than one standard error on the
+    validation examples (the rule of Breiman et al. 1984, "Classification and Regression Trees", 3.4.3): more steps of
+    the same recipe are likely to help, and a longer training costs its user nothing any more. The reference, which is
+    another recipe, comes back only if it is better beyond noise.
 
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
@@ -66,9 +68,10 @@ class Train(Stage):
             return Decision(self.name, recipe, recipe, reason, tuple(sorted(outcomes)), {"trial": None})
         chosen, parts = runs[0] if runs else None, []
         for longer in runs[1:]:
-            gain, beyond = _compare(longer, chosen, facts)
+            mean, error = _gain_and_error(longer, chosen)
+            gain = f"{100 * mean:+.3g} {_unit(facts)}, standard error {100 * error:.2g}"
             parts.append(f"{_steps(longer)} steps against {_steps(chosen)}: {gain}")
-            chosen = longer if beyond > 0 else chosen
+            chosen = longer if mean > error else chosen
         parts.insert(0, self._kept(recipe, chosen, facts) if chosen else "no tuned training came to its end")
         if baseline is not None and chosen is not None:
             gain, beyond = _compare(chosen, baseline, facts)
@@ -112,11 +115,19 @@ class Train(Stage):
 
 
 def _pays(runs: list[Outcome]) -> bool:
-    """Whether the last lengthening gained more than noise; the first training is taken to."""
+    """Whether the last lengthening gained more than one standard error; the first training is taken to."""
     longest = runs[-1]
     if longest.steps < _steps(longest) or longest.diverged_at is not None or longest.example_scores is None:
         return False
-    return len(runs) == 1 or scores.difference(longest.example_scores, runs[-2].example_scores)[1] > 0
+    if len(runs) == 1:
+        return True
+    mean, error = _gain_and_error(longest, runs[-2])
+    return mean > error
+
+
+def _gain_and_error(longer: Outcome, shorter: Outcome) -> tuple[float, float]:
+    mean, low, high = scores.difference(longer.example_scores, shorter.example_scores)
+    return mean, (high - low) / (2 * 1.96)
 
 
 def _name(total: int) -> str:
@@ -131,11 +142,14 @@ def _compare(better: Outcome, worse: Outcome, facts: Facts) -> tuple[str, int]:
     """The paired gain in words, and its sign where it is beyond noise (0 within)."""
     mean, low, high = scores.difference(better.example_scores, worse.example_scores)
     sign = int(np.sign(mean)) if low > 0 or high < 0 else 0
-    # Targets have unit variance, so a squared error is the share of the variance that is not explained.
-    unit = "points" if facts.num_classes else "points of explained variance"
     verdict = {1: "a gain beyond noise", -1: "a loss beyond noise", 0: "within noise"}[sign]
     interval = f"95 % interval {100 * low:+.3g} to {100 * high:+.3g}"
-    return f"{100 * mean:+.3g} {unit} on validation ({interval}), {verdict}", sign
+    return f"{100 * mean:+.3g} {_unit(facts)} on validation ({interval}), {verdict}", sign
+
+
+def _unit(facts: Facts) -> str:
+    # Targets have unit variance, so a squared error is the share of the variance that is not explained.
+    return "points" if facts.num_classes else "points of explained variance"
 
 
 def _why_not(outcomes, facts, stage) -> str:
