@@ -85,6 +85,8 @@ def ratios(layers: Iterable[str], update_norms: np.ndarray, weight_norms: np.nda
         update_norms: norm of each layer's update `[layers]`.
         weight_norms: norm of each layer's weights `[layers]`.
     """
-    values = {f"update_ratio/{name}": u / max(w, 1e-12) for name, u, w in zip(layers, update_norms, weight_norms)}
-    whole = np.linalg.norm(update_norms) / max(np.linalg.norm(weight_norms), 1e-12)
-    return {**values, "update_ratio/whole_model": float(whole)}
+    # A run that explodes has no finite norms; TensorBoard shows NaN and infinity as what they are.
+    with np.errstate(all="ignore"):
+        updates = np.float64([*update_norms, np.linalg.norm(update_norms)])
+        shares = updates / np.maximum([*weight_norms, np.linalg.norm(weight_norms)], 1e-12)
+    return {f"update_ratio/{name}": float(share) for name, share in zip([*layers, "whole_model"], shares)}

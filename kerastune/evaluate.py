@@ -131,7 +131,7 @@ def _outputs(model: keras.Model, x) -> np.ndarray:
 
 def default_objective(model: keras.Model, task: Task) -> scores.Objective:
     """Accuracy where a compiled model measures it, else the loss."""
-    names = _metric_names(model)
+    names = metric_names(model)
     if task.kind == "classification":
         for name in ("accuracy", "acc"):
             if name in names:
@@ -141,7 +141,7 @@ def default_objective(model: keras.Model, task: Task) -> scores.Objective:
 
 def check_objective(objective: scores.Objective, model: keras.Model) -> None:
     """Raises `ValueError` when a compiled model does not measure the objective."""
-    names = ["loss", *_metric_names(model)]
+    names = ["loss", *metric_names(model)]
     if objective.name not in names:
         raise ValueError(
             f"`objective` (val_{objective.name}) is not measured by the model; it measures: "
@@ -149,7 +149,7 @@ def check_objective(objective: scores.Objective, model: keras.Model) -> None:
         )
 
 
-def _metric_names(model: keras.Model) -> list[str]:
+def metric_names(model: keras.Model) -> list[str]:
     """Names of a compiled model's metrics in the logs, before Keras has made them."""
     compiled = model._compile_metrics
     given = keras.tree.flatten([compiled._user_metrics, compiled._user_weighted_metrics]) if compiled else []

@@ -22,17 +22,20 @@ from kerastune.trial import Outcome, State, TrialSpec
 REFIT = "refit"
 
 
-def refit(trainer: Trainer, recipe: Recipe) -> State | None:
-    """Weights of the recipe trained once more on training and validation data together, for as many epochs.
+def refit(trainer: Trainer, recipe: Recipe) -> tuple[Outcome, State, State | None]:
+    """Trains the recipe once more on training and validation data together, for as many epochs.
 
-    `None` when that diverged. Its steps come on top of the budget.
+    Its steps come on top of the budget.
+
+    Returns:
+        As `Trainer.run`; the last state is `None` when the training diverged.
     """
     task = trainer.task
     both = joined(task.train, task.validation)
     longer = recipe.replace(total_steps=round(recipe.total_steps * len(both) / len(task.train)))
     again = Trainer(dataclasses.replace(task, train=both), trainer.build, trainer.objective, trainer.callbacks)
     outcome, last, _ = again.run(TrialSpec(REFIT, REFIT, longer, 0, longer.total_steps))
-    return last if outcome.diverged_at is None else None
+    return outcome, last, last if outcome.diverged_at is None else None
 
 
 def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chosen: str | None, seconds: float) -> dict:
@@ -48,7 +51,7 @@ def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chose
     for name, trial, state in (
         ("reference", reference.TRIAL, states.get(reference.TRIAL)),
         ("tuned", chosen, states.get(chosen)),
-        (REFIT, chosen, states.get(REFIT)),
+        (REFIT, REFIT, states.get(REFIT)),
     ):
         if state is not None:
             recipe = playbook.outcomes[trial].spec.recipe
@@ -85,6 +88,8 @@ def write_records(run_dir: RunDir, playbook: Playbook, figures: dict[str, Any], 
     rundirs.write_text(run_dir.result, json.dumps(figures, sort_keys=True, indent=2) + "\n")
 
     claim = f"# Found by kerastune; train it again with: kerastune train --flagfile={run_dir.flags.name}"
+    if "data" not in given:
+        claim += " --data=... --model=... (both were given in Python)"
     flags = [recipes.flag(name, value) for name, value in given.items() if value is not None] + recipe.to_flags()
     rundirs.write_text(run_dir.flags, "\n".join([claim, *flags]) + "\n")
 

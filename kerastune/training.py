@@ -64,7 +64,7 @@ class Trainer:
         task: the prepared data.
         build: makes a model from a dict of the user's hyperparameter values, compiled or not, a new one at each call.
         objective: the validation value that chooses the best weights.
-        callbacks: Keras callbacks of the user's; every segment gets its own copy.
+        callbacks: Keras callbacks of the user's; every trial gets its own copies.
         on_steps: called with the number of steps just done, about every chunk.
         deadline: called at every chunk; training stops there when it gives `True`.
 
@@ -89,6 +89,7 @@ class Trainer:
         self.on_steps = on_steps
         self.deadline = deadline
         self._batches = Batches(task)
+        self._copies: dict[str, list[keras.callbacks.Callback]] = {}
         self._compiled: dict[tuple, Compiled] = {}
         self._initial: dict[tuple, list[np.ndarray]] = {}
 
@@ -117,7 +118,7 @@ class Trainer:
         member.restore(state)
         optimizers.configure(member.model.optimizer, rates(spec.recipe), spec.recipe.momentum)
         run = _Run(member, spec, self, state.first_loss)
-        self._fit(member.model, spec, [run, *self._copied_callbacks(spec.trial)])
+        self._fit(member.model, spec, [run, *self._users_callbacks(spec)])
         outcome = run.outcome()
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
@@ -177,12 +178,18 @@ class Trainer:
         model.optimizer.build(model.trainable_variables)
         return Compiled(model, _values(model.optimizer.variables), regularised)
 
-    def _copied_callbacks(self, trial: str) -> list[keras.callbacks.Callback]:
-        """The user's callbacks for one segment; what logs to a directory gets one of the trial's own there."""
+    def _users_callbacks(self, spec: TrialSpec) -> list[keras.callbacks.Callback]:
+        """The user's callbacks for one trial; what logs to a directory gets one of the trial's own there."""
+        if spec.start and spec.trial in self._copies:
+            for callback in self._copies[spec.trial]:
+                if isinstance(callback, keras.callbacks.EarlyStopping):
+                    callback.on_train_begin = lambda logs=None: None  # it would forget what it waited for
+            return self._copies[spec.trial]
         copies = copy.deepcopy(self.callbacks)
         for callback in copies:
             if getattr(callback, "log_dir", None) is not None:
-                callback.log_dir = os.path.join(callback.log_dir, trial)
+                callback.log_dir = os.path.join(callback.log_dir, spec.trial)
+        self._copies[spec.trial] = copies
         return copies
 
     def _example_scores(self, model, best: State) -> np.ndarray:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 
-from kerastune import data, evaluate, logs, outputs, preflight, progress, rundirs, runtime
+from kerastune import data, evaluate, identity, logs, outputs, preflight, progress, rundirs, runtime
 from kerastune.budget import Budget
 from kerastune.callbacks import LinearDecay
 from kerastune.oracle import PlaybookOracle, spec_of
@@ -131,7 +129,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             x: inputs, as `fit` takes them: an array, a dict of arrays, a `tf.data.Dataset`; or a `Task` of kerastune's.
             y: targets, unless `x` brings them.
             validation_data: `(x, y)` or `(x, y, sample_weight)`; cut off the training part when it is left out.
-            callbacks: Keras callbacks; every trial's segment gets its own copy.
+            callbacks: Keras callbacks; every trial gets its own copies.
             settings: names and values that must stay the same when the search goes on.
             others: `sample_weight`, `class_weight` and `test_data` as in `kerastune.data.from_arrays`, and `verbose` (0
                 for no display). What `fit` would also take is refused with the reason.
@@ -140,7 +138,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             ValueError: before any training, for data or settings that can't be used.
         """
         verbose = others.pop("verbose", 1)
-        _refuse_rate_setters(callbacks)
+        _refuse_callbacks(callbacks)
         task = self._task(x, y, validation_data, others)
         if self._refit and task.train is None:
             raise ValueError("`refit` joins training and validation data, which needs arrays, not a tf.data.Dataset.")
@@ -211,12 +209,13 @@ class PlaybookTuner(keras_tuner.Tuner):
             task, self._build, Objective("loss", "min"), callbacks, on_steps=shown.steps, deadline=self._deadline(study)
         )
         model = self._trainer.ready_model(self._first())
+        described = identity.of_model(model)
         evaluate.compile_for(model, task, "sgd", watch=True)
         objective = self._objective or evaluate.default_objective(model, task)
         evaluate.check_objective(objective, model)
         self._trainer.objective = objective
         facts = _facts(task, objective, model)
-        study.settings({**self._given, **self._settings(task, objective, model)})
+        study.settings({**self._given, **self._settings(task, objective, described)})
         self._playbook = Playbook(study, self._stages, self._first(), facts, self.budget, self._on_decision)
         self.oracle.begin(self._playbook, keras_tuner.Objective(f"val_{objective.name}", objective.direction))
         for note in task.notes:
@@ -243,7 +242,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             raise ValueError(f"build(hp) must return a Keras model, it returned {type(model).__name__}.")
         return model
 
-    def _settings(self, task: Task, objective: Objective, model: keras.Model) -> dict[str, Any]:
+    def _settings(self, task: Task, objective: Objective, described: str) -> dict[str, Any]:
         return {
             "budget": str(self.budget),
             "seed": self.seed,
@@ -251,8 +250,8 @@ class PlaybookTuner(keras_tuner.Tuner):
             "stages": [stage.name for stage in self._stages],
             **self._first().to_dict(),
             "refit": self._refit,
-            "contents of the data": fingerprint(task),
-            "parameters of the model": model.count_params(),
+            "contents of the data": identity.of_data(task),
+            "architecture, loss and metrics": described,
         }
 
     def _deadline(self, study: Study) -> Callable[[], bool]:
@@ -265,12 +264,13 @@ class PlaybookTuner(keras_tuner.Tuner):
 
     def _finish(self, study: Study) -> None:
         chosen = self.oracle.chosen_trial()
+        if self._refit and chosen is not None and outputs.REFIT not in self._playbook.outcomes:
+            self._playbook.record(*outputs.refit(self._trainer, self.recipe))
+            self._story.segment(self._playbook.outcomes[outputs.REFIT], start=0)
         for name in self._playbook.outcomes:
             if (state := study.checkpoint(name, "best")) is not None:
                 self._best_states[name] = state
-        states = dict(self._best_states)
-        if self._refit and chosen is not None and (again := outputs.refit(self._trainer, self.recipe)) is not None:
-            states[outputs.REFIT] = again
+        states = self._best_states
         self.result = study.fact("result")
         if self.result is None:
             self.result = outputs.result(self._trainer, self._playbook, states, chosen, study.seconds())
@@ -298,16 +298,6 @@ def parse_objective(objective) -> Objective | None:
     if not name.startswith("val_"):
         raise ValueError(f"`objective` must be a validation value: write val_{name}:{direction}, got {objective!r}.")
     return Objective(name[4:], direction)
-
-
-def fingerprint(task: Task) -> str:
-    """A short text that changes when the training or validation data do."""
-    checksum = 0
-    for part in (task.train, task.validation):
-        for array in keras.tree.flatten([part.x, part.y, part.sample_weight]) if part is not None else []:
-            if array is not None:
-                checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
-    return f"{task.name} {checksum:08x}"
 
 
 def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:
@@ -344,12 +334,19 @@ def _checked_seed(seed: int) -> int:
     return seed
 
 
-def _refuse_rate_setters(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+def _refuse_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    setters = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler, LinearDecay)
     for callback in callbacks:
-        if isinstance(callback, (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler, LinearDecay)):
-            raise ValueError(
-                f"the callback {type(callback).__name__} sets the learning rate, which kerastune tunes: leave it out."
-            )
+        why = ""
+        if isinstance(callback, setters):
+            why = "sets the learning rate, which kerastune tunes: leave it out"
+        elif isinstance(callback, keras.callbacks.BackupAndRestore):
+            why = "puts back a model of its own, but kerastune goes on from its own study: leave it out"
+        elif getattr(callback, "restore_best_weights", False):
+            why = "puts back weights in the middle of a training: kerastune keeps the best itself, so pass it False"
+            why = f"with restore_best_weights {why}"
+        if why:
+            raise ValueError(f"the callback {type(callback).__name__} {why}.")
 
 
 def _refuse_overrides(tuner: type, hypermodel) -> None:

@@ -33,6 +33,7 @@ FLOORS = {
     "evaluate": KERAS,
     "figures": KERAS,
     "hypermodels": TUNER,
+    "identity": KERAS,
     "initialisers": KERAS,
     "logs": GROUND,
     "models": KERAS,

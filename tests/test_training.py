@@ -409,6 +409,20 @@ def test_the_users_callbacks_get_copies_logs_and_directories_of_their_own():
     assert of_one == [(49, batch_logs), (99, batch_logs), ("epoch", epoch_logs)]
 
 
+def test_early_stopping_counts_on_through_the_segments_of_a_trial():
+    class Worse(keras.callbacks.EarlyStopping):
+        """Sees a value that never gets better."""
+
+        def get_monitor_value(self, logs):
+            return 1.0
+
+    made = trainer(callbacks=[Worse(patience=3)])
+    _, state, _ = made.run(spec(until=100, eval_every=50))
+    other = made.run(spec(trial="b", until=100, eval_every=50))[0]
+    outcome = made.run(spec(start=100, until=300, eval_every=50), state)[0]
+    assert other.steps == 100 and outcome.steps == 100  # stopped at the fourth evaluation
+
+
 def test_a_users_step_logger_writes_what_the_outcome_holds(tmp_path):
     made = trainer(callbacks=[StepLogger(tmp_path)])
     outcome = made.run(spec(until=70))[0]

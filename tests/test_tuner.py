@@ -25,10 +25,10 @@ def build(hp):
     return keras.Sequential([keras.Input([6]), keras.layers.Dense(units, "relu"), keras.layers.Dense(2, "softmax")])
 
 
-def search(directory, **changes):
+def search(directory, class_weight=None, **changes):
     x, y = toy()
     tuner = PlaybookTuner(changes.pop("hypermodel", build), **{"budget": BUDGET, "directory": directory, **changes})
-    tuner.search(x[:300], y[:300], validation_data=(x[300:], y[300:]), verbose=0)
+    tuner.search(x[:300], y[:300], validation_data=(x[300:], y[300:]), class_weight=class_weight, verbose=0)
     return tuner
 
 
@@ -200,11 +200,33 @@ def test_an_objective_that_is_not_measured_is_refused_before_training(tmp_path):
         search(tmp_path, objective="val_f1:max")
 
 
-def test_callbacks_that_set_the_rate_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    "callback, message",
+    [
+        (keras.callbacks.ReduceLROnPlateau(), "ReduceLROnPlateau sets the learning rate"),
+        (keras.callbacks.BackupAndRestore("backup"), "BackupAndRestore puts back a model"),
+        (keras.callbacks.EarlyStopping(restore_best_weights=True), "EarlyStopping with restore_best_weights"),
+    ],
+)
+def test_callbacks_that_would_undo_the_search_are_refused(tmp_path, callback, message):
     x, y = toy()
     tuner = PlaybookTuner(build, budget=BUDGET, directory=tmp_path)
-    with pytest.raises(ValueError, match="ReduceLROnPlateau sets the learning rate"):
-        tuner.search(x, y, callbacks=[keras.callbacks.ReduceLROnPlateau()], verbose=0)
+    with pytest.raises(ValueError, match=message):
+        tuner.search(x, y, callbacks=[callback], verbose=0)
+
+
+def test_another_model_or_other_class_weights_are_refused_on_resume(tmp_path):
+    search(tmp_path, stages=["start"])
+
+    def with_another_activation(hp):
+        units = hp.Choice("units", [8, 16], default=16)
+        return keras.Sequential([keras.Input([6]), keras.layers.Dense(units, "tanh"), keras.layers.Dense(2, "softmax")])
+
+    with pytest.raises(StudyError, match="`architecture, loss and metrics` was"):
+        search(tmp_path, stages=["start"], hypermodel=with_another_activation)
+    with pytest.raises(StudyError, match="`contents of the data` was"):
+        search(tmp_path, stages=["start"], class_weight={0: 1.0, 1: 2.0})
+    search(tmp_path, stages=["start"])
 
 
 def test_best_models_of_a_regression_speak_the_users_units(tmp_path):
