@@ -102,7 +102,7 @@ def _gathered(examples, indices: np.ndarray, batch_size: int) -> tf.data.Dataset
 
 
 def _lean() -> tf.data.Options:
-    """One thread gathers the next batch; TensorFlow's defaults would take cores from the training, and time to begin."""
+    """One thread gathers the next batch: TensorFlow's defaults take cores from the training, and time to begin."""
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.threading.max_intra_op_parallelism = 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,9 @@ COMMANDS = {
     "probe": "suggest a learning rate from 60 batches (S1.7)",
     "train": "train the recipe of a flagfile",
 }
+KINDS = ("", "classification", "regression")
 AUTO = 0  # of `--batch_size`: suggested from the data (P7)
-DATA_FLAGS = ("data", "label", "image_size", "standardise", "model", "precision", "objective")
+DATA_FLAGS = ("data", "label", "kind", "image_size", "standardise", "model", "precision", "objective")
 
 
 def define(flag_values: flags.FlagValues) -> None:
@@ -32,6 +35,7 @@ def define(flag_values: flags.FlagValues) -> None:
     values = {"flag_values": flag_values}
     flags.DEFINE_string("data", "digits", "Data set name, file.npz, file.csv, folder or module:function.", **values)
     flags.DEFINE_string("label", "", "Name of the target column of a .csv.", **values)
+    flags.DEFINE_enum("kind", "", KINDS, "What is learnt; by default the targets tell.", **values)
     flags.DEFINE_integer("image_size", 64, "Height and width of images in folders, in pixels.", 1, **values)
     flags.DEFINE_bool("standardise", None, "Standardise inputs; by default for the built-in models only.", **values)
     flags.DEFINE_string("model", "cnn", "mlp, cnn, resnet, or module:name of a build(hp) or HyperModel.", **values)
@@ -42,9 +46,7 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_bool("reference", True, "Train Adam at 1e-3 with batches of 32 to compare with.", **values)
     flags.DEFINE_bool("refit", False, "Train once more on training and validation data at the end.", **values)
     flags.DEFINE_bool("gpu_memory_growth", True, "Let a GPU's memory grow as needed (P5).", **values)
-    flags.DEFINE_enum(
-        "precision", "float32", ["float32", "mixed_float16", "mixed_bfloat16"], "What layers compute in.", **values
-    )
+    flags.DEFINE_enum("precision", "float32", environment.PRECISIONS, "What layers compute in.", **values)
     define_recipe(flag_values)
 
 
@@ -84,8 +86,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Terminated:
         return _stopped(128 + signal.SIGTERM)
     except (flags.Error, ValueError, OSError, ImportError) as error:
+        if not isinstance(error, (flags.Error, OSError)) and not _is_ours(error):
+            traceback.print_exception(error)  # of the user's own code, or of a library under it
         print(f"kerastune {command}: {error}", file=sys.stderr)
         return 2
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether an error was raised by kerastune itself, whose message then says all."""
+    where = traceback.extract_tb(error.__traceback__)[-1].filename
+    return Path(where).is_relative_to(Path(__file__).parent)
 
 
 class Terminated(BaseException):
@@ -133,8 +143,11 @@ def probe(flag_values: flags.FlagValues, recipe: Recipe) -> int:
 
 def train(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     """`kerastune train`."""
-    # The recipe says how long to train; twice that leaves room for rounding up to whole evaluations.
-    flag_values.budget = f"{max(2 * recipe.total_steps, LEAST_STEPS)}steps"
+    if not flag_values["budget"].present:
+        # The recipe says how long to train; twice that leaves room for rounding up to whole evaluations.
+        flag_values.budget = f"{max(2 * recipe.total_steps, LEAST_STEPS)}steps"
+    if not flag_values["regularisers"].present:
+        recipe = recipe.replace(regularisers="on")
     return _search(flag_values, recipe, ["train"])
 
 
@@ -150,8 +163,6 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
 
         notes = runtime.set_up(flag_values.gpu_memory_growth, flag_values.precision)
     logs.to_screen()
-    for note in notes:
-        logs.logger.info("%s", note)
     own_model = ":" in flag_values.model
     task = data.load(
         flag_values.data,
@@ -160,7 +171,9 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         standardise=flag_values.standardise,
         seed=flag_values.seed,
         for_own_model=own_model,
+        kind=flag_values.kind,
     )
+    task = dataclasses.replace(task, notes=(*notes, *task.notes))
     output_dir = Path(flag_values.output_dir)
     tuner = PlaybookTuner(
         hypermodels.load(flag_values.model, task),

@@ -166,10 +166,9 @@ def _check_raw(raw: Raw, for_own_model: bool) -> None:
 
 
 def _shapes(part: Part) -> dict[str, tuple[int, ...]]:
-    """Shape of one example, by input, and of its target; for arrays and for profiles."""
-    inputs = {name: array.shape if isinstance(array, Profile) else array.shape[1:]
-              for name, array in preflight.entries(part.x)}  # fmt: skip
-    return inputs | {"y": part.y.shape[1:]}
+    """As `preflight.shapes`, of profiles too."""
+    profiles = {name: array.shape for name, array in preflight.entries(part.x) if isinstance(array, Profile)}
+    return preflight.shapes(part) | profiles
 
 
 def _kind(raw: Raw, kind: str) -> str:

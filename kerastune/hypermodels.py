@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import inspect
 import math
-import os
-import sys
 from collections.abc import Callable
 
 import keras
 import keras_tuner
 import numpy as np
 
-from kerastune import models
+from kerastune import models, naming
 from kerastune.task import Task
 
 
@@ -151,9 +147,9 @@ def load(name: str, task: Task) -> keras_tuner.HyperModel:
         'mlp'
     """
     if ":" in name:
-        return _as_hypermodel(_import(name), name)
+        return _as_hypermodel(naming.imported(name, "model"), name)
     if name not in BUILT_IN:
-        hint = _did_you_mean(name, BUILT_IN)
+        hint = naming.did_you_mean(name, BUILT_IN)
         raise ValueError(f"model `{name}` must be one of {', '.join(BUILT_IN)} or module:name of your own{hint}.")
     return BUILT_IN[name](task)
 
@@ -198,27 +194,6 @@ def _num_examples(task: Task) -> int | None:
     return size if size > 0 else None  # negative: unknown or infinite
 
 
-def _import(name: str):
-    module_name, _, attribute = name.partition(":")
-    if not module_name or module_name.startswith("."):
-        raise ValueError(f"model `{name}` names no module; write module:name.")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    importlib.invalidate_caches()
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # A module missing *inside* the user's own is the user's error, with its own traceback.
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        raise ValueError(f"model `{name}`: there is no module `{module_name}` here or installed.") from None
-    if not hasattr(module, attribute):
-        raise ValueError(
-            f"model `{name}`: module `{module_name}` has no `{attribute}`{_did_you_mean(attribute, dir(module))}."
-        )
-    return getattr(module, attribute)
-
-
 def _as_hypermodel(found, name: str) -> keras_tuner.HyperModel:
     if isinstance(found, keras_tuner.HyperModel):
         return found
@@ -234,8 +209,3 @@ def _as_hypermodel(found, name: str) -> keras_tuner.HyperModel:
         kind = f"the class {found.__name__}" if inspect.isclass(found) else f"of type {type(found).__name__}"
         raise ValueError(f"model `{name}` must be a build(hp) function or a KerasTuner HyperModel, but is {kind}.")
     return BuildFunction(found)
-
-
-def _did_you_mean(word: str, known) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean `{close[0]}`?" if close else ""

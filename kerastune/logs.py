@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -41,6 +42,10 @@ def to_file(path: Path):
     logger.addHandler(handler)
     try:
         yield
+    except BaseException:
+        record = logger.makeRecord(logger.name, logging.ERROR, __file__, 0, "Ended early.", (), sys.exc_info())
+        handler.handle(record)
+        raise
     finally:
         logger.removeHandler(handler)
         handler.close()

@@ -12,6 +12,7 @@ FAMILIES = {
     "sgd": keras.optimizers.SGD,
     "adam": keras.optimizers.Adam,
 }
+KEPT = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
 
 
 class RateTable(keras.optimizers.schedules.LearningRateSchedule):
@@ -65,8 +66,28 @@ class TunableSGD(keras.optimizers.SGD):
         self.assign_add(variable, momentum * step - rate * gradient if self.nesterov else step)
 
 
-def tunable(family: str, nesterov: bool) -> keras.optimizers.Optimizer:
+def kept_settings(model: keras.Model) -> dict[str, float]:
+    """Clipping and weight decay of the optimizer that a model was compiled with: what a recipe does not speak of.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(2)])
+        >>> model.compile(keras.optimizers.AdamW(weight_decay=0.01, clipnorm=1.0))
+        >>> kept_settings(model)
+        {'weight_decay': 0.01, 'clipnorm': 1.0}
+    """
+    if not model.compiled:
+        return {}
+    core = inner(model.optimizer)
+    return {name: value for name in KEPT if (value := getattr(core, name, None))}
+
+
+def tunable(family: str, nesterov: bool, **settings) -> keras.optimizers.Optimizer:
     """Optimizer of a family whose rate is a `RateTable`: one object for all trials of one trace.
+
+    Args:
+        family: `"sgd"` or `"adam"`.
+        nesterov: whether SGD looks ahead.
+        settings: as `kept_settings` gives them.
 
     Raises:
         ValueError: for an unknown family.
@@ -74,8 +95,8 @@ def tunable(family: str, nesterov: bool) -> keras.optimizers.Optimizer:
     if family not in FAMILIES:
         raise ValueError(f"`optimizer` must be one of {', '.join(FAMILIES)}, got {family!r}.")
     if family == "sgd":
-        return TunableSGD(RateTable(), nesterov=nesterov)
-    return FAMILIES[family](learning_rate=RateTable())
+        return TunableSGD(RateTable(), nesterov=nesterov, **settings)
+    return FAMILIES[family](learning_rate=RateTable(), **settings)
 
 
 def inner(optimizer) -> keras.optimizers.Optimizer:
@@ -91,10 +112,11 @@ def configure(optimizer, rates: np.ndarray, momentum: float) -> None:
         core.momentum_value.assign(momentum)
 
 
-def stock(recipe: Recipe) -> keras.optimizers.Optimizer:
+def stock(recipe: Recipe, **settings) -> keras.optimizers.Optimizer:
     """The plain Keras optimizer of a recipe: what is saved, loadable without kerastune.
 
     Linear decay becomes Keras's `PolynomialDecay` of power 1: the same line, without the steps of `decay_interval`.
+    `settings` are those of `kept_settings`.
 
     Example:
         >>> stock(Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.5)).momentum
@@ -104,5 +126,5 @@ def stock(recipe: Recipe) -> keras.optimizers.Optimizer:
     if recipe.decay == "linear":
         rate = keras.optimizers.schedules.PolynomialDecay(rate, recipe.total_steps, end_learning_rate=0.0, power=1.0)
     if recipe.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=recipe.nesterov)
-    return FAMILIES[recipe.optimizer](learning_rate=rate)
+        return keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=recipe.nesterov, **settings)
+    return FAMILIES[recipe.optimizer](learning_rate=rate, **settings)

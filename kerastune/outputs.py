@@ -15,7 +15,7 @@ from kerastune.playbook import Playbook
 from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
 from kerastune.stages import reference
-from kerastune.task import Part, joined
+from kerastune.task import Part, Task, joined
 from kerastune.training import Trainer, sample
 from kerastune.trial import Outcome, State, TrialSpec
 
@@ -42,7 +42,8 @@ def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chose
     """Figures of the reference and of what was tuned; this is where the test part is touched, once.
 
     Returns:
-        `{"reference": {"validation": {...}, "test": {...}}, "tuned": {...}, "stages": {name: {"steps", "seconds"}}, ...}`.
+        `{"reference": {"validation": {...}, "test": {...}}, "tuned": {...}, "stages": {name: {"steps", "seconds"}}}`
+        and more.
         With a reference and a test part, `"gain"` holds the mean paired difference of their test scores and the ends
         of its 95 % interval.
     """
@@ -99,11 +100,19 @@ def raw_model(trainer: Trainer, recipe: Recipe, state: State) -> keras.Model:
     model, task = trainer.finished_model(recipe, state), trainer.task
     if task.attach is None:
         return model
-    loss, metrics = model.loss, [] if task.kind == "regression" else ["accuracy"]
+    loss, metrics = model.loss, [] if task.kind == "regression" else [_accuracy(model, trainer.task)]
+    settings = optimizers.kept_settings(model)
     model = task.attach(model)
-    model.compile(optimizers.stock(recipe), loss=loss, metrics=metrics)
+    model.compile(optimizers.stock(recipe, **settings), loss=loss, metrics=metrics)
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _accuracy(model: keras.Model, task: Task):
+    if model.output_shape[-1] > 1:
+        return "accuracy"
+    logits = evaluate.gives_logits(model, sample(task.validation.x))
+    return keras.metrics.BinaryAccuracy("accuracy", threshold=0.0 if logits else 0.5)
 
 
 def save_model(run_dir: RunDir, trainer: Trainer, recipe: Recipe, state: State) -> None:

@@ -34,11 +34,14 @@ class Display:
     def begin(self, playbook: Playbook) -> None:
         """Starts from what the study holds already."""
         self._playbook = playbook
+        self._last_step = self._budget.steps
         self._earlier = sum(outcome.steps for outcome in playbook.outcomes.values())
 
     def segment(self, spec: TrialSpec) -> None:
         """Names what is trained now."""
         if self._bar is not None:
+            if len(self._playbook.stages) == 1 and self._last_step:
+                self._last_step = min(self._last_step, spec.recipe.total_steps)  # a single training knows its end
             words = f"{spec.stage}: {spec.trial}, steps {spec.start} to {spec.until}"
             self._bar.update(self._task, description=words)
 
@@ -56,7 +59,7 @@ class Display:
             return min(spent / self._budget.seconds, 1.0), max(self._budget.seconds - spent, 0.0)
         done = self._earlier + self._steps
         seconds_per_step = (time.monotonic() - self._began) / max(self._steps, 1)
-        return done / self._budget.steps, (self._budget.steps - done) * seconds_per_step
+        return done / self._last_step, max(self._last_step - done, 0) * seconds_per_step
 
 
 @contextlib.contextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import numbers
 from typing import Any
+
+from kerastune import naming
 
 CHOICES = {
     "optimizer": ("sgd", "adam"),
@@ -100,9 +101,8 @@ class Recipe:
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f" Did you mean `{close[0]}`?" if close else f" A recipe has: {', '.join(known)}."
-                raise ValueError(f"`{name}` is not part of a recipe.{hint}")
+                hint = naming.did_you_mean(name, known) or f"; a recipe has: {', '.join(known)}."
+                raise ValueError(f"`{name}` is not part of a recipe{hint}")
         return cls(**values)
 
     @classmethod

@@ -9,8 +9,6 @@ import tensorflow as tf
 
 from kerastune import environment
 
-PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-
 
 def check_supported() -> None:
     """Refuses, by name, what would give wrong results or fail late.
@@ -42,8 +40,8 @@ def set_up(gpu_memory_growth: bool = True, precision: str = "float32") -> list[s
     Raises:
         ValueError: for an unknown precision.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"`precision` must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
+    if precision not in environment.PRECISIONS:
+        raise ValueError(f"`precision` must be one of {', '.join(environment.PRECISIONS)}, got {precision!r}.")
     keras.config.set_dtype_policy(precision)
     # It warns of every model's first prediction, each of which is one trace.
     tf.get_logger().setLevel(logging.ERROR)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import gzip
-import importlib
 import os
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerastune import csv_source, preflight, streams
+from kerastune import csv_source, naming, preflight, streams
 from kerastune.task import Part
 
 SCIKIT_LEARN = ("digits", "wine", "breast_cancer", "diabetes", "iris")
@@ -80,9 +77,9 @@ def read(source: str, label: str, image_size: int) -> Raw:
         return _read_npz(path) if path.suffix == ".npz" else _read_csv(path, label)
     if ":" in source:
         return _read_function(source)
-    near = difflib.get_close_matches(source, SCIKIT_LEARN + KERAS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known names are {', '.join(SCIKIT_LEARN + KERAS)}."
-    raise ValueError(f"`--data` ({source!r}) is no known name, .npz, .csv, folder or module:function; {hint}")
+    known = SCIKIT_LEARN + KERAS
+    hint = naming.did_you_mean(source, known) or f"; known names are {', '.join(known)}."
+    raise ValueError(f"`--data` ({source!r}) is no known name, .npz, .csv, folder or module:function{hint}")
 
 
 def _read_scikit_learn(name: str) -> Raw:
@@ -211,20 +208,10 @@ def _read_images(files: list[list[Path]], image_size: int) -> Part:
 
 
 def _read_function(source: str) -> Raw:
-    """Imports and calls `module:function`; modules in the current folder are found."""
-    module_name, function_name = source.split(":", 1)
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # a module that theirs needs is missing: their traceback tells more
-        raise ImportError(f"`--data` ({source!r}): there is no module {module_name} (also looked in the current "
-                          "folder).") from error  # fmt: skip
-    function = getattr(module, function_name, None)
+    """Imports and calls `module:function`."""
+    function = naming.imported(source, "data")
     if not callable(function):
-        raise ImportError(f"`--data` ({source!r}): {module_name} has no function `{function_name}`.")
+        raise ValueError(f"data `{source}` is no function.")
     return raw(_by_part(function(), source), source)
 
 

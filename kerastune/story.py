@@ -40,7 +40,7 @@ class Story:
             self.decision(decision, outcomes)
 
     def segment(self, outcome: Outcome, start: int) -> None:
-        """Adds what a trial has from step `start` on: its whole outcome with 0. A single step is no curve to look at."""
+        """Adds what a trial has from step `start` on: its whole outcome with 0. A single step is no curve."""
         if outcome.steps == 1:
             return
         board = boards.Board(self._run_dir.trial_board(outcome.spec.trial))

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+IMBALANCE = 3
+
 
 @dataclasses.dataclass(frozen=True)
 class Part:
@@ -79,8 +81,17 @@ class Task:
         """Whether the largest class of the training part is at least 3x the smallest (`PLAYBOOK`: imbalanced)."""
         if self.kind != "classification" or self.train is None:
             return False
-        counts = np.bincount(labels(self.train.y), minlength=self.num_classes)
-        return bool(counts.max() >= 3 * max(counts.min(), 1))
+        return is_imbalanced(np.bincount(labels(self.train.y), minlength=self.num_classes))
+
+
+def is_imbalanced(counts: np.ndarray) -> bool:
+    """Whether the largest of the classes is at least 3x the smallest, from their numbers of examples `[classes]`.
+
+    Example:
+        >>> is_imbalanced(np.array([10, 30])), is_imbalanced(np.array([10, 29]))
+        (True, False)
+    """
+    return len(counts) > 0 and bool(counts.max() >= IMBALANCE * max(counts.min(), 1))
 
 
 def labels(y: np.ndarray) -> np.ndarray:

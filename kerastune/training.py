@@ -162,7 +162,7 @@ class Trainer:
     def finished_model(self, recipe: Recipe, state: State) -> keras.Model:
         """A model of its own with the weights of a state, as its builder made it, under a stock Keras optimizer."""
         model = self.ready_model(recipe)
-        evaluate.compile_for(model, self.task, optimizers.stock(recipe))
+        evaluate.compile_for(model, self.task, optimizers.stock(recipe, **optimizers.kept_settings(model)))
         # Built, so that a saved model loads without a warning about its optimizer.
         model.optimizer.build(model.trainable_variables)
         _assign(model.variables, state.model)
@@ -170,10 +170,10 @@ class Trainer:
 
     def _compile(self, recipe: Recipe) -> Compiled:
         model = self.ready_model(recipe)
-        optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov)
         regularised = bool(surgery.find_regularisers(model))
         if recipe.regularisers == "off":
             surgery.switch_regularisers_off(model, sample(self.task.validation.x))
+        optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov, **optimizers.kept_settings(model))
         evaluate.compile_for(model, self.task, optimizer, steps_per_execution=CHUNK, watch=True)
         model.optimizer.build(model.trainable_variables)
         return Compiled(model, _values(model.optimizer.variables), regularised)

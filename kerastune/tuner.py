@@ -131,8 +131,8 @@ class PlaybookTuner(keras_tuner.Tuner):
             validation_data: `(x, y)` or `(x, y, sample_weight)`; cut off the training part when it is left out.
             callbacks: Keras callbacks; every trial gets its own copies.
             settings: names and values that must stay the same when the search goes on.
-            others: `sample_weight`, `class_weight` and `test_data` as in `kerastune.data.from_arrays`, and `verbose` (0
-                for no display). What `fit` would also take is refused with the reason.
+            others: `sample_weight`, `class_weight`, `test_data` and `kind` as in `kerastune.data.from_arrays`, and
+                `verbose` (0 for no display). What `fit` would also take is refused with the reason.
 
         Raises:
             ValueError: before any training, for data or settings that can't be used.
@@ -175,6 +175,8 @@ class PlaybookTuner(keras_tuner.Tuner):
 
         The models take the inputs that `search` was given.
         """
+        if self._playbook is None:
+            raise ValueError("nothing was searched yet in this process: call `search`, which reads the directory.")
         ranked = self.oracle.get_best_trials(len(self.oracle.trials))
         kept = [trial for trial in ranked if trial.trial_id in self._best_states]
         return [self.load_model(trial) for trial in kept[:num_models]]
@@ -198,7 +200,7 @@ class PlaybookTuner(keras_tuner.Tuner):
                 raise ValueError(f"`{name}` can't be given to search: {REFUSED[name]}.")
         if isinstance(x, Task):
             return x
-        unknown = set(others) - {"sample_weight", "class_weight", "test_data"}
+        unknown = set(others) - {"sample_weight", "class_weight", "test_data", "kind"}
         if unknown:
             raise ValueError(f"search does not take {', '.join(sorted(unknown))}.")
         return data.from_arrays(x, y, validation_data=validation_data, seed=self.seed, name=self.project_name, **others)

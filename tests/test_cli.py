@@ -123,6 +123,45 @@ def test_own_data_and_own_model_with_hyperparameters(tmp_path, monkeypatch):
     assert abs(model.predict(np.zeros([1, 5]), verbose=0)[0, 0] - 1000) < 60
 
 
+def test_integer_targets_may_be_numbers_to_predict(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(300, 5))
+    np.savez(tmp_path / "stars.npz", x_train=x, y_train=np.clip(np.round(3 + x[:, 0]), 1, 5).astype(int))
+    monkeypatch.chdir(tmp_path)
+    stages = ("--data=stars.npz", "--model=mlp", "--budget=1000steps", "--noreference")
+    assert run("tune", *stages, "--kind=regression", "--output_dir=out") == 0
+    assert "mae" in json.loads((tmp_path / "out" / "result.json").read_text())["tuned"]["test"]
+    assert "--kind=regression" in (tmp_path / "out" / "best.flags").read_text()
+
+
+def test_train_keeps_to_the_budget_and_the_regularisers_it_is_given(tmp_path):
+    given = ("--data=wine", "--model=mlp", "--batch_size=16", "--total_steps=3000")
+    assert run("train", *given, "--budget=1000steps", "--regularisers=off", f"--output_dir={tmp_path / 'out'}") == 0
+    recipe = Recipe.from_json((tmp_path / "out" / "recipe.json").read_text())
+    assert (recipe.total_steps, recipe.regularisers) == (1000, "off")
+
+
+def test_an_error_in_the_users_own_code_shows_where_it_is_on_screen_and_in_the_log(tmp_path, monkeypatch, capsys):
+    (tmp_path / "faulty.py").write_text(
+        "import keras\n"
+        "class Faulty(keras.Sequential):\n"
+        "    def train_step(self, data):\n"
+        "        raise ValueError('my own mistake')\n"
+        "def build(hp):\n"
+        "    return Faulty([keras.Input([13]), keras.layers.Dense(3, 'softmax')])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert run("probe", "--data=wine", "--model=faulty:build", "--output_dir=out") == 2
+    log = (tmp_path / "out" / "kerastune.log").read_text()
+    for text in (capsys.readouterr().err, log):
+        assert "faulty.py" in text and "my own mistake" in text and "Traceback" in text
+
+
+def test_an_error_of_kerastunes_own_is_one_line(tmp_path, capsys):
+    assert run("tune", "--data=nowhere.npz", f"--output_dir={tmp_path / 'out'}") == 2
+    error = capsys.readouterr().err
+    assert "There is no file nowhere.npz" in error and "Traceback" not in error
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [

@@ -37,6 +37,7 @@ FLOORS = {
     "initialisers": KERAS,
     "logs": GROUND,
     "models": KERAS,
+    "naming": GROUND,
     "optimizers": KERAS,
     "oracle": TUNER,
     "outputs": KERAS,

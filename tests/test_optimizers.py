@@ -117,6 +117,16 @@ def test_a_rate_table_cannot_be_saved_by_accident():
         RateTable().get_config()
 
 
+@pytest.mark.parametrize("made", [optimizers.tunable("sgd", True), optimizers.tunable("adam", False)])
+def test_only_clipping_and_weight_decay_of_a_users_optimizer_are_kept(made):
+    model = keras.Sequential([keras.Input([4]), keras.layers.Dense(2)])
+    assert optimizers.kept_settings(model) == {}
+    model.compile(keras.optimizers.RMSprop(0.3, momentum=0.5, global_clipnorm=2.0))
+    assert optimizers.kept_settings(model) == {"global_clipnorm": 2.0}
+    model.compile(made)
+    assert optimizers.kept_settings(model) == {}
+
+
 RECIPES = [
     Recipe(optimizer="sgd", learning_rate=0.2, momentum=0.7, nesterov=False, decay="none"),
     Recipe(optimizer="sgd", learning_rate=0.2, momentum=0.0, nesterov=True, decay="linear", total_steps=50),

@@ -98,7 +98,7 @@ def test_a_recipe_cannot_be_changed():
 
 @pytest.mark.parametrize("given, meant", [("learnin_rate", "learning_rate"), ("batchsize", "batch_size")])
 def test_an_unknown_name_is_refused_with_the_one_that_was_meant(given, meant):
-    with pytest.raises(ValueError, match=f"`{given}`.*Did you mean `{meant}`"):
+    with pytest.raises(ValueError, match=f"`{given}`.*did you mean `{meant}`"):
         Recipe.from_dict({given: 1})
 
 

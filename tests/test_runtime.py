@@ -7,7 +7,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from kerastune import runtime
+from kerastune import environment, runtime
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_a_machine_without_gpu_needs_no_words(monkeypatch):
     assert runtime.set_up() == []
 
 
-@pytest.mark.parametrize("precision", runtime.PRECISIONS)
+@pytest.mark.parametrize("precision", environment.PRECISIONS)
 def test_precision_is_set(precision):
     notes = runtime.set_up(precision=precision)
     assert keras.config.dtype_policy().name == precision

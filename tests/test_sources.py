@@ -37,7 +37,7 @@ def in_folder(tmp_path, monkeypatch):
 
 
 def test_unknown_names_and_texts_are_refused():
-    refused("did you mean digits", "digit")
+    refused("did you mean `digits`", "digit")
     refused("known names are", "xyz")
     refused("texts of different lengths", "imdb")
     refused("`--label` .* leave it out", "digits", label="y")
@@ -182,10 +182,10 @@ def test_a_function_of_the_current_folder_gives_arrays(in_folder, body, lengths)
 
 def test_functions_that_cannot_be_used_are_refused(in_folder):
     name = write_module(in_folder, "return {'x': x}")
-    refused("no module own_nowhere", "own_nowhere:make", ImportError)
-    refused("no module own_nowhere.deep", "own_nowhere.deep:make", ImportError)
-    refused("has no function `made`", f"{name}:made", ImportError)
-    refused("has no function `number`", f"{name}:number", ImportError)
+    refused("no module `own_nowhere`", "own_nowhere:make")
+    refused("no module `own_nowhere.deep`", "own_nowhere.deep:make")
+    refused("has no `made`; did you mean `make`", f"{name}:made")
+    refused("number` is no function", f"{name}:number")
     refused("gave a dict with x; expected", f"{name}:make")
 
 

@@ -409,6 +409,29 @@ def test_the_users_callbacks_get_copies_logs_and_directories_of_their_own():
     assert of_one == [(49, batch_logs), (99, batch_logs), ("epoch", epoch_logs)]
 
 
+def compiled_with_decay(hyperparameters):
+    model = build(hyperparameters)
+    optimizer = keras.optimizers.AdamW(weight_decay=0.5, clipnorm=0.01)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_clipping_always_acts_and_weight_decay_when_regularisers_are_on():
+    made = trainer(compiled_with_decay)
+    weights = {}
+    for setting in ("off", "on"):
+        recipe = PLAIN.replace(regularisers=setting, momentum=0.0, nesterov=False, decay="none")
+        outcome, state, _ = made.run(spec(recipe=recipe, until=1))
+        assert outcome.update_norms.max() <= 0.05 * (0.01 if setting == "off" else 0.52) * 10
+        weights[setting] = state.model
+        stock = made.finished_model(recipe, state).optimizer
+        assert (stock.weight_decay, stock.clipnorm) == (0.5, 0.01)
+    start = made.initial_state(PLAIN)
+    for on, off, first in zip(weights["on"], weights["off"], start, strict=True):
+        if first.dtype == np.float32:  # not the seeds
+            np.testing.assert_allclose(on - off, -0.05 * 0.5 * first, atol=1e-6)
+
+
 def test_early_stopping_counts_on_through_the_segments_of_a_trial():
     class Worse(keras.callbacks.EarlyStopping):
         """Sees a value that never gets better."""

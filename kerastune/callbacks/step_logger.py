@@ -7,8 +7,7 @@ import numpy as np
 from kerastune import scores
 from kerastune.callbacks.recording_callback import RecordingCallback
 from kerastune.recording import Chunk, StepRecorder
-
-IMBALANCE = 3  # largest class over smallest
+from kerastune.task import is_imbalanced
 
 
 class StepLogger(RecordingCallback):
@@ -48,7 +47,7 @@ class StepLogger(RecordingCallback):
         super().on_epoch_end(epoch, logs)
         values = {name[4:]: value for name, value in (logs or {}).items() if name.startswith("val_")}
         scalars = {f"validation/{name}": value for name, value in values.items() if np.ndim(value) == 0}
-        if _imbalanced(self._confusion):
+        if is_imbalanced(self._confusion.sum(axis=1)):
             scalars["step/macro_f1"] = scores.macro_f1_of_confusion(self._confusion)
         self._confusion[:] = 0
         if scalars:
@@ -70,8 +69,3 @@ def _num_classes(model) -> int:
 def _option(loss, name: str):
     """An option of a Keras loss object, which keeps the options of its function in a dict."""
     return getattr(loss, "_fn_kwargs", {}).get(name)
-
-
-def _imbalanced(confusion: np.ndarray) -> bool:
-    counts = confusion.sum(axis=1)
-    return bool(len(counts) and counts.sum() and counts.max() >= IMBALANCE * max(counts.min(), 1))
