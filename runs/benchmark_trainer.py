@@ -15,7 +15,7 @@ from absl import app, flags
 
 FLAGS = flags.FLAGS
 BATCH_SIZE = 64
-STAGE_1 = [("digits", "mlp"), ("digits", "cnn"), ("fashion_mnist", "mlp"), ("fashion_mnist", "cnn")]
+STAGE_1 = ["digits:mlp", "digits:cnn", "fashion_mnist:mlp", "fashion_mnist:cnn"]
 
 
 def builder(name):
@@ -171,7 +171,7 @@ def report_traces(task):
 
     def build(hyperparameters):
         network = builder("mlp")(hyperparameters)
-        return Counted(network.inputs, network.outputs)
+        return Counted(network.input, network.output)
 
     trainer = Trainer(task, build, Objective("accuracy", "max"))
     settings = [(64, 0.9, 0.01, "none"), (64, 0.5, 0.1, "none"), (256, 0.9, 0.01, "linear"), (32, 0.0, 0.03, "linear")]
@@ -190,7 +190,8 @@ def report_stage_1(task):
 
     print("| data | model | steps of stage 1 | steps it found | times |")
     print("|---|---|---|---|---|")
-    for source, name in STAGE_1:
+    for search in FLAGS.searches:
+        source, name = search.split(":")
         task = task if source == task.name else data.load(source)
         with tempfile.TemporaryDirectory() as directory:
             tuner = kerastune.PlaybookTuner(
@@ -217,4 +218,5 @@ if __name__ == "__main__":
     flags.DEFINE_integer("rounds", 7, "Rounds of timings.", 1)
     flags.DEFINE_list("models", ["mlp", "cnn"], "Built-in models.")
     flags.DEFINE_list("parts", ["losses", "traces", "times", "stage_1"], "What to measure.")
+    flags.DEFINE_list("searches", STAGE_1, "Data and model of the searches whose stage 1 is measured, as digits:mlp.")
     sys.exit(app.run(main))

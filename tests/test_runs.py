@@ -70,8 +70,14 @@ def printed_by(script, *arguments):
 
 @needs_fashion_mnist
 def test_the_benchmark_of_the_trainer_prints_a_row_per_variant():
-    printed = printed_by("benchmark_trainer.py", "--steps=50", "--rounds=1", "--models=mlp")
-    assert len([line for line in printed.splitlines() if line.startswith("| mlp |")]) == 3
+    arguments = ("--steps=100", "--rounds=1", "--models=mlp", "--searches=iris:mlp")
+    lines = printed_by("benchmark_trainer.py", *arguments).splitlines()
+    assert len([line for line in lines if line.startswith("| mlp |")]) == 3
+    assert len([line for line in lines if line.startswith("| iris | mlp |")]) == 1
+    differences = [line.rsplit(" ", 1)[1] for line in lines if "losses differ by at most" in line]
+    assert len(differences) == 2 and all(float(difference) <= 1e-5 for difference in differences)
+    (traces,) = [line for line in lines if "train step was traced" in line]
+    assert traces.endswith("[2, 2, 2, 2]")
 
 
 def test_the_benchmark_of_the_probe_prints_a_row_per_task_and_the_share():
