@@ -61,16 +61,24 @@ def compile_for(model: keras.Model, task: Task, optimizer, steps_per_execution: 
         watch: whether macro-F1 is measured too when classes are imbalanced. It is kerastune's own metric, which a model
             that is saved should not need.
     """
-    settings = model._compile_config.config if model.compiled else _default_settings(model, task, watch)
+    settings = dict(model._compile_config.config) if model.compiled else _default_settings(model, task)
+    metrics = settings.get("metrics")
+    if watch and task.imbalanced and (metrics is None or _is_flat(metrics)):
+        logits = gives_logits(model, _first(task.validation.x))
+        settings["metrics"] = [*(metrics or []), MacroF1(task.num_classes, 0.0 if logits else 0.5)]
     changes = {"optimizer": optimizer, "steps_per_execution": steps_per_execution}
     # The base class's own method: a model may override `compile` with other arguments.
     keras.Model.compile(model, **{**settings, **changes})
 
 
-def _default_settings(model: keras.Model, task: Task, watch: bool) -> dict:
+def _is_flat(metrics) -> bool:
+    return isinstance(metrics, (list, tuple)) and not any(isinstance(each, (list, tuple, dict)) for each in metrics)
+
+
+def _default_settings(model: keras.Model, task: Task) -> dict:
     if task.kind == "regression":
         return {"loss": "mean_squared_error", "metrics": [keras.metrics.MeanAbsoluteError(name="mae")]}
-    x = keras.tree.map_structure(lambda array: array[:LOOKED_AT], task.validation.x)
+    x = _first(task.validation.x)
     logits = gives_logits(model, x)
     threshold = 0.0 if logits else 0.5
     if _outputs(model, x).shape[-1] == 1:
@@ -80,8 +88,7 @@ def _default_settings(model: keras.Model, task: Task, watch: bool) -> dict:
         loss, accuracy = keras.losses.CategoricalCrossentropy(from_logits=logits), "accuracy"
     else:
         loss, accuracy = keras.losses.SparseCategoricalCrossentropy(from_logits=logits), "accuracy"
-    macro_f1 = [MacroF1(task.num_classes, threshold)] if watch and task.imbalanced else []
-    return {"loss": loss, "metrics": [accuracy, *macro_f1]}
+    return {"loss": loss, "metrics": [accuracy]}
 
 
 def gives_logits(model: keras.Model, x=None) -> bool:
@@ -130,8 +137,10 @@ def _outputs(model: keras.Model, x) -> np.ndarray:
 
 
 def default_objective(model: keras.Model, task: Task) -> scores.Objective:
-    """Accuracy where a compiled model measures it, else the loss."""
+    """Macro-F1 with imbalanced classes and accuracy otherwise, where a compiled model measures it, else the loss."""
     names = metric_names(model)
+    if task.imbalanced and "macro_f1" in names:
+        return scores.Objective("macro_f1", "max")
     if task.kind == "classification":
         for name in ("accuracy", "acc"):
             if name in names:
@@ -169,11 +178,54 @@ def predicted_classes(outputs: np.ndarray, logits: bool) -> np.ndarray:
     return (outputs.reshape(len(outputs)) > (0.0 if logits else 0.5)).astype(np.int64)
 
 
-def example_scores(task: Task, part: Part, outputs: np.ndarray, logits: bool) -> np.ndarray:
-    """Score of every example `[n]`, larger is better: 1 or 0 for right or wrong, minus the squared error otherwise."""
-    if task.kind == "classification":
-        return (predicted_classes(outputs, logits) == labels(part.y)).astype(np.float64)
-    return -np.mean((outputs - part.y.reshape(outputs.shape)) ** 2, axis=-1, dtype=np.float64)
+def scored_by(model: keras.Model, task: Task, objective: scores.Objective) -> str:
+    """What the scores of single examples measure: what the objective does, or what is nearest to it.
+
+    `"macro-F1"` for an objective with `f1` in its name, `"loss"` for a loss of the user's own choice, else
+    `"accuracy"`, or `"explained variance"` for regression: targets have unit variance, so a squared error is the share
+    of it that is not explained.
+    """
+    is_classification = task.kind == "classification"
+    if is_classification and "f1" in objective.name:
+        return "macro-F1"
+    loss = _loss_name(model)
+    if objective.name == "loss" and loss and not ("squared" in loss and not is_classification):
+        return "loss"
+    return "accuracy" if is_classification else "explained variance"
+
+
+def _loss_name(model: keras.Model) -> str:
+    """Name of the one loss of a model; empty where there are several or none, or it has no name."""
+    loss = keras.losses.get(model.loss) if isinstance(model.loss, str) else model.loss
+    return getattr(loss, "name", None) or getattr(loss, "__name__", "")
+
+
+def example_scores(model, task: Task, part: Part, outputs: np.ndarray, objective: scores.Objective) -> np.ndarray:
+    """Score of every example `[n]` by what `scored_by` names, larger is better.
+
+    Args:
+        model: the compiled model that gave the outputs.
+        task: what is learnt.
+        part: whose examples these are.
+        outputs: of the model `[n, outputs]`.
+        objective: the validation value that chooses.
+    """
+    measure = scored_by(model, task, objective)
+    if measure == "loss":
+        loss = keras.losses.get(model.loss)
+        each = np.asarray((loss.call if isinstance(loss, keras.losses.Loss) else loss)(part.y, outputs), np.float64)
+        weights = 1.0 if part.sample_weight is None else part.sample_weight / np.mean(part.sample_weight)
+        return -each.reshape(len(part), -1).mean(axis=1) * weights
+    if measure == "explained variance":
+        return -np.mean((outputs - part.y.reshape(outputs.shape)) ** 2, axis=-1, dtype=np.float64)
+    true, predicted = labels(part.y), predicted_classes(outputs, gives_logits(model, _first(task.validation.x)))
+    if measure == "macro-F1":
+        return scores.macro_f1_by_example(true, predicted, task.num_classes)
+    return (predicted == true).astype(np.float64)
+
+
+def _first(x):
+    return keras.tree.map_structure(lambda array: array[:LOOKED_AT], x)
 
 
 def figures(task: Task, part: Part, outputs: np.ndarray, logits: bool) -> dict[str, float]:

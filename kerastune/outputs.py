@@ -62,6 +62,7 @@ def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chose
         found["gain"] = {"mean": mean, "low": low, "high": high}
     return {
         **found,
+        "scored by": playbook.scored_by,
         "trial": chosen,
         "stages": {stage.name: _cost(playbook, stage.name) for stage in playbook.stages},
         "budget": str(playbook.budget),
@@ -130,7 +131,8 @@ def _figures(trainer: Trainer, recipe: Recipe, state: State):
 
     def of(part: Part):
         outputs = evaluate.predict(model, part.x)
-        return evaluate.figures(task, part, outputs, logits), evaluate.example_scores(task, part, outputs, logits)
+        each = evaluate.example_scores(model, task, part, outputs, trainer.objective)
+        return evaluate.figures(task, part, outputs, logits), each
 
     found = {"validation": of(task.validation)[0]}
     if task.test is None:

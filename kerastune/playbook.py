@@ -49,7 +49,7 @@ class Playbook:
         self.outcomes: dict[str, Outcome] = study.outcomes()
         self.decisions: list[Decision] = [Decision.from_dict(value) for value in study.decisions()]
         self._first = recipe
-        self.objective = facts.objective
+        self.objective, self.scored_by = facts.objective, facts.scored_by
         self._facts = facts
         self._on_decision = on_decision
 

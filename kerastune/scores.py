@@ -98,6 +98,28 @@ def macro_f1(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> float
     return macro_f1_of_confusion(confusion)
 
 
+def macro_f1_by_example(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """A score of every example `[n]` whose mean is macro-F1, to compare two models by, paired.
+
+    Macro-F1 is no mean over examples. This is what each of them adds to it, to first order (its influence function;
+    Efron 1982, "The Jackknife, the Bootstrap and Other Resampling Plans"), so a bootstrap over these scores gives the
+    interval of macro-F1's differences.
+
+    Example:
+        >>> true, predicted = np.array([0, 0, 1]), np.array([0, 1, 1])
+        >>> round(float(macro_f1_by_example(true, predicted, 2).mean()), 4) == round(macro_f1(true, predicted, 2), 4)
+        True
+    """
+    classes = np.arange(num_classes)[:, None]
+    is_true, is_predicted = true == classes, predicted == classes
+    named = is_true + is_predicted.astype(np.float64)
+    counts = named.mean(axis=1, keepdims=True)
+    present = counts[:, 0] > 0
+    right, named, counts = (2.0 * (is_true & is_predicted))[present], named[present], counts[present]
+    f1 = right.mean(axis=1, keepdims=True) / counts
+    return (f1 + (right - f1 * named) / counts).mean(axis=0)
+
+
 def macro_f1_of_confusion(confusion: np.ndarray) -> float:
     """Macro-F1 of counts `[classes, classes]` (rows are true classes); NaN when they are all zero."""
     counts = confusion.sum(axis=0) + confusion.sum(axis=1)
@@ -105,6 +127,27 @@ def macro_f1_of_confusion(confusion: np.ndarray) -> float:
     if not present.any():
         return float("nan")
     return float(np.mean(2 * np.diag(confusion)[present] / counts[present]))
+
+
+def gained(mean: float, measure: str) -> str:
+    """A mean difference of examples' scores in words; `measure` is what they measure: `"accuracy"`, `"loss"` ...
+
+    Example:
+        >>> gained(0.0125, "accuracy"), gained(0.1, "loss")
+        ('+1.25 points of accuracy', '-0.1 of loss')
+    """
+    return f"{-mean:+.3g} of loss" if measure == "loss" else f"{100 * mean:+.3g} points of {measure}"
+
+
+def interval(low: float, high: float, measure: str) -> str:
+    """The ends of such a difference's interval, in the same units.
+
+    Example:
+        >>> interval(0.001, 0.024, "accuracy"), interval(0.1, 0.2, "loss")
+        ('+0.1 to +2.4', '-0.2 to -0.1')
+    """
+    ends = (-high, -low) if measure == "loss" else (100 * low, 100 * high)
+    return f"{ends[0]:+.3g} to {ends[1]:+.3g}"
 
 
 def difference(better: np.ndarray, worse: np.ndarray, seed: int = 1) -> tuple[float, float, float]:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kerastune import scores
 from kerastune.outputs import REFIT
 from kerastune.tuner import PlaybookTuner
 
@@ -50,11 +51,9 @@ def _gain(tuner: PlaybookTuner) -> str:
     gain = tuner.result.get("gain")
     if gain is None:
         return "The test part was used once, for these figures."
-    is_share = "accuracy" in tuner.result["tuned"]["test"]
-    # Regression targets have unit variance, so a squared error is the share of it that is not explained.
-    unit = "points of test accuracy" if is_share else "points of explained variance on the test part"
+    measure = tuner.result["scored by"]
     verdict = "beyond noise" if gain["low"] > 0 or gain["high"] < 0 else "within noise"
     return (
-        f"Against the reference: {100 * gain['mean']:+.2f} {unit}, paired 95 % interval "
-        f"{100 * gain['low']:+.2f} to {100 * gain['high']:+.2f} ({verdict})."
+        f"Against the reference, on the test part: {scores.gained(gain['mean'], measure)}, paired 95 % interval "
+        f"{scores.interval(gain['low'], gain['high'], measure)} ({verdict})."
     )

@@ -78,10 +78,14 @@ class Task:
 
     @property
     def imbalanced(self) -> bool:
-        """Whether the largest class of the training part is at least 3x the smallest (`PLAYBOOK`: imbalanced)."""
-        if self.kind != "classification" or self.train is None:
+        """Whether the largest class is at least 3x the smallest (`PLAYBOOK`: imbalanced).
+
+        In the training part; of a stream, in the validation part.
+        """
+        if self.kind != "classification":
             return False
-        return is_imbalanced(np.bincount(labels(self.train.y), minlength=self.num_classes))
+        known = self.validation if self.train is None else self.train
+        return is_imbalanced(np.bincount(labels(known.y), minlength=self.num_classes))
 
 
 def is_imbalanced(counts: np.ndarray) -> bool:

@@ -195,8 +195,7 @@ class Trainer:
     def _example_scores(self, model, best: State) -> np.ndarray:
         _assign(model.variables, best.model)
         outputs = evaluate.predict(model, self.task.validation.x)
-        logits = evaluate.gives_logits(model, sample(self.task.validation.x))
-        return evaluate.example_scores(self.task, self.task.validation, outputs, logits)
+        return evaluate.example_scores(model, self.task, self.task.validation, outputs, self.objective)
 
     def _fit(self, model, spec: TrialSpec, callbacks) -> None:
         steps = spec.until - spec.start

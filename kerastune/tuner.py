@@ -311,6 +311,7 @@ def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:
         num_classes=task.num_classes,
         imbalanced=task.imbalanced,
         num_parameters=model.count_params(),
+        scored_by=evaluate.scored_by(model, task, objective),
     )
 
 

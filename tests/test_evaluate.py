@@ -311,8 +311,11 @@ def test_figures_of_classes(one_hot):
     found = evaluate.figures(task, task.validation, outputs, logits=False)
     assert found["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(true, predicted))
     assert found["macro_f1"] == pytest.approx(sklearn_metrics.f1_score(true, predicted, average="macro"))
-    each = evaluate.example_scores(task, task.validation, outputs, logits=False)
+    model = built(PROBABILITIES["softmax"])
+    each = evaluate.example_scores(model, task, task.validation, outputs, Objective("accuracy", "max"))
     assert each.tolist() == (predicted == true).astype(float).tolist()
+    each = evaluate.example_scores(model, task, task.validation, outputs, Objective("macro_f1", "max"))
+    assert each.mean() == pytest.approx(found["macro_f1"])
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
@@ -327,5 +330,40 @@ def test_figures_of_numbers_are_in_the_users_units(outputs):
     assert found["mae"] == pytest.approx(sklearn_metrics.mean_absolute_error(true, guessed), rel=1e-4)
     assert found["rmse"] == pytest.approx(np.sqrt(sklearn_metrics.mean_squared_error(true, guessed)), rel=1e-4)
     assert found["r2"] == pytest.approx(sklearn_metrics.r2_score(true, guessed), rel=1e-4)
-    each = evaluate.example_scores(task, task.validation, predicted, logits=True)
+    each = evaluate.example_scores(compiled_for_loss("mse"), task, task.validation, predicted, Objective("loss", "min"))
     np.testing.assert_allclose(each, -np.mean((predicted - y.reshape(60, outputs)) ** 2, axis=1), rtol=1e-5)
+    each = evaluate.example_scores(compiled_for_loss("mae"), task, task.validation, predicted, Objective("loss", "min"))
+    target = y if outputs == 2 else y.reshape(60, 1)
+    if outputs == 2:
+        np.testing.assert_allclose(each, -np.abs(predicted - target).mean(axis=1), rtol=1e-5)
+
+
+def compiled_for_loss(loss):
+    model = built(PROBABILITIES["softmax"])
+    model.compile("sgd", loss)
+    return model
+
+
+@pytest.mark.parametrize(
+    "loss, objective, measure",
+    [
+        ("sparse_categorical_crossentropy", Objective("accuracy", "max"), "accuracy"),
+        ("sparse_categorical_crossentropy", Objective("macro_f1", "max"), "macro-F1"),
+        (keras.losses.SparseCategoricalCrossentropy(), Objective("loss", "min"), "loss"),
+        (lambda y, p: 0.0, Objective("auc", "max"), "accuracy"),
+    ],
+)
+def test_examples_are_scored_by_the_objective_or_what_is_nearest_to_it(loss, objective, measure):
+    assert evaluate.scored_by(compiled_for_loss(loss), classification(np.arange(9) % 3), objective) == measure
+
+
+def test_the_loss_of_every_example_counts_as_its_weight_says():
+    true, outputs = np.arange(9) % 3, generator(2).random((9, 3)).astype("float32")
+    outputs /= outputs.sum(axis=1, keepdims=True)
+    task = classification(true)
+    weighted = Part(task.validation.x, true, np.r_[np.zeros(8), 9.0])
+    model = compiled_for_loss("sparse_categorical_crossentropy")
+    plain = evaluate.example_scores(model, task, task.validation, outputs, Objective("loss", "min"))
+    np.testing.assert_allclose(plain, np.log(outputs[np.arange(9), true]), rtol=1e-4)
+    each = evaluate.example_scores(model, task, weighted, outputs, Objective("loss", "min"))
+    np.testing.assert_allclose(each, np.r_[np.zeros(8), 9 * plain[8]], rtol=1e-4)

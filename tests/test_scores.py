@@ -96,3 +96,16 @@ def test_the_same_seed_gives_the_same_interval():
     zero = np.zeros(60)
     assert scores.difference(gains, zero, seed=5) == scores.difference(gains, zero, seed=5)
     assert scores.difference(gains, zero, seed=5) != scores.difference(gains, zero, seed=6)
+
+
+def test_scores_of_examples_have_macro_f1_as_their_mean_and_its_interval_by_bootstrap():
+    generator = np.random.default_rng(1)
+    true = generator.choice(4, 600, p=[0.6, 0.3, 0.1, 0.0])
+    one, other = (np.where(generator.random(600) < share, true, generator.integers(0, 3, 600)) for share in (0.8, 0.6))
+    by_example = [scores.macro_f1_by_example(true, predicted, 4) for predicted in (one, other)]
+    whole = [scores.macro_f1(true, predicted, 4) for predicted in (one, other)]
+    assert [each.mean() for each in by_example] == pytest.approx(whole)
+    draws = [generator.integers(0, 600, 600) for _ in range(1000)]
+    gains = [scores.macro_f1(true[d], one[d], 4) - scores.macro_f1(true[d], other[d], 4) for d in draws]
+    _, low, high = scores.difference(*by_example)
+    assert (low, high) == pytest.approx(np.percentile(gains, [2.5, 97.5]), abs=0.02)

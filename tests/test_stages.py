@@ -554,9 +554,9 @@ def test_validation_examples_without_number_still_leave_room_for_a_training():
 def test_a_longer_training_is_chosen_if_it_gains_more_than_a_standard_error():
     longer = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.80), scored(1200, 0.90)))
     assert longer.values["trial"] == "train-1200" and longer.after.total_steps == 1200
-    assert "lengthened from 600" in longer.reason and "+10 points" in longer.reason
+    assert "lengthened from 600" in longer.reason and "+10 points of accuracy" in longer.reason
     same = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), other_examples(1200, 0.9025)))
-    assert same.values["trial"] == "train-600" and "+0.25 points, standard error 0.8" in same.reason
+    assert same.values["trial"] == "train-600" and "+0.25 points of accuracy, 0.3 standard errors" in same.reason
 
 
 def test_the_reference_comes_back_only_if_it_is_better_beyond_noise():
@@ -570,10 +570,11 @@ def test_the_reference_comes_back_only_if_it_is_better_beyond_noise():
 
 
 def test_the_numbers_of_the_reason_are_points_or_errors():
-    points = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), reference(0.80)))
-    assert "+10 points" in points.reason
-    errors = TRAIN.decide(TUNED, facts(num_classes=0), by_name(scored(600, 0.90), reference(0.80)))
-    assert "+10 points of explained variance" in errors.reason
+    for measure in ("accuracy", "explained variance"):
+        decision = TRAIN.decide(TUNED, facts(scored_by=measure), by_name(scored(600, 0.90), reference(0.80)))
+        assert f"+10 points of {measure}" in decision.reason
+    lower = TRAIN.decide(TUNED, facts(scored_by="loss"), by_name(scored(600, 0.90), reference(0.80)))
+    assert "-0.1 of loss" in lower.reason
 
 
 def test_a_training_that_diverged_leaves_the_reference():

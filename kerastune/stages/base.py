@@ -23,6 +23,7 @@ class Facts:
         num_classes: classes; 0 for regression.
         imbalanced: whether the largest class is at least 3x the smallest.
         num_parameters: of the model.
+        scored_by: what the scores of single examples measure: `"accuracy"`, `"macro-F1"`, `"loss"` …
     """
 
     num_train: int
@@ -32,6 +33,7 @@ class Facts:
     num_classes: int = 0
     imbalanced: bool = False
     num_parameters: int = 0
+    scored_by: str = "accuracy"
 
     def epochs(self, steps: int, batch_size: int) -> float:
         """Steps as epochs, for people; 0 for a stream of unknown length."""

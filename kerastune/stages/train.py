@@ -69,7 +69,7 @@ class Train(Stage):
         chosen, parts = runs[0] if runs else None, []
         for longer in runs[1:]:
             mean, error = _gain_and_error(longer, chosen)
-            gain = f"{100 * mean:+.3g} {_unit(facts)}, standard error {100 * error:.2g}"
+            gain = f"{scores.gained(mean, facts.scored_by)}, {abs(mean) / max(error, 1e-12):.2g} standard errors"
             parts.append(f"{_steps(longer)} steps against {_steps(chosen)}: {gain}")
             chosen = longer if mean > error else chosen
         parts.insert(0, self._kept(recipe, chosen, facts) if chosen else "no tuned training came to its end")
@@ -143,13 +143,9 @@ def _compare(better: Outcome, worse: Outcome, facts: Facts) -> tuple[str, int]:
     mean, low, high = scores.difference(better.example_scores, worse.example_scores)
     sign = int(np.sign(mean)) if low > 0 or high < 0 else 0
     verdict = {1: "a gain beyond noise", -1: "a loss beyond noise", 0: "within noise"}[sign]
-    interval = f"95 % interval {100 * low:+.3g} to {100 * high:+.3g}"
-    return f"{100 * mean:+.3g} {_unit(facts)} on validation ({interval}), {verdict}", sign
-
-
-def _unit(facts: Facts) -> str:
-    # Targets have unit variance, so a squared error is the share of the variance that is not explained.
-    return "points" if facts.num_classes else "points of explained variance"
+    gain = scores.gained(mean, facts.scored_by)
+    interval = scores.interval(low, high, facts.scored_by)
+    return f"{gain} on validation (95 % interval {interval}), {verdict}", sign
 
 
 def _why_not(outcomes, facts, stage) -> str:
