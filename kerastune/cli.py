@@ -82,13 +82,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(command, rest, flag_values)
     except KeyboardInterrupt:
-        return _stopped(128 + signal.SIGINT)
+        return _stopped(128 + signal.SIGINT, flag_values.output_dir)
     except Terminated:
-        return _stopped(128 + signal.SIGTERM)
+        return _stopped(128 + signal.SIGTERM, flag_values.output_dir)
     except (flags.Error, ValueError, OSError, ImportError) as error:
         if not isinstance(error, (flags.Error, OSError)) and not _is_ours(error):
             traceback.print_exception(error)  # of the user's own code, or of a library under it
         print(f"kerastune {command}: {error}", file=sys.stderr)
+        if flag_values.output_dir and not flag_values["output_dir"].present:
+            with contextlib.suppress(OSError):
+                os.rmdir(flag_values.output_dir)  # made for this run; it stays when something is in it
         return 2
 
 
@@ -240,8 +243,9 @@ def _terminate(number, frame):
     raise Terminated
 
 
-def _stopped(status: int) -> int:
-    print("\nkerastune was stopped; the same command on the same --output_dir goes on from here.", file=sys.stderr)
+def _stopped(status: int, output_dir: str) -> int:
+    words = f"kerastune was stopped; the same command with --output_dir={output_dir} goes on from here."
+    print(f"\n{words}", file=sys.stderr)
     sys.stderr.flush()
     # TensorFlow's threads are still at work, and nothing is left to write.
     os._exit(status)

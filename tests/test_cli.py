@@ -162,6 +162,12 @@ def test_an_error_of_kerastunes_own_is_one_line(tmp_path, capsys):
     assert "There is no file nowhere.npz" in error and "Traceback" not in error
 
 
+def test_a_command_that_can_not_begin_leaves_no_empty_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("tune", "--data=nowhere.npz") == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
