@@ -19,6 +19,7 @@ from absl import flags
 from kerastune import environment, rundirs
 from kerastune.budget import LEAST_STEPS, Budget
 from kerastune.recipe import CHOICES, Recipe
+from kerastune.stages import order
 
 COMMANDS = {
     "tune": "find learning rate and number of steps for a model and data, and train it",
@@ -43,6 +44,7 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_bool("overwrite", False, "Begin anew in an output directory of kerastune's.", **values)
     flags.DEFINE_string("budget", "10m", "Time (90s, 4m, 1h) or steps (6000steps) of the whole search.", **values)
     flags.DEFINE_string("objective", "", "Validation value that chooses, as val_accuracy:max.", **values)
+    flags.DEFINE_list("stages", [], f"Only these of {', '.join(order.ORDER)}; by default all that apply.", **values)
     flags.DEFINE_bool("reference", True, "Train Adam at 1e-3 with batches of 32 to compare with.", **values)
     flags.DEFINE_bool("refit", False, "Train once more on training and validation data at the end.", **values)
     flags.DEFINE_bool("gpu_memory_growth", True, "Let a GPU's memory grow as needed (P5).", **values)
@@ -117,6 +119,7 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
         raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
     recipe = recipe_of(flag_values)
     Budget.parse(flag_values.budget)
+    order.check(flag_values.stages)
     output_dir = Path(flag_values.output_dir or rundirs.new()).resolve()
     if not rundirs.NAME.fullmatch(output_dir.name):
         raise ValueError(f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(output_dir)!r}.")
@@ -135,13 +138,12 @@ def recipe_of(flag_values: flags.FlagValues) -> Recipe:
 
 def tune(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     """`kerastune tune`."""
-    reference = ["reference"] if flag_values.reference else []
-    return _search(flag_values, recipe, [*_start(flag_values), "probe", *reference, "lr", "train"])
+    return _search(flag_values, recipe, flag_values.stages or _default_stages(flag_values))
 
 
 def probe(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     """`kerastune probe`."""
-    return _search(flag_values, recipe, [*_start(flag_values), "probe"])
+    return _search(flag_values, recipe, [name for name in _default_stages(flag_values) if name in ("start", "probe")])
 
 
 def train(flag_values: flags.FlagValues, recipe: Recipe) -> int:
@@ -154,8 +156,9 @@ def train(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     return _search(flag_values, recipe, ["train"])
 
 
-def _start(flag_values: flags.FlagValues) -> list[str]:
-    return ["start"] if flag_values.batch_size == AUTO else []
+def _default_stages(flag_values: flags.FlagValues) -> list[str]:
+    wanted = {"start": flag_values.batch_size == AUTO, "reference": flag_values.reference}
+    return [name for name in order.ORDER if wanted.get(name, True)]
 
 
 def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) -> int:

@@ -73,6 +73,20 @@ class Playbook:
             self._decide(stage, facts)
         return None
 
+    def plan(self) -> str:
+        """What each stage may spend at most, in one sentence; what it leaves goes to the later ones."""
+        unit = "steps" if self.budget.steps is not None else "s"
+        left = self.budget.steps or PLANNED_SHARE * self.budget.seconds
+        parts = []
+        for stage in self.stages:
+            if 0 < stage.share < 1:
+                parts.append(f"{stage.name} at most {stage.share * left:.0f} {unit}")
+                left -= stage.share * left
+            elif stage.share:
+                parts.append(stage.name)
+        planned = ", ".join(parts) or "nothing to train"
+        return f"Plan for {self.budget}: {planned}; what a stage leaves goes to the next."
+
     def state(self, spec: TrialSpec) -> State | None:
         """The checkpoint that a segment goes on from."""
         return self.study.checkpoint(spec.trial, "last") if spec.start else None

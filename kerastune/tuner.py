@@ -18,18 +18,14 @@ from kerastune.playbook import Playbook
 from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
 from kerastune.scores import Objective
-from kerastune.stages.base import Decision, Facts, Stage
-from kerastune.stages.learning_rate import LearningRate
-from kerastune.stages.probing import Probe
-from kerastune.stages.reference import Reference
+from kerastune.stages import order
+from kerastune.stages.base import Decision, Facts
 from kerastune.stages.start import Start
-from kerastune.stages.train import DECAY_STRETCH, Train
 from kerastune.story import Story
 from kerastune.study import Study
 from kerastune.task import Task
 from kerastune.training import CHUNK, Trainer
 
-PLAYBOOK = ("start", "probe", "reference", "lr", "train")
 DEADLINE_SHARE = 1.05  # of a budget in time, after which training stops where it is
 REFUSED = {
     "epochs": "the number of steps is what kerastune finds out",
@@ -99,8 +95,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._refit = refit
         left_out = {name for name, gone in (("reference", not reference), ("start", recipe is not None)) if gone}
         self._first_recipe = (recipe or Recipe()).replace(seed=seed)
-        names = [name for name in PLAYBOOK if name not in left_out] if stages is None else stages
-        self._stages = _make_stages(names, self._first_recipe.decay)
+        names = [name for name in order.ORDER if name not in left_out] if stages is None else stages
+        self._stages = order.make(names, self._first_recipe.decay, CHUNK)
         self._playbook: Playbook | None = None
         self._best_states: dict[str, Any] = {}
         self.result: dict[str, Any] = {}
@@ -224,6 +220,8 @@ class PlaybookTuner(keras_tuner.Tuner):
             logger.info("%s", note)
         self._story = Story(self.run_dir)
         self._story.rewrite(self._playbook.outcomes, self._playbook.decisions, self._first(), objective.name)
+        if not study.decisions():
+            logger.info("%s", self._playbook.plan())
         if self._playbook.outcomes:
             logger.info("Going on after %d trials and %.0f s.", len(self._playbook.outcomes), study.seconds())
         shown.begin(self._playbook)
@@ -313,22 +311,6 @@ def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:
         num_parameters=model.count_params(),
         scored_by=evaluate.scored_by(model, task, objective),
     )
-
-
-def _make_stages(names: Sequence[str], decay: str) -> list[Stage]:
-    tuned = LearningRate.name in names
-    stretch = DECAY_STRETCH if tuned and decay == "linear" else 1
-    known = {
-        "reference": lambda: Reference(CHUNK),
-        "start": Start,
-        "probe": Probe,
-        "lr": lambda: LearningRate(CHUNK),
-        "train": lambda: Train(CHUNK, tuned=tuned, stretch=stretch),
-    }
-    for name in names:
-        if name not in known:
-            raise ValueError(f"`stages` must be among {', '.join(known)}, got {name!r}.")
-    return [known[name]() for name in names]
 
 
 def _checked_seed(seed: int) -> int:

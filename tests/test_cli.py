@@ -133,6 +133,14 @@ def test_integer_targets_may_be_numbers_to_predict(tmp_path, monkeypatch):
     assert "--kind=regression" in (tmp_path / "out" / "best.flags").read_text()
 
 
+def test_any_stage_alone_from_a_given_recipe(tmp_path):
+    given = ("--data=wine", "--model=mlp", "--batch_size=16", "--momentum=0.8", "--budget=1000steps")
+    assert run("tune", *given, "--stages=lr", f"--output_dir={tmp_path / 'out'}") == 0
+    (decision,) = map(json.loads, (tmp_path / "out" / "decisions.jsonl").read_text().splitlines())
+    assert decision["stage"] == "lr" and decision["after"]["momentum"] == 0.8
+    assert "Plan for 1000steps: lr at most 400 steps" in (tmp_path / "out" / "kerastune.log").read_text()
+
+
 def test_train_keeps_to_the_budget_and_the_regularisers_it_is_given(tmp_path):
     given = ("--data=wine", "--model=mlp", "--batch_size=16", "--total_steps=3000")
     assert run("train", *given, "--budget=1000steps", "--regularisers=off", f"--output_dir={tmp_path / 'out'}") == 0
@@ -173,6 +181,8 @@ def test_a_command_that_can_not_begin_leaves_no_empty_directory(tmp_path, monkey
     [
         (["tune", "--dta=digits"], "Unknown command line flag 'dta'. Did you mean: data"),
         (["tune", "digits"], "'digits' is not a flag"),
+        (["tune", "--stages=lr,decay2"], "`stages` must be among"),
+        (["tune", "--stages=train,lr"], "`stages` must be in the order"),
         (["tune", "--budget=fast"], "`budget` must be a time"),
         (["tune", "--budget=10steps"], "at least 1000 steps"),
         (["tune", "--momentum=1.5"], "`momentum` must be in [0, 1)"),

@@ -60,6 +60,7 @@ FLOORS = {
     "stages.base": GROUND,
     "stages.convergence": GROUND,
     "stages.learning_rate": GROUND,
+    "stages.order": GROUND,
     "stages.probing": GROUND,
     "stages.reference": GROUND,
     "stages.start": GROUND,

@@ -1,0 +1,48 @@
+"""The stages by name, in the order of the playbook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kerastune.stages.base import Stage
+from kerastune.stages.learning_rate import LearningRate
+from kerastune.stages.probing import Probe
+from kerastune.stages.reference import Reference
+from kerastune.stages.start import Start
+from kerastune.stages.train import DECAY_STRETCH, Train
+
+ORDER = ("start", "probe", "reference", "lr", "train")
+
+
+def check(names: Sequence[str]) -> None:
+    """Raises `ValueError` for a name that is no stage's, one given twice, or another order than the playbook's.
+
+    Example:
+        >>> check(["lr", "train"])
+    """
+    for name in names:
+        if name not in ORDER:
+            raise ValueError(f"`stages` must be among {', '.join(ORDER)}, got {name!r}.")
+    if list(names) != [name for name in ORDER if name in names]:
+        raise ValueError(f"`stages` must be in the order {', '.join(ORDER)}, each once, got {', '.join(names)}.")
+
+
+def make(names: Sequence[str], decay: str, chunk: int) -> list[Stage]:
+    """The stages of these names.
+
+    Args:
+        names: as `check` takes them.
+        decay: how the rate falls in the training, as in a recipe.
+        chunk: steps in one call of the train function.
+    """
+    check(names)
+    tuned = LearningRate.name in names
+    stretch = DECAY_STRETCH if tuned and decay == "linear" else 1
+    known = {
+        "start": Start,
+        "probe": Probe,
+        "reference": lambda: Reference(chunk),
+        "lr": lambda: LearningRate(chunk),
+        "train": lambda: Train(chunk, tuned=tuned, stretch=stretch),
+    }
+    return [known[name]() for name in names]
