@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not isinstance(error, (flags.Error, OSError)) and not _is_ours(error):
             traceback.print_exception(error)  # of the user's own code, or of a library under it
         print(f"kerastune {command}: {error}", file=sys.stderr)
-        if flag_values.output_dir and not flag_values["output_dir"].present:
+        if flag_values.is_parsed() and flag_values.output_dir and not flag_values["output_dir"].present:
             with contextlib.suppress(OSError):
                 os.rmdir(flag_values.output_dir)  # made for this run; it stays when something is in it
         return 2
