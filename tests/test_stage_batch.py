@@ -340,6 +340,20 @@ def test_diverging_settings_neither_go_on_nor_win():
     assert "13 of which diverged" in decision.reason
 
 
+def test_an_explosion_counts_though_every_loss_is_finite():
+    class Exploding(Examples):
+        def run(self, spec, state):
+            outcome, *states = super().run(spec, state)
+            lost = 5 if spec.recipe.batch_size == 128 else None
+            return dataclasses.replace(outcome, diverged_at=lost), *states
+
+    short = RECIPE.replace(total_steps=300)
+    for recipe in (RECIPE, short):
+        _, decision, segments = run(Exploding(bonus={128: 0.15}), recipe, evidence(recipe))
+        assert len(decision.values["diverged"]) == 3 and decision.after == recipe
+        assert not [spec for spec in segments if spec.recipe.batch_size == 128 and spec.start]
+
+
 def test_when_everything_diverges_the_recipe_stays():
     _, decision, _ = run(Examples(best_rates={"sgd": 1e-3, "adam": 1e-3}), outcomes={})
     assert decision.after == RECIPE and decision.values["winner"] is None
@@ -368,6 +382,7 @@ def test_the_winners_rate_is_checked_against_its_neighbours(best, factor):
     winner = decision.values["winner"]
     ends = {spec.until for spec in segments if spec.trial.startswith(winner)}
     assert {f"{winner}-x0.5", f"{winner}-x2"} <= trained(segments)
+    assert f"{winner}-x2" in decision.evidence
     assert max(ends) == max(s.until for s in segments if s.trial == f"{winner}-x2")
 
 

@@ -60,6 +60,7 @@ class Batch(Stage):
             "steps_spent": spent(outcomes, self.name),
         }
         evidence = tuple(race.trained[name].spec.trial for name in values["settings"])
+        evidence += tuple(sorted(name for name in outcomes if name.startswith(f"{winner}-x")))
         return Decision(self.name, recipe, after, _reason(race, after, values), evidence, values)
 
 
