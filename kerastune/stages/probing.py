@@ -21,15 +21,15 @@ class Probe(Stage):
     share = 1.0
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
-        starts = self._starts(recipe)
+        starts = fresh_starts(recipe, self.name, TRIAL)
         missing = [spec for spec in starts if spec.trial not in outcomes]
         if missing or TRIAL in outcomes:
             return missing
         rate = suggestion([outcomes[spec.trial] for spec in starts])
-        return [] if rate is None else [self._spec(TRIAL, recipe.replace(learning_rate=rate), TRY_OUT)]
+        return [] if rate is None else [_spec(TRIAL, self.name, recipe.replace(learning_rate=rate), TRY_OUT)]
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        starts = self._starts(recipe)
+        starts = fresh_starts(recipe, self.name, TRIAL)
         if TRIAL not in outcomes:
             reason = f"No first loss and update is finite and above 0, so the rate stays at {recipe.learning_rate:g}."
             return Decision(self.name, recipe, recipe, reason, tuple(spec.trial for spec in starts))
@@ -46,13 +46,22 @@ class Probe(Stage):
         values = {"suggested_rate": suggested, "update_ratio": ratio, "diverged": tried.diverged_at is not None}
         return Decision(self.name, recipe, recipe.replace(learning_rate=suggested), reason, (TRIAL,), values)
 
-    def _starts(self, recipe: Recipe) -> list[TrialSpec]:
-        first = recipe.replace(learning_rate=probe.REFERENCE_RATE)
-        seeds = range(recipe.seed, recipe.seed + probe.starts(recipe.optimizer))
-        return [self._spec(f"{TRIAL}-{i}", first.replace(seed=seed), 1) for i, seed in enumerate(seeds, 1)]
 
-    def _spec(self, trial: str, recipe: Recipe, steps: int) -> TrialSpec:
-        return TrialSpec(trial, self.name, recipe.replace(decay="none", total_steps=steps), 0, steps)
+def fresh_starts(recipe: Recipe, stage: str, trial: str) -> list[TrialSpec]:
+    """Trials of one step each from seeds of their own, as many as a suggestion for the recipe's optimizer averages.
+
+    Args:
+        recipe: its rate does not matter.
+        stage: name of the stage that asks for them.
+        trial: what the names of the trials begin with.
+
+    Example:
+        >>> [spec.trial for spec in fresh_starts(Recipe(optimizer="adam"), "probe", "probe")]
+        ['probe-1']
+    """
+    first = recipe.replace(learning_rate=probe.REFERENCE_RATE)
+    seeds = range(recipe.seed, recipe.seed + probe.starts(recipe.optimizer))
+    return [_spec(f"{trial}-{i}", stage, first.replace(seed=seed), 1) for i, seed in enumerate(seeds, 1)]
 
 
 def suggestion(starts: list[Outcome]) -> float | None:
@@ -73,6 +82,10 @@ def suggestion(starts: list[Outcome]) -> float | None:
         )
     except ValueError:
         return None
+
+
+def _spec(trial: str, stage: str, recipe: Recipe, steps: int) -> TrialSpec:
+    return TrialSpec(trial, stage, recipe.replace(decay="none", total_steps=steps), 0, steps)
 
 
 def _why(optimizer: str) -> str:
