@@ -141,9 +141,9 @@ class Playbook:
     def _seconds_per_step(self) -> float:
         """Of the longest trial so far, evaluations and all: the reference's batches and optimizer are others."""
         trials = [o for o in self.outcomes.values() if o.spec.stage != "reference"] or list(self.outcomes.values())
-        if not trials:
-            return FIRST_SECONDS_PER_STEP
-        # Among equals the last: the first one's time was tracing, too.
+        if len(trials) < 2:
+            return FIRST_SECONDS_PER_STEP  # most of a first trial's time was tracing
+        # Among equals the last: the first one traced.
         longest = max(reversed(trials), key=lambda outcome: outcome.steps)
         if longest.evals:
             return longest.seconds / longest.steps

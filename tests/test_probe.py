@@ -1,5 +1,7 @@
 """The probe's rules on arrays, its stage on hand-made outcomes, and its callback on a tiny model."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -144,6 +146,20 @@ def test_the_stage_is_pure_and_asks_only_for_what_is_missing():
     assert stage.propose(recipe, FACTS, {}) == first
     some = {spec.trial: outcome(spec) for spec in first[:3]}
     assert stage.propose(recipe, FACTS, some) == first[3:]
+
+
+@pytest.mark.parametrize("allowance, starts, tried", [(58, 8, True), (57, 3, True), (53, 3, True), (52, 3, False)])
+def test_a_short_budget_gets_fewer_starts_or_no_try_out(allowance, starts, tried):
+    recipe, stage = Recipe(), Probe()
+    known = dataclasses.replace(FACTS, allowance=allowance)
+    outcomes = {spec.trial: outcome(spec) for spec in stage.propose(recipe, known, {})[:3]}
+    while specs := stage.propose(recipe, known, outcomes):
+        outcomes[specs[0].trial] = outcome(specs[0])
+    assert len([name for name in outcomes if name != probing.TRIAL]) == starts
+    assert (probing.TRIAL in outcomes) == tried
+    decision = stage.decide(recipe, known, outcomes)
+    assert decision.after.learning_rate == pytest.approx(probe.LOSS_SHARE * 2.0 / 10.0**2)
+    assert ("too short to try it out" in decision.reason) == (not tried)
 
 
 # The callback.

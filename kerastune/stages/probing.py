@@ -6,7 +6,7 @@ import numpy as np
 
 from kerastune import probe
 from kerastune.recipe import Recipe
-from kerastune.stages.base import Decision, Facts, Stage
+from kerastune.stages.base import Decision, Facts, Stage, spent
 from kerastune.trial import Outcome, TrialSpec
 
 TRIAL = "probe"
@@ -23,18 +23,28 @@ class Probe(Stage):
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
         starts = fresh_starts(recipe, self.name, TRIAL)
         missing = [spec for spec in starts if spec.trial not in outcomes]
-        if missing or TRIAL in outcomes:
+        done = [outcomes[spec.trial] for spec in starts if spec.trial in outcomes]
+        if TRIAL in outcomes:
+            return []
+        left = facts.allowance - spent(outcomes, self.name)
+        if missing and (not done or len(missing) + TRY_OUT <= left):
             return missing
-        rate = suggestion([outcomes[spec.trial] for spec in starts])
-        return [] if rate is None else [_spec(TRIAL, self.name, recipe.replace(learning_rate=rate), TRY_OUT)]
+        rate = suggestion(done)
+        affordable = rate is not None and TRY_OUT <= left
+        return [_spec(TRIAL, self.name, recipe.replace(learning_rate=rate), TRY_OUT)] if affordable else []
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        starts = fresh_starts(recipe, self.name, TRIAL)
-        if TRIAL not in outcomes:
+        starts = [spec.trial for spec in fresh_starts(recipe, self.name, TRIAL) if spec.trial in outcomes]
+        rate = suggestion([outcomes[trial] for trial in starts])
+        if rate is None:
             reason = f"No first loss and update is finite and above 0, so the rate stays at {recipe.learning_rate:g}."
-            return Decision(self.name, recipe, recipe, reason, tuple(spec.trial for spec in starts))
+            return Decision(self.name, recipe, recipe, reason, tuple(starts))
+        why = f"{_why(recipe.optimizer)} at a rate of {rate:.2g} ({_batches(len(starts))})"
+        if TRIAL not in outcomes:
+            reason = f"{why}; the budget is too short to try it out."
+            suggested = recipe.replace(learning_rate=rate)
+            return Decision(self.name, recipe, suggested, reason, tuple(starts), {"suggested_rate": rate})
         tried = outcomes[TRIAL]
-        rate = tried.spec.recipe.learning_rate
         ratio = float(np.median(probe.whole_model_ratio(tried.update_norms, tried.weight_norms)))
         if tried.diverged_at is None:
             suggested = rate
@@ -42,7 +52,7 @@ class Probe(Stage):
         else:
             suggested = rate / SAFER
             then = f"tried out, it diverged at step {tried.diverged_at}, so {suggested:.2g} is suggested"
-        reason = f"{_why(recipe.optimizer)} at a rate of {rate:.2g} ({_batches(len(starts))}); {then}."
+        reason = f"{why}; {then}."
         values = {"suggested_rate": suggested, "update_ratio": ratio, "diverged": tried.diverged_at is not None}
         return Decision(self.name, recipe, recipe.replace(learning_rate=suggested), reason, (TRIAL,), values)
 
