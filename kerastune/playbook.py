@@ -113,7 +113,7 @@ class Playbook:
             done_by = self._recorded(f"done by/{stage.name}", lambda: self._moment(stage.share))
             seconds = max(done_by - self.study.seconds(), 0.0)
             allowance = spent(self.outcomes, stage.name) + int(seconds / self._seconds_per_step())
-        return dataclasses.replace(self._facts, allowance=allowance)
+        return dataclasses.replace(self._facts, allowance=allowance, timed=self.budget.steps is None)
 
     def _recorded(self, name: str, plan: Callable[[], float]) -> float:
         if (value := self.study.fact(name)) is None:

@@ -1,6 +1,7 @@
 """Every script and every flagfile runs."""
 
 import importlib.util
+import json
 import pathlib
 import runpy
 import subprocess
@@ -86,9 +87,98 @@ def test_the_benchmark_of_the_probe_prints_a_row_per_task_and_the_share():
     assert "Within a factor of 3:" in printed
 
 
+def module(name):
+    """A script as a module, without running it."""
+    specification = importlib.util.spec_from_file_location(name, ROOT / "runs" / f"{name}.py")
+    found = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(found)
+    return found
+
+
 def test_generated_tasks_can_be_loaded_by_name():
-    path = ROOT / "runs" / "generated_tasks.py"
-    specification = importlib.util.spec_from_file_location("generated_tasks", path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    assert module.__doc__
+    assert module("generated_tasks").__doc__
+
+
+def test_the_generated_tasks_of_the_benchmark_are_balanced_and_always_the_same():
+    for name in ("long_spirals", "sparse_parity"):
+        (x, y), (again, _) = (getattr(module("generated_tasks"), name)() for _ in range(2))
+        assert (x == again).all() and len(x) == len(y)
+        assert 0.45 < y.mean() < 0.55
+
+
+def rows_of(benchmark, *runs):
+    """Rows as a run gives them: two incumbents, the last of which scores a tenth more with every seed."""
+    return {
+        run: {
+            "run": vars(run),
+            "score": 0.5 + run.seed / 10,
+            "metric": "accuracy",
+            "spent": 1.1 * run.seconds,
+            "trials": 1,
+            "curve": [[0.0, 0.2], [2.0, 0.5 + run.seed / 10]],
+        }
+        for run in runs
+    }
+
+
+def test_the_table_of_the_benchmark_holds_mean_and_spread_and_leaves_blank_what_was_not_run(tmp_path):
+    benchmark = module("benchmark")
+    runs = [benchmark.Run("wine", "kerastune", seed, 10.0) for seed in (1, 2)]
+    runs += [benchmark.Run(task, "defaults", 1, 10.0) for task in ("wine", "digits")]
+    groups = benchmark.grouped(runs, rows_of(benchmark, *runs))
+    lines = benchmark.table(groups).splitlines()
+    assert lines[2] == "| wine (accuracy, %) | 10 | 65.00 ± 7.07 | 60.00 |"
+    assert lines[3] == "| digits (accuracy, %) | 10 |  | 60.00 |"
+    assert benchmark.overrun(groups) == "kerastune 1.10, defaults 1.10"
+    assert list(benchmark.mean_curve(groups["wine"]["kerastune"], [1.0, 2.0])) == pytest.approx([0.2, 0.65])
+    benchmark.picture(groups, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_benchmark_goes_on_after_a_line_that_was_cut_off_and_skips_what_is_done(tmp_path, monkeypatch):
+    benchmark = module("benchmark")
+    first, second, longer = (benchmark.Run("wine", "defaults", *each) for each in ((1, 2.0), (2, 2.0), (1, 4.0)))
+    rows = rows_of(benchmark, first, second, longer)
+    path = tmp_path / "results.jsonl"
+    path.write_text(json.dumps(rows[first]) + "\n" + json.dumps(rows[second])[:40])
+    asked = []
+    monkeypatch.setattr(
+        benchmark, "run_in_child", lambda run: asked.append(run) or (rows[run] if run != longer else None)
+    )
+    assert benchmark.run_missing([first, second, longer], path) == [longer]
+    assert asked == [second, longer]
+    assert benchmark.read_rows(path) == {first: rows[first], second: rows[second]}
+
+
+def test_what_comes_too_late_is_not_counted_in_the_benchmark():
+    assert module("benchmark").in_time([(0.0, 0.2), (10.9, 0.5), (11.1, 0.9)], 10.0) == [(0.0, 0.2), (10.9, 0.5)]
+
+
+def test_the_benchmark_refuses_unknown_names_and_too_few_seconds_in_one_line(tmp_path):
+    for argument, said in (("--seconds=30", "--share"), ("--tasks=nothing", "must be among")):
+        command = [sys.executable, ROOT / "runs" / "benchmark.py", f"--output_dir={tmp_path}", argument]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode and said in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_benchmark_prints_a_column_per_contestant_and_draws_the_curves(tmp_path):
+    rivals = ["defaults", "RandomSearch", "Hyperband", "BayesianOptimization"]
+    for names, seconds in ((["kerastune"], 10), (rivals, 2)):
+        asked = ("--tasks=wine", "--seeds=1", f"--contestants={','.join(names)}", f"--seconds={seconds}", "--share=1")
+        printed = printed_by("benchmark.py", *asked, f"--output_dir={tmp_path}")
+        assert f"| task | seconds | {' | '.join(names)} |" in printed
+        assert len([line for line in printed.splitlines() if line.startswith("| wine (accuracy, %) |")]) == 1
+    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert [row["run"]["contestant"] for row in rows] == ["kerastune", *rivals]
+    assert all(row["trials"] and row["curve"][0][0] == 0.0 and row["curve"][-1][1] == row["score"] for row in rows)
+    assert all(0 < moment < row["spent"] for row in rows for moment, _ in row["curve"][1:])
+    assert (tmp_path / "anytime.png").exists()
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_optuna_where_it_is_installed(tmp_path):
+    pytest.importorskip("optuna", reason="optuna is not here: pip install -e '.[benchmark]'")
+    asked = ("--tasks=wine", "--seeds=1", "--contestants=optuna median,optuna hyperband", "--seconds=2")
+    printed = printed_by("benchmark.py", *asked, f"--output_dir={tmp_path}")
+    assert "| task | seconds | optuna median | optuna hyperband |" in printed

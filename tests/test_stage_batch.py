@@ -261,6 +261,8 @@ def test_where_validation_is_alike_too_at_least_a_tenth_fewer_seconds_decide():
     assert chosen(loss=0.51, value=0.79, seconds=9.0) == ("new", "seconds")
     assert chosen(loss=0.51, value=0.79, seconds=9.1) == ("old", "noise")
     assert chosen(loss=0.51, value=0.79, seconds=0.0) == ("old", "noise")  # nothing was timed
+    by_steps = facts(num_validation=1000, timed=False)  # a budget in steps decides the same on any machine
+    assert chosen(by_steps, loss=0.51, value=0.79, seconds=1.0) == ("old", "noise")
 
 
 def test_a_lower_loss_alone_does_not_win():

@@ -23,6 +23,7 @@ class Facts:
         num_classes: classes; 0 for regression.
         imbalanced: whether the largest class is at least 3x the smallest.
         num_parameters: of the model.
+        timed: whether seconds may decide; with a budget in steps they may not, so that the same seed decides the same.
         scored_by: what the scores of single examples measure: `"accuracy"`, `"macro-F1"`, `"loss"` …
     """
 
@@ -33,6 +34,7 @@ class Facts:
     num_classes: int = 0
     imbalanced: bool = False
     num_parameters: int = 0
+    timed: bool = True
     scored_by: str = "accuracy"
 
     def epochs(self, steps: int, batch_size: int) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kerastune import curves
 from kerastune.recipe import Recipe
 from kerastune.stages import comparing
 from kerastune.stages.base import Decision, Facts, Stage, rounded_up, spent
@@ -46,7 +47,7 @@ class Batch(Stage):
             chosen, checked = race.at_best_rate(winner)
             after = with_steps(recipe, chosen, facts, self._chunk)
             values = {"rate_checked": checked, "transferred_rate": race.candidates[winner].learning_rate}
-            values["converged"] = convergence(chosen, facts.objective).is_certain
+            values["converged"] = is_certain(recipe, chosen, facts)
         values |= {
             "settings": sorted(race.trained),
             "diverged": sorted(name for name, trial in race.trained.items() if trial.diverged_at is not None),
@@ -67,6 +68,9 @@ class Batch(Stage):
 def with_steps(recipe: Recipe, chosen: Outcome, facts: Facts, chunk: int) -> Recipe:
     """The recipe of a trial, its steps derived again (S2.4): from its curve if that is certain, else the same examples.
 
+    The curve is not asked before it has seen as many examples as the recipe had converged after: a short one looks
+    flat at its end.
+
     Args:
         recipe: what it was before; its decay stays.
         chosen: the winner's trial.
@@ -74,9 +78,16 @@ def with_steps(recipe: Recipe, chosen: Outcome, facts: Facts, chunk: int) -> Rec
         chunk: of whose steps the number is a multiple, unless it is read off the curve.
     """
     trained = chosen.spec.recipe
-    found = convergence(chosen, facts.objective)
     steps = rounded_up(recipe.total_steps * recipe.batch_size / trained.batch_size, chunk)
-    return trained.replace(decay=recipe.decay, total_steps=found.total_steps if found.is_certain else steps)
+    if is_certain(recipe, chosen, facts):
+        steps = convergence(chosen, facts.objective).total_steps
+    return trained.replace(decay=recipe.decay, total_steps=steps)
+
+
+def is_certain(recipe: Recipe, chosen: Outcome, facts: Facts) -> bool:
+    """Whether the winner's own curve tells where it converges; `recipe` is what it was before."""
+    converged = recipe.total_steps / curves.MARGIN * recipe.batch_size
+    return comparing.seen(chosen) >= converged and convergence(chosen, facts.objective).is_certain
 
 
 def _numbers(standing: Standing) -> dict[str, float | None]:

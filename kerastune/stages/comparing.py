@@ -152,6 +152,7 @@ def choose(standings: dict[str, Standing], incumbent: str, facts: Facts) -> tupl
         if abs(standings[name].loss - standings[best].loss) <= noise
         and advantage(standings[name], standings[best], facts) == 0
         and standings[name].seconds > 0
+        and facts.timed
     ]
     fastest = min(equals, key=lambda name: standings[name].seconds, default=best)
     if fastest != best and standings[fastest].seconds <= FEWER_SECONDS * standings[best].seconds:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kerastune.stages.base import Stage
+from kerastune.stages.batch import Batch
 from kerastune.stages.learning_rate import LearningRate
 from kerastune.stages.probing import Probe
 from kerastune.stages.reference import Reference
 from kerastune.stages.start import Start
 from kerastune.stages.train import DECAY_STRETCH, Train
 
-ORDER = ("start", "probe", "reference", "lr", "train")
+ORDER = ("start", "probe", "reference", "lr", "batch", "train")
 
 
 def check(names: Sequence[str]) -> None:
@@ -43,6 +44,7 @@ def make(names: Sequence[str], decay: str, chunk: int) -> list[Stage]:
         "probe": Probe,
         "reference": lambda: Reference(chunk),
         "lr": lambda: LearningRate(chunk),
+        "batch": lambda: Batch(chunk),
         "train": lambda: Train(chunk, tuned=tuned, stretch=stretch),
     }
     return [known[name]() for name in names]
