@@ -228,13 +228,13 @@ def picture(groups, path):
     panels = figure.subplots(count, columns, squeeze=False).flat
     for axes, (task, group) in zip(panels, groups.items()):
         for name, rows in group.items():
-            end = statistics.mean(row["spent"] for row in rows)
+            end = max(max(row["spent"], row["curve"][-1][0]) for row in rows)
             moments = np.geomspace(0.5, max(end, 0.6), 300)
             _line(axes, moments, 100 * mean_curve(rows, moments), name, names)
         ends = [100 * statistics.mean(row["score"] for row in rows) for rows in group.values()]
         # Bad beginnings would press together what is to be compared.
         room = max(max(ends) - min(ends), 2)
-        axes.set(xscale="log", xlabel="seconds", title=task, ylim=(min(ends) - room, max(ends) + 0.2 * room))
+        axes.set(xscale="log", xlabel="seconds", title=task, ylim=(min(ends) - 0.6 * room, max(ends) + 0.2 * room))
         axes.set_ylabel(f"test {next(iter(group.values()))[0]['metric']}, %")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")

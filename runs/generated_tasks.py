@@ -83,9 +83,9 @@ def long_spirals() -> tuple[np.ndarray, np.ndarray]:
 
 
 def sparse_parity(n: int = 8000, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Thirty signs `[n, 30]`; the class is the product of five of them, so that no four tell anything of it."""
-    x = np.random.default_rng(seed).choice([-1.0, 1.0], (n, 30))
-    return x, (x[:, [2, 7, 13, 19, 28]].prod(axis=1) > 0).astype(int)
+    """Twenty-five signs `[n, 25]`; the class is the product of five of them, so that no four tell anything of it."""
+    x = np.random.default_rng(seed).choice([-1.0, 1.0], (n, 25))
+    return x, (x[:, [2, 7, 13, 19, 23]].prod(axis=1) > 0).astype(int)
 
 
 # For fitting.
