@@ -487,7 +487,7 @@ TUNED = Recipe(learning_rate=0.03, total_steps=600)
 def scored(total, share, name=None, stage="train", count=400, steps=None, **changes):
     """A finished training with a share of the validation examples right, the easiest ones."""
     steps = steps or total
-    evals = [{"step": steps, "loss": 1 - share, "accuracy": share}]
+    evals = changes.pop("evals", [{"step": steps, "loss": 1 - share, "accuracy": share}])
     right = (np.arange(count) < round(share * count)).astype(np.float32)
     recipe = TUNED.replace(total_steps=total, regularisers="on")
     spec = TrialSpec(name or f"train-{total}", stage, recipe, 0, total, 50, keep_best=True)
@@ -543,6 +543,40 @@ def test_training_is_lengthened_only_while_that_gains_more_than_a_standard_error
 def test_a_longer_training_takes_what_the_budget_holds_if_that_is_worth_it(left, longer):
     proposed = TRAIN.propose(TUNED, facts(allowance=600 + left), by_name(scored(600, 0.9)))
     assert [spec.recipe.total_steps for spec in proposed] == ([] if longer is None else [longer])
+
+
+def fell_back(total, best, last, **changes):
+    """A training whose validation accuracy was better in the middle than at its end."""
+    middle = {"step": total // 2, "loss": 1 - best, "accuracy": best}
+    return scored(total, last, evals=(middle, {"step": total, "loss": 1 - last, "accuracy": last}), **changes)
+
+
+def test_a_training_that_overfits_is_followed_by_one_of_half_the_steps():
+    error = np.sqrt(0.9 * 0.1 / 400)
+    (spec,) = TRAIN.propose(TUNED, facts(), by_name(fell_back(600, 0.9, 0.9 - 1.1 * error)))
+    assert spec.recipe.total_steps == 300 and spec.start == 0
+    (spec,) = TRAIN.propose(TUNED, facts(), by_name(fell_back(600, 0.9, 0.9 - 0.9 * error)))
+    assert spec.recipe.total_steps == 1200
+    shorter = by_name(fell_back(600, 0.9, 0.8), fell_back(300, 0.9, 0.8))
+    assert TRAIN.propose(TUNED, facts(), shorter)[0].recipe.total_steps == 150
+    assert TRAIN.propose(TUNED, facts(allowance=949), shorter) == []
+    ends_well = by_name(fell_back(600, 0.9, 0.8), scored(300, 0.89))
+    assert TRAIN.propose(TUNED, facts(), ends_well) == []
+    decision = TRAIN.decide(TUNED, facts(), ends_well)
+    assert decision.values["trial"] == "train-300" and "shortened from 600, which overfits" in decision.reason
+    given = Train(CHUNK, tuned=False)
+    assert given.propose(TUNED, facts(), by_name(fell_back(600, 0.9, 0.5))) == []
+
+
+def test_a_loss_overfits_when_it_ends_five_percent_above_its_least():
+    known = facts(objective=Objective("loss", "min"))
+    for last, total in ((0.106, 300), (0.104, 1200)):
+        run = fell_back(600, 0.9, 1 - last)
+        assert TRAIN.propose(TUNED, known, by_name(run))[0].recipe.total_steps == total
+
+
+def test_the_shortest_training_is_one_chunk():
+    assert TRAIN.propose(TUNED, facts(), by_name(fell_back(50, 0.9, 0.5))) == []
 
 
 def test_validation_examples_without_number_still_leave_room_for_a_training():

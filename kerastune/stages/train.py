@@ -6,19 +6,22 @@ import numpy as np
 
 from kerastune import scores
 from kerastune.recipe import Recipe
+from kerastune.scores import best_evaluation
 from kerastune.stages import reference
 from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
 from kerastune.trial import Outcome, TrialSpec
 
 DECAY_STRETCH = 2  # linear decay halves the mean rate: it takes twice the steps to go as far as a constant one
 LEAST_LENGTHENING = 1.5  # below, what a longer training would gain is lost in noise
+OVERFITTING = 0.05  # of a value that is no share
 SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
 
 
 class Train(Stage):
     """Trains the recipe for its steps and chooses what is handed to the user.
 
-    What was tuned gets its regularisers back (P6). A training of twice the steps follows, or of as many as the budget
+    What was tuned gets its regularisers back (P6). While the shortest training overfits, one of half its steps follows:
+    with decay nothing is picked from the middle of a run. Otherwise a training of twice the steps follows, or of as many as the budget
     holds if that is at least half as many again, while the last one gained more than one standard error on the
     validation examples (the rule of Breiman et al. 1984, "Classification and Regression Trees", 3.4.3): more steps of
     the same recipe are likely to help, and a longer training costs its user nothing any more. The reference, which is
@@ -47,15 +50,24 @@ class Train(Stage):
             every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most)
             total = min(rounded_up(wanted, every), facts.allowance // every * every)
             return [self._segment(recipe, None, total, every)] if total else []
-        longest, total, every = runs[-1], _steps(runs[-1]), runs[-1].spec.eval_every
-        if longest.diverged_at is None and longest.spec.until == longest.steps < total:
-            # What was begun is finished: its decay fixes how long it is.
-            return [self._segment(recipe, longest, total, every)]
-        affordable = (facts.allowance - spent(outcomes, self.name)) // every * every
-        longer = min(2 * total, affordable)
-        if not self._tuned or longer < LEAST_LENGTHENING * total or not _pays(runs):
-            return []
-        return [self._segment(recipe, None, longer, every)]
+        for run in runs:
+            if run.diverged_at is None and run.spec.until == run.steps < _steps(run):
+                # What was begun is finished: its decay fixes how long it is.
+                return [self._segment(recipe, run, _steps(run), run.spec.eval_every)]
+        left = facts.allowance - spent(outcomes, self.name)
+        total = self._other_total(runs, facts, left) if self._tuned else 0
+        every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, total)
+        total = total // every * every
+        return [self._segment(recipe, None, total, every)] if total else []
+
+    def _other_total(self, runs: list[Outcome], facts: Facts, left: int) -> int:
+        """Steps of one more training: fewer where the shortest one overfits, else more while that pays; 0 for none."""
+        if _overfits(runs[0], facts):
+            half = _steps(runs[0]) // 2 // self._chunk * self._chunk
+            return half if half <= left else 0
+        longest = _steps(runs[-1])
+        longer = min(2 * longest, left)
+        return longer if longer >= LEAST_LENGTHENING * longest and _pays(runs) else 0
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         runs = [o for o in outcomes.values() if o.spec.stage == self.name and o.example_scores is not None]
@@ -72,7 +84,7 @@ class Train(Stage):
             gain = f"{scores.gained(mean, facts.scored_by)}, {abs(mean) / max(error, 1e-12):.2g} standard errors"
             parts.append(f"{_steps(longer)} steps against {_steps(chosen)}: {gain}")
             chosen = longer if mean > error else chosen
-        parts.insert(0, self._kept(recipe, chosen, facts) if chosen else "no tuned training came to its end")
+        parts.insert(0, self._kept(recipe, chosen, runs, facts) if chosen else "no tuned training came to its end")
         if baseline is not None and chosen is not None:
             gain, beyond = _compare(chosen, baseline, facts)
             parts.append(f"against the reference: {gain}")
@@ -92,7 +104,7 @@ class Train(Stage):
         trained = recipe.replace(total_steps=total, regularisers="on" if self._tuned else recipe.regularisers)
         return TrialSpec(_name(total), self.name, trained, start, until, every, keep_best=True)
 
-    def _kept(self, recipe, chosen, facts) -> str:
+    def _kept(self, recipe, chosen, runs, facts) -> str:
         kept = chosen.kept_evaluation(facts.objective)
         total, name = chosen.spec.recipe.total_steps, facts.objective.name
         wanted = self._stretch * recipe.total_steps
@@ -104,6 +116,8 @@ class Train(Stage):
             changed = f" (the budget held no more; {wanted} were wanted)"
         if total > first:
             changed = f" (lengthened from {first})"
+        if total < first <= max(_steps(run) for run in runs):
+            changed = f" (shortened from {first}, which overfits)"
         if chosen.steps < total or chosen.diverged_at is not None:
             ended = "stopped" if chosen.diverged_at is None else "diverged"
             changed += f", {ended} at step {chosen.steps if chosen.diverged_at is None else chosen.diverged_at},"
@@ -112,6 +126,21 @@ class Train(Stage):
             f"trained for {total} steps{changed} with {decay} from {chosen.spec.recipe.learning_rate:g}; the weights "
             f"of step {kept['step']} are kept, with a validation {name} of {kept[name]:.4g}"
         )
+
+
+def _overfits(run: Outcome, facts: Facts) -> bool:
+    """Whether a whole training ends worse on validation than it had been.
+
+    By more than one standard error of a share of right examples, or 5 % of any other value (`PLAYBOOK`: overfitting).
+    """
+    if run.steps < _steps(run) or run.diverged_at is not None or run.example_scores is None:
+        return False
+    objective = facts.objective
+    best = best_evaluation(run.evals, objective)[objective.name]
+    last = run.kept_evaluation(objective)[objective.name]
+    is_share = objective.direction == "max" and 0 <= min(best, last) <= max(best, last) <= 1
+    noise = np.sqrt(best * (1 - best) / facts.num_validation) if is_share else OVERFITTING * abs(best)
+    return objective.gain(best) - objective.gain(last) > noise
 
 
 def _pays(runs: list[Outcome]) -> bool:
