@@ -12,7 +12,7 @@ import keras_tuner
 
 from kerastune import data, evaluate, identity, logs, outputs, preflight, progress, rundirs, runtime
 from kerastune.budget import Budget
-from kerastune.callbacks import LinearDecay
+from kerastune.callbacks import ExponentialDecay, LinearDecay
 from kerastune.oracle import PlaybookOracle, spec_of
 from kerastune.playbook import Playbook
 from kerastune.recipe import Recipe
@@ -23,7 +23,8 @@ from kerastune.stages.learning_rate import LearningRate
 from kerastune.stages.probing import Probe
 from kerastune.stages.reference import Reference
 from kerastune.stages.start import Start
-from kerastune.stages.train import DECAY_STRETCH, Train
+from kerastune.stages.train import Train
+from kerastune.stages.whole import DECAY_STRETCH
 from kerastune.story import Story
 from kerastune.study import Study
 from kerastune.task import Task
@@ -337,7 +338,8 @@ def _checked_seed(seed: int) -> int:
 
 
 def _refuse_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    setters = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler, LinearDecay)
+    ours = (LinearDecay, ExponentialDecay)
+    setters = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler, *ours)
     for callback in callbacks:
         why = ""
         if isinstance(callback, setters):

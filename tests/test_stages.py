@@ -518,6 +518,31 @@ def test_what_was_tuned_gets_its_regularisers_back():
     assert TUNED.regularisers == "off" and spec.recipe == TUNED.replace(regularisers="on")
 
 
+def test_a_decay_keeps_its_shape_when_the_steps_are_others():
+    staircase = TUNED.replace(decay="exponential", decay_start=300, decay_interval=60)
+    ((longer,), (shorter,)) = (
+        TRAIN.propose(staircase, facts(), by_name(scored(600, 0.9))),
+        TRAIN.propose(staircase, facts(allowance=300), {}),
+    )
+    for spec, start, interval in ((longer, 600, 120), (shorter, 150, 30)):
+        assert (spec.recipe.decay_start, spec.recipe.decay_interval) == (start, interval)
+    (late,) = TRAIN.propose(TUNED.replace(decay_start=400), facts(allowance=300), {})
+    assert (late.recipe.decay_start, late.recipe.decay_interval) == (200, TUNED.decay_interval)
+
+
+def test_the_reason_tells_how_the_rate_falls():
+    recipes = {
+        "a constant rate of 0.03": {"decay": "none"},
+        "linear decay from 0.03;": {},
+        "linear decay from 0.03, beginning at step 200;": {"decay_start": 200},
+        "from 0.03, times 0.5 at step 200 and every 100 steps after": {"decay": "exponential", "decay_start": 200},
+    }
+    for words, changes in recipes.items():
+        outcome = scored(600, 0.9)
+        spec = dataclasses.replace(outcome.spec, recipe=outcome.spec.recipe.replace(**changes))
+        assert words in TRAIN.decide(TUNED, facts(), by_name(dataclasses.replace(outcome, spec=spec))).reason
+
+
 def test_steps_are_rounded_up_to_whole_evaluations():
     (spec,) = TRAIN.propose(TUNED.replace(total_steps=601), facts(), {})
     assert spec.recipe.total_steps == 650 and spec.recipe.total_steps % spec.eval_every == 0

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from kerastune import scores
 from kerastune.recipe import Recipe
-from kerastune.stages import reference
+from kerastune.stages import reference, whole
 from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
 from kerastune.trial import Outcome, TrialSpec
 
-DECAY_STRETCH = 2  # linear decay halves the mean rate: it takes twice the steps to go as far as a constant one
 LEAST_LENGTHENING = 1.5  # below, what a longer training would gain is lost in noise
-SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
 
 
 class Train(Stage):
@@ -27,8 +23,8 @@ class Train(Stage):
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
         tuned: whether the recipe was tuned just before, and is not trained just as it is given.
-        stretch: times the recipe's steps that the first training takes: `DECAY_STRETCH` when they were found at a
-            constant rate and the training decays.
+        stretch: times the recipe's steps that the first training takes: `whole.DECAY_STRETCH` when they were found
+            at a constant rate and the training decays linearly.
     """
 
     name = "train"
@@ -48,7 +44,7 @@ class Train(Stage):
             total = min(rounded_up(wanted, every), facts.allowance // every * every)
             return [self._segment(recipe, None, total, every)] if total else []
         longest, total, every = runs[-1], _steps(runs[-1]), runs[-1].spec.eval_every
-        if longest.diverged_at is None and longest.spec.until == longest.steps < total:
+        if not whole.has_ended(longest):
             # What was begun is finished: its decay fixes how long it is.
             return [self._segment(recipe, longest, total, every)]
         affordable = (facts.allowance - spent(outcomes, self.name)) // every * every
@@ -69,12 +65,12 @@ class Train(Stage):
         chosen, parts = runs[0] if runs else None, []
         for longer in runs[1:]:
             mean, error = _gain_and_error(longer, chosen)
-            gain = f"{100 * mean:+.3g} {_unit(facts)}, standard error {100 * error:.2g}"
+            gain = f"{100 * mean:+.3g} {whole.unit(facts)}, standard error {100 * error:.2g}"
             parts.append(f"{_steps(longer)} steps against {_steps(chosen)}: {gain}")
             chosen = longer if mean > error else chosen
         parts.insert(0, self._kept(recipe, chosen, facts) if chosen else "no tuned training came to its end")
         if baseline is not None and chosen is not None:
-            gain, beyond = _compare(chosen, baseline, facts)
+            gain, beyond = whole.compare(chosen, baseline, facts)
             parts.append(f"against the reference: {gain}")
             chosen = baseline if beyond < 0 else chosen
         chosen = chosen or baseline
@@ -87,10 +83,9 @@ class Train(Stage):
         return Decision(self.name, recipe, after, reason[0].upper() + reason[1:], evidence, values)
 
     def _segment(self, recipe, done, total, every) -> TrialSpec:
-        start = done.steps if done else 0
-        until = min(start + rounded_up(total / SEGMENTS, every), total)
-        trained = recipe.replace(total_steps=total, regularisers="on" if self._tuned else recipe.regularisers)
-        return TrialSpec(_name(total), self.name, trained, start, until, every, keep_best=True)
+        trained = whole.lengthened(recipe, total)
+        trained = trained.replace(regularisers="on" if self._tuned else recipe.regularisers)
+        return whole.segment(_name(total), self.name, trained, done, every)
 
     def _kept(self, recipe, chosen, facts) -> str:
         kept = chosen.kept_evaluation(facts.objective)
@@ -107,9 +102,8 @@ class Train(Stage):
         if chosen.steps < total or chosen.diverged_at is not None:
             ended = "stopped" if chosen.diverged_at is None else "diverged"
             changed += f", {ended} at step {chosen.steps if chosen.diverged_at is None else chosen.diverged_at},"
-        decay = "linear decay" if chosen.spec.recipe.decay == "linear" else "a constant rate"
         return (
-            f"trained for {total} steps{changed} with {decay} from {chosen.spec.recipe.learning_rate:g}; the weights "
+            f"trained for {total} steps{changed} with {whole.decay_words(chosen.spec.recipe)}; the weights "
             f"of step {kept['step']} are kept, with a validation {name} of {kept[name]:.4g}"
         )
 
@@ -136,20 +130,6 @@ def _name(total: int) -> str:
 
 def _steps(outcome: Outcome) -> int:
     return outcome.spec.recipe.total_steps
-
-
-def _compare(better: Outcome, worse: Outcome, facts: Facts) -> tuple[str, int]:
-    """The paired gain in words, and its sign where it is beyond noise (0 within)."""
-    mean, low, high = scores.difference(better.example_scores, worse.example_scores)
-    sign = int(np.sign(mean)) if low > 0 or high < 0 else 0
-    verdict = {1: "a gain beyond noise", -1: "a loss beyond noise", 0: "within noise"}[sign]
-    interval = f"95 % interval {100 * low:+.3g} to {100 * high:+.3g}"
-    return f"{100 * mean:+.3g} {_unit(facts)} on validation ({interval}), {verdict}", sign
-
-
-def _unit(facts: Facts) -> str:
-    # Targets have unit variance, so a squared error is the share of the variance that is not explained.
-    return "points" if facts.num_classes else "points of explained variance"
 
 
 def _why_not(outcomes, facts, stage) -> str:
