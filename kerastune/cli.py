@@ -63,6 +63,8 @@ def define_recipe(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_integer("batch_size", AUTO, "Examples in a step; 0 suggests one from the data (P7).", 0, **values)
     flags.DEFINE_integer("total_steps", default.total_steps, "Steps of the training; tune finds it.", 1, **values)
     flags.DEFINE_enum("decay", default.decay, CHOICES["decay"], "How the rate falls.", **values)
+    flags.DEFINE_integer("decay_start", default.decay_start, "Step from which the rate falls.", 0, **values)
+    flags.DEFINE_float("decay_factor", default.decay_factor, "Of each drop of an exponential decay.", **values)
     flags.DEFINE_integer("decay_interval", default.decay_interval, "Steps between changes of the rate.", 1, **values)
     flags.DEFINE_enum("initialisers", default.initialisers, CHOICES["initialisers"], "By activation (P8).", **values)
     flags.DEFINE_enum("regularisers", default.regularisers, CHOICES["regularisers"], "Off while tuning (P6).", **values)

@@ -163,12 +163,25 @@ def settled_step(steps: np.ndarray, values: np.ndarray) -> int:
         return last
     trend = rising_fit(values)
     width = max(3, len(values) // 5)
-    noise = 2 * np.median(np.abs(np.diff(values, 2))) / (0.6745 * np.sqrt(6)) / np.sqrt(width)
+    noise = 2 * scatter(values) / np.sqrt(width)
     changes = np.abs(np.diff(values))
     seen = changes[changes > SAME_VALUE * np.abs(values).max()]
     single = min(seen.min(), SINGLE_SHARE * np.ptp(values)) if len(seen) else 0.0
     noise = max(noise, (1 + SAME_VALUE) * single)
     return int(steps[np.flatnonzero(trend >= trend[-width:].mean() - noise)[0]])
+
+
+def scatter(values: np.ndarray) -> float:
+    """Standard deviation of evaluations around their trend, which is not known: as `settled_step` describes it.
+
+    Args:
+        values: of every evaluation, all finite `[evaluations]`, at least 3.
+
+    Example:
+        >>> round(scatter(np.linspace(0, 1, 1000) + np.random.default_rng(1).normal(size=1000)), 1)
+        1.0
+    """
+    return float(np.median(np.abs(np.diff(values, 2))) / (0.6745 * np.sqrt(6)))
 
 
 def rising_fit(values: np.ndarray) -> np.ndarray:

@@ -7,11 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from kerastune.recipe import Recipe
+from kerastune.schedules import rates
 
 FAMILIES = {
     "sgd": keras.optimizers.SGD,
     "adam": keras.optimizers.Adam,
 }
+MOST_LEVELS = 200  # of a saved staircase: Keras looks at every one of them at every step
 KEPT = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
 
 
@@ -115,16 +117,34 @@ def configure(optimizer, rates: np.ndarray, momentum: float) -> None:
 def stock(recipe: Recipe, **settings) -> keras.optimizers.Optimizer:
     """The plain Keras optimizer of a recipe: what is saved, loadable without kerastune.
 
-    Linear decay becomes Keras's `PolynomialDecay` of power 1: the same line, without the steps of `decay_interval`.
+    Linear decay from the first step becomes Keras's `PolynomialDecay` of power 1: the same line, without the steps of
+    `decay_interval`. No schedule of Keras's waits before it decays but `PiecewiseConstantDecay`, which is any
+    staircase exactly: it serves for the rest. Past `total_steps` an exponential decay keeps its last rate.
     `settings` are those of `kept_settings`.
 
     Example:
         >>> stock(Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.5)).momentum
         0.5
     """
-    rate = recipe.learning_rate
-    if recipe.decay == "linear":
-        rate = keras.optimizers.schedules.PolynomialDecay(rate, recipe.total_steps, end_learning_rate=0.0, power=1.0)
+    rate = _stock_rate(recipe)
     if recipe.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=recipe.nesterov, **settings)
     return FAMILIES[recipe.optimizer](learning_rate=rate, **settings)
+
+
+def _stock_rate(recipe: Recipe) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    if recipe.decay == "linear" and recipe.decay_start == 0:
+        return keras.optimizers.schedules.PolynomialDecay(
+            recipe.learning_rate, recipe.total_steps, end_learning_rate=0.0, power=1.0
+        )
+    table = rates(recipe)
+    if recipe.decay == "linear":
+        table = np.append(table, 0.0)
+    # A boundary is the last step of the rate before it.
+    boundaries = np.flatnonzero(np.diff(table))
+    # Of too many every k-th, counted from the end: zero is reached when it should be.
+    boundaries = boundaries[::-1][:: -(-len(boundaries) // MOST_LEVELS) or 1][::-1]
+    if not len(boundaries):
+        return recipe.learning_rate
+    values = table[np.append(0, boundaries + 1)]
+    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries.tolist(), values.tolist())

@@ -11,16 +11,18 @@ from kerastune import naming
 
 CHOICES = {
     "optimizer": ("sgd", "adam"),
-    "decay": ("none", "linear"),
+    "decay": ("none", "linear", "exponential"),
     "initialisers": ("auto", "keep"),
     "regularisers": ("off", "on"),
 }
 TYPES = {  # of each value: in words, what is taken, what it becomes
-    **{name: ("a number", numbers.Real, float) for name in ("learning_rate", "momentum")},
-    **{name: ("an integer", numbers.Integral, int) for name in ("batch_size", "total_steps", "decay_interval", "seed")},
+    **{name: ("a number", numbers.Real, float) for name in ("learning_rate", "momentum", "decay_factor")},
+    **{name: ("an integer", numbers.Integral, int) for name in ("batch_size", "total_steps", "seed")},
+    **{name: ("an integer", numbers.Integral, int) for name in ("decay_start", "decay_interval")},
     "nesterov": ("true or false", bool, bool),
     "hyperparameters": ("a dict", dict, dict),
 }
+LEAST = {"batch_size": 1, "total_steps": 1, "decay_start": 0, "decay_interval": 1, "seed": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Recipe:
         nesterov: whether SGD looks ahead; Adam ignores it.
         batch_size: examples in a step, `>= 1`.
         total_steps: steps of the whole training, `>= 1`.
-        decay: `"linear"` (S3.1: to zero at `total_steps`) or `"none"` (constant rate).
+        decay: `"linear"` (S3.1: to zero at `total_steps`), `"exponential"` (S3.4: a staircase) or `"none"`.
+        decay_start: first step at which a decaying rate may be lower, `>= 0`.
+        decay_factor: of each drop of the staircase, in `(0, 1)`; the other decays ignore it.
         decay_interval: steps between two changes of a decaying rate, `>= 1`.
         initialisers: `"auto"` (P8: He before rectifiers where the default was left) or `"keep"`.
         regularisers: `"off"` (P6) or `"on"`, as the model was built.
@@ -57,6 +61,8 @@ class Recipe:
     batch_size: int = 64
     total_steps: int = 1000
     decay: str = "linear"
+    decay_start: int = 0
+    decay_factor: float = 0.5
     decay_interval: int = 100
     initialisers: str = "auto"
     regularisers: str = "off"
@@ -77,7 +83,9 @@ class Recipe:
             raise ValueError(f"`learning_rate` must be a finite number > 0, got {self.learning_rate}.")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"`momentum` must be in [0, 1), got {self.momentum}.")
-        for name, least in (("batch_size", 1), ("total_steps", 1), ("decay_interval", 1), ("seed", 0)):
+        if not 0 < self.decay_factor < 1:
+            raise ValueError(f"`decay_factor` must be in (0, 1), got {self.decay_factor}.")
+        for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(f"`{name}` must be >= {least}, got {getattr(self, name)}.")
 

@@ -22,20 +22,13 @@ from kerastune import curves, evaluate, initialisers, optimizers, scores, surger
 from kerastune.batches import Batches
 from kerastune.recipe import Recipe
 from kerastune.recording import Chunk, StepRecorder
-from kerastune.schedules import linear_decay
+from kerastune.schedules import rates
 from kerastune.task import Task
 from kerastune.trial import Outcome, State, TrialSpec
 
 CHUNK = 50  # steps in one call of the train function
 RATIO_EVERY = 10  # steps between two measurements of update and weight norms
 LOOK_BACK = 100  # steps before a chunk from which its smoothed loss is worked out
-
-
-def rates(recipe: Recipe) -> np.ndarray:
-    """Rate of every step of a recipe, `[1]` when it is constant and `[total_steps]` when it decays."""
-    if recipe.decay == "none":
-        return np.array([recipe.learning_rate])
-    return linear_decay(np.arange(recipe.total_steps), recipe.learning_rate, recipe.total_steps, recipe.decay_interval)
 
 
 @dataclasses.dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -10,9 +11,9 @@ from typing import Any
 import keras
 import keras_tuner
 
-from kerastune import data, evaluate, identity, logs, outputs, preflight, progress, rundirs, runtime
+from kerastune import data, evaluate, identity, logs, outputs, preflight, progress, rundirs, runtime, surgery
 from kerastune.budget import Budget
-from kerastune.callbacks import LinearDecay
+from kerastune.callbacks import ExponentialDecay, LinearDecay
 from kerastune.oracle import PlaybookOracle, spec_of
 from kerastune.playbook import Playbook
 from kerastune.recipe import Recipe
@@ -207,12 +208,12 @@ class PlaybookTuner(keras_tuner.Tuner):
             task, self._build, Objective("loss", "min"), callbacks, on_steps=shown.steps, deadline=self._deadline(study)
         )
         model = self._trainer.ready_model(self._first())
-        described = identity.of_model(model)
+        described, regularised = identity.of_model(model), bool(surgery.find_regularisers(model))
         evaluate.compile_for(model, task, "sgd", watch=True)
         objective = self._objective or evaluate.default_objective(model, task)
         evaluate.check_objective(objective, model)
         self._trainer.objective = objective
-        facts = _facts(task, objective, model)
+        facts = dataclasses.replace(_facts(task, objective, model), regularised=regularised)
         study.settings({**self._given, **self._settings(task, objective, described)})
         self._playbook = Playbook(study, self._stages, self._first(), facts, self.budget, self._on_decision)
         self.oracle.begin(self._playbook, keras_tuner.Objective(f"val_{objective.name}", objective.direction))
@@ -320,7 +321,8 @@ def _checked_seed(seed: int) -> int:
 
 
 def _refuse_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    setters = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler, LinearDecay)
+    ours = (LinearDecay, ExponentialDecay)
+    setters = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler, *ours)
     for callback in callbacks:
         why = ""
         if isinstance(callback, setters):

@@ -14,9 +14,9 @@ from sklearn.metrics import f1_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kerastune import callbacks, schedules
-from kerastune.callbacks import LinearDecay, StepLogger, UpdateRatio
+from kerastune.callbacks import ExponentialDecay, LinearDecay, StepLogger, UpdateRatio
 from kerastune.recording import StepRecorder
-from kerastune.schedules import linear_decay
+from kerastune.schedules import exponential_decay, linear_decay
 
 RATE = float(np.float32(0.1))  # as the optimizer's variable has it
 BATCH, STEPS = 8, 10  # two epochs of five steps, the last one of them of 6 examples
@@ -89,7 +89,9 @@ MAKERS = {
     "LinearDecay": lambda log_dir: LinearDecay(STEPS, interval=2),
     "StepLogger": lambda log_dir: StepLogger(log_dir),
     "UpdateRatio": lambda log_dir: UpdateRatio(log_dir, every=2),
+    "ExponentialDecay": lambda log_dir: ExponentialDecay(4, interval=2),
 }
+DECAYS = {"LinearDecay", "ExponentialDecay"}
 each_callback = pytest.mark.parametrize("name", callbacks.__all__)
 
 
@@ -178,6 +180,7 @@ def test_it_can_be_copied_before_and_after_a_fit_and_after_an_exception(name, tm
     "name, how",
     [
         *(("LinearDecay", how) for how in ("data", "callback before", "callback after")),
+        ("ExponentialDecay", "callback after"),
         ("StepLogger", "callback after"),
         ("UpdateRatio", "callback before"),
     ],
@@ -204,7 +207,7 @@ def test_after_an_exception_train_on_batch_is_right_too(tmp_path):
     assert not {"train_step", "make_train_function"} & set(vars(made))
 
 
-@pytest.mark.parametrize("name", sorted(set(MAKERS) - {"LinearDecay"}))  # which changes the training itself
+@pytest.mark.parametrize("name", sorted(set(MAKERS) - DECAYS))  # which change the training itself
 @pytest.mark.parametrize("steps_per_execution", [1, 3])
 def test_the_users_logs_stay_what_they_were(name, steps_per_execution, tmp_path):
     seen = []
@@ -255,6 +258,21 @@ def test_the_rate_of_every_step_is_that_of_the_formula(steps_per_execution, inte
     np.testing.assert_array_equal(made.rates[:195].numpy(), expected)
 
 
+@pytest.mark.parametrize("steps_per_execution", [1, 7])
+@pytest.mark.parametrize(
+    "callback, formula",
+    [
+        (LinearDecay(120, interval=30, start=41), lambda steps: linear_decay(steps, RATE, 120, 30, 41)),
+        (ExponentialDecay(41, 0.3, 30), lambda steps: exponential_decay(steps, RATE, 41, 0.3, 30)),
+    ],
+)
+def test_a_delayed_decay_is_that_of_the_formula(callback, formula, steps_per_execution):
+    made = model(steps_per_execution=steps_per_execution).note_rates()
+    fit(made, callback, data=toy(num_examples=65 * 2), batch_size=2)
+    np.testing.assert_array_equal(made.rates[:130].numpy(), formula(np.arange(130)).astype(np.float32))
+    assert float(made.optimizer.learning_rate) == np.float32(RATE)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -274,8 +292,10 @@ def test_decay_with_loss_scaling_with_xla_and_eagerly(options):
 @pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer])
 def test_an_optimizer_with_a_schedule_is_refused(wrap):
     made = model(optimizer=wrap(keras.optimizers.SGD(schedules.LinearDecay(0.1, 10))))
-    with pytest.raises(ValueError, match="plain learning rate.*compile the model with a number"):
-        fit(made, LinearDecay(STEPS))
+    for callback in (LinearDecay(STEPS), ExponentialDecay(3)):
+        words = f"{type(callback).__name__} needs .* plain learning rate.*compile the model with a number"
+        with pytest.raises(ValueError, match=words):
+            fit(made, callback)
     assert not {"train_step", "make_train_function"} & set(vars(made))
 
 
@@ -283,6 +303,12 @@ def test_an_optimizer_with_a_schedule_is_refused(wrap):
 def test_bad_arguments_of_linear_decay_are_refused(arguments, name):
     with pytest.raises(ValueError, match=f"`{name}` must be >= 1"):
         LinearDecay(*arguments)
+
+
+@pytest.mark.parametrize("arguments, name", [((-1,), "start"), ((1, 1.0), "factor"), ((1, 0.5, 0), "interval")])
+def test_bad_arguments_of_exponential_decay_are_refused(arguments, name):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        ExponentialDecay(*arguments)
 
 
 def test_after_ctrl_c_a_rate_that_the_user_sets_stays():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerastune import optimizers
+from kerastune import optimizers, schedules
 from kerastune.optimizers import RateTable, TunableSGD
 from kerastune.recipe import Recipe
 
@@ -132,6 +132,41 @@ RECIPES = [
     Recipe(optimizer="sgd", learning_rate=0.2, momentum=0.0, nesterov=True, decay="linear", total_steps=50),
     Recipe(optimizer="adam", learning_rate=0.003, decay="linear", total_steps=50),
 ]
+
+
+STAIRCASES = [
+    Recipe(learning_rate=0.3, decay="exponential", decay_start=13, decay_factor=0.3, decay_interval=9, total_steps=60),
+    Recipe(learning_rate=0.3, decay="exponential", decay_start=0, decay_interval=1, total_steps=20),
+    Recipe(learning_rate=0.3, decay="linear", decay_start=13, decay_interval=9, total_steps=60),
+    Recipe(learning_rate=0.3, decay="linear", decay_start=60, total_steps=60),
+]
+
+
+@pytest.mark.parametrize("recipe", STAIRCASES)
+def test_a_staircase_is_saved_exactly_as_keras_own(recipe):
+    optimizer = optimizers.stock(recipe)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert type(again._learning_rate) is keras.optimizers.schedules.PiecewiseConstantDecay
+    saved = [float(again._learning_rate(step)) for step in range(recipe.total_steps)]
+    assert saved == schedules.rates(recipe).astype(np.float32).tolist()
+    past = 0.0 if recipe.decay == "linear" else saved[-1]
+    assert [float(again._learning_rate(recipe.total_steps + more)) for more in (0, 1000)] == [past, past]
+
+
+def test_a_decay_that_never_starts_is_a_plain_rate():
+    recipe = Recipe(learning_rate=0.3, decay="exponential", decay_start=100, total_steps=100)
+    assert float(optimizers.stock(recipe)._learning_rate) == np.float32(0.3)
+
+
+def test_of_a_saved_staircase_with_very_many_steps_some_are_taken_together():
+    recipe = Recipe(learning_rate=0.3, decay="linear", decay_start=400, decay_interval=1, total_steps=2000)
+    schedule = optimizers.stock(recipe)._learning_rate
+    assert len(schedule.boundaries) == optimizers.MOST_LEVELS
+    steps = np.array([0, 400, 1000, 1500, 1999, 2000])
+    saved = [float(schedule(step)) for step in steps.tolist()]
+    expected = schedules.linear_decay(steps, 0.3, 2000, 1, 400)
+    np.testing.assert_allclose(saved, expected, atol=0.3 * 8 / 1600)
+    assert saved[0] == np.float32(0.3) and saved[-1] == 0.0
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

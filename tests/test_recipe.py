@@ -19,6 +19,8 @@ OTHER = Recipe(
     batch_size=37,
     total_steps=123_457,
     decay="none",
+    decay_start=13,
+    decay_factor=0.1 + 0.2,
     decay_interval=7,
     initialisers="keep",
     regularisers="on",
@@ -43,6 +45,8 @@ def random_recipe(seed):
         nesterov=bool(generator.integers(2)),
         batch_size=int(generator.integers(1, 10**6)),
         total_steps=int(generator.integers(1, 10**9)),
+        decay_start=int(generator.integers(0, 10**6)),
+        decay_factor=float(generator.uniform(1e-6, 1)),
         decay_interval=int(generator.integers(1, 10**6)),
         seed=int(generator.integers(0, 2**31)),
         hyperparameters={"width": float(generator.random()), "depth": int(generator.integers(100))},
@@ -123,6 +127,8 @@ BAD = [
     *[("nesterov", value) for value in (1, 0, "true", None)],
     *[("batch_size", value) for value in (0, -1, 1.5, 64.0, math.nan, "64", None, True)],
     *[("total_steps", value) for value in (0, -5, 100.0, math.inf, "100", None)],
+    *[("decay_start", value) for value in (-1, 1.0, "1", None, True)],
+    *[("decay_factor", value) for value in (0, 0.0, 1, 1.5, -0.5, math.nan, "0.5", None)],
     *[("decay_interval", value) for value in (0, 1.0, "1")],
     *[("seed", value) for value in (-1, 0.5, "1", None, True)],
     *[("hyperparameters", value) for value in (None, [], "units=3")],
@@ -143,7 +149,9 @@ def test_every_value_of_a_recipe_has_a_bad_one_in_these_tests(name):
     assert name in {bad for bad, _ in BAD}
 
 
-@pytest.mark.parametrize("name, value", [("seed", 0), ("momentum", 0.0), ("batch_size", 1), ("total_steps", 1)])
+@pytest.mark.parametrize(
+    "name, value", [("seed", 0), ("momentum", 0.0), ("batch_size", 1), ("total_steps", 1), ("decay_start", 0)]
+)
 def test_the_ends_of_the_ranges_are_taken(name, value):
     assert getattr(Recipe(**{name: value}), name) == value
 

@@ -10,7 +10,7 @@ from fake_trainer import ACCURACY, CHUNK, FakeTrainer, facts
 
 from kerastune.recipe import Recipe
 from kerastune.scores import Objective
-from kerastune.stages import base
+from kerastune.stages import base, order
 from kerastune.stages.base import Decision, spent
 from kerastune.stages.convergence import Convergence, convergence
 from kerastune.stages.learning_rate import FINER, LearningRate
@@ -518,6 +518,31 @@ def test_what_was_tuned_gets_its_regularisers_back():
     assert TUNED.regularisers == "off" and spec.recipe == TUNED.replace(regularisers="on")
 
 
+def test_a_decay_keeps_its_shape_when_the_steps_are_others():
+    staircase = TUNED.replace(decay="exponential", decay_start=300, decay_interval=60)
+    ((longer,), (shorter,)) = (
+        TRAIN.propose(staircase, facts(), by_name(scored(600, 0.9))),
+        TRAIN.propose(staircase, facts(allowance=300), {}),
+    )
+    for spec, start, interval in ((longer, 600, 120), (shorter, 150, 30)):
+        assert (spec.recipe.decay_start, spec.recipe.decay_interval) == (start, interval)
+    (late,) = TRAIN.propose(TUNED.replace(decay_start=400), facts(allowance=300), {})
+    assert (late.recipe.decay_start, late.recipe.decay_interval) == (200, TUNED.decay_interval)
+
+
+def test_the_reason_tells_how_the_rate_falls():
+    recipes = {
+        "a constant rate of 0.03": {"decay": "none"},
+        "linear decay from 0.03;": {},
+        "linear decay from 0.03, beginning at step 200;": {"decay_start": 200},
+        "from 0.03, times 0.5 at step 200 and every 100 steps after": {"decay": "exponential", "decay_start": 200},
+    }
+    for words, changes in recipes.items():
+        outcome = scored(600, 0.9)
+        spec = dataclasses.replace(outcome.spec, recipe=outcome.spec.recipe.replace(**changes))
+        assert words in TRAIN.decide(TUNED, facts(), by_name(dataclasses.replace(outcome, spec=spec))).reason
+
+
 def test_steps_are_rounded_up_to_whole_evaluations():
     (spec,) = TRAIN.propose(TUNED.replace(total_steps=601), facts(), {})
     assert spec.recipe.total_steps == 650 and spec.recipe.total_steps % spec.eval_every == 0
@@ -650,3 +675,38 @@ def test_the_whole_record_may_be_there_already():
     outcomes, decision = drive(TRAIN, recipe=TUNED, outcomes=by_name(reference(0.5)))
     assert TRAIN.decide(TUNED, facts(), shuffled(outcomes)) == decision
     assert set(decision.evidence) == {name for name in outcomes}
+
+
+# training after the decay stage
+
+
+def decayed(total, share, decay="linear", name="decay-linear"):
+    """A training of stage `decay`, with the regularisers as they were: off."""
+    made = scored(total, share, name=name, stage="decay")
+    spec = dataclasses.replace(made.spec, recipe=made.spec.recipe.replace(decay=decay, regularisers="off"))
+    return dataclasses.replace(made, spec=spec)
+
+
+def test_what_the_decay_stage_trained_is_not_trained_again():
+    trained = by_name(decayed(600, 0.9), decayed(600, 0.8, "none", "decay-none"))
+    (spec,) = TRAIN.propose(TUNED, facts(), trained)
+    assert (spec.trial, spec.recipe.total_steps) == ("train-1200", 1200)
+    decision = TRAIN.decide(TUNED, facts(), trained)
+    assert decision.values["trial"] == "decay-linear" and decision.after.total_steps == 600
+    other_rate = TUNED.replace(learning_rate=0.1)
+    assert TRAIN.propose(other_rate, facts(), trained)[0].trial == "train-600"
+
+
+def test_regularisers_that_come_back_make_another_training():
+    (spec,) = TRAIN.propose(TUNED, facts(regularised=True), by_name(decayed(600, 0.9)))
+    assert spec.trial == "train-600" and spec.recipe.regularisers == "on"
+
+
+def test_the_stages_come_in_the_order_of_the_playbook_and_steps_are_stretched_once():
+    assert [stage.name for stage in order.make(order.ORDER, "linear", CHUNK)] == list(order.ORDER)
+    for names, stretched in ((["lr", "train"], 2), (["lr", "decay", "train"], 1), (["decay", "train"], 1)):
+        (spec,) = order.make(names, "linear", CHUNK)[-1].propose(TUNED, facts(), {})
+        assert spec.recipe.total_steps == stretched * TUNED.total_steps
+    for names, message in ((["lr", "warmup"], "must be among"), (["train", "lr"], "order"), (["lr", "lr"], "order")):
+        with pytest.raises(ValueError, match=message):
+            order.check(names)

@@ -1,7 +1,8 @@
 """Keras callbacks that work in anyone's `model.fit`, without the rest of kerastune."""
 
+from kerastune.callbacks.exponential_decay import ExponentialDecay
 from kerastune.callbacks.linear_decay import LinearDecay
 from kerastune.callbacks.step_logger import StepLogger
 from kerastune.callbacks.update_ratio import UpdateRatio
 
-__all__ = ["LinearDecay", "StepLogger", "UpdateRatio"]
+__all__ = ["ExponentialDecay", "LinearDecay", "StepLogger", "UpdateRatio"]

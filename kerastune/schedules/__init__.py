@@ -1,13 +1,15 @@
-"""Schedules: `linear_decay` is pure (no TensorFlow); `LinearDecay` is the same as a Keras schedule."""
+"""Schedules: plain functions `step -> rate` (no TensorFlow), the same as Keras schedules, and those of a recipe."""
 
+from kerastune.schedules.exponential import exponential_decay
 from kerastune.schedules.linear import linear_decay
+from kerastune.schedules.of_recipe import rates
 
-__all__ = ["LinearDecay", "linear_decay"]
+__all__ = ["ExponentialDecay", "LinearDecay", "exponential_decay", "linear_decay", "rates"]
 
 
 def __getattr__(name):
-    if name == "LinearDecay":
-        from kerastune.schedules.keras_schedules import LinearDecay
+    if name in ("ExponentialDecay", "LinearDecay"):
+        from kerastune.schedules import keras_schedules
 
-        return LinearDecay
+        return getattr(keras_schedules, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

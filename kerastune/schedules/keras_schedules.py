@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from kerastune.schedules.exponential import check_exponential_decay
 from kerastune.schedules.linear import check_linear_decay
 
 
@@ -16,6 +17,7 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         learning_rate: rate of the first step, `> 0`.
         total_steps: step from which the rate is zero, `>= 1`.
         interval: steps between two changes of the rate, `>= 1`.
+        start: step from which the rate falls, `>= 0`.
 
     Raises:
         ValueError: when an argument is out of its range.
@@ -26,19 +28,61 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         0.006
     """
 
-    def __init__(self, learning_rate: float, total_steps: int, interval: int = 100):
+    def __init__(self, learning_rate: float, total_steps: int, interval: int = 100, start: int = 0):
         super().__init__()
-        check_linear_decay(learning_rate, total_steps, interval)
+        check_linear_decay(learning_rate, total_steps, interval, start)
         self.learning_rate = learning_rate
         self.total_steps = total_steps
         self.interval = interval
+        self.start = start
 
     def __call__(self, step):
         step = ops.cast(step, "int32")
+        passed = ops.maximum(step - self.start, 0)
         # In double precision, as the pure function: near the end little is left of the difference.
-        passed = ops.cast(step // self.interval * self.interval, "float64")
-        rate = ops.cast(self.learning_rate * (1.0 - passed / self.total_steps), "float32")
+        passed = ops.cast(passed // self.interval * self.interval, "float64")
+        falls = max(self.total_steps - self.start, 1)
+        rate = ops.cast(self.learning_rate * (1.0 - passed / falls), "float32")
         return ops.where(step < self.total_steps, rate, 0.0)
 
     def get_config(self):
-        return {"learning_rate": self.learning_rate, "total_steps": self.total_steps, "interval": self.interval}
+        return {name: getattr(self, name) for name in ("learning_rate", "total_steps", "interval", "start")}
+
+
+@keras.saving.register_keras_serializable(package="kerastune")
+class ExponentialDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """`kerastune.schedules.exponential_decay` for a Keras optimizer (S3.4).
+
+    Keras's own `ExponentialDecay(staircase=True)` begins to count its intervals at the first step, and can't wait.
+
+    Args:
+        learning_rate: rate of the first step, `> 0`.
+        start: step of the first drop, `>= 0`.
+        factor: of every drop, in `(0, 1)`.
+        interval: steps between two drops, `>= 1`.
+
+    Raises:
+        ValueError: when an argument is out of its range.
+
+    Example:
+        >>> schedule = ExponentialDecay(learning_rate=0.01, start=2700, factor=0.5, interval=500)
+        >>> [round(float(schedule(step)), 6) for step in (2699, 2700, 3200)]
+        [0.01, 0.005, 0.0025]
+    """
+
+    def __init__(self, learning_rate: float, start: int, factor: float = 0.5, interval: int = 100):
+        super().__init__()
+        check_exponential_decay(learning_rate, start, factor, interval)
+        self.learning_rate = learning_rate
+        self.start = start
+        self.factor = factor
+        self.interval = interval
+
+    def __call__(self, step):
+        passed = ops.cast(step, "int32") - self.start
+        drops = ops.where(passed < 0, 0, 1 + passed // self.interval)
+        factor = ops.convert_to_tensor(self.factor, "float64")
+        return ops.cast(self.learning_rate * ops.power(factor, ops.cast(drops, "float64")), "float32")
+
+    def get_config(self):
+        return {name: getattr(self, name) for name in ("learning_rate", "start", "factor", "interval")}

@@ -23,6 +23,7 @@ class Facts:
         num_classes: classes; 0 for regression.
         imbalanced: whether the largest class is at least 3x the smallest.
         num_parameters: of the model.
+        regularised: whether the model, as it was built, has regularisers that a recipe switches off.
         timed: whether seconds may decide; with a budget in steps they may not, so that the same seed decides the same.
         scored_by: what the scores of single examples measure: `"accuracy"`, `"macro-F1"`, `"loss"` …
     """
@@ -34,6 +35,7 @@ class Facts:
     num_classes: int = 0
     imbalanced: bool = False
     num_parameters: int = 0
+    regularised: bool = False
     timed: bool = True
     scored_by: str = "accuracy"
 

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from kerastune.stages.base import Stage
 from kerastune.stages.batch import Batch
+from kerastune.stages.decay import Decay
 from kerastune.stages.learning_rate import LearningRate
 from kerastune.stages.probing import Probe
 from kerastune.stages.reference import Reference
 from kerastune.stages.start import Start
-from kerastune.stages.train import DECAY_STRETCH, Train
+from kerastune.stages.train import Train
+from kerastune.stages.whole import DECAY_STRETCH
 
-ORDER = ("start", "probe", "reference", "lr", "batch", "train")
+ORDER = ("start", "probe", "reference", "lr", "batch", "decay", "train")
 
 
 def check(names: Sequence[str]) -> None:
@@ -37,14 +39,16 @@ def make(names: Sequence[str], decay: str, chunk: int) -> list[Stage]:
         chunk: steps in one call of the train function.
     """
     check(names)
-    tuned = LearningRate.name in names
-    stretch = DECAY_STRETCH if tuned and decay == "linear" else 1
+    tuned = any(stage.name in names for stage in (LearningRate, Batch, Decay))
+    # Steps are found at a constant rate; those of a recipe that is given fit its own decay.
+    stretch = DECAY_STRETCH if LearningRate.name in names and decay == "linear" else 1
     known = {
         "start": Start,
         "probe": Probe,
         "reference": lambda: Reference(chunk),
         "lr": lambda: LearningRate(chunk),
         "batch": lambda: Batch(chunk),
-        "train": lambda: Train(chunk, tuned=tuned, stretch=stretch),
+        "decay": lambda: Decay(chunk, stretch=stretch),
+        "train": lambda: Train(chunk, tuned=tuned, stretch=1 if Decay.name in names else stretch),
     }
     return [known[name]() for name in names]

@@ -7,31 +7,31 @@ import numpy as np
 from kerastune import scores
 from kerastune.recipe import Recipe
 from kerastune.scores import best_evaluation
-from kerastune.stages import reference
+from kerastune.stages import reference, whole
 from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
+from kerastune.stages.decay import Decay
 from kerastune.trial import Outcome, TrialSpec
 
-DECAY_STRETCH = 2  # linear decay halves the mean rate: it takes twice the steps to go as far as a constant one
 LEAST_LENGTHENING = 1.5  # below, what a longer training would gain is lost in noise
 OVERFITTING = 0.05  # of a value that is no share
-SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
 
 
 class Train(Stage):
     """Trains the recipe for its steps and chooses what is handed to the user.
 
     What was tuned gets its regularisers back (P6). While the shortest training overfits, one of half its steps follows:
-    with decay nothing is picked from the middle of a run. Otherwise a training of twice the steps follows, or of as many as the budget
-    holds if that is at least half as many again, while the last one gained more than one standard error on the
-    validation examples (the rule of Breiman et al. 1984, "Classification and Regression Trees", 3.4.3): more steps of
-    the same recipe are likely to help, and a longer training costs its user nothing any more. The reference, which is
-    another recipe, comes back only if it is better beyond noise.
+    with decay nothing is picked from the middle of a run. Otherwise a training of twice the steps follows, or of as
+    many as the budget holds if that is at least half as many again, while the last one gained more than one standard
+    error on the validation examples (the rule of Breiman et al. 1984, "Classification and Regression Trees", 3.4.3):
+    more steps of the same recipe are likely to help, and a longer training costs its user nothing any more. What stage
+    `decay` trained already is not trained again, unless regularisers come back. The reference, which is another recipe,
+    comes back only if it is better beyond noise.
 
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
         tuned: whether the recipe was tuned just before, and is not trained just as it is given.
-        stretch: times the recipe's steps that the first training takes: `DECAY_STRETCH` when they were found at a
-            constant rate and the training decays.
+        stretch: times the recipe's steps that the first training takes: `whole.DECAY_STRETCH` when they were found
+            at a constant rate and the training decays linearly.
     """
 
     name = "train"
@@ -43,7 +43,7 @@ class Train(Stage):
         self._stretch = stretch
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
-        runs = sorted((o for o in outcomes.values() if o.spec.stage == self.name), key=_steps)
+        runs = self._runs(recipe, facts, outcomes)
         if not runs:
             wanted = rounded_up(self._stretch * recipe.total_steps, self._chunk)
             most = min(wanted, facts.allowance)
@@ -51,7 +51,7 @@ class Train(Stage):
             total = min(rounded_up(wanted, every), facts.allowance // every * every)
             return [self._segment(recipe, None, total, every)] if total else []
         for run in runs:
-            if run.diverged_at is None and run.spec.until == run.steps < _steps(run):
+            if not whole.has_ended(run):
                 # What was begun is finished: its decay fixes how long it is.
                 return [self._segment(recipe, run, _steps(run), run.spec.eval_every)]
         left = facts.allowance - spent(outcomes, self.name)
@@ -59,6 +59,15 @@ class Train(Stage):
         every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, total)
         total = total // every * every
         return [self._segment(recipe, None, total, every)] if total else []
+
+    def _runs(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[Outcome]:
+        """Trainings of the recipe, the shortest first."""
+        runs = [o for o in outcomes.values() if o.spec.stage == self.name]
+        if self._tuned and not facts.regularised:
+            earlier = [o for o in outcomes.values() if o.spec.stage == Decay.name and whole.is_comparable(o)]
+            as_tuned = recipe.replace(regularisers="off")
+            runs += [o for o in earlier if o.spec.recipe == whole.lengthened(as_tuned, _steps(o))]
+        return sorted(runs, key=_steps)
 
     def _other_total(self, runs: list[Outcome], facts: Facts, left: int) -> int:
         """Steps of one more training: fewer where the shortest one overfits, else more while that pays; 0 for none."""
@@ -70,8 +79,7 @@ class Train(Stage):
         return longer if longer >= LEAST_LENGTHENING * longest and _pays(runs) else 0
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        runs = [o for o in outcomes.values() if o.spec.stage == self.name and o.example_scores is not None]
-        runs.sort(key=_steps)
+        runs = [run for run in self._runs(recipe, facts, outcomes) if run.example_scores is not None]
         baseline = outcomes.get(reference.TRIAL)
         if baseline is not None and baseline.example_scores is None:
             baseline = None
@@ -86,7 +94,7 @@ class Train(Stage):
             chosen = longer if mean > error else chosen
         parts.insert(0, self._kept(recipe, chosen, runs, facts) if chosen else "no tuned training came to its end")
         if baseline is not None and chosen is not None:
-            gain, beyond = _compare(chosen, baseline, facts)
+            gain, beyond = whole.compare(chosen, baseline, facts)
             parts.append(f"against the reference: {gain}")
             chosen = baseline if beyond < 0 else chosen
         chosen = chosen or baseline
@@ -99,10 +107,9 @@ class Train(Stage):
         return Decision(self.name, recipe, after, reason[0].upper() + reason[1:], evidence, values)
 
     def _segment(self, recipe, done, total, every) -> TrialSpec:
-        start = done.steps if done else 0
-        until = min(start + rounded_up(total / SEGMENTS, every), total)
-        trained = recipe.replace(total_steps=total, regularisers="on" if self._tuned else recipe.regularisers)
-        return TrialSpec(_name(total), self.name, trained, start, until, every, keep_best=True)
+        trained = whole.lengthened(recipe, total)
+        trained = trained.replace(regularisers="on" if self._tuned else recipe.regularisers)
+        return whole.segment(_name(total), self.name, trained, done, every)
 
     def _kept(self, recipe, chosen, runs, facts) -> str:
         kept = chosen.kept_evaluation(facts.objective)
@@ -121,9 +128,8 @@ class Train(Stage):
         if chosen.steps < total or chosen.diverged_at is not None:
             ended = "stopped" if chosen.diverged_at is None else "diverged"
             changed += f", {ended} at step {chosen.steps if chosen.diverged_at is None else chosen.diverged_at},"
-        decay = "linear decay" if chosen.spec.recipe.decay == "linear" else "a constant rate"
         return (
-            f"trained for {total} steps{changed} with {decay} from {chosen.spec.recipe.learning_rate:g}; the weights "
+            f"trained for {total} steps{changed} with {whole.decay_words(chosen.spec.recipe)}; the weights "
             f"of step {kept['step']} are kept, with a validation {name} of {kept[name]:.4g}"
         )
 
@@ -165,16 +171,6 @@ def _name(total: int) -> str:
 
 def _steps(outcome: Outcome) -> int:
     return outcome.spec.recipe.total_steps
-
-
-def _compare(better: Outcome, worse: Outcome, facts: Facts) -> tuple[str, int]:
-    """The paired gain in words, and its sign where it is beyond noise (0 within)."""
-    mean, low, high = scores.difference(better.example_scores, worse.example_scores)
-    sign = int(np.sign(mean)) if low > 0 or high < 0 else 0
-    verdict = {1: "a gain beyond noise", -1: "a loss beyond noise", 0: "within noise"}[sign]
-    gain = scores.gained(mean, facts.scored_by)
-    interval = scores.interval(low, high, facts.scored_by)
-    return f"{gain} on validation (95 % interval {interval}), {verdict}", sign
 
 
 def _why_not(outcomes, facts, stage) -> str:

@@ -1,0 +1,65 @@
+"""What the callbacks that let the learning rate decay have in common."""
+
+from __future__ import annotations
+
+import abc
+
+import keras
+import tensorflow as tf
+
+from kerastune.optimizers import inner
+from kerastune.wrapping import StepWrapper, install_for_one_fit, uninstall_after_fit
+
+
+class RateDecay(keras.callbacks.Callback, abc.ABC):
+    """Sets the rate of every step of a `fit` by a schedule, inside the train function.
+
+    The schedule starts at what the optimizer has when training begins, and is exact also with many steps per
+    execution. When training ends the optimizer has its first rate again, unless something else has set another one
+    meanwhile.
+    """
+
+    @abc.abstractmethod
+    def schedule(self, learning_rate: float) -> keras.optimizers.schedules.LearningRateSchedule:
+        """The schedule of one `fit`, counted from its first step."""
+
+    def on_train_begin(self, logs=None):
+        optimizer = inner(self.model.optimizer)
+        if not isinstance(optimizer._learning_rate, keras.Variable):
+            raise ValueError(
+                f"{type(self).__name__} needs an optimizer with a plain learning rate, this one has a schedule: "
+                "compile the model with a number as `learning_rate`."
+            )
+        rate = float(optimizer.learning_rate.numpy())
+        self._wrapper = _RateSetter(self.model, self.schedule(rate), rate)
+        install_for_one_fit(self._wrapper)
+
+    def on_train_end(self, logs=None):
+        uninstall_after_fit(self._wrapper)
+        del self._wrapper
+
+    def __getstate__(self):
+        # A copy has no part in the `fit` that an exception may have ended, nor in its model.
+        return {**{name: value for name, value in vars(self).items() if name != "_wrapper"}, "_model": None}
+
+
+class _RateSetter(StepWrapper):
+    """Sets the optimizer's rate before every step."""
+
+    def __init__(self, model, schedule: keras.optimizers.schedules.LearningRateSchedule, first_rate: float):
+        super().__init__(model)
+        self.schedule = schedule
+        self.first_rate = first_rate
+        self.optimizer = model.optimizer  # after an exception the model may be compiled with another one
+        self._start = tf.Variable(int(self.optimizer.iterations.numpy()), dtype=tf.int64, trainable=False)
+        self._last = tf.Variable(first_rate, trainable=False)
+
+    def step(self, data):
+        done = tf.cast(tf.convert_to_tensor(self.optimizer.iterations.value), tf.int64) - self._start
+        self._last.assign(self.schedule(done))
+        self.optimizer.learning_rate.assign(self._last)
+        return self.inner(data)
+
+    def undo(self) -> None:
+        if float(self.optimizer.learning_rate.numpy()) == float(self._last.numpy()):
+            self.optimizer.learning_rate.assign(self.first_rate)

@@ -1,0 +1,208 @@
+"""Stage 3: whether the rate should fall, and how (S3.1 to S3.4).
+
+The lazy way first: linear decay against a constant rate over the same steps. Only if it gains beyond noise are a later
+start and the classic staircase tried, each of which must gain beyond noise itself. Decay fixes how long a training is,
+so all are trained to their end and compared there.
+"""
+
+from __future__ import annotations
+
+import math
+
+from kerastune import scores
+from kerastune.recipe import Recipe
+from kerastune.stages import peaks, whole
+from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
+from kerastune.trial import Outcome, TrialSpec
+
+LINEAR, NONE, LATE, CLASSIC = "decay-linear", "decay-none", "decay-linear-late", "decay-exponential"
+WORDS = {LATE: "a later start", CLASSIC: "the exponential staircase"}
+MUCH_LATER = 1.5  # times the peak without decay: then decay is too fast
+START_SHARE = 0.9  # of the peak without decay (S3.4: 3000 -> 2700)
+FACTOR = 0.5  # of a drop of the staircase: the first one is the half that the guide asks for
+END_SHARE = 0.01  # of the first rate: about where the staircase ends
+
+
+class Decay(Stage):
+    """Chooses the decay of the learning rate.
+
+    The steps that it hands on are those that the chosen decay was trained for, or would have been: nothing after it
+    stretches them again. Without decay they stay what they were.
+
+    Args:
+        chunk: steps in one call of the train function; every number of steps is a multiple of it.
+        stretch: times the recipe's steps that a training with decay takes; 1 when they were stretched already.
+    """
+
+    name = "decay"
+    share = 0.5
+
+    def __init__(self, chunk: int, stretch: int = whole.DECAY_STRETCH):
+        self._chunk = chunk
+        self._stretch = stretch
+
+    def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
+        left = facts.allowance - spent(outcomes, self.name)
+        pair = self._segments(self._pair(recipe, facts), facts, outcomes)
+        if pair:
+            lost = LINEAR in outcomes and _has_failed(outcomes[LINEAR])
+            # What was begun is finished: with a budget in time, what is left of it is only an estimate.
+            return pair if not lost and (LINEAR in outcomes or sum(map(_cost, pair)) <= left) else []
+        specs = []
+        for spec in self._segments(self._variants(recipe, facts, outcomes), facts, outcomes):
+            if _cost(spec) <= left:
+                specs.append(spec)
+                left -= _cost(spec)
+        return specs
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        linear, none = outcomes.get(LINEAR), outcomes.get(NONE)
+        values = {"trial": None, "flat": False, "steps_spent": spent(outcomes, self.name)}
+        if not whole.is_comparable(linear) or (none is None or not whole.has_ended(none)):
+            return self._untested(recipe, facts, outcomes, values)
+        total = linear.spec.recipe.total_steps
+        if not whole.is_comparable(none):
+            reason = f"A constant rate {_failure(none)}; linear decay came to its end, {total} steps, and is kept."
+            values |= {"trial": LINEAR, "total_steps": total}
+            return Decision(self.name, recipe, linear.spec.recipe, reason, (LINEAR, NONE), values)
+        gain, sign = whole.compare(linear, none, facts)
+        values |= {"gain": list(scores.difference(linear.example_scores, none.example_scores))}
+        tried = f"Linear decay against a constant rate, {total} steps each{_stopped(none)}: {gain}"
+        if sign > 0:
+            return self._refined(recipe, facts, outcomes, tried, values)
+        values |= {"trial": NONE, "flat": sign == 0, "total_steps": recipe.total_steps}
+        why = "The landscape is flat" if sign == 0 else "It does harm here"
+        rate = f"a constant rate of {recipe.learning_rate:g} for the {recipe.total_steps} steps that it had"
+        reason = f"{tried}. {why}, so decay is left alone: {rate}."
+        return Decision(self.name, recipe, recipe.replace(decay="none"), reason, (LINEAR, NONE), values)
+
+    def _pair(self, recipe: Recipe, facts: Facts) -> dict[str, Recipe]:
+        wanted = rounded_up(self._stretch * recipe.total_steps, self._chunk)
+        total = rounded_up(wanted, self._interval(wanted, recipe, facts))
+        linear = recipe.replace(decay="linear", decay_start=0, total_steps=total)
+        return {LINEAR: linear, NONE: linear.replace(decay="none")}
+
+    def _variants(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> dict[str, Recipe]:
+        """What is worth trying once linear decay helps: a later start (S3.3) and the staircase (S3.4)."""
+        linear, none = outcomes.get(LINEAR), outcomes.get(NONE)
+        if not (whole.is_comparable(linear) and whole.is_comparable(none)) or whole.compare(linear, none, facts)[1] < 1:
+            return {}
+        decayed, moved = linear.spec.recipe, peaks.peak_step(linear.evals, facts.objective)
+        peak = peaks.peak_step(none.evals, facts.objective)
+        start, total = start_before(peak, self._chunk), decayed.total_steps
+        if start >= total:
+            return {}
+        late = {LATE: decayed.replace(decay_start=start)} if moved > MUCH_LATER * peak else {}
+        interval = staircase_interval(start, total)
+        classic = {"decay_start": start, "decay_factor": FACTOR, "decay_interval": interval}
+        return {**late, CLASSIC: decayed.replace(decay="exponential", **classic)}
+
+    def _refined(self, recipe, facts, outcomes, tried, values) -> Decision:
+        chosen, parts = outcomes[LINEAR], []
+        peak, moved = (peaks.peak_step(outcomes[name].evals, facts.objective) for name in (NONE, LINEAR))
+        variants = self._variants(recipe, facts, outcomes)
+        for name, varied in variants.items():
+            outcome = outcomes.get(name)
+            if not whole.is_comparable(outcome):
+                failure = _failure(outcome) if outcome else f"its {varied.total_steps} steps exceed the budget"
+                parts.append(f"{WORDS[name]} at step {varied.decay_start} stays untested ({failure})")
+                continue
+            gain, sign = whole.compare(outcome, chosen, facts)
+            found = _diagnosis(outcome, outcomes[NONE], facts) if name == CLASSIC else ""
+            values |= {"interval": found} if found else {}
+            told = f", {found}" if found else ""
+            parts.append(f"{WORDS[name]} at step {varied.decay_start} against {_short(chosen)}: {gain}{told}")
+            chosen = outcome if sign > 0 else chosen
+        after = chosen.spec.recipe
+        values |= {"trial": chosen.spec.trial, "total_steps": after.total_steps}
+        values |= {"peak": moved, "peak_without_decay": peak}
+        parts.insert(0, f"The validation peak moved from step {peak} to {moved}")
+        reason = f"{tried}. {'; '.join(parts)}; so it is {whole.decay_words(after)}, over {after.total_steps} steps."
+        evidence = tuple(name for name in (LINEAR, NONE, LATE, CLASSIC) if name in outcomes)
+        return Decision(self.name, recipe, after, reason, evidence, values)
+
+    def _untested(self, recipe, facts, outcomes, values) -> Decision:
+        pair = self._pair(recipe, facts)
+        total = pair[LINEAR].total_steps
+        after = recipe.replace(total_steps=total) if recipe.decay == "linear" else recipe
+        begun = {name: outcomes[name] for name in pair if name in outcomes}
+        failed = [name for name, outcome in begun.items() if _has_failed(outcome)]
+        if failed:
+            why = "; ".join(f"{name} {_failure(begun[name])}" for name in failed)
+        elif begun:
+            why = f"the {facts.allowance} steps of its budget ended in the middle of its two trainings"
+        else:
+            why = f"two trainings of {total} steps cost {2 * total}, its budget holds {facts.allowance}"
+        reason = f"Decay was not tested: {why}. It stays {whole.decay_words(after)}, over {after.total_steps} steps."
+        return Decision(self.name, recipe, after, reason, tuple(begun), {**values, "total_steps": after.total_steps})
+
+    def _interval(self, total: int, recipe: Recipe, facts: Facts) -> int:
+        return evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=total)
+
+    def _segments(self, recipes, facts, outcomes) -> list[TrialSpec]:
+        """The next segment of every training that has not ended."""
+        due = [name for name in recipes if name not in outcomes or not whole.has_ended(outcomes[name])]
+        specs = []
+        for name in due:
+            every = self._interval(recipes[name].total_steps, recipes[name], facts)
+            specs.append(whole.segment(name, self.name, recipes[name], outcomes.get(name), every))
+        return specs
+
+
+def start_before(peak: int, chunk: int) -> int:
+    """Step at which decay starts: a little before the best validation without decay, in whole chunks.
+
+    Example:
+        >>> start_before(3000, chunk=50)
+        2700
+    """
+    return max(int(START_SHARE * peak) // chunk, 1) * chunk
+
+
+def staircase_interval(start: int, total_steps: int) -> int:
+    """Steps between two drops of the staircase, such that the rate ends at about 1 % of what it was.
+
+    Example:
+        >>> staircase_interval(2700, 6200)  # seven halves, the last one as long as the others
+        500
+    """
+    drops = round(math.log(END_SHARE, FACTOR))
+    return -(-(total_steps - start) // drops)
+
+
+def _cost(spec: TrialSpec) -> int:
+    """Steps from a segment to the end of its training."""
+    return spec.recipe.total_steps - spec.start
+
+
+def _has_failed(outcome: Outcome) -> bool:
+    return whole.has_ended(outcome) and not whole.is_comparable(outcome)
+
+
+def _failure(outcome: Outcome) -> str:
+    if outcome.diverged_at is not None:
+        return f"diverged at step {outcome.diverged_at}"
+    if whole.was_stopped(outcome):
+        return f"was stopped at step {outcome.steps} of {outcome.spec.recipe.total_steps}, before its end"
+    if not whole.has_ended(outcome):
+        return f"was trained for {outcome.steps} of {outcome.spec.recipe.total_steps} steps"
+    return "gave no finite validation value"
+
+
+def _stopped(none: Outcome) -> str:
+    return f" (the constant rate was stopped at step {none.steps})" if whole.was_stopped(none) else ""
+
+
+def _short(outcome: Outcome) -> str:
+    return "linear decay from the first step" if outcome.spec.trial == LINEAR else WORDS[outcome.spec.trial]
+
+
+def _diagnosis(staircase: Outcome, none: Outcome, facts: Facts) -> str:
+    """What the evaluations say about the staircase's interval; nothing when it seems right."""
+    recipe = staircase.spec.recipe
+    drops = range(recipe.decay_start, recipe.total_steps, recipe.decay_interval)
+    if peaks.is_flatter(staircase.evals, none.evals, facts.objective):
+        return "its interval too short, since validation is flatter around its peak than without decay"
+    if peaks.only_first_drop_helps(staircase.evals, facts.objective, drops):
+        return "its interval too long, since only the first drop brought anything"
+    return ""
