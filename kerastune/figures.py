@@ -23,7 +23,7 @@ def of_decision(decision: Decision, outcomes: dict[str, Outcome]) -> bytes | Non
         return loss_against_rate(decision, trials)
     if decision.stage == "probe":
         return ratio_by_layer(trials)
-    return validation_curves(trials)
+    return validation_curves(trials, by_examples=decision.stage == "batch")
 
 
 def loss_against_rate(decision: Decision, trials: dict[str, Outcome]) -> bytes:
@@ -64,16 +64,18 @@ def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
     return _png(figure)
 
 
-def validation_curves(trials: dict[str, Outcome]) -> bytes:
-    """Training loss and validation values of whole trainings."""
+def validation_curves(trials: dict[str, Outcome], by_examples: bool = False) -> bytes:
+    """Training loss and validation values of trainings, against steps or against the examples that they have seen."""
     figure, (upper, lower) = _panels(2)
+    unit = "examples seen" if by_examples else "step"
     for name, outcome in trials.items():
-        _line(upper, curves.smoothed(outcome.losses), name)
+        each = outcome.spec.recipe.batch_size if by_examples else 1
+        _line(upper, curves.smoothed(outcome.losses), name, each=each)
         if outcome.evals:
             metric = "accuracy" if "accuracy" in outcome.evals[0] else "loss"
-            lower.plot([e["step"] for e in outcome.evals], [e[metric] for e in outcome.evals], ".-", label=name)
-            lower.set(xlabel="step", ylabel=f"validation {metric}", title="Validation")
-    upper.set(xlabel="step", ylabel="smoothed training loss", yscale="log", title="Training")
+            lower.plot([each * e["step"] for e in outcome.evals], [e[metric] for e in outcome.evals], ".-", label=name)
+            lower.set(xlabel=unit, ylabel=f"validation {metric}", title="Validation")
+    upper.set(xlabel=unit, ylabel="smoothed training loss", yscale="log", title="Training")
     _legend(upper)
     _legend(lower)
     return _png(figure)
@@ -85,9 +87,10 @@ def _panels(count: int):
     return figure, figure.subplots(count, 1, squeeze=False)[:, 0]
 
 
-def _line(axes, values: np.ndarray, label: str, bold: bool = False) -> None:
+def _line(axes, values: np.ndarray, label: str, bold: bool = False, each: int = 1) -> None:
+    """A curve over its steps, or over `each` examples per step."""
     steps = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_POINTS)).astype(int))
-    axes.plot(steps, values[steps], label=label, linewidth=2.5 if bold else 1)
+    axes.plot(each * steps, values[steps], label=label, linewidth=2.5 if bold else 1)
 
 
 def _legend(axes) -> None:

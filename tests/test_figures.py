@@ -33,6 +33,16 @@ def decision(stage, outcomes, **values):
     return Decision(stage, recipe, recipe, "because", tuple(outcomes), values)
 
 
+def test_stage_2_is_drawn_against_examples_seen(drawn):
+    evals = [{"step": 50, "loss": 1.0, "accuracy": 0.5}, {"step": 100, "loss": 0.9, "accuracy": 0.6}]
+    outcomes = {"batch-64": outcome("batch-64", evals=evals)}
+    for stage, last, unit in (("batch", 99 * 64, "examples seen"), ("train", 99, "step")):
+        assert figures.of_decision(decision(stage, outcomes), outcomes).startswith(PNG)
+        upper, lower = drawn[-1].axes
+        assert upper.lines[0].get_xdata().max() == last and upper.get_xlabel() == lower.get_xlabel() == unit
+        assert lower.lines[0].get_xdata()[-1] == (100 * 64 if stage == "batch" else 100)
+
+
 @pytest.fixture
 def drawn(monkeypatch):
     """The figures that are made, to look at."""

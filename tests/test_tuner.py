@@ -46,7 +46,15 @@ def test_it_is_a_keras_tuner_tuner_over_an_oracle(searched):
 
 def test_every_stage_decides_in_the_order_of_the_playbook(searched):
     tuner, _ = searched
-    assert [decision.stage for decision in tuner.decisions] == ["start", "probe", "reference", "lr", "train"]
+    assert [decision.stage for decision in tuner.decisions] == [
+        "start",
+        "probe",
+        "reference",
+        "lr",
+        "batch",
+        "decay",
+        "train",
+    ]
     assert all(decision.reason for decision in tuner.decisions)
     assert all(after.before == before.after for before, after in zip(tuner.decisions, tuner.decisions[1:]))
     assert tuner.recipe == tuner.decisions[-1].after
