@@ -68,6 +68,10 @@ def define_recipe(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_integer("decay_interval", default.decay_interval, "Steps between changes of the rate.", 1, **values)
     flags.DEFINE_enum("initialisers", default.initialisers, CHOICES["initialisers"], "By activation (P8).", **values)
     flags.DEFINE_enum("regularisers", default.regularisers, CHOICES["regularisers"], "Off while tuning (P6).", **values)
+    flags.DEFINE_float("weight_decay", default.weight_decay, "Decoupled, of kernels; tune finds it.", 0.0, **values)
+    flags.DEFINE_float(
+        "augmentation", default.augmentation, "Strength of shifts or noise; tune finds it.", 0.0, **values
+    )
     flags.DEFINE_integer("seed", default.seed, "Of weights, batches and splits.", 0, **values)
     flags.DEFINE_multi_string("hp", [], "A hyperparameter of the model: name=json, repeatable.", **values)
 

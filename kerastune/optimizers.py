@@ -83,6 +83,16 @@ def kept_settings(model: keras.Model) -> dict[str, float]:
     return {name: value for name in KEPT if (value := getattr(core, name, None))}
 
 
+def decayed(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> keras.optimizers.Optimizer:
+    """Gives an unbuilt optimizer a weight decay in a variable, of kernels only (rank 2 and more), and returns it.
+
+    Biases and the scales of normalisation have nothing to do with how smooth the function is.
+    """
+    optimizer.weight_decay = tf.Variable(0.0, trainable=False, name="weight_decay")
+    optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
+    return optimizer
+
+
 def tunable(family: str, nesterov: bool, **settings) -> keras.optimizers.Optimizer:
     """Optimizer of a family whose rate is a `RateTable`: one object for all trials of one trace.
 
@@ -106,12 +116,14 @@ def inner(optimizer) -> keras.optimizers.Optimizer:
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def configure(optimizer, rates: np.ndarray, momentum: float) -> None:
-    """Sets the rates of every step and the momentum of a `tunable` optimizer, in place, without a new trace."""
+def configure(optimizer, rates: np.ndarray, momentum: float, weight_decay: float = 0.0) -> None:
+    """Sets rates, momentum and weight decay of a `tunable` optimizer, in place, without a new trace."""
     core = inner(optimizer)
     core._learning_rate.assign(rates)
     if isinstance(core, TunableSGD):
         core.momentum_value.assign(momentum)
+    if weight_decay:
+        core.weight_decay.assign(weight_decay)
 
 
 def stock(recipe: Recipe, **settings) -> keras.optimizers.Optimizer:
@@ -127,6 +139,8 @@ def stock(recipe: Recipe, **settings) -> keras.optimizers.Optimizer:
         0.5
     """
     rate = _stock_rate(recipe)
+    if recipe.weight_decay:
+        settings["weight_decay"] = recipe.weight_decay
     if recipe.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=recipe.nesterov, **settings)
     return FAMILIES[recipe.optimizer](learning_rate=rate, **settings)

@@ -16,7 +16,10 @@ CHOICES = {
     "regularisers": ("off", "on"),
 }
 TYPES = {  # of each value: in words, what is taken, what it becomes
-    **{name: ("a number", numbers.Real, float) for name in ("learning_rate", "momentum", "decay_factor")},
+    **{
+        name: ("a number", numbers.Real, float)
+        for name in ("learning_rate", "momentum", "decay_factor", "weight_decay", "augmentation")
+    },
     **{name: ("an integer", numbers.Integral, int) for name in ("batch_size", "total_steps", "seed")},
     **{name: ("an integer", numbers.Integral, int) for name in ("decay_start", "decay_interval")},
     "nesterov": ("true or false", bool, bool),
@@ -42,6 +45,10 @@ class Recipe:
         decay_interval: steps between two changes of a decaying rate, `>= 1`.
         initialisers: `"auto"` (P8: He before rectifiers where the default was left) or `"keep"`.
         regularisers: `"off"` (P6) or `"on"`, as the model was built.
+        weight_decay: share of each kernel that a step takes off, times the rate, `>= 0` (decoupled: Loshchilov and
+            Hutter 2019, arXiv:1711.05101); 0 leaves the decay of a compiled model's own optimizer.
+        augmentation: strength, in `[0, 1)`: images are shifted by up to that share of their size, other inputs get
+            normal noise of that standard deviation.
         seed: of the initial weights and the order of the batches, `>= 0`.
         hyperparameters: values of the hyperparameters that the model's `build(hp)` declares.
 
@@ -66,6 +73,8 @@ class Recipe:
     decay_interval: int = 100
     initialisers: str = "auto"
     regularisers: str = "off"
+    weight_decay: float = 0.0
+    augmentation: float = 0.0
     seed: int = 1
     hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -85,6 +94,10 @@ class Recipe:
             raise ValueError(f"`momentum` must be in [0, 1), got {self.momentum}.")
         if not 0 < self.decay_factor < 1:
             raise ValueError(f"`decay_factor` must be in (0, 1), got {self.decay_factor}.")
+        if not 0 <= self.augmentation < 1:
+            raise ValueError(f"`augmentation` must be in [0, 1), got {self.augmentation}.")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise ValueError(f"`weight_decay` must be a finite number >= 0, got {self.weight_decay}.")
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(f"`{name}` must be >= {least}, got {getattr(self, name)}.")

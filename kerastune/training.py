@@ -109,7 +109,7 @@ class Trainer:
         member = self.compiled(spec.recipe)
         state = state or State(0, self.initial_state(spec.recipe), member.fresh_optimizer)
         member.restore(state)
-        optimizers.configure(member.model.optimizer, rates(spec.recipe), spec.recipe.momentum)
+        optimizers.configure(member.model.optimizer, rates(spec.recipe), spec.recipe.momentum, spec.recipe.weight_decay)
         run = _Run(member, spec, self, state.first_loss)
         self._fit(member.model, spec, [run, *self._users_callbacks(spec)])
         outcome = run.outcome()
@@ -120,7 +120,12 @@ class Trainer:
 
     def compiled(self, recipe: Recipe) -> Compiled:
         """The compiled model of a recipe's architecture, optimizer kind and regularisers, made at its first use."""
-        architecture = (json.dumps(recipe.hyperparameters, sort_keys=True), recipe.optimizer, recipe.nesterov)
+        architecture = (
+            json.dumps(recipe.hyperparameters, sort_keys=True),
+            recipe.optimizer,
+            recipe.nesterov,
+            recipe.weight_decay > 0,
+        )
         key = (*architecture, recipe.regularisers)
         if key not in self._compiled:
             self._compiled[key] = self._compile(recipe)
@@ -167,6 +172,8 @@ class Trainer:
         if recipe.regularisers == "off":
             surgery.switch_regularisers_off(model, sample(self.task.validation.x))
         optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov, **optimizers.kept_settings(model))
+        if recipe.weight_decay:
+            optimizer = optimizers.decayed(optimizer, model)
         evaluate.compile_for(model, self.task, optimizer, steps_per_execution=CHUNK, watch=True)
         model.optimizer.build(model.trainable_variables)
         return Compiled(model, _values(model.optimizer.variables), regularised)
@@ -194,7 +201,9 @@ class Trainer:
         steps = spec.until - spec.start
         every = spec.eval_every or steps
         model.fit(
-            self._batches.training(spec.recipe.batch_size, spec.recipe.seed, spec.start, spec.until),
+            self._batches.training(
+                spec.recipe.batch_size, spec.recipe.seed, spec.start, spec.until, spec.recipe.augmentation
+            ),
             epochs=spec.until // every if spec.eval_every else 1,
             initial_epoch=spec.start // every if spec.eval_every else 0,
             steps_per_epoch=every if every < steps else None,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerastune.batches import VALIDATION_BATCH, Batches, order
+from kerastune.batches import VALIDATION_BATCH, Batches, order, shifted
 from kerastune.task import Part, Task
 
 N = 10
@@ -138,3 +138,58 @@ def test_class_weights_reach_a_stream(one_hot, own):
     expected = np.array([2.0, 1.0, 0.0])[np.arange(N) % 3] * (1.0 if own is None else own)
     for x, _, weights in seen(Batches(made).training(5, 1, 0, 4)):
         np.testing.assert_allclose(weights, expected[x], rtol=1e-6)
+
+
+# augmentation
+
+
+def images(count=200, side=10):
+    """One bright pixel each, in the middle."""
+    x = np.zeros([count, side, side, 1], "float32")
+    x[:, side // 2, side // 2] = 1
+    return x
+
+
+def test_images_are_shifted_by_up_to_their_share_in_both_directions():
+    moved = np.asarray(shifted(images(), 0.2, [1, 5]))
+    places = np.argwhere(moved[..., 0] == 1)
+    assert len(places) == 200 and moved.sum() == 200
+    for axis in (1, 2):
+        assert set(places[:, axis] - 5) == {-2, -1, 0, 1, 2}
+    assert len(set(map(tuple, places[:, 1:]))) == 25  # rows and columns move on their own
+
+
+def test_what_is_moved_in_repeats_the_edge():
+    row = tf.reshape(tf.range(4.0), [1, 1, 4, 1])
+    seen_rows = {tuple(np.ravel(shifted(row, 0.25, [1, step]))) for step in range(20)}
+    assert seen_rows == {(0, 1, 2, 3), (0, 0, 1, 2), (1, 2, 3, 3)}
+
+
+def test_other_inputs_get_noise_of_the_strength_and_integers_none():
+    x = {"a": np.zeros([2000, 3], "float32"), "b": np.zeros([2000, 3], "float32"), "kind": np.arange(2000)}
+    part = Part(x, np.arange(2000) % 3)
+    batches = Batches(task(train=part, validation=part)).training(500, 1, 3, 5, augmentation=0.1)
+    (first, y), (second, _) = batches.as_numpy_iterator()
+    assert first["kind"].tolist() != second["kind"].tolist() and (first["kind"] % 3 == y).all()
+    for noise in (first["a"], first["b"], second["a"]):
+        assert noise.std() == pytest.approx(0.1, rel=0.1) and abs(noise.mean()) < 0.01
+    assert abs(np.corrcoef(first["a"].ravel(), first["b"].ravel())[0, 1]) < 0.1
+    assert abs(np.corrcoef(first["a"].ravel(), second["a"].ravel())[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_step_has_its_own_noise_wherever_the_segment_starts(streamed):
+    x, y = np.zeros([N, 2], "float32"), np.arange(N) % 3
+    made = task(train=None, stream=stream(x, y)) if streamed else task(train=Part(x, y))
+    whole = [batch[0] for batch in Batches(made).training(4, 7, 0, 4, 0.5).as_numpy_iterator()]
+    rest = [batch[0] for batch in Batches(made).training(4, 7, 2, 4, 0.5).as_numpy_iterator()]
+    np.testing.assert_array_equal(whole[2:], rest)
+    other_seed = next(iter(Batches(made).training(4, 8, 0, 4, 0.5).as_numpy_iterator()))[0]
+    assert not np.array_equal(whole[0], other_seed) and not np.array_equal(whole[0], whole[1])
+
+
+def test_validation_is_never_augmented():
+    made = Batches(task())
+    plain = [batch[0] for batch in made.validation().as_numpy_iterator()]
+    next(iter(made.training(4, 1, 0, 4, 0.5)))
+    np.testing.assert_array_equal([batch[0] for batch in made.validation().as_numpy_iterator()], plain)

@@ -72,6 +72,7 @@ FLOORS = {
     "stages.probing": GROUND,
     "stages.race": GROUND,
     "stages.reference": GROUND,
+    "stages.regularise": GROUND,
     "stages.settings": GROUND,
     "stages.start": GROUND,
     "stages.train": GROUND,

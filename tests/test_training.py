@@ -354,7 +354,8 @@ def test_a_compiled_model_keeps_its_loss_and_metrics():
     made = trainer(compiled, task=task(train=train, validation=validation))
     outcome, state, _ = made.run(spec(until=50, eval_every=50))
     assert list(outcome.curves) == ["loss", "accuracy", "mse"]
-    assert set(outcome.evals[0]) == {"step", "loss", "accuracy", "mse"}  # F1 by class is no number to choose by
+    # F1 by class is no number to choose by; macro-F1 is added where the classes are imbalanced.
+    assert set(outcome.evals[0]) - {"macro_f1"} == {"step", "loss", "accuracy", "mse"}
     first = batches.order(120, 16, PLAIN.seed, 0, 1)
     keras.utils.set_random_seed(PLAIN.seed)
     outputs = build({})(train.x[first])
@@ -430,6 +431,36 @@ def test_clipping_always_acts_and_weight_decay_when_regularisers_are_on():
     for on, off, first in zip(weights["on"], weights["off"], start, strict=True):
         if first.dtype == np.float32:  # not the seeds
             np.testing.assert_allclose(on - off, -0.05 * 0.5 * first, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_weight_decay_takes_its_share_off_kernels_alone_and_other_strengths_trace_nothing(optimizer):
+    Counting.traces.clear()
+    made = trainer(lambda hyperparameters: Counting(build(hyperparameters).layers))
+    recipe = PLAIN.replace(optimizer=optimizer, decay="none")
+    start = made.initial_state(recipe).copy()
+    ends = {}
+    for strength in (0.0, 0.5, 2.0):
+        _, state, _ = made.run(spec(recipe=recipe.replace(weight_decay=strength), until=1))
+        ends[strength] = state.model
+        if strength == 0.5:
+            Counting.traces.clear()
+    assert Counting.traces == []
+    for plain_end, half, double, first in zip(*ends.values(), start, strict=True):
+        if first.ndim == 2:
+            np.testing.assert_allclose(half - plain_end, -0.05 * 0.5 * first, atol=2e-6)
+            np.testing.assert_allclose(double - plain_end, -0.05 * 2.0 * first, atol=5e-6)
+        else:
+            np.testing.assert_array_equal(half, plain_end)
+
+
+def test_a_trial_with_augmentation_goes_on_bit_by_bit(plain):
+    recipe = PLAIN.replace(augmentation=0.3)
+    whole, end, _ = plain.run(spec(recipe=recipe, until=150))
+    first, state, _ = plain.run(spec(recipe=recipe, until=50))
+    rest, last, _ = plain.run(spec(recipe=recipe, start=50, until=150), state)
+    assert same([whole.losses, *end.model], [np.concatenate([first.losses, rest.losses]), *last.model])
+    assert not np.array_equal(whole.losses, plain.run(spec(until=150))[0].losses)
 
 
 def test_early_stopping_counts_on_through_the_segments_of_a_trial():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kerastune import PlaybookTuner, Recipe
+from kerastune.stages import order
 from kerastune.study import StudyError
 from kerastune.trial import TrialSpec
 
@@ -46,15 +47,7 @@ def test_it_is_a_keras_tuner_tuner_over_an_oracle(searched):
 
 def test_every_stage_decides_in_the_order_of_the_playbook(searched):
     tuner, _ = searched
-    assert [decision.stage for decision in tuner.decisions] == [
-        "start",
-        "probe",
-        "reference",
-        "lr",
-        "batch",
-        "decay",
-        "train",
-    ]
+    assert [decision.stage for decision in tuner.decisions] == list(order.ORDER)
     assert all(decision.reason for decision in tuner.decisions)
     assert all(after.before == before.after for before, after in zip(tuner.decisions, tuner.decisions[1:]))
     assert tuner.recipe == tuner.decisions[-1].after
@@ -105,7 +98,7 @@ def test_a_changed_setting_is_refused_by_name(searched):
     with pytest.raises(StudyError, match="`budget` was"):
         search(directory, budget="3000steps")
     with pytest.raises(StudyError, match="`momentum` was 0.9"):
-        search(directory, recipe=Recipe(momentum=0.5), stages=("start", "probe", "reference", "lr", "train"))
+        search(directory, recipe=Recipe(momentum=0.5), stages=order.ORDER)
 
 
 def test_other_data_are_refused(searched):

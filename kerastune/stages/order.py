@@ -10,11 +10,12 @@ from kerastune.stages.decay import Decay
 from kerastune.stages.learning_rate import LearningRate
 from kerastune.stages.probing import Probe
 from kerastune.stages.reference import Reference
+from kerastune.stages.regularise import Regularise
 from kerastune.stages.start import Start
 from kerastune.stages.train import Train
 from kerastune.stages.whole import DECAY_STRETCH
 
-ORDER = ("start", "probe", "reference", "lr", "batch", "decay", "train")
+ORDER = ("start", "probe", "reference", "lr", "batch", "decay", "regularise", "train")
 
 
 def check(names: Sequence[str]) -> None:
@@ -39,7 +40,7 @@ def make(names: Sequence[str], decay: str, chunk: int) -> list[Stage]:
         chunk: steps in one call of the train function.
     """
     check(names)
-    tuned = any(stage.name in names for stage in (LearningRate, Batch, Decay))
+    tuned = any(stage.name in names for stage in (LearningRate, Batch, Decay, Regularise))
     # Steps are found at a constant rate; those of a recipe that is given fit its own decay.
     stretch = DECAY_STRETCH if LearningRate.name in names and decay == "linear" else 1
     known = {
@@ -49,6 +50,9 @@ def make(names: Sequence[str], decay: str, chunk: int) -> list[Stage]:
         "lr": lambda: LearningRate(chunk),
         "batch": lambda: Batch(chunk),
         "decay": lambda: Decay(chunk, stretch=stretch),
-        "train": lambda: Train(chunk, tuned=tuned, stretch=1 if Decay.name in names else stretch),
+        "regularise": lambda: Regularise(chunk, stretch=1 if Decay.name in names else stretch),
+        "train": lambda: Train(
+            chunk, tuned=tuned, stretch=1 if {Decay.name, Regularise.name} & set(names) else stretch
+        ),
     }
     return [known[name]() for name in names]

@@ -10,6 +10,7 @@ from kerastune.scores import best_evaluation
 from kerastune.stages import reference, whole
 from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
 from kerastune.stages.decay import Decay
+from kerastune.stages.regularise import Regularise
 from kerastune.trial import Outcome, TrialSpec
 
 LEAST_LENGTHENING = 1.5  # below, what a longer training would gain is lost in noise
@@ -23,9 +24,9 @@ class Train(Stage):
     with decay nothing is picked from the middle of a run. Otherwise a training of twice the steps follows, or of as
     many as the budget holds if that is at least half as many again, while the last one gained more than one standard
     error on the validation examples (the rule of Breiman et al. 1984, "Classification and Regression Trees", 3.4.3):
-    more steps of the same recipe are likely to help, and a longer training costs its user nothing any more. What stage
-    `decay` trained already is not trained again, unless regularisers come back. The reference, which is another recipe,
-    comes back only if it is better beyond noise.
+    more steps of the same recipe are likely to help, and a longer training costs its user nothing any more. What an
+    earlier stage trained already is not trained again, unless regularisers come back. The reference, which is another
+    recipe, comes back only if it is better beyond noise.
 
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
@@ -63,10 +64,16 @@ class Train(Stage):
     def _runs(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[Outcome]:
         """Trainings of the recipe, the shortest first."""
         runs = [o for o in outcomes.values() if o.spec.stage == self.name]
-        if self._tuned and not facts.regularised:
-            earlier = [o for o in outcomes.values() if o.spec.stage == Decay.name and whole.is_comparable(o)]
-            as_tuned = recipe.replace(regularisers="off")
-            runs += [o for o in earlier if o.spec.recipe == whole.lengthened(as_tuned, _steps(o))]
+        for outcome in outcomes.values() if self._tuned else ():
+            trained = outcome.spec.recipe.replace(regularisers="on")
+            is_whole = outcome.spec.stage in (Decay.name, Regularise.name) and whole.is_comparable(outcome)
+            same_network = outcome.spec.recipe == trained or not facts.regularised
+            if (
+                is_whole
+                and same_network
+                and trained == whole.lengthened(recipe.replace(regularisers="on"), _steps(outcome))
+            ):
+                runs.append(outcome)
         return sorted(runs, key=_steps)
 
     def _other_total(self, runs: list[Outcome], facts: Facts, left: int) -> int:
