@@ -139,10 +139,11 @@ class Playbook:
         return now + share * max(PLANNED_SHARE * self.budget.seconds - now, 0.0)
 
     def _seconds_per_step(self) -> float:
-        """Of the longest trial so far, evaluations and all: the reference's batches and optimizer are others."""
+        """Of the longest trial so far with batches of the recipe, evaluations and all; the reference is left out."""
         trials = [o for o in self.outcomes.values() if o.spec.stage != "reference"] or list(self.outcomes.values())
         if len(trials) < 2:
             return FIRST_SECONDS_PER_STEP  # most of a first trial's time was tracing
+        trials = [o for o in trials if o.spec.recipe.batch_size == self.recipe.batch_size] or trials
         # Among equals the last: the first one traced.
         longest = max(reversed(trials), key=lambda outcome: outcome.steps)
         if longest.evals:
