@@ -11,9 +11,8 @@ from typing import Any
 import keras
 import keras_tuner
 
-from kerastune import data, evaluate, identity, logs, outputs, preflight, progress, rundirs, runtime, surgery
+from kerastune import arguments, data, evaluate, identity, logs, outputs, preflight, progress, rundirs, runtime, surgery
 from kerastune.budget import Budget
-from kerastune.callbacks import ExponentialDecay, LinearDecay
 from kerastune.oracle import PlaybookOracle, spec_of
 from kerastune.playbook import Playbook
 from kerastune.recipe import Recipe
@@ -28,13 +27,6 @@ from kerastune.task import Task
 from kerastune.training import CHUNK, Trainer
 
 DEADLINE_SHARE = 1.05  # of a budget in time, after which training stops where it is
-REFUSED = {
-    "epochs": "the number of steps is what kerastune finds out",
-    "batch_size": "the batch size is part of the recipe: pass recipe=Recipe(batch_size=...) to the tuner to fix it",
-    "validation_split": "pass validation_data, or leave it out and kerastune cuts a part off and says so",
-    "steps_per_epoch": "steps are the only clock, and the budget says how many there are",
-    "initial_epoch": "kerastune goes on from its own study",
-}
 
 logger = logging.getLogger("kerastune")
 
@@ -90,8 +82,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         runtime.check_supported()
         self.run_dir = RunDir(rundirs.project(directory, project_name))
         self.budget = Budget.parse(budget)
-        self.seed = _checked_seed(seed)
-        self._objective = parse_objective(objective)
+        self.seed = arguments.checked_seed(seed)
+        self._objective = arguments.parse_objective(objective)
         self._overwrite = overwrite
         self._refit = refit
         left_out = {name for name, gone in (("reference", not reference), ("start", recipe is not None)) if gone}
@@ -101,7 +93,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._playbook: Playbook | None = None
         self._best_states: dict[str, Any] = {}
         self.result: dict[str, Any] = {}
-        _refuse_overrides(type(self), hypermodel)
+        arguments.refuse_overrides(type(self), PlaybookTuner, hypermodel)
         super().__init__(
             oracle=PlaybookOracle(None, seed),
             hypermodel=hypermodel,
@@ -135,7 +127,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             ValueError: before any training, for data or settings that can't be used.
         """
         verbose = others.pop("verbose", 1)
-        _refuse_callbacks(callbacks)
+        arguments.refuse_callbacks(callbacks)
         task = self._task(x, y, validation_data, others)
         if self._refit and task.train is None:
             raise ValueError("`refit` joins training and validation data, which needs arrays, not a tf.data.Dataset.")
@@ -192,9 +184,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         """Does nothing: `search` reads the study."""
 
     def _task(self, x, y, validation_data, others) -> Task:
-        for name in others:
-            if name in REFUSED:
-                raise ValueError(f"`{name}` can't be given to search: {REFUSED[name]}.")
+        arguments.refuse_settings_of_fit(others)
         if isinstance(x, Task):
             return x
         unknown = set(others) - {"sample_weight", "class_weight", "test_data", "kind"}
@@ -282,25 +272,6 @@ class PlaybookTuner(keras_tuner.Tuner):
             outputs.save_model(self.run_dir, self._trainer, recipe, states.get(outputs.REFIT, states[chosen]))
 
 
-def parse_objective(objective) -> Objective | None:
-    """The objective of a KerasTuner `Objective` or of text like `"val_accuracy:max"`; `None` stays `None`.
-
-    Raises:
-        ValueError: when the direction is missing, or the value is not of the validation part.
-    """
-    if objective is None or objective == "":
-        return None
-    if isinstance(objective, keras_tuner.Objective):
-        name, direction = objective.name, objective.direction
-    else:
-        name, _, direction = str(objective).partition(":")
-    if direction not in ("max", "min"):
-        raise ValueError(f"`objective` ({objective!r}) needs its direction: write {name}:max or {name}:min.")
-    if not name.startswith("val_"):
-        raise ValueError(f"`objective` must be a validation value: write val_{name}:{direction}, got {objective!r}.")
-    return Objective(name[4:], direction)
-
-
 def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:
     return Facts(
         num_train=len(task.train) if task.train is not None else max(int(task.stream.cardinality()), 0),
@@ -312,36 +283,3 @@ def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:
         num_parameters=model.count_params(),
         scored_by=evaluate.scored_by(model, task, objective),
     )
-
-
-def _checked_seed(seed: int) -> int:
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"`seed` must be an integer >= 0, got {seed!r}.")
-    return seed
-
-
-def _refuse_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    ours = (LinearDecay, ExponentialDecay)
-    setters = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler, *ours)
-    for callback in callbacks:
-        why = ""
-        if isinstance(callback, setters):
-            why = "sets the learning rate, which kerastune tunes: leave it out"
-        elif isinstance(callback, keras.callbacks.BackupAndRestore):
-            why = "puts back a model of its own, but kerastune goes on from its own study: leave it out"
-        elif getattr(callback, "restore_best_weights", False):
-            why = "puts back weights in the middle of a training: kerastune keeps the best itself, so pass it False"
-            why = f"with restore_best_weights {why}"
-        if why:
-            raise ValueError(f"the callback {type(callback).__name__} {why}.")
-
-
-def _refuse_overrides(tuner: type, hypermodel) -> None:
-    if tuner.run_trial is not PlaybookTuner.run_trial:
-        raise ValueError(f"{tuner.__name__} overrides run_trial, but kerastune's own trainer runs every trial.")
-    fit = getattr(type(hypermodel), "fit", None)
-    if isinstance(hypermodel, keras_tuner.HyperModel) and fit is not keras_tuner.HyperModel.fit:
-        raise ValueError(
-            f"{type(hypermodel).__name__} overrides fit, but kerastune's trainer trains the model: "
-            "move what it does into the model's train_step, or into callbacks."
-        )

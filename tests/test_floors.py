@@ -17,6 +17,7 @@ GROUND, KERAS, TUNER, DOOR = range(4)
 FLOORS = {
     "": GROUND,  # kerastune/__init__.py, whose names are resolved when they are used
     "__main__": DOOR,
+    "arguments": TUNER,
     "batches": KERAS,
     "boards": KERAS,
     "budget": GROUND,
@@ -101,7 +102,11 @@ LIBRARIES = {
     "keras_tuner": TUNER,
     "absl": DOOR,
 }
-ONLY_IN = {"rich": {"logs", "progress", "summary"}, "absl": {"cli"}, "keras_tuner": {"hypermodels", "oracle", "tuner"}}
+ONLY_IN = {
+    "rich": {"logs", "progress", "summary"},
+    "absl": {"cli"},
+    "keras_tuner": {"arguments", "hypermodels", "oracle", "tuner"},
+}
 # The package's and the schedules' `__init__` resolve these names lazily.
 LAZY = {("schedules", "schedules.keras_schedules")}
 PRINTS = {"cli", "summary"}

