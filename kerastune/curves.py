@@ -10,7 +10,9 @@ import numpy as np
 
 SMOOTHING_SHARE = 0.01  # time constant of the smoothing, as a share of the steps
 SMOOTHING_LEAST = 10  # steps
+NOISY_SHARE = 0.03  # the same, at most, where the steps are noisy
 CONVERGED_SHARE = 0.02  # of the total fall
+LEVEL_SHARE = 0.2  # of the steps, over which the level of a curve is a mean
 DEEP_SHARE = 0.05  # of the lowest fall
 EXPLOSION_FACTOR = 3.0  # times the first loss
 LEAST_EVALUATIONS = 5  # below, validation cannot tell that it has settled
@@ -105,16 +107,20 @@ def fastest_and_deepest(curves: list[np.ndarray]) -> int | None:
 
 
 def converged_step(losses: np.ndarray) -> int:
-    """First step from which the smoothed loss stays within 2 % of its total fall above its lowest value.
+    """First step from which the smoothed loss stays within 2 % of its total fall above its lowest level.
 
-    The loss is smoothed there and back: once forwards and the result once backwards, so that it does not lag.
+    The loss is smoothed there and back: once forwards and the result once backwards, so that it does not lag. Where
+    the noise of a step is many times 2 % of the fall, the lowest value of a wavering mean is a matter of luck. So the time
+    constant is up to 3 % of the steps then, and the level is the lowest mean of a fifth of the steps; what the last
+    fifth still falls beyond noise after its middle is taken off. `tests/test_curves.py` holds the curves, labelled by
+    eye, on which the shares were tried.
 
     Args:
         losses: true loss of every step `[steps]`, at least one, all finite.
 
     Returns:
-        A number of steps in `[1, steps]`. A curve that still falls converges at its own end; one that never falls
-        converges at once.
+        A number of steps in `[1, steps]`. A curve that still falls converges near its end; one that never
+        falls converges at once.
 
     Raises:
         ValueError: for an empty curve or one with a loss that is not finite.
@@ -126,13 +132,28 @@ def converged_step(losses: np.ndarray) -> int:
     curve = np.asarray(losses, np.float64)
     if not len(curve) or not np.isfinite(curve).all():
         raise ValueError(f"a converged step needs at least one finite loss and no others, got {len(curve)} losses.")
-    first = curve[0]
-    curve = smoothed(smoothed(curve)[::-1])[::-1]
-    fall = first - curve.min()
+    noise = scatter(curve[len(curve) // 2 :])
+    lowest = _level(curve, noise)
+    fall = curve[0] - lowest
     if fall <= 0:
         return 1
-    outside = np.flatnonzero(curve > curve.min() + CONVERGED_SHARE * fall)
+    # The variance of such a mean is that of a value over four times the time constant.
+    steady = (noise / (CONVERGED_SHARE * fall / 4)) ** 2 / 4
+    least = max(SMOOTHING_LEAST, SMOOTHING_SHARE * len(curve))
+    time_constant = max(least, min(steady, NOISY_SHARE * len(curve)))
+    smooth = smoothed(smoothed(curve, time_constant)[::-1], time_constant)[::-1]
+    outside = np.flatnonzero(smooth > lowest + CONVERGED_SHARE * fall)
     return min(int(outside[-1]) + 2, len(curve)) if len(outside) else 1
+
+
+def _level(curve: np.ndarray, noise: float) -> float:
+    """What a curve has come down to; `noise` is the standard deviation of a value."""
+    width = max(int(LEVEL_SHARE * len(curve)), min(SMOOTHING_LEAST, len(curve)))
+    lowest = np.convolve(curve, np.full(width, 1 / width), mode="valid").min()
+    places = np.arange(width) - (width - 1) / 2
+    spread = max(places @ places, 1.0)
+    slope, error = places @ curve[-width:] / spread, noise / np.sqrt(spread)
+    return lowest - max(-slope - 2 * error, 0.0) * (width - 1) / 2
 
 
 def settled_step(steps: np.ndarray, values: np.ndarray) -> int:
@@ -175,12 +196,14 @@ def scatter(values: np.ndarray) -> float:
     """Standard deviation of evaluations around their trend, which is not known: as `settled_step` describes it.
 
     Args:
-        values: of every evaluation, all finite `[evaluations]`, at least 3.
+        values: of every evaluation, all finite `[evaluations]`; fewer than 3 show no scatter.
 
     Example:
         >>> round(scatter(np.linspace(0, 1, 1000) + np.random.default_rng(1).normal(size=1000)), 1)
         1.0
     """
+    if len(values) < 3:
+        return 0.0
     return float(np.median(np.abs(np.diff(values, 2))) / (0.6745 * np.sqrt(6)))
 
 
