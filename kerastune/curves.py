@@ -12,6 +12,7 @@ SMOOTHING_SHARE = 0.01  # time constant of the smoothing, as a share of the step
 SMOOTHING_LEAST = 10  # steps
 NOISY_SHARE = 0.03  # the same, at most, where the steps are noisy
 CONVERGED_SHARE = 0.02  # of the total fall
+TINY = 1e-12
 LEVEL_SHARE = 0.2  # of the steps, over which the level of a curve is a mean
 DEEP_SHARE = 0.05  # of the lowest fall
 EXPLOSION_FACTOR = 3.0  # times the first loss
@@ -134,16 +135,36 @@ def converged_step(losses: np.ndarray) -> int:
         raise ValueError(f"a converged step needs at least one finite loss and no others, got {len(curve)} losses.")
     noise = scatter(curve[len(curve) // 2 :])
     lowest = _level(curve, noise)
-    fall = curve[0] - lowest
+    fall = max(curve[0] - lowest, 0.0)
+    # The variance of such a mean is that of a value over four times the time constant.
+    steady = (noise / max(CONVERGED_SHARE * fall / 4, TINY)) ** 2 / 4
+    least = max(SMOOTHING_LEAST, SMOOTHING_SHARE * len(curve))
+    return _stays_below(_twice_smoothed(curve, max(least, min(steady, NOISY_SHARE * len(curve)))), lowest, fall)
+
+
+def surely_flat_step(losses: np.ndarray) -> int:
+    """First step from which the smoothed loss stays within 2 % of its fall above its lowest *value*.
+
+    As `converged_step` where a curve is smooth, and late where it is noisy: a curve that was watched well past this step
+    has stopped falling beyond doubt.
+
+    Example:
+        >>> surely_flat_step(np.r_[np.linspace(2, 0, 500), np.zeros(1500)])
+        501
+    """
+    smooth = _twice_smoothed(np.asarray(losses, np.float64))
+    return _stays_below(smooth, smooth.min(), max(losses[0] - smooth.min(), 0.0))
+
+
+def _twice_smoothed(curve: np.ndarray, time_constant: float | None = None) -> np.ndarray:
+    return smoothed(smoothed(curve, time_constant)[::-1], time_constant)[::-1]
+
+
+def _stays_below(smooth: np.ndarray, lowest: float, fall: float) -> int:
     if fall <= 0:
         return 1
-    # The variance of such a mean is that of a value over four times the time constant.
-    steady = (noise / (CONVERGED_SHARE * fall / 4)) ** 2 / 4
-    least = max(SMOOTHING_LEAST, SMOOTHING_SHARE * len(curve))
-    time_constant = max(least, min(steady, NOISY_SHARE * len(curve)))
-    smooth = smoothed(smoothed(curve, time_constant)[::-1], time_constant)[::-1]
     outside = np.flatnonzero(smooth > lowest + CONVERGED_SHARE * fall)
-    return min(int(outside[-1]) + 2, len(curve)) if len(outside) else 1
+    return min(int(outside[-1]) + 2, len(smooth)) if len(outside) else 1
 
 
 def _level(curve: np.ndarray, noise: float) -> float:

@@ -155,10 +155,10 @@ def test_an_objective_to_be_minimised_settles_too():
 
 
 def test_convergence_is_certain_when_it_was_watched_for_one_and_a_half_times_as_long():
-    assert Convergence(1000, 1500, "validation").is_certain
-    assert not Convergence(1000, 1499, "validation").is_certain
-    assert Convergence(1000, 1500, "validation").total_steps == 1500
-    assert Convergence(1000, 1000, "validation").total_steps == 2000
+    assert Convergence(1000, 1500, "validation", 1000).is_certain
+    assert not Convergence(1000, 1499, "validation", 1000).is_certain
+    assert Convergence(1000, 1500, "validation", 1000).total_steps == 1500
+    assert Convergence(1000, 1000, "validation", 1000).total_steps == 2000
 
 
 # the learning rate: which rates

@@ -22,11 +22,13 @@ class Convergence:
         step: the converged step.
         seen: steps that were trained.
         by: `TRAINING_LOSS` or `VALIDATION`, whichever came first.
+        surely: the step that must have been passed by half as much again to be certain.
     """
 
     step: int
     seen: int
     by: str
+    surely: int
 
     @property
     def total_steps(self) -> int:
@@ -42,20 +44,21 @@ class Convergence:
     @property
     def is_certain(self) -> bool:
         """Whether the curve was watched up to 1.5x its converged step: before, an end of the curve looks like one."""
-        return curves.total_steps(self.step) <= self.seen
+        return curves.total_steps(self.surely) <= self.seen
 
 
 def convergence(outcome: Outcome, objective: Objective) -> Convergence:
-    """Where a sound trial has converged: the earlier of training loss and validation.
+    """Where a sound trial has converged: the earlier of training loss and validation, of those that are certain.
 
     Validation has settled when neither the objective nor the validation loss improves any more: an accuracy moves in
     jumps and looks settled early, and the loss alone turns when the model grows too sure of itself.
     """
-    by_loss = curves.converged_step(outcome.losses)
-    by_validation = _settled(outcome, objective)
-    if by_validation < by_loss:
-        return Convergence(by_validation, outcome.steps, VALIDATION)
-    return Convergence(by_loss, outcome.steps, TRAINING_LOSS)
+    losses, settled = outcome.losses, _settled(outcome, objective)
+    by_loss = Convergence(
+        curves.converged_step(losses), outcome.steps, TRAINING_LOSS, curves.surely_flat_step(losses)
+    )
+    by_validation = Convergence(settled, outcome.steps, VALIDATION, settled)
+    return min(by_loss, by_validation, key=lambda found: (not found.is_certain, found.step))
 
 
 def _settled(outcome: Outcome, objective: Objective) -> int:
