@@ -13,9 +13,7 @@ import keras
 from kerastune import guide, publishing, rundirs, warmup
 from kerastune.serving import Service
 
-SAVED_MODEL = "tf_saved_model"
-ENDINGS = {"keras": ".keras", "onnx": ".onnx", "litert": ".tflite"}
-FORMATS = (SAVED_MODEL, *ENDINGS)
+FILE_FORMATS = tuple(format for format in publishing.ENDINGS if format != publishing.SAVED_MODEL)
 LABELS = "labels.txt"
 NEEDED = {"onnx": ("onnx", "tf2onnx")}  # packages that Keras converts with
 WARM_UP_BATCHES = (1, 32)
@@ -102,12 +100,12 @@ def save_as(model: keras.Model, directory: str | os.PathLike, name: str, format:
         ValueError: for an unknown format.
         ImportError: when the packages that Keras converts with are not installed.
     """
-    if format not in ENDINGS:
-        raise ValueError(f"`format` must be one of {', '.join(ENDINGS)}, got {format!r}.")
+    if format not in FILE_FORMATS:
+        raise ValueError(f"`format` must be one of {', '.join(FILE_FORMATS)}, got {format!r}.")
     missing = [package for package in NEEDED.get(format, ()) if importlib.util.find_spec(package) is None]
     if missing:
         raise ImportError(f"format `{format}` needs {' and '.join(missing)}: pip install {' '.join(missing)}")
-    path = Path(directory) / f"{name}{ENDINGS[format]}"
+    path = Path(directory) / f"{name}{publishing.ENDINGS[format]}"
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".new-{path.name}")
     try:

@@ -62,6 +62,7 @@ def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chose
         found["gain"] = {"mean": mean, "low": low, "high": high}
     return {
         **found,
+        "classes": list(trainer.task.class_names),
         "scored by": playbook.scored_by,
         "trial": chosen,
         "stages": {stage.name: _cost(playbook, stage.name) for stage in playbook.stages},

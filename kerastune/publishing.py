@@ -15,6 +15,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+SAVED_MODEL = "tf_saved_model"
+ENDINGS = {SAVED_MODEL: "", "keras": ".keras", "onnx": ".onnx", "litert": ".tflite"}  # of formats a model is kept in
+
 _VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 _UNFINISHED = ".tmp-"
 _LOCK = ".lock"

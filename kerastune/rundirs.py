@@ -31,6 +31,7 @@ class RunDir:
         self.decisions = self.path / "decisions.jsonl"
         self.result = self.path / "result.json"
         self.model = self.path / "model.keras"
+        self.ensemble = self.path / "ensemble.keras"
         self.tensorboard = self.path / "tensorboard"
 
     def open(self) -> None:
@@ -51,6 +52,11 @@ class RunDir:
         ours = {entry.name for entry in self._ours()}
         held = {entry.name for entry in self.path.iterdir()}
         return is_study(self.study) or (self.lock.name in held and held <= ours)
+
+    @property
+    def export(self) -> Path:
+        """Directory of exported models; a server may be reading it, so `clear` leaves it alone."""
+        return self.path / "export"
 
     def trial_board(self, trial: str) -> Path:
         """Directory of a trial's TensorBoard run."""

@@ -56,6 +56,7 @@ FLOORS = {
     "publishing": GROUND,
     "recipe": GROUND,
     "recording": KERAS,
+    "release": KERAS,
     "rundirs": GROUND,
     "runtime": KERAS,
     "schedules": GROUND,
