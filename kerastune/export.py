@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import keras
 
-from kerastune import guide, publishing, rundirs, warmup
+from kerastune import guide, publishing, rundirs, siblings, warmup
 from kerastune.serving import Service
 
 FILE_FORMATS = tuple(format for format in publishing.ENDINGS if format != publishing.SAVED_MODEL)
@@ -35,7 +36,8 @@ def export(
     a line), warm-up requests and an example request for every signature (`assets.extra/`). In `<base>` stand
     `models.config` and a `README.md` with the lines that start the server and ask it.
 
-    The version is built in `<base>/<name>/.tmp-...`, loaded again, compared with the Keras model, and only then
+    Members of one architecture that stand side by side in the model, as in an ensemble, are stacked where that answers
+    sooner (`siblings.for_serving`). The version is built in `<base>/<name>/.tmp-...`, loaded again, compared with the Keras model, and only then
     renamed to its number (`publishing.new_version`): a server that polls never sees it half written.
 
     Args:
@@ -64,8 +66,11 @@ def export(
     if not rundirs.NAME.fullmatch(name) or name.startswith("."):
         raise ValueError(f"`name` must be 1 to 64 letters, digits, `.`, `_` or `-`, not first a dot, got {name!r}.")
     service = Service(model, class_names, examples, image)
+    served, report = siblings.for_serving(service.model, service.structured(service.examples))
+    if report is not None:
+        logging.getLogger("kerastune").info("%s", report.reason)
     with publishing.new_version(Path(base) / name, version) as (directory, final):
-        service.write(directory)
+        service.with_model(served).write(directory)
         _write_extras(service, directory, name)
         service.check(directory)
     guide.write(Path(base))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,12 +56,12 @@ class Service:
         self.examples = self._named(examples) if examples is not None else _made_up(self.inputs)
         self.classifies = bool(class_names) or evaluate.is_classifier(model)
         self.num_outputs = self._check_outputs()
-        self.gives_logits = self.classifies and evaluate.gives_logits(model, self._structured(self.examples))
+        self.gives_logits = self.classifies and evaluate.gives_logits(model, self.structured(self.examples))
         self.picture = self._find_picture(image, self.examples if examples is not None else None)
 
     def answer(self, named: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """The outputs by name, for inputs by name."""
-        outputs = tf.cast(self.model(self._structured(named), training=False), tf.float32)
+        outputs = tf.cast(self.model(self.structured(named), training=False), tf.float32)
         if not self.classifies:
             return {"predictions": outputs}
         if self.gives_logits:
@@ -82,6 +83,12 @@ class Service:
             encoded = [tf.TensorSpec((None,), tf.string, IMAGE_BYTES)]
             archive.add_endpoint(BYTES, lambda images: self.answer({name: self.picture.decode(images)}), encoded)
         archive.write_out(str(directory), verbose=False)
+
+    def with_model(self, model: keras.Model) -> Service:
+        """The same signatures for another model of the same inputs and outputs."""
+        changed = copy.copy(self)
+        changed.model = model
+        return changed
 
     def requests(self, count: int = MOST_EXAMPLES) -> dict[str, dict[str, np.ndarray]]:
         """Named inputs for every signature: those of the first examples."""
@@ -110,7 +117,8 @@ class Service:
                     f"inputs, expected at most {TOLERANCE:g}; nothing was exported. Is a layer random at inference?"
                 )
 
-    def _structured(self, named: Mapping[str, Any]) -> Any:
+    def structured(self, named: Mapping[str, Any]) -> Any:
+        """Inputs by name, arranged as the model takes them."""
         return keras.tree.pack_sequence_as(self._structure, [named[name] for name in self.inputs])
 
     def _named(self, examples: Any) -> dict[str, np.ndarray]:

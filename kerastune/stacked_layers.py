@@ -73,8 +73,8 @@ def _repeat(tensor, axis: int, count: int):
     return layers.Concatenate(axis)([tensor] * count) if count > 1 else tensor
 
 
-def stack(each: Sequence[layers.Layer], inputs: Sequence[Stacked]) -> Stacked:
-    """Applies a layer of several members to what went into it.
+def stack(each: Sequence[Any], inputs: Sequence[Stacked]) -> Stacked:
+    """Applies a layer, or an operation of Keras, of several members to what went into it.
 
     Args:
         each: the same layer of every member.
@@ -83,10 +83,11 @@ def stack(each: Sequence[layers.Layer], inputs: Sequence[Stacked]) -> Stacked:
     Raises:
         CannotStack: for a layer that has no rule, or a setting that its rule does not cover.
     """
-    layer = each[0]
-    rule = RULES.get(type(layer))
+    layer, kind = each[0], type(each[0])
+    is_operation = not isinstance(layer, layers.Layer) and kind.__module__.startswith("keras.")
+    rule = OPERATIONS.get(kind.__name__) if is_operation else RULES.get(kind)
     if rule is None or getattr(layer, "quantization_mode", None):
-        raise CannotStack(f"layer `{layer.name}` ({type(layer).__name__}) has no stacked form")
+        raise CannotStack(f"`{layer.name}` ({kind.__name__}) has no stacked form")
     if getattr(layer, "data_format", "channels_last") not in ("channels_last", None):
         raise CannotStack(f"layer `{layer.name}` has its channels first")
     return rule(each, *inputs)
@@ -269,3 +270,8 @@ RULES: dict[type, Callable[..., Stacked]] = {
                         "UpSamplingD", "ZeroPaddingD", "CroppingD"), _by_channel),
     **dict.fromkeys(_of("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"), _merge),
 }  # fmt: skip
+
+OPERATIONS: dict[str, Callable[..., Stacked]] = {
+    **dict.fromkeys(("Cast", "Relu", "Sigmoid", "Tanh"), _elementwise),
+    "Softmax": _softmax,
+}

@@ -173,6 +173,23 @@ def test_a_subclassed_model_is_exported_with_the_inputs_of_the_examples(tmp_path
     assert_answers(loaded(directory)(inputs=tf.constant(x)), wanted)
 
 
+def test_an_ensemble_is_exported_in_whichever_form_is_faster_and_answers_as_before(tmp_path, monkeypatch, caplog):
+    inputs = keras.Input((4,), name="measured")
+    members = [small(keras.layers.Dense(5, "relu"), keras.layers.Dense(3, "softmax")) for _ in range(3)]
+    for number, member in enumerate(members):
+        member.set_weights([weights + number for weights in member.get_weights()])
+    model = keras.Model(inputs, keras.layers.Average()([member(inputs) for member in members]))
+    x = GENERATOR.normal(size=(6, 4)).astype(np.float32)
+    for stacked in (0.5, 2.0):
+        monkeypatch.setattr("kerastune.latency.medians", lambda *_: {"branches": 1.0, "stacked": stacked})
+        with caplog.at_level("INFO", "kerastune"):
+            directory = export(model, tmp_path, "m", class_names=("a", "b", "c"), examples=x)
+        assert ("stacked is faster" in caplog.text) == (stacked < 1)
+        caplog.clear()
+        assert (b"einsum_dense" in (directory / "saved_model.pb").read_bytes()) == (stacked < 1)
+        assert_answers(loaded(directory)(measured=tf.constant(x)), model.predict(x, verbose=0))
+
+
 def test_without_examples_random_inputs_are_compared(tmp_path):
     directory = export(small(keras.layers.Dense(3, "softmax")), tmp_path, "m")
     answer = loaded(directory)(inputs=tf.zeros([2, 4]))

@@ -66,6 +66,7 @@ FLOORS = {
     "schedules.of_recipe": GROUND,
     "scores": GROUND,
     "serving": KERAS,
+    "siblings": KERAS,
     "sources": KERAS,
     "stacking": KERAS,
     "splits": GROUND,
