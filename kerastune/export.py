@@ -37,7 +37,9 @@ def export(
     `models.config` and a `README.md` with the lines that start the server and ask it.
 
     Members of one architecture that stand side by side in the model, as in an ensemble, are stacked where that answers
-    sooner (`siblings.for_serving`). The version is built in `<base>/<name>/.tmp-...`, loaded again, compared with the Keras model, and only then
+    sooner (`siblings.for_serving`).
+
+    The version is built in `<base>/<name>/.tmp-...`, loaded again, compared with the Keras model, and only then
     renamed to its number (`publishing.new_version`): a server that polls never sees it half written.
 
     Args:
@@ -85,6 +87,8 @@ def _write_extras(service: Service, directory: Path, name: str) -> None:
     warmup.write(extra, name, warm)
     for signature, inputs in service.requests(1).items():
         (extra / f"{signature}.json").write_text(guide.request(signature, inputs), encoding="utf-8")
+    if service.picture is not None:
+        (extra / guide.NOTES).write_text(f"{service.picture.sentence}\n", encoding="utf-8")
     if service.class_names:
         lines = [" ".join(label.split("\n")) for label in service.class_names]
         (directory / "assets").mkdir(exist_ok=True)

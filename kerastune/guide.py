@@ -16,6 +16,7 @@ from kerastune import publishing, rundirs
 
 CONFIG, README = "models.config", "README.md"
 EXTRA = "assets.extra"
+NOTES = "notes.txt"
 _SERVED_AT = "/models"
 _INTERNAL = "__saved_model_init_op"
 
@@ -48,7 +49,7 @@ curl http://localhost:8501/v1/models/{name}
 |---|---|---|
 {signatures}
 
-Over gRPC (port 8500) the same names go into `PredictRequest.inputs`.
+{notes}Over gRPC (port 8500) the same names go into `PredictRequest.inputs`.
 """
 
 
@@ -118,7 +119,10 @@ def _section(base: Path, name: str, version: int) -> str:
     curls = [f"curl -d @{body.relative_to(base)} http://localhost:8501/v1/models/{name}:predict" for body in bodies]
     rows = [f"| `{key}` | {_tensors(signature.inputs)} | {_tensors(signature.outputs)} |"
             for key, signature in sorted(signatures(directory).items())]  # fmt: skip
-    return _MODEL.format(name=name, version=version, curls="\n".join(curls), signatures="\n".join(rows))
+    path = directory / EXTRA / NOTES
+    notes = path.read_text(encoding="utf-8") if path.is_file() else ""
+    rows, curls = "\n".join(rows), "\n".join(curls)
+    return _MODEL.format(name=name, version=version, curls=curls, signatures=rows, notes=notes)
 
 
 def signatures(directory: Path) -> dict[str, Any]:

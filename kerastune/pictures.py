@@ -36,6 +36,14 @@ class Picture:
     low: float
     high: float
 
+    @property
+    def sentence(self) -> str:
+        """How encoded images are read, for people."""
+        return (
+            f"Encoded images are JPEG or PNG; they are resized to {self.height} x {self.width} pixels with "
+            f"{self.channels or 1} channel(s), and black becomes {self.low:g}, white {self.high:g}."
+        )
+
     def decode(self, encoded: tf.Tensor) -> tf.Tensor:
         """Decodes JPEGs and PNGs `[n]`, resizes those of another size, and gives `[n, height, width, ...]`."""
         shape = (self.height, self.width, self.channels or 1)

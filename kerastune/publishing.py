@@ -74,7 +74,7 @@ def new_version(model_dir: Path, version: int | None = None) -> Iterator[tuple[P
             shutil.rmtree(leftover)
         final = model_dir / str(max(versions(model_dir), default=0) + 1 if version is None else version)
         if final.exists():
-            raise ValueError(f"`version` {version} of {model_dir} is there already: leave the number out, or remove it.")
+            raise ValueError(f"`version` {version} of {model_dir} is there already: leave it out, or remove that one.")
         build = model_dir / f"{_UNFINISHED}{final.name}-{secrets.token_hex(3)}"
         build.mkdir()
         try:

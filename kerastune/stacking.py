@@ -185,7 +185,8 @@ def _run(graphs: Sequence[Any], inputs: Sequence[Stacked]) -> list[Stacked]:
     for nodes in zip(*steps, strict=True):
         if len({type(node.operation) for node in nodes}) > 1:
             raise CannotStack(f"`{nodes[0].operation.name}` is not of the same kind in all members")
-        wires = [[place[id(x)] for x in node.arguments.keras_tensors] for node, place in zip(nodes, places, strict=True)]
+        wires = [[place[id(x)] for x in node.arguments.keras_tensors]
+                 for node, place in zip(nodes, places, strict=True)]  # fmt: skip
         if any(wire != wires[0] for wire in wires) or not _same_constants(nodes):
             raise CannotStack(f"`{nodes[0].operation.name}` is not given the same in all members")
         found = _apply(nodes, [values[place] for place in wires[0]])

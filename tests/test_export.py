@@ -257,6 +257,36 @@ def test_a_poller_that_loads_every_version_at_once_never_sees_half_a_model(image
     assert failed == [] and seen == {1, 2}
 
 
+EXPORTER = """
+import keras, sys
+from kerastune.export import export
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(400), keras.layers.Dense(3, "softmax")])
+print("ready", flush=True)
+while True:
+    export(model, sys.argv[1], "m")
+"""
+
+
+@pytest.mark.slow
+def test_exports_that_are_killed_at_any_moment_leave_only_whole_versions(tmp_path):
+    generator, seen = np.random.default_rng(0), set()
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", EXPORTER, str(tmp_path)], stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b"ready\n"
+        until = time.monotonic() + generator.uniform(1, 4)
+        while time.monotonic() < until or not versions(tmp_path / "m"):
+            for version in set(versions(tmp_path / "m")) - seen:
+                loaded(tmp_path / "m" / str(version))(inputs=tf.zeros([1, 4]))
+                seen.add(version)
+        process.kill()
+        process.wait()
+        for version in set(versions(tmp_path / "m")) - seen:
+            loaded(tmp_path / "m" / str(version))(inputs=tf.zeros([1, 4]))
+    assert seen
+    export(small(keras.layers.Dense(3, "softmax")), tmp_path, "m")
+    assert not list((tmp_path / "m").glob(".tmp-*"))
+
+
 # What stands beside the model.
 
 
@@ -311,13 +341,14 @@ def test_the_readme_names_files_that_are_there_and_every_signature(exported):
     assert all((base / body).is_file() for body, _ in files)
     assert "docker run" in text and "--model_config_file=/models/models.config" in text
     assert "`inputs` uint8 [n, 12, 12]" in text and "`probabilities` float [n, 10]" in text
+    assert "black becomes 0, white 255" in text
     assert str(base) not in text
 
 
 # The server itself, and other formats.
 
 
-@pytest.mark.skipif(shutil.which("tensorflow_model_server") is None, reason="tensorflow_model_server is not on the PATH")
+@pytest.mark.skipif(shutil.which("tensorflow_model_server") is None, reason="tensorflow_model_server is not on PATH")
 def test_the_server_answers_over_rest_and_grpc(exported, image_model, tmp_path):
     grpc = pytest.importorskip("grpc")
     predict = pytest.importorskip("tensorflow_serving.apis.predict_pb2")

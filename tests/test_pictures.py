@@ -60,7 +60,8 @@ def test_what_is_no_image_but_was_called_one_is_refused():
 
 
 def test_full_scales():
-    cases = [([0, 0.5], (0, 1)), ([-0.5, 1], (-1, 1)), ([0, 1.5], (0, 16)), ([0, 200], (0, 255)), ([0, 300], (0, 65535))]
-    for values, wanted in cases:
-        assert value_range("float32", np.array(values)) == wanted
+    cases = ((0.5, (0, 1)), (1.5, (0, 16)), (200, (0, 255)), (300, (0, 65535)), (70000, (0, 70000)))
+    for largest, wanted in cases:
+        assert value_range("float32", np.array([0, largest])) == wanted
+    assert value_range("float32", np.array([-0.5, 0.2])) == (-1, 1)
     assert value_range("uint8", np.array([0, 9])) == (0, 255)

@@ -52,8 +52,8 @@ BUILDERS = {
     "resnet": lambda: models.resnet((12, 10, 3), 4, "classification", blocks=1, width=3),
     "gates": squeeze_and_excite,
     "activations": sequential(
-        lambda: layers.Conv2D(4, 3, activation="softmax"), lambda: layers.LeakyReLU(0.2), lambda: layers.Activation("elu"),
-        lambda: layers.ELU(),
+        lambda: layers.Conv2D(4, 3, activation="softmax"), lambda: layers.LeakyReLU(0.2),
+        lambda: layers.Activation("elu"), lambda: layers.ELU(),
         lambda: layers.Conv2D(4, 3, strides=2, activation="gelu"), lambda: layers.Flatten(),
         lambda: layers.Dense(3, activation="tanh"), lambda: layers.Softmax(),
     ),
