@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags
 
-from kerastune import environment, rundirs
+from kerastune import environment, publishing, rundirs
 from kerastune.budget import LEAST_STEPS, Budget
 from kerastune.recipe import CHOICES, Recipe
 from kerastune.stages import order
@@ -27,6 +27,7 @@ COMMANDS = {
     "probe": "suggest a learning rate from 60 batches (S1.7)",
     "train": "train the recipe of a flagfile",
     "ensemble": "train the recipe of a flagfile with several seeds, and combine them where that helps",
+    "export": "write what was tuned as TensorFlow Serving, or another runtime, takes it",
 }
 KINDS = ("", "classification", "regression")
 AUTO = 0  # of `--batch_size`: suggested from the data (P7)
@@ -51,6 +52,8 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_bool("ensemble", True, "Look for an ensemble that beats the single model.", **values)
     flags.DEFINE_integer("members", MEMBERS, "Most models in an ensemble.", 2, **values)
     flags.DEFINE_bool("refit", False, "Train once more on training and validation data at the end.", **values)
+    flags.DEFINE_string("export_dir", "", "Where exported models go; export/ in the output directory.", **values)
+    flags.DEFINE_enum("format", publishing.SAVED_MODEL, list(publishing.ENDINGS), "What to export as.", **values)
     flags.DEFINE_bool("gpu_memory_growth", True, "Let a GPU's memory grow as needed (P5).", **values)
     flags.DEFINE_enum("precision", "float32", environment.PRECISIONS, "What layers compute in.", **values)
     define_recipe(flag_values)
@@ -130,12 +133,15 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
     recipe = recipe_of(flag_values)
     Budget.parse(flag_values.budget)
     order.check(flag_values.stages)
+    if command == "export" and not flag_values.output_dir:
+        raise ValueError("`--output_dir` must name the directory that `kerastune tune` has written.")
     output_dir = Path(flag_values.output_dir or rundirs.new()).resolve()
     if not rundirs.NAME.fullmatch(output_dir.name):
         raise ValueError(f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(output_dir)!r}.")
     flag_values.output_dir = str(output_dir)
     signal.signal(signal.SIGTERM, _terminate)
-    return {"tune": tune, "probe": probe, "train": train, "ensemble": ensemble}[command](flag_values, recipe)
+    commands = {"tune": tune, "probe": probe, "train": train, "ensemble": ensemble, "export": export}
+    return commands[command](flag_values, recipe)
 
 
 def recipe_of(flag_values: flags.FlagValues) -> Recipe:
@@ -173,6 +179,33 @@ def _train_given(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str
     if not flag_values["regularisers"].present:
         recipe = recipe.replace(regularisers="on")
     return _search(flag_values, recipe, stages)
+
+
+def export(flag_values: flags.FlagValues, recipe: Recipe) -> int:
+    """`kerastune export`."""
+    environment.check()
+    run_dir = rundirs.RunDir(flag_values.output_dir)
+    settings = _settings_of(run_dir, flag_values)
+    with _quiet_start():
+        from kerastune import logs, release, runtime
+
+        runtime.set_up(flag_values.gpu_memory_growth)
+    logs.to_screen()
+    base = Path(flag_values.export_dir or run_dir.export)
+    path = release.release(run_dir, base, flag_values.format, settings)
+    print(f"Exported to {path}")
+    if flag_values.format == publishing.SAVED_MODEL:
+        print(f"How to serve and ask it: {base / 'README.md'}")
+    return 0
+
+
+def _settings_of(run_dir: rundirs.RunDir, flag_values: flags.FlagValues) -> dict[str, Any]:
+    """What a search was told of data and model: as its flagfile has it, unless it is given now."""
+    found = flags.FlagValues()
+    define(found)
+    found(["kerastune", *([f"--flagfile={run_dir.flags}"] if run_dir.flags.is_file() else [])])
+    sources = (flag_values, found)
+    return {name: values[name].value for name in DATA_FLAGS for values in sources[::-1] if values[name].present}
 
 
 def _default_stages(flag_values: flags.FlagValues) -> list[str]:

@@ -109,6 +109,17 @@ def gives_logits(model: keras.Model, x=None) -> bool:
     return x is None or not _looks_like_probabilities(model, x)
 
 
+def is_classifier(model: keras.Model) -> bool:
+    """Whether a model gives classes: it ends in a softmax or was compiled with a cross-entropy.
+
+    A sigmoid tells only where there is no loss to ask: a number between 0 and 1 may be what is predicted.
+    """
+    last = _last_activation(model)
+    if model.compiled:
+        return last == keras.activations.softmax or _said_of_logits(model.loss) is not None
+    return last in (keras.activations.softmax, keras.activations.sigmoid)
+
+
 def _last_activation(model: keras.Model):
     last = model
     while isinstance(last, keras.Model) and last.layers:

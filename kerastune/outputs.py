@@ -99,6 +99,7 @@ def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chose
         found |= _of_ensemble(trainer, playbook, states, decision)
     return {
         **found,
+        "classes": list(trainer.task.class_names),
         "scored by": playbook.scored_by,
         "trial": chosen,
         "stages": {stage.name: _cost(playbook, stage.name) for stage in playbook.stages},

@@ -53,6 +53,11 @@ class RunDir:
         held = {entry.name for entry in self.path.iterdir()}
         return is_study(self.study) or (self.lock.name in held and held <= ours)
 
+    @property
+    def export(self) -> Path:
+        """Directory of exported models; a server may be reading it, so `clear` leaves it alone."""
+        return self.path / "export"
+
     def trial_board(self, trial: str) -> Path:
         """Directory of a trial's TensorBoard run."""
         return self.tensorboard / "trials" / trial

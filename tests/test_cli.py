@@ -10,6 +10,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kerastune import cli, data
 from kerastune.recipe import Recipe
@@ -281,3 +282,48 @@ def test_a_second_process_on_the_same_directory_is_refused(tmp_path, capsys):
     assert f"in use by process {process.pid}" in capsys.readouterr().err
     process.kill()
     process.communicate()
+
+
+# export
+
+
+def test_export_gives_what_was_tuned_as_a_served_model_and_as_files(tuned, tmp_path, capsys):
+    assert run("export", f"--output_dir={tuned}", f"--export_dir={tmp_path}") == 0
+    assert f"Exported to {tmp_path / 'digits-out' / '1'}" in capsys.readouterr().out
+    raw, result = data.load("digits", for_own_model=True, seed=1), json.loads((tuned / "result.json").read_text())
+    signatures = tf.saved_model.load(str(tmp_path / "digits-out" / "1")).signatures
+    answer = signatures["serving_default"](inputs=tf.constant(raw.test.x))
+    assert np.mean(answer["classes"] == raw.test.y) == pytest.approx(result["tuned"]["test"]["accuracy"])
+    assert [label.decode() for label in answer["labels"].numpy()] == [str(c) for c in answer["classes"].numpy()]
+    assert (tmp_path / "README.md").exists() and (tmp_path / "models.config").exists()
+    assert run("export", f"--output_dir={tuned}", f"--export_dir={tmp_path}", "--format=keras") == 0
+    again = keras.models.load_model(tmp_path / "digits-out.keras")
+    for one, other in zip(again.get_weights(), keras.models.load_model(tuned / "model.keras").get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_export_prefers_the_ensemble_and_goes_on_without_the_data(tmp_path, capsys, caplog):
+    output_dir = tmp_path / "mine-out"
+    output_dir.mkdir()
+    (output_dir / "result.json").write_text('{"classes": ["no", "yes"]}')
+    (output_dir / "best.flags").write_text("# Found\n--data=gone.npz\n--model=mlp\n--learning_rate=0.1\n")
+    for name, value in (("model", 0.0), ("ensemble", 1.0)):
+        bias = keras.initializers.Constant(value)
+        layer = keras.layers.Dense(1, "sigmoid", kernel_initializer="zeros", bias_initializer=bias)
+        keras.Sequential([keras.Input((3,)), layer]).save(output_dir / f"{name}.keras")
+    assert run("export", f"--output_dir={output_dir}") == 0
+    assert "no file gone.npz" in caplog.text + capsys.readouterr().err
+    answer = tf.saved_model.load(str(output_dir / "export" / "mine-out" / "1")).signatures["serving_default"]
+    assert float(answer(inputs=tf.zeros([1, 3]))["probabilities"][0, 1]) == pytest.approx(1 / (1 + np.exp(-1)))
+
+
+def test_export_refuses_in_one_line_what_it_cannot_do(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for arguments, said in (
+        ((), "`--output_dir` must name the directory"),
+        ((f"--output_dir={tmp_path / 'empty'}",), "holds no model.keras"),
+        ((f"--output_dir={tmp_path}", "--format=torch"), "torch"),
+    ):
+        assert run("export", *arguments) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert said in line

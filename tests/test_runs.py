@@ -87,6 +87,13 @@ def test_the_benchmark_of_the_probe_prints_a_row_per_task_and_the_share():
     assert "Within a factor of 3:" in printed
 
 
+def test_the_benchmark_of_serving_prints_a_row_per_number_of_members_and_batch_size():
+    lines = printed_by("benchmark_serving.py", "--models=mlp", "--members=1,2", "--rounds=1").splitlines()
+    rows = [line.split(" | ")[:3] for line in lines if line.startswith("| mlp |")]
+    assert rows == [["| mlp", count, size] for count in "12" for size in ("1", "64")]
+    assert float(lines[-1].rsplit(" ", 1)[1].rstrip(".")) <= 1e-5
+
+
 def module(name):
     """A script as a module, without running it."""
     specification = importlib.util.spec_from_file_location(name, ROOT / "runs" / f"{name}.py")

@@ -1,0 +1,108 @@
+"""From what a search left in its output directory to what is served: the very weights, nothing is trained again."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastune import data, naming, publishing, sources, tables
+from kerastune.export import export, save_as
+from kerastune.rundirs import RunDir
+from kerastune.serving import MOST_EXAMPLES
+
+IMAGE_MODELS = ("cnn", "resnet")  # built-in models that take nothing else
+_OWN_MODULES = re.compile(r'"module": "(kerastune(?:\.\w+)+)"')
+
+
+def release(run_dir: RunDir, base: Path, format: str, settings: Mapping[str, Any]) -> Path:
+    """Exports the ensemble of a finished search, or its model if there is no ensemble.
+
+    Class names are those that the search left behind. For a SavedModel, a few dozen real inputs are read from the data
+    again, to compare with and to warm up; where the data can't be read, random numbers take their place and a warning
+    says so.
+
+    Args:
+        run_dir: the search's output directory.
+        base: directory of exported models.
+        format: one of `publishing.ENDINGS`.
+        settings: `data`, `label`, `image_size` and `model` as the search was given them; empty if it was not told by
+            flags.
+
+    Returns:
+        The version's directory, or the file.
+
+    Raises:
+        ValueError: for a directory without a finished search, and whatever `export` refuses.
+    """
+    path = next((path for path in (run_dir.ensemble, run_dir.model) if path.is_file()), None)
+    if path is None:
+        raise ValueError(f"`output_dir` ({run_dir.path}) holds no {run_dir.model.name}: let `kerastune tune` finish.")
+    model, name = load(path, settings.get("model", "")), run_dir.path.name.lstrip(".")
+    if format != publishing.SAVED_MODEL:
+        return save_as(model, base, name, format)
+    figures = json.loads(run_dir.result.read_text(encoding="utf-8")) if run_dir.result.is_file() else {}
+    image = True if settings.get("model") in IMAGE_MODELS else None
+    examples = _examples_or_none(settings)
+    return export(model, base, name, class_names=figures.get("classes", ()), examples=examples, image=image)
+
+
+def load(path: Path, model_setting: str = "") -> keras.Model:
+    """Loads a saved model in Keras's safe mode, after importing what registers its layers.
+
+    Args:
+        path: a `.keras` file.
+        model_setting: the search's `model`; for `module:name`, the user's module is imported as the search did.
+    """
+    if ":" in model_setting:
+        naming.imported(model_setting, "model")
+    with zipfile.ZipFile(path) as archive:
+        own = _OWN_MODULES.findall(archive.read("config.json").decode())
+    for module in sorted(set(own)):
+        importlib.import_module(module)
+    return keras.models.load_model(path, compile=True, safe_mode=True)
+
+
+def examples(source: str, label: str = "", image_size: int = 64, count: int = MOST_EXAMPLES) -> Any:
+    """Raw inputs of a data set, as a saved model takes them: evenly from its test part, or else from another one.
+
+    Args:
+        source: as `data.load` takes it.
+        label: name of the target column of a .csv.
+        image_size: height and width that images in folders are resized to, in pixels.
+        count: how many, at most.
+
+    Example:
+        >>> examples("digits", count=5).shape
+        (5, 8, 8)
+    """
+    raw = sources.read(source, label, image_size)
+    part = next(raw.parts[where] for where in ("test", "validation", "training") if where in raw.parts)
+    chosen = data.take(part, np.linspace(0, len(part) - 1, min(count, len(part))).astype(int)).x
+    if not raw.is_table:
+        return chosen
+    if any(column.dtype.kind == "U" for column in chosen.values()):
+        return {tables.safe_name(name): column[:, None] for name, column in chosen.items()}
+    return np.stack(list(chosen.values()), axis=1)
+
+
+def _examples_or_none(settings: Mapping[str, Any]) -> Any:
+    if not settings.get("data"):
+        reason = "the search was not given its data by name"
+    else:
+        try:
+            return examples(settings["data"], settings.get("label", ""), settings.get("image_size", 64))
+        except (ValueError, OSError, ImportError) as error:
+            reason = str(error)
+    logging.getLogger("kerastune").warning(
+        "Compared on random inputs, not on real ones (%s); --data=... names them.", reason
+    )
+    return None
