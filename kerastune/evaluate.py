@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 
@@ -107,6 +109,45 @@ def gives_logits(model: keras.Model, x=None) -> bool:
     if said is not None:
         return said
     return x is None or not _looks_like_probabilities(model, x)
+
+
+def averaged_form(model: keras.Model, x=None, kind: str | None = None) -> Callable:
+    """What is done to a model's outputs before they are averaged with others: logits become probabilities.
+
+    A classifier's logits go through a softmax, or a sigmoid where it has a single output or a binary cross-entropy;
+    probabilities, and the numbers of a regression, stay what they are.
+
+    Args:
+        model: a built model with one output.
+        x: inputs `[batch, ...]`; needed where neither the model's end nor its loss tells whether it gives logits.
+        kind: `"classification"` or `"regression"`; needed where the same do not tell.
+
+    Returns:
+        A function of arrays or tensors `[batch, outputs]`.
+
+    Raises:
+        ValueError: when `kind` or `x` is needed and missing, or the kind is unknown.
+    """
+    if kind not in (None, "classification", "regression"):
+        raise ValueError(f"`kind` must be classification or regression, got {kind!r}.")
+    loss = model.loss if model.compiled else None
+    told = _last_activation(model) in (keras.activations.softmax, keras.activations.sigmoid)
+    is_cross_entropy = _said_of_logits(loss) is not None
+    is_keras_loss = loss is not None and (isinstance(loss, str) or _is_of_keras(loss))
+    if kind is None and not (told or is_keras_loss):
+        raise ValueError(f"model `{model.name}` does not tell whether it classifies: give its `kind`.")
+    if told or kind == "regression" or (kind is None and not is_cross_entropy):
+        return keras.activations.linear
+    if not is_cross_entropy and x is None:
+        raise ValueError(f"model `{model.name}` does not tell whether it gives logits: give a `sample` of its inputs.")
+    if not gives_logits(model, x):
+        return keras.activations.linear
+    is_binary = "binary" in str(getattr(loss, "name", loss)) or model.output_shape[-1] == 1
+    return keras.activations.sigmoid if is_binary else keras.activations.softmax
+
+
+def _is_of_keras(thing) -> bool:
+    return getattr(thing, "__module__", "").split(".")[0] == "keras"
 
 
 def _last_activation(model: keras.Model):
