@@ -53,12 +53,12 @@ def wrap(
         >>> wrapped.output_shape
         (None, 3)
     """
-    seeing = [None, *_checked(views).values()]
-    shares = _shares(weights, len(seeing))
+    seeing = [None, *checked(views).values()]
+    share_of_each = shares(weights, len(seeing))
     inputs = _inputs(model, sample)
     finish = evaluate.averaged_form(model, sample, kind)
     terms = []
-    for view, share in zip(seeing, shares):
+    for view, share in zip(seeing, share_of_each):
         if share > 0:
             outputs = model(inputs if view is None else all_views.apply(view, inputs))
             _refuse_several(model, outputs)
@@ -98,22 +98,30 @@ def outputs_by_view(
     model: keras.Model, x: Any, views: Sequence[Callable] | Mapping[str, Callable], kind: str | None = None
 ) -> dict[str, np.ndarray]:
     """As `predictions`, but with outputs of the model's own shape, and `kind` needed only where `wrap` needs it."""
-    finish = evaluate.averaged_form(model, _rows(x, 0, evaluate.LOOKED_AT), kind)
-    seeing = {IDENTITY: None, **_checked(views)}
-    found = {}
-    for name, view in seeing.items():
-        outputs = evaluate.predict(model, x if view is None else _seen(view, x))
-        found[name] = np.asarray(finish(outputs), np.float32)
-    return found
+    found = {IDENTITY: evaluate.averageable(model, x, kind)}
+    return found | {name: evaluate.averageable(model, _seen(view, x), kind) for name, view in checked(views).items()}
 
 
-def _checked(views: Sequence[Callable] | Mapping[str, Callable]) -> dict[str, keras.layers.Layer]:
+def checked(views: Sequence[Callable] | Mapping[str, Callable]) -> dict[str, keras.layers.Layer]:
+    """The layers of views by name, in their order.
+
+    Raises:
+        ValueError: for a view that can't be saved or is random.
+    """
     named = views if isinstance(views, Mapping) else {f"view {i}": view for i, view in enumerate(views)}
     return {name: all_views.checked(view) for name, view in named.items()}
 
 
-def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
-    """Weights that sum to 1."""
+def shares(weights: Sequence[float] | None, count: int) -> list[float]:
+    """Weights that sum to 1, of the example as it is and of the views; equal without `weights`.
+
+    Raises:
+        ValueError: when they are not `count` finite numbers `>= 0` with one above 0.
+
+    Example:
+        >>> shares([2, 1, 1], 3), shares(None, 4)
+        ([0.5, 0.25, 0.25], [0.25, 0.25, 0.25, 0.25])
+    """
     given = np.ones(count) if weights is None else np.asarray(weights, np.float64)
     if given.shape != (count,) or not np.isfinite(given).all() or (given < 0).any() or not given.sum():
         raise ValueError(
@@ -124,11 +132,11 @@ def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
 
 
 def _inputs(model: keras.Model, sample: Any) -> Any:
-    """New Keras inputs like those of the model, or like a sample of its data."""
-    if sample is None and not getattr(model, "inputs", None):
-        raise ValueError(f"`{model.name}` does not tell what inputs it takes: give a `sample` of them.")
-    if sample is None:
+    """New Keras inputs like those of the model, or else like a sample of its data."""
+    if getattr(model, "inputs", None):
         sample = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    if sample is None:
+        raise ValueError(f"`{model.name}` does not tell what inputs it takes: give a `sample` of them.")
     if isinstance(sample, Mapping):
         return {name: _input(entry, name) for name, entry in sample.items()}
     return keras.tree.map_structure(_input, sample)

@@ -18,7 +18,7 @@ from kerastune.trial import Outcome, TrialSpec
 
 IDENTITY = "identity"  # the example as it is
 MOST_VIEWS = 8  # that are averaged: each costs a whole prediction
-NAMED = 3  # views named in a sentence
+NAMED = 3  # views that lose most, named in a sentence
 
 Interval = tuple[float, float, float]  # mean difference and the ends of its 95 % interval
 
@@ -31,13 +31,16 @@ class Choice:
         weights: by name, only those above 0, sum 1; the identity alone when nothing helps beyond noise.
         tried: the weights that the whole validation part asks for, kept or not.
         gain: of averaging over the identity alone, cross-fitted, in example scores.
-        effects: what each view alone does when it is averaged with the identity, by name.
+        alone: what is gained when a view takes the identity's place, by name: a great loss tells that the view does not
+            keep the label, or that the model has not learnt it.
+        added: what is gained when the identity and that one view are averaged, by name.
     """
 
     weights: dict[str, float]
     tried: dict[str, float]
     gain: Interval
-    effects: dict[str, Interval]
+    alone: dict[str, Interval]
+    added: dict[str, Interval]
 
     @property
     def is_kept(self) -> bool:
@@ -107,11 +110,12 @@ def choose(
     def gain(averaged: np.ndarray) -> Interval:
         return scores.difference(selection.example_scores(averaged, targets, measure), plain)
 
-    effects = {name: gain((stacked[0] + each) / 2) for name, each in zip(names[1:], stacked[1:])}
+    alone = {name: gain(each) for name, each in zip(names[1:], stacked[1:])}
+    added = {name: gain((stacked[0] + each) / 2) for name, each in zip(names[1:], stacked[1:])}
     weights = weigh(stacked, targets, most)
     tried = {name: float(weight) for name, weight in zip(names, weights) if weight > 0}
     gained = gain(cross_fitted(stacked, targets, most))
-    return Choice(tried if gained[1] > 0 else {IDENTITY: 1.0}, tried, gained, effects)
+    return Choice(tried if gained[1] > 0 else {IDENTITY: 1.0}, tried, gained, alone, added)
 
 
 def _check(predictions: Mapping[str, np.ndarray], targets: np.ndarray) -> None:
@@ -159,7 +163,8 @@ class Tta(Stage):
             "weights": [choice.weights.get(name, 0.0) for name in (IDENTITY, *chosen)],
             "tried": choice.tried,
             "gain": _plain(choice.gain),
-            "effects": {name: _plain(effect) for name, effect in choice.effects.items()},
+            "alone": {name: _plain(effect) for name, effect in choice.alone.items()},
+            "added": {name: _plain(effect) for name, effect in choice.added.items()},
         }
         return Decision(self.name, recipe, recipe, sentence(choice, facts.scored_by), (), values)
 
@@ -174,32 +179,24 @@ def sentence(choice: Choice, measure: str) -> str:
     mean, low, high = choice.gain
     gained = f"{scores.gained(mean, measure)} on validation (95 % interval {scores.interval(low, high, measure)})"
     if not others:
-        first = f"No mean over any of {len(choice.effects)} views has a lower validation loss than the example as it is"
+        first = f"No mean over any of {len(choice.alone)} views has a lower validation loss than the example as it is"
     elif choice.is_kept:
-        first = (
-            f"The example as it is ({choice.tried.get(IDENTITY, 0.0):.2g}) and {', '.join(others)} are averaged, "
-            f"of {len(choice.effects)} views: {gained}, cross-fitted, a gain beyond noise"
-        )
+        own = f"The example as it is ({choice.tried[IDENTITY]:.2g}) and " if IDENTITY in choice.tried else ""
+        first = f"{own}{', '.join(others)} are averaged: {gained}, cross-fitted, a gain beyond noise"
     else:
+        verdict = "a loss beyond noise" if high < 0 else "within noise"
         first = f"Examples are predicted as they are: averaging them with {', '.join(others)} gives {gained}, "
-        first += "cross-fitted, " + ("a loss beyond noise" if high < 0 else "within noise")
-    return f"{first}; averaged with one view alone, {_effects_in_words(choice.effects, measure)}."
+        first += f"cross-fitted, {verdict}"
+    return f"{first}; {_alone_in_words(choice.alone, measure)}."
 
 
-def _effects_in_words(effects: Mapping[str, Interval], measure: str) -> str:
-    ranked = sorted(effects, key=lambda name: effects[name][0])
-    hurting = [name for name in ranked if effects[name][2] < 0]
-    helping = [name for name in reversed(ranked) if effects[name][1] > 0]
-    parts = [
-        f"{verb} beyond noise: " + ", ".join(f"`{name}` {_shown(effects[name], measure)}" for name in names[:NAMED])
-        + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
-        for verb, names in (("helping", helping), ("hurting", hurting))
-        if names
-    ]  # fmt: skip
-    harmless = len(effects) - len(hurting) - len(helping)
-    return "; ".join([*parts, f"{harmless} of {len(effects)} within noise"])
-
-
-def _shown(effect: Interval, measure: str) -> str:
-    mean, low, high = effect
-    return f"{scores.gained(mean, measure)} ({scores.interval(low, high, measure)})"
+def _alone_in_words(alone: Mapping[str, Interval], measure: str) -> str:
+    losing = sorted((name for name in alone if alone[name][2] < 0), key=lambda name: alone[name][0])
+    harmless = f"{len(alone) - len(losing)} of {len(alone)} views alone are no worse than it beyond noise"
+    if not losing:
+        return harmless
+    worst = [
+        f"`{name}` {scores.gained(alone[name][0], measure)} ({scores.interval(*alone[name][1:], measure)})"
+        for name in losing[:NAMED]
+    ]
+    return f"{harmless}, and {len(losing)} lose: " + ("the most " if len(losing) > NAMED else "") + ", ".join(worst)
