@@ -20,11 +20,13 @@ from kerastune import environment, rundirs
 from kerastune.budget import LEAST_STEPS, Budget
 from kerastune.recipe import CHOICES, Recipe
 from kerastune.stages import order
+from kerastune.stages.ensemble import MEMBERS
 
 COMMANDS = {
     "tune": "find learning rate and number of steps for a model and data, and train it",
     "probe": "suggest a learning rate from 60 batches (S1.7)",
     "train": "train the recipe of a flagfile",
+    "ensemble": "train the recipe of a flagfile with several seeds, and combine them where that helps",
 }
 KINDS = ("", "classification", "regression")
 AUTO = 0  # of `--batch_size`: suggested from the data (P7)
@@ -46,6 +48,8 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string("objective", "", "Validation value that chooses, as val_accuracy:max.", **values)
     flags.DEFINE_list("stages", [], f"Only these of {', '.join(order.ORDER)}; by default all that apply.", **values)
     flags.DEFINE_bool("reference", True, "Train Adam at 1e-3 with batches of 32 to compare with.", **values)
+    flags.DEFINE_bool("ensemble", True, "Look for an ensemble that beats the single model.", **values)
+    flags.DEFINE_integer("members", MEMBERS, "Most models in an ensemble.", 2, **values)
     flags.DEFINE_bool("refit", False, "Train once more on training and validation data at the end.", **values)
     flags.DEFINE_bool("gpu_memory_growth", True, "Let a GPU's memory grow as needed (P5).", **values)
     flags.DEFINE_enum("precision", "float32", environment.PRECISIONS, "What layers compute in.", **values)
@@ -131,7 +135,7 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
         raise ValueError(f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(output_dir)!r}.")
     flag_values.output_dir = str(output_dir)
     signal.signal(signal.SIGTERM, _terminate)
-    return {"tune": tune, "probe": probe, "train": train}[command](flag_values, recipe)
+    return {"tune": tune, "probe": probe, "train": train, "ensemble": ensemble}[command](flag_values, recipe)
 
 
 def recipe_of(flag_values: flags.FlagValues) -> Recipe:
@@ -154,16 +158,29 @@ def probe(flag_values: flags.FlagValues, recipe: Recipe) -> int:
 
 def train(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     """`kerastune train`."""
+    return _train_given(flag_values, recipe, ["train"], trainings=1)
+
+
+def ensemble(flag_values: flags.FlagValues, recipe: Recipe) -> int:
+    """`kerastune ensemble`."""
+    return _train_given(flag_values, recipe, ["train", "ensemble"], trainings=flag_values.members)
+
+
+def _train_given(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str], trainings: int) -> int:
     if not flag_values["budget"].present:
-        # The recipe says how long to train; twice that leaves room for rounding up to whole evaluations.
-        flag_values.budget = f"{max(2 * recipe.total_steps, LEAST_STEPS)}steps"
+        # The recipe says how long to train; one more leaves room for rounding up to whole evaluations.
+        flag_values.budget = f"{max((trainings + 1) * recipe.total_steps, LEAST_STEPS)}steps"
     if not flag_values["regularisers"].present:
         recipe = recipe.replace(regularisers="on")
-    return _search(flag_values, recipe, ["train"])
+    return _search(flag_values, recipe, stages)
 
 
 def _default_stages(flag_values: flags.FlagValues) -> list[str]:
-    wanted = {"start": flag_values.batch_size == AUTO, "reference": flag_values.reference}
+    wanted = {
+        "start": flag_values.batch_size == AUTO,
+        "reference": flag_values.reference,
+        "ensemble": flag_values.ensemble,
+    }
     return [name for name in order.ORDER if wanted.get(name, True)]
 
 
@@ -198,6 +215,7 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         recipe=recipe,
         stages=stages,
         refit=flag_values.refit,
+        members=flag_values.members,
     )
     tuner.search(task, settings={name: flag_values[name].value for name in DATA_FLAGS})
     summary.show(tuner)
@@ -242,7 +260,7 @@ def _usage(arguments: list[str]) -> int:
     unknown = bool(arguments) and arguments[0] not in ("help", "--help", "-h")
     lines = [f"kerastune: there is no command {arguments[0]!r}.", ""] if unknown else []
     lines += ["usage: kerastune COMMAND [--flag=value ...] [--flagfile=FILE]", "", "commands:"]
-    lines += [f"  {name:8}{words}" for name, words in COMMANDS.items()]
+    lines += [f"  {name:10}{words}" for name, words in COMMANDS.items()]
     lines += ["", "kerastune COMMAND --help lists the flags."]
     print("\n".join(lines), file=sys.stderr if unknown else sys.stdout)
     return 2 if unknown else 0

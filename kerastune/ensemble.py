@@ -31,7 +31,8 @@ def assemble(
         mean: `"arithmetic"` or `"geometric"` (of probabilities, in log space), as `selection.MEANS` has them.
         temperature: that the logarithms of the mean probabilities are divided by, `> 0` (`calibration.tempered`).
         kind: `"classification"` or `"regression"`, whose outputs are averaged as they are.
-        sample: a few inputs `[batch, ...]`; needed for subclassed models only, which do not tell what they take.
+        sample: a few inputs `[batch, ...]`; needed for subclassed models, which do not tell what they take, nor
+            always whether they give logits.
 
     Returns:
         The model, not compiled. A member of weight 0 is not part of it.
@@ -78,11 +79,11 @@ def _checked(members, weights, mean: str, temperature: float, kind: str) -> np.n
 
 
 def _inputs(member: keras.Model, sample: Any) -> Any:
-    """New Keras inputs like those of a member, or like a sample of its data."""
-    if sample is None and not getattr(member, "inputs", None):
-        raise ValueError(f"`{member.name}` does not tell what inputs it takes: give a `sample` of them.")
-    if sample is None:
+    """New Keras inputs like those of a member, or else like a sample of its data."""
+    if getattr(member, "inputs", None):
         sample = member.inputs[0] if isinstance(member, keras.Sequential) else member.input
+    if sample is None:
+        raise ValueError(f"`{member.name}` does not tell what inputs it takes: give a `sample` of them.")
     if isinstance(sample, dict):
         return {name: _input(array, name) for name, array in sample.items()}
     return keras.tree.map_structure(_input, sample)

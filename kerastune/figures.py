@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,6 +24,8 @@ def of_decision(decision: Decision, outcomes: dict[str, Outcome]) -> bytes | Non
         return loss_against_rate(decision, trials)
     if decision.stage == "probe":
         return ratio_by_layer(trials)
+    if decision.stage == "ensemble":
+        return ensemble(decision.values)
     return validation_curves(trials, by_examples=decision.stage == "batch")
 
 
@@ -62,6 +65,47 @@ def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
     axes.set(xlabel="step", ylabel="update norm / weight norm", yscale="log", title="How far a step moves each layer")
     _legend(axes)
     return _png(figure)
+
+
+def ensemble(values: dict[str, Any]) -> bytes:
+    """Weights of the members, how much they disagree, and what was promised against what came of it.
+
+    Args:
+        values: of the decision of stage `ensemble`.
+    """
+    shown = [_weights, *([_disagreement] if len(values["disagreement"]) > 1 else [])]
+    shown += [_reliability] if values["reliability"] else []
+    figure, panels = _panels(len(shown))
+    for draw, axes in zip(shown, panels):
+        draw(axes, values)
+    return _png(figure)
+
+
+def _weights(axes, values: dict[str, Any]) -> None:
+    names = sorted(values["weights"], key=values["weights"].get)
+    axes.barh(names, [values["weights"][name] for name in names], color="tab:green")
+    kept = f"{values['mean']} mean" if values["kept"] else "one model comes back"
+    axes.set(xlabel="weight", title=f"Members ({kept})")
+    axes.grid(alpha=0.3, axis="x")
+
+
+def _disagreement(axes, values: dict[str, Any]) -> None:
+    image = axes.imshow(values["disagreement"], cmap="viridis", vmin=0)
+    axes.figure.colorbar(image, ax=axes)
+    axes.set(xlabel="member", ylabel="member", title="How much two members disagree")
+    axes.set(xticks=range(len(values["disagreement"])), yticks=range(len(values["disagreement"])))
+
+
+def _reliability(axes, values: dict[str, Any]) -> None:
+    axes.plot([0, 1], [0, 1], color="tab:gray", linestyle=":", label="as promised")
+    temperature = values["temperature"]
+    for name, words in (("before", "as averaged"), ("after", f"temperature {temperature:.3g}")):
+        if name == "before" or temperature != 1:
+            confidence, right, _ = np.transpose(values["reliability"][name])
+            error = values["validation"][name]["ece"]
+            axes.plot(confidence, right, "o-", label=f"{words}: error {error:.3f}")
+    axes.set(xlabel="confidence", ylabel="accuracy", title="What is promised, and what comes of it")
+    _legend(axes)
 
 
 def validation_curves(trials: dict[str, Outcome], by_examples: bool = False) -> bytes:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from kerastune import evaluate, optimizers, rundirs, scores
+from kerastune import ensemble, evaluate, optimizers, rundirs, scores, selection
 from kerastune import recipe as recipes
 from kerastune.playbook import Playbook
 from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
+from kerastune.selection import Blend
 from kerastune.stages import reference
-from kerastune.task import Part, Task, joined
+from kerastune.stages.base import Decision
+from kerastune.stages.ensemble import Ensemble, Validation
+from kerastune.task import Part, Task, joined, labels
 from kerastune.training import Trainer, sample
 from kerastune.trial import Outcome, State, TrialSpec
 
@@ -38,14 +43,44 @@ def refit(trainer: Trainer, recipe: Recipe) -> tuple[Outcome, State, State | Non
     return outcome, last, last if outcome.diverged_at is None else None
 
 
+def validation(trainer: Trainer, playbook: Playbook) -> Validation:
+    """What the ensemble is chosen on; the kept weights of a trial come from the study."""
+    task, part = trainer.task, trainer.task.validation
+
+    def predict(trial: str) -> np.ndarray:
+        recipe = playbook.outcomes[trial].spec.recipe
+        return _predictions(trainer, recipe, playbook.study.checkpoint(trial, "best"), part.x)
+
+    return Validation(
+        _targets(task, part), predict, lambda predictions: evaluate.figures(task, part, predictions, logits=False)
+    )
+
+
+def kept_ensemble(playbook: Playbook) -> Decision | None:
+    """The decision for an ensemble; `None` where one model is what comes back."""
+    made = [decision for decision in playbook.decisions if decision.stage == Ensemble.name]
+    return made[-1] if made and made[-1].values.get("kept") else None
+
+
+def ensemble_model(
+    trainer: Trainer, playbook: Playbook, states: dict[str, State], decision: Decision
+) -> keras.Model:
+    """The ensemble as one model, raw inputs in, probabilities or the user's units out; needs no kerastune."""
+    weights, task = decision.values["weights"], trainer.task
+    members = [trainer.finished_model(playbook.outcomes[name].spec.recipe, states[name]) for name in weights]
+    settings = (decision.values["mean"], decision.values["temperature"], task.kind, sample(task.validation.x))
+    model = ensemble.assemble(members, list(weights.values()), *settings)
+    return model if task.attach is None else task.attach(model)
+
+
 def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chosen: str | None, seconds: float) -> dict:
     """Figures of the reference and of what was tuned; this is where the test part is touched, once.
 
     Returns:
-        `{"reference": {"validation": {...}, "test": {...}}, "tuned": {...}, "stages": {name: {"steps", "seconds"}}}`
-        and more.
+        `{"reference": {"validation": {...}, "test": {...}}, "tuned": {...}, "ensemble": {...},
+        "stages": {name: {"steps", "seconds"}}}` and more; the validation figures of the ensemble are cross-fitted.
         With a reference and a test part, `"gain"` holds the mean paired difference of their test scores and the ends
-        of its 95 % interval.
+        of its 95 % interval; `"gain of the ensemble"` that of the ensemble and what was tuned.
     """
     found: dict[str, Any] = {}
     test_scores = {}
@@ -60,6 +95,8 @@ def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chose
     if {"reference", "tuned"} <= set(test_scores) and trainer.task.test is not None:
         mean, low, high = scores.difference(test_scores["tuned"], test_scores["reference"])
         found["gain"] = {"mean": mean, "low": low, "high": high}
+    if (decision := kept_ensemble(playbook)) is not None:
+        found |= _of_ensemble(trainer, playbook, states, decision)
     return {
         **found,
         "scored by": playbook.scored_by,
@@ -116,11 +153,10 @@ def _accuracy(model: keras.Model, task: Task):
     return keras.metrics.BinaryAccuracy("accuracy", threshold=0.0 if logits else 0.5)
 
 
-def save_model(run_dir: RunDir, trainer: Trainer, recipe: Recipe, state: State) -> None:
-    """Saves the raw model of a recipe with these weights as one `.keras` file."""
-    temporary = run_dir.model.with_name(f".new-{run_dir.model.name}")
-    raw_model(trainer, recipe, state).save(temporary)
-    os.replace(temporary, run_dir.model)
+def save(model: keras.Model, path: Path) -> None:
+    """Saves a model as one `.keras` file, which is there whole or not at all."""
+    model.save(rundirs.unsaved(path))
+    os.replace(rundirs.unsaved(path), path)
 
 
 def _figures(trainer: Trainer, recipe: Recipe, state: State):
@@ -139,6 +175,38 @@ def _figures(trainer: Trainer, recipe: Recipe, state: State):
         return found, None
     found["test"], test_scores = of(task.test)
     return found, test_scores
+
+
+def _of_ensemble(trainer: Trainer, playbook: Playbook, states: dict[str, State], decision: Decision) -> dict[str, Any]:
+    """Figures of an ensemble, and its gain over the tuned model on the test part."""
+    task, values, single = trainer.task, decision.values, decision.values["trial"]
+    found = {"ensemble": {"validation": values["validation"]["after"]}}
+    if task.test is None:
+        return found
+    predicted = {
+        name: _predictions(trainer, playbook.outcomes[name].spec.recipe, states[name], task.test.x)
+        for name in {single: None, **values["weights"]}
+    }
+    blend = Blend(np.array(list(values["weights"].values())), values["mean"], values["temperature"])
+    together = blend.combine(np.stack([predicted[name] for name in values["weights"]]))
+    found["ensemble"]["test"] = evaluate.figures(task, task.test, together, logits=False)
+    targets = _targets(task, task.test)
+    by_example = [selection.example_scores(p, targets, playbook.scored_by) for p in (together, predicted[single])]
+    mean, low, high = scores.difference(*by_example)
+    return {**found, "gain of the ensemble": {"mean": mean, "low": low, "high": high}}
+
+
+def _predictions(trainer: Trainer, recipe: Recipe, state: State, x: Any) -> np.ndarray:
+    """Probabilities `[n, classes]` or numbers `[n, outputs]` for prepared inputs."""
+    found = trainer.outputs(recipe, state, x)
+    if trainer.task.kind == "regression":
+        return found.reshape(len(found), -1)
+    model = trainer.compiled(recipe).model
+    return evaluate.predictions(found, evaluate.gives_logits(model, sample(trainer.task.validation.x)))
+
+
+def _targets(task: Task, part: Part) -> np.ndarray:
+    return labels(part.y) if task.kind == "classification" else part.y.reshape(len(part), -1)
 
 
 def _cost(playbook: Playbook, stage: str) -> dict[str, float]:

@@ -31,6 +31,7 @@ class RunDir:
         self.decisions = self.path / "decisions.jsonl"
         self.result = self.path / "result.json"
         self.model = self.path / "model.keras"
+        self.ensemble = self.path / "ensemble.keras"
         self.tensorboard = self.path / "tensorboard"
 
     def open(self) -> None:
@@ -63,7 +64,7 @@ class RunDir:
     def _ours(self) -> list[Path]:
         named = [entry for entry in vars(self).values() if entry is not self.path]
         # What was being written when a process was killed.
-        unfinished = [_unfinished(entry) for entry in named] + [self.path / f".new-{self.model.name}"]
+        unfinished = [_unfinished(entry) for entry in named] + [unsaved(each) for each in (self.model, self.ensemble)]
         return [*named, self.path / f"{self.study.name}-journal", *unfinished]
 
     def clear(self) -> None:
@@ -105,6 +106,11 @@ def project(directory: str | os.PathLike | None, project_name: str) -> Path:
             f"`project_name` must be 1 to 64 letters, digits, `.`, `_` or `-`, and no path, got {project_name!r}."
         )
     return Path(directory or ".") / project_name
+
+
+def unsaved(path: Path) -> Path:
+    """Where a model is written before it takes its place; Keras wants its name to end as it will."""
+    return path.with_name(f".new-{path.name}")
 
 
 def _unfinished(path: Path) -> Path:

@@ -75,10 +75,11 @@ class Blend:
 def greedy(
     values: np.ndarray, loss: Callable[[np.ndarray], float], size: int = SIZE, most: int | None = None
 ) -> np.ndarray:
-    """Weights by greedy selection with replacement (Caruana et al. 2004, "Ensemble selection from libraries of models").
+    """Weights by greedy selection with replacement.
 
-    Each draw adds the member with which the mean of all drawn so far has the least loss. Among equals a member that is
-    in already wins, then the first. The best prefix of the draws counts, the shortest among equals.
+    Each draw adds the member with which the mean of all drawn so far has the least loss (Caruana et al. 2004, "Ensemble
+    selection from libraries of models"). Among equals a member that is in already wins, then the first. The best prefix
+    of the draws counts, the shortest among equals.
 
     Args:
         values: what is averaged, `[members, ...]`.

@@ -34,7 +34,7 @@ def _decisions(tuner: PlaybookTuner) -> Table:
 def _figures(tuner: PlaybookTuner) -> Table:
     rows = [
         (name, part, figures)
-        for name in ("reference", "tuned", REFIT)
+        for name in ("reference", "tuned", "ensemble", REFIT)
         for part, figures in tuner.result.get(name, {}).items()
         # The refit model has learnt the validation part.
         if (name, part) != (REFIT, "validation")
@@ -48,12 +48,18 @@ def _figures(tuner: PlaybookTuner) -> Table:
 
 
 def _gain(tuner: PlaybookTuner) -> str:
-    gain = tuner.result.get("gain")
-    if gain is None:
-        return "The test part was used once, for these figures."
-    measure = tuner.result["scored by"]
+    lines = [
+        f"{words}, on the test part: {_in_words(tuner.result[name], tuner.result['scored by'])}"
+        for name, words in (
+            ("gain", "Against the reference"),
+            ("gain of the ensemble", "The ensemble against the tuned model"),
+        )
+        if name in tuner.result
+    ]
+    return "\n".join(lines) or "The test part was used once, for these figures."
+
+
+def _in_words(gain: dict[str, float], measure: str) -> str:
     verdict = "beyond noise" if gain["low"] > 0 or gain["high"] < 0 else "within noise"
-    return (
-        f"Against the reference, on the test part: {scores.gained(gain['mean'], measure)}, paired 95 % interval "
-        f"{scores.interval(gain['low'], gain['high'], measure)} ({verdict})."
-    )
+    interval = scores.interval(gain["low"], gain["high"], measure)
+    return f"{scores.gained(gain['mean'], measure)}, paired 95 % interval {interval} ({verdict})."

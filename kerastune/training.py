@@ -118,6 +118,12 @@ class Trainer:
             outcome = dataclasses.replace(outcome, example_scores=self._example_scores(member.model, run.best))
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
 
+    def outputs(self, recipe: Recipe, state: State, x) -> np.ndarray:
+        """What a recipe's model gives with the weights of a state for prepared inputs, `[n, outputs]` in float32."""
+        model = self.compiled(recipe).model
+        _assign(model.variables, state.model)
+        return evaluate.predict(model, x)
+
     def compiled(self, recipe: Recipe) -> Compiled:
         """The compiled model of a recipe's architecture, optimizer kind and regularisers, made at its first use."""
         architecture = (

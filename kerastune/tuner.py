@@ -20,6 +20,7 @@ from kerastune.rundirs import RunDir
 from kerastune.scores import Objective
 from kerastune.stages import order
 from kerastune.stages.base import Decision, Facts
+from kerastune.stages.ensemble import MEMBERS, Validation
 from kerastune.stages.start import Start
 from kerastune.story import Story
 from kerastune.study import Study
@@ -53,7 +54,9 @@ class PlaybookTuner(keras_tuner.Tuner):
         recipe: where tuning starts; its batch size is kept when a recipe is given, and suggested (P7) otherwise.
         refit: whether the chosen recipe is trained once more, on training and validation data together, for the model
             that is saved.
-        stages: names of the stages to run, in this order; by default all, but for what the arguments above leave out.
+        stages: names of the stages to run, in this order; by default all, but for what the other arguments leave out.
+        ensemble: whether the last stage looks for an ensemble that beats the single model.
+        members: of that ensemble, at most.
 
     Raises:
         ValueError: for a setting that is out of range, a hypermodel with a `fit` of its own, or a subclass with a
@@ -78,6 +81,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         recipe: Recipe | None = None,
         refit: bool = False,
         stages: Sequence[str] | None = None,
+        ensemble: bool = True,
+        members: int = MEMBERS,
     ):
         runtime.check_supported()
         self.run_dir = RunDir(rundirs.project(directory, project_name))
@@ -86,10 +91,11 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._objective = arguments.parse_objective(objective)
         self._overwrite = overwrite
         self._refit = refit
-        left_out = {name for name, gone in (("reference", not reference), ("start", recipe is not None)) if gone}
+        wanted = {"reference": reference, "start": recipe is None, "ensemble": ensemble}
         self._first_recipe = (recipe or Recipe()).replace(seed=seed)
-        names = [name for name in order.ORDER if name not in left_out] if stages is None else stages
-        self._stages = order.make(names, self._first_recipe.decay, CHUNK)
+        names = [name for name in order.ORDER if wanted.get(name, True)] if stages is None else stages
+        self._members = members
+        self._stages = order.make(names, self._first_recipe.decay, CHUNK, self._validation, members)
         self._playbook: Playbook | None = None
         self._best_states: dict[str, Any] = {}
         self.result: dict[str, Any] = {}
@@ -239,6 +245,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             "seed": self.seed,
             "objective": f"{objective.name}:{objective.direction}",
             "stages": [stage.name for stage in self._stages],
+            "members": self._members,
             **self._first().to_dict(),
             "refit": self._refit,
             "contents of the data": identity.of_data(task),
@@ -249,6 +256,9 @@ class PlaybookTuner(keras_tuner.Tuner):
         if self.budget.seconds is None:
             return lambda: False
         return lambda: study.seconds() > DEADLINE_SHARE * self.budget.seconds
+
+    def _validation(self) -> Validation:
+        return outputs.validation(self._trainer, self._playbook)
 
     def _on_decision(self, decision: Decision) -> None:
         self._story.decision(decision, self._playbook.outcomes)
@@ -269,7 +279,11 @@ class PlaybookTuner(keras_tuner.Tuner):
         outputs.write_records(self.run_dir, self._playbook, self.result, self._given)
         if chosen is not None:
             recipe = self._playbook.outcomes[chosen].spec.recipe
-            outputs.save_model(self.run_dir, self._trainer, recipe, states.get(outputs.REFIT, states[chosen]))
+            model = outputs.raw_model(self._trainer, recipe, states.get(outputs.REFIT, states[chosen]))
+            outputs.save(model, self.run_dir.model)
+        if (decision := outputs.kept_ensemble(self._playbook)) is not None:
+            model = outputs.ensemble_model(self._trainer, self._playbook, states, decision)
+            outputs.save(model, self.run_dir.ensemble)
 
 
 def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:

@@ -141,6 +141,23 @@ def test_any_stage_alone_from_a_given_recipe(tmp_path):
     assert "Plan for 1000steps: lr at most 400 steps" in (tmp_path / "out" / "kerastune.log").read_text()
 
 
+def test_ensemble_trains_a_given_recipe_with_several_seeds(tmp_path, capsys):
+    given = ("--data=wine", "--model=mlp", "--batch_size=16", "--total_steps=100", "--members=3")
+    assert run("ensemble", *given, f"--output_dir={tmp_path / 'out'}") == 0
+    decisions = [json.loads(line) for line in (tmp_path / "out" / "decisions.jsonl").read_text().splitlines()]
+    assert [decision["stage"] for decision in decisions] == ["train", "ensemble"]
+    assert decisions[1]["evidence"] == ["train-100", "ensemble-seed-2", "ensemble-seed-3"]
+    assert "ensemble" in capsys.readouterr().out
+    assert run("ensemble", *given, "--members=1", f"--output_dir={tmp_path / 'other'}") == 2
+
+
+def test_noensemble_and_noreference_leave_their_stages_out():
+    flag_values = cli.flags.FlagValues()
+    cli.define(flag_values)
+    flag_values(["kerastune", "--noensemble", "--noreference"])
+    assert cli._default_stages(flag_values) == ["start", "probe", "lr", "batch", "decay", "regularise", "train"]
+
+
 def test_train_keeps_to_the_budget_and_the_regularisers_it_is_given(tmp_path):
     given = ("--data=wine", "--model=mlp", "--batch_size=16", "--total_steps=3000")
     assert run("train", *given, "--budget=1000steps", "--regularisers=off", f"--output_dir={tmp_path / 'out'}") == 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kerastune.stages.base import Stage
 from kerastune.stages.batch import Batch
 from kerastune.stages.decay import Decay
+from kerastune.stages.ensemble import MEMBERS, Ensemble, Validation
 from kerastune.stages.learning_rate import LearningRate
 from kerastune.stages.probing import Probe
 from kerastune.stages.reference import Reference
@@ -15,7 +16,8 @@ from kerastune.stages.start import Start
 from kerastune.stages.train import Train
 from kerastune.stages.whole import DECAY_STRETCH
 
-ORDER = ("start", "probe", "reference", "lr", "batch", "decay", "regularise", "train")
+ORDER = ("start", "probe", "reference", "lr", "batch", "decay", "regularise", "train", "ensemble")
+LEFT_TO_THE_ENSEMBLE = 0.5  # of what the training of the recipe leaves: as much for more models as for a longer one
 
 
 def check(names: Sequence[str]) -> None:
@@ -31,13 +33,21 @@ def check(names: Sequence[str]) -> None:
         raise ValueError(f"`stages` must be in the order {', '.join(ORDER)}, each once, got {', '.join(names)}.")
 
 
-def make(names: Sequence[str], decay: str, chunk: int) -> list[Stage]:
+def make(
+    names: Sequence[str],
+    decay: str,
+    chunk: int,
+    validation: Callable[[], Validation] | None = None,
+    members: int = MEMBERS,
+) -> list[Stage]:
     """The stages of these names.
 
     Args:
         names: as `check` takes them.
         decay: how the rate falls in the training, as in a recipe.
         chunk: steps in one call of the train function.
+        validation: what the ensemble is chosen on; needed where that stage is one of them.
+        members: of an ensemble, at most.
     """
     check(names)
     tuned = any(stage.name in names for stage in (LearningRate, Batch, Decay, Regularise))
@@ -52,7 +62,11 @@ def make(names: Sequence[str], decay: str, chunk: int) -> list[Stage]:
         "decay": lambda: Decay(chunk, stretch=stretch),
         "regularise": lambda: Regularise(chunk, stretch=1 if Decay.name in names else stretch),
         "train": lambda: Train(
-            chunk, tuned=tuned, stretch=1 if {Decay.name, Regularise.name} & set(names) else stretch
+            chunk,
+            tuned=tuned,
+            stretch=1 if {Decay.name, Regularise.name} & set(names) else stretch,
+            leaves=LEFT_TO_THE_ENSEMBLE if Ensemble.name in names else 0.0,
         ),
+        "ensemble": lambda: Ensemble(validation, members),
     }
     return [known[name]() for name in names]

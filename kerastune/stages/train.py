@@ -33,15 +33,17 @@ class Train(Stage):
         tuned: whether the recipe was tuned just before, and is not trained just as it is given.
         stretch: times the recipe's steps that the first training takes: `whole.DECAY_STRETCH` when they were found
             at a constant rate and the training decays linearly.
+        leaves: share of what is left that a longer training leaves to the ensemble, in [0, 1).
     """
 
     name = "train"
     share = 1.0
 
-    def __init__(self, chunk: int, tuned: bool = True, stretch: int = 1):
+    def __init__(self, chunk: int, tuned: bool = True, stretch: int = 1, leaves: float = 0.0):
         self._chunk = chunk
         self._tuned = tuned
         self._stretch = stretch
+        self._leaves = leaves
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
         runs = self._runs(recipe, facts, outcomes)
@@ -55,7 +57,7 @@ class Train(Stage):
             if not whole.has_ended(run):
                 # What was begun is finished: its decay fixes how long it is.
                 return [self._segment(recipe, run, _steps(run), run.spec.eval_every)]
-        left = facts.allowance - spent(outcomes, self.name)
+        left = int((1 - self._leaves) * (facts.allowance - spent(outcomes, self.name)))
         total = self._other_total(runs, facts, left) if self._tuned else 0
         every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, total)
         total = total // every * every
