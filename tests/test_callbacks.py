@@ -13,8 +13,15 @@ from keras import layers
 from sklearn.metrics import f1_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kerastune import callbacks, schedules
-from kerastune.callbacks import ExponentialDecay, LinearDecay, StepLogger, UpdateRatio
+from kerastune import callbacks, schedules, views
+from kerastune.callbacks import (
+    EnsembleEvaluation,
+    ExponentialDecay,
+    LinearDecay,
+    StepLogger,
+    TTAEvaluation,
+    UpdateRatio,
+)
 from kerastune.recording import StepRecorder
 from kerastune.schedules import exponential_decay, linear_decay
 
@@ -72,6 +79,12 @@ def is_plain(made):
     return not {"train_step", "make_train_function"} & set(vars(made)) and made.train_function is None
 
 
+def is_as_after_a_fit(made, name):
+    """Whether nothing is left of a callback; those that wrap the step leave no train function behind."""
+    plain = not {"train_step", "make_train_function"} & set(vars(made))
+    return plain and (made.train_function is None or name in EVALUATIONS)
+
+
 def true_steps(made, epochs=2, rates=None):
     """Loss and accuracy of every step by `train_on_batch`, which sets its metrics to zero before each."""
     x, y = toy()
@@ -90,7 +103,10 @@ MAKERS = {
     "StepLogger": lambda log_dir: StepLogger(log_dir),
     "UpdateRatio": lambda log_dir: UpdateRatio(log_dir, every=2),
     "ExponentialDecay": lambda log_dir: ExponentialDecay(4, interval=2),
+    "EnsembleEvaluation": lambda log_dir: EnsembleEvaluation([], toy(), snapshots=1, log_dir=log_dir),
+    "TTAEvaluation": lambda log_dir: TTAEvaluation([views.Noise(0.1, 1)], toy(), log_dir=log_dir),
 }
+EVALUATIONS = {"EnsembleEvaluation": "val_ensemble_accuracy", "TTAEvaluation": "val_tta_accuracy"}
 DECAYS = {"LinearDecay", "ExponentialDecay"}
 each_callback = pytest.mark.parametrize("name", callbacks.__all__)
 
@@ -143,7 +159,7 @@ def test_it_undoes_everything_at_the_end(name, tmp_path):
     made = model()
     made.optimizer.learning_rate = 0.07
     fit(made, MAKERS[name](tmp_path))
-    assert is_plain(made)
+    assert is_as_after_a_fit(made, name)
     assert float(made.optimizer.learning_rate) == np.float32(0.07)
     again = model()
     again.set_weights(made.get_weights())
@@ -157,7 +173,7 @@ def test_it_can_be_used_again_on_the_same_and_on_another_model(name, tmp_path):
     history = fit(first, callback)
     fit(first, callback)
     assert fit(second, callback) == history
-    assert is_plain(first) and is_plain(second)
+    assert is_as_after_a_fit(first, name) and is_as_after_a_fit(second, name)
 
 
 @each_callback
@@ -183,6 +199,8 @@ def test_it_can_be_copied_before_and_after_a_fit_and_after_an_exception(name, tm
         ("ExponentialDecay", "callback after"),
         ("StepLogger", "callback after"),
         ("UpdateRatio", "callback before"),
+        ("EnsembleEvaluation", "callback after"),
+        ("TTAEvaluation", "callback before"),
     ],
 )
 def test_after_an_exception_nothing_is_left_when_the_model_trains_again(name, how, tmp_path):
@@ -195,7 +213,7 @@ def test_after_an_exception_nothing_is_left_when_the_model_trains_again(name, ho
     interrupt(made, callback, how)
     made.set_weights(plain.get_weights())
     assert fit(made, callback) == fit(plain, MAKERS[name](tmp_path / "plain"))
-    assert is_plain(made)
+    assert is_as_after_a_fit(made, name)
 
 
 def test_after_an_exception_train_on_batch_is_right_too(tmp_path):
@@ -215,6 +233,7 @@ def test_the_users_logs_stay_what_they_were(name, steps_per_execution, tmp_path)
         kept = []
         noted = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: kept.append((batch, dict(logs))))
         history = fit(model(steps_per_execution=steps_per_execution), *given, noted, validation_data=toy())
+        assert len(history.pop(EVALUATIONS.get(name), [])) in (0, 2)
         seen.append((kept, history))
     assert seen[0] == seen[1]
 

@@ -1,8 +1,10 @@
 """Keras callbacks that work in anyone's `model.fit`, without the rest of kerastune."""
 
+from kerastune.callbacks.ensemble_evaluation import EnsembleEvaluation
 from kerastune.callbacks.exponential_decay import ExponentialDecay
 from kerastune.callbacks.linear_decay import LinearDecay
 from kerastune.callbacks.step_logger import StepLogger
+from kerastune.callbacks.tta_evaluation import TTAEvaluation
 from kerastune.callbacks.update_ratio import UpdateRatio
 
-__all__ = ["ExponentialDecay", "LinearDecay", "StepLogger", "UpdateRatio"]
+__all__ = ["EnsembleEvaluation", "ExponentialDecay", "LinearDecay", "StepLogger", "TTAEvaluation", "UpdateRatio"]

@@ -1,0 +1,162 @@
+"""Test-time augmentation: a model that looks at every example in several views and averages what it says (S4.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerastune import evaluate
+from kerastune import views as all_views
+from kerastune.stages.tta import IDENTITY
+
+CHUNK = 512  # examples of which a view is made in one go
+
+
+def wrap(
+    model: keras.Model,
+    views: Sequence[Callable] | Mapping[str, Callable],
+    weights: Sequence[float] | None = None,
+    kind: str | None = None,
+    sample: Any = None,
+) -> keras.Model:
+    """A plain Keras model of the same inputs that averages over the example as it is and its views.
+
+    What comes out is always what was averaged: of a classifier the *probabilities*, also when `model` gives logits
+    (its outputs then go through a softmax, or a sigmoid, first); of a regression the numbers themselves. Outputs are
+    float32. The wrapped model shares its weights with `model` and is not compiled.
+
+    It takes what `model` takes, so a model that was saved with its preparation is wrapped as it is. Views of
+    `kerastune.views` become Keras's own operations: what is saved or exported needs no kerastune to be loaded. A
+    function or layer of your own must be registered with Keras, and imported before the model is loaded.
+
+    Args:
+        model: a built model with one output.
+        views: layers of `kerastune.views`, or registered layers or functions of the inputs, in any number; or a dict
+            of them by name.
+        weights: of the example as it is, first, and of every view: `>= 0`; what they sum to does not matter. Equal by
+            default.
+        kind: `"classification"` or `"regression"`; needed where neither the model's end nor its loss tells.
+        sample: a few inputs `[batch, ...]`; needed for a subclassed model, and where nothing tells whether it gives
+            logits.
+
+    Raises:
+        ValueError: for a view that can't be saved, is random or fits no input; for weights that do not fit; for a
+            model that does not tell what is needed.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input([8, 8, 1]), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+        >>> wrapped = wrap(model, [all_views.Flip("horizontal"), all_views.Shift(right=1)], weights=[2, 1, 1])
+        >>> wrapped.output_shape
+        (None, 3)
+    """
+    seeing = [None, *checked(views).values()]
+    share_of_each = shares(weights, len(seeing))
+    inputs = _inputs(model, sample)
+    finish = evaluate.averaged_form(model, sample, kind)
+    terms = []
+    for view, share in zip(seeing, share_of_each):
+        if share > 0:
+            outputs = model(inputs if view is None else all_views.apply(view, inputs))
+            _refuse_several(model, outputs)
+            terms.append(share * finish(ops.cast(outputs, "float32")))
+    return keras.Model(inputs, sum(terms[1:], terms[0]), name="tta")
+
+
+def predictions(model: keras.Model, x: Any, views: Mapping[str, Callable], kind: str) -> dict[str, np.ndarray]:
+    """What a trained model says of every view of the examples, in the form that is averaged.
+
+    Args:
+        model: a built model with one output.
+        x: inputs as the model takes them, an array `[n, ...]` or a dict of arrays.
+        views: by name, as `wrap` takes them.
+        kind: `"classification"` or `"regression"`.
+
+    Returns:
+        `{name: float32 [n, classes or outputs]}`, that of the examples as they are first, under `"identity"`. The
+        probability of a single output becomes two columns.
+
+    Raises:
+        ValueError: as `wrap`.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(1, "sigmoid")])
+        >>> said = predictions(model, np.ones([5, 4]), all_views.candidates((4,)), "classification")
+        >>> list(said)[:2], said["noise-1"].shape
+        (['identity', 'noise-1'], (5, 2))
+    """
+    found = outputs_by_view(model, x, views, kind)
+    if kind == "classification":
+        return {name: np.hstack([1 - p, p]) if p.shape[-1] == 1 else p for name, p in found.items()}
+    return {name: outputs.reshape(len(outputs), -1) for name, outputs in found.items()}
+
+
+def outputs_by_view(
+    model: keras.Model, x: Any, views: Sequence[Callable] | Mapping[str, Callable], kind: str | None = None
+) -> dict[str, np.ndarray]:
+    """As `predictions`, but with outputs of the model's own shape, and `kind` needed only where `wrap` needs it."""
+    found = {IDENTITY: evaluate.averageable(model, x, kind)}
+    return found | {name: evaluate.averageable(model, _seen(view, x), kind) for name, view in checked(views).items()}
+
+
+def checked(views: Sequence[Callable] | Mapping[str, Callable]) -> dict[str, keras.layers.Layer]:
+    """The layers of views by name, in their order.
+
+    Raises:
+        ValueError: for a view that can't be saved or is random.
+    """
+    named = views if isinstance(views, Mapping) else {f"view {i}": view for i, view in enumerate(views)}
+    return {name: all_views.checked(view) for name, view in named.items()}
+
+
+def shares(weights: Sequence[float] | None, count: int) -> list[float]:
+    """Weights that sum to 1, of the example as it is and of the views; equal without `weights`.
+
+    Raises:
+        ValueError: when they are not `count` finite numbers `>= 0` with one above 0.
+
+    Example:
+        >>> shares([2, 1, 1], 3), shares(None, 4)
+        ([0.5, 0.25, 0.25], [0.25, 0.25, 0.25, 0.25])
+    """
+    given = np.ones(count) if weights is None else np.asarray(weights, np.float64)
+    if given.shape != (count,) or not np.isfinite(given).all() or (given < 0).any() or not given.sum():
+        raise ValueError(
+            f"`weights` must be {count} numbers >= 0, not all 0 (the example as it is, then {count - 1} views), "
+            f"got {given.tolist()}."
+        )
+    return (given / given.sum()).tolist()
+
+
+def _inputs(model: keras.Model, sample: Any) -> Any:
+    """New Keras inputs like those of the model, or else like a sample of its data."""
+    if getattr(model, "inputs", None):
+        sample = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    if sample is None:
+        raise ValueError(f"`{model.name}` does not tell what inputs it takes: give a `sample` of them.")
+    if isinstance(sample, Mapping):
+        return {name: _input(entry, name) for name, entry in sample.items()}
+    return keras.tree.map_structure(_input, sample)
+
+
+def _input(like: Any, name: str | None = None) -> Any:
+    return keras.Input(like.shape[1:], dtype=keras.backend.standardize_dtype(like.dtype), name=name)
+
+
+def _refuse_several(model: keras.Model, outputs: Any) -> None:
+    if keras.tree.is_nested(outputs):
+        raise ValueError(f"model `{model.name}` has several outputs; test-time augmentation averages one.")
+
+
+def _seen(view: keras.layers.Layer, x: Any) -> Any:
+    """A view of arrays, as arrays."""
+    count = len(keras.tree.flatten(x)[0])
+    chunks = [all_views.apply(view, _rows(x, start, start + CHUNK)) for start in range(0, count, CHUNK)]
+    return keras.tree.map_structure(lambda *parts: np.concatenate([np.asarray(part) for part in parts]), *chunks)
+
+
+def _rows(x: Any, start: int, end: int) -> Any:
+    return keras.tree.map_structure(lambda array: array[start:end], x)
