@@ -25,6 +25,7 @@ COMMANDS = {
     "tune": "find learning rate and number of steps for a model and data, and train it",
     "probe": "suggest a learning rate from 60 batches (S1.7)",
     "train": "train the recipe of a flagfile",
+    "report": "write report.html and report.md of a search anew, from what is in --output_dir",
 }
 KINDS = ("", "classification", "regression")
 AUTO = 0  # of `--batch_size`: suggested from the data (P7)
@@ -123,6 +124,8 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
     surplus = flag_values(["kerastune", *arguments])[1:]
     if surplus:
         raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
+    if command == "report":
+        return report(flag_values)
     recipe = recipe_of(flag_values)
     Budget.parse(flag_values.budget)
     order.check(flag_values.stages)
@@ -160,6 +163,20 @@ def train(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     if not flag_values["regularisers"].present:
         recipe = recipe.replace(regularisers="on")
     return _search(flag_values, recipe, ["train"])
+
+
+def report(flag_values: flags.FlagValues) -> int:
+    """`kerastune report`."""
+    if not flag_values.output_dir:
+        raise ValueError("`--output_dir` must name the output directory of a search.")
+    from kerastune import reporting
+    from kerastune.study import Record
+
+    run_dir = rundirs.RunDir(Path(flag_values.output_dir).resolve())
+    with Record(run_dir.study) as record:
+        reporting.write(run_dir, record)
+    print(f"{run_dir.report}\n{run_dir.report_markdown}")
+    return 0
 
 
 def _default_stages(flag_values: flags.FlagValues) -> list[str]:
