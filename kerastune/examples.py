@@ -35,7 +35,7 @@ def pictures(x: Any) -> np.ndarray | None:
 
 
 def _are_images(array: np.ndarray) -> bool:
-    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3, 4)) or array.dtype.kind not in "fiu":
+    if array.ndim not in (3, 4) or array.shape[3:] not in ((), (1,), (3,), (4,)) or array.dtype.kind not in "fiu":
         return False
     height, width = array.shape[1:3]
     return min(height, width) >= LEAST_SIDE and max(height, width) <= MOST_ASPECT * min(height, width)
@@ -57,9 +57,9 @@ def rows(task: Task, x: Any) -> tuple[tuple[str, ...], np.ndarray]:
         x: prepared inputs `[k, features]`, or a dict of them; what is no table has no columns.
     """
     restore = getattr(getattr(task.attach, "preparation", None), "restore", None)
-    columns = restore(x) if restore is not None else x if isinstance(x, dict) else {"": x}
+    columns = x if restore is None else restore(x)
     found: dict[str, np.ndarray] = {}
-    for name, array in columns.items():
+    for name, array in columns.items() if isinstance(columns, dict) else [("", columns)]:
         array = np.asarray(array)
         if array.ndim == 1:
             found[name] = array

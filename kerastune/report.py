@@ -81,15 +81,31 @@ def verdict(result: dict[str, Any]) -> str:
     reaches = f"The tuned model has a {part} {_called(name)} of {value:.4f}"
     if result.get("trial") == "reference":
         return f"{reaches}: the reference itself is handed over, since nothing else was better."
-    gain = result.get("gain")
-    if gain is None:
-        return f"{reaches}; there is no {'test part' if 'reference' in result else 'reference'} to compare it on."
-    measure = result["scored by"]
-    by = f"{scores.gained(gain['mean'], measure)}, 95 % interval {scores.interval(gain['low'], gain['high'], measure)}"
-    if gain["low"] > 0 or gain["high"] < 0:
-        better = "better" if gain["mean"] > 0 else "worse"
-        return f"{reaches} and is {better} than the reference, beyond noise ({by})."
+    if "gain" not in result:
+        missing = "test part to compare it on" if "reference" in result else "reference to compare it with"
+        return f"{reaches}; there is no {missing}."
+    is_more, by = _difference(result["gain"], result["scored by"])
+    if is_more:
+        return f"{reaches} and is {is_more} than the reference, beyond noise ({by})."
     return f"{reaches}; it can't be told from the reference, the difference being within noise ({by})."
+
+
+def further_gains(result: dict[str, Any]) -> list[str]:
+    """What later steps, such as an ensemble, gained over the tuned model on the test part: a sentence each."""
+    found = {name.removeprefix("gain of "): value for name, value in result.items() if name.startswith("gain of ")}
+    sentences = []
+    for name, gain in found.items():
+        is_more, by = _difference(gain, result["scored by"])
+        verdict = f"is {is_more} than the tuned model, beyond noise" if is_more else "is as good, within noise"
+        sentences.append(f"{name[:1].upper()}{name[1:]} {verdict} ({by}).")
+    return sentences
+
+
+def _difference(gain: dict[str, float], measure: str) -> tuple[str, str]:
+    """`"better"`, `"worse"` or nothing, and the numbers."""
+    is_beyond_noise = gain["low"] > 0 or gain["high"] < 0
+    by = f"{scores.gained(gain['mean'], measure)}, 95 % interval {scores.interval(gain['low'], gain['high'], measure)}"
+    return ("better" if gain["mean"] > 0 else "worse") if is_beyond_noise else "", by
 
 
 def models(result: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
@@ -108,14 +124,15 @@ def costs(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, float]]:
 
 
 def _result(findings: Findings) -> Section:
-    blocks = [Text(verdict(findings.result), is_lead=True)]
+    blocks = [Text(verdict(findings.result), is_lead=True), *map(Text, further_gains(findings.result))]
     figures = models(findings.result)
     parts = {part: None for values in figures.values() for part in values}
     blocks += _picture(findings, "result", _result_alt(findings))
-    rows = [(name, part, *(f"{value:.4f}" for value in values[part].values()))
-            for part in parts for name, values in figures.items() if part in values]  # fmt: skip
+    names = dict.fromkeys(name for values in figures.values() for each in values.values() for name in each)
+    rows = [(model, part, *(f"{values[part][name]:.4f}" if name in values[part] else "-" for name in names))
+            for part in parts for model, values in figures.items() if part in values]  # fmt: skip
     if rows:
-        header = ("model", "part", *(_called(name) for name in next(iter(next(iter(figures.values())).values()))))
+        header = ("model", "part", *(_called(name) for name in names))
         blocks.append(Table("Figures of every model", header, tuple(rows)))
         how = "The test part was looked at once, for these figures" if "test" in parts else "There is no test part"
         blocks.append(Text(f"{how}; validation has chosen the settings, so its figures flatter."))

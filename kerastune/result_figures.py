@@ -9,6 +9,7 @@ from kerastune.predictions import Predictions
 
 MOST_NUMBERED = 20  # classes of a confusion matrix whose cells hold numbers
 MOST_NAMED = 60  # classes of a confusion matrix that are named
+LEAST_IN_BIN = 5  # examples, below which a point of the reliability diagram is chance
 PER_ROW = 4  # small pictures
 MOST_POINTS = 3000  # of a scatter plot
 
@@ -120,6 +121,7 @@ def reliability(kept: Predictions) -> bytes:
     colours = dict(zip((name for name in kept.outputs if name != "reference"), drawing.COLOURS))
     for name, parts in kept.outputs.items():
         rows = calibration.reliability(parts[kept.part], true)
+        rows = rows[rows[:, 2] * len(true) >= LEAST_IN_BIN]
         error = calibration.calibration_error(parts[kept.part], true)
         style = {"color": colours.get(name, drawing.GREY), "linestyle": "--" if name == "reference" else "-"}
         axes.plot(rows[:, 0], rows[:, 1], label=f"{drawing.words(name)} (calibration error {error:.3f})", **style)
