@@ -53,8 +53,11 @@ pre { background: var(--shade); border-radius: .4rem; padding: .7rem; overflow-x
   summary { list-style: none; color: var(--soft); }
   main > section { border: 0; border-top: 1px solid var(--line); border-radius: 0; padding: .6rem 0; }
   figure, tr, pre { break-inside: avoid; }
-  h1, h2, h3, caption { break-after: avoid; }
-  figure img { max-height: 14cm; max-width: min(100%, 14cm); }
+  h1, h2, h3, caption, summary, thead { break-after: avoid; }
+  figure img { max-height: 16cm; max-width: min(100%, 13cm); width: auto; }
+  .scroll { overflow: visible; }
+  table { font-size: 8pt; }
+  th { white-space: normal; }
   pre { white-space: pre-wrap; }
   details::details-content { content-visibility: visible; display: block; }
 }
