@@ -28,6 +28,7 @@ COMMANDS = {
     "train": "train the recipe of a flagfile",
     "ensemble": "train the recipe of a flagfile with several seeds, and combine them where that helps",
     "export": "write what was tuned as TensorFlow Serving, or another runtime, takes it",
+    "report": "write report.html and report.md of a search anew, from what is in --output_dir",
 }
 KINDS = ("", "classification", "regression")
 AUTO = 0  # of `--batch_size`: suggested from the data (P7)
@@ -130,6 +131,8 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
     surplus = flag_values(["kerastune", *arguments])[1:]
     if surplus:
         raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
+    if command == "report":
+        return report(flag_values)
     recipe = recipe_of(flag_values)
     Budget.parse(flag_values.budget)
     order.check(flag_values.stages)
@@ -206,6 +209,20 @@ def _settings_of(run_dir: rundirs.RunDir, flag_values: flags.FlagValues) -> dict
     found(["kerastune", *([f"--flagfile={run_dir.flags}"] if run_dir.flags.is_file() else [])])
     sources = (flag_values, found)
     return {name: values[name].value for name in DATA_FLAGS for values in sources[::-1] if values[name].present}
+
+
+def report(flag_values: flags.FlagValues) -> int:
+    """`kerastune report`."""
+    if not flag_values.output_dir:
+        raise ValueError("`--output_dir` must name the output directory of a search.")
+    from kerastune import reporting
+    from kerastune.study import Record
+
+    run_dir = rundirs.RunDir(Path(flag_values.output_dir).resolve())
+    with Record(run_dir.study) as record:
+        reporting.write(run_dir, record)
+    print(f"{run_dir.report}\n{run_dir.report_markdown}")
+    return 0
 
 
 def _default_stages(flag_values: flags.FlagValues) -> list[str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import importlib.metadata
 import os
+import platform
 from collections.abc import Mapping
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")  # what layers may compute in
+VERSIONS = ("kerastune", "tensorflow", "keras", "keras-tuner", "numpy")
 KERAS_TUNER_WORKERS = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
 
 
@@ -30,3 +34,15 @@ def check(variables: Mapping[str, str] = os.environ) -> None:
     for name in KERAS_TUNER_WORKERS:
         if name in variables:
             raise ValueError(f"{name} is set, but kerastune does not run as KerasTuner's chief or worker: unset it.")
+
+
+def described() -> dict[str, str]:
+    """What a search ran under, for the report: date, versions, cores."""
+    found = {"finished": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")}
+    found["Python"] = platform.python_version()
+    for name in VERSIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed, or tensorflow-cpu
+            continue
+    return found | {"system": f"{platform.system()} {platform.machine()}", "cores": str(os.cpu_count())}

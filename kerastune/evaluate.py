@@ -121,18 +121,25 @@ def is_classifier(model: keras.Model) -> bool:
     if model.compiled:
         return last == keras.activations.softmax or _said_of_logits(model.loss) is not None
     return last in (keras.activations.softmax, keras.activations.sigmoid)
+
+
 def averaged_form(model: keras.Model, x=None, kind: str | None = None) -> Callable:
     """What is done to a model's outputs before they are averaged with others: logits become probabilities.
+
     A classifier's logits go through a softmax, or a sigmoid where it has a single output or a binary cross-entropy;
     probabilities, and the numbers of a regression, stay what they are.
+
     Args:
         model: a built model with one output.
         x: inputs `[batch, ...]`; needed where neither the model's end nor its loss tells whether it gives logits.
         kind: `"classification"` or `"regression"`; needed where the same do not tell.
+
     Returns:
         A function of arrays or tensors `[batch, outputs]`.
+
     Raises:
         ValueError: when `kind` or `x` is needed and missing, or the kind is unknown.
+    """
     if kind not in (None, "classification", "regression"):
         raise ValueError(f"`kind` must be classification or regression, got {kind!r}.")
     kind = kind or kind_of(model)
@@ -144,15 +151,22 @@ def averaged_form(model: keras.Model, x=None, kind: str | None = None) -> Callab
         return keras.activations.linear
     is_binary = "binary" in str(getattr(_loss(model), "name", _loss(model))) or model.output_shape[-1] == 1
     return keras.activations.sigmoid if is_binary else keras.activations.softmax
+
+
 def averageable(model: keras.Model, x, kind: str | None = None) -> np.ndarray:
     """A model's outputs for `x` in the form that is averaged: probabilities, or numbers; see `averaged_form`."""
     return np.asarray(averaged_form(model, _first(x), kind)(predict(model, x)), np.float32)
+
+
 def kind_of(model: keras.Model) -> str:
     """Whether a model's end and loss tell of a `"classification"` or of a `"regression"`.
+
     A softmax and any cross-entropy are a classifier's, another loss of Keras's is a regression's; a sigmoid is a
     classifier's unless such a loss speaks against it.
+
     Raises:
         ValueError: when neither tells.
+    """
     loss, last = _loss(model), _last_activation(model)
     if last is keras.activations.softmax or _said_of_logits(loss) is not None:
         return "classification"
@@ -161,6 +175,8 @@ def kind_of(model: keras.Model) -> str:
     if last is keras.activations.sigmoid:
         return "classification"
     raise ValueError(f"model `{model.name}` does not tell whether it classifies: give its `kind`.")
+
+
 def _loss(model: keras.Model):
     return model.loss if model.compiled else None
 

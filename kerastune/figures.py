@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from kerastune import curves
+from kerastune import curves, drawing
+from kerastune.drawing import legend as _legend
+from kerastune.drawing import line as _line
+from kerastune.drawing import png as _png
+from kerastune.recipe import Recipe
 from kerastune.stages.base import Decision
 from kerastune.trial import Outcome
 
-MOST_POINTS = 2000  # of one line
+Z = 1.96  # standard errors on either side of a 95 % interval
+MOST_COMPARED = 24  # trainings in one panel
 
 
 def of_decision(decision: Decision, outcomes: dict[str, Outcome]) -> bytes | None:
@@ -26,7 +29,9 @@ def of_decision(decision: Decision, outcomes: dict[str, Outcome]) -> bytes | Non
         return ratio_by_layer(trials)
     if decision.stage == "ensemble":
         return ensemble(decision.values)
-    return validation_curves(trials, by_examples=decision.stage == "batch")
+    if decision.stage == "batch":
+        return settings_compared(decision, trials)
+    return trainings_compared(decision, trials)
 
 
 def loss_against_rate(decision: Decision, trials: dict[str, Outcome]) -> bytes:
@@ -36,33 +41,42 @@ def loss_against_rate(decision: Decision, trials: dict[str, Outcome]) -> bytes:
     chosen = decision.values.get("learning_rate")
     sound = {rate: o for rate, o in sorted(rates.items()) if o.diverged_at is None}
     common = min((o.steps for o in sound.values()), default=0)
-    upper.plot(list(sound), [curves.smoothed(o.losses[:common])[-1] for o in sound.values()], "o-", color="tab:blue")
+    losses = [curves.smoothed(o.losses[:common])[-1] for o in sound.values()]
+    upper.plot(list(sound), losses, "o-", color=drawing.BLUE)
     for rate in sorted(set(rates) - set(sound)):
-        upper.axvline(rate, color="tab:red", linestyle=":", label="diverged")
+        upper.axvline(rate, color=drawing.ORANGE, linestyle=":", label="diverged")
     if chosen is not None:
-        upper.axvline(chosen, color="tab:green", linestyle="--", label=f"chosen: {chosen:g}")
-    upper.axvline(decision.before.learning_rate, color="tab:gray", linestyle="-.", label="the probe's suggestion")
-    upper.set(
-        xscale="log", xlabel="learning rate", ylabel=f"smoothed loss after {common} steps", title="Loss against rate"
-    )
+        upper.axvline(chosen, color=drawing.GREEN, linestyle="--", label=f"chosen: {chosen:g}")
+    suggested = decision.before.learning_rate
+    upper.axvline(suggested, color=drawing.GREY, linestyle="-.", label=f"where it began: {suggested:.2g}")
+    upper.set(xscale="log", xlabel="learning rate", title="Loss against rate")
+    upper.set(ylabel=f"smoothed training loss\nafter {common:,} steps", yscale=_scale(losses))
     _legend(upper)
-    for rate, outcome in sound.items():
-        _line(lower, curves.smoothed(outcome.losses), f"{rate:g}", bold=rate == chosen)
+    for (rate, outcome), shade in zip(sound.items(), drawing.shades(len(sound))):
+        style = {"color": shade, "linestyle": "-"}
+        _line(lower, curves.smoothed(outcome.losses), f"{rate:g}", bold=rate == chosen, **style)
     if "converged_step" in decision.values:
         lower.axvline(decision.values["converged_step"], color="black", linestyle=":", label="converged")
-    lower.set(xlabel="step", ylabel="smoothed training loss", yscale="log", title="The curves")
+    lower.set(ylabel="smoothed training loss", yscale="log", title="The curves, by rate")
+    drawing.count_along(lower, "step")
     _legend(lower)
     return _png(figure)
 
 
 def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
     """Ratio of update to weight norm of every layer over the steps of the probe."""
-    figure, (axes,) = _panels(1)
+    figure, (axes,) = drawing.panels(4.2)
     for outcome in trials.values():
         ratios = outcome.update_norms / np.maximum(outcome.weight_norms, 1e-12)
+        shades = drawing.shades(len(outcome.layers))
+        # Of many layers a few are named; the colour tells the depth of the others.
+        named = np.linspace(0, len(shades) - 1, min(len(shades), drawing.MOST_LABELLED // 2)).astype(int)
         for column, layer in enumerate(outcome.layers):
-            axes.plot(outcome.norm_steps, ratios[:, column], "o-", label=layer)
-    axes.set(xlabel="step", ylabel="update norm / weight norm", yscale="log", title="How far a step moves each layer")
+            label = drawing.words(layer) if column in named else "_"
+            style = {"color": shades[column], "linestyle": "-", "markersize": 4}
+            axes.plot(outcome.norm_steps, ratios[:, column], marker="o", label=label, **style)
+    axes.set(ylabel="update norm / weight norm", yscale="log", title="How far a step moves each layer")
+    drawing.count_along(axes, "step")
     _legend(axes)
     return _png(figure)
 
@@ -83,7 +97,7 @@ def ensemble(values: dict[str, Any]) -> bytes:
 
 def _weights(axes, values: dict[str, Any]) -> None:
     names = sorted(values["weights"], key=values["weights"].get)
-    axes.barh(names, [values["weights"][name] for name in names], color="tab:green")
+    axes.barh(names, [values["weights"][name] for name in names], color=drawing.GREEN)
     kept = f"{values['mean']} mean" if values["kept"] else "one model comes back"
     axes.set(xlabel="weight", title=f"Members ({kept})")
     axes.grid(alpha=0.3, axis="x")
@@ -97,7 +111,7 @@ def _disagreement(axes, values: dict[str, Any]) -> None:
 
 
 def _reliability(axes, values: dict[str, Any]) -> None:
-    axes.plot([0, 1], [0, 1], color="tab:gray", linestyle=":", label="as promised")
+    axes.plot([0, 1], [0, 1], color=drawing.GREY, linestyle=":", label="as promised")
     temperature = values["temperature"]
     for name, words in (("before", "as averaged"), ("after", f"temperature {temperature:.3g}")):
         if name == "before" or temperature != 1:
@@ -108,44 +122,119 @@ def _reliability(axes, values: dict[str, Any]) -> None:
     _legend(axes)
 
 
-def validation_curves(trials: dict[str, Outcome], by_examples: bool = False) -> bytes:
-    """Training loss and validation values of trainings, against steps or against the examples that they have seen."""
-    figure, (upper, lower) = _panels(2)
-    unit = "examples seen" if by_examples else "step"
-    for name, outcome in trials.items():
-        each = outcome.spec.recipe.batch_size if by_examples else 1
-        _line(upper, curves.smoothed(outcome.losses), name, each=each)
-        if outcome.evals:
-            metric = "accuracy" if "accuracy" in outcome.evals[0] else "loss"
-            lower.plot([each * e["step"] for e in outcome.evals], [e[metric] for e in outcome.evals], ".-", label=name)
-            lower.set(xlabel=unit, ylabel=f"validation {metric}", title="Validation")
-    upper.set(xlabel=unit, ylabel="smoothed training loss", yscale="log", title="Training")
-    _legend(upper)
-    _legend(lower)
+def settings_compared(decision: Decision, trials: dict[str, Outcome]) -> bytes:
+    """Smoothed losses of batch sizes and momenta after as many examples as all have seen, and the curves."""
+    kinds = len({_kind(outcome.spec.recipe) for outcome in trials.values()})
+    figure, (top, upper, lower) = drawing.panels(1.1 + 0.4 * kinds, drawing.HEIGHT, drawing.HEIGHT)
+    _map(top, decision, trials)
+    _draw_curves(upper, lower, decision, trials, by_examples=True)
     return _png(figure)
 
 
+def trainings_compared(decision: Decision, trials: dict[str, Outcome]) -> bytes:
+    """Training loss and validation values of whole trainings, and by how much they differ at their end."""
+    scored = {name: outcome for name, outcome in trials.items() if outcome.example_scores is not None}
+    sizes = {len(outcome.example_scores) for outcome in scored.values()}
+    is_paired = len(scored) > 1 and len(sizes) == 1
+    compared = dict(list(scored.items())[: MOST_COMPARED if is_paired else 0])
+    below = [0.9 + 0.3 * len(compared)] if compared else []
+    figure, axes = drawing.panels(drawing.HEIGHT, drawing.HEIGHT, *below)
+    _draw_curves(axes[0], axes[1], decision, trials)
+    if compared:
+        _differences(axes[2], compared, decision.values.get("trial"))
+    return _png(figure)
+
+
+def _draw_curves(upper, lower, decision: Decision, trials: dict[str, Outcome], by_examples: bool = False) -> None:
+    unit, chosen = "examples seen" if by_examples else "step", _chosen(decision, trials)
+    metric = _metric(trials)
+    for name, outcome in trials.items():
+        each = outcome.spec.recipe.batch_size if by_examples else 1
+        _line(upper, curves.smoothed(outcome.losses), name, bold=name == chosen, each=each)
+        values = [(each * e["step"], e[metric]) for e in outcome.evals if metric in e]
+        width = 2.6 if name == chosen else 1.1
+        lower.plot(*(np.transpose(values) if values else ([], [])), marker=".", label=drawing.words(name), lw=width)
+    upper.set(ylabel="smoothed training loss", yscale="log", title="Training")
+    lower.set(xlim=upper.get_xlim(), ylabel=f"validation {metric}", title="Validation")
+    for axes in (upper, lower):
+        drawing.count_along(axes, unit)
+    values = [e[metric] for outcome in trials.values() for e in outcome.evals if metric in e]
+    drawing.limit(lower, values, *((0.0, 0.85) if metric == "loss" else (0.15, 1.0)))
+    _legend(lower)
+
+
+def _metric(trials: dict[str, Outcome]) -> str:
+    names = {name for outcome in trials.values() for values in outcome.evals for name in values}
+    return next((name for name in ("macro_f1", "accuracy") if name in names), "loss")
+
+
+def _chosen(decision: Decision, trials: dict[str, Outcome]) -> str | None:
+    named = decision.values.get("trial") or decision.values.get("winner")
+    return next((name for name in trials if name in (named, f"{decision.stage}-{named}")), None)
+
+
+def _map(axes, decision: Decision, trials: dict[str, Outcome]) -> None:
+    """Batch size against momentum; a cell is the loss after as many examples as all that came through have seen."""
+    sound = [o for o in trials.values() if o.diverged_at is None]
+    seen = min((o.steps * o.spec.recipe.batch_size for o in sound), default=0)
+    cells: dict[tuple[str, int], float] = {}
+    for outcome in trials.values():
+        recipe = outcome.spec.recipe
+        steps = max(seen // recipe.batch_size, 1)
+        loss = np.nan if outcome.diverged_at is not None else float(curves.smoothed(outcome.losses[:steps])[-1])
+        cells.setdefault((_kind(recipe), recipe.batch_size), loss)
+    kinds, sizes = sorted({kind for kind, _ in cells}), sorted({size for _, size in cells})
+    grid = np.array([[cells.get((kind, size), np.nan) for size in sizes] for kind in kinds])
+    axes.imshow(np.log(np.maximum(grid, 1e-12)), cmap="cividis", aspect="auto")
+    lightest = np.nanmean(np.log(np.maximum(grid, 1e-12))) if np.isfinite(grid).any() else 0
+    for (kind, size), loss in cells.items():
+        told = "diverged" if np.isnan(loss) else f"{loss:.3g}"
+        ink = "white" if np.log(max(loss, 1e-12)) < lightest else "black"
+        axes.text(sizes.index(size), kinds.index(kind), told, ha="center", va="center", color=ink)
+    kind, size = _kind(decision.after), decision.after.batch_size
+    if (kind, size) in cells:
+        corner = (sizes.index(size) - 0.47, kinds.index(kind) - 0.46)
+        axes.add_patch(_frame(corner))
+    axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+    axes.set_yticks(range(len(kinds)), kinds)
+    axes.grid(visible=False)
+    axes.set(xlabel="batch size", title=f"Loss after {seen:,} examples; chosen: framed")
+
+
+def _frame(corner: tuple[float, float]):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle(corner, 0.94, 0.92, fill=False, edgecolor=drawing.ORANGE, linewidth=3)
+
+
+def _kind(recipe: Recipe) -> str:
+    """Optimizer and momentum in a few words."""
+    if recipe.optimizer != "sgd":
+        return recipe.optimizer.capitalize()
+    return f"SGD {recipe.momentum:g}" + (" Nesterov" if recipe.nesterov and recipe.momentum else "")
+
+
+def _differences(axes, scored: dict[str, Outcome], chosen: str | None) -> None:
+    """How much better or worse trainings are than the first, paired over validation examples, with 95 % intervals."""
+    first, *others = scored
+    all_scores = np.stack([outcome.example_scores for outcome in scored.values()]).astype(np.float64)
+    is_share = set(np.unique(all_scores[0])) <= {0.0, 1.0}
+    gains = (100 if is_share else 1) * (all_scores[1:] - all_scores[0])
+    means, errors = gains.mean(axis=1), Z * gains.std(axis=1) / np.sqrt(gains.shape[1])
+    for place, (name, mean, error) in enumerate(zip(others, means, errors)):
+        colour = drawing.GREEN if name == chosen else drawing.BLUE
+        axes.errorbar(mean, place, xerr=error, fmt="o", color=colour, capsize=4)
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set_yticks(range(len(others)), [drawing.words(name, 24) for name in others])
+    axes.set_ylim(len(others) - 0.5, -0.5)
+    unit = "points of accuracy" if is_share else "of the score of an example"
+    axes.set(xlabel=f"{unit}, 95 % interval; right is better", title=f"On validation, against {drawing.words(first)}")
+
+
 def _panels(count: int):
-    # One above the other: TensorBoard shows pictures in narrow cards.
-    figure = Figure(figsize=(6, 4 * count), dpi=100, layout="constrained")
-    return figure, figure.subplots(count, 1, squeeze=False)[:, 0]
+    return drawing.panels(*[drawing.HEIGHT] * count)
 
 
-def _line(axes, values: np.ndarray, label: str, bold: bool = False, each: int = 1) -> None:
-    """A curve over its steps, or over `each` examples per step."""
-    steps = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_POINTS)).astype(int))
-    axes.plot(each * steps, values[steps], label=label, linewidth=2.5 if bold else 1)
-
-
-def _legend(axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles))
-    if unique:
-        axes.legend(unique.values(), unique.keys(), fontsize="small")
-    axes.grid(alpha=0.3)
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    return stream.getvalue()
+def _scale(values: list[float]) -> str:
+    sound = [value for value in values if np.isfinite(value) and value > 0]
+    return "log" if sound and max(sound) > 20 * min(sound) else "linear"

@@ -11,9 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune import ensemble, evaluate, optimizers, rundirs, scores, selection
+from kerastune import data, diagnostics, ensemble, evaluate, examples, optimizers, rundirs, scores, selection
 from kerastune import recipe as recipes
 from kerastune.playbook import Playbook
+from kerastune.predictions import MOST_MISTAKES, Mistakes, Predictions
 from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
 from kerastune.selection import Blend
@@ -73,17 +74,20 @@ def ensemble_model(
     return model if task.attach is None else task.attach(model)
 
 
-def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chosen: str | None, seconds: float) -> dict:
+def result(
+    trainer: Trainer, playbook: Playbook, states: dict[str, State], chosen: str | None, seconds: float
+) -> tuple[dict[str, Any], Predictions | None]:
     """Figures of the reference and of what was tuned; this is where the test part is touched, once.
 
     Returns:
-        `{"reference": {"validation": {...}, "test": {...}}, "tuned": {...}, "ensemble": {...},
-        "stages": {name: {"steps", "seconds"}}}` and more; the validation figures of the ensemble are cross-fitted.
+        What the models gave, for the report (`None` without a model), after the figures:
+        `{"reference": {"validation": {...}, "test": {...}}, "tuned": {...}, "stages": {name: {"steps", "seconds"}}}`
+        and more.
         With a reference and a test part, `"gain"` holds the mean paired difference of their test scores and the ends
         of its 95 % interval; `"gain of the ensemble"` that of the ensemble and what was tuned.
     """
     found: dict[str, Any] = {}
-    test_scores = {}
+    test_scores, outputs = {}, {}
     for name, trial, state in (
         ("reference", reference.TRIAL, states.get(reference.TRIAL)),
         ("tuned", chosen, states.get(chosen)),
@@ -91,13 +95,13 @@ def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chose
     ):
         if state is not None:
             recipe = playbook.outcomes[trial].spec.recipe
-            found[name], test_scores[name] = _figures(trainer, recipe, state)
+            found[name], test_scores[name], outputs[name] = _figures(trainer, recipe, state)
     if {"reference", "tuned"} <= set(test_scores) and trainer.task.test is not None:
         mean, low, high = scores.difference(test_scores["tuned"], test_scores["reference"])
         found["gain"] = {"mean": mean, "low": low, "high": high}
     if (decision := kept_ensemble(playbook)) is not None:
         found |= _of_ensemble(trainer, playbook, states, decision)
-    return {
+    figures = {
         **found,
         "classes": list(trainer.task.class_names),
         "scored by": playbook.scored_by,
@@ -106,6 +110,31 @@ def result(trainer: Trainer, playbook: Playbook, states: dict[str, State], chose
         "budget": str(playbook.budget),
         "seconds": seconds,
     }
+    return figures, predictions(trainer.task, outputs) if outputs else None
+
+
+def predictions(task: Task, outputs: dict[str, dict[str, np.ndarray]]) -> Predictions:
+    """What models gave, with the worst mistakes of the last one that was not trained on the validation part.
+
+    Args:
+        task: whose parts these are.
+        outputs: by model and part, probabilities `[n, classes]`, or numbers `[n, outputs]` in the user's units.
+    """
+    parts = {"validation": task.validation} | ({"test": task.test} if task.test is not None else {})
+    true = {name: _true(task, part) for name, part in parts.items()}
+    final = [name for name in outputs if name != REFIT][-1]
+    kept = Predictions(tuple(map(str, task.class_names)), true, outputs, final)
+    found = diagnostics.worst(outputs[final][kept.part], true[kept.part], kept.is_classification, MOST_MISTAKES)
+    x = data.take(parts[kept.part], found).x
+    pictures = examples.pictures(x)
+    columns, rows = ((), np.zeros([0, 0], np.str_)) if pictures is not None else examples.rows(task, x)
+    return dataclasses.replace(kept, mistakes=Mistakes(kept.part, found, pictures, columns, rows))
+
+
+def _true(task: Task, part: Part) -> np.ndarray:
+    if task.kind == "classification":
+        return labels(part.y)
+    return part.y.reshape(len(part), -1).astype(np.float64) * task.target_scale + task.target_mean
 
 
 def line(outcome: Outcome, objective: scores.Objective) -> str:
@@ -161,21 +190,29 @@ def save(model: keras.Model, path: Path) -> None:
 
 
 def _figures(trainer: Trainer, recipe: Recipe, state: State):
-    """Figures on validation and test, and the score of every test example (`None` without a test part)."""
+    """Figures on validation and test, the score of every test example (`None` without a test part), and the outputs."""
     task = trainer.task
     model = trainer.finished_model(recipe, state)
     logits = evaluate.gives_logits(model, sample(task.validation.x))
+    kept = {}
 
-    def of(part: Part):
+    def of(name: str, part: Part):
         outputs = evaluate.predict(model, part.x)
+        kept[name] = _in_users_units(task, outputs, logits)
         each = evaluate.example_scores(model, task, part, outputs, trainer.objective)
         return evaluate.figures(task, part, outputs, logits), each
 
-    found = {"validation": of(task.validation)[0]}
+    found = {"validation": of("validation", task.validation)[0]}
     if task.test is None:
-        return found, None
-    found["test"], test_scores = of(task.test)
-    return found, test_scores
+        return found, None, kept
+    found["test"], test_scores = of("test", task.test)
+    return found, test_scores, kept
+
+
+def _in_users_units(task: Task, outputs: np.ndarray, logits: bool) -> np.ndarray:
+    if task.kind == "classification":
+        return diagnostics.probabilities(outputs, logits).astype(np.float32)
+    return outputs.reshape(len(outputs), -1).astype(np.float64) * task.target_scale + task.target_mean
 
 
 def _of_ensemble(trainer: Trainer, playbook: Playbook, states: dict[str, State], decision: Decision) -> dict[str, Any]:

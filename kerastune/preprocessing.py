@@ -113,6 +113,11 @@ class Numbers:
             x /= np.asarray(self.scale, x.dtype)
         return x.reshape((len(x), *self.new_shape)).astype(np.float32, copy=False)
 
+    def restore(self, x: np.ndarray) -> np.ndarray:
+        """Raw values `[n, *shape]` of prepared ones, up to rounding; what was missing stays filled."""
+        x = np.asarray(x).reshape((len(x), *self.shape))
+        return x if self.mean is None else x.astype(np.float64) * self.scale + self.mean
+
     def inputs(self, name: str | None = None) -> Any:
         """A Keras input for raw examples."""
         import keras
@@ -152,6 +157,10 @@ class Entries:
     def apply(self, x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Prepares every array of a dict."""
         return {name: entry.apply(x[name]) for name, entry in self.numbers.items()}
+
+    def restore(self, x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Raw values of every prepared array of a dict."""
+        return {name: entry.restore(x[name]) for name, entry in self.numbers.items()}
 
     def inputs(self) -> dict[str, Any]:
         """A Keras input for every entry, under its name."""

@@ -33,6 +33,10 @@ class RunDir:
         self.model = self.path / "model.keras"
         self.ensemble = self.path / "ensemble.keras"
         self.tensorboard = self.path / "tensorboard"
+        self.predictions = self.path / "predictions.npz"
+        self.report = self.path / "report.html"
+        self.report_markdown = self.path / "report.md"
+        self.report_pictures = self.path / "report"
 
     def open(self) -> None:
         """Makes the directory, or takes up one that is kerastune's.
@@ -65,6 +69,15 @@ class RunDir:
     def decision_board(self, stage: str) -> Path:
         """Directory of the TensorBoard run with a stage's decision."""
         return self.tensorboard / "decisions" / stage
+
+    @property
+    def result_board(self) -> Path:
+        """Directory of the TensorBoard run with the pictures of the result."""
+        return self.tensorboard / "result"
+
+    def report_picture(self, name: str) -> Path:
+        """A picture of the report; `name` is one of kerastune's own."""
+        return self.report_pictures / f"{name}.png"
 
     def _ours(self) -> list[Path]:
         named = [entry for entry in vars(self).values() if entry is not self.path]
@@ -124,9 +137,14 @@ def _unfinished(path: Path) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file such that a reader sees the old or the new text, never half of it, also after a power cut."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """As `write_text`, for bytes."""
     temporary = _unfinished(path)
-    with open(temporary, "w", encoding="utf-8") as stream:
-        stream.write(text)
+    with open(temporary, "wb") as stream:
+        stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(temporary, path)

@@ -93,9 +93,19 @@ def macro_f1(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> float
         >>> round(macro_f1(np.array([0, 0, 1]), np.array([0, 1, 1]), 2), 4)
         0.6667
     """
-    confusion = np.zeros([num_classes, num_classes])
-    np.add.at(confusion, (true, predicted), 1)
-    return macro_f1_of_confusion(confusion)
+    return macro_f1_of_confusion(confusion(true, predicted, num_classes))
+
+
+def confusion(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """How often each class was taken for which `[classes, classes]`; rows are true classes.
+
+    Example:
+        >>> confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+        [[1, 1], [0, 1]]
+    """
+    counts = np.zeros([num_classes, num_classes], np.int64)
+    np.add.at(counts, (true, predicted), 1)
+    return counts
 
 
 def macro_f1_by_example(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:

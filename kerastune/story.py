@@ -7,6 +7,7 @@ from typing import Any
 
 from kerastune import boards, figures
 from kerastune.recipe import Recipe
+from kerastune.report_markdown import escaped
 from kerastune.rundirs import RunDir
 from kerastune.stages.base import Decision
 from kerastune.trial import Outcome
@@ -26,6 +27,7 @@ class Story:
 
     def __init__(self, run_dir: RunDir):
         self._run_dir = run_dir
+        self.pictures: dict[str, bytes] = {}  # of the decisions, by stage
 
     def rewrite(self, outcomes: dict[str, Outcome], decisions: list[Decision], recipe: Recipe, metric: str) -> None:
         """Writes all runs from the start; `metric` is the validation value that the HParams dashboard compares."""
@@ -63,14 +65,23 @@ class Story:
         """Adds a decision: its reason and recipe as text, its figure as an image."""
         board = boards.Board(self._run_dir.decision_board(decision.stage))
         changes = [
-            f"| {name} | {_shown(old)} | {_shown(new)} |"
+            f"| {name} | {escaped(_shown(old))} | {escaped(_shown(new))} |"
             for (name, old), new in zip(decision.before.to_dict().items(), decision.after.to_dict().values())
             if old != new
         ]
         table = "\n".join(["", "| changed | from | to |", "|---|---|---|", *changes]) if changes else ""
-        board.text(f"reason/{decision.stage}", f"{decision.reason}\n{table}")
+        board.text(f"reason/{decision.stage}", f"{escaped(decision.reason)}\n{table}")
         if (picture := figures.of_decision(decision, outcomes)) is not None:
             board.image(f"figure/{decision.stage}", picture)
+            self.pictures[decision.stage] = picture
+        board.close()
+
+    def result(self, pictures: dict[str, bytes]) -> None:
+        """Adds the pictures of what the search came to, by name; those of an earlier time go."""
+        shutil.rmtree(self._run_dir.result_board, ignore_errors=True)
+        board = boards.Board(self._run_dir.result_board)
+        for name, picture in pictures.items():
+            board.image(f"result/{name}", picture)
         board.close()
 
 

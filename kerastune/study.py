@@ -49,7 +49,94 @@ class StudyError(ValueError):
     """The study on disk can't be used: damaged, in use, foreign, or of other settings."""
 
 
-class Study:
+class Record:
+    """What a study holds, for reading alone, also while another process writes it.
+
+    Args:
+        path: the database file.
+
+    Raises:
+        StudyError: when it is not there, damaged, foreign, or was left in the middle of a transaction.
+
+    Example:
+        >>> with Record("digits-out/study.sqlite") as record:  # doctest: +SKIP
+        ...     record.decisions()
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        if not is_study(self.path):
+            raise StudyError(f"{self.path} is not there or not a study of kerastune: name a search's output directory.")
+        self._database = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
+        try:
+            self._check_version(self._database)
+        except sqlite3.OperationalError as error:
+            # Reading alone can't take back what a killed process had begun to write.
+            why = f"{self.path} can't be read ({error}): the search's own command, run again, mends what was cut off."
+            raise StudyError(why) from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.close()
+        return False
+
+    def close(self) -> None:
+        """Releases the file."""
+        self._database.close()
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """Every trial's outcome so far, its segments joined, in the order in which the trials began."""
+        found: dict[str, Outcome] = {}
+        for header, arrays in self._rows("SELECT header, arrays, digest FROM segments ORDER BY id"):
+            outcome = _outcome(json.loads(header), _unpack(arrays))
+            found[outcome.spec.trial] = outcome.after(found.get(outcome.spec.trial))
+        return found
+
+    def checkpoint(self, trial: str, kind: str) -> State | None:
+        """The `"last"` or `"best"` state of a trial, or `None`.
+
+        Raises:
+            StudyError: when its bytes are not those that were written.
+        """
+        query = "SELECT data, digest FROM checkpoints WHERE trial = ? AND kind = ?"
+        return next((State.from_bytes(data) for (data,) in self._rows(query, (trial, kind))), None)
+
+    def fact(self, name: str) -> Any:
+        """A fact that was recorded, or `None`."""
+        query = "SELECT name, value, digest FROM facts WHERE name = ?"
+        return next((json.loads(value) for _, value in self._rows(query, (name,))), None)
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """All decisions in their order, as plain values."""
+        rows = self._rows("SELECT stage, value, digest FROM decisions ORDER BY id")
+        return [json.loads(value) for _, value in rows]
+
+    def _check_version(self, database: sqlite3.Connection) -> None:
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA_VERSION:
+            raise StudyError(
+                f"{self.path} is of study version {version}, this kerastune reads version {SCHEMA_VERSION}: "
+                "use the kerastune that wrote it, or begin anew with --overwrite."
+            )
+
+    def _rows(self, query: str, values: tuple = ()) -> Iterator[tuple]:
+        """The rows of a query whose last column is the digest of the others, without it."""
+        try:
+            for *parts, digest in self._database.execute(query, values):
+                if _with_digest(*parts)[-1] != digest:
+                    raise self._damaged("a record is not what was written")
+                yield tuple(parts)
+        except DAMAGE as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, why: Any) -> StudyError:
+        last_line = str(why).splitlines()[-1]
+        return StudyError(f"{self.path} is damaged ({last_line}): begin anew with --overwrite.")
+
+
+class Study(Record):
     """The record of one search, open for writing by this process alone.
 
     Args:
@@ -79,13 +166,6 @@ class Study:
             self._lock.close()
             raise
         self._counted_until = clock()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self.close()
-        return False
 
     def close(self) -> None:
         """Counts the time since the last event and releases the file and the lock."""
@@ -128,43 +208,16 @@ class Study:
                 if state is not None:
                     self._put_checkpoint(spec.trial, kind, state)
 
-    def outcomes(self) -> dict[str, Outcome]:
-        """Every trial's outcome so far, its segments joined, in the order in which the trials began."""
-        found: dict[str, Outcome] = {}
-        for header, arrays in self._rows("SELECT header, arrays, digest FROM segments ORDER BY id"):
-            outcome = _outcome(json.loads(header), _unpack(arrays))
-            found[outcome.spec.trial] = outcome.after(found.get(outcome.spec.trial))
-        return found
-
-    def checkpoint(self, trial: str, kind: str) -> State | None:
-        """The `"last"` or `"best"` state of a trial, or `None`.
-
-        Raises:
-            StudyError: when its bytes are not those that were written.
-        """
-        query = "SELECT data, digest FROM checkpoints WHERE trial = ? AND kind = ?"
-        return next((State.from_bytes(data) for (data,) in self._rows(query, (trial, kind))), None)
-
     def drop_checkpoints(self, trials: list[str]) -> None:
         """Forgets the `"last"` states of trials that will not go on."""
         with self._transaction():
             rows = [(trial,) for trial in trials]
             self._database.executemany("DELETE FROM checkpoints WHERE trial = ? AND kind = 'last'", rows)
 
-    def fact(self, name: str) -> Any:
-        """A fact that was recorded, or `None`."""
-        query = "SELECT name, value, digest FROM facts WHERE name = ?"
-        return next((json.loads(value) for _, value in self._rows(query, (name,))), None)
-
     def put_fact(self, name: str, value: Any) -> None:
         """Records a fact once; a later value for the same name is refused by the database."""
         with self._transaction():
             self._database.execute("INSERT INTO facts VALUES (?, ?, ?)", _with_digest(name, _json(value)))
-
-    def decisions(self) -> list[dict[str, Any]]:
-        """All decisions in their order, as plain values."""
-        rows = self._rows("SELECT stage, value, digest FROM decisions ORDER BY id")
-        return [json.loads(value) for _, value in rows]
 
     def add_decision(self, stage: str, value: dict[str, Any]) -> None:
         """Records what a stage decided."""
@@ -204,28 +257,9 @@ class Study:
         verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
-            raise StudyError(
-                f"{self.path} is of study version {version}, this kerastune reads version {SCHEMA_VERSION}: "
-                "use the kerastune that wrote it, or begin anew with --overwrite."
-            )
+        self._check_version(database)
         if database.execute("SELECT typeof(seconds) FROM spent").fetchall() != [("real",)]:
             raise sqlite3.DatabaseError("the time spent is missing")
-
-    def _rows(self, query: str, values: tuple = ()) -> Iterator[tuple]:
-        """The rows of a query whose last column is the digest of the others, without it."""
-        try:
-            for *parts, digest in self._database.execute(query, values):
-                if _with_digest(*parts)[-1] != digest:
-                    raise self._damaged("a record is not what was written")
-                yield tuple(parts)
-        except DAMAGE as error:
-            raise self._damaged(error) from error
-
-    def _damaged(self, why: Any) -> StudyError:
-        last_line = str(why).splitlines()[-1]
-        return StudyError(f"{self.path} is damaged ({last_line}): begin anew with --overwrite.")
 
     def _put_checkpoint(self, trial: str, kind: str, state: State) -> None:
         data = state.to_bytes()

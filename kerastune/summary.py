@@ -18,6 +18,7 @@ def show(tuner: PlaybookTuner) -> None:
     if tuner.result.get("tuned"):
         console.print(_figures(tuner))
         console.print(_gain(tuner))
+    console.print(f"The report: {escape(str(tuner.run_dir.report))}", soft_wrap=True)
     console.print(f"Everything is in {escape(str(tuner.run_dir.path))}; look at it with:")
     console.print(f"  tensorboard --logdir={escape(str(tuner.run_dir.tensorboard))}", soft_wrap=True)
 

@@ -42,6 +42,17 @@ class Table:
             parts.insert(0, self.numbers.apply(np.stack([columns[name] for name in self.names], axis=1)))
         return np.concatenate(parts, axis=1).astype(np.float32)
 
+    def restore(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns `[n]` of prepared rows, up to rounding; a text that the training part does not have is empty."""
+        place = len(self.names)
+        numbers = self.numbers.restore(x[:, :place]).T if self.names else ()
+        columns = dict(zip(self.names, numbers, strict=True))
+        for name, values in self.texts.items():
+            is_value = x[:, place : place + len(values)]
+            columns[name] = np.where(is_value.any(axis=1), np.array(values)[is_value.argmax(axis=1)], "")
+            place += len(values)
+        return columns
+
     def inputs(self) -> Any:
         """One Keras input for a table of numbers, or one for every column."""
         import keras

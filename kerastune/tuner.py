@@ -11,7 +11,20 @@ from typing import Any
 import keras
 import keras_tuner
 
-from kerastune import arguments, data, evaluate, identity, logs, outputs, preflight, progress, rundirs, runtime, surgery
+from kerastune import (
+    arguments,
+    data,
+    evaluate,
+    identity,
+    logs,
+    outputs,
+    preflight,
+    progress,
+    reporting,
+    rundirs,
+    runtime,
+    surgery,
+)
 from kerastune.budget import Budget
 from kerastune.oracle import PlaybookOracle, spec_of
 from kerastune.playbook import Playbook
@@ -212,6 +225,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         facts = dataclasses.replace(_facts(task, objective, model), regularised=regularised)
         study.settings({**self._given, **self._settings(task, objective, described)})
         self._playbook = Playbook(study, self._stages, self._first(), facts, self.budget, self._on_decision)
+        self._facts = facts
         self.oracle.begin(self._playbook, keras_tuner.Objective(f"val_{objective.name}", objective.direction))
         for note in task.notes:
             logger.info("%s", note)
@@ -274,8 +288,12 @@ class PlaybookTuner(keras_tuner.Tuner):
         states = self._best_states
         self.result = study.fact("result")
         if self.result is None:
-            self.result = outputs.result(self._trainer, self._playbook, states, chosen, study.seconds())
+            self.result, kept = outputs.result(self._trainer, self._playbook, states, chosen, study.seconds())
+            if kept is not None:
+                rundirs.write_bytes(self.run_dir.predictions, kept.to_bytes())
             study.put_fact("result", self.result)
+        if study.fact(reporting.ABOUT) is None:
+            study.put_fact(reporting.ABOUT, reporting.about(self._trainer.task, self._facts))
         outputs.write_records(self.run_dir, self._playbook, self.result, self._given)
         if chosen is not None:
             recipe = self._playbook.outcomes[chosen].spec.recipe
@@ -284,6 +302,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         if (decision := outputs.kept_ensemble(self._playbook)) is not None:
             model = outputs.ensemble_model(self._trainer, self._playbook, states, decision)
             outputs.save(model, self.run_dir.ensemble)
+        self._story.result(reporting.write(self.run_dir, study, self._story.pictures))
 
 
 def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:

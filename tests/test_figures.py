@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerastune import curves, figures
+from kerastune import curves, drawing, figures
 from kerastune.recipe import Recipe
 from kerastune.stages.base import Decision
 from kerastune.trial import Outcome, TrialSpec
@@ -38,7 +38,7 @@ def test_stage_2_is_drawn_against_examples_seen(drawn):
     outcomes = {"batch-64": outcome("batch-64", evals=evals)}
     for stage, last, unit in (("batch", 99 * 64, "examples seen"), ("train", 99, "step")):
         assert figures.of_decision(decision(stage, outcomes), outcomes).startswith(PNG)
-        upper, lower = drawn[-1].axes
+        upper, lower = drawn[-1].axes[-2:]
         assert upper.lines[0].get_xdata().max() == last and upper.get_xlabel() == lower.get_xlabel() == unit
         assert lower.lines[0].get_xdata()[-1] == (100 * 64 if stage == "batch" else 100)
 
@@ -70,17 +70,17 @@ def test_loss_against_rate_at_the_steps_that_all_have(drawn):
     assert list(points.get_xdata()) == [0.01, 0.1, 0.3]
     expected = [curves.smoothed(trials[name].losses[:100])[-1] for name in ("lr-1", "lr-2", "lr-0")]
     np.testing.assert_allclose(points.get_ydata(), expected)
-    assert labels(upper) == ["diverged", "chosen: 0.1", "the probe's suggestion"]
+    assert labels(upper) == ["diverged", "chosen: 0.1", "where it began: 0.05"]
     assert "after 100 steps" in upper.get_ylabel() and upper.get_xscale() == "log"
     assert labels(lower) == ["0.01", "0.1", "0.3", "converged"]
-    assert [line.get_linewidth() for line in lower.lines[:3]] == [1, 2.5, 1]
+    assert [line.get_linewidth() for line in lower.lines[:3]] == [1.1, 2.6, 1.1]
     assert len(lower.lines[2].get_xdata()) == 150
 
 
 def test_a_grid_that_diverged_whole_is_drawn_too(drawn):
     trials = {"lr-0": outcome("lr-0", 3.0, diverged_at=5), "lr-1": outcome("lr-1", 1.0, diverged_at=0)}
     assert figures.of_decision(decision("lr", trials), trials).startswith(PNG)
-    assert labels(drawn[0].axes[0]) == ["diverged", "the probe's suggestion"]
+    assert labels(drawn[0].axes[0]) == ["diverged", "where it began: 0.05"]
 
 
 def test_the_probe_shows_the_ratio_of_every_layer(drawn):
@@ -98,17 +98,17 @@ def test_whole_trainings_show_training_and_validation(drawn, metric):
     trials = {"train-1": outcome("train-1", evals=evals), "reference": outcome("reference")}
     assert figures.of_decision(decision("train", trials), trials).startswith(PNG)
     upper, lower = drawn[0].axes
-    assert labels(upper) == ["train-1", "reference"] and labels(lower) == ["train-1"]
+    assert [line.get_label() for line in upper.lines] == ["train-1", "reference"] == labels(lower)
     assert lower.get_ylabel() == f"validation {metric}"
     assert list(lower.lines[0].get_xdata()) == [50, 100]
     assert list(lower.lines[0].get_ydata()) == [0.5, 1.0]
 
 
 def test_long_curves_are_thinned_but_keep_their_ends(drawn):
-    trials = {"train": outcome("train", rate=0.001, steps=5 * figures.MOST_POINTS)}
+    trials = {"train": outcome("train", rate=0.001, steps=5 * drawing.MOST_POINTS)}
     figures.of_decision(decision("train", trials), trials)
     steps = drawn[0].axes[0].lines[0].get_xdata()
-    assert len(steps) == figures.MOST_POINTS and (steps[0], steps[-1]) == (0, 5 * figures.MOST_POINTS - 1)
+    assert len(steps) == drawing.MOST_POINTS and (steps[0], steps[-1]) == (0, 5 * drawing.MOST_POINTS - 1)
 
 
 def test_only_evidence_is_drawn(drawn):

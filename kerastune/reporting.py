@@ -1,0 +1,85 @@
+"""Writes the report of a search: gathers what there is, has it drawn, and puts it down as HTML and Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kerastune import environment, figures, report, report_html, report_markdown, result_figures, rundirs
+from kerastune.predictions import Predictions
+from kerastune.report import Findings
+from kerastune.rundirs import RunDir
+from kerastune.stages.base import Decision, Facts
+from kerastune.study import Record
+from kerastune.task import Task
+from kerastune.trial import Outcome
+
+ABOUT = "about"  # name of the fact in the study
+
+
+def about(task: Task, facts: Facts) -> dict[str, Any]:
+    """What a report tells of data, model and surroundings, as plain values to record."""
+    objective = facts.objective
+    return {
+        "data": task.name,
+        "kind": task.kind,
+        "class_names": [str(name) for name in task.class_names],
+        "parts": {
+            "training": facts.num_train,
+            "validation": facts.num_validation,
+            "test": 0 if task.test is None else len(task.test),
+        },
+        "parameters": facts.num_parameters,
+        "objective": f"val_{objective.name}, {objective.direction}",
+        "notes": [str(note) for note in task.notes],
+        "environment": environment.described(),
+    }
+
+
+def write(run_dir: RunDir, record: Record, stage_pictures: dict[str, bytes] | None = None) -> dict[str, bytes]:
+    """Writes the report of what is on disk, anew.
+
+    Args:
+        run_dir: the output directory.
+        record: its study.
+        stage_pictures: of the decisions by stage, where they are drawn already.
+
+    Returns:
+        The pictures of the result, by name.
+    """
+    decisions = [Decision.from_dict(value) for value in record.decisions()]
+    outcomes = record.outcomes()
+    result = record.fact("result") or {}
+    kept = Predictions.from_bytes(run_dir.predictions.read_bytes()) if run_dir.predictions.is_file() else None
+    if stage_pictures is None:
+        stage_pictures = pictures_of_decisions(decisions, outcomes)
+    of_result = result_figures.drawn(result, report.costs(outcomes.values()), kept)
+    flagfile = run_dir.flags.read_text(encoding="utf-8") if run_dir.flags.is_file() else ""
+    findings = Findings(
+        decisions=decisions,
+        outcomes=outcomes,
+        result=result,
+        about=record.fact(ABOUT) or {},
+        recipe=decisions[-1].after if decisions else None,
+        flagfile=flagfile,
+        where=str(run_dir.path),
+        predictions=kept,
+        pictures={f"stage-{stage}": png for stage, png in stage_pictures.items()} | of_result,
+    )
+    _put_down(run_dir, findings)
+    return of_result
+
+
+def pictures_of_decisions(decisions: list[Decision], outcomes: dict[str, Outcome]) -> dict[str, bytes]:
+    """The figures of the stages that have one, by stage."""
+    drawn = {decision.stage: figures.of_decision(decision, outcomes) for decision in decisions}
+    return {stage: png for stage, png in drawn.items() if png is not None}
+
+
+def _put_down(run_dir: RunDir, findings: Findings) -> None:
+    title, sections = report.title(findings), report.sections(findings)
+    run_dir.report_pictures.mkdir(exist_ok=True)
+    for name, png in findings.pictures.items():
+        rundirs.write_bytes(run_dir.report_picture(name), png)
+    rundirs.write_text(run_dir.report, report_html.render(title, sections))
+    text = report_markdown.render(title, sections, run_dir.report_pictures.name)
+    rundirs.write_text(run_dir.report_markdown, text)
