@@ -109,3 +109,44 @@ def test_scores_of_examples_have_macro_f1_as_their_mean_and_its_interval_by_boot
     gains = [scores.macro_f1(true[d], one[d], 4) - scores.macro_f1(true[d], other[d], 4) for d in draws]
     _, low, high = scores.difference(*by_example)
     assert (low, high) == pytest.approx(np.percentile(gains, [2.5, 97.5]), abs=0.02)
+
+
+def test_one_seed_gives_the_plain_difference_and_equal_seeds_the_same_interval():
+    generator = np.random.default_rng(4)
+    better, worse = generator.random(80), generator.random(80)
+    plain = scores.difference(better, worse)
+    for seeds in (1, 3):
+        gain = scores.repeated_difference([better] * seeds, [worse] * seeds)
+        assert (gain.mean, gain.low, gain.high) == pytest.approx(plain) and gain.spread == pytest.approx(0)
+        assert gain.seeds == seeds
+
+
+def test_the_spread_of_seeds_widens_the_interval_as_student_says():
+    # Every example gains the same, so only the seeds' spread counts: the textbook interval of 2 or 3 values.
+    zero = np.zeros(50)
+    for means, quantile in (([0.01, 0.02], 12.706), ([0.01, 0.02, 0.06], 4.303)):
+        gain = scores.repeated_difference([zero + mean for mean in means], [zero] * len(means))
+        half = quantile * np.std(means, ddof=1) / np.sqrt(len(means))
+        assert (gain.low, gain.high) == pytest.approx((np.mean(means) - half, np.mean(means) + half))
+        assert gain.sign == 0 and gain.spread == pytest.approx(np.std(means, ddof=1))
+
+
+def test_noise_of_examples_is_not_counted_again_as_spread_of_seeds():
+    generator = np.random.default_rng(5)
+    halves = []
+    for _ in range(20):
+        gains = [generator.normal(size=400) for _ in range(3)]
+        gain = scores.repeated_difference(gains, np.zeros([3, 400]))
+        halves.append((gain.high - gain.low) / 2)
+    assert np.percentile(halves, 25) == pytest.approx(1.96 / np.sqrt(1200), rel=0.1)
+
+
+def test_seeds_that_scatter_seldom_make_a_gain_of_nothing():
+    # Nothing is gained, and every seed's luck is twice the noise of the examples: one seed is wrong in a third of cases.
+    generator = np.random.default_rng(6)
+    wrong = {1: 0, 3: 0}
+    for _ in range(40):
+        gains = generator.normal(0, 0.1, [3, 1]) + generator.normal(size=[3, 400])
+        for seeds in wrong:
+            wrong[seeds] += scores.repeated_difference(gains[:seeds], np.zeros([seeds, 400])).sign > 0
+    assert wrong[1] >= 8 and wrong[3] <= 4

@@ -46,6 +46,13 @@ def scored(trial, share, peak=None, steps=TOTAL, count=400, recipe=None, **chang
     return Outcome(spec, {"loss": np.ones(steps, np.float32)}, **values)
 
 
+def again(outcome, seed=2, **changes):
+    """The repetition of a training with another seed."""
+    recipe = outcome.spec.recipe.replace(seed=seed)
+    spec = dataclasses.replace(outcome.spec, trial=f"{outcome.spec.trial}-seed{seed}", recipe=recipe)
+    return dataclasses.replace(outcome, spec=spec, **changes)
+
+
 def by_name(*outcomes):
     return {outcome.spec.trial: outcome for outcome in outcomes}
 
@@ -69,6 +76,7 @@ def decided(*outcomes, known=None, recipe=RECIPE):
 
 
 HELPED = scored(LINEAR, 0.9), scored(NONE, 0.8)
+REPEATED = *HELPED, *map(again, HELPED)
 
 
 # The lazy way (S3.1, S3.2)
@@ -124,12 +132,60 @@ def test_what_it_hands_on_is_trained_for_just_as_many_steps():
         assert Train(CHUNK).propose(after, facts(), {})[0].recipe == after.replace(regularisers="on")
 
 
+# Over repeated seeds
+
+
+def test_what_was_won_is_repeated_with_another_seed_before_anything_is_built_on_it():
+    specs = proposed(*HELPED)
+    assert list(specs) == [f"{LINEAR}-seed2", f"{NONE}-seed2"]
+    for spec, first in zip(specs.values(), HELPED):
+        assert spec.recipe == first.spec.recipe.replace(seed=2) and (spec.start, spec.until) == (0, 1600)
+        assert spec.stage == "decay" and spec.keep_best
+    assert f"{NONE}-seed2" in proposed(*HELPED, again(HELPED[0]))
+
+
+def test_a_third_seed_only_decides_what_two_leave_open():
+    luck = again(HELPED[0], example_scores=HELPED[1].example_scores), again(HELPED[1])
+    assert list(proposed(*HELPED, *luck)) == [f"{LINEAR}-seed3", f"{NONE}-seed3"]
+    open_ = decided(*HELPED, *luck)
+    assert open_.after.decay == "none" and open_.values["flat"] and open_.values["seeds"] == 2
+    for words in ("+10 points", "95 % interval", "over 2 seeds +5 points of accuracy (spread 7.07;", "within noise"):
+        assert words in open_.reason
+    third = again(HELPED[0], 3), again(HELPED[1], 3)
+    assert proposed(*HELPED, *luck, *third) == {} and decided(*HELPED, *luck, *third).values["seeds"] == 3
+
+
+def test_a_gain_that_another_seed_confirms_carries_both_numbers():
+    decision = decided(*REPEATED)
+    assert decision.after == RECIPES[LINEAR] and decision.values["seeds"] == 2
+    assert "over 2 seeds +10 points of accuracy (spread 0;" in decision.reason
+    assert set(decision.evidence) == {outcome.spec.trial for outcome in REPEATED}
+    assert "with one seed, a gain beyond noise" in decided(*HELPED).reason
+
+
+def test_seeds_are_repeated_only_where_the_allowance_holds_both_trainings():
+    assert f"{LINEAR}-seed2" not in proposed(*HELPED, known=facts(allowance=4 * TOTAL - 1))
+    assert f"{LINEAR}-seed2" in proposed(*HELPED, known=facts(allowance=4 * TOTAL))
+    begun = again(HELPED[0])
+    assert list(proposed(*HELPED, begun, known=facts(allowance=3 * TOTAL))) == [f"{NONE}-seed2"]
+
+
+def test_a_setting_that_fails_with_another_seed_has_not_won():
+    lost = again(HELPED[0], diverged_at=230)
+    assert proposed(*HELPED, lost) == {}
+    decision = decided(*HELPED, lost)
+    assert decision.after.decay == "none" and "with seed 2 it came to no end: within noise" in decision.reason
+    other = again(HELPED[1], diverged_at=230)
+    assert decided(*HELPED, again(HELPED[0]), other).after == RECIPES[LINEAR]
+
+
 # A later start (S3.3)
 
 
 @pytest.mark.parametrize("moved, late", [(6000, True), (4800, True), (4200, False), (3000, False), (2000, False)])
 def test_a_later_start_is_tried_if_the_peak_moved_much_later(moved, late):
-    specs = proposed(scored(LINEAR, 0.9, peak=moved), scored(NONE, 0.8, peak=3000))
+    pair = scored(LINEAR, 0.9, peak=moved), scored(NONE, 0.8, peak=3000)
+    specs = proposed(*pair, *map(again, pair))
     assert set(specs) == ({LATE, CLASSIC} if late else {CLASSIC})
     if late:
         assert specs[LATE].recipe == RECIPES[LATE]
@@ -159,7 +215,7 @@ def test_the_staircase_starts_a_little_before_the_peak_and_obeys_the_half_rule()
 
 
 def test_the_staircase_that_is_tried_is_made_of_the_undecayed_peak():
-    spec = proposed(*HELPED)[CLASSIC]
+    spec = proposed(*REPEATED)[CLASSIC]
     assert spec.recipe == RECIPES[CLASSIC]
     table = rates(spec.recipe) / RECIPE.learning_rate
     assert table[2699] == 1 and table[3000] == 0.5 and table[-1] == pytest.approx(0.01, rel=0.3)
@@ -168,10 +224,11 @@ def test_the_staircase_that_is_tried_is_made_of_the_undecayed_peak():
 def test_there_is_no_staircase_where_validation_is_best_at_the_only_chunk():
     recipe = RECIPE.replace(total_steps=CHUNK, decay="none")
     evals = ({"step": CHUNK, "loss": 1.0, "accuracy": 0.5},)
-    pair = by_name(
+    pair = [
         scored(LINEAR, 0.9, steps=CHUNK, recipe=recipe.replace(decay="linear"), evals=evals),
         scored(NONE, 0.8, steps=CHUNK, recipe=recipe, evals=evals),
-    )
+    ]
+    pair = by_name(*pair, *map(again, pair))
     stage = Decay(CHUNK, stretch=1)
     assert stage.propose(recipe, facts(), pair) == []
     assert stage.decide(recipe, facts(), pair).after.decay == "linear"
@@ -270,8 +327,8 @@ def test_the_allowance_is_never_overrun(allowance):
 
 def test_variants_are_tried_as_far_as_the_budget_goes():
     for left, names in ((TOTAL - 1, set()), (TOTAL, {LATE}), (2 * TOTAL - 1, {LATE}), (2 * TOTAL, {LATE, CLASSIC})):
-        assert set(proposed(*HELPED, known=facts(allowance=2 * TOTAL + left))) == names
-    decision = decided(*HELPED, known=facts(allowance=2 * TOTAL))
+        assert set(proposed(*REPEATED, known=facts(allowance=4 * TOTAL + left))) == names
+    decision = decided(*REPEATED, known=facts(allowance=4 * TOTAL))
     assert decision.after == RECIPES[LINEAR] and decision.reason.count("its 6000 steps exceed the budget") == 2
 
 
@@ -315,7 +372,9 @@ def test_a_constant_rate_that_diverges_leaves_linear_decay():
 
 def test_a_constant_rate_that_was_stopped_counts_by_its_best():
     stopped = scored(NONE, 0.8, steps=4000)
-    assert set(proposed(HELPED[0], stopped)) == {LATE, CLASSIC}
+    repeats = proposed(HELPED[0], stopped)
+    assert [spec.recipe.total_steps for spec in repeats.values()] == [TOTAL, 4000]
+    assert set(proposed(HELPED[0], stopped, *map(again, HELPED))) == {LATE, CLASSIC}
     decision = decided(HELPED[0], stopped)
     assert decision.after == RECIPES[LINEAR] and "the constant rate was stopped at step 4000" in decision.reason
 
@@ -325,7 +384,7 @@ def test_a_constant_rate_that_was_stopped_counts_by_its_best():
 def test_a_variant_that_fails_is_told_and_not_chosen(name, changes):
     others = [scored(other, 0.9) for other in (LATE, CLASSIC) if other != name]
     lost = scored(name, 0.99, steps=250, **changes)
-    assert proposed(*HELPED, *others, lost) == {}
+    assert proposed(*REPEATED, *others, lost) == {}
     decision = decided(*HELPED, *others, lost)
     assert decision.after == RECIPES[LINEAR] and "stays untested" in decision.reason
     assert ("diverged at step 230" if changes else "stopped at step 250") in decision.reason
@@ -352,7 +411,7 @@ def test_in_a_canyon_decay_is_found_and_on_a_plateau_left_alone():
 
 
 def test_the_same_records_give_the_same_proposals_and_decision_in_any_order():
-    outcomes = [*HELPED, scored(LATE, 0.97), scored(CLASSIC, 0.9), scored(NONE, 0.1)]
+    outcomes = [*REPEATED, scored(LATE, 0.97), again(scored(LATE, 0.97)), scored(CLASSIC, 0.9), scored(NONE, 0.1)]
     outcomes[-1] = dataclasses.replace(outcomes[-1], spec=TrialSpec("train-9", "train", RECIPE, 0, 9))
     expected = decided(*outcomes)
     for seed in range(5):

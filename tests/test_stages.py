@@ -618,14 +618,63 @@ def test_a_longer_training_is_chosen_if_it_gains_more_than_a_standard_error():
     assert same.values["trial"] == "train-600" and "+0.25 points of accuracy, 0.3 standard errors" in same.reason
 
 
-def test_the_reference_comes_back_only_if_it_is_better_beyond_noise():
+def test_the_reference_comes_back_unless_what_was_tuned_is_better_on_average():
     within = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), reference(0.9025)))
-    assert within.values["trial"] == "train-600" and "within noise" in within.reason
+    assert within.values["trial"] == "reference" and "-0.25 points of accuracy" in within.reason
+    assert "within noise; so the reference is what comes back" in within.reason
+    assert within.after == reference(0.9).spec.recipe
+    just = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.9025), reference(0.90)))
+    assert just.values["trial"] == "train-600" and "within noise; so what was tuned comes back" in just.reason
     better = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.80), reference(0.90)))
     assert better.values["trial"] == "reference" and "a loss beyond noise" in better.reason
-    assert better.after == reference(0.9).spec.recipe and "the reference is what comes back" in better.reason
     worse = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), reference(0.80)))
     assert worse.values["trial"] == "train-600" and "a gain beyond noise" in worse.reason
+
+
+def test_a_tie_with_the_reference_is_decided_by_loss_then_by_seconds_or_steps():
+    def against(baseline, known=facts(), **changes):
+        decision = TRAIN.decide(TUNED, known, by_name(scored(600, 0.9, **changes), baseline))
+        return decision.values["trial"], decision.reason
+
+    lower = [{"step": 600, "loss": 0.09, "accuracy": 0.9}]
+    assert against(reference(0.9), evals=lower)[0] == "train-600"
+    trial, reason = against(reference(0.9, evals=lower))
+    assert trial == "reference" and "a tie that validation loss decides, 0.1 against 0.09" in reason
+    quick, slow = {"seconds_per_step": 0.001}, {"seconds_per_step": 0.01}
+    assert against(reference(0.9, **quick), **slow)[0] == "reference"
+    trial, reason = against(reference(0.9, **slow), **quick)
+    assert trial == "train-600" and "the seconds of training decide, 0.6 against 8" in reason
+    trial, reason = against(reference(0.9, **quick), facts(timed=False), **slow)
+    assert trial == "train-600" and "the steps decide, 600 against 800" in reason
+    assert against(scored(600, 0.9, name="reference", stage="reference"), facts(timed=False))[0] == "reference"
+
+
+def repeated(outcome, seed=2, **changes):
+    """The repetition of a training with another seed."""
+    recipe = outcome.spec.recipe.replace(seed=seed)
+    spec = dataclasses.replace(outcome.spec, trial=f"{outcome.spec.trial}-seed{seed}", stage="train", recipe=recipe)
+    return dataclasses.replace(outcome, spec=spec, **changes)
+
+
+def test_a_gain_over_the_reference_is_repeated_with_other_seeds_where_the_budget_holds_them():
+    baseline = reference(0.80, steps=750)
+    recipe = baseline.spec.recipe.replace(decay="none")
+    baseline = dataclasses.replace(baseline, spec=dataclasses.replace(baseline.spec, recipe=recipe))
+    pair = scored(600, 0.90), baseline
+    known = facts(allowance=600 + 600 + 750)
+    specs = TRAIN.propose(TUNED, facts(allowance=1200 + 600 + 600 + 749), by_name(scored(1200, 0.9), *pair))
+    assert specs == []
+    specs = TRAIN.propose(TUNED, facts(allowance=5000), by_name(scored(1200, 0.9), *pair))
+    assert [(spec.trial, spec.recipe.total_steps, spec.recipe.seed) for spec in specs] == [
+        ("train-600-seed2", 600, 2),
+        ("reference-seed2", 750, 2),
+    ]
+    again = [repeated(pair[0], example_scores=pair[1].example_scores - 0.3), repeated(pair[1])]
+    decision = TRAIN.decide(TUNED, known, by_name(*pair, *again))
+    assert decision.values["trial"] == "reference" and "over 2 seeds -10 points" in decision.reason
+    assert set(decision.evidence) == {"train-600", "reference", "train-600-seed2", "reference-seed2"}
+    little = TRAIN.propose(TUNED, facts(), by_name(scored(600, 0.9), scored(1200, 0.9), reference(0.8975)))
+    assert little == []
 
 
 def test_the_numbers_of_the_reason_are_points_or_errors():

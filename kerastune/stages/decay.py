@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 
-from kerastune import scores
 from kerastune.recipe import Recipe
 from kerastune.stages import peaks, whole
 from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
@@ -48,12 +47,14 @@ class Decay(Stage):
             lost = LINEAR in outcomes and _has_failed(outcomes[LINEAR])
             # What was begun is finished: with a budget in time, what is left of it is only an estimate.
             return pair if not lost and (LINEAR in outcomes or sum(map(_cost, pair)) <= left) else []
-        specs = []
-        for spec in self._segments(self._variants(recipe, facts, outcomes), facts, outcomes):
+        if again := self._repeats({LINEAR: None}, facts, outcomes, outcomes[NONE]):
+            return again
+        variants, specs = self._variants(recipe, facts, outcomes), []
+        for spec in self._segments(variants, facts, outcomes):
             if _cost(spec) <= left:
                 specs.append(spec)
                 left -= _cost(spec)
-        return specs
+        return specs or self._repeats(variants, facts, outcomes, outcomes[LINEAR])
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         linear, none = outcomes.get(LINEAR), outcomes.get(NONE)
@@ -65,8 +66,9 @@ class Decay(Stage):
             reason = f"A constant rate {_failure(none)}; linear decay came to its end, {total} steps, and is kept."
             values |= {"trial": LINEAR, "total_steps": total}
             return Decision(self.name, recipe, linear.spec.recipe, reason, (LINEAR, NONE), values)
-        gain, sign = whole.compare(linear, none, facts)
-        values |= {"gain": list(scores.difference(linear.example_scores, none.example_scores))}
+        gain, sign = whole.compare(linear, none, facts, outcomes)
+        measured = whole.gain(linear, none, outcomes)
+        values |= {"gain": [measured.mean, measured.low, measured.high], "seeds": measured.seeds}
         tried = f"Linear decay against a constant rate, {total} steps each{_stopped(none)}: {gain}"
         if sign > 0:
             return self._refined(recipe, facts, outcomes, tried, values)
@@ -74,7 +76,7 @@ class Decay(Stage):
         why = "The landscape is flat" if sign == 0 else "It does harm here"
         rate = f"a constant rate of {recipe.learning_rate:g} for the {recipe.total_steps} steps that it had"
         reason = f"{tried}. {why}, so decay is left alone: {rate}."
-        return Decision(self.name, recipe, recipe.replace(decay="none"), reason, (LINEAR, NONE), values)
+        return Decision(self.name, recipe, recipe.replace(decay="none"), reason, _evidence(outcomes), values)
 
     def _pair(self, recipe: Recipe, facts: Facts) -> dict[str, Recipe]:
         wanted = rounded_up(self._stretch * recipe.total_steps, self._chunk)
@@ -85,7 +87,9 @@ class Decay(Stage):
     def _variants(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> dict[str, Recipe]:
         """What is worth trying once linear decay helps: a later start (S3.3) and the staircase (S3.4)."""
         linear, none = outcomes.get(LINEAR), outcomes.get(NONE)
-        if not (whole.is_comparable(linear) and whole.is_comparable(none)) or whole.compare(linear, none, facts)[1] < 1:
+        if not (whole.is_comparable(linear) and whole.is_comparable(none)):
+            return {}
+        if whole.compare(linear, none, facts, outcomes)[1] < 1:
             return {}
         decayed, moved = linear.spec.recipe, peaks.peak_step(linear.evals, facts.objective)
         peak = peaks.peak_step(none.evals, facts.objective)
@@ -107,7 +111,7 @@ class Decay(Stage):
                 failure = _failure(outcome) if outcome else f"its {varied.total_steps} steps exceed the budget"
                 parts.append(f"{WORDS[name]} at step {varied.decay_start} stays untested ({failure})")
                 continue
-            gain, sign = whole.compare(outcome, chosen, facts)
+            gain, sign = whole.compare(outcome, chosen, facts, outcomes)
             found = _diagnosis(outcome, outcomes[NONE], facts) if name == CLASSIC else ""
             values |= {"interval": found} if found else {}
             told = f", {found}" if found else ""
@@ -118,8 +122,16 @@ class Decay(Stage):
         values |= {"peak": moved, "peak_without_decay": peak}
         parts.insert(0, f"The validation peak moved from step {peak} to {moved}")
         reason = f"{tried}. {'; '.join(parts)}; so it is {whole.decay_words(after)}, over {after.total_steps} steps."
-        evidence = tuple(name for name in (LINEAR, NONE, LATE, CLASSIC) if name in outcomes)
-        return Decision(self.name, recipe, after, reason, evidence, values)
+        return Decision(self.name, recipe, after, reason, _evidence(outcomes), values)
+
+    def _repeats(self, challengers, facts: Facts, outcomes: dict[str, Outcome], chosen: Outcome) -> list[TrialSpec]:
+        """What is due to repeat with other seeds what each in turn won against the one chosen so far."""
+        for outcome in (outcomes.get(name) for name in challengers):
+            if whole.is_comparable(outcome) and whole.is_comparable(chosen):
+                if again := whole.repeats(outcome, chosen, facts, outcomes, self.name):
+                    return again
+                chosen = outcome if whole.compare(outcome, chosen, facts, outcomes)[1] > 0 else chosen
+        return []
 
     def _untested(self, recipe, facts, outcomes, values) -> Decision:
         pair = self._pair(recipe, facts)
@@ -168,6 +180,11 @@ def staircase_interval(start: int, total_steps: int) -> int:
     """
     drops = round(math.log(END_SHARE, FACTOR))
     return -(-(total_steps - start) // drops)
+
+
+def _evidence(outcomes: dict[str, Outcome]) -> tuple[str, ...]:
+    known = [name for name in (LINEAR, NONE, LATE, CLASSIC) if name in outcomes]
+    return (*known, *(again for name in known for again in whole.repetitions(name, outcomes)))
 
 
 def _cost(spec: TrialSpec) -> int:

@@ -25,8 +25,14 @@ class Train(Stage):
     many as the budget holds if that is at least half as many again, while the last one gained more than one standard
     error on the validation examples (the rule of Breiman et al. 1984, "Classification and Regression Trees", 3.4.3):
     more steps of the same recipe are likely to help, and a longer training costs its user nothing any more. What an
-    earlier stage trained already is not trained again, unless regularisers come back. The reference, which is another
-    recipe, comes back only if it is better beyond noise.
+    earlier stage trained already is not trained again, unless regularisers come back.
+
+    The reference comes back unless what was tuned beats it on validation: by its mean paired gain, at a tie by the loss
+    of the kept weights, then by fewer seconds (steps, where seconds may not decide). Noise has no say in that: of two
+    models that validation can't tell apart, its mean is still the best guess, and whoever is told that nothing they
+    get is worse than the reference looks at that figure. Where the figures are the same in everything, the reference
+    is what a user knows. A gain beyond noise is repeated with other seeds as far as the budget holds them, as
+    `whole.repeats` says; then the mean is that over all seeds, so that luck with one does not decide.
 
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
@@ -61,11 +67,16 @@ class Train(Stage):
         total = self._other_total(runs, facts, left) if self._tuned else 0
         every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, total)
         total = total // every * every
-        return [self._segment(recipe, None, total, every)] if total else []
+        if total:
+            return [self._segment(recipe, None, total, every)]
+        (chosen, _), baseline = _chosen(runs, facts), _baseline(outcomes)
+        if chosen is None or baseline is None:
+            return []
+        return whole.repeats(chosen, baseline, facts, outcomes, self.name)
 
     def _runs(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[Outcome]:
         """Trainings of the recipe, the shortest first."""
-        runs = [o for o in outcomes.values() if o.spec.stage == self.name]
+        runs = [o for o in outcomes.values() if o.spec.stage == self.name and o.spec.trial == _name(_steps(o))]
         for outcome in outcomes.values() if self._tuned else ():
             trained = outcome.spec.recipe.replace(regularisers="on")
             is_whole = outcome.spec.stage in (Decay.name, Regularise.name) and whole.is_comparable(outcome)
@@ -89,30 +100,26 @@ class Train(Stage):
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         runs = [run for run in self._runs(recipe, facts, outcomes) if run.example_scores is not None]
-        baseline = outcomes.get(reference.TRIAL)
-        if baseline is not None and baseline.example_scores is None:
-            baseline = None
-        if not runs and baseline is None:
+        (chosen, longer), baseline = _chosen(runs, facts), _baseline(outcomes)
+        if chosen is None and baseline is None:
             reason = f"Nothing could be trained to its end: {_why_not(outcomes, facts, self.name)}."
             return Decision(self.name, recipe, recipe, reason, tuple(sorted(outcomes)), {"trial": None})
-        chosen, parts = runs[0] if runs else None, []
-        for longer in runs[1:]:
-            mean, error = _gain_and_error(longer, chosen)
-            gain = f"{scores.gained(mean, facts.scored_by)}, {abs(mean) / max(error, 1e-12):.2g} standard errors"
-            parts.append(f"{_steps(longer)} steps against {_steps(chosen)}: {gain}")
-            chosen = longer if mean > error else chosen
-        parts.insert(0, self._kept(recipe, chosen, runs, facts) if chosen else "no tuned training came to its end")
+        parts = [self._kept(recipe, chosen, runs, facts) if chosen else "no tuned training came to its end", *longer]
+        values, again = {"steps_spent": spent(outcomes, self.name)}, []
         if baseline is not None and chosen is not None:
-            gain, beyond = whole.compare(chosen, baseline, facts)
-            parts.append(f"against the reference: {gain}")
-            chosen = baseline if beyond < 0 else chosen
-        chosen = chosen or baseline
-        if chosen is baseline:
+            again = [name for each in (chosen, baseline) for name in whole.repetitions(each.spec.trial, outcomes)]
+            values["gain"] = whole.gain(chosen, baseline, outcomes).mean
+            beats, why = _beats(chosen, baseline, facts, outcomes)
+            parts.append(f"against the reference: {whole.compare(chosen, baseline, facts, outcomes)[0]}{why}")
+            parts.append("so what was tuned comes back" if beats else "so the reference is what comes back")
+            chosen = chosen if beats else baseline
+        elif chosen is None:
             parts.append("so the reference is what comes back")
+        chosen = chosen or baseline
         reason = "; ".join(parts) + "."
-        values = {"trial": chosen.spec.trial, "steps_spent": spent(outcomes, self.name)}
         after = chosen.spec.recipe if chosen is not baseline else chosen.spec.recipe.replace(total_steps=chosen.steps)
-        evidence = tuple(o.spec.trial for o in [*runs, baseline] if o is not None)
+        evidence = (*(o.spec.trial for o in [*runs, baseline] if o is not None), *again)
+        values["trial"] = chosen.spec.trial
         return Decision(self.name, recipe, after, reason[0].upper() + reason[1:], evidence, values)
 
     def _segment(self, recipe, done, total, every) -> TrialSpec:
@@ -167,6 +174,39 @@ def _pays(runs: list[Outcome]) -> bool:
         return True
     mean, error = _gain_and_error(longest, runs[-2])
     return mean > error
+
+
+def _chosen(runs: list[Outcome], facts: Facts) -> tuple[Outcome | None, list[str]]:
+    """Of trainings from the shortest on, the one that no longer one beats by more than a standard error; and why."""
+    runs = [run for run in runs if run.example_scores is not None]
+    chosen, parts = runs[0] if runs else None, []
+    for longer in runs[1:]:
+        mean, error = _gain_and_error(longer, chosen)
+        gain = f"{scores.gained(mean, facts.scored_by)}, {abs(mean) / max(error, 1e-12):.2g} standard errors"
+        parts.append(f"{_steps(longer)} steps against {_steps(chosen)}: {gain}")
+        chosen = longer if mean > error else chosen
+    return chosen, parts
+
+
+def _baseline(outcomes: dict[str, Outcome]) -> Outcome | None:
+    """The reference, if it was trained and has scores."""
+    baseline = outcomes.get(reference.TRIAL)
+    return None if baseline is None or baseline.example_scores is None else baseline
+
+
+def _beats(chosen: Outcome, baseline: Outcome, facts: Facts, outcomes: dict[str, Outcome]) -> tuple[bool, str]:
+    """Whether what was tuned beats the reference; and what decided, in words, where validation is a tie."""
+    mean = whole.gain(chosen, baseline, outcomes).mean
+    if mean != 0:
+        return mean > 0, ""
+    losses = [run.kept_evaluation(facts.objective).get("loss", np.nan) for run in (chosen, baseline)]
+    if losses[0] != losses[1]:
+        return losses[0] < losses[1], ", a tie that validation loss decides, {:.4g} against {:.4g}".format(*losses)
+    if facts.timed:
+        costs, unit = [run.seconds_per_step * run.steps for run in (chosen, baseline)], "seconds of training"
+    else:
+        costs, unit = [run.steps for run in (chosen, baseline)], "steps"
+    return costs[0] < costs[1], ", a tie that the {} decide, {:.4g} against {:.4g}".format(unit, *costs)
 
 
 def _gain_and_error(longer: Outcome, shorter: Outcome) -> tuple[float, float]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from kerastune import scores
 from kerastune.recipe import Recipe
-from kerastune.stages.base import Facts, rounded_up
+from kerastune.stages.base import Facts, rounded_up, spent
 from kerastune.trial import Outcome, TrialSpec
 
 DECAY_STRETCH = 2  # linear decay halves the mean rate: it takes twice the steps to go as far as a constant one
 SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
+EXTRA_SEEDS = 2  # with which a comparison that was won is repeated at most
+VERDICTS = {1: "a gain beyond noise", -1: "a loss beyond noise", 0: "within noise"}
 
 
 def segment(trial: str, stage: str, recipe: Recipe, done: Outcome | None, every: int) -> TrialSpec:
@@ -72,14 +72,111 @@ def lengthened(recipe: Recipe, total_steps: int) -> Recipe:
     return recipe.replace(**changes)
 
 
-def compare(better: Outcome, worse: Outcome, facts: Facts) -> tuple[str, int]:
-    """The paired gain in words, and its sign where it is beyond noise (0 within)."""
-    mean, low, high = scores.difference(better.example_scores, worse.example_scores)
-    sign = int(np.sign(mean)) if low > 0 or high < 0 else 0
-    verdict = {1: "a gain beyond noise", -1: "a loss beyond noise", 0: "within noise"}[sign]
-    gain = scores.gained(mean, facts.scored_by)
-    interval = scores.interval(low, high, facts.scored_by)
-    return f"{gain} on validation (95 % interval {interval}), {verdict}", sign
+def compare(better: Outcome, worse: Outcome, facts: Facts, outcomes: dict[str, Outcome] | None = None):
+    """The paired gain in words, and its sign where it is beyond noise (0 within).
+
+    Args:
+        better: the setting that would replace the other one.
+        worse: the simpler setting, trained with the same seed.
+        facts: what the scores measure.
+        outcomes: where repetitions with other seeds are looked for, if any; see `repeats`.
+
+    Returns:
+        A pair: words with the numbers of the first seed and those over all seeds, and the sign that the latter give.
+    """
+    first, over_seeds = gain(better, worse, {}), gain(better, worse, outcomes or {})
+    words = f"{scores.gained(first.mean, facts.scored_by)} on validation ({_interval(first, facts)})"
+    lost = _failed_repetition(better, outcomes or {}) if first.sign > 0 else None
+    if lost is not None:
+        return f"{words}, but with seed {lost.spec.recipe.seed} it came to no end: {VERDICTS[0]}", 0
+    if over_seeds.seeds > 1:
+        between = f"spread {scores.spread(over_seeds.spread, facts.scored_by)}"
+        mean = scores.gained(over_seeds.mean, facts.scored_by)
+        words += f", over {over_seeds.seeds} seeds {mean} ({between}; {_interval(over_seeds, facts)})"
+    elif outcomes is not None and first.sign > 0:
+        words += " with one seed"
+    return f"{words}, {VERDICTS[over_seeds.sign]}", over_seeds.sign
+
+
+def gain(better: Outcome, worse: Outcome, outcomes: dict[str, Outcome]) -> scores.Gain:
+    """The paired gain over all seeds with which both settings came to their end; the first one's where it was not won.
+
+    What was not won with the first seed is not repeated, so what repetitions there are belong to other comparisons.
+    """
+    first = scores.repeated_difference([better.example_scores], [worse.example_scores])
+    if first.sign < 1:
+        return first
+    pairs = [(better, worse)]
+    for index in range(1, EXTRA_SEEDS + 1):
+        pair = tuple(outcomes.get(_repetition_name(each, index)) for each in (better, worse))
+        if all(is_comparable(each) for each in pair):
+            pairs.append(pair)
+    if len(pairs) == 1:
+        return first
+    return scores.repeated_difference(*([each.example_scores for each in side] for side in zip(*pairs)))
+
+
+def repeats(
+    better: Outcome, worse: Outcome, facts: Facts, outcomes: dict[str, Outcome], stage: str
+) -> list[TrialSpec]:
+    """The segments that repeat a comparison with another seed, where it was won with the first one.
+
+    Both settings are trained once more, if the stage's allowance holds it; and a third time, if two seeds together
+    leave the gain within noise. Nobody is given a second chance, so that looking twice does not make a false gain more
+    likely: what was not won with the first seed is lost. Where the allowance does not hold it, one seed decides.
+
+    Args:
+        better: the setting that would replace the other one, trained to its end.
+        worse: the simpler one.
+        facts: the stage's allowance and what the scores measure.
+        outcomes: of all trials; repetitions of other comparisons count where they are of the same trial.
+        stage: name of the stage that pays.
+    """
+    if gain(better, worse, {}).sign < 1:
+        return []
+    for index in range(1, EXTRA_SEEDS + 1):
+        names = [_repetition_name(each, index) for each in (better, worse)]
+        done = [outcomes.get(name) for name in names]
+        due = [i for i, each in enumerate(done) if each is None or not has_ended(each)]
+        if _failed_repetition(better, outcomes) is not None:
+            return []
+        recipes = [_repetition(each, index) for each in (better, worse)]
+        cost = sum(recipes[i].total_steps for i in due if done[i] is None)
+        # What was begun is finished: with a budget in time, what is left of it is only an estimate.
+        if due and done[0] is None and spent(outcomes, stage) + cost > facts.allowance:
+            return []
+        if due:
+            every = [each.spec.eval_every for each in (better, worse)]
+            return [segment(names[i], stage, recipes[i], done[i], every[i]) for i in due]
+        if gain(better, worse, outcomes).sign > 0:
+            return []
+    return []
+
+
+def repetitions(name: str, outcomes: dict[str, Outcome]) -> list[str]:
+    """Names of the trainings that repeat a trial with other seeds, as far as there are any."""
+    return sorted(each for each in outcomes if each.startswith(f"{name}-seed"))
+
+
+def _repetition_name(outcome: Outcome, index: int) -> str:
+    return f"{outcome.spec.trial}-seed{outcome.spec.recipe.seed + index}"
+
+
+def _repetition(outcome: Outcome, index: int) -> Recipe:
+    """The recipe of a training with another seed; at a constant rate it goes as far as the first one went."""
+    recipe = outcome.spec.recipe.replace(seed=outcome.spec.recipe.seed + index)
+    if recipe.decay == "none":
+        return recipe.replace(total_steps=rounded_up(outcome.steps, outcome.spec.eval_every))
+    return recipe
+
+
+def _failed_repetition(outcome: Outcome, outcomes: dict[str, Outcome]) -> Outcome | None:
+    again = (outcomes.get(_repetition_name(outcome, index)) for index in range(1, EXTRA_SEEDS + 1))
+    return next((each for each in again if each is not None and has_ended(each) and not is_comparable(each)), None)
+
+
+def _interval(gain: scores.Gain, facts: Facts) -> str:
+    return f"95 % interval {scores.interval(gain.low, gain.high, facts.scored_by)}"
 
 
 def decay_words(recipe: Recipe) -> str:
