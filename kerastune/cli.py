@@ -163,7 +163,8 @@ def train(flag_values: flags.FlagValues, recipe: Recipe) -> int:
 
 
 def _default_stages(flag_values: flags.FlagValues) -> list[str]:
-    wanted = {"start": flag_values.batch_size == AUTO, "reference": flag_values.reference}
+    own_model = ":" in flag_values.model  # the size of a built-in network is searched only where --stages names it
+    wanted = {"start": flag_values.batch_size == AUTO, "reference": flag_values.reference, "model": own_model}
     return [name for name in order.ORDER if wanted.get(name, True)]
 
 

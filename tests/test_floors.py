@@ -21,6 +21,7 @@ FLOORS = {
     "batches": KERAS,
     "boards": KERAS,
     "budget": GROUND,
+    "calibration": GROUND,
     "callbacks": KERAS,
     "callbacks.exponential_decay": KERAS,
     "callbacks.linear_decay": KERAS,
@@ -58,6 +59,7 @@ FLOORS = {
     "schedules.keras_schedules": KERAS,
     "schedules.linear": GROUND,
     "schedules.of_recipe": GROUND,
+    "samplers": TUNER,
     "scores": GROUND,
     "sources": KERAS,
     "splits": GROUND,
@@ -68,6 +70,8 @@ FLOORS = {
     "stages.convergence": GROUND,
     "stages.decay": GROUND,
     "stages.learning_rate": GROUND,
+    "stages.model": GROUND,
+    "stages.model_search": GROUND,
     "stages.order": GROUND,
     "stages.peaks": GROUND,
     "stages.probing": GROUND,
@@ -105,7 +109,7 @@ LIBRARIES = {
 ONLY_IN = {
     "rich": {"logs", "progress", "summary"},
     "absl": {"cli"},
-    "keras_tuner": {"arguments", "hypermodels", "oracle", "tuner"},
+    "keras_tuner": {"arguments", "hypermodels", "oracle", "samplers", "tuner"},
 }
 # The package's and the schedules' `__init__` resolve these names lazily.
 LAZY = {("schedules", "schedules.keras_schedules")}

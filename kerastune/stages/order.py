@@ -8,6 +8,8 @@ from kerastune.stages.base import Stage
 from kerastune.stages.batch import Batch
 from kerastune.stages.decay import Decay
 from kerastune.stages.learning_rate import LearningRate
+from kerastune.stages.model import Model
+from kerastune.stages.model_search import Sample
 from kerastune.stages.probing import Probe
 from kerastune.stages.reference import Reference
 from kerastune.stages.regularise import Regularise
@@ -15,7 +17,7 @@ from kerastune.stages.start import Start
 from kerastune.stages.train import Train
 from kerastune.stages.whole import DECAY_STRETCH
 
-ORDER = ("start", "probe", "reference", "lr", "batch", "decay", "regularise", "train")
+ORDER = ("start", "probe", "reference", "lr", "batch", "model", "decay", "regularise", "train")
 
 
 def check(names: Sequence[str]) -> None:
@@ -31,16 +33,20 @@ def check(names: Sequence[str]) -> None:
         raise ValueError(f"`stages` must be in the order {', '.join(ORDER)}, each once, got {', '.join(names)}.")
 
 
-def make(names: Sequence[str], decay: str, chunk: int) -> list[Stage]:
+def make(
+    names: Sequence[str], decay: str, chunk: int, searched: Sequence[str] = (), sample: Sample | None = None
+) -> list[Stage]:
     """The stages of these names.
 
     Args:
         names: as `check` takes them.
         decay: how the rate falls in the training, as in a recipe.
         chunk: steps in one call of the train function.
+        searched: names of the model's hyperparameters, for stage `model`.
+        sample: where that stage has its proposals from; needed when there are any.
     """
     check(names)
-    tuned = any(stage.name in names for stage in (LearningRate, Batch, Decay, Regularise))
+    tuned = any(stage.name in names for stage in (LearningRate, Batch, Model, Decay, Regularise))
     # Steps are found at a constant rate; those of a recipe that is given fit its own decay.
     stretch = DECAY_STRETCH if LearningRate.name in names and decay == "linear" else 1
     known = {
@@ -49,6 +55,7 @@ def make(names: Sequence[str], decay: str, chunk: int) -> list[Stage]:
         "reference": lambda: Reference(chunk),
         "lr": lambda: LearningRate(chunk),
         "batch": lambda: Batch(chunk),
+        "model": lambda: Model(chunk, tuple(searched), sample),
         "decay": lambda: Decay(chunk, stretch=stretch),
         "regularise": lambda: Regularise(chunk, stretch=1 if Decay.name in names else stretch),
         "train": lambda: Train(
