@@ -78,7 +78,8 @@ def score_by_trial(decision: Decision, trials: dict[str, Outcome]) -> bytes:
         if kinds[kind]:
             values = [least if score is None else score for _, score in kinds[kind]]
             label = "diverged or failed" if kind == "lost" else kind
-            upper.plot([index for index, _ in kinds[kind]], values, marker, markersize=12 if kind == "winner" else 6, label=label)
+            size = 12 if kind == "winner" else 6
+            upper.plot([index for index, _ in kinds[kind]], values, marker, markersize=size, label=label)
     upper.set(xlabel="trial (0: as it was)", ylabel=f"validation {name}", title="After the first horizon")
     for trial in decision.values["finalists"]:
         evals = [each for each in trials[trial].evals if name in each]

@@ -83,7 +83,7 @@ class Playbook:
         return None
 
     def plan(self) -> str:
-        """What each stage may spend at most, and what is left out unless earlier ones leave it time, in one sentence."""
+        """What each stage may spend at most, and what is left out unless earlier ones leave enough, in a sentence."""
         unit = "steps" if self.budget.steps is not None else "s"
         left = whole = self.budget.steps or self.budget.for_trials
         parts, left_out = [], []
@@ -95,7 +95,8 @@ class Playbook:
             elif share:
                 parts.append(stage.name)
             elif stage.share:
-                left_out.append(f"{stage.name} (it needs {self._least(stage):g} {unit} and would have {stage.share * left:.2g})")
+                would = f"{stage.share * left:.2g}"
+                left_out.append(f"{stage.name} (it needs {self._least(stage):g} {unit} and would have {would})")
         planned = ", ".join(parts) or "nothing to train"
         gone = f"; left out, unless earlier stages leave enough: {', '.join(left_out)}" if left_out else ""
         kept = "" if self.budget.seconds is None else f"; {self.budget.seconds - whole:.0f} s are kept for the end"
@@ -183,9 +184,9 @@ class Playbook:
         trials = [o for o in self.outcomes.values() if o.spec.stage != "reference"] or list(self.outcomes.values())
         timed = [o for o in trials if o.steps >= LEAST_TIMED]
         if not timed:
-            # The probe's first updates: a call each, the first of which traces.
-            shortest = min((o.seconds_per_step for o in trials if o.steps), default=0.0)
-            return max(FIRST_SECONDS_PER_STEP, shortest - CALL_SECONDS)
+            # The probe's first updates: a call each. Most of the first one was tracing, so alone it says nothing.
+            calls = sorted(o.seconds_per_step for o in trials if o.steps)
+            return max(FIRST_SECONDS_PER_STEP, calls[0] - CALL_SECONDS) if len(calls) > 1 else FIRST_SECONDS_PER_STEP
         recipe = self.recipe
         trials = [o for o in timed if o.spec.recipe.hyperparameters == recipe.hyperparameters] or timed
         trials = [o for o in trials if o.spec.recipe.batch_size == recipe.batch_size] or trials
