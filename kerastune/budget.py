@@ -7,7 +7,11 @@ import re
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 LEAST_STEPS = 1000
-LEAST_SECONDS = 10
+LEAST_SECONDS = 5
+FINISH_SHARE = 0.1  # of a budget in time: for the figures of merit, saving, pictures, and a machine that slows down
+FINISH_SECONDS = 2.0  # that they take at least, on two busy CPU cores
+MOST_FINISH_SHARE = 0.35  # of a budget that is hardly longer than that
+SLACK_SHARE = 0.05  # of a budget in time, by which a training may run over what was planned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Budget:
         """The budget of a text such as `90s`, `4m`, `1.5h` or `6000steps`.
 
         Raises:
-            ValueError: when the text is neither, or asks for less than 1,000 steps or 10 seconds.
+            ValueError: when the text is neither, or asks for less than 1,000 steps or 5 seconds.
         """
         match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*(s|m|h|steps)", text.strip())
         if not match:
@@ -47,6 +51,22 @@ class Budget:
         if seconds < LEAST_SECONDS:
             raise ValueError(f"`budget` must be at least {LEAST_SECONDS}s, got {text!r}.")
         return cls(seconds=seconds)
+
+    @property
+    def for_trials(self) -> float:
+        """Seconds after which no trial is planned any more; the rest is for what follows the last one.
+
+        Example:
+            >>> [Budget.parse(text).for_trials for text in ("6s", "60s", "10m")]
+            [4.0, 54.0, 540.0]
+        """
+        finish = max(FINISH_SHARE * self.seconds, min(FINISH_SECONDS, MOST_FINISH_SHARE * self.seconds))
+        return self.seconds - finish
+
+    @property
+    def deadline(self) -> float:
+        """Seconds after which training stops where it is; no number is reached by a budget in steps."""
+        return float("inf") if self.seconds is None else self.for_trials + SLACK_SHARE * self.seconds
 
     def __str__(self) -> str:
         return f"{self.steps}steps" if self.seconds is None else f"{self.seconds:.15g}s"

@@ -229,6 +229,8 @@ def _default_stages(flag_values: flags.FlagValues) -> list[str]:
     wanted = {
         "start": flag_values.batch_size == AUTO,
         "reference": flag_values.reference,
+        # The size of a built-in network is searched only where --stages names it.
+        "model": ":" in flag_values.model,
         "ensemble": flag_values.ensemble,
     }
     return [name for name in order.ORDER if wanted.get(name, True)]

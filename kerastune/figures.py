@@ -25,6 +25,8 @@ def of_decision(decision: Decision, outcomes: dict[str, Outcome]) -> bytes | Non
         return None
     if decision.stage == "lr":
         return loss_against_rate(decision, trials)
+    if decision.stage == "model":
+        return score_by_trial(decision, trials)
     if decision.stage == "probe":
         return ratio_by_layer(trials)
     if decision.stage == "ensemble":
@@ -92,6 +94,30 @@ def ensemble(values: dict[str, Any]) -> bytes:
     figure, panels = _panels(len(shown))
     for draw, axes in zip(shown, panels):
         draw(axes, values)
+    return _png(figure)
+
+
+def score_by_trial(decision: Decision, trials: dict[str, Outcome]) -> bytes:
+    """What every network had reached after the first horizon, in the order of the trials, and how each went on."""
+    figure, (upper, lower) = _panels(2)
+    scores, winner, name = (decision.values[key] for key in ("scores", "winner", "objective"))
+    kinds = {"tried": [], "lost": [], "winner": []}
+    for index, (trial, score) in enumerate(scores.items()):
+        kinds["lost" if score is None else "winner" if trial == winner else "tried"].append((index, score))
+    least = min((score for score in scores.values() if score is not None), default=0.0)
+    for kind, marker in (("tried", "o"), ("lost", "x"), ("winner", "*")):
+        if kinds[kind]:
+            values = [least if score is None else score for _, score in kinds[kind]]
+            label = "diverged or failed" if kind == "lost" else kind
+            size = 12 if kind == "winner" else 6
+            upper.plot([index for index, _ in kinds[kind]], values, marker, markersize=size, label=label)
+    upper.set(xlabel="trial (0: as it was)", ylabel=f"validation {name}", title="After the first horizon")
+    for trial in decision.values["finalists"]:
+        evals = [each for each in trials[trial].evals if name in each]
+        lower.plot([each["step"] for each in evals], [each[name] for each in evals], ".-", label=trial)
+    lower.set(xlabel="step", ylabel=f"validation {name}", title="Those that went on")
+    _legend(upper)
+    _legend(lower)
     return _png(figure)
 
 

@@ -128,6 +128,11 @@ class BuildFunction(keras_tuner.HyperModel):
 BUILT_IN = {"mlp": Mlp, "cnn": Cnn, "resnet": ResNet}
 
 
+def is_built_in(hypermodel) -> bool:
+    """Whether a hypermodel is one of ours, whose size is not searched unless that is asked for."""
+    return isinstance(hypermodel, tuple(BUILT_IN.values()))
+
+
 def load(name: str, task: Task) -> keras_tuner.HyperModel:
     """The hypermodel that `--model` names.
 

@@ -92,10 +92,11 @@ class PlaybookOracle(Oracle):
 
     def _complete(self, trial: Trial, outcome: Outcome) -> None:
         kept = outcome.kept_evaluation(self.playbook.objective) if outcome.diverged_at is None else None
-        trial.status = TrialStatus.COMPLETED
+        trial.status = TrialStatus.FAILED if outcome.error else TrialStatus.COMPLETED
         trial.score = None if kept is None else kept[self.playbook.objective.name]
         trial.best_step = None if kept is None else kept["step"]
-        trial.message = None if outcome.diverged_at is None else f"diverged at step {outcome.diverged_at}"
+        diverged = None if outcome.diverged_at is None else f"diverged at step {outcome.diverged_at}"
+        trial.message = outcome.error or diverged
         if trial.trial_id not in self.end_order:
             self.end_order.append(trial.trial_id)
 

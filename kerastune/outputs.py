@@ -141,6 +141,8 @@ def line(outcome: Outcome, objective: scores.Objective) -> str:
     """One line about a trial so far, for the log."""
     spec, recipe = outcome.spec, outcome.spec.recipe
     words = f"{spec.trial}: {recipe.optimizer}, rate {recipe.learning_rate:g}, batches of {recipe.batch_size}"
+    if outcome.error:
+        return f"{words}: failed ({outcome.error})"
     if outcome.diverged_at is not None:
         return f"{words}: diverged at step {outcome.diverged_at}"
     best = scores.best_evaluation(outcome.evals, objective)

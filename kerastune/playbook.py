@@ -6,20 +6,29 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 
+from kerastune import timing
 from kerastune.budget import Budget
 from kerastune.recipe import Recipe
 from kerastune.stages.base import Decision, Facts, Stage, spent
 from kerastune.study import Study
 from kerastune.trial import Outcome, State, TrialSpec
 
-PLANNED_SHARE = 0.9  # of the time that is left; the rest is for figures, saving and a slower machine
 FIRST_SECONDS_PER_STEP = 0.02  # before anything was timed
+LEAST_TIMED = 50  # steps of a trial that tells what a step takes
+CALL_SECONDS = 0.5  # that a call of the train function may take on a busy machine, however few its steps
+LEAST_TRAINING = 50  # steps that the last stage may always train, so that there is a model
 
 logger = logging.getLogger("kerastune")
 
 
 class Playbook:
     """One search: everything it knows is in the study, so it can be made anew at any time and goes on.
+
+    How the budget is divided: every stage may spend its `share` of what is left when it begins, and what it leaves goes
+    to the later ones; the last one may spend all. A stage whose share is below what it needs to find anything out
+    (`least_steps`, `least_seconds`) gets nothing, and the later ones have more. Of a budget in seconds a part is kept
+    for what follows the last trial (`Budget.for_trials`), and training stops at `Budget.deadline` wherever it is.
+    However short the time, the last stage trains 50 steps: a search hands over a model.
 
     Args:
         study: the record.
@@ -46,7 +55,7 @@ class Playbook:
         self.study = study
         self.stages = list(stages)
         self.budget = budget
-        self.outcomes: dict[str, Outcome] = study.outcomes()
+        self.outcomes: dict[str, Outcome] = {name: self._calibrated(o) for name, o in study.outcomes().items()}
         self.decisions: list[Decision] = [Decision.from_dict(value) for value in study.decisions()]
         self._first = recipe
         self.objective, self.scored_by = facts.objective, facts.scored_by
@@ -74,18 +83,28 @@ class Playbook:
         return None
 
     def plan(self) -> str:
-        """What each stage may spend at most, in one sentence; what it leaves goes to the later ones."""
+        """What each stage may spend at most, and what is left out unless earlier ones leave enough, in a sentence."""
         unit = "steps" if self.budget.steps is not None else "s"
-        left = self.budget.steps or PLANNED_SHARE * self.budget.seconds
-        parts = []
+        left = whole = self.budget.steps or self.budget.for_trials
+        parts, left_out = [], []
         for stage in self.stages:
-            if 0 < stage.share < 1:
-                parts.append(f"{stage.name} at most {stage.share * left:.0f} {unit}")
-                left -= stage.share * left
-            elif stage.share:
+            share = self._share(stage, left)
+            if 0 < share < left:
+                parts.append(f"{stage.name} at most {share:.0f} {unit}")
+                left -= share
+            elif share:
                 parts.append(stage.name)
+            elif stage.share:
+                would = f"{stage.share * left:.2g}"
+                left_out.append(f"{stage.name} (it needs {self._least(stage):g} {unit} and would have {would})")
         planned = ", ".join(parts) or "nothing to train"
-        return f"Plan for {self.budget}: {planned}; what a stage leaves goes to the next."
+        gone = f"; left out, unless earlier stages leave enough: {', '.join(left_out)}" if left_out else ""
+        kept = "" if self.budget.seconds is None else f"; {self.budget.seconds - whole:.0f} s are kept for the end"
+        return f"Plan for {self.budget}: {planned}{gone}{kept}; what a stage leaves goes to the next."
+
+    def learn(self, **known) -> None:
+        """Replaces facts about the network, once a stage has changed it."""
+        self._facts = dataclasses.replace(self._facts, **known)
 
     def state(self, spec: TrialSpec) -> State | None:
         """The checkpoint that a segment goes on from."""
@@ -99,7 +118,10 @@ class Playbook:
         if earlier is not None and found is not None and found["step"] <= outcome.spec.start:
             best, outcome = None, dataclasses.replace(outcome, example_scores=None)
         self.study.add_segment(outcome, last if outcome.diverged_at is None else None, best)
-        self.outcomes[outcome.spec.trial] = outcome.after(earlier)
+        joined = outcome.after(earlier)
+        if timing.is_measured(joined):
+            self._recorded(timing.name_of(outcome.spec.recipe), lambda: joined.seconds_per_step)
+        self.outcomes[outcome.spec.trial] = self._calibrated(joined)
 
     def facts(self, stage: Stage) -> Facts:
         """What a stage may know. Its share of the budget is planned when it begins, and recorded.
@@ -108,11 +130,14 @@ class Playbook:
         and how many steps that allows is worked out anew whenever it is asked, from what a step has taken so far.
         """
         if self.budget.steps is not None:
-            allowance = self._recorded(f"allowance/{stage.name}", lambda: int(stage.share * self._steps_left()))
+            planned = self._recorded(f"allowance/{stage.name}", lambda: int(self._share(stage, self._steps_left())))
+            allowance = planned
         else:
-            done_by = self._recorded(f"done by/{stage.name}", lambda: self._moment(stage.share))
+            done_by = self._recorded(f"done by/{stage.name}", lambda: self._moment(stage))
             seconds = max(done_by - self.study.seconds(), 0.0)
             allowance = spent(self.outcomes, stage.name) + int(seconds / self._seconds_per_step())
+            if stage is self.stages[-1] and stage.share:
+                allowance = max(allowance, LEAST_TRAINING)
         return dataclasses.replace(self._facts, allowance=allowance, timed=self.budget.steps is None)
 
     def _recorded(self, name: str, plan: Callable[[], float]) -> float:
@@ -133,17 +158,38 @@ class Playbook:
     def _steps_left(self) -> int:
         return self.budget.steps - sum(outcome.steps for outcome in self.outcomes.values())
 
-    def _moment(self, share: float) -> float:
-        """Seconds of the budget that are spent when `share` of what is left now is."""
+    def _moment(self, stage: Stage) -> float:
+        """Seconds of the budget that are spent when the stage has had its share of what is left now."""
         now = self.study.seconds()
-        return now + share * max(PLANNED_SHARE * self.budget.seconds - now, 0.0)
+        return now + self._share(stage, max(self.budget.for_trials - now, 0.0))
+
+    def _share(self, stage: Stage, left: float) -> float:
+        """What a stage may spend of what is left; nothing where that is less than it needs."""
+        share = stage.share * left
+        return share if share >= self._least(stage) else 0
+
+    def _least(self, stage: Stage) -> float:
+        return stage.least_seconds if self.budget.steps is None else stage.least_steps
+
+    def _calibrated(self, outcome: Outcome) -> Outcome:
+        """The outcome with the recorded seconds per step of its network, batch size and kind of optimizer."""
+        seconds = self.study.fact(timing.name_of(outcome.spec.recipe))
+        return outcome if seconds is None else dataclasses.replace(outcome, seconds_per_step=seconds)
 
     def _seconds_per_step(self) -> float:
-        """Of the longest trial so far with batches of the recipe, evaluations and all; the reference is left out."""
+        """What a step of the recipe takes now, evaluations and all, to plan with; nothing is decided by it.
+
+        That of the longest trial so far with its network and batches; the reference is left out.
+        """
         trials = [o for o in self.outcomes.values() if o.spec.stage != "reference"] or list(self.outcomes.values())
-        if len(trials) < 2:
-            return FIRST_SECONDS_PER_STEP  # most of a first trial's time was tracing
-        trials = [o for o in trials if o.spec.recipe.batch_size == self.recipe.batch_size] or trials
+        timed = [o for o in trials if o.steps >= LEAST_TIMED]
+        if not timed:
+            # The probe's first updates: a call each. Most of the first one was tracing, so alone it says nothing.
+            calls = sorted(o.seconds_per_step for o in trials if o.steps)
+            return max(FIRST_SECONDS_PER_STEP, calls[0] - CALL_SECONDS) if len(calls) > 1 else FIRST_SECONDS_PER_STEP
+        recipe = self.recipe
+        trials = [o for o in timed if o.spec.recipe.hyperparameters == recipe.hyperparameters] or timed
+        trials = [o for o in trials if o.spec.recipe.batch_size == recipe.batch_size] or trials
         # Among equals the last: the first one traced.
         longest = max(reversed(trials), key=lambda outcome: outcome.steps)
         if longest.evals:

@@ -43,7 +43,7 @@ class Story:
 
     def segment(self, outcome: Outcome, start: int) -> None:
         """Adds what a trial has from step `start` on: its whole outcome with 0. A single step is no curve."""
-        if outcome.steps == 1:
+        if outcome.steps <= 1:
             return
         board = boards.Board(self._run_dir.trial_board(outcome.spec.trial))
         if start == 0:

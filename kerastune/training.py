@@ -29,6 +29,7 @@ from kerastune.trial import Outcome, State, TrialSpec
 CHUNK = 50  # steps in one call of the train function
 RATIO_EVERY = 10  # steps between two measurements of update and weight norms
 LOOK_BACK = 100  # steps before a chunk from which its smoothed loss is worked out
+MOST_COMPILED = 16  # models that are kept compiled; stage `model` tries many networks
 
 
 @dataclasses.dataclass
@@ -134,6 +135,8 @@ class Trainer:
         )
         key = (*architecture, recipe.regularisers)
         if key not in self._compiled:
+            while len(self._compiled) >= MOST_COMPILED:
+                self._compiled.pop(next(iter(self._compiled)))
             self._compiled[key] = self._compile(recipe)
             if not self._compiled[key].regularised:
                 # On or off is the same trace for a model that has none.

@@ -69,11 +69,14 @@ class Outcome:
         weight_norms: L2 norm of each layer's weights before the update, `[k, layers]`.
         diverged_at: step at which the loss was not finite or exploded; `None` when it never was.
         seconds: wall time of all segments.
-        seconds_per_step: median over chunks of steps, evaluation and tracing left out; 0 when nothing was timed.
+        seconds_per_step: median over chunks of steps, evaluation and tracing left out; 0 when nothing was timed. Stages
+            see that of the calibration in its place (`calibration`), the same for every trial of the same network,
+            batch size and kind of optimizer.
         peak_memory: bytes, of the process (CPU) or of the device (GPU).
         example_scores: score of every validation example with the best weights, larger is better `[n]`, when they
             were kept; else `None`.
         notes: what a reader of the outcome must know.
+        error: what kept the network from being built or trained, in one line; `diverged_at` is 0 then. Empty otherwise.
     """
 
     spec: TrialSpec
@@ -89,6 +92,19 @@ class Outcome:
     peak_memory: int = 0
     example_scores: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    error: str = ""
+
+    @classmethod
+    def failed(cls, spec: TrialSpec, error: Exception) -> Outcome:
+        """The outcome of a network that could not be built or trained.
+
+        Example:
+            >>> Outcome.failed(TrialSpec("a", "model", Recipe(), 0, 50), MemoryError("too large")).error
+            'MemoryError: too large'
+        """
+        first_line = next(iter(str(error).splitlines()), "")
+        why = f"{type(error).__name__}: {first_line}"
+        return cls(spec, {"loss": np.zeros(0, np.float32)}, diverged_at=spec.start, error=why)
 
     @property
     def steps(self) -> int:
@@ -117,7 +133,7 @@ class Outcome:
             update_norms=np.concatenate([earlier.update_norms, self.update_norms]),
             weight_norms=np.concatenate([earlier.weight_norms, self.weight_norms]),
             seconds=earlier.seconds + self.seconds,
-            seconds_per_step=self.seconds_per_step or earlier.seconds_per_step,
+            seconds_per_step=earlier.seconds_per_step or self.seconds_per_step,
             peak_memory=max(earlier.peak_memory, self.peak_memory),
             example_scores=earlier.example_scores if self.example_scores is None else self.example_scores,
             notes=earlier.notes + tuple(note for note in self.notes if note not in earlier.notes),

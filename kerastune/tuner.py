@@ -15,6 +15,7 @@ from kerastune import (
     arguments,
     data,
     evaluate,
+    hypermodels,
     identity,
     logs,
     outputs,
@@ -23,6 +24,7 @@ from kerastune import (
     reporting,
     rundirs,
     runtime,
+    samplers,
     surgery,
 )
 from kerastune.budget import Budget
@@ -34,13 +36,13 @@ from kerastune.scores import Objective
 from kerastune.stages import order
 from kerastune.stages.base import Decision, Facts
 from kerastune.stages.ensemble import MEMBERS, Validation
+from kerastune.stages.model import Model
 from kerastune.stages.start import Start
 from kerastune.story import Story
 from kerastune.study import Study
 from kerastune.task import Task
 from kerastune.training import CHUNK, Trainer
-
-DEADLINE_SHARE = 1.05  # of a budget in time, after which training stops where it is
+from kerastune.trial import Outcome, TrialSpec
 
 logger = logging.getLogger("kerastune")
 
@@ -67,7 +69,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         recipe: where tuning starts; its batch size is kept when a recipe is given, and suggested (P7) otherwise.
         refit: whether the chosen recipe is trained once more, on training and validation data together, for the model
             that is saved.
-        stages: names of the stages to run, in this order; by default all, but for what the other arguments leave out.
+        stages: names of the stages to run, in this order; by default all, but for what the other arguments leave out, and
+            `model` only for a hypermodel of your own: the size of a built-in network is searched when it is named.
         ensemble: whether the last stage looks for an ensemble that beats the single model.
         members: of that ensemble, at most.
 
@@ -104,11 +107,12 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._objective = arguments.parse_objective(objective)
         self._overwrite = overwrite
         self._refit = refit
-        wanted = {"reference": reference, "start": recipe is None, "ensemble": ensemble}
+        own_model = not hypermodels.is_built_in(hypermodel)
+        wanted = {"reference": reference, "start": recipe is None, "model": own_model, "ensemble": ensemble}
         self._first_recipe = (recipe or Recipe()).replace(seed=seed)
         names = [name for name in order.ORDER if wanted.get(name, True)] if stages is None else stages
+        order.check(names)
         self._members = members
-        self._stages = order.make(names, self._first_recipe.decay, CHUNK, self._validation, members)
         self._playbook: Playbook | None = None
         self._best_states: dict[str, Any] = {}
         self.result: dict[str, Any] = {}
@@ -118,6 +122,11 @@ class PlaybookTuner(keras_tuner.Tuner):
             hypermodel=hypermodel,
             directory=str(directory or "."),
             project_name=project_name,
+        )
+        space = self.oracle.get_space()
+        searched, sample = samplers.searched(space), samplers.Sampler(space, seed)
+        self._stages = order.make(
+            names, self._first_recipe.decay, CHUNK, searched, sample, self._validation, members
         )
 
     @property
@@ -168,7 +177,12 @@ class PlaybookTuner(keras_tuner.Tuner):
         """Trains the segment that a trial stands for and records it; gives the objective, as KerasTuner wants."""
         spec = spec_of(trial)
         self._shown.segment(spec)
-        outcome, last, best = self._trainer.run(spec, self._playbook.state(spec))
+        try:
+            outcome, last, best = self._trainer.run(spec, self._playbook.state(spec))
+        except Exception as error:
+            if spec.stage != Model.name:
+                raise
+            outcome, last, best = self._failed(spec, error), None, None
         self._playbook.record(outcome, last, best)
         joined = self._playbook.outcomes[spec.trial]
         self._story.segment(joined, spec.start)
@@ -177,6 +191,12 @@ class PlaybookTuner(keras_tuner.Tuner):
         )
         last_value = outcome.evals[-1][self._playbook.objective.name] if outcome.evals else float("nan")
         return {self.oracle.objective.name: last_value}
+
+    def _failed(self, spec: TrialSpec, error: Exception) -> Outcome:
+        """What is recorded of a network of the user's that can't be built or trained: the search passes it over."""
+        first = not any(outcome.error for outcome in self._playbook.outcomes.values())
+        logger.warning("%s failed and is passed over (%s).", spec.trial, error, exc_info=error if first else None)
+        return Outcome.failed(spec, error)
 
     def get_best_models(self, num_models=1):
         """Trained models, the one that the playbook chose first; only whole trainings keep their weights.
@@ -226,6 +246,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         study.settings({**self._given, **self._settings(task, objective, described)})
         self._playbook = Playbook(study, self._stages, self._first(), facts, self.budget, self._on_decision)
         self._facts = facts
+        self._look_at_network(self._first())
         self.oracle.begin(self._playbook, keras_tuner.Objective(f"val_{objective.name}", objective.direction))
         for note in task.notes:
             logger.info("%s", note)
@@ -239,8 +260,9 @@ class PlaybookTuner(keras_tuner.Tuner):
 
     def _first(self) -> Recipe:
         """The recipe that the first stage starts from, with every hyperparameter of the model named."""
-        defaults = self.oracle.get_space().values
-        return self._first_recipe.replace(hyperparameters={**defaults, **self._first_recipe.hyperparameters})
+        given = self._first_recipe.hyperparameters
+        defaults = samplers.completed(self.oracle.get_space(), given)
+        return self._first_recipe.replace(hyperparameters={**defaults, **given})
 
     def _build(self, hyperparameters: dict[str, Any]) -> keras.Model:
         hp = self.oracle.get_space()
@@ -262,19 +284,34 @@ class PlaybookTuner(keras_tuner.Tuner):
             "members": self._members,
             **self._first().to_dict(),
             "refit": self._refit,
+            **self._space(),
             "contents of the data": identity.of_data(task),
             "architecture, loss and metrics": described,
         }
 
+    def _space(self) -> dict[str, Any]:
+        """What stage `model` searches, when it is among the stages."""
+        if not any(stage.name == Model.name for stage in self._stages):
+            return {}
+        return {"search space": self.oracle.get_space().get_config()["space"]}
+
     def _deadline(self, study: Study) -> Callable[[], bool]:
         if self.budget.seconds is None:
             return lambda: False
-        return lambda: study.seconds() > DEADLINE_SHARE * self.budget.seconds
+        return lambda: study.seconds() > self.budget.deadline
+
+    def _look_at_network(self, before: Recipe) -> None:
+        """Tells the playbook what it must know of the present network, if that is not the one of `before`."""
+        if self.recipe.hyperparameters != before.hyperparameters:
+            model = self._trainer.ready_model(self.recipe)
+            regularised = bool(surgery.find_regularisers(model))
+            self._playbook.learn(regularised=regularised, num_parameters=model.count_params())
 
     def _validation(self) -> Validation:
         return outputs.validation(self._trainer, self._playbook)
 
     def _on_decision(self, decision: Decision) -> None:
+        self._look_at_network(decision.before)
         self._story.decision(decision, self._playbook.outcomes)
 
     def _finish(self, study: Study) -> None:

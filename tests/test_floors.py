@@ -79,6 +79,7 @@ FLOORS = {
     "schedules.keras_schedules": KERAS,
     "schedules.linear": GROUND,
     "schedules.of_recipe": GROUND,
+    "samplers": TUNER,
     "scores": GROUND,
     "selection": GROUND,
     "serving": KERAS,
@@ -95,6 +96,8 @@ FLOORS = {
     "stages.decay": GROUND,
     "stages.ensemble": GROUND,
     "stages.learning_rate": GROUND,
+    "stages.model": GROUND,
+    "stages.model_search": GROUND,
     "stages.order": GROUND,
     "stages.peaks": GROUND,
     "stages.probing": GROUND,
@@ -112,6 +115,7 @@ FLOORS = {
     "summary": DOOR,
     "surgery": KERAS,
     "tables": KERAS,
+    "timing": GROUND,
     "task": GROUND,
     "training": KERAS,
     "trial": GROUND,
@@ -137,7 +141,7 @@ LIBRARIES = {
 ONLY_IN = {
     "rich": {"logs", "progress", "summary"},
     "absl": {"cli"},
-    "keras_tuner": {"arguments", "hypermodels", "oracle", "tuner"},
+    "keras_tuner": {"arguments", "hypermodels", "oracle", "samplers", "tuner"},
 }
 # The package's and the schedules' `__init__` resolve these names lazily.
 LAZY = {("schedules", "schedules.keras_schedules")}

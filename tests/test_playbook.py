@@ -382,7 +382,7 @@ def test_time_between_two_runs_is_not_spent(tmp_path):
     assert first < seconds <= 100 and len(decisions) == 4
 
 
-def test_when_the_time_is_over_every_stage_still_decides(tmp_path):
+def test_when_the_time_is_over_every_stage_still_decides_and_a_model_is_trained_for_a_moment(tmp_path):
     clock = FakeClock()
     with opened(tmp_path, clock=clock) as study:
         playbook(study, "20s")
@@ -390,7 +390,8 @@ def test_when_the_time_is_over_every_stage_still_decides(tmp_path):
         study.put_fact("late", 1)
     trainer = FakeTrainer(clock=clock, seconds_per_step=0.01)
     _, decisions = timed(tmp_path, trainer, "20s")
-    assert len(decisions) == 4 and trainer.segments == []
+    assert len(decisions) == 4 and decisions[-1]["values"]["trial"]
+    assert [(spec.stage, spec.until) for spec in trainer.segments] == [("train", CHUNK)]
 
 
 def test_specs_are_handed_out_as_the_stage_proposed_them(tmp_path):

@@ -6,13 +6,12 @@ from pathlib import Path
 import fake_trainer
 import numpy as np
 import pytest
-from fake_trainer import ACCURACY, CHUNK, FakeTrainer, advance, canonical, facts
+from fake_trainer import CHUNK, FakeTrainer, advance, canonical, facts
 from test_playbook import in_own_process
 
 from kerastune import calibration
 from kerastune.recipe import Recipe
 from kerastune.scores import Objective
-from kerastune.stages.decay import Decay
 from kerastune.stages.ensemble import Ensemble, Validation, candidates
 from kerastune.stages.train import Train
 from kerastune.study import Study

@@ -90,6 +90,8 @@ class Stage(abc.ABC):
 
     name: str
     share: float  # of what is left of the budget when the stage begins
+    least_steps = 0  # a smaller share of a budget in steps, or of one in seconds, is left to the other stages
+    least_seconds = 0.0  # on two busy CPU cores, what must be traced anew included
 
     @abc.abstractmethod
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:

@@ -31,6 +31,8 @@ class Batch(Stage):
 
     name = STAGE
     share = 0.25
+    least_steps = 400
+    least_seconds = 3.0
 
     def __init__(self, chunk: int):
         self._chunk = chunk

@@ -35,6 +35,8 @@ class Decay(Stage):
 
     name = "decay"
     share = 0.5
+    least_steps = 1000
+    least_seconds = 3.0
 
     def __init__(self, chunk: int, stretch: int = whole.DECAY_STRETCH):
         self._chunk = chunk

@@ -29,6 +29,8 @@ class LearningRate(Stage):
 
     name = "lr"
     share = 0.4
+    least_steps = 300
+    least_seconds = 2.0
 
     def __init__(self, chunk: int):
         self._chunk = chunk

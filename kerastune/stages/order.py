@@ -9,6 +9,8 @@ from kerastune.stages.batch import Batch
 from kerastune.stages.decay import Decay
 from kerastune.stages.ensemble import MEMBERS, Ensemble, Validation
 from kerastune.stages.learning_rate import LearningRate
+from kerastune.stages.model import Model
+from kerastune.stages.model_search import Sample
 from kerastune.stages.probing import Probe
 from kerastune.stages.reference import Reference
 from kerastune.stages.regularise import Regularise
@@ -16,7 +18,7 @@ from kerastune.stages.start import Start
 from kerastune.stages.train import Train
 from kerastune.stages.whole import DECAY_STRETCH
 
-ORDER = ("start", "probe", "reference", "lr", "batch", "decay", "regularise", "train", "ensemble")
+ORDER = ("start", "probe", "reference", "lr", "batch", "model", "decay", "regularise", "train", "ensemble")
 LEFT_TO_THE_ENSEMBLE = 0.5  # of what the training of the recipe leaves: as much for more models as for a longer one
 
 
@@ -37,6 +39,8 @@ def make(
     names: Sequence[str],
     decay: str,
     chunk: int,
+    searched: Sequence[str] = (),
+    sample: Sample | None = None,
     validation: Callable[[], Validation] | None = None,
     members: int = MEMBERS,
 ) -> list[Stage]:
@@ -46,11 +50,13 @@ def make(
         names: as `check` takes them.
         decay: how the rate falls in the training, as in a recipe.
         chunk: steps in one call of the train function.
+        searched: names of the model's hyperparameters, for stage `model`.
+        sample: where that stage has its proposals from; needed when there are any.
         validation: what the ensemble is chosen on; needed where that stage is one of them.
         members: of an ensemble, at most.
     """
     check(names)
-    tuned = any(stage.name in names for stage in (LearningRate, Batch, Decay, Regularise))
+    tuned = any(stage.name in names for stage in (LearningRate, Batch, Model, Decay, Regularise))
     # Steps are found at a constant rate; those of a recipe that is given fit its own decay.
     stretch = DECAY_STRETCH if LearningRate.name in names and decay == "linear" else 1
     known = {
@@ -59,6 +65,7 @@ def make(
         "reference": lambda: Reference(chunk),
         "lr": lambda: LearningRate(chunk),
         "batch": lambda: Batch(chunk),
+        "model": lambda: Model(chunk, tuple(searched), sample),
         "decay": lambda: Decay(chunk, stretch=stretch),
         "regularise": lambda: Regularise(chunk, stretch=1 if Decay.name in names else stretch),
         "train": lambda: Train(

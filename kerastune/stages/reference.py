@@ -21,6 +21,8 @@ class Reference(Stage):
 
     name = "reference"
     share = 0.25
+    least_steps = 50
+    least_seconds = 3.0
 
     def __init__(self, chunk: int):
         self._chunk = chunk

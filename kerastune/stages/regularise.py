@@ -53,6 +53,8 @@ class Regularise(Stage):
 
     name = "regularise"
     share = 0.5
+    least_steps = 1000
+    least_seconds = 3.0
 
     def __init__(self, chunk: int, stretch: int = 1):
         self._chunk = chunk
