@@ -12,6 +12,7 @@ SMOOTHING_SHARE = 0.01  # time constant of the smoothing, as a share of the step
 SMOOTHING_LEAST = 10  # steps
 CONVERGED_SHARE = 0.02  # of the total fall
 DEEP_SHARE = 0.05  # of the lowest fall
+LATE_SHARE = 0.8  # of the steps: a run that converges after it may not have
 EXPLOSION_FACTOR = 3.0  # times the first loss
 LEAST_EVALUATIONS = 5  # below, validation cannot tell that it has settled
 SINGLE_SHARE = 1 / 3  # of the range of the validation values; a single change above it is no noise
@@ -133,6 +134,19 @@ def converged_step(losses: np.ndarray) -> int:
         return 1
     outside = np.flatnonzero(curve > curve.min() + CONVERGED_SHARE * fall)
     return min(int(outside[-1]) + 2, len(curve)) if len(outside) else 1
+
+
+def still_falls(losses: np.ndarray) -> bool:
+    """Whether a run could have gone on: in its last fifth the smoothed loss fell by more than 2 % of its total fall.
+
+    Args:
+        losses: true loss of every step `[steps]`, at least one, all finite.
+
+    Example:
+        >>> still_falls(np.linspace(2, 1, 500)), still_falls(np.r_[np.linspace(2, 0, 500), np.zeros(1500)])
+        (True, False)
+    """
+    return converged_step(losses) > LATE_SHARE * len(losses)
 
 
 def settled_step(steps: np.ndarray, values: np.ndarray) -> int:

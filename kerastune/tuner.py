@@ -11,7 +11,20 @@ from typing import Any
 import keras
 import keras_tuner
 
-from kerastune import arguments, data, evaluate, identity, logs, outputs, preflight, progress, rundirs, runtime, surgery
+from kerastune import (
+    arguments,
+    data,
+    evaluate,
+    identity,
+    logs,
+    outputs,
+    preflight,
+    progress,
+    regularisers,
+    rundirs,
+    runtime,
+    surgery,
+)
 from kerastune.budget import Budget
 from kerastune.oracle import PlaybookOracle, spec_of
 from kerastune.playbook import Playbook
@@ -204,6 +217,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         evaluate.check_objective(objective, model)
         self._trainer.objective = objective
         facts = dataclasses.replace(_facts(task, objective, model), regularised=regularised)
+        regularisers.check(self._first(), facts.unusable)
         study.settings({**self._given, **self._settings(task, objective, described)})
         self._playbook = Playbook(study, self._stages, self._first(), facts, self.budget, self._on_decision)
         self.oracle.begin(self._playbook, keras_tuner.Objective(f"val_{objective.name}", objective.direction))
@@ -282,4 +296,5 @@ def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:
         imbalanced=task.imbalanced,
         num_parameters=model.count_params(),
         scored_by=evaluate.scored_by(model, task, objective),
+        unusable=regularisers.unusable(model, task),
     )
