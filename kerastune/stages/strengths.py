@@ -18,6 +18,7 @@ DROPOUTS = (0.1, 0.3, 0.5)
 SMOOTHINGS = (0.05, 0.1, 0.2)
 SHRINKS = (0.3, 1.0, 3.0, 10.0)  # exponents by which a weight that no gradient holds would shrink over the training
 RATES = (0.5, 2.0)  # times the rate, once something was kept
+WORDS = {"flip": "a horizontal flip", "learning_rate": "another rate"}
 LENGTHS = (2.0, 1.5)  # times the steps, the first one that fits
 
 
@@ -28,6 +29,7 @@ class Thing:
     Args:
         value: the recipe's value that it changes.
         words: what people call it.
+        phrase: format of one level in words.
         recipes: one per level, from weak to strong; `None` at the level that is there already.
         first: index of the level that is tried first.
         names: of the trials, one per level.
@@ -35,6 +37,7 @@ class Thing:
 
     value: str
     words: str
+    phrase: str
     recipes: tuple[Recipe | None, ...]
     first: int
     names: tuple[str, ...]
@@ -46,8 +49,7 @@ class Thing:
             >>> dropout(Recipe()).shown(Recipe(dropout=0.3)), flip(Recipe()).shown(Recipe(flip=True))
             ('dropout 0.3', 'a horizontal flip')
         """
-        value = getattr(recipe, self.value)
-        return self.words if isinstance(value, bool) else f"{self.words} {value:.4g}"
+        return self.phrase.format(getattr(recipe, self.value))
 
 
 def uphill(gains: Sequence[float | None], first: int) -> int | None:
@@ -89,17 +91,18 @@ def is_passed(thing: Thing, trials: Iterable[str]) -> bool:
 
 def augmentation(recipe: Recipe) -> Thing:
     """Shifts, turns or noise."""
-    return _ladder(recipe, "augmentation", "augmentation", AUGMENTATIONS, first=AUGMENTATIONS[1])
+    return _ladder(recipe, "augmentation", "augmentation {:.4g}", AUGMENTATIONS, first=AUGMENTATIONS[1])
 
 
 def flip(recipe: Recipe) -> Thing:
     """A horizontal flip, which keeps the label of a shoe and not that of a digit: only a training can tell."""
-    return _ladder(recipe, "flip", "a horizontal flip", (not recipe.flip,), first=not recipe.flip)
+    other = not recipe.flip
+    return _ladder(recipe, "flip", "a horizontal flip" if other else "no horizontal flip", (other,), first=other)
 
 
 def dropout(recipe: Recipe) -> Thing:
     """Dropout, where the model has layers for it."""
-    return _ladder(recipe, "dropout", "dropout", DROPOUTS, first=DROPOUTS[1])
+    return _ladder(recipe, "dropout", "dropout {:.4g}", DROPOUTS, first=DROPOUTS[1])
 
 
 def weight_decay(recipe: Recipe) -> Thing:
@@ -107,18 +110,19 @@ def weight_decay(recipe: Recipe) -> Thing:
     table = schedules.rates(recipe)
     moved = recipe.total_steps * table[0] if len(table) == 1 else np.sum(table)
     strengths = {float(f"{shrink / moved:.2g}"): shrink for shrink in SHRINKS}
-    return _ladder(recipe, "weight_decay", "weight decay", tuple(strengths), first=list(strengths)[1], shown=strengths)
+    first = list(strengths)[1]
+    return _ladder(recipe, "weight_decay", "weight decay {:.4g}", tuple(strengths), first, shown=strengths)
 
 
 def label_smoothing(recipe: Recipe) -> Thing:
     """Label smoothing, with a loss that allows it."""
-    return _ladder(recipe, "label_smoothing", "label smoothing", SMOOTHINGS, first=SMOOTHINGS[1])
+    return _ladder(recipe, "label_smoothing", "label smoothing {:.4g}", SMOOTHINGS, first=SMOOTHINGS[1])
 
 
 def learning_rate(recipe: Recipe) -> Thing:
     """The neighbours of the rate, since what regularises moves the best one."""
     rates = {factor * recipe.learning_rate: f"x{factor:g}" for factor in RATES}
-    return _ladder(recipe, "learning_rate", "a rate of", tuple(rates), first=list(rates)[0], shown=rates)
+    return _ladder(recipe, "learning_rate", "a rate of {:.4g}", tuple(rates), first=list(rates)[0], shown=rates)
 
 
 def total_steps(recipe: Recipe, every: int, fits: Callable[[Recipe, str], bool]) -> Thing:
@@ -134,7 +138,7 @@ def total_steps(recipe: Recipe, every: int, fits: Callable[[Recipe, str], bool])
         name = f"{PREFIX}-total_steps-x{times:g}"
         if fits(longer, name):
             break
-    return Thing("total_steps", "a total of steps of", (None, longer), 1, ("", name))
+    return Thing("total_steps", "a longer training", "{} steps", (None, longer), 1, ("", name))
 
 
 # What is likely to gain most comes first: the budget may end at any of them.
@@ -142,10 +146,11 @@ ORDER = (augmentation, dropout, flip, weight_decay, label_smoothing)
 SEQUENCE = (*(make.__name__ for make in ORDER), total_steps.__name__, learning_rate.__name__)
 
 
-def _ladder(recipe: Recipe, value: str, words: str, strengths: Sequence, first, shown: dict | None = None) -> Thing:
+def _ladder(recipe: Recipe, value: str, phrase: str, strengths: Sequence, first, shown: dict | None = None) -> Thing:
     """The strengths with the level that is there already among them, weak to strong; nothing at all is the weakest."""
     present = getattr(recipe, value)
     levels = sorted({*strengths, present}, key=lambda level: -1 if level is None else level)
     recipes = tuple(None if level == present else recipe.replace(**{value: level}) for level in levels)
     names = tuple(f"{PREFIX}-{value}-{(shown or {}).get(level, level)}" for level in levels)
-    return Thing(value, words, recipes, levels.index(first), names)
+    words = WORDS.get(value, value.replace("_", " "))
+    return Thing(value, words, phrase, recipes, levels.index(first), names)
