@@ -12,7 +12,7 @@ SMOOTHING_SHARE = 0.01  # time constant of the smoothing, as a share of the step
 SMOOTHING_LEAST = 10  # steps
 CONVERGED_SHARE = 0.02  # of the total fall
 DEEP_SHARE = 0.05  # of the lowest fall
-LATE_SHARE = 0.8  # of the steps: a run that converges after it may not have
+LATE_SHARE = 0.8  # of the steps: a run that falls after it could have gone on
 EXPLOSION_FACTOR = 3.0  # times the first loss
 LEAST_EVALUATIONS = 5  # below, validation cannot tell that it has settled
 SINGLE_SHARE = 1 / 3  # of the range of the validation values; a single change above it is no noise
@@ -139,6 +139,8 @@ def converged_step(losses: np.ndarray) -> int:
 def still_falls(losses: np.ndarray) -> bool:
     """Whether a run could have gone on: in its last fifth the smoothed loss fell by more than 2 % of its total fall.
 
+    The loss is smoothed as in `converged_step`.
+
     Args:
         losses: true loss of every step `[steps]`, at least one, all finite.
 
@@ -146,7 +148,8 @@ def still_falls(losses: np.ndarray) -> bool:
         >>> still_falls(np.linspace(2, 1, 500)), still_falls(np.r_[np.linspace(2, 0, 500), np.zeros(1500)])
         (True, False)
     """
-    return converged_step(losses) > LATE_SHARE * len(losses)
+    curve = smoothed(smoothed(losses)[::-1])[::-1]
+    return bool(curve[int(LATE_SHARE * len(curve))] - curve[-1] > CONVERGED_SHARE * (losses[0] - curve.min()))
 
 
 def settled_step(steps: np.ndarray, values: np.ndarray) -> int:

@@ -331,7 +331,8 @@ def test_a_layer_that_was_built_with_no_rate_drops_at_the_new_one_and_is_saved_w
         model.layers[0].extra = keras.Variable(1.0)  # built layers are locked again
     seen = model(x, training=True).numpy()
     assert not np.array_equal(seen, x) and not np.array_equal(seen, model(x, training=True))
-    assert seen.mean() == pytest.approx(1.0, abs=0.25)
+    if kind is not layers.AlphaDropout:  # which keeps mean and variance of normal inputs
+        assert seen.mean() == pytest.approx(1.0, abs=0.25)
     model.save(tmp_path / "model.keras")
     assert keras.saving.load_model(tmp_path / "model.keras").layers[0].rate == 0.4
 
