@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerastune.augment import Augmentation
 from kerastune.task import Part, Task, labels
 
 VALIDATION_BATCH = 512
@@ -46,9 +47,12 @@ class Batches:
         self._validation = _tensors(task.validation, task.validation.sample_weight)
 
     def training(
-        self, batch_size: int, seed: int, start: int, until: int, augmentation: float = 0.0
+        self, batch_size: int, seed: int, start: int, until: int, augmentation: float = 0.0, flip: bool = False
     ) -> tf.data.Dataset:
-        """Batches of steps `start` to `until`, exactly so many: `(x, y)` or `(x, y, sample_weight)`."""
+        """Batches of steps `start` to `until`, exactly so many: `(x, y)` or `(x, y, sample_weight)`.
+
+        `augmentation` and `flip` are those of a recipe.
+        """
         if self._training is None:
             stream = _weighted(self._task).shuffle(STREAM_SHUFFLE, seed=seed).repeat().batch(batch_size)
             steps = until - start
@@ -56,8 +60,9 @@ class Batches:
         else:
             indices = order(len(self._task.train), batch_size, seed, start, until)
             batches = _gathered(self._training, indices, batch_size)
-        if augmentation:
-            batches = batches.enumerate(start).map(lambda step, batch: _augmented(batch, augmentation, [seed, step]))
+        if augmentation or flip:
+            changed = Augmentation(augmentation, flip, seed)
+            batches = batches.enumerate(start).map(lambda step, batch: (changed(batch[0], step), *batch[1:]))
         return batches.prefetch(1)
 
     def validation(self) -> tf.data.Dataset:
@@ -107,41 +112,6 @@ def _gathered(examples, indices: np.ndarray, batch_size: int) -> tf.data.Dataset
 
     count = -(-len(indices) // batch_size)
     return tf.data.Dataset.range(count).map(batch).with_options(_lean())
-
-
-def _augmented(batch, strength: float, seed):
-    """A batch whose floating inputs are shifted (images) or noisy (all others), as seed and step say.
-
-    Both keep the label of nearly anything that is photographed or measured.
-    """
-
-    def changed(index, array):
-        seeds = tf.stack([tf.cast(seed[0], tf.int64) * 1000 + index, seed[1]])
-        if not array.dtype.is_floating:
-            return array
-        if array.shape.rank == 4:
-            return shifted(array, strength, seeds)
-        return array + strength * tf.random.stateless_normal(tf.shape(array), seeds, dtype=array.dtype)
-
-    x = [changed(index, array) for index, array in enumerate(tf.nest.flatten(batch[0]))]
-    return (tf.nest.pack_sequence_as(batch[0], x), *batch[1:])
-
-
-def shifted(images, share: float, seed):
-    """Images `[n, height, width, channels]`, each moved by up to `share` of its size; its edge fills what is left.
-
-    Example:
-        >>> shifted(tf.reshape(tf.range(16.0), [1, 4, 4, 1]), 0.25, [1, 2]).shape
-        TensorShape([1, 4, 4, 1])
-    """
-    for axis in (1, 2):
-        size = tf.shape(images)[axis]
-        most = tf.maximum(tf.cast(tf.round(share * tf.cast(size, tf.float32)), tf.int32), 1)
-        seeds = tf.cast(tf.stack(seed), tf.int64) + axis
-        moves = tf.random.stateless_uniform([tf.shape(images)[0], 1], seeds, -most, most + 1, tf.int32)
-        places = tf.clip_by_value(tf.range(size)[None] + moves, 0, size - 1)
-        images = tf.gather(images, places, axis=axis, batch_dims=1)
-    return images
 
 
 def _lean() -> tf.data.Options:

@@ -35,6 +35,15 @@ AUTO = 0  # of `--batch_size`: suggested from the data (P7)
 DATA_FLAGS = ("data", "label", "kind", "image_size", "standardise", "model", "precision", "objective")
 
 
+class OptionalFloat(flags.FloatParser):
+    """Reads a number, or `none`: a value that is none is written down too, since later flags win over earlier ones."""
+
+    syntactic_help = "a number or none"
+
+    def convert(self, argument):
+        return None if argument == "none" else super().convert(argument)
+
+
 def define(flag_values: flags.FlagValues) -> None:
     """Defines every flag of every command, so that any flagfile is read everywhere; later ones win (P4)."""
     values = {"flag_values": flag_values}
@@ -77,9 +86,14 @@ def define_recipe(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_enum("initialisers", default.initialisers, CHOICES["initialisers"], "By activation (P8).", **values)
     flags.DEFINE_enum("regularisers", default.regularisers, CHOICES["regularisers"], "Off while tuning (P6).", **values)
     flags.DEFINE_float("weight_decay", default.weight_decay, "Decoupled, of kernels; tune finds it.", 0.0, **values)
+    flags.DEFINE(
+        OptionalFloat(), "dropout", default.dropout, "Rate of Dropout layers; none: as the model has it.", **values
+    )
+    flags.DEFINE_float("label_smoothing", default.label_smoothing, "Of classes; tune finds it.", 0.0, **values)
     flags.DEFINE_float(
         "augmentation", default.augmentation, "Strength of shifts or noise; tune finds it.", 0.0, **values
     )
+    flags.DEFINE_bool("flip", default.flip, "Flip images from left to right; tune finds it.", **values)
     flags.DEFINE_integer("seed", default.seed, "Of weights, batches and splits.", 0, **values)
     flags.DEFINE_multi_string("hp", [], "A hyperparameter of the model: name=json, repeatable.", **values)
 

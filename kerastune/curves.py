@@ -15,6 +15,7 @@ CONVERGED_SHARE = 0.02  # of the total fall
 TINY = 1e-12
 LEVEL_SHARE = 0.2  # of the steps, over which the level of a curve is a mean
 DEEP_SHARE = 0.05  # of the lowest fall
+LATE_SHARE = 0.8  # of the steps: a run that falls after it could have gone on
 EXPLOSION_FACTOR = 3.0  # times the first loss
 LEAST_EVALUATIONS = 5  # below, validation cannot tell that it has settled
 SINGLE_SHARE = 1 / 3  # of the range of the validation values; a single change above it is no noise
@@ -175,6 +176,22 @@ def _level(curve: np.ndarray, noise: float) -> float:
     spread = max(places @ places, 1.0)
     slope, error = places @ curve[-width:] / spread, noise / np.sqrt(spread)
     return lowest - max(-slope - 2 * error, 0.0) * (width - 1) / 2
+
+
+def still_falls(losses: np.ndarray) -> bool:
+    """Whether a run could have gone on: in its last fifth the smoothed loss fell by more than 2 % of its total fall.
+
+    The loss is smoothed as in `converged_step`.
+
+    Args:
+        losses: true loss of every step `[steps]`, at least one, all finite.
+
+    Example:
+        >>> still_falls(np.linspace(2, 1, 500)), still_falls(np.r_[np.linspace(2, 0, 500), np.zeros(1500)])
+        (True, False)
+    """
+    curve = smoothed(smoothed(losses)[::-1])[::-1]
+    return bool(curve[int(LATE_SHARE * len(curve))] - curve[-1] > CONVERGED_SHARE * (losses[0] - curve.min()))
 
 
 def settled_step(steps: np.ndarray, values: np.ndarray) -> int:

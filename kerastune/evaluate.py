@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kerastune import calibration, recording, scores
+from kerastune.smoothing import SmoothedCrossentropy
 from kerastune.task import Part, Task, labels
 
 PREDICTION_BATCH = 512
@@ -53,7 +54,14 @@ class MacroF1(keras.metrics.Metric):
         return {**super().get_config(), "num_classes": self.num_classes, "threshold": self.threshold}
 
 
-def compile_for(model: keras.Model, task: Task, optimizer, steps_per_execution: int = 1, watch: bool = False) -> None:
+def compile_for(
+    model: keras.Model,
+    task: Task,
+    optimizer,
+    steps_per_execution: int = 1,
+    watch: bool = False,
+    smoothed: bool = False,
+) -> None:
     """Compiles a model with this optimizer: as its builder compiled it, or else with loss and metrics for the task.
 
     Args:
@@ -63,12 +71,18 @@ def compile_for(model: keras.Model, task: Task, optimizer, steps_per_execution: 
         steps_per_execution: steps in one call of the train function.
         watch: whether macro-F1 is measured too when classes are imbalanced. It is kerastune's own metric, which a model
             that is saved should not need.
+        smoothed: whether the training loss is one whose labels can be smoothed, a `SmoothedCrossentropy`.
+
+    Raises:
+        ValueError: when it should be and can't.
     """
     settings = dict(model._compile_config.config) if model.compiled else _default_settings(model, task)
     metrics = settings.get("metrics")
     if watch and task.imbalanced and (metrics is None or _is_flat(metrics)):
         logits = gives_logits(model, _first(task.validation.x))
         settings["metrics"] = [*(metrics or []), MacroF1(task.num_classes, 0.0 if logits else 0.5)]
+    if smoothed:
+        settings["loss"] = SmoothedCrossentropy(settings.get("loss"))
     changes = {"optimizer": optimizer, "steps_per_execution": steps_per_execution}
     # The base class's own method: a model may override `compile` with other arguments.
     keras.Model.compile(model, **{**settings, **changes})

@@ -29,6 +29,8 @@ def of_decision(decision: Decision, outcomes: dict[str, Outcome]) -> bytes | Non
         return score_by_trial(decision, trials)
     if decision.stage == "probe":
         return ratio_by_layer(trials)
+    if decision.values.get("gains"):
+        return gains(decision)
     if decision.stage == "ensemble":
         return ensemble(decision.values)
     if decision.stage == "batch":
@@ -79,6 +81,24 @@ def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
             axes.plot(outcome.norm_steps, ratios[:, column], marker="o", label=label, **style)
     axes.set(ylabel="update norm / weight norm", yscale="log", title="How far a step moves each layer")
     drawing.count_along(axes, "step")
+    _legend(axes)
+    return _png(figure)
+
+
+def gains(decision: Decision) -> bytes:
+    """Gain of everything that stage 4 tried over what was kept before it, with its 95 % interval."""
+    figure, (axes,) = _panels(1)
+    measure = decision.values["scored_by"]
+    unit = f"points of {measure}" if measure != "loss" else "fall of the loss"
+    for place, each in enumerate(decision.values["gains"]):
+        mean, low, high = ((1 if measure == "loss" else 100) * each[name] for name in ("mean", "low", "high"))
+        color, label = (drawing.GREEN, "kept") if each["kept"] else (drawing.GREY, "left out")
+        axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=color, capsize=3, label=label)
+    words = [each["words"] for each in decision.values["gains"]]
+    axes.set_yticks(range(len(words)), words)
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set(xlabel=f"gain on validation, {unit} (95 % interval)", title="What regularises")
     _legend(axes)
     return _png(figure)
 

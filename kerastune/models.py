@@ -18,9 +18,10 @@ def mlp(
     units: int = 128,
     num_layers: int = 2,
 ) -> keras.Model:
-    """Dense ReLU layers on the flattened input.
+    """Dense ReLU layers on the flattened input, each with a Dropout after it.
 
-    Layers keep Keras's own initialisers: `initialisers.initialise_by_activation` chooses them (P8).
+    Layers keep Keras's own initialisers: `initialisers.initialise_by_activation` chooses them (P8). Dropout has the rate
+    0, here and in the other networks: it is there to be tuned (S4.1).
 
     Args:
         input_shape: shape of one example, without the batch, any rank from 0; or a dict of such shapes, whose
@@ -48,14 +49,14 @@ def mlp(
         inputs = layers.Input(tuple(input_shape))
         x = layers.Flatten()(inputs)
     for _ in range(num_layers):
-        x = layers.Dense(units, activation="relu")(x)
+        x = layers.Dropout(0.0)(layers.Dense(units, activation="relu")(x))
     return keras.Model(inputs, _head(x, num_outputs, kind), name="mlp")
 
 
 def cnn(
     input_shape: Sequence[int], num_outputs: int, kind: str, filters: int = 16, dense_units: int = 64
 ) -> keras.Model:
-    """3x3 convolutions that double their filters while pooling halves the image, then one dense layer.
+    """3x3 convolutions that double their filters while pooling halves the image, then one dense layer and Dropout.
 
     The image is halved until its larger side is at most 8 (at least two convolutions in all), a side below 8 never:
     28x28 goes through 14 to 7, an 8x8 digit is halved once, and 224x224 photographs get five convolutions instead
@@ -89,6 +90,7 @@ def cnn(
         sides = [side // step for side, step in zip(sides, pool, strict=True)]
         convolutions += 1
     x = layers.Dense(dense_units, activation="relu")(layers.Flatten()(x))
+    x = layers.Dropout(0.0)(x)
     return keras.Model(inputs, _head(x, num_outputs, kind), name="cnn")
 
 
@@ -96,8 +98,8 @@ def resnet(input_shape: Sequence[int], num_outputs: int, kind: str, blocks: int 
     """A small residual network: three groups of basic blocks of `width`, 2 `width` and 4 `width` filters.
 
     He et al. 2015, "Deep Residual Learning" (arXiv:1512.03385), the CIFAR variant: BatchNorm after every convolution,
-    He initialisation, the second and third group halve the image, global average at the end. From 64 pixels on, the
-    first convolution halves the image too.
+    He initialisation, the second and third group halve the image, global average and Dropout at the end. From 64
+    pixels on, the first convolution halves the image too.
 
     Args:
         input_shape: `(height, width, channels)`, or `(height, width)` for one channel.
@@ -122,7 +124,7 @@ def resnet(input_shape: Sequence[int], num_outputs: int, kind: str, blocks: int 
     for group in range(3):
         for block in range(blocks):
             x = _basic_block(x, width * 2**group, strides=2 if group > 0 and block == 0 else 1)
-    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(0.0)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(inputs, _head(x, num_outputs, kind), name="resnet")
 
 

@@ -18,13 +18,15 @@ CHOICES = {
 TYPES = {  # of each value: in words, what is taken, what it becomes
     **{
         name: ("a number", numbers.Real, float)
-        for name in ("learning_rate", "momentum", "decay_factor", "weight_decay", "augmentation")
+        for name in ("learning_rate", "momentum", "decay_factor", "weight_decay", "label_smoothing", "augmentation")
     },
     **{name: ("an integer", numbers.Integral, int) for name in ("batch_size", "total_steps", "seed")},
     **{name: ("an integer", numbers.Integral, int) for name in ("decay_start", "decay_interval")},
-    "nesterov": ("true or false", bool, bool),
+    "dropout": ("a number or none", numbers.Real, float),
+    **{name: ("true or false", bool, bool) for name in ("nesterov", "flip")},
     "hyperparameters": ("a dict", dict, dict),
 }
+SHARES = ("momentum", "label_smoothing", "augmentation")  # in [0, 1)
 LEAST = {"batch_size": 1, "total_steps": 1, "decay_start": 0, "decay_interval": 1, "seed": 0}
 
 
@@ -47,8 +49,14 @@ class Recipe:
         regularisers: `"off"` (P6) or `"on"`, as the model was built.
         weight_decay: share of each kernel that a step takes off, times the rate, `>= 0` (decoupled: Loshchilov and
             Hutter 2019, arXiv:1711.05101); 0 leaves the decay of a compiled model's own optimizer.
-        augmentation: strength, in `[0, 1)`: images are shifted by up to that share of their size, other inputs get
-            normal noise of that standard deviation.
+        dropout: rate, in `[0, 1)`, of every layer of Keras's Dropout family while `regularisers` are on; `None` leaves
+            each layer the rate that the model was built with.
+        label_smoothing: share of every target that is spread over all classes, in `[0, 1)` (Szegedy et al. 2016,
+            arXiv:1512.00567); only in training, only with one of Keras's cross-entropies.
+        augmentation: strength, in `[0, 1)`: images are shifted by up to that share of their size and turned by up to a
+            fifth of it in full turns, sequences are shifted in time by up to that share, other inputs get normal noise
+            of that standard deviation.
+        flip: whether every second image, drawn at random, is flipped from left to right.
         seed: of the initial weights and the order of the batches, `>= 0`.
         hyperparameters: values of the hyperparameters that the model's `build(hp)` declares.
 
@@ -74,7 +82,10 @@ class Recipe:
     initialisers: str = "auto"
     regularisers: str = "off"
     weight_decay: float = 0.0
+    dropout: float | None = None
+    label_smoothing: float = 0.0
     augmentation: float = 0.0
+    flip: bool = False
     seed: int = 1
     hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -84,18 +95,19 @@ class Recipe:
                 raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
         for name, (words, accepted, plain) in TYPES.items():
             value = getattr(self, name)
+            if name == "dropout" and value is None:
+                continue
             if not isinstance(value, accepted) or (plain is not bool and isinstance(value, bool)):
                 raise ValueError(f"`{name}` must be {words}, got {value!r}.")
             # NumPy's numbers become Python's, so that JSON and flags are exact.
             object.__setattr__(self, name, plain(value))
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"`learning_rate` must be a finite number > 0, got {self.learning_rate}.")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"`momentum` must be in [0, 1), got {self.momentum}.")
+        for name in (*SHARES, *(["dropout"] if self.dropout is not None else [])):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be in [0, 1), got {getattr(self, name)}.")
         if not 0 < self.decay_factor < 1:
             raise ValueError(f"`decay_factor` must be in (0, 1), got {self.decay_factor}.")
-        if not 0 <= self.augmentation < 1:
-            raise ValueError(f"`augmentation` must be in [0, 1), got {self.augmentation}.")
         if not 0 <= self.weight_decay < float("inf"):
             raise ValueError(f"`weight_decay` must be a finite number >= 0, got {self.weight_decay}.")
         for name, least in LEAST.items():
@@ -143,9 +155,11 @@ def flag(name: str, value: Any) -> str:
     """One line of an absl flagfile.
 
     Example:
-        >>> flag("nesterov", False), flag("learning_rate", 0.1)
-        ('--nonesterov', '--learning_rate=0.1')
+        >>> flag("nesterov", False), flag("learning_rate", 0.1), flag("dropout", None)
+        ('--nonesterov', '--learning_rate=0.1', '--dropout=none')
     """
+    if value is None:
+        return f"--{name}=none"
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no{name}"
     return f"--{name}={value!r}" if isinstance(value, float) else f"--{name}={value}"

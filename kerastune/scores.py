@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -189,6 +190,13 @@ def difference(better: np.ndarray, worse: np.ndarray, seed: int = 1) -> tuple[fl
         (1.0, 1.0, 1.0)
     """
     gains = np.asarray(better, np.float64) - np.asarray(worse, np.float64)
+    return _bootstrap(gains.tobytes(), seed)
+
+
+@functools.lru_cache(maxsize=128)
+def _bootstrap(gains: bytes, seed: int) -> tuple[float, float, float]:
+    # Stages are pure functions, so they ask for the same differences again and again.
+    gains = np.frombuffer(gains)
     generator = np.random.default_rng(seed)
     means = [gains[generator.integers(0, len(gains), len(gains))].mean() for _ in range(BOOTSTRAP_DRAWS)]
     low, high = np.percentile(means, [2.5, 97.5])

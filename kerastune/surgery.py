@@ -1,4 +1,4 @@
-"""Changes to any Keras model in place: its regularisers off and on (P6)."""
+"""Changes to any Keras model in place: its regularisers off and on (P6), its Dropout layers at another rate (S4.1)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ NOISE = (
     (layers.GroupQueryAttention, "dropout"),
     (layers.MultiHeadAttention, "_dropout"),
 )
+DROPOUTS = (layers.Dropout, layers.GaussianDropout, layers.AlphaDropout)
+ATTENTIONS = (layers.Attention, layers.GroupQueryAttention, layers.MultiHeadAttention)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +100,58 @@ def switch_regularisers_off(model: keras.Model, x_batch=None) -> Regularisers:
             "Regularisers that could not be switched off, so they act in every stage: %s.", ", ".join(unreached)
         )
     return Regularisers(model, switched, unreached)
+
+
+def dropout_layers(model: keras.Model) -> list[layers.Layer]:
+    """The layers of Keras's Dropout family in a model, spatial ones too.
+
+    Those that an attention layer keeps inside are not among them: its `dropout` is a setting of its own.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input([4]), layers.Dropout(0.0, name="none"), layers.Dense(2)])
+        >>> [layer.name for layer in dropout_layers(model)]
+        ['none']
+    """
+    tracked = model._flatten_layers()
+    inside = [each for layer in tracked if isinstance(layer, ATTENTIONS) for each in layer._flatten_layers()]
+    return [layer for layer in tracked if isinstance(layer, DROPOUTS) and not any(layer is each for each in inside)]
+
+
+def make_dropout_tunable(model: keras.Model) -> None:
+    """Gives every Dropout layer the seed generator that Keras leaves out at a rate of 0, so that any rate can follow.
+
+    A generator is a variable of the model: models that exchange their variables must all have been through this.
+    """
+    for layer in dropout_layers(model):
+        if not hasattr(layer, "seed_generator"):
+            was_locked = layer._tracker.locked
+            layer._tracker.unlock()  # a built layer takes no new variable
+            layer.seed_generator = keras.random.SeedGenerator(layer.seed)
+            layer._tracker.locked = was_locked
+
+
+def set_dropout(model: keras.Model, rate: float) -> None:
+    """Gives every layer of `dropout_layers` this rate, in place; what was traced before is dropped.
+
+    Args:
+        model: a built model.
+        rate: in `[0, 1)`.
+
+    Raises:
+        ValueError: if the model has no such layer.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input([4]), layers.Dropout(0.0), layers.Dense(2)])
+        >>> set_dropout(model, 0.3)
+        >>> model.layers[0].rate
+        0.3
+    """
+    if rate and not dropout_layers(model):
+        raise ValueError(f"`dropout` ({rate}) has no use in model `{model.name}`: it has no layer of the Dropout family.")
+    make_dropout_tunable(model)
+    for layer in dropout_layers(model):
+        layer.rate = rate
+    _forget_traces(model)
 
 
 def leftover_randomness(model: keras.Model, x_batch) -> list[str]:

@@ -23,6 +23,7 @@ from kerastune.batches import Batches
 from kerastune.recipe import Recipe
 from kerastune.recording import Chunk, StepRecorder
 from kerastune.schedules import rates
+from kerastune.smoothing import LabelSmoothing
 from kerastune.task import Task
 from kerastune.trial import Outcome, State, TrialSpec
 
@@ -111,6 +112,8 @@ class Trainer:
         state = state or State(0, self.initial_state(spec.recipe), member.fresh_optimizer)
         member.restore(state)
         optimizers.configure(member.model.optimizer, rates(spec.recipe), spec.recipe.momentum, spec.recipe.weight_decay)
+        if spec.recipe.label_smoothing:
+            member.model.loss.strength.assign(spec.recipe.label_smoothing)
         run = _Run(member, spec, self, state.first_loss)
         self._fit(member.model, spec, [run, *self._users_callbacks(spec)])
         outcome = run.outcome()
@@ -126,12 +129,17 @@ class Trainer:
         return evaluate.predict(model, x)
 
     def compiled(self, recipe: Recipe) -> Compiled:
-        """The compiled model of a recipe's architecture, optimizer kind and regularisers, made at its first use."""
+        """The compiled model of a recipe's architecture, optimizer kind and regularisers, made at its first use.
+
+        A dropout rate is a constant of what is traced; strengths of weight decay and label smoothing are variables.
+        """
         architecture = (
             json.dumps(recipe.hyperparameters, sort_keys=True),
             recipe.optimizer,
             recipe.nesterov,
             recipe.weight_decay > 0,
+            recipe.label_smoothing > 0,
+            recipe.dropout if recipe.regularisers == "on" else None,
         )
         key = (*architecture, recipe.regularisers)
         if key not in self._compiled:
@@ -164,11 +172,17 @@ class Trainer:
         if not model.built:
             x = self.task.validation.x
             model(keras.tree.map_structure(lambda array: array[:1], x))
+        surgery.make_dropout_tunable(model)
         return model
 
     def finished_model(self, recipe: Recipe, state: State) -> keras.Model:
-        """A model of its own with the weights of a state, as its builder made it, under a stock Keras optimizer."""
+        """A model of its own with the weights of a state, as its builder made it, under a stock Keras optimizer.
+
+        Only a dropout rate of the recipe's takes the place of the builder's.
+        """
         model = self.ready_model(recipe)
+        if recipe.dropout is not None:
+            surgery.set_dropout(model, recipe.dropout)
         evaluate.compile_for(model, self.task, optimizers.stock(recipe, **optimizers.kept_settings(model)))
         # Built, so that a saved model loads without a warning about its optimizer.
         model.optimizer.build(model.trainable_variables)
@@ -180,10 +194,15 @@ class Trainer:
         regularised = bool(surgery.find_regularisers(model))
         if recipe.regularisers == "off":
             surgery.switch_regularisers_off(model, sample(self.task.validation.x))
+        elif recipe.dropout is not None:
+            surgery.set_dropout(model, recipe.dropout)
         optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov, **optimizers.kept_settings(model))
         if recipe.weight_decay:
             optimizer = optimizers.decayed(optimizer, model)
-        evaluate.compile_for(model, self.task, optimizer, steps_per_execution=CHUNK, watch=True)
+        smoothed = recipe.label_smoothing > 0
+        evaluate.compile_for(model, self.task, optimizer, steps_per_execution=CHUNK, watch=True, smoothed=smoothed)
+        if smoothed:
+            LabelSmoothing(model).install()
         model.optimizer.build(model.trainable_variables)
         return Compiled(model, _values(model.optimizer.variables), regularised)
 
@@ -207,11 +226,11 @@ class Trainer:
         return evaluate.example_scores(model, self.task, self.task.validation, outputs, self.objective)
 
     def _fit(self, model, spec: TrialSpec, callbacks) -> None:
-        steps = spec.until - spec.start
+        recipe, steps = spec.recipe, spec.until - spec.start
         every = spec.eval_every or steps
         model.fit(
             self._batches.training(
-                spec.recipe.batch_size, spec.recipe.seed, spec.start, spec.until, spec.recipe.augmentation
+                recipe.batch_size, recipe.seed, spec.start, spec.until, recipe.augmentation, recipe.flip
             ),
             epochs=spec.until // every if spec.eval_every else 1,
             initial_epoch=spec.start // every if spec.eval_every else 0,

@@ -21,6 +21,7 @@ from kerastune import (
     outputs,
     preflight,
     progress,
+    regularisers,
     reporting,
     rundirs,
     runtime,
@@ -243,6 +244,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         evaluate.check_objective(objective, model)
         self._trainer.objective = objective
         facts = dataclasses.replace(_facts(task, objective, model), regularised=regularised)
+        regularisers.check(self._first(), facts.unusable)
         study.settings({**self._given, **self._settings(task, objective, described)})
         self._playbook = Playbook(study, self._stages, self._first(), facts, self.budget, self._on_decision)
         self._facts = facts
@@ -352,4 +354,5 @@ def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:
         imbalanced=task.imbalanced,
         num_parameters=model.count_params(),
         scored_by=evaluate.scored_by(model, task, objective),
+        unusable=regularisers.unusable(model, task),
     )

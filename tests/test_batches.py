@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerastune.batches import VALIDATION_BATCH, Batches, order, shifted
+from kerastune.batches import VALIDATION_BATCH, Batches, order
 from kerastune.task import Part, Task
 
 N = 10
@@ -141,28 +141,6 @@ def test_class_weights_reach_a_stream(one_hot, own):
 
 
 # augmentation
-
-
-def images(count=200, side=10):
-    """One bright pixel each, in the middle."""
-    x = np.zeros([count, side, side, 1], "float32")
-    x[:, side // 2, side // 2] = 1
-    return x
-
-
-def test_images_are_shifted_by_up_to_their_share_in_both_directions():
-    moved = np.asarray(shifted(images(), 0.2, [1, 5]))
-    places = np.argwhere(moved[..., 0] == 1)
-    assert len(places) == 200 and moved.sum() == 200
-    for axis in (1, 2):
-        assert set(places[:, axis] - 5) == {-2, -1, 0, 1, 2}
-    assert len(set(map(tuple, places[:, 1:]))) == 25  # rows and columns move on their own
-
-
-def test_what_is_moved_in_repeats_the_edge():
-    row = tf.reshape(tf.range(4.0), [1, 1, 4, 1])
-    seen_rows = {tuple(np.ravel(shifted(row, 0.25, [1, step]))) for step in range(20)}
-    assert seen_rows == {(0, 1, 2, 3), (0, 0, 1, 2), (1, 2, 3, 3)}
 
 
 def test_other_inputs_get_noise_of_the_strength_and_integers_none():

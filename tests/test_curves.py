@@ -341,3 +341,12 @@ def test_one_large_loss_at_the_start_is_no_explosion():
 
 def test_curves_that_all_end_above_their_start_still_have_a_best():
     assert curves.fastest_and_deepest([np.linspace(1, 2.5, 50), np.linspace(1, 2, 50)]) == 1
+
+
+@pytest.mark.parametrize("share, expected", [(0.5, False), (0.75, False), (0.9, True), (1.0, True)])
+def test_a_curve_still_falls_when_it_falls_in_its_last_fifth(share, expected):
+    falling = int(2000 * share)
+    losses = np.r_[np.linspace(2, 0.1, falling), np.full(2000 - falling, 0.1)]
+    losses += 0.02 * np.random.default_rng(1).normal(size=2000)
+    assert curves.still_falls(losses) == expected
+    assert not curves.still_falls(losses[::-1])  # it rises

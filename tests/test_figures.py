@@ -92,6 +92,23 @@ def test_the_probe_shows_the_ratio_of_every_layer(drawn):
     assert list(axes.lines[0].get_xdata()) == list(range(0, 100, 10))
 
 
+@pytest.mark.parametrize("measure, first", [("accuracy", 2.0), ("loss", 0.02)])
+def test_stage_4_shows_every_gain_with_its_interval(drawn, measure, first):
+    known = {"trial": "a", "low": 0.01, "high": 0.04}
+    gains = [{**known, "words": "dropout 0.3", "mean": 0.02, "kept": True},
+             {**known, "words": "a horizontal flip", "mean": 0.03, "kept": False}]  # fmt: skip
+    made = decision("regularise", {"a": outcome("a")}, gains=gains, scored_by=measure)
+    assert figures.of_decision(made, {"a": outcome("a")}).startswith(PNG)
+    (axes,) = drawn[0].axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["dropout 0.3", "a horizontal flip"]
+    assert labels(axes) == ["kept", "left out"] and measure in axes.get_xlabel()
+    line, _, (bar,) = axes.containers[0]
+    assert line.get_xdata()[0] == pytest.approx(first)
+    np.testing.assert_allclose(bar.get_segments()[0][:, 0], [first / 2, 2 * first])
+    nothing = decision("regularise", {"a": outcome("a")}, gains=[], scored_by=measure)
+    assert figures.of_decision(nothing, {"a": outcome("a")}).startswith(PNG) and len(drawn[1].axes) == 2
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "loss"])
 def test_whole_trainings_show_training_and_validation(drawn, metric):
     evals = [{"step": step, "loss": 1.0, metric: step / 100} for step in (50, 100)]

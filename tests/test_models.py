@@ -12,7 +12,7 @@ def test_cnn_of_fashion_mnist_is_the_one_the_benchmark_names():
     model = models.cnn((28, 28, 1), 10, "classification")
     assert model.count_params() == 105_866
     assert _layer_names(model) == [
-        "InputLayer", "Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense", "Dense",
+        "InputLayer", "Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense", "Dropout", "Dense",
     ]  # fmt: skip
     assert [layer.activation.__name__ for layer in model.layers if hasattr(layer, "activation")] == [
         "relu", "relu", "relu", "softmax",
@@ -32,7 +32,7 @@ def test_cnn_of_fashion_mnist_is_the_one_the_benchmark_names():
 def test_cnn_halves_large_images_more_often_than_small_ones(input_shape, flat, convolutions):
     model = models.cnn(input_shape, 10, "classification")
     assert _layer_names(model).count("Conv2D") == convolutions
-    assert model.layers[-2].kernel.shape == (flat, 64)
+    assert model.layers[-3].kernel.shape == (flat, 64)
 
 
 @pytest.mark.parametrize("builder", [models.mlp, models.cnn, models.resnet])
@@ -45,6 +45,13 @@ def test_every_network_gives_class_probabilities_or_plain_numbers(builder, input
     regression = builder(input_shape, 3, "regression")
     assert regression.output_shape == (None, 3)
     assert regression.layers[-1].activation.__name__ == "linear"
+
+
+@pytest.mark.parametrize("builder", [models.mlp, models.cnn, models.resnet])
+def test_every_network_has_dropout_before_its_output_that_does_nothing_yet(builder):
+    model = builder((8, 8, 1), 3, "classification")
+    assert type(model.layers[-2]).__name__ == "Dropout" and model.layers[-2].rate == 0
+    assert _layer_names(models.mlp((4,), 3, "regression", num_layers=3)).count("Dropout") == 3
 
 
 def test_networks_are_not_compiled_and_have_no_fixed_batch_size():

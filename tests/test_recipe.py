@@ -22,7 +22,10 @@ OTHER = Recipe(
     decay_start=13,
     decay_factor=0.1 + 0.2,
     weight_decay=0.1 + 0.2,
+    dropout=0.1 + 0.2,
+    label_smoothing=0.1 + 0.2,
     augmentation=0.1 + 0.2,
+    flip=True,
     decay_interval=7,
     initialisers="keep",
     regularisers="on",
@@ -50,7 +53,10 @@ def random_recipe(seed):
         decay_start=int(generator.integers(0, 10**6)),
         decay_factor=float(generator.uniform(1e-6, 1)),
         weight_decay=float(10.0 ** generator.uniform(-9, 1)),
+        dropout=None if generator.integers(2) else float(generator.uniform(0, 1)),
+        label_smoothing=float(generator.uniform(0, 1)),
         augmentation=float(generator.uniform(0, 1)),
+        flip=bool(generator.integers(2)),
         decay_interval=int(generator.integers(1, 10**6)),
         seed=int(generator.integers(0, 2**31)),
         hyperparameters={"width": float(generator.random()), "depth": int(generator.integers(100))},
@@ -80,6 +86,18 @@ def test_a_flagfile_gives_back_exactly_the_recipe(tmp_path):
     path = tmp_path / "best.flags"
     path.write_text("# a claim\n" + "\n".join(OTHER.to_flags()) + "\n")
     assert parsed([f"--flagfile={path}"]) == OTHER
+
+
+def test_no_dropout_rate_is_written_down_and_wins_over_an_earlier_one():
+    assert "--dropout=none" in Recipe().to_flags()
+    assert parsed([*OTHER.to_flags(), *Recipe().to_flags()]).dropout is None
+    assert parsed(["--dropout=0"]).dropout == 0.0 != parsed([]).dropout
+
+
+@pytest.mark.parametrize("text", ["", "much", "None of it"])
+def test_a_dropout_flag_that_is_no_number_is_refused(text):
+    with pytest.raises(flags.IllegalFlagValueError, match="dropout"):
+        parsed([f"--dropout={text}"])
 
 
 def test_json_is_the_same_text_for_equal_recipes():
@@ -134,6 +152,9 @@ BAD = [
     *[("decay_start", value) for value in (-1, 1.0, "1", None, True)],
     *[("weight_decay", value) for value in (-1e-9, math.nan, math.inf, "0.5", None)],
     *[("augmentation", value) for value in (-0.1, 1, 1.5, math.nan, "0.5", None)],
+    *[(name, value) for name in ("dropout", "label_smoothing") for value in (-0.1, 1, 1.5, math.nan, "0.5", True)],
+    ("label_smoothing", None),
+    *[("flip", value) for value in (1, 0, "true", None)],
     *[("decay_factor", value) for value in (0, 0.0, 1, 1.5, -0.5, math.nan, "0.5", None)],
     *[("decay_interval", value) for value in (0, 1.0, "1")],
     *[("seed", value) for value in (-1, 0.5, "1", None, True)],

@@ -1,20 +1,27 @@
-"""Stage 4: weight decay and augmentation come where the curves show overfitting, and only beyond noise."""
+"""Stage 4: what regularises comes where the curves show overfitting, one thing after another, only beyond noise."""
 
 import numpy as np
 import pytest
 
 from kerastune.recipe import Recipe
 from kerastune.scores import Objective
-from kerastune.stages import regularise, whole
+from kerastune.stages import strengths, whole
 from kerastune.stages.base import Facts
-from kerastune.stages.regularise import BASE, SHRINKS, STRENGTHS, Regularise
+from kerastune.stages.overfitting import is_cut_short, overfitting
+from kerastune.stages.regularise import BASE, Regularise
+from kerastune.stages.strengths import uphill
 from kerastune.trial import Outcome, TrialSpec
 
 CHUNK, COUNT = 50, 400
 RECIPE = Recipe(learning_rate=0.03, total_steps=600)
 STAGE = Regularise(CHUNK)
-DECAYS = [f"regularise-decay-{shrink:g}" for shrink in SHRINKS]
-AUGMENTED = [f"regularise-augment-{strength:g}" for strength in STRENGTHS]
+FIRST = [f"regularise-{name}" for name in
+         ("augmentation-0.1", "dropout-0.3", "flip-True", "weight_decay-1.0", "label_smoothing-0.1")]  # fmt: skip
+WEAKER = [f"regularise-{name}" for name in
+          ("augmentation-0.05", "dropout-0.1", "weight_decay-0.3", "label_smoothing-0.05")]  # fmt: skip
+LONGER, RATES = "regularise-total_steps-x2", ["regularise-learning_rate-x0.5", "regularise-learning_rate-x2"]
+NO_USE = {"dropout": "there is no such layer", "flip": "no input is an image", "label_smoothing": "the loss is mse",
+          "augmentation": "all inputs are integers"}  # fmt: skip
 
 
 def facts(**changes):
@@ -22,22 +29,27 @@ def facts(**changes):
                     "allowance": 10**6, "num_classes": 10, **changes})  # fmt: skip
 
 
-def ended(spec, share, training=1.0, losses=(0.5, 0.5), **changes):
+def ended(spec, share, training=1.0, losses=(0.5, 0.5), falls=True, **changes):
     """A whole training: its share of validation examples that are right, and its accuracy in training."""
     total = spec.recipe.total_steps
     spec = TrialSpec(spec.trial, changes.pop("stage", spec.stage), spec.recipe, 0, total, CHUNK, keep_best=True)
     evals = tuple({"step": step, "loss": loss, "accuracy": share} for step, loss in zip((total // 2, total), losses))
-    curves = {"loss": np.linspace(2, 0.1, total), "accuracy": np.full(total, training)}
+    fall = np.linspace(2, 0.1, total) if falls else np.r_[np.linspace(2, 0.1, total // 2), np.full(total // 2, 0.1)]
+    curves = {"loss": fall, "accuracy": np.full(total, training)}
     return Outcome(spec, curves, evals, example_scores=(np.arange(COUNT) < share * COUNT).astype(float), **changes)
 
 
-def drive(shares, known=None, recipe=RECIPE, **base):
-    """Trains whatever is proposed, with the share of right examples that its name gives (0.8 by default)."""
+def drive(shares, known=None, recipe=RECIPE, later=None, **base):
+    """Trains whatever is proposed, with the share of right examples that its name gives (0.79 by default).
+
+    `base` are settings of the first training, which has a share of 0.8, `later` those of all others.
+    """
     known, outcomes = known or facts(), {}
     while specs := STAGE.propose(recipe, known, outcomes):
         for spec in specs:
-            settings = base if spec.trial == BASE else {}
-            outcomes[spec.trial] = ended(spec, shares.get(spec.trial, 0.8), **settings)
+            settings = base if spec.trial == BASE else later or {}
+            share = shares.get(spec.trial, 0.8 if spec.trial == BASE else 0.79)
+            outcomes[spec.trial] = ended(spec, share, **settings)
     return outcomes, STAGE.decide(recipe, known, outcomes)
 
 
@@ -52,69 +64,177 @@ def test_nothing_is_added_without_overfitting():
 )
 def test_a_gap_beyond_noise_or_a_rising_validation_loss_is_overfitting(signs):
     outcomes, decision = drive({}, **signs)
-    assert list(outcomes) == [BASE, *DECAYS, *AUGMENTED] and "it overfits" in decision.reason
-    assert decision.after.weight_decay == 0 and decision.reason.count("so it is left out") == 2
+    assert set(outcomes) == {BASE, *FIRST, *WEAKER} and "it overfits" in decision.reason
+    assert decision.after == RECIPE.replace(regularisers="on") and decision.reason.count("so it is left out") == 5
 
 
-def test_the_best_strength_is_kept_beyond_noise_and_the_next_thing_comes_on_top_of_it():
-    outcomes, decision = drive({DECAYS[1]: 0.88, DECAYS[2]: 0.90, AUGMENTED[0]: 0.95})
-    assert all(outcomes[name].spec.recipe.weight_decay == decision.after.weight_decay > 0 for name in AUGMENTED)
-    assert decision.after.weight_decay == outcomes[DECAYS[2]].spec.recipe.weight_decay
-    assert decision.after.augmentation == STRENGTHS[0]
-    rates = [outcomes[f"regularise-rate-x{f:g}"].spec.recipe for f in regularise.RATES]
-    assert [each.learning_rate for each in rates] == [0.015, 0.06]
-    assert {each.augmentation for each in rates} == {STRENGTHS[0]}
-    assert decision.values["trial"] == AUGMENTED[0] and set(decision.evidence) == set(outcomes)
+def test_things_come_one_after_another_each_on_top_of_what_was_kept():
+    gains = {FIRST[0]: 0.85, FIRST[1]: 0.90, FIRST[2]: 0.80, FIRST[4]: 0.95, "regularise-label_smoothing-0.2": 0.97}
+    outcomes, decision = drive(gains)
+    after = decision.after
+    assert (after.augmentation, after.dropout, after.flip, after.weight_decay) == (0.1, 0.3, False, 0.0)
+    assert after.label_smoothing == 0.2 and after.regularisers == "on" and after.total_steps == 600
+    assert {outcomes[name].spec.recipe.augmentation for name in FIRST[1:]} == {0.1}
+    assert {outcomes[name].spec.recipe.dropout for name in FIRST[2:]} == {0.3}
+    assert not any(outcomes[name].spec.recipe.flip for name in FIRST[3:])
+    assert set(RATES) < set(outcomes) and set(decision.evidence) == set(outcomes)
+    rates = [outcomes[name].spec.recipe for name in RATES]
+    assert [each.learning_rate for each in rates] == [0.015, 0.06] and rates[0].label_smoothing == 0.2
+    assert decision.values["trial"] == "regularise-label_smoothing-0.2"
+    kept = {each["trial"] for each in decision.values["gains"] if each["kept"]}
+    assert kept == {FIRST[0], FIRST[1], "regularise-label_smoothing-0.2"}
+    assert {each["trial"] for each in decision.values["gains"]} == set(outcomes) - {BASE}
+    for words in ("augmentation 0.1, the best of 3", "dropout 0.3", "a horizontal flip", "label smoothing 0.2"):
+        assert words in decision.reason
 
 
 def test_a_gain_within_noise_is_left_out():
-    outcomes, decision = drive({name: 0.805 for name in DECAYS + AUGMENTED})
-    assert decision.after.weight_decay == decision.after.augmentation == 0
-    assert not any("rate" in name for name in outcomes) and "within noise, so it is left out" in decision.reason
+    outcomes, decision = drive({name: 0.805 for name in FIRST})
+    assert decision.after == RECIPE.replace(regularisers="on")
+    assert not set(RATES + [LONGER]) & set(outcomes) and "within noise, so it is left out" in decision.reason
+
+
+@pytest.mark.parametrize(
+    "gains, first, expected",
+    [
+        ([0.0, -0.1, -0.2], None, [2, 1]),  # the typical one is worse than nothing, so is the weak one
+        ([0.0, 0.1, 0.3, 0.2, 0.9], None, [2, 3, 1]),  # past the peak nothing stronger is tried
+        ([0.0, 0.1, 0.2, 0.3, 0.4], None, [2, 3, 4]),
+        ([0.0, 0.3, -0.2, 0.9], None, [2, 1]),
+        ([0.0, 0.1, float("-inf"), 0.9], None, [2, 1]),
+        ([0.0, 0.1], 1, [1]),
+        ([0.1, 0.0, 0.2], 0, [0]),  # rates: what is there lies between
+        ([-0.1, 0.0, 0.2], 0, [0, 2]),
+    ],
+)
+def test_strengths_are_climbed(gains, first, expected):
+    first = 2 if first is None else first
+    present = gains.index(0.0)
+    known, tried = [0.0 if i == present else None for i in range(len(gains))], []
+    while (level := uphill(known, first)) is not None:
+        tried.append(level)
+        known[level] = gains[level]
+    assert tried == expected
+
+
+def test_what_the_recipe_has_already_is_a_level_and_not_trained_again():
+    given = RECIPE.replace(dropout=0.3, label_smoothing=0.15, flip=True, weight_decay=0.01)
+    outcomes, decision = drive({"regularise-dropout-0.5": 0.9}, recipe=given, known=facts(regularised=True))
+    assert "regularise-dropout-0.3" not in outcomes and decision.after.dropout == 0.5
+    assert "regularise-flip-False" in outcomes and decision.after.flip
+    assert decision.after.label_smoothing == 0.15 and decision.after.weight_decay == 0.01
 
 
 def test_weight_decay_shrinks_a_weight_by_the_same_share_whatever_rate_and_steps():
     for recipe in (RECIPE, RECIPE.replace(learning_rate=0.3), RECIPE.replace(decay="none", total_steps=3000)):
-        outcomes, _ = drive({}, recipe=recipe)
-        for name, shrink in zip(DECAYS, SHRINKS):
-            trained = outcomes[name].spec.recipe
-            area = recipe.learning_rate * recipe.total_steps * (0.5 if recipe.decay == "linear" else 1.0)
-            assert trained.weight_decay * area == pytest.approx(shrink, rel=0.15)
+        decays = [each.weight_decay for each in strengths.weight_decay(recipe).recipes[1:]]
+        area = recipe.learning_rate * recipe.total_steps * (0.5 if recipe.decay == "linear" else 1.0)
+        np.testing.assert_allclose(np.array(decays) * area, strengths.SHRINKS, rtol=0.15)
 
 
-def test_what_the_decay_stage_trained_is_the_base_unless_the_model_has_regularisers():
+def test_what_is_of_no_use_is_not_trained_and_the_decision_says_why():
+    outcomes, decision = drive({}, facts(unusable=NO_USE))
+    assert set(outcomes) == {BASE, "regularise-weight_decay-1.0", "regularise-weight_decay-0.3"}
+    for name, words in (("dropout", "dropout"), ("flip", "a horizontal flip"), ("label_smoothing", "label smoothing")):
+        assert f"{words} was left out, since {NO_USE[name]}" in decision.reason
+
+
+def test_what_the_decay_stage_trained_is_the_base_unless_the_network_had_other_regularisers():
     spec = whole.segment("decay-linear", "decay", RECIPE, None, CHUNK)
     trained = {"decay-linear": ended(spec, 0.8, training=0.8)}
     assert STAGE.propose(RECIPE, facts(), trained) == []
     assert STAGE.decide(RECIPE, facts(), trained).values["trial"] == "decay-linear"
     (spec,) = STAGE.propose(RECIPE, facts(regularised=True), trained)
     assert spec.trial == BASE and spec.recipe.regularisers == "on"
+    dropping = RECIPE.replace(dropout=0.3)
+    spec = whole.segment("decay-linear", "decay", dropping, None, CHUNK)  # with its Dropout off
+    (spec,) = STAGE.propose(dropping, facts(), {"decay-linear": ended(spec, 0.8)})
+    assert spec.trial == BASE
 
 
-@pytest.mark.parametrize("allowance", [0, 599, 600, 2999, 3000, 4199, 4200])
+# More steps
+
+
+def test_a_kept_training_that_still_falls_gets_twice_the_steps_and_the_rates_are_checked_after():
+    outcomes, decision = drive({FIRST[1]: 0.9, LONGER: 0.95, RATES[0]: 0.945})
+    assert outcomes[LONGER].spec.recipe == outcomes[FIRST[1]].spec.recipe.replace(total_steps=1200)
+    assert decision.after == outcomes[LONGER].spec.recipe and decision.values["total_steps"] == 1200
+    assert "training loss still falls at the end; 1200 steps: +5 points" in decision.reason
+    assert list(outcomes)[-3:] == [LONGER, *RATES]
+    assert outcomes[RATES[0]].spec.recipe.total_steps == 1200
+
+
+def test_more_steps_must_gain_beyond_noise():
+    outcomes, decision = drive({FIRST[1]: 0.9, LONGER: 0.905})
+    assert LONGER in outcomes and decision.after.total_steps == 600
+    assert decision.reason.count("so it is kept") == 1
+
+
+@pytest.mark.parametrize("signs", [{"falls": False}, {"losses": (0.5, 0.53)}])
+def test_steps_that_are_enough_are_not_lengthened(signs):
+    outcomes, decision = drive({FIRST[1]: 0.9}, later=signs)
+    assert LONGER not in outcomes and set(RATES) < set(outcomes) and "its steps are enough" in decision.reason
+
+
+def test_a_cut_short_training_is_one_whose_loss_falls_and_whose_validation_loss_does_not_rise():
+    spec = whole.segment(BASE, "regularise", RECIPE, None, CHUNK)
+    assert is_cut_short(ended(spec, 0.8)) and is_cut_short(ended(spec, 0.8, losses=(0.5, 0.524)))
+    assert not is_cut_short(ended(spec, 0.8, losses=(0.5, 0.526)))
+    assert not is_cut_short(ended(spec, 0.8, falls=False))
+
+
+# The budget
+
+COST = 600 * 10  # the base, two of each thing but one flip
+
+
+@pytest.mark.parametrize("allowance", [0, 599, 600, 1199, 1200, 3000, COST - 1, COST])
 def test_the_allowance_is_never_overrun_and_what_is_left_out_is_said(allowance):
     outcomes, decision = drive({}, facts(allowance=allowance))
-    assert sum(outcome.steps for outcome in outcomes.values()) <= allowance
-    assert (BASE in outcomes) == (allowance >= 600)
-    assert (DECAYS[0] in outcomes) == (allowance >= 3000)
-    assert (AUGMENTED[0] in outcomes) == (1800 <= allowance < 3000 or allowance >= 4200)  # what fits is still tried
+    assert sum(outcome.steps for outcome in outcomes.values()) == min(allowance, COST) // 600 * 600
+    assert (BASE in outcomes) == (allowance >= 600) and (FIRST[0] in outcomes) == (allowance >= 1200)
     if allowance < 600:
         assert decision.after == RECIPE and "no whole training" in decision.reason
-    elif allowance < 3000:
-        assert "weight decay was left out" in decision.reason
+    elif allowance < COST - 600:
+        assert f"label smoothing was left out, the budget of the stage being {allowance} steps" in decision.reason
+    elif allowance < COST:
+        assert "label smoothing 0.1 (the budget held no more of them)" in decision.reason
+
+
+@pytest.mark.parametrize("left, name", [(1200, "x2"), (1199, "x1.5"), (900, "x1.5"), (899, None)])
+def test_half_as_many_steps_more_where_twice_as_many_do_not_fit(left, name):
+    allowance = COST + 600 + left  # three trainings with dropout
+    outcomes, decision = drive({FIRST[1]: 0.9, "regularise-dropout-0.5": 0.79}, facts(allowance=allowance))
+    spent = sum(outcome.steps for trial, outcome in outcomes.items() if "total_steps" not in trial)
+    longer = [trial for trial in outcomes if "total_steps" in trial]
+    assert longer == ([f"regularise-total_steps-{name}"] if name else [])
+    assert spent <= allowance
+    if name is None:
+        assert f"a longer training was left out, the budget of the stage being {allowance} steps" in decision.reason
+
+
+def test_what_an_estimate_of_the_budget_did_not_hold_is_not_begun_behind_what_followed():
+    known, outcomes = facts(allowance=1200), {}
+    outcomes[BASE] = ended(STAGE.propose(RECIPE, known, {})[0], 0.8)
+    (spec,) = STAGE.propose(RECIPE, known, outcomes)
+    assert spec.trial == FIRST[0]
+    outcomes[spec.trial] = ended(spec, 0.79)
+    assert STAGE.propose(RECIPE, known, outcomes) == []
+    flipped = whole.segment(FIRST[2], "regularise", RECIPE.replace(flip=True, regularisers="on"), None, CHUNK)
+    outcomes[FIRST[2]] = ended(flipped, 0.79)
+    (spec,) = STAGE.propose(RECIPE, facts(), outcomes)
+    assert spec.trial == FIRST[3]
 
 
 def test_trainings_go_in_quarters_and_those_that_fail_are_no_candidates():
     (first,) = STAGE.propose(RECIPE, facts(), {})
     assert (first.start, first.until, first.keep_best) == (0, 150, True)
-    outcomes, _ = drive({DECAYS[0]: 0.95})
-    lost = {"diverged_at": 20, "example_scores": None}
-    outcomes = {BASE: outcomes[BASE]} | {name: _lost(outcomes[name], lost) for name in DECAYS}
-    assert {spec.trial for spec in STAGE.propose(RECIPE, facts(), outcomes)} == set(AUGMENTED)
-
-
-def _lost(outcome, changes):
-    return Outcome(outcome.spec, outcome.curves, outcome.evals, **changes)
+    outcomes = {BASE: ended(first, 0.8)}
+    while (specs := STAGE.propose(RECIPE, facts(), outcomes)) and "augmentation" in specs[0].trial:
+        made = ended(specs[0], 0.95)
+        outcomes[specs[0].trial] = Outcome(made.spec, made.curves, made.evals, diverged_at=20)
+    assert {FIRST[0], WEAKER[0]} < set(outcomes)
+    assert "augmentation could not be trained to an end" in STAGE.decide(RECIPE, facts(allowance=0), outcomes).reason
 
 
 def test_a_regression_overfits_by_its_squared_errors():
@@ -124,4 +244,4 @@ def test_a_regression_overfits_by_its_squared_errors():
     for training, validation, expected in ((0.1, 0.5, True), (0.48, 0.5, False)):
         evals = ({"step": 300, "loss": validation}, {"step": 600, "loss": validation})
         each = Outcome(run.spec, {"loss": np.full(600, training)}, evals, example_scores=run.example_scores)
-        assert regularise.overfitting(each, known)[1] == expected
+        assert overfitting(each, known)[1] == expected

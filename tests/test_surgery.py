@@ -293,3 +293,61 @@ def test_an_unbuilt_model_is_refused_with_the_remedy():
     ):
         with pytest.raises(ValueError, match="`later` is not built yet: call it once on a batch"):
             misuse()
+
+
+# Dropout at another rate (S4.1)
+
+
+def test_every_layer_of_the_dropout_family_gets_the_rate_wherever_it_is():
+    family = [layers.SpatialDropout1D(0.1), layers.GaussianDropout(0.2), layers.AlphaDropout(0.0)]
+    inner = keras.Sequential([layers.Dropout(0.0, name="inside"), layers.GaussianNoise(0.7)])
+    model = _noisy([4, 3], *family, inner)
+    assert len(surgery.dropout_layers(model)) == 4
+    surgery.set_dropout(model, 0.25)
+    assert [layer.rate for layer in surgery.dropout_layers(model)] == [0.25] * 4
+    assert inner.layers[1].stddev == 0.7
+    subclassed = Subclassed()
+    subclassed(_x(2, 4))
+    surgery.set_dropout(subclassed, 0.25)
+    assert subclassed.blocks[0].layers[1].rate == 0.25
+
+
+def test_dropout_inside_attention_stays_its_own():
+    inputs = keras.Input([5, 8])
+    attended = layers.MultiHeadAttention(2, 4, dropout=0.1)(inputs, inputs)
+    model = keras.Model(inputs, layers.Dropout(0.0, name="own")(attended))
+    assert [layer.name for layer in surgery.dropout_layers(model)] == ["own"]
+
+
+@pytest.mark.parametrize("kind", [layers.Dropout, layers.GaussianDropout, layers.AlphaDropout, layers.SpatialDropout1D])
+def test_a_layer_that_was_built_with_no_rate_drops_at_the_new_one_and_is_saved_with_it(kind, tmp_path):
+    model = keras.Sequential([keras.Input([50, 4]), kind(0.0)])
+    before = len(model.variables)
+    x = np.ones([8, 50, 4], "float32")
+    np.testing.assert_array_equal(model(x, training=True), x)
+    surgery.set_dropout(model, 0.4)
+    assert len(model.variables) == before + 1  # its seeds
+    with pytest.raises(ValueError):
+        model.layers[0].extra = keras.Variable(1.0)  # built layers are locked again
+    seen = model(x, training=True).numpy()
+    assert not np.array_equal(seen, x) and not np.array_equal(seen, model(x, training=True))
+    if kind is not layers.AlphaDropout:  # which keeps mean and variance of normal inputs
+        assert seen.mean() == pytest.approx(1.0, abs=0.25)
+    model.save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras").layers[0].rate == 0.4
+
+
+def test_seeds_of_dropout_follow_the_global_seed_and_are_given_once():
+    states = []
+    for _ in range(2):
+        keras.utils.set_random_seed(3)
+        model = _noisy([4], layers.Dropout(0.0), layers.Dropout(0.5))
+        surgery.make_dropout_tunable(model)
+        surgery.make_dropout_tunable(model)
+        states.append([layer.seed_generator.state.numpy().tolist() for layer in surgery.dropout_layers(model)])
+    assert states[0] == states[1] and states[0][0] != states[0][1]
+
+
+def test_a_rate_for_a_model_without_dropout_is_refused():
+    with pytest.raises(ValueError, match="`dropout`.*0.3.*no layer of the Dropout family"):
+        surgery.set_dropout(_noisy([4]), 0.3)

@@ -463,6 +463,86 @@ def test_a_trial_with_augmentation_goes_on_bit_by_bit(plain):
     assert not np.array_equal(whole.losses, plain.run(spec(until=150))[0].losses)
 
 
+def test_a_trial_with_everything_that_regularises_goes_on_bit_by_bit():
+    def images(hyperparameters):
+        built = [layers.Flatten(), layers.Dense(8, "relu"), layers.Dropout(0.0), layers.Dense(3, "softmax")]
+        return keras.Sequential([keras.Input([6, 6, 1]), *built])
+
+    def of(seed):
+        x = np.random.default_rng(seed).normal(size=[60, 6, 6, 1]).astype("float32")
+        return Part(x, np.arange(60) % 3)
+
+    made = trainer(images, task=task(train=of(1), validation=of(2)))
+    values = {"augmentation": 0.2, "flip": True, "dropout": 0.3, "label_smoothing": 0.1, "weight_decay": 0.01}
+    recipe = PLAIN.replace(regularisers="on", **values)
+    whole, end, _ = made.run(spec(recipe=recipe, until=150))
+    first, state, _ = made.run(spec(recipe=recipe, until=50))
+    made.run(spec(recipe=recipe.replace(seed=3), until=50))  # another trial between
+    rest, last, _ = made.run(spec(recipe=recipe, start=50, until=150), state)
+    assert same([whole.losses, *end.model], [np.concatenate([first.losses, rest.losses]), *last.model])
+    for name in values:
+        less = recipe.replace(**{name: getattr(Recipe(), name)})
+        assert not np.array_equal(whole.losses, made.run(spec(recipe=less, until=50))[0].losses), name
+
+
+def dropping(hyperparameters):
+    glorot = keras.initializers.GlorotUniform  # with seeds: Keras draws one less for a Dropout of no rate
+    hidden = [layers.Dense(16, "tanh", kernel_initializer=glorot(1)), layers.Dropout(hyperparameters.get("rate", 0.0), name="drop")]
+    return Counting([keras.Input([4]), *hidden, layers.Dense(3, "softmax", kernel_initializer=glorot(2))])
+
+
+def test_a_dropout_rate_is_what_a_model_built_with_it_has():
+    made = trainer(dropping)
+    recipe = PLAIN.replace(regularisers="on")
+    tuned, state, _ = made.run(spec(recipe=recipe.replace(dropout=0.5)))
+    built, _, _ = made.run(spec(recipe=recipe.replace(hyperparameters={"rate": 0.5})))
+    plain, _, _ = made.run(spec(recipe=recipe))
+    off, _, _ = made.run(spec(recipe=recipe.replace(hyperparameters={"rate": 0.5}, dropout=0.0)))
+    assert abs(tuned.losses.mean() - built.losses.mean()) < 0.25 * (tuned.losses.mean() - plain.losses.mean())
+    np.testing.assert_array_equal(plain.losses, off.losses)
+    np.testing.assert_array_equal(plain.losses, made.run(spec(recipe=PLAIN.replace(dropout=0.5)))[0].losses)  # P6
+    Counting.traces.clear()
+    made.run(spec(recipe=recipe.replace(dropout=0.5)))
+    assert Counting.traces == []
+
+
+@pytest.mark.parametrize("rate", [None, 0.25])
+def test_what_is_saved_carries_the_dropout_rate_and_no_smoothing(rate, tmp_path):
+    made = trainer(lambda hyperparameters: keras.Sequential(dropping({"rate": 0.5}).layers))
+    recipe = PLAIN.replace(regularisers="on", dropout=rate, label_smoothing=0.2)
+    _, state, _ = made.run(spec(recipe=recipe, until=50))
+    model = made.finished_model(recipe, state)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer("drop").rate == (0.5 if rate is None else rate)
+    assert type(loaded.loss) is keras.losses.SparseCategoricalCrossentropy
+    x = made.task.validation.x
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-6)
+
+
+def test_smoothing_is_in_the_training_loss_alone_and_another_strength_traces_nothing():
+    made = trainer(lambda hyperparameters: Counting(build(hyperparameters).layers))
+    recipe = PLAIN.replace(decay="none", learning_rate=1e-12)
+    ends = {}
+    for strength in (0.0, 0.3, 0.6):
+        outcome, _, _ = made.run(spec(recipe=recipe.replace(label_smoothing=strength), until=50, eval_every=50))
+        ends[strength] = outcome
+        if strength == 0.3:
+            Counting.traces.clear()
+    assert Counting.traces == []
+    assert len({outcome.evals[0]["loss"] for outcome in ends.values()}) == 1
+    plain, some, more = (outcome.losses for outcome in ends.values())
+    assert not np.allclose(plain, some)
+    np.testing.assert_allclose(more - plain, 2 * (some - plain), rtol=1e-3, atol=1e-5)
+
+
+def test_smoothing_of_another_loss_is_refused_by_name():
+    numbers = Task("toy", "regression", Part(part(50, 1).x, np.zeros(50)), Part(part(50, 2).x, np.zeros(50)))
+    made = trainer(task=numbers, objective=Objective("loss", "min"))
+    with pytest.raises(ValueError, match="`label_smoothing`.*mean_squared_error"):
+        made.run(spec(recipe=PLAIN.replace(label_smoothing=0.1)))
+
+
 def test_early_stopping_counts_on_through_the_segments_of_a_trial():
     class Worse(keras.callbacks.EarlyStopping):
         """Sees a value that never gets better."""

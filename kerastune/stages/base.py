@@ -25,6 +25,7 @@ class Facts:
         num_parameters: of the model.
         regularised: whether the model, as it was built, has regularisers that a recipe switches off.
         timed: whether seconds may decide; with a budget in steps they may not, so that the same seed decides the same.
+        unusable: values of a recipe that would change nothing for this model and data, by name, with the reason in words.
         scored_by: what the scores of single examples measure: `"accuracy"`, `"macro-F1"`, `"loss"` …
     """
 
@@ -37,6 +38,7 @@ class Facts:
     num_parameters: int = 0
     regularised: bool = False
     timed: bool = True
+    unusable: dict[str, str] = dataclasses.field(default_factory=dict)
     scored_by: str = "accuracy"
 
     def epochs(self, steps: int, batch_size: int) -> float:

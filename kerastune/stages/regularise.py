@@ -1,36 +1,26 @@
 """Stage 4: what keeps a network from learning its examples by heart (S4.1, P6), one thing after another.
 
-Only where the curves show overfitting. Each is tried at a few strengths on top of what was kept before, in whole
-trainings that are compared paired at their end; only a gain beyond noise is kept. The rate is checked at the end, since
-what regularises moves the best one.
+Only where the curves show overfitting. Augmentation, dropout, a flip, weight decay and label smoothing are tried on top
+of what was kept before, each at a few strengths, in whole trainings that are compared paired at their end; only a gain
+beyond noise is kept. What is kept may need more steps, and moves the best rate: both are tried at the end.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
-from kerastune import schedules
+from kerastune import scores
 from kerastune.recipe import Recipe
-from kerastune.stages import whole
+from kerastune.stages import strengths, whole
 from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
 from kerastune.stages.decay import Decay
+from kerastune.stages.overfitting import is_cut_short, overfitting
+from kerastune.stages.strengths import Thing
 from kerastune.trial import Outcome, TrialSpec
 
-SHRINKS = (0.3, 1.0, 3.0, 10.0)  # exponents by which a weight that no gradient holds would shrink over the training
-STRENGTHS = (0.05, 0.15)  # of augmentation
-RATES = (0.5, 2.0)  # times the rate, once something was kept
-OVERFITTING = 0.05  # of the least validation loss
 BASE = "regularise-base"
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """One thing that is tried: its name in words, and its settings by trial name."""
-
-    words: str
-    settings: dict[str, Recipe]
+FAILED = float("-inf")
+HANDED_ON = ("weight_decay", "dropout", "label_smoothing", "augmentation", "flip", "total_steps")
 
 
 @dataclasses.dataclass
@@ -41,10 +31,11 @@ class Walk:
     parts: list[str] = dataclasses.field(default_factory=list)
     due: list[TrialSpec] = dataclasses.field(default_factory=list)
     seen: list[str] = dataclasses.field(default_factory=list)
+    gains: list[dict] = dataclasses.field(default_factory=list)
 
 
 class Regularise(Stage):
-    """Tunes weight decay and augmentation where the network overfits.
+    """Tunes what regularises, where the network overfits.
 
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
@@ -68,8 +59,9 @@ class Regularise(Stage):
         after = recipe if walk.best is None else walk.best.spec.recipe
         values = {
             "trial": walk.best.spec.trial if walk.best else None,
-            "weight_decay": after.weight_decay,
-            "augmentation": after.augmentation,
+            **{name: getattr(after, name) for name in HANDED_ON},
+            "gains": walk.gains,
+            "scored_by": facts.scored_by,
             "steps_spent": spent(outcomes, self.name),
         }
         reason = "; ".join(walk.parts) + "."
@@ -80,17 +72,21 @@ class Regularise(Stage):
         base = self._base(recipe, facts)
         known = [o for o in outcomes.values() if _trained_before(o, base, facts)]
         outcomes = outcomes | {BASE: known[0]} if known else outcomes
-        self._train(walk, {BASE: base}, facts, outcomes)
+        self._train(walk, BASE, base, facts, outcomes)
         if walk.due or not whole.is_comparable(outcomes.get(BASE)):
             walk.parts = ["nothing is regularised: no whole training could be had to look for overfitting"]
             return walk
         walk.best = outcomes[BASE]
         found, is_overfitting = overfitting(walk.best, facts)
         walk.parts.append(found)
-        for step in (_weight_decay, _augmentation, _rates) if is_overfitting else ():
-            self._try(walk, step(walk.best, outcomes[BASE]), facts, outcomes)
+        for make in strengths.ORDER if is_overfitting else ():
+            self._try(walk, make(walk.best.spec.recipe), facts, outcomes)
             if walk.due:
-                break
+                return walk
+        if walk.best is not outcomes[BASE]:
+            for make in (self._longer, self._rates):
+                if not walk.due:
+                    make(walk, facts, outcomes)
         return walk
 
     def _base(self, recipe: Recipe, facts: Facts) -> Recipe:
@@ -101,92 +97,83 @@ class Regularise(Stage):
     def _interval(self, total: int, recipe: Recipe, facts: Facts) -> int:
         return evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=total)
 
-    def _train(self, walk: Walk, settings: dict[str, Recipe], facts: Facts, outcomes: dict[str, Outcome]) -> bool:
-        """Adds what is due of some trainings; gives whether they are affordable: those that were begun always are."""
-        walk.seen += [outcomes[name].spec.trial for name in settings if name in outcomes]
-        open_ones = {n: s for n, s in settings.items() if n not in outcomes or not whole.has_ended(outcomes[n])}
-        cost = sum(setting.total_steps for name, setting in open_ones.items() if name not in outcomes)
-        if spent(outcomes, self.name) + cost > facts.allowance:
+    def _fits(self, recipe: Recipe, name: str, facts: Facts, outcomes: dict[str, Outcome]) -> bool:
+        """Whether a training can be had: one that was begun always can."""
+        return name in outcomes or spent(outcomes, self.name) + recipe.total_steps <= facts.allowance
+
+    def _train(self, walk: Walk, name: str, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> bool:
+        """Adds what is due of a training, and gives whether it can be had."""
+        if not self._fits(recipe, name, facts, outcomes):
             return False
-        for name, setting in open_ones.items():
-            every = self._interval(setting.total_steps, setting, facts)
-            walk.due.append(whole.segment(name, self.name, setting, outcomes.get(name), every))
+        walk.seen += [outcomes[name].spec.trial] if name in outcomes else []
+        if name not in outcomes or not whole.has_ended(outcomes[name]):
+            every = self._interval(recipe.total_steps, recipe, facts)
+            walk.due.append(whole.segment(name, self.name, recipe, outcomes.get(name), every))
         return True
 
-    def _try(self, walk: Walk, step: Step | None, facts: Facts, outcomes: dict[str, Outcome]) -> None:
-        """Trains the strengths of one thing, and keeps the best of them if it gains beyond noise."""
-        if step is None:
+    def _try(self, walk: Walk, thing: Thing, facts: Facts, outcomes: dict[str, Outcome]) -> None:
+        """Trains the levels of one thing as far as they lead uphill, and keeps the best if it gains beyond noise."""
+        if thing.value in facts.unusable:
+            walk.parts.append(f"{thing.words} was left out, since {facts.unusable[thing.value]}")
             return
-        if not self._train(walk, step.settings, facts, outcomes):
-            walk.parts.append(f"{step.words} was left out, the budget of the stage being {facts.allowance} steps")
+        gains: list[float | None] = [0.0 if recipe is None else None for recipe in thing.recipes]
+        is_cut = False
+        while (level := strengths.uphill(gains, thing.first)) is not None:
+            name, recipe = thing.names[level], thing.recipes[level]
+            is_closed = name not in outcomes and strengths.is_passed(thing, outcomes)
+            is_cut = is_closed or not self._train(walk, name, recipe, facts, outcomes)
+            if is_cut or walk.due:
+                break
+            gains[level] = _gain(outcomes[name], walk.best)
+        if not walk.due:
+            self._judge(walk, thing, gains, is_cut, facts, outcomes)
+
+    def _judge(self, walk: Walk, thing: Thing, gains: list, is_cut: bool, facts: Facts, outcomes: dict) -> None:
+        tried = [level for level, gain in enumerate(gains) if gain is not None and thing.recipes[level] is not None]
+        sound = [outcomes[thing.names[level]] for level in tried if gains[level] != FAILED]
+        if not sound:
+            left = f"was left out, the budget of the stage being {facts.allowance} steps"
+            walk.parts.append(f"{thing.words} {'could not be trained to an end' if tried else left}")
             return
-        sound = [outcomes[name] for name in step.settings if whole.is_comparable(outcomes.get(name))]
-        if walk.due or not sound:
-            walk.parts.append(f"{step.words} could not be trained to an end")
-            return
-        best = max(sound, key=lambda outcome: float(outcome.example_scores.mean()))
+        walk.gains += [_gain_of(thing, outcome, walk.best) for outcome in sound]
+        best = max(sound, key=lambda outcome: _gain(outcome, walk.best))
         gain, sign = whole.compare(best, walk.best, facts)
-        setting = best.spec.recipe
-        values = {"weight decay": setting.weight_decay, "augmentation": setting.augmentation}
-        value = values.get(step.words, setting.learning_rate)
+        among = f", the best of {len(tried)}" if len(tried) > 1 else ""
+        more = " (the budget held no more of them)" if is_cut else ""
         kept = "is kept" if sign > 0 else "is left out"
-        walk.parts.append(f"{step.words} {value:.2g}, the best of {len(step.settings)}: {gain}, so it {kept}")
-        walk.best = best if sign > 0 else walk.best
+        walk.parts.append(f"{thing.shown(best.spec.recipe)}{among}{more}: {gain}, so it {kept}")
+        if sign > 0:
+            walk.best = best
+            walk.gains = [{**each, "kept": each["kept"] or each["trial"] == best.spec.trial} for each in walk.gains]
+
+    def _longer(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> None:
+        """Tries more steps where those that there were are not enough for what regularises."""
+        if not is_cut_short(walk.best):
+            walk.parts.append("its steps are enough: training loss no longer falls, or validation loss rises again")
+            return
+        recipe = walk.best.spec.recipe
+        every = walk.best.spec.eval_every
+        thing = strengths.total_steps(recipe, every, lambda longer, name: self._fits(longer, name, facts, outcomes))
+        walk.parts.append("with what is kept, training loss still falls at the end")
+        self._try(walk, thing, facts, outcomes)
+
+    def _rates(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> None:
+        self._try(walk, strengths.learning_rate(walk.best.spec.recipe), facts, outcomes)
 
 
-def overfitting(run: Outcome, facts: Facts) -> tuple[str, bool]:
-    """What a whole training shows of overfitting, in words, and whether it does (`PLAYBOOK`: overfitting).
-
-    Either validation loss ends more than 5 % above its least, or the metric is better on training than on validation
-    examples by more than the 95 % interval of the latter.
-    """
-    losses = np.array([values["loss"] for values in run.evals])
-    rise = float(losses[-1] / np.nanmin(losses) - 1)
-    rises = f"validation loss ends {100 * rise:.2g} % above its least"
-    gap, noise = _gap(run, facts)
-    gaps = f"training is {100 * gap:.2g} points better than validation, noise being {100 * noise:.2g}"
-    is_overfitting = rise > OVERFITTING or gap > noise
-    return f"{rises} and {gaps}: {'it overfits' if is_overfitting else 'no overfitting, so nothing is added'}", bool(
-        is_overfitting
-    )
+def _gain(outcome: Outcome, before: Outcome) -> float:
+    """Mean gain on the validation examples; minus infinity for a training that failed."""
+    return float((outcome.example_scores - before.example_scores).mean()) if whole.is_comparable(outcome) else FAILED
 
 
-def _gap(run: Outcome, facts: Facts) -> tuple[float, float]:
-    """By how much the end of the training is better than validation, in the metric or loss, and the noise of that."""
-    name, sign = ("accuracy", 1) if "accuracy" in run.curves and "accuracy" in run.evals[-1] else ("loss", -1)
-    training = float(np.mean(run.curves[name][-max(run.steps // 10, 1) :]))
-    validation = run.evals[-1][name]
-    spread = np.sqrt(validation * (1 - validation)) if name == "accuracy" else float(np.std(run.example_scores))
-    return sign * (training - validation), float(1.96 * spread / np.sqrt(facts.num_validation))
+def _gain_of(thing: Thing, outcome: Outcome, before: Outcome) -> dict:
+    """What the picture shows of one training: plain values by name."""
+    mean, low, high = scores.difference(outcome.example_scores, before.example_scores)
+    words = thing.shown(outcome.spec.recipe)
+    return {"trial": outcome.spec.trial, "words": words, "mean": mean, "low": low, "high": high, "kept": False}
 
 
 def _trained_before(outcome: Outcome, base: Recipe, facts: Facts) -> bool:
     """Whether stage `decay` has trained this very recipe."""
-    same_network = outcome.spec.recipe.regularisers == "on" or not facts.regularised
-    same = outcome.spec.recipe.replace(regularisers="on") == base
-    return outcome.spec.stage == Decay.name and same and same_network and whole.is_comparable(outcome)
-
-
-def _weight_decay(best: Outcome, base: Outcome) -> Step:
-    recipe = best.spec.recipe
-    moved = float(np.sum(_rates_of_all_steps(recipe)))
-    settings = {f"regularise-decay-{s:g}": recipe.replace(weight_decay=float(f"{s / moved:.2g}")) for s in SHRINKS}
-    return Step("weight decay", settings)
-
-
-def _augmentation(best: Outcome, base: Outcome) -> Step:
-    recipe = best.spec.recipe
-    return Step("augmentation", {f"regularise-augment-{s:g}": recipe.replace(augmentation=s) for s in STRENGTHS})
-
-
-def _rates(best: Outcome, base: Outcome) -> Step | None:
-    if best is base:
-        return None
-    recipe = best.spec.recipe
-    settings = {f"regularise-rate-x{f:g}": recipe.replace(learning_rate=f * recipe.learning_rate) for f in RATES}
-    return Step("a rate of", settings)
-
-
-def _rates_of_all_steps(recipe: Recipe) -> np.ndarray:
-    table = schedules.rates(recipe)
-    return np.full(recipe.total_steps, table[0]) if len(table) == 1 else table
+    same = outcome.spec.recipe.replace(regularisers="on") == base and whole.is_same_network(outcome, facts)
+    return outcome.spec.stage == Decay.name and same and whole.is_comparable(outcome)

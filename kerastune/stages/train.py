@@ -80,12 +80,8 @@ class Train(Stage):
         for outcome in outcomes.values() if self._tuned else ():
             trained = outcome.spec.recipe.replace(regularisers="on")
             is_whole = outcome.spec.stage in (Decay.name, Regularise.name) and whole.is_comparable(outcome)
-            same_network = outcome.spec.recipe == trained or not facts.regularised
-            if (
-                is_whole
-                and same_network
-                and trained == whole.lengthened(recipe.replace(regularisers="on"), _steps(outcome))
-            ):
+            wanted = whole.lengthened(recipe.replace(regularisers="on"), _steps(outcome))
+            if is_whole and whole.is_same_network(outcome, facts) and trained == wanted:
                 runs.append(outcome)
         return sorted(runs, key=_steps)
 

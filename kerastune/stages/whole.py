@@ -50,6 +50,12 @@ def is_comparable(outcome: Outcome | None) -> bool:
     return has_ended(outcome) and (outcome.spec.recipe.decay == "none" or not was_stopped(outcome))
 
 
+def is_same_network(outcome: Outcome, facts: Facts) -> bool:
+    """Whether a training had on what regularises the network itself, or there is nothing of it to switch."""
+    recipe = outcome.spec.recipe
+    return recipe.regularisers == "on" or not (facts.regularised or recipe.dropout)
+
+
 def was_stopped(outcome: Outcome) -> bool:
     """Whether something other than divergence ended a training before its last step."""
     return outcome.diverged_at is None and outcome.steps < outcome.spec.until

@@ -1,0 +1,41 @@
+"""Which regularisers of a recipe a model and its data have a use for (S4.1)."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from kerastune import smoothing, surgery
+from kerastune.recipe import Recipe
+from kerastune.task import Task
+
+ABSENT = {"dropout": None, "label_smoothing": 0.0, "augmentation": 0.0, "flip": False}
+
+
+def unusable(model: keras.Model, task: Task) -> dict[str, str]:
+    """The values of a recipe that would change nothing here, by name, each with the reason in words.
+
+    Args:
+        model: a built and compiled model.
+        task: what it is trained on.
+
+    Example:
+        >>> unusable(model, task)  # doctest: +SKIP
+        {'flip': 'no input is an image [height, width, channels]'}
+    """
+    inputs = [np.asarray(array[:1]) for array in keras.tree.flatten(task.validation.x)]
+    floating = [array for array in inputs if array.dtype.kind == "f"]
+    reasons = {
+        "dropout": "" if surgery.dropout_layers(model) else "the model has no layer of Keras's Dropout family",
+        "label_smoothing": smoothing.why_not(model.loss),
+        "augmentation": "" if floating else "all inputs are integers",
+        "flip": "" if any(a.ndim == 4 for a in floating) else "no input is an image [height, width, channels]",
+    }
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def check(recipe: Recipe, reasons: dict[str, str]) -> None:
+    """Raises `ValueError` for a recipe that wants what would change nothing; `reasons` are those of `unusable`."""
+    for name, reason in reasons.items():
+        if getattr(recipe, name) not in (ABSENT[name], 0.0):
+            raise ValueError(f"`{name}` ({getattr(recipe, name)}) has no use here: {reason}; leave it out.")

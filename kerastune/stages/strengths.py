@@ -1,0 +1,156 @@
+"""What stage 4 tries, one thing after another: the strengths of each, and which of them is trained next."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from kerastune import schedules
+from kerastune.recipe import Recipe
+from kerastune.stages import whole
+from kerastune.stages.base import rounded_up
+
+PREFIX = "regularise"
+AUGMENTATIONS = (0.05, 0.1, 0.2)
+DROPOUTS = (0.1, 0.3, 0.5)
+SMOOTHINGS = (0.05, 0.1, 0.2)
+SHRINKS = (0.3, 1.0, 3.0, 10.0)  # exponents by which a weight that no gradient holds would shrink over the training
+RATES = (0.5, 2.0)  # times the rate, once something was kept
+WORDS = {"flip": "a horizontal flip", "learning_rate": "another rate"}
+LENGTHS = (2.0, 1.5)  # times the steps, the first one that fits
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+    """One thing that is tried, on top of what was kept before.
+
+    Args:
+        value: the recipe's value that it changes.
+        words: what people call it.
+        phrase: format of one level in words.
+        recipes: one per level, from weak to strong; `None` at the level that is there already.
+        first: index of the level that is tried first.
+        names: of the trials, one per level.
+    """
+
+    value: str
+    words: str
+    phrase: str
+    recipes: tuple[Recipe | None, ...]
+    first: int
+    names: tuple[str, ...]
+
+    def shown(self, recipe: Recipe) -> str:
+        """What a recipe has of it, in words.
+
+        Example:
+            >>> dropout(Recipe()).shown(Recipe(dropout=0.3)), flip(Recipe()).shown(Recipe(flip=True))
+            ('dropout 0.3', 'a horizontal flip')
+        """
+        return self.phrase.format(getattr(recipe, self.value))
+
+
+def uphill(gains: Sequence[float | None], first: int) -> int | None:
+    """Index of the level to try next, or `None` when the best one has been found: a climb over neighbours.
+
+    The first level is a typical one. From then on the neighbours of the best level so far are tried, the stronger one
+    first: what goes the wrong way is given up after two trainings, and what gains is followed as long as it does.
+
+    Args:
+        gains: of every level over the one that is there already (whose own is 0), from weak to strong; `None` for those
+            that were not tried, minus infinity for those that failed.
+        first: index of the level that is tried first.
+
+    Example:
+        >>> uphill([0.0, None, None, None], 2), uphill([0.0, None, 0.01, None], 2), uphill([0.0, None, -0.01, None], 2)
+        (2, 3, 1)
+    """
+    if gains[first] is None:
+        return first
+    best = max((i for i, gain in enumerate(gains) if gain is not None), key=lambda i: gains[i])
+    for neighbour in (best + 1, best - 1):
+        if 0 <= neighbour < len(gains) and gains[neighbour] is None:
+            return neighbour
+    return None
+
+
+def is_passed(thing: Thing, trials: Iterable[str]) -> bool:
+    """Whether a later thing was begun already, on top of what was found of this one.
+
+    With a budget in time, what it holds is an estimate: what it did not hold then must stay untried.
+
+    Example:
+        >>> is_passed(dropout(Recipe()), ["regularise-base"]), is_passed(dropout(Recipe()), ["regularise-flip-True"])
+        (False, True)
+    """
+    later = SEQUENCE[SEQUENCE.index(thing.value) + 1 :]
+    return any(trial.startswith(f"{PREFIX}-{value}-") for trial in trials for value in later)
+
+
+def augmentation(recipe: Recipe) -> Thing:
+    """Shifts, turns or noise."""
+    return _ladder(recipe, "augmentation", "augmentation {:.4g}", AUGMENTATIONS, first=AUGMENTATIONS[1])
+
+
+def flip(recipe: Recipe) -> Thing:
+    """A horizontal flip, which keeps the label of a shoe and not that of a digit: only a training can tell."""
+    other = not recipe.flip
+    return _ladder(recipe, "flip", "a horizontal flip" if other else "no horizontal flip", (other,), first=other)
+
+
+def dropout(recipe: Recipe) -> Thing:
+    """Dropout, where the model has layers for it."""
+    return _ladder(recipe, "dropout", "dropout {:.4g}", DROPOUTS, first=DROPOUTS[1])
+
+
+def weight_decay(recipe: Recipe) -> Thing:
+    """Decoupled weight decay, such that a weight shrinks alike whatever rate and number of steps."""
+    table = schedules.rates(recipe)
+    moved = recipe.total_steps * table[0] if len(table) == 1 else np.sum(table)
+    strengths = {float(f"{shrink / moved:.2g}"): shrink for shrink in SHRINKS}
+    first = list(strengths)[1]
+    return _ladder(recipe, "weight_decay", "weight decay {:.4g}", tuple(strengths), first, shown=strengths)
+
+
+def label_smoothing(recipe: Recipe) -> Thing:
+    """Label smoothing, with a loss that allows it."""
+    return _ladder(recipe, "label_smoothing", "label smoothing {:.4g}", SMOOTHINGS, first=SMOOTHINGS[1])
+
+
+def learning_rate(recipe: Recipe) -> Thing:
+    """The neighbours of the rate, since what regularises moves the best one."""
+    rates = {factor * recipe.learning_rate: f"x{factor:g}" for factor in RATES}
+    return _ladder(recipe, "learning_rate", "a rate of {:.4g}", tuple(rates), first=list(rates)[0], shown=rates)
+
+
+def total_steps(recipe: Recipe, every: int, fits: Callable[[Recipe, str], bool]) -> Thing:
+    """A training of 2 or else 1.5 times the steps.
+
+    Args:
+        recipe: what was kept.
+        every: steps between two evaluations; the longer training is a multiple of it.
+        fits: whether a longer recipe under that name can be had.
+    """
+    for times in LENGTHS:
+        longer = whole.lengthened(recipe, rounded_up(times * recipe.total_steps, every))
+        name = f"{PREFIX}-total_steps-x{times:g}"
+        if fits(longer, name):
+            break
+    return Thing("total_steps", "a longer training", "{} steps", (None, longer), 1, ("", name))
+
+
+# What is likely to gain most comes first: the budget may end at any of them.
+ORDER = (augmentation, dropout, flip, weight_decay, label_smoothing)
+SEQUENCE = (*(make.__name__ for make in ORDER), total_steps.__name__, learning_rate.__name__)
+
+
+def _ladder(recipe: Recipe, value: str, phrase: str, strengths: Sequence, first, shown: dict | None = None) -> Thing:
+    """The strengths with the level that is there already among them, weak to strong; nothing at all is the weakest."""
+    present = getattr(recipe, value)
+    levels = sorted({*strengths, present}, key=lambda level: -1 if level is None else level)
+    recipes = tuple(None if level == present else recipe.replace(**{value: level}) for level in levels)
+    names = tuple(f"{PREFIX}-{value}-{(shown or {}).get(level, level)}" for level in levels)
+    words = WORDS.get(value, value.replace("_", " "))
+    return Thing(value, words, phrase, recipes, levels.index(first), names)

@@ -1,0 +1,52 @@
+"""Which regularisers of a recipe a model and its data have a use for."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from kerastune import regularisers
+from kerastune.recipe import Recipe
+from kerastune.task import Part, Task
+
+
+def model(loss, *between):
+    made = keras.Sequential([keras.Input([3]), *between, layers.Dense(2, "softmax")])
+    made.compile("sgd", loss)
+    return made
+
+
+def task(x):
+    part = Part(x, np.zeros(4, int))
+    return Task("toy", "classification", part, part, class_names=("a", "b"))
+
+
+CASES = [
+    (np.zeros([4, 3], "float32"), {"flip"}),
+    (np.zeros([4, 5, 3], "float32"), {"flip"}),
+    (np.zeros([4, 5, 5, 3], "float32"), set()),
+    (np.zeros([4, 5, 5, 3], "uint8"), {"flip", "augmentation"}),
+    (np.zeros([4, 3], int), {"flip", "augmentation"}),
+    ({"image": np.zeros([4, 5, 5, 3], "float32"), "kind": np.zeros(4, int)}, set()),
+]
+
+
+@pytest.mark.parametrize("x, expected", CASES)
+def test_inputs_tell_what_can_be_augmented(x, expected):
+    made = model("sparse_categorical_crossentropy", layers.Dropout(0.0))
+    reasons = regularisers.unusable(made, task(x))
+    assert set(reasons) == expected and all(reasons.values())
+
+
+def test_a_model_without_dropout_and_with_another_loss_has_no_use_for_either():
+    reasons = regularisers.unusable(model("mse"), task(np.zeros([4, 5, 5, 3], "float32")))
+    assert set(reasons) == {"dropout", "label_smoothing"}
+    assert "Dropout family" in reasons["dropout"] and "mean_squared_error" in reasons["label_smoothing"]
+
+
+@pytest.mark.parametrize("name, value", [("dropout", 0.3), ("flip", True), ("augmentation", 0.1)])
+def test_a_recipe_that_wants_what_changes_nothing_is_refused(name, value):
+    regularisers.check(Recipe(), {name: "so it is"})
+    regularisers.check(Recipe(**{name: value}), {})
+    with pytest.raises(ValueError, match=f"`{name}` .*{value}.* has no use here: so it is; leave it out"):
+        regularisers.check(Recipe(**{name: value}), {name: "so it is"})
