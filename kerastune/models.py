@@ -20,8 +20,8 @@ def mlp(
 ) -> keras.Model:
     """Dense ReLU layers on the flattened input, each with a Dropout after it.
 
-    Layers keep Keras's own initialisers: `initialisers.initialise_by_activation` chooses them (P8). Dropout has the rate
-    0, here and in the other networks: it is there to be tuned (S4.1).
+    Layers keep Keras's own initialisers: `initialisers.initialise_by_activation` chooses them (P8). Dropout has the
+    rate 0, here and in the other networks: it is there to be tuned (S4.1).
 
     Args:
         input_shape: shape of one example, without the batch, any rank from 0; or a dict of such shapes, whose

@@ -1,4 +1,4 @@
-"""Label smoothing in training alone: validation, and whoever loads the model, see the loss that it was compiled with."""
+"""Label smoothing in training alone: validation, and whoever loads the model, see the loss it was compiled with."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ class SmoothedCrossentropy(keras.losses.Loss):
         ValueError: for a loss that `why_not` has a word against.
 
     Example:
-        >>> loss = SmoothedCrossentropy("binary_crossentropy")
-        >>> loss.strength.assign(0.5) is None, round(float(loss(np.ones([1, 1]), np.full([1, 1], 0.9))), 3)
-        (False, 0.105)
+        >>> loss, y, outputs = SmoothedCrossentropy("binary_crossentropy"), tf.ones([1, 1]), tf.constant([[0.9]])
+        >>> _ = loss.strength.assign(0.5)
+        >>> round(float(loss(y, outputs)), 3)
+        0.105
         >>> with loss.in_training():
-        ...     round(float(loss(np.ones([1, 1]), np.full([1, 1], 0.9))), 3)
+        ...     round(float(loss(y, outputs)), 3)
         0.655
     """
 
@@ -65,8 +66,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
     def _of_all_classes(self, y_pred):
         if isinstance(self.plain, keras.losses.BinaryCrossentropy):
             return self.plain.call(tf.fill(tf.shape(y_pred), tf.cast(0.5, y_pred.dtype)), y_pred)
-        share = tf.cast(1 / y_pred.shape[-1], y_pred.dtype)
-        alike = tf.fill(tf.shape(y_pred), share)
+        alike = tf.fill(tf.shape(y_pred), tf.cast(1 / y_pred.shape[-1], y_pred.dtype))
         return keras.losses.categorical_crossentropy(alike, y_pred, from_logits=self.from_logits)
 
 

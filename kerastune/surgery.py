@@ -147,7 +147,7 @@ def set_dropout(model: keras.Model, rate: float) -> None:
         0.3
     """
     if rate and not dropout_layers(model):
-        raise ValueError(f"`dropout` ({rate}) has no use in model `{model.name}`: it has no layer of the Dropout family.")
+        raise ValueError(f"`dropout` ({rate}) has no use in `{model.name}`, which has no layer of the Dropout family.")
     make_dropout_tunable(model)
     for layer in dropout_layers(model):
         layer.rate = rate

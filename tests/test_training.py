@@ -486,8 +486,9 @@ def test_a_trial_with_everything_that_regularises_goes_on_bit_by_bit():
 
 
 def dropping(hyperparameters):
+    rate = hyperparameters.get("rate", 0.0)
     glorot = keras.initializers.GlorotUniform  # with seeds: Keras draws one less for a Dropout of no rate
-    hidden = [layers.Dense(16, "tanh", kernel_initializer=glorot(1)), layers.Dropout(hyperparameters.get("rate", 0.0), name="drop")]
+    hidden = [layers.Dense(16, "tanh", kernel_initializer=glorot(1)), layers.Dropout(rate, name="drop")]
     return Counting([keras.Input([4]), *hidden, layers.Dense(3, "softmax", kernel_initializer=glorot(2))])
 
 
@@ -500,7 +501,7 @@ def test_a_dropout_rate_is_what_a_model_built_with_it_has():
     off, _, _ = made.run(spec(recipe=recipe.replace(hyperparameters={"rate": 0.5}, dropout=0.0)))
     assert abs(tuned.losses.mean() - built.losses.mean()) < 0.25 * (tuned.losses.mean() - plain.losses.mean())
     np.testing.assert_array_equal(plain.losses, off.losses)
-    np.testing.assert_array_equal(plain.losses, made.run(spec(recipe=PLAIN.replace(dropout=0.5)))[0].losses)  # P6
+    np.testing.assert_array_equal(plain.losses, made.run(spec(recipe=PLAIN.replace(dropout=0.5)))[0].losses)  
     Counting.traces.clear()
     made.run(spec(recipe=recipe.replace(dropout=0.5)))
     assert Counting.traces == []

@@ -25,7 +25,7 @@ class Facts:
         num_parameters: of the model.
         regularised: whether the model, as it was built, has regularisers that a recipe switches off.
         timed: whether seconds may decide; with a budget in steps they may not, so that the same seed decides the same.
-        unusable: values of a recipe that would change nothing for this model and data, by name, with the reason in words.
+        unusable: values of a recipe that would change nothing here, by name, each with the reason in words.
         scored_by: what the scores of single examples measure: `"accuracy"`, `"macro-F1"`, `"loss"` …
     """
 

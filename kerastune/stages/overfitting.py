@@ -28,7 +28,7 @@ def overfitting(run: Outcome, facts: Facts) -> tuple[str, bool]:
 
 
 def is_cut_short(run: Outcome) -> bool:
-    """Whether a regularised training could do with more steps: its training loss still falls, validation's has not risen.
+    """Whether a regularised training could do with more steps: its loss still falls, validation's has not risen.
 
     With what regularises on, examples are not learnt by heart so soon: what was enough before may not be now.
     """
