@@ -16,8 +16,8 @@ MOST_COLUMNS = 12  # of a row
 def pictures(x: Any) -> np.ndarray | None:
     """Small pictures `[k, height, width, 1 or 3]` in 0 to 255 of inputs that are images, else `None`.
 
-    The darkest and the lightest value of all are black and white, so that prepared images can be seen, too. Large images
-    are thinned. Of a dict of inputs the first that are images are shown.
+    The darkest and the lightest value of all are black and white, so that prepared images can be seen, too. Large
+    images are thinned. Of a dict of inputs the first that are images are shown.
 
     Args:
         x: inputs `[k, height, width]` or `[k, height, width, channels]`, or a dict of them.

@@ -254,7 +254,8 @@ def _worst(findings: Findings, kept: Predictions) -> list[Section]:
         row = tuple(found.rows[place]) if found.columns else ()
         if kept.is_classification:
             p = outputs[index]
-            told = (kept.class_names[true[index]], kept.class_names[p.argmax()], f"{p.max():.3f}", f"{p[true[index]]:.3f}")
+            classes = (kept.class_names[true[index]], kept.class_names[p.argmax()])
+            told = (*classes, f"{p.max():.3f}", f"{p[true[index]]:.3f}")
         else:
             told = (number(true[index].tolist()), number(outputs[index].tolist()))
         rows.append((str(index), *told, *row))
@@ -281,7 +282,8 @@ def _spending(findings: Findings) -> Section | None:
                       f"{rest:.0f} s of them not on training but on choosing, drawing and saving.")]  # fmt: skip
     told = ", ".join(f"{stage} {steps} steps" for stage, (steps, _) in spent.items())
     picture = _picture(findings, "spending", f"Shares of the stages in steps and in seconds: {told}")
-    return Section("What was spent where", (*words, *picture, Table("Spent", ("stage", "steps", "seconds"), tuple(rows))))
+    table = Table("Spent", ("stage", "steps", "seconds"), tuple(rows))
+    return Section("What was spent where", (*words, *picture, table))
 
 
 def _recipe(findings: Findings) -> Section | None:

@@ -62,7 +62,7 @@ def tensorboard(found):
         process.wait()
 
 
-def waited_for(look, seconds=90):
+def waited_for(look, what="TensorBoard", seconds=90):
     """What `look` gives once it gives something."""
     until = time.monotonic() + seconds
     while True:
@@ -71,7 +71,7 @@ def waited_for(look, seconds=90):
                 return seen
         except OSError:
             pass
-        assert time.monotonic() < until, "nothing to be seen"
+        assert time.monotonic() < until, f"{what} is not to be seen"
         time.sleep(0.5)
 
 
@@ -91,7 +91,8 @@ def test_the_report_shows_every_decision_and_picture(found, browser, width):
 
 def test_tensorboard_shows_curves_pictures_and_decisions(tensorboard, browser):
     for tab, words in (
-        ("timeseries", ("decisions/lr", "trials/reference", "step/", "result/")),
+        ("timeseries", ("decisions/lr", "trials/reference", "figure/lr")),
+        ("scalars", ("trials/reference", "step/loss")),
         ("text", ("reason/lr", "falls fastest and deepest")),
         ("images", ("figure/lr", "result/confusion")),
         ("hparams", ("learning_rate", "validation/accuracy")),
@@ -99,7 +100,7 @@ def test_tensorboard_shows_curves_pictures_and_decisions(tensorboard, browser):
         browser.get("about:blank")
         browser.get(f"{tensorboard}/#{tab}")
         for each in words:
-            waited_for(lambda: squeezed(each) in squeezed(browser.execute_script(WORDS_OF_ALL_SHADOWS)))
+            waited_for(lambda: squeezed(each) in squeezed(browser.execute_script(WORDS_OF_ALL_SHADOWS)), each)
 
 
 def squeezed(text):

@@ -99,10 +99,11 @@ def test_users_text_is_nothing_but_text_in_html(evil):
 def test_users_text_is_nothing_but_text_in_markdown(evil):
     text = report_markdown.render(*evil, "report")
     outside = text[: text.index("```")]
-    assert "<script>" not in outside and not re.search(r"(?<!\\)\]\(http", outside) and "\x1b" not in text and "\u202e" not in text
+    assert "<script>" not in outside and not re.search(r"(?<!\\)\]\(http", outside)
+    assert "\x1b" not in text and "\u202e" not in text
     rows = [line for line in outside.splitlines() if line.startswith("| ")]
     assert all(line.count("|") == 2 for line in rows) and len(rows) == 3
-    assert [line for line in text.splitlines() if line.startswith("# ")] == [text.splitlines()[0]]
+    assert [line for line in outside.splitlines() if line.startswith("# ")] == [text.splitlines()[0]]
 
 
 @pytest.mark.parametrize("text", ["- a", "1. a", "+ a", "# a", "---"])
@@ -138,7 +139,7 @@ def test_sections_are_there_with_their_data_and_absent_without():
 
 
 def parts(found):
-    return [part.title for section in report.sections(found) for part in section.parts if section.title.startswith("Wh")]
+    return [part.title for section in report.sections(found) for part in section.parts]
 
 
 def test_classes_have_their_tables_and_numbers_their_errors():
