@@ -146,6 +146,7 @@ def run_kerastune(race: Race, reference: bool) -> None:
             directory=directory,
             seed=race.seed,
             reference=reference,
+            ensemble=False,
         )
         tuner.race = race
         tuner.search(race.task, verbose=0)

@@ -44,7 +44,13 @@ def test_a_flagfile_opens_with_its_claim_and_every_flag_is_known(path):
     assert values.output_dir
 
 
-@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.name)
+def searches(path):
+    """A flagfile as a parameter; a large data set makes it a slow one."""
+    marks = [pytest.mark.slow] if "fashion_mnist" in path.name else []
+    return pytest.param(path, id=path.name, marks=marks)
+
+
+@pytest.mark.parametrize("path", map(searches, FLAGFILES))
 def test_a_flagfile_runs(path, tmp_path, monkeypatch):
     if "fashion_mnist" in path.read_text() and not HAS_FASHION_MNIST:
         pytest.skip("Fashion-MNIST is not here: apt-get install dataset-fashion-mnist")
@@ -69,6 +75,7 @@ def printed_by(script, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 @needs_fashion_mnist
 def test_the_benchmark_of_the_trainer_prints_a_row_per_variant():
     arguments = ("--steps=100", "--rounds=1", "--models=mlp", "--searches=iris:mlp")
@@ -87,6 +94,7 @@ def test_the_benchmark_of_the_probe_prints_a_row_per_task_and_the_share():
     assert "Within a factor of 3:" in printed
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_serving_prints_a_row_per_number_of_members_and_batch_size():
     lines = printed_by("benchmark_serving.py", "--models=mlp", "--members=1,2", "--rounds=1").splitlines()
     rows = [line.split(" | ")[:3] for line in lines if line.startswith("| mlp |")]
