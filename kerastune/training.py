@@ -200,7 +200,15 @@ class Trainer:
         if recipe.weight_decay:
             optimizer = optimizers.decayed(optimizer, model)
         smoothed = recipe.label_smoothing > 0
-        evaluate.compile_for(model, self.task, optimizer, steps_per_execution=CHUNK, watch=True, smoothed=smoothed)
+        evaluate.compile_for(
+            model,
+            self.task,
+            optimizer,
+            steps_per_execution=CHUNK,
+            watch=True,
+            smoothed=smoothed,
+            objective=self.objective.name,
+        )
         if smoothed:
             LabelSmoothing(model).install()
         model.optimizer.build(model.trainable_variables)

@@ -51,6 +51,7 @@ FLOORS = {
     "initialisers": KERAS,
     "latency": GROUND,
     "logs": GROUND,
+    "measures": KERAS,
     "models": KERAS,
     "naming": GROUND,
     "optimizers": KERAS,
