@@ -161,7 +161,7 @@ def make(name: str, task: Task, form: Callable) -> keras.metrics.Metric | None:
 def _as_classes(metric: keras.metrics.Metric, form: Callable, y, outputs):
     """Targets and probabilities `[n, classes]`, or what else the metric takes."""
     classes = recording.true_classes(y)
-    # A tensor of its own: Keras hangs logits to a softmax's output, and binary cross-entropy takes them for a sigmoid's.
+    # A new tensor: Keras hangs its logits to a softmax's output, and binary cross-entropy takes them for a sigmoid's.
     probabilities = keras.ops.stop_gradient(form(keras.ops.cast(outputs, "float32")))
     if probabilities.shape[-1] == 1:
         probabilities = keras.ops.concatenate([1 - probabilities, probabilities], axis=-1)

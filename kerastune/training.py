@@ -139,6 +139,7 @@ class Trainer:
             recipe.nesterov,
             recipe.weight_decay > 0,
             recipe.label_smoothing > 0,
+            recipe.class_weights,
             recipe.dropout if recipe.regularisers == "on" else None,
         )
         key = (*architecture, recipe.regularisers)
@@ -238,7 +239,13 @@ class Trainer:
         every = spec.eval_every or steps
         model.fit(
             self._batches.training(
-                recipe.batch_size, recipe.seed, spec.start, spec.until, recipe.augmentation, recipe.flip
+                recipe.batch_size,
+                recipe.seed,
+                spec.start,
+                spec.until,
+                recipe.augmentation,
+                recipe.flip,
+                recipe.class_weights,
             ),
             epochs=spec.until // every if spec.eval_every else 1,
             initial_epoch=spec.start // every if spec.eval_every else 0,

@@ -114,6 +114,7 @@ FLOORS = {
     "stages.strengths": GROUND,
     "stages.train": GROUND,
     "stages.tta": GROUND,
+    "stages.weights": GROUND,
     "stages.whole": GROUND,
     "story": KERAS,
     "streams": KERAS,
