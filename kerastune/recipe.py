@@ -58,8 +58,8 @@ class Recipe:
             fifth of it in full turns, sequences are shifted in time by up to that share, other inputs get normal noise
             of that standard deviation.
         flip: whether every second image, drawn at random, is flipped from left to right.
-        class_weights: `"balanced"` (P7: an example counts in the loss as rare as its class is) or `"none"`; weights that
-            the user gives with the data come before either.
+        class_weights: `"balanced"` (P7: the rarer a class, the more its examples weigh in the loss) or `"none"`;
+            weights that come with the data are kept as they are.
         seed: of the initial weights and the order of the batches, `>= 0`.
         hyperparameters: values of the hyperparameters that the model's `build(hp)` declares.
 

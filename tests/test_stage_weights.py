@@ -17,8 +17,8 @@ STAGE = Weights(CHUNK)
 
 
 def facts(**changes):
-    return Facts(**{"num_train": 6400, "num_validation": COUNT, "objective": Objective("macro_f1", "max"),
-                    "allowance": 10**6, "num_classes": 3, "imbalanced": True, "scored_by": "macro-F1", **changes})  # fmt: skip
+    usual = {"num_train": 6400, "num_validation": COUNT, "objective": Objective("macro_f1", "max"), "allowance": 10**6}
+    return Facts(**{**usual, "num_classes": 3, "imbalanced": True, "scored_by": "macro-F1", **changes})
 
 
 def ended(spec, share, stage=None, **changes):
