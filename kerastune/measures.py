@@ -56,7 +56,7 @@ class MacroF1(keras.metrics.Metric):
 
     Example:
         >>> metric = MacroF1(2)
-        >>> metric.update_state(np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]))
+        >>> metric.update_state(keras.ops.array([0, 0, 1]), keras.ops.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]))
         >>> round(float(metric.result()), 4)
         0.6667
     """
@@ -93,7 +93,7 @@ class Measure(keras.metrics.Metric):
 
     Example:
         >>> metric = Measure(keras.metrics.F1Score(), lambda y, p: (keras.ops.one_hot(y, 2), p), "f1_score")
-        >>> metric.update_state(np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]))
+        >>> metric.update_state(keras.ops.array([0, 0, 1]), keras.ops.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]))
         >>> round(float(metric.result()), 4)
         0.6667
     """
