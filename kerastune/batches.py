@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -47,19 +49,29 @@ class Batches:
         self._validation = _tensors(task.validation, task.validation.sample_weight)
 
     def training(
-        self, batch_size: int, seed: int, start: int, until: int, augmentation: float = 0.0, flip: bool = False
+        self,
+        batch_size: int,
+        seed: int,
+        start: int,
+        until: int,
+        augmentation: float = 0.0,
+        flip: bool = False,
+        class_weights: str = "none",
     ) -> tf.data.Dataset:
         """Batches of steps `start` to `until`, exactly so many: `(x, y)` or `(x, y, sample_weight)`.
 
-        `augmentation` and `flip` are those of a recipe.
+        `augmentation`, `flip` and `class_weights` are those of a recipe.
         """
+        task = weighed(self._task, class_weights)
         if self._training is None:
-            stream = _weighted(self._task).shuffle(STREAM_SHUFFLE, seed=seed).repeat().batch(batch_size)
+            stream = _weighted(task).shuffle(STREAM_SHUFFLE, seed=seed).repeat().batch(batch_size)
             steps = until - start
             batches = stream.take(steps).apply(tf.data.experimental.assert_cardinality(steps))
         else:
-            indices = order(len(self._task.train), batch_size, seed, start, until)
-            batches = _gathered(self._training, indices, batch_size)
+            indices = order(len(task.train), batch_size, seed, start, until)
+            # The user's own weights are among the tensors already.
+            examples = self._training if task is self._task else (*self._training[:2], tf.constant(_weights(task)))
+            batches = _gathered(examples, indices, batch_size)
         if augmentation or flip:
             changed = Augmentation(augmentation, flip, seed)
             batches = batches.enumerate(start).map(lambda step, batch: (changed(batch[0], step), *batch[1:]))
@@ -69,6 +81,26 @@ class Batches:
         """All validation examples in their order."""
         indices = np.arange(len(self._task.validation), dtype=np.int32)
         return _gathered(self._validation, indices, VALIDATION_BATCH).prefetch(1)
+
+
+def weighed(task: Task, class_weights: str) -> Task:
+    """The task with weights that make all classes count the same in the loss, where they are `"balanced"`.
+
+    A class weighs as many times more than an average one as it is rarer, so an example weighs 1 on the mean. Counted in
+    the training part; of a stream, in the validation part. Class weights of the user's are kept as they are.
+
+    Example:
+        >>> part = Part(np.zeros([4, 2]), np.array([0, 1, 1, 1]))
+        >>> weighed(Task("toy", "classification", part, part, class_names=("a", "b")), "balanced").class_weight[0]
+        2.0
+    """
+    if class_weights == "none" or task.class_weight is not None:
+        return task
+    counts = np.bincount(labels((task.validation if task.train is None else task.train).y), minlength=task.num_classes)
+    average = counts[counts > 0].mean()
+    return dataclasses.replace(
+        task, class_weight={index: float(average / count) for index, count in enumerate(counts) if count}
+    )
 
 
 def _weights(task: Task) -> np.ndarray | None:

@@ -94,6 +94,9 @@ def define_recipe(flag_values: flags.FlagValues) -> None:
         "augmentation", default.augmentation, "Strength of shifts or noise; tune finds it.", 0.0, **values
     )
     flags.DEFINE_bool("flip", default.flip, "Flip images from left to right; tune finds it.", **values)
+    flags.DEFINE_enum(
+        "class_weights", default.class_weights, CHOICES["class_weights"], "In the loss; tune finds it (P7).", **values
+    )
     flags.DEFINE_integer("seed", default.seed, "Of weights, batches and splits.", 0, **values)
     flags.DEFINE_multi_string("hp", [], "A hyperparameter of the model: name=json, repeatable.", **values)
 

@@ -7,51 +7,14 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from kerastune import calibration, recording, scores
+from kerastune import calibration, measures, naming, scores
 from kerastune.smoothing import SmoothedCrossentropy
 from kerastune.task import Part, Task, labels
 
 PREDICTION_BATCH = 512
+OF_RARE_CLASSES = ("precision", "recall", "auc")
 LOOKED_AT = 32  # examples that show what kind of outputs a model gives
 _PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)  # is what comes out of these
-
-
-@keras.saving.register_keras_serializable(package="kerastune")
-class MacroF1(keras.metrics.Metric):
-    """Macro-F1 from a running confusion matrix; targets may be integers or one-hot (P1).
-
-    Args:
-        num_classes: number of classes, `>= 2`.
-        threshold: output of a single-output model above which class 1 is predicted.
-        name: name in the logs.
-
-    Example:
-        >>> metric = MacroF1(2)
-        >>> metric.update_state(np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]))
-        >>> round(float(metric.result()), 4)
-        0.6667
-    """
-
-    def __init__(self, num_classes: int, threshold: float = 0.5, name: str = "macro_f1", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.num_classes = num_classes
-        self.threshold = threshold
-        self.confusion = self.add_weight(shape=(num_classes, num_classes), initializer="zeros", name="confusion")
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        predicted = recording.predicted_classes(y_pred, self.threshold)
-        pairs = recording.true_classes(y_true) * self.num_classes + predicted
-        counts = keras.ops.bincount(pairs, minlength=self.num_classes**2)
-        self.confusion.assign_add(keras.ops.cast(keras.ops.reshape(counts, self.confusion.shape), self.dtype))
-
-    def result(self):
-        counts = keras.ops.sum(self.confusion, axis=0) + keras.ops.sum(self.confusion, axis=1)
-        f1 = 2 * keras.ops.diagonal(self.confusion) / keras.ops.maximum(counts, 1)
-        present = keras.ops.cast(counts > 0, self.dtype)
-        return keras.ops.sum(f1 * present) / keras.ops.maximum(keras.ops.sum(present), 1)
-
-    def get_config(self):
-        return {**super().get_config(), "num_classes": self.num_classes, "threshold": self.threshold}
 
 
 def compile_for(
@@ -61,6 +24,7 @@ def compile_for(
     steps_per_execution: int = 1,
     watch: bool = False,
     smoothed: bool = False,
+    objective: str | None = None,
 ) -> None:
     """Compiles a model with this optimizer: as its builder compiled it, or else with loss and metrics for the task.
 
@@ -72,20 +36,36 @@ def compile_for(
         watch: whether macro-F1 is measured too when classes are imbalanced. It is kerastune's own metric, which a model
             that is saved should not need.
         smoothed: whether the training loss is one whose labels can be smoothed, a `SmoothedCrossentropy`.
+        objective: name of the value that chooses; measured too where the model does not and `measures` knows it. This
+            is for tuning as well, not for a model that is saved.
 
     Raises:
         ValueError: when it should be and can't.
     """
     settings = dict(model._compile_config.config) if model.compiled else _default_settings(model, task)
-    metrics = settings.get("metrics")
-    if watch and task.imbalanced and (metrics is None or _is_flat(metrics)):
-        logits = gives_logits(model, _first(task.validation.x))
-        settings["metrics"] = [*(metrics or []), MacroF1(task.num_classes, 0.0 if logits else 0.5)]
+    wanted = ["macro_f1"] if watch and task.imbalanced else []
+    if objective not in (None, "loss", *wanted, *_measured(model, settings)):
+        wanted.append(objective)
+    if added := _added_metrics(wanted, model, task, settings.get("metrics")):
+        settings["metrics"] = [*(settings.get("metrics") or []), *added]
     if smoothed:
         settings["loss"] = SmoothedCrossentropy(settings.get("loss"))
     changes = {"optimizer": optimizer, "steps_per_execution": steps_per_execution}
     # The base class's own method: a model may override `compile` with other arguments.
     keras.Model.compile(model, **{**settings, **changes})
+
+
+def _added_metrics(wanted: list[str], model: keras.Model, task: Task, metrics) -> list[keras.metrics.Metric]:
+    """The metrics of these names, as far as they are known; none where the model has several outputs to measure."""
+    if not wanted or not (metrics is None or _is_flat(metrics)):
+        return []
+    form = averaged_form(model, _first(task.validation.x), task.kind)
+    made = [measures.make(name, task, form) for name in wanted]
+    return [metric for metric in made if metric is not None]
+
+
+def _measured(model: keras.Model, settings: dict) -> list[str]:
+    return metric_names(model) if model.compiled else _names(settings.get("metrics"))
 
 
 def _is_flat(metrics) -> bool:
@@ -163,7 +143,8 @@ def averaged_form(model: keras.Model, x=None, kind: str | None = None) -> Callab
         raise ValueError(f"model `{model.name}` does not tell whether it gives logits: give a `sample` of its inputs.")
     if not gives_logits(model, x):
         return keras.activations.linear
-    is_binary = "binary" in str(getattr(_loss(model), "name", _loss(model))) or model.output_shape[-1] == 1
+    single = (model.output_shape if x is None else _outputs(model, x).shape)[-1] == 1
+    is_binary = "binary" in str(getattr(_loss(model), "name", _loss(model))) or single
     return keras.activations.sigmoid if is_binary else keras.activations.softmax
 
 
@@ -234,22 +215,28 @@ def default_objective(model: keras.Model, task: Task) -> scores.Objective:
     return scores.Objective("loss", "min")
 
 
-def check_objective(objective: scores.Objective, model: keras.Model) -> None:
-    """Raises `ValueError` when a compiled model does not measure the objective."""
+def check_objective(objective: scores.Objective, model: keras.Model, kind: str = "classification") -> None:
+    """Raises `ValueError` when a model, compiled by `compile_for`, does not measure the objective of such a task."""
     names = ["loss", *metric_names(model)]
     if objective.name not in names:
+        known = [f"val_{name}" for name in (*names, *measures.known(kind))]
+        hint = naming.did_you_mean(f"val_{objective.name.lower()}", known)
         raise ValueError(
-            f"`objective` (val_{objective.name}) is not measured by the model; it measures: "
-            f"{', '.join(f'val_{name}' for name in names)}."
+            f"`objective` (val_{objective.name}) is not measured by the model, and no metric of Keras's that suits a "
+            f"{kind} without further settings{hint}; it measures: {', '.join(f'val_{name}' for name in names)}."
         )
 
 
 def metric_names(model: keras.Model) -> list[str]:
     """Names of a compiled model's metrics in the logs, before Keras has made them."""
     compiled = model._compile_metrics
-    given = keras.tree.flatten([compiled._user_metrics, compiled._user_weighted_metrics]) if compiled else []
-    names = [name if isinstance(name, str) else getattr(name, "name", None) or name.__name__ for name in given if name]
+    names = _names([compiled._user_metrics, compiled._user_weighted_metrics]) if compiled else []
     return names + [metric.name for metric in model.metrics if metric is not compiled and metric.name != "loss"]
+
+
+def _names(metrics) -> list[str]:
+    given = [name for name in keras.tree.flatten(metrics) if name]
+    return [name if isinstance(name, str) else getattr(name, "name", None) or name.__name__ for name in given]
 
 
 def predict(model: keras.Model, x) -> np.ndarray:
@@ -283,12 +270,14 @@ def predictions(outputs: np.ndarray, logits: bool) -> np.ndarray:
 def scored_by(model: keras.Model, task: Task, objective: scores.Objective) -> str:
     """What the scores of single examples measure: what the objective does, or what is nearest to it.
 
-    `"macro-F1"` for an objective with `f1` in its name, `"loss"` for a loss of the user's own choice, else
-    `"accuracy"`, or `"explained variance"` for regression: targets have unit variance, so a squared error is the share
-    of it that is not explained.
+    `"macro-F1"` for an objective with `f1` in its name and, where classes are imbalanced, for one of precision, recall
+    or AUC, since all of these see what happens to rare classes; `"loss"` for a loss of the user's own choice. Any other
+    objective has `"accuracy"`, or `"explained variance"` for regression: targets have unit variance, so a squared error
+    is the share of it that is not explained.
     """
     is_classification = task.kind == "classification"
-    if is_classification and "f1" in objective.name:
+    of_rare_classes = ("f1", *(OF_RARE_CLASSES if task.imbalanced else ()))
+    if is_classification and any(word in objective.name for word in of_rare_classes):
         return "macro-F1"
     loss = _loss_name(model)
     if objective.name == "loss" and loss and not ("squared" in loss and not is_classification):

@@ -14,6 +14,7 @@ CHOICES = {
     "decay": ("none", "linear", "exponential"),
     "initialisers": ("auto", "keep"),
     "regularisers": ("off", "on"),
+    "class_weights": ("none", "balanced"),
 }
 TYPES = {  # of each value: in words, what is taken, what it becomes
     **{
@@ -57,6 +58,8 @@ class Recipe:
             fifth of it in full turns, sequences are shifted in time by up to that share, other inputs get normal noise
             of that standard deviation.
         flip: whether every second image, drawn at random, is flipped from left to right.
+        class_weights: `"balanced"` (P7: the rarer a class, the more its examples weigh in the loss) or `"none"`;
+            weights that come with the data are kept as they are.
         seed: of the initial weights and the order of the batches, `>= 0`.
         hyperparameters: values of the hyperparameters that the model's `build(hp)` declares.
 
@@ -86,6 +89,7 @@ class Recipe:
     label_smoothing: float = 0.0
     augmentation: float = 0.0
     flip: bool = False
+    class_weights: str = "none"
     seed: int = 1
     hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Which regularisers of a recipe a model and its data have a use for (S4.1)."""
+"""Which regularisers and weights of a recipe a model and its data have a use for (S4.1, P7)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kerastune import smoothing, surgery
 from kerastune.recipe import Recipe
 from kerastune.task import Task
 
-ABSENT = {"dropout": None, "label_smoothing": 0.0, "augmentation": 0.0, "flip": False}
+ABSENT = {"dropout": None, "label_smoothing": 0.0, "augmentation": 0.0, "flip": False, "class_weights": "none"}
 
 
 def unusable(model: keras.Model, task: Task) -> dict[str, str]:
@@ -30,8 +30,15 @@ def unusable(model: keras.Model, task: Task) -> dict[str, str]:
         "label_smoothing": smoothing.why_not(model.loss),
         "augmentation": "" if floating else "all inputs are integers",
         "flip": "" if any(a.ndim == 4 for a in floating) else "no input is an image [height, width, channels]",
+        "class_weights": _why_no_class_weights(task),
     }
     return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _why_no_class_weights(task: Task) -> str:
+    if task.kind != "classification":
+        return "there are no classes"
+    return "the data came with class weights, which are kept" if task.class_weight is not None else ""
 
 
 def check(recipe: Recipe, reasons: dict[str, str]) -> None:

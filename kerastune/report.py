@@ -24,6 +24,7 @@ QUESTIONS = {
     "lr": "Which learning rate, and how many steps?",
     "batch": "Which batch size, momentum and optimizer?",
     "decay": "Should the rate fall?",
+    "weights": "Should rare classes weigh more?",
     "regularise": "Does it learn its examples by heart?",
     "train": "What is handed over?",
     "model": "Which architecture?",

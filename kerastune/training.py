@@ -139,6 +139,7 @@ class Trainer:
             recipe.nesterov,
             recipe.weight_decay > 0,
             recipe.label_smoothing > 0,
+            recipe.class_weights,
             recipe.dropout if recipe.regularisers == "on" else None,
         )
         key = (*architecture, recipe.regularisers)
@@ -200,7 +201,15 @@ class Trainer:
         if recipe.weight_decay:
             optimizer = optimizers.decayed(optimizer, model)
         smoothed = recipe.label_smoothing > 0
-        evaluate.compile_for(model, self.task, optimizer, steps_per_execution=CHUNK, watch=True, smoothed=smoothed)
+        evaluate.compile_for(
+            model,
+            self.task,
+            optimizer,
+            steps_per_execution=CHUNK,
+            watch=True,
+            smoothed=smoothed,
+            objective=self.objective.name,
+        )
         if smoothed:
             LabelSmoothing(model).install()
         model.optimizer.build(model.trainable_variables)
@@ -230,7 +239,13 @@ class Trainer:
         every = spec.eval_every or steps
         model.fit(
             self._batches.training(
-                recipe.batch_size, recipe.seed, spec.start, spec.until, recipe.augmentation, recipe.flip
+                recipe.batch_size,
+                recipe.seed,
+                spec.start,
+                spec.until,
+                recipe.augmentation,
+                recipe.flip,
+                recipe.class_weights,
             ),
             epochs=spec.until // every if spec.eval_every else 1,
             initial_epoch=spec.start // every if spec.eval_every else 0,

@@ -58,8 +58,9 @@ class PlaybookTuner(keras_tuner.Tuner):
     Args:
         hypermodel: a `build(hp)` function or a `keras_tuner.HyperModel`; what it builds may be compiled, then its loss
             and metrics are kept and its optimizer is replaced.
-        objective: `keras_tuner.Objective(name, direction)` or text like `"val_f1:max"`; by default validation accuracy
-            where it is measured, else validation loss.
+        objective: `keras_tuner.Objective(name, direction)` or text like `"val_f1:max"`: what the model measures, or any
+            metric that `kerastune.measures` knows; by default macro-F1 where classes are imbalanced, else validation
+            accuracy where it is measured, else validation loss.
         budget: a time (`"4m"`) or a number of steps (`"6000steps"`, deterministic), the final training included.
         directory: parent of the project's directory; the working directory by default.
         project_name: name of the project's directory in it.
@@ -239,9 +240,10 @@ class PlaybookTuner(keras_tuner.Tuner):
         )
         model = self._trainer.ready_model(self._first())
         described, regularised = identity.of_model(model), bool(surgery.find_regularisers(model))
-        evaluate.compile_for(model, task, "sgd", watch=True)
+        wanted = self._objective.name if self._objective else None
+        evaluate.compile_for(model, task, "sgd", watch=True, objective=wanted)
         objective = self._objective or evaluate.default_objective(model, task)
-        evaluate.check_objective(objective, model)
+        evaluate.check_objective(objective, model, task.kind)
         self._trainer.objective = objective
         facts = dataclasses.replace(_facts(task, objective, model), regularised=regularised)
         regularisers.check(self._first(), facts.unusable)

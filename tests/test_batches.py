@@ -91,6 +91,23 @@ def test_an_examples_weight_is_its_own_times_that_of_its_class(one_hot):
             np.testing.assert_allclose(weights, expected[x[:, 0]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("own", [None, np.linspace(0.5, 2, N)])
+def test_balanced_classes_weigh_the_same_in_all(own):
+    y = np.where(np.arange(N) < 2, 1, 2)
+    batches = Batches(task(train=Part(np.arange(N)[:, None], y, own)))
+    expected = np.where(y == 1, N / 4, N / (2 * (N - 2))) * (1 if own is None else own)
+    for x, _, weights in seen(batches.training(4, 1, 0, 5, class_weights="balanced")):
+        np.testing.assert_allclose(weights, expected[x[:, 0]], rtol=1e-6)
+    assert len(batches.training(4, 1, 0, 5).element_spec) == (2 if own is None else 3)
+
+
+def test_the_users_own_class_weights_win():
+    made = task(class_weight={0: 2.0})
+    pair = (seen(Batches(made).training(4, 1, 0, 5, class_weights=each)) for each in ("none", "balanced"))
+    for one, other in zip(*pair):
+        np.testing.assert_array_equal(one[2], other[2])
+
+
 def test_without_weights_batches_are_pairs():
     assert len(Batches(task()).training(4, 1, 0, 1).element_spec) == 2
 

@@ -156,7 +156,8 @@ def test_noensemble_and_noreference_leave_their_stages_out():
     flag_values = cli.flags.FlagValues()
     cli.define(flag_values)
     flag_values(["kerastune", "--noensemble", "--noreference"])
-    assert cli._default_stages(flag_values) == ["start", "probe", "lr", "batch", "decay", "regularise", "train"]
+    named = ["start", "probe", "lr", "batch", "decay", "weights", "regularise", "train"]
+    assert cli._default_stages(flag_values) == named
 
 
 def test_train_keeps_to_the_budget_and_the_regularisers_it_is_given(tmp_path):

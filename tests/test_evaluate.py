@@ -8,7 +8,6 @@ from keras import layers
 from sklearn import metrics as sklearn_metrics
 
 from kerastune import evaluate
-from kerastune.evaluate import MacroF1
 from kerastune.scores import Objective
 from kerastune.task import Part, Task
 
@@ -29,44 +28,6 @@ def classification(y, num_classes=3, x=None):
 def regression(y, **scale):
     part = Part(inputs(len(y)), y)
     return Task("toy", "regression", part, part, **scale)
-
-
-# Macro-F1
-
-
-def filled(metric, y, outputs, batches=3):
-    for rows in np.array_split(np.arange(len(y)), batches):
-        metric.update_state(y[rows], outputs[rows])
-    return float(metric.result())
-
-
-@pytest.mark.parametrize("kind", ["int32", "float32", "column", "one-hot"])
-@pytest.mark.parametrize("absent", [False, True])
-def test_macro_f1_is_that_of_scikit_learn(kind, absent):
-    y = generator(1).choice(4, size=200, p=[0.7, 0.2, 0.1, 0.0] if absent else [0.6, 0.2, 0.1, 0.1])
-    outputs = generator(2).random((200, 4))
-    outputs[:, 3] *= 0 if absent else 1
-    targets = {"column": y[:, None], "one-hot": np.eye(4)[y]}.get(kind)
-    expected = sklearn_metrics.f1_score(y, outputs.argmax(axis=1), average="macro")
-    value = filled(MacroF1(4), y.astype(kind) if targets is None else targets, outputs)
-    assert value == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize("threshold", [0.5, 0.0])
-def test_macro_f1_of_a_single_output(threshold):
-    y, outputs = generator(1).integers(0, 2, 100), generator(2).normal(size=(100, 1))
-    expected = sklearn_metrics.f1_score(y, outputs[:, 0] > threshold, average="macro")
-    assert filled(MacroF1(2, threshold), y, outputs) == pytest.approx(expected, rel=1e-5)
-
-
-def test_macro_f1_forgets_and_goes_through_its_configuration():
-    metric = MacroF1(3, 0.0, name="f1")
-    filled(metric, np.array([0, 1, 2]), np.eye(3))
-    assert float(metric.result()) == 1.0
-    metric.reset_state()
-    assert float(metric.result()) == 0.0
-    again = MacroF1.from_config(metric.get_config())
-    assert (again.num_classes, again.threshold, again.name) == (3, 0.0, "f1")
 
 
 # Logits or probabilities
@@ -281,9 +242,11 @@ def test_the_objective_of_a_regression_is_the_loss():
 
 
 def test_an_objective_that_is_not_measured_is_refused_by_name():
-    with pytest.raises(ValueError, match="val_f1.*it measures: val_loss, val_accuracy, val_top"):
-        top = keras.metrics.SparseTopKCategoricalAccuracy(2, "top")
-        evaluate.check_objective(Objective("f1", "max"), compiled(["accuracy", top]))
+    top = keras.metrics.SparseTopKCategoricalAccuracy(2, "top")
+    words = "val_acu.*did you mean `val_auc`.*it measures: val_loss, val_accuracy, val_top"
+    with pytest.raises(ValueError, match=words) as refused:
+        evaluate.check_objective(Objective("acu", "max"), compiled(["accuracy", top]))
+    assert "\n" not in str(refused.value)
 
 
 # Figures
@@ -355,6 +318,13 @@ def compiled_for_loss(loss):
 )
 def test_examples_are_scored_by_the_objective_or_what_is_nearest_to_it(loss, objective, measure):
     assert evaluate.scored_by(compiled_for_loss(loss), classification(np.arange(9) % 3), objective) == measure
+
+
+@pytest.mark.parametrize("name", ["precision", "recall", "auc"])
+def test_what_rare_classes_count_for_is_scored_by_macro_f1_where_there_are_any(name):
+    model, rare = compiled_for_loss("sparse_categorical_crossentropy"), (np.arange(12) > 9).astype(int)
+    assert evaluate.scored_by(model, classification(rare, 2), Objective(name, "max")) == "macro-F1"
+    assert evaluate.scored_by(model, classification(rare, 2), Objective("accuracy", "max")) == "accuracy"
 
 
 def test_the_loss_of_every_example_counts_as_its_weight_says():

@@ -26,6 +26,7 @@ OTHER = Recipe(
     label_smoothing=0.1 + 0.2,
     augmentation=0.1 + 0.2,
     flip=True,
+    class_weights="balanced",
     decay_interval=7,
     initialisers="keep",
     regularisers="on",
@@ -142,6 +143,7 @@ def test_text_that_is_no_recipe_is_refused(text):
 BAD = [
     *[("optimizer", value) for value in ("SGD", "rmsprop", None, 3)],
     *[("decay", value) for value in ("cosine", True)],
+    ("class_weights", "auto"),
     ("initialisers", "he"),
     *[("regularisers", value) for value in (True, "")],
     *[("learning_rate", value) for value in (0, 0.0, -0.1, math.inf, math.nan, "0.1", None, True, 1j, [0.1])],

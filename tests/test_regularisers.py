@@ -1,5 +1,7 @@
 """Which regularisers of a recipe a model and its data have a use for."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -50,3 +52,15 @@ def test_a_recipe_that_wants_what_changes_nothing_is_refused(name, value):
     regularisers.check(Recipe(**{name: value}), {})
     with pytest.raises(ValueError, match=f"`{name}` .*{value}.* has no use here: so it is; leave it out"):
         regularisers.check(Recipe(**{name: value}), {name: "so it is"})
+
+
+def test_class_weights_are_for_classes_and_those_of_the_data_are_kept():
+    made, x = model("mse"), np.zeros([4, 5, 5, 3], "float32")
+    own = dataclasses.replace(task(x), kind="classification", class_names=("a", "b"), class_weight={0: 2.0})
+    reasons = regularisers.unusable(made, own)
+    assert reasons["class_weights"] == "the data came with class weights, which are kept"
+    assert "class_weights" not in regularisers.unusable(made, dataclasses.replace(own, class_weight=None))
+    reasons = regularisers.unusable(made, dataclasses.replace(own, kind="regression", class_weight=None))
+    with pytest.raises(ValueError, match="`class_weights` .balanced. has no use here: there are no classes"):
+        regularisers.check(Recipe(class_weights="balanced"), reasons)
+    regularisers.check(Recipe(), reasons)

@@ -1,6 +1,8 @@
 """The tuner as KerasTuner's users know it, on a toy problem."""
 
 import json
+import subprocess
+import sys
 
 import keras
 import keras_tuner
@@ -197,8 +199,19 @@ def test_bad_settings_are_refused_when_the_tuner_is_made(tmp_path, given, words)
 
 
 def test_an_objective_that_is_not_measured_is_refused_before_training(tmp_path):
-    with pytest.raises(ValueError, match="val_f1.*is not measured.*val_loss, val_accuracy"):
-        search(tmp_path, objective="val_f1:max")
+    with pytest.raises(ValueError, match="val_recal.*not measured.*mean `val_recall`.*val_loss, val_accuracy"):
+        search(tmp_path, objective="val_recal:max")
+
+
+def test_a_metric_of_kerass_may_be_the_objective_and_the_saved_model_is_without_it(tmp_path):
+    tuner = search(tmp_path, objective="val_auc:max", budget="1000steps", stages=("lr", "train"))
+    evaluations = tuner._playbook.outcomes[tuner.result["trial"]].evals
+    assert all(0 < values["auc"] <= 1 for values in evaluations)
+    code = "import sys, keras; m = keras.models.load_model(sys.argv[1]); print(m.get_compile_config()); "
+    code += "assert 'kerastune' not in sys.modules"
+    command = [sys.executable, "-c", code, str(tmp_path / "playbook" / "model.keras")]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "accuracy" in loaded.stdout and "auc" not in loaded.stdout and "kerastune" not in loaded.stdout
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from kerastune.stages.reference import Reference
 from kerastune.stages.regularise import Regularise
 from kerastune.stages.start import Start
 from kerastune.stages.train import Train
+from kerastune.stages.weights import Weights
 from kerastune.stages.whole import DECAY_STRETCH
 
-ORDER = ("start", "probe", "reference", "lr", "batch", "model", "decay", "regularise", "train", "ensemble")
+ORDER = ("start", "probe", "reference", "lr", "batch", "model", "decay", "weights", "regularise", "train", "ensemble")
 LEFT_TO_THE_ENSEMBLE = 0.5  # of what the training of the recipe leaves: as much for more models as for a longer one
 
 
@@ -56,7 +57,7 @@ def make(
         members: of an ensemble, at most.
     """
     check(names)
-    tuned = any(stage.name in names for stage in (LearningRate, Batch, Model, Decay, Regularise))
+    tuned = any(stage.name in names for stage in (LearningRate, Batch, Model, Decay, Weights, Regularise))
     # Steps are found at a constant rate; those of a recipe that is given fit its own decay.
     stretch = DECAY_STRETCH if LearningRate.name in names and decay == "linear" else 1
     known = {
@@ -67,6 +68,7 @@ def make(
         "batch": lambda: Batch(chunk),
         "model": lambda: Model(chunk, tuple(searched), sample),
         "decay": lambda: Decay(chunk, stretch=stretch),
+        "weights": lambda: Weights(chunk, stretch=1 if Decay.name in names else stretch),
         "regularise": lambda: Regularise(chunk, stretch=1 if Decay.name in names else stretch),
         "train": lambda: Train(
             chunk,

@@ -12,10 +12,11 @@ import dataclasses
 from kerastune import scores
 from kerastune.recipe import Recipe
 from kerastune.stages import strengths, whole
-from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
+from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, spent
 from kerastune.stages.decay import Decay
 from kerastune.stages.overfitting import is_cut_short, overfitting
 from kerastune.stages.strengths import Thing
+from kerastune.stages.weights import Weights
 from kerastune.trial import Outcome, TrialSpec
 
 BASE = "regularise-base"
@@ -69,9 +70,9 @@ class Regularise(Stage):
 
     def _walk(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Walk:
         walk = Walk()
-        base = self._base(recipe, facts)
-        known = [o for o in outcomes.values() if _trained_before(o, base, facts)]
-        outcomes = outcomes | {BASE: known[0]} if known else outcomes
+        base = whole.planned(recipe, facts, self._stretch, self._chunk)
+        known = whole.trained_before((Decay.name, Weights.name), base, facts, outcomes)
+        outcomes = outcomes | {BASE: known} if known else outcomes
         self._train(walk, BASE, base, facts, outcomes)
         if walk.due or not whole.is_comparable(outcomes.get(BASE)):
             walk.parts = ["nothing is regularised: no whole training could be had to look for overfitting"]
@@ -88,11 +89,6 @@ class Regularise(Stage):
                 if not walk.due:
                     make(walk, facts, outcomes)
         return walk
-
-    def _base(self, recipe: Recipe, facts: Facts) -> Recipe:
-        wanted = rounded_up(self._stretch * recipe.total_steps, self._chunk)
-        total = rounded_up(wanted, self._interval(wanted, recipe, facts))
-        return whole.lengthened(recipe.replace(regularisers="on"), total)
 
     def _interval(self, total: int, recipe: Recipe, facts: Facts) -> int:
         return evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=total)
@@ -171,9 +167,3 @@ def _gain_of(thing: Thing, outcome: Outcome, before: Outcome) -> dict:
     mean, low, high = scores.difference(outcome.example_scores, before.example_scores)
     words = thing.shown(outcome.spec.recipe)
     return {"trial": outcome.spec.trial, "words": words, "mean": mean, "low": low, "high": high, "kept": False}
-
-
-def _trained_before(outcome: Outcome, base: Recipe, facts: Facts) -> bool:
-    """Whether stage `decay` has trained this very recipe."""
-    same = outcome.spec.recipe.replace(regularisers="on") == base and whole.is_same_network(outcome, facts)
-    return outcome.spec.stage == Decay.name and same and whole.is_comparable(outcome)

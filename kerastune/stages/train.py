@@ -11,9 +11,11 @@ from kerastune.stages import reference, whole
 from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
 from kerastune.stages.decay import Decay
 from kerastune.stages.regularise import Regularise
+from kerastune.stages.weights import Weights
 from kerastune.trial import Outcome, TrialSpec
 
 LEAST_LENGTHENING = 1.5  # below, what a longer training would gain is lost in noise
+EARLIER = (Decay.name, Weights.name, Regularise.name)  # stages whose trainings are whole ones of a recipe
 OVERFITTING = 0.05  # of a value that is no share
 
 
@@ -79,7 +81,7 @@ class Train(Stage):
         runs = [o for o in outcomes.values() if o.spec.stage == self.name and o.spec.trial == _name(_steps(o))]
         for outcome in outcomes.values() if self._tuned else ():
             trained = outcome.spec.recipe.replace(regularisers="on")
-            is_whole = outcome.spec.stage in (Decay.name, Regularise.name) and whole.is_comparable(outcome)
+            is_whole = outcome.spec.stage in EARLIER and whole.is_comparable(outcome)
             wanted = whole.lengthened(recipe.replace(regularisers="on"), _steps(outcome))
             if is_whole and whole.is_same_network(outcome, facts) and trained == wanted:
                 runs.append(outcome)

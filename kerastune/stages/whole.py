@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kerastune import scores
 from kerastune.recipe import Recipe
-from kerastune.stages.base import Facts, rounded_up, spent
+from kerastune.stages.base import Facts, evaluation_interval, rounded_up, spent
 from kerastune.trial import Outcome, TrialSpec
 
 DECAY_STRETCH = 2  # linear decay halves the mean rate: it takes twice the steps to go as far as a constant one
@@ -54,6 +54,22 @@ def is_same_network(outcome: Outcome, facts: Facts) -> bool:
     """Whether a training had on what regularises the network itself, or there is nothing of it to switch."""
     recipe = outcome.spec.recipe
     return recipe.regularisers == "on" or not (facts.regularised or recipe.dropout)
+
+
+def planned(recipe: Recipe, facts: Facts, stretch: int, chunk: int) -> Recipe:
+    """The recipe of a whole training with what regularises on, its steps stretched and in whole evaluations."""
+    wanted = rounded_up(stretch * recipe.total_steps, chunk)
+    every = evaluation_interval(facts.num_validation, recipe.batch_size, chunk, most=wanted)
+    return lengthened(recipe.replace(regularisers="on"), rounded_up(wanted, every))
+
+
+def trained_before(stages: tuple[str, ...], base: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Outcome | None:
+    """The first whole training of this very recipe by one of these stages, if there is any."""
+    for outcome in outcomes.values():
+        same = outcome.spec.recipe.replace(regularisers="on") == base and is_same_network(outcome, facts)
+        if outcome.spec.stage in stages and same and is_comparable(outcome):
+            return outcome
+    return None
 
 
 def was_stopped(outcome: Outcome) -> bool:

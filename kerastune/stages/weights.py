@@ -1,0 +1,96 @@
+"""Whether rare classes weigh more in the loss (P7): with imbalanced classes, balanced weights against none."""
+
+from __future__ import annotations
+
+from kerastune.recipe import Recipe
+from kerastune.stages import whole
+from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, spent
+from kerastune.stages.decay import Decay
+from kerastune.trial import Outcome, TrialSpec
+
+BASE, BALANCED = "weights-none", "weights-balanced"
+
+
+class Weights(Stage):
+    """Tries balanced class weights where classes are imbalanced and the data came with no weights of their own.
+
+    One whole training with weights is compared, paired, with one without, which stage `decay` has mostly paid for. A
+    gain is repeated with other seeds as `whole.repeats` says, and weights are kept only beyond noise.
+
+    Args:
+        chunk: steps in one call of the train function; every number of steps is a multiple of it.
+        stretch: times the recipe's steps that a training takes; 1 when they were stretched already.
+    """
+
+    name = "weights"
+    share = 0.3
+    least_steps = 1000
+    least_seconds = 3.0
+
+    def __init__(self, chunk: int, stretch: int = 1):
+        self._chunk = chunk
+        self._stretch = stretch
+
+    def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
+        if _why_not(recipe, facts):
+            return []
+        base, pair = self._pair(recipe, facts, outcomes)
+        due = {name: each for name, each in pair.items() if name not in outcomes or not whole.has_ended(outcomes[name])}
+        cost = sum(each.total_steps for name, each in due.items() if name not in outcomes)
+        # What was begun is finished: with a budget in time, what is left of it is only an estimate.
+        if not due.keys() & outcomes.keys() and spent(outcomes, self.name) + cost > facts.allowance:
+            return []
+        if due:
+            return [self._segment(name, each, facts, outcomes) for name, each in due.items()]
+        balanced = outcomes[BALANCED]
+        if whole.is_comparable(base) and whole.is_comparable(balanced):
+            return whole.repeats(balanced, base, facts, outcomes, self.name)
+        return []
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        base, pair = self._pair(recipe, facts, outcomes)
+        balanced, after = outcomes.get(BALANCED), recipe
+        chosen = base if whole.is_comparable(base) else None
+        if reason := _why_not(recipe, facts):
+            reason = f"No class weights were tried: {reason}."
+        elif not (whole.is_comparable(base) and whole.is_comparable(balanced)):
+            cost = sum(each.total_steps for each in pair.values())
+            ended = f"the stage has {facts.allowance} steps for trainings of {cost}"
+            if balanced is not None or BASE in outcomes:
+                ended = "its trainings did not come to an end that can be compared"
+            reason = f"No class weights: {ended}."
+        else:
+            gain, sign = whole.compare(balanced, base, facts, outcomes)
+            if sign > 0:
+                chosen, after = balanced, recipe.replace(class_weights="balanced")
+            total = balanced.spec.recipe.total_steps
+            kept = "so they are kept" if sign > 0 else "so there are none"
+            reason = f"Balanced class weights against none, {total} steps each: {gain}, {kept}."
+        values = {"trial": chosen.spec.trial if chosen else None, "class_weights": after.class_weights}
+        values["steps_spent"] = spent(outcomes, self.name)
+        return Decision(self.name, recipe, after, reason, _evidence(base, balanced, outcomes), values)
+
+    def _pair(self, recipe: Recipe, facts: Facts, outcomes: dict) -> tuple[Outcome | None, dict[str, Recipe]]:
+        """The training without weights so far, and what this stage trains itself: that too, unless it was paid for."""
+        base = whole.planned(recipe, facts, self._stretch, self._chunk)
+        balanced = {BALANCED: base.replace(class_weights="balanced")}
+        known = whole.trained_before((Decay.name,), base, facts, outcomes)
+        return (known, balanced) if known else (outcomes.get(BASE), {BASE: base, **balanced})
+
+    def _segment(self, name: str, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> TrialSpec:
+        every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=recipe.total_steps)
+        return whole.segment(name, self.name, recipe, outcomes.get(name), every)
+
+
+def _why_not(recipe: Recipe, facts: Facts) -> str:
+    """Why there is nothing to try, in words; empty where there is."""
+    if "class_weights" in facts.unusable:
+        return facts.unusable["class_weights"]
+    if not facts.imbalanced:
+        return "no class is three times as large as another"
+    return "the recipe has them already" if recipe.class_weights == "balanced" else ""
+
+
+def _evidence(base: Outcome | None, balanced: Outcome | None, outcomes: dict[str, Outcome]) -> tuple[str, ...]:
+    known = [outcome.spec.trial for outcome in (base, balanced) if outcome is not None]
+    return (*known, *(again for name in known for again in whole.repetitions(name, outcomes)))
