@@ -45,8 +45,11 @@ def views(values: dict[str, Any]) -> bytes:
     axes.set_yticks(range(len(names)), words)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.axvline(0, color="black", linewidth=1)
+    # What does not keep the label loses a hundred times what the others gain.
+    axes.set_xscale("symlog", linthresh=0.01 if is_loss else 1)
+    axes.xaxis.set_major_formatter("{x:g}")
     unit = "fall of the loss" if is_loss else f"points of {values['scored_by']}"
-    axes.set(xlabel=f"gain over the example as it is, {unit}", title="Views of an example, on validation")
+    axes.set(xlabel=f"gain, {unit}", title="Views of an example, against the example as it is")
     drawing.legend(axes)
     return drawing.png(figure)
 

@@ -71,8 +71,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         recipe: where tuning starts; its batch size is kept when a recipe is given, and suggested (P7) otherwise.
         refit: whether the chosen recipe is trained once more, on training and validation data together, for the model
             that is saved.
-        stages: names of the stages to run, in this order; by default all, but for what the other arguments leave out, and
-            `model` only for a hypermodel of your own: the size of a built-in network is searched when it is named.
+        stages: names of the stages to run, in this order; by default all, but for what the other arguments leave out,
+            and `model` only for a hypermodel of your own: the size of a built-in network is searched when it is named.
         ensemble: whether an ensemble that beats the single model is looked for.
         members: of that ensemble, at most.
         tta: whether the last stage looks for views of an example whose mean beats the example as it is.
