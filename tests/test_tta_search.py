@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerastune import PlaybookTuner, Recipe, combining, data, drawing, figures, tta
+from kerastune import PlaybookTuner, Recipe, combining, data, drawing, figures, release, tta
 from kerastune.selection import Blend
 from kerastune.stages import ensemble as stage
 from kerastune.stages.ensemble import judge
@@ -85,6 +85,14 @@ def test_the_saved_model_takes_raw_pictures_and_gives_the_reported_figures(searc
     assert reported["tta"]["validation"] == figures_found
     # Cross-fitted figures are of other weights, but about as good.
     assert accuracy(model, *pictures(600, 1)) == pytest.approx(figures_found["accuracy"], abs=0.02)
+
+
+def test_export_takes_it(searched, tmp_path):
+    tuner, _ = searched
+    path = release.release(tuner.run_dir, tmp_path, "keras", {})
+    x, _ = pictures(50, 3)
+    expected = keras.models.load_model(tuner.run_dir.tta).predict(x, verbose=0)
+    np.testing.assert_allclose(keras.models.load_model(path).predict(x, verbose=0), expected, atol=1e-6)
 
 
 def test_going_on_changes_nothing_and_looks_at_nothing_again(searched, monkeypatch):
