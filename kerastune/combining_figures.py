@@ -34,7 +34,7 @@ def views(values: dict[str, Any]) -> bytes:
     names = sorted(values["added"], key=lambda name: values["added"][name]["mean"], reverse=True)
     figure, (axes,) = drawing.panels(1.1 + 0.32 * len(names))
     is_loss = values["scored_by"] == "loss"
-    ways = (("alone", -0.12, drawing.GREY, "in its place"), ("added", 0.12, drawing.BLUE, "averaged with it"))
+    ways = (("alone", -0.12, drawing.GREY, "in the example's place"), ("added", 0.12, drawing.BLUE, "averaged with it"))
     for way, aside, colour, label in ways:
         effects = [values[way][name] for name in names]
         mean, low, high = ((1 if is_loss else 100) * np.array([e[key] for e in effects]) for key in _INTERVAL)
@@ -49,7 +49,7 @@ def views(values: dict[str, Any]) -> bytes:
     axes.set_xscale("symlog", linthresh=0.01 if is_loss else 1)
     axes.xaxis.set_major_formatter("{x:g}")
     unit = "fall of the loss" if is_loss else f"points of {values['scored_by']}"
-    axes.set(xlabel=f"gain, {unit}", title="Views of an example, against the example as it is")
+    axes.set(xlabel=f"gain on validation, {unit}", title="What every view gains")
     drawing.legend(axes)
     return drawing.png(figure)
 
