@@ -60,6 +60,7 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_list("stages", [], f"Only these of {', '.join(order.ORDER)}; by default all that apply.", **values)
     flags.DEFINE_bool("reference", True, "Train Adam at 1e-3 with batches of 32 to compare with.", **values)
     flags.DEFINE_bool("ensemble", True, "Look for an ensemble that beats the single model.", **values)
+    flags.DEFINE_bool("tta", True, "Average over views of an example where that helps.", **values)
     flags.DEFINE_integer("members", MEMBERS, "Most models in an ensemble.", 2, **values)
     flags.DEFINE_bool("refit", False, "Train once more on training and validation data at the end.", **values)
     flags.DEFINE_string("export_dir", "", "Where exported models go; export/ in the output directory.", **values)
@@ -249,6 +250,7 @@ def _default_stages(flag_values: flags.FlagValues) -> list[str]:
         # The size of a built-in network is searched only where --stages names it.
         "model": ":" in flag_values.model,
         "ensemble": flag_values.ensemble,
+        "tta": flag_values.tta,
     }
     return [name for name in order.ORDER if wanted.get(name, True)]
 

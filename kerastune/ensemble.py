@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -48,7 +48,7 @@ def assemble(
     """
     shares = _checked(members, weights, mean, temperature, kind)
     used = [(member, share) for member, share in zip(members, shares) if share > 0]
-    inputs = _inputs(used[0][0], sample)
+    inputs = inputs_like(used[0][0], sample)
     outputs = []
     for number, (member, _) in enumerate(used):
         outputs.append(_renamed(member, f"member_{number}", kind, sample)(inputs))
@@ -78,13 +78,25 @@ def _checked(members, weights, mean: str, temperature: float, kind: str) -> np.n
     return shares / shares.sum()
 
 
-def _inputs(member: keras.Model, sample: Any) -> Any:
-    """New Keras inputs like those of a member, or else like a sample of its data."""
-    if getattr(member, "inputs", None):
-        sample = member.inputs[0] if isinstance(member, keras.Sequential) else member.input
+def inputs_like(model: keras.Model, sample: Any = None) -> Any:
+    """New Keras inputs like those of a model, or else like a sample of its data.
+
+    Args:
+        model: a built model.
+        sample: a few inputs `[batch, ...]`; needed for a model that does not tell what it takes.
+
+    Raises:
+        ValueError: when it is needed and missing.
+
+    Example:
+        >>> inputs_like(keras.Sequential([keras.Input([4]), keras.layers.Dense(3)])).shape
+        (None, 4)
+    """
+    if getattr(model, "inputs", None):
+        sample = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
     if sample is None:
-        raise ValueError(f"`{member.name}` does not tell what inputs it takes: give a `sample` of them.")
-    if isinstance(sample, dict):
+        raise ValueError(f"`{model.name}` does not tell what inputs it takes: give a `sample` of them.")
+    if isinstance(sample, Mapping):
         return {name: _input(array, name) for name, array in sample.items()}
     return keras.tree.map_structure(_input, sample)
 
@@ -98,7 +110,7 @@ def _renamed(member: keras.Model, name: str, kind: str, sample: Any) -> keras.Mo
 
     Two members may be of one name, which Keras does not take side by side.
     """
-    inputs = _inputs(member, sample)
+    inputs = inputs_like(member, sample)
     outputs = ops.cast(member(inputs), "float32")
     if kind == "classification" and evaluate.gives_logits(member, sample):
         outputs = ops.sigmoid(outputs) if outputs.shape[-1] == 1 else ops.softmax(outputs)

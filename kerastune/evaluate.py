@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from kerastune import calibration, measures, naming, scores
+from kerastune import calibration, diagnostics, measures, naming, scores
 from kerastune.smoothing import SmoothedCrossentropy
 from kerastune.task import Part, Task, labels
 
@@ -251,22 +251,6 @@ def predicted_classes(outputs: np.ndarray, logits: bool) -> np.ndarray:
     return (outputs.reshape(len(outputs)) > (0.0 if logits else 0.5)).astype(np.int64)
 
 
-def predictions(outputs: np.ndarray, logits: bool) -> np.ndarray:
-    """Probabilities `[n, classes]` of a classifier's outputs; a single output is, or is the logit of, class 1's.
-
-    Example:
-        >>> predictions(np.array([[0.25]]), logits=False).tolist()
-        [[0.75, 0.25]]
-    """
-    outputs = np.asarray(outputs, np.float64)
-    if outputs.shape[-1] > 1:
-        return calibration.softmax(outputs) if logits else outputs
-    outputs = outputs.reshape(len(outputs), 1)
-    if logits:
-        return calibration.softmax(np.concatenate([np.zeros_like(outputs), outputs], axis=1))
-    return np.concatenate([1 - outputs, outputs], axis=1)
-
-
 def scored_by(model: keras.Model, task: Task, objective: scores.Objective) -> str:
     """What the scores of single examples measure: what the objective does, or what is nearest to it.
 
@@ -326,7 +310,7 @@ def figures(task: Task, part: Part, outputs: np.ndarray, logits: bool) -> dict[s
         return {
             "accuracy": scores.accuracy(true, predicted),
             "macro_f1": scores.macro_f1(true, predicted, task.num_classes),
-            **calibration.figures(predictions(outputs, logits), true),
+            **calibration.figures(diagnostics.probabilities(outputs, logits), true),
         }
     errors = (outputs - part.y.reshape(outputs.shape)).astype(np.float64)
     variance = np.var(part.y.astype(np.float64).reshape(outputs.shape), axis=0)

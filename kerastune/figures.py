@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from kerastune import curves, drawing
+from kerastune import combining_figures, curves, drawing
 from kerastune.drawing import legend as _legend
 from kerastune.drawing import line as _line
 from kerastune.drawing import png as _png
@@ -21,6 +19,8 @@ MOST_COMPARED = 24  # trainings in one panel
 def of_decision(decision: Decision, outcomes: dict[str, Outcome]) -> bytes | None:
     """The figure of a stage's decision, or `None` when its stage has none."""
     trials = {name: outcomes[name] for name in decision.evidence if name in outcomes}
+    if decision.stage == "tta" and "added" in decision.values:
+        return combining_figures.views(decision.values)
     if not trials:
         return None
     if decision.stage == "lr":
@@ -32,7 +32,7 @@ def of_decision(decision: Decision, outcomes: dict[str, Outcome]) -> bytes | Non
     if decision.values.get("gains"):
         return gains(decision)
     if decision.stage == "ensemble":
-        return ensemble(decision.values)
+        return combining_figures.ensemble(decision.values)
     if decision.stage == "batch":
         return settings_compared(decision, trials)
     return trainings_compared(decision, trials)
@@ -103,20 +103,6 @@ def gains(decision: Decision) -> bytes:
     return _png(figure)
 
 
-def ensemble(values: dict[str, Any]) -> bytes:
-    """Weights of the members, how much they disagree, and what was promised against what came of it.
-
-    Args:
-        values: of the decision of stage `ensemble`.
-    """
-    shown = [_weights, *([_disagreement] if len(values["disagreement"]) > 1 else [])]
-    shown += [_reliability] if values["reliability"] else []
-    figure, panels = _panels(len(shown))
-    for draw, axes in zip(shown, panels):
-        draw(axes, values)
-    return _png(figure)
-
-
 def score_by_trial(decision: Decision, trials: dict[str, Outcome]) -> bytes:
     """What every network had reached after the first horizon, in the order of the trials, and how each went on."""
     figure, (upper, lower) = _panels(2)
@@ -139,33 +125,6 @@ def score_by_trial(decision: Decision, trials: dict[str, Outcome]) -> bytes:
     _legend(upper)
     _legend(lower)
     return _png(figure)
-
-
-def _weights(axes, values: dict[str, Any]) -> None:
-    names = sorted(values["weights"], key=values["weights"].get)
-    axes.barh(names, [values["weights"][name] for name in names], color=drawing.GREEN)
-    kept = f"{values['mean']} mean" if values["kept"] else "one model comes back"
-    axes.set(xlabel="weight", title=f"Members ({kept})")
-    axes.grid(alpha=0.3, axis="x")
-
-
-def _disagreement(axes, values: dict[str, Any]) -> None:
-    image = axes.imshow(values["disagreement"], cmap="viridis", vmin=0)
-    axes.figure.colorbar(image, ax=axes)
-    axes.set(xlabel="member", ylabel="member", title="How much two members disagree")
-    axes.set(xticks=range(len(values["disagreement"])), yticks=range(len(values["disagreement"])))
-
-
-def _reliability(axes, values: dict[str, Any]) -> None:
-    axes.plot([0, 1], [0, 1], color=drawing.GREY, linestyle=":", label="as promised")
-    temperature = values["temperature"]
-    for name, words in (("before", "as averaged"), ("after", f"temperature {temperature:.3g}")):
-        if name == "before" or temperature != 1:
-            confidence, right, _ = np.transpose(values["reliability"][name])
-            error = values["validation"][name]["ece"]
-            axes.plot(confidence, right, "o-", label=f"{words}: error {error:.3f}")
-    axes.set(xlabel="confidence", ylabel="accuracy", title="What is promised, and what comes of it")
-    _legend(axes)
 
 
 def settings_compared(decision: Decision, trials: dict[str, Outcome]) -> bytes:

@@ -69,9 +69,9 @@ class PlaybookOracle(Oracle):
         return sorted(scored, key=lambda t: (t.trial_id != chosen, sign * t.score, t.trial_id))[:num_trials]
 
     def chosen_trial(self) -> str | None:
-        """Id of the trial whose weights the last stage chose; `None` before it decided."""
+        """Id of the trial whose weights were chosen, by the last stage that chose any; `None` before it decided."""
         decisions = self.playbook.decisions if self.playbook else []
-        return decisions[-1].values.get("trial") if decisions else None
+        return next((made.values["trial"] for made in reversed(decisions) if "trial" in made.values), None)
 
     def save(self, fname=None):
         """Does nothing: every event is in the study already."""

@@ -11,16 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune import data, diagnostics, ensemble, evaluate, examples, optimizers, rundirs, scores, selection
+from kerastune import combining, data, diagnostics, evaluate, examples, optimizers, rundirs, scores
 from kerastune import recipe as recipes
 from kerastune.playbook import Playbook
 from kerastune.predictions import MOST_MISTAKES, Mistakes, Predictions
 from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
-from kerastune.selection import Blend
 from kerastune.stages import reference
-from kerastune.stages.base import Decision
-from kerastune.stages.ensemble import Ensemble, Validation
 from kerastune.task import Part, Task, joined, labels
 from kerastune.training import Trainer, sample
 from kerastune.trial import Outcome, State, TrialSpec
@@ -44,36 +41,6 @@ def refit(trainer: Trainer, recipe: Recipe) -> tuple[Outcome, State, State | Non
     return outcome, last, last if outcome.diverged_at is None else None
 
 
-def validation(trainer: Trainer, playbook: Playbook) -> Validation:
-    """What the ensemble is chosen on; the kept weights of a trial come from the study."""
-    task, part = trainer.task, trainer.task.validation
-
-    def predict(trial: str) -> np.ndarray:
-        recipe = playbook.outcomes[trial].spec.recipe
-        return _predictions(trainer, recipe, playbook.study.checkpoint(trial, "best"), part.x)
-
-    return Validation(
-        _targets(task, part), predict, lambda predictions: evaluate.figures(task, part, predictions, logits=False)
-    )
-
-
-def kept_ensemble(playbook: Playbook) -> Decision | None:
-    """The decision for an ensemble; `None` where one model is what comes back."""
-    made = [decision for decision in playbook.decisions if decision.stage == Ensemble.name]
-    return made[-1] if made and made[-1].values.get("kept") else None
-
-
-def ensemble_model(
-    trainer: Trainer, playbook: Playbook, states: dict[str, State], decision: Decision
-) -> keras.Model:
-    """The ensemble as one model, raw inputs in, probabilities or the user's units out; needs no kerastune."""
-    weights, task = decision.values["weights"], trainer.task
-    members = [trainer.finished_model(playbook.outcomes[name].spec.recipe, states[name]) for name in weights]
-    settings = (decision.values["mean"], decision.values["temperature"], task.kind, sample(task.validation.x))
-    model = ensemble.assemble(members, list(weights.values()), *settings)
-    return model if task.attach is None else task.attach(model)
-
-
 def result(
     trainer: Trainer, playbook: Playbook, states: dict[str, State], chosen: str | None, seconds: float
 ) -> tuple[dict[str, Any], Predictions | None]:
@@ -82,9 +49,9 @@ def result(
     Returns:
         What the models gave, for the report (`None` without a model), after the figures:
         `{"reference": {"validation": {...}, "test": {...}}, "tuned": {...}, "stages": {name: {"steps", "seconds"}}}`
-        and more.
+        and more, as `combining.figures` gives it.
         With a reference and a test part, `"gain"` holds the mean paired difference of their test scores and the ends
-        of its 95 % interval; `"gain of the ensemble"` that of the ensemble and what was tuned.
+        of its 95 % interval.
     """
     found: dict[str, Any] = {}
     test_scores, outputs = {}, {}
@@ -99,8 +66,8 @@ def result(
     if {"reference", "tuned"} <= set(test_scores) and trainer.task.test is not None:
         mean, low, high = scores.difference(test_scores["tuned"], test_scores["reference"])
         found["gain"] = {"mean": mean, "low": low, "high": high}
-    if (decision := kept_ensemble(playbook)) is not None:
-        found |= _of_ensemble(trainer, playbook, states, decision)
+    if chosen is not None:
+        found |= combining.figures(trainer, playbook, states, single(states, chosen))
     figures = {
         **found,
         "classes": list(trainer.task.class_names),
@@ -111,6 +78,11 @@ def result(
         "seconds": seconds,
     }
     return figures, predictions(trainer.task, outputs) if outputs else None
+
+
+def single(states: dict[str, State], chosen: str) -> str:
+    """Name of the trial whose weights are handed over as the single model."""
+    return REFIT if REFIT in states else chosen
 
 
 def predictions(task: Task, outputs: dict[str, dict[str, np.ndarray]]) -> Predictions:
@@ -215,38 +187,6 @@ def _in_users_units(task: Task, outputs: np.ndarray, logits: bool) -> np.ndarray
     if task.kind == "classification":
         return diagnostics.probabilities(outputs, logits).astype(np.float32)
     return outputs.reshape(len(outputs), -1).astype(np.float64) * task.target_scale + task.target_mean
-
-
-def _of_ensemble(trainer: Trainer, playbook: Playbook, states: dict[str, State], decision: Decision) -> dict[str, Any]:
-    """Figures of an ensemble, and its gain over the tuned model on the test part."""
-    task, values, single = trainer.task, decision.values, decision.values["trial"]
-    found = {"ensemble": {"validation": values["validation"]["after"]}}
-    if task.test is None:
-        return found
-    predicted = {
-        name: _predictions(trainer, playbook.outcomes[name].spec.recipe, states[name], task.test.x)
-        for name in {single: None, **values["weights"]}
-    }
-    blend = Blend(np.array(list(values["weights"].values())), values["mean"], values["temperature"])
-    together = blend.combine(np.stack([predicted[name] for name in values["weights"]]))
-    found["ensemble"]["test"] = evaluate.figures(task, task.test, together, logits=False)
-    targets = _targets(task, task.test)
-    by_example = [selection.example_scores(p, targets, playbook.scored_by) for p in (together, predicted[single])]
-    mean, low, high = scores.difference(*by_example)
-    return {**found, "gain of the ensemble": {"mean": mean, "low": low, "high": high}}
-
-
-def _predictions(trainer: Trainer, recipe: Recipe, state: State, x: Any) -> np.ndarray:
-    """Probabilities `[n, classes]` or numbers `[n, outputs]` for prepared inputs."""
-    found = trainer.outputs(recipe, state, x)
-    if trainer.task.kind == "regression":
-        return found.reshape(len(found), -1)
-    model = trainer.compiled(recipe).model
-    return evaluate.predictions(found, evaluate.gives_logits(model, sample(trainer.task.validation.x)))
-
-
-def _targets(task: Task, part: Part) -> np.ndarray:
-    return labels(part.y) if task.kind == "classification" else part.y.reshape(len(part), -1)
 
 
 def _cost(playbook: Playbook, stage: str) -> dict[str, float]:

@@ -16,7 +16,7 @@ from kerastune.trial import Outcome, State, TrialSpec
 FIRST_SECONDS_PER_STEP = 0.02  # before anything was timed
 LEAST_TIMED = 50  # steps of a trial that tells what a step takes
 CALL_SECONDS = 0.5  # that a call of the train function may take on a busy machine, however few its steps
-LEAST_TRAINING = 50  # steps that the last stage may always train, so that there is a model
+LEAST_TRAINING = 50  # steps that one stage may always train, so that there is a model
 
 logger = logging.getLogger("kerastune")
 
@@ -25,10 +25,10 @@ class Playbook:
     """One search: everything it knows is in the study, so it can be made anew at any time and goes on.
 
     How the budget is divided: every stage may spend its `share` of what is left when it begins, and what it leaves goes
-    to the later ones; the last one may spend all. A stage whose share is below what it needs to find anything out
+    to the later ones; the last ones may spend all. A stage whose share is below what it needs to find anything out
     (`least_steps`, `least_seconds`) gets nothing, and the later ones have more. Of a budget in seconds a part is kept
     for what follows the last trial (`Budget.for_trials`), and training stops at `Budget.deadline` wherever it is.
-    However short the time, the last stage trains 50 steps: a search hands over a model.
+    However short the time, the last stage that trains a model of its own has 50 steps: a search hands over a model.
 
     Args:
         study: the record.
@@ -136,9 +136,13 @@ class Playbook:
             done_by = self._recorded(f"done by/{stage.name}", lambda: self._moment(stage))
             seconds = max(done_by - self.study.seconds(), 0.0)
             allowance = spent(self.outcomes, stage.name) + int(seconds / self._seconds_per_step())
-            if stage is self.stages[-1] and stage.share:
+            if stage is self._handing_over():
                 allowance = max(allowance, LEAST_TRAINING)
         return dataclasses.replace(self._facts, allowance=allowance, timed=self.budget.steps is None)
+
+    def _handing_over(self) -> Stage | None:
+        """The last stage that trains a model of its own."""
+        return next((stage for stage in reversed(self.stages) if stage.share and not stage.combines), None)
 
     def _recorded(self, name: str, plan: Callable[[], float]) -> float:
         if (value := self.study.fact(name)) is None:

@@ -92,13 +92,16 @@ def verdict(result: dict[str, Any]) -> str:
 
 
 def further_gains(result: dict[str, Any]) -> list[str]:
-    """What later steps, such as an ensemble, gained over the tuned model on the test part: a sentence each."""
-    found = {name.removeprefix("gain of "): value for name, value in result.items() if name.startswith("gain of ")}
+    """What ensemble and views gained on the test part: a sentence each."""
     sentences = []
-    for name, gain in found.items():
-        is_more, by = _difference(gain, result["scored by"])
-        verdict = f"is {is_more} than the tuned model, beyond noise" if is_more else "is as good, within noise"
-        sentences.append(f"{name[:1].upper()}{name[1:]} {verdict} ({by}).")
+    for what, subject, other in (
+        ("ensemble", "The ensemble", "the tuned model"),
+        ("views", "The mean over several views of an example", "the example as it is alone"),
+    ):
+        if (gain := result.get(f"gain of the {what}")) is not None:
+            is_more, by = _difference(gain, result["scored by"])
+            verdict = f"is {is_more} than {other}, beyond noise" if is_more else f"is as good as {other}, within noise"
+            sentences.append(f"{subject} {verdict} ({by}).")
     return sentences
 
 

@@ -32,6 +32,7 @@ class RunDir:
         self.result = self.path / "result.json"
         self.model = self.path / "model.keras"
         self.ensemble = self.path / "ensemble.keras"
+        self.tta = self.path / "tta.keras"
         self.tensorboard = self.path / "tensorboard"
         self.predictions = self.path / "predictions.npz"
         self.report = self.path / "report.html"
@@ -82,7 +83,8 @@ class RunDir:
     def _ours(self) -> list[Path]:
         named = [entry for entry in vars(self).values() if entry is not self.path]
         # What was being written when a process was killed.
-        unfinished = [_unfinished(entry) for entry in named] + [unsaved(each) for each in (self.model, self.ensemble)]
+        unfinished = [_unfinished(entry) for entry in named]
+        unfinished += [unsaved(each) for each in (self.model, self.ensemble, self.tta)]
         return [*named, self.path / f"{self.study.name}-journal", *unfinished]
 
     def clear(self) -> None:

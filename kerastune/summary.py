@@ -35,7 +35,7 @@ def _decisions(tuner: PlaybookTuner) -> Table:
 def _figures(tuner: PlaybookTuner) -> Table:
     rows = [
         (name, part, figures)
-        for name in ("reference", "tuned", "ensemble", REFIT)
+        for name in ("reference", "tuned", "ensemble", "tta", REFIT)
         for part, figures in tuner.result.get(name, {}).items()
         # The refit model has learnt the validation part.
         if (name, part) != (REFIT, "validation")
@@ -54,6 +54,7 @@ def _gain(tuner: PlaybookTuner) -> str:
         for name, words in (
             ("gain", "Against the reference"),
             ("gain of the ensemble", "The ensemble against the tuned model"),
+            ("gain of the views", "With its views against without"),
         )
         if name in tuner.result
     ]

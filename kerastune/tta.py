@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerastune import evaluate
+from kerastune import diagnostics, ensemble, evaluate
 from kerastune import views as all_views
 from kerastune.stages.tta import IDENTITY
 
@@ -55,7 +55,7 @@ def wrap(
     """
     seeing = [None, *checked(views).values()]
     share_of_each = shares(weights, len(seeing))
-    inputs = _inputs(model, sample)
+    inputs = ensemble.inputs_like(model, sample)
     finish = evaluate.averaged_form(model, sample, kind)
     terms = []
     for view, share in zip(seeing, share_of_each):
@@ -66,7 +66,13 @@ def wrap(
     return keras.Model(inputs, sum(terms[1:], terms[0]), name="tta")
 
 
-def predictions(model: keras.Model, x: Any, views: Mapping[str, Callable], kind: str) -> dict[str, np.ndarray]:
+def predictions(
+    model: keras.Model,
+    x: Any,
+    views: Mapping[str, Callable],
+    kind: str,
+    is_late: Callable[[], bool] = lambda: False,
+) -> dict[str, np.ndarray]:
     """What a trained model says of every view of the examples, in the form that is averaged.
 
     Args:
@@ -74,6 +80,7 @@ def predictions(model: keras.Model, x: Any, views: Mapping[str, Callable], kind:
         x: inputs as the model takes them, an array `[n, ...]` or a dict of arrays.
         views: by name, as `wrap` takes them.
         kind: `"classification"` or `"regression"`.
+        is_late: asked before every view; those after the first `True` are left out.
 
     Returns:
         `{name: float32 [n, classes or outputs]}`, that of the examples as they are first, under `"identity"`. The
@@ -88,18 +95,26 @@ def predictions(model: keras.Model, x: Any, views: Mapping[str, Callable], kind:
         >>> list(said)[:2], said["noise-1"].shape
         (['identity', 'noise-1'], (5, 2))
     """
-    found = outputs_by_view(model, x, views, kind)
+    found = outputs_by_view(model, x, views, kind, is_late)
     if kind == "classification":
-        return {name: np.hstack([1 - p, p]) if p.shape[-1] == 1 else p for name, p in found.items()}
+        return {name: diagnostics.probabilities(p, logits=False).astype(np.float32) for name, p in found.items()}
     return {name: outputs.reshape(len(outputs), -1) for name, outputs in found.items()}
 
 
 def outputs_by_view(
-    model: keras.Model, x: Any, views: Sequence[Callable] | Mapping[str, Callable], kind: str | None = None
+    model: keras.Model,
+    x: Any,
+    views: Sequence[Callable] | Mapping[str, Callable],
+    kind: str | None = None,
+    is_late: Callable[[], bool] = lambda: False,
 ) -> dict[str, np.ndarray]:
     """As `predictions`, but with outputs of the model's own shape, and `kind` needed only where `wrap` needs it."""
     found = {IDENTITY: evaluate.averageable(model, x, kind)}
-    return found | {name: evaluate.averageable(model, _seen(view, x), kind) for name, view in checked(views).items()}
+    for name, view in checked(views).items():
+        if is_late():
+            break
+        found[name] = evaluate.averageable(model, _seen(view, x), kind)
+    return found
 
 
 def checked(views: Sequence[Callable] | Mapping[str, Callable]) -> dict[str, keras.layers.Layer]:
@@ -129,21 +144,6 @@ def shares(weights: Sequence[float] | None, count: int) -> list[float]:
             f"got {given.tolist()}."
         )
     return (given / given.sum()).tolist()
-
-
-def _inputs(model: keras.Model, sample: Any) -> Any:
-    """New Keras inputs like those of the model, or else like a sample of its data."""
-    if getattr(model, "inputs", None):
-        sample = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-    if sample is None:
-        raise ValueError(f"`{model.name}` does not tell what inputs it takes: give a `sample` of them.")
-    if isinstance(sample, Mapping):
-        return {name: _input(entry, name) for name, entry in sample.items()}
-    return keras.tree.map_structure(_input, sample)
-
-
-def _input(like: Any, name: str | None = None) -> Any:
-    return keras.Input(like.shape[1:], dtype=keras.backend.standardize_dtype(like.dtype), name=name)
 
 
 def _refuse_several(model: keras.Model, outputs: Any) -> None:

@@ -13,6 +13,7 @@ import keras_tuner
 
 from kerastune import (
     arguments,
+    combining,
     data,
     evaluate,
     hypermodels,
@@ -71,10 +72,11 @@ class PlaybookTuner(keras_tuner.Tuner):
         recipe: where tuning starts; its batch size is kept when a recipe is given, and suggested (P7) otherwise.
         refit: whether the chosen recipe is trained once more, on training and validation data together, for the model
             that is saved.
-        stages: names of the stages to run, in this order; by default all, but for what the other arguments leave out, and
-            `model` only for a hypermodel of your own: the size of a built-in network is searched when it is named.
-        ensemble: whether the last stage looks for an ensemble that beats the single model.
+        stages: names of the stages to run, in this order; by default all, but for what the other arguments leave out,
+            and `model` only for a hypermodel of your own: the size of a built-in network is searched when it is named.
+        ensemble: whether an ensemble that beats the single model is looked for.
         members: of that ensemble, at most.
+        tta: whether the last stage looks for views of an example whose mean beats the example as it is.
 
     Raises:
         ValueError: for a setting that is out of range, a hypermodel with a `fit` of its own, or a subclass with a
@@ -101,6 +103,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         stages: Sequence[str] | None = None,
         ensemble: bool = True,
         members: int = MEMBERS,
+        tta: bool = True,
     ):
         runtime.check_supported()
         self.run_dir = RunDir(rundirs.project(directory, project_name))
@@ -110,7 +113,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._overwrite = overwrite
         self._refit = refit
         own_model = not hypermodels.is_built_in(hypermodel)
-        wanted = {"reference": reference, "start": recipe is None, "model": own_model, "ensemble": ensemble}
+        wanted = {"reference": reference, "start": recipe is None, "model": own_model}
+        wanted |= {"ensemble": ensemble, "tta": tta}
         self._first_recipe = (recipe or Recipe()).replace(seed=seed)
         names = [name for name in order.ORDER if wanted.get(name, True)] if stages is None else stages
         order.check(names)
@@ -128,7 +132,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         space = self.oracle.get_space()
         searched, sample = samplers.searched(space), samplers.Sampler(space, seed)
         self._stages = order.make(
-            names, self._first_recipe.decay, CHUNK, searched, sample, self._validation, members
+            names, self._first_recipe.decay, CHUNK, searched, sample, self._validation, members, self._look
         )
 
     @property
@@ -312,7 +316,10 @@ class PlaybookTuner(keras_tuner.Tuner):
             self._playbook.learn(regularised=regularised, num_parameters=model.count_params())
 
     def _validation(self) -> Validation:
-        return outputs.validation(self._trainer, self._playbook)
+        return combining.validation(self._trainer, self._playbook)
+
+    def _look(self) -> tuple[dict[str, Any], Any]:
+        return combining.look(self._trainer, self._playbook, self.oracle.chosen_trial())
 
     def _on_decision(self, decision: Decision) -> None:
         self._look_at_network(decision.before)
@@ -338,11 +345,13 @@ class PlaybookTuner(keras_tuner.Tuner):
         outputs.write_records(self.run_dir, self._playbook, self.result, self._given)
         if chosen is not None:
             recipe = self._playbook.outcomes[chosen].spec.recipe
-            model = outputs.raw_model(self._trainer, recipe, states.get(outputs.REFIT, states[chosen]))
+            model = outputs.raw_model(self._trainer, recipe, states[outputs.single(states, chosen)])
             outputs.save(model, self.run_dir.model)
-        if (decision := outputs.kept_ensemble(self._playbook)) is not None:
-            model = outputs.ensemble_model(self._trainer, self._playbook, states, decision)
-            outputs.save(model, self.run_dir.ensemble)
+        if combining.kept_ensemble(self._playbook) is not None:
+            outputs.save(combining.ensemble_model(self._trainer, self._playbook, states), self.run_dir.ensemble)
+        if combining.kept_views(self._playbook) is not None:
+            single = outputs.single(states, chosen)
+            outputs.save(combining.tta_model(self._trainer, self._playbook, states, single), self.run_dir.tta)
         self._story.result(reporting.write(self.run_dir, study, self._story.pictures))
 
 

@@ -147,6 +147,7 @@ def run_kerastune(race: Race, reference: bool) -> None:
             seed=race.seed,
             reference=reference,
             ensemble=False,
+            tta=False,
         )
         tuner.race = race
         tuner.search(race.task, verbose=0)

@@ -5,7 +5,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from kerastune import boards, figures
+from kerastune import boards, drawing
 from kerastune.boards import Board
 
 
@@ -72,7 +72,8 @@ def test_the_columns_of_an_experiment(board, tmp_path):
 
 
 def test_text_and_image(board, tmp_path):
-    png = figures._png(figures._panels(1)[0])
+    figure = drawing.panels(drawing.HEIGHT)[0]
+    png = drawing.png(figure)
     board.text("reason/lr", "because **0.1**")
     board.image("figure/lr", png)
     board.flush()
@@ -81,7 +82,8 @@ def test_text_and_image(board, tmp_path):
     assert tag.startswith("reason/lr")
     assert events.Tensors(tag)[0].tensor_proto.string_val == [b"because **0.1**"]
     (image,) = events.Images("figure/lr")
-    assert image.encoded_image_string == png and (image.width, image.height) == (600, 400)
+    assert image.encoded_image_string == png
+    assert (image.width, image.height) == tuple(round(drawing.DOTS * side) for side in figure.get_size_inches())
 
 
 def test_ratios_of_layers_and_of_the_whole():

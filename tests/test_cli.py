@@ -152,10 +152,14 @@ def test_ensemble_trains_a_given_recipe_with_several_seeds(tmp_path, capsys):
     assert run("ensemble", *given, "--members=1", f"--output_dir={tmp_path / 'other'}") == 2
 
 
-def test_noensemble_and_noreference_leave_their_stages_out():
+def test_noensemble_notta_and_noreference_leave_their_stages_out():
     flag_values = cli.flags.FlagValues()
     cli.define(flag_values)
-    flag_values(["kerastune", "--noensemble", "--noreference"])
+    flag_values(["kerastune", "--noreference"])
+    assert cli._default_stages(flag_values)[-2:] == ["ensemble", "tta"]
+    flag_values = cli.flags.FlagValues()
+    cli.define(flag_values)
+    flag_values(["kerastune", "--noensemble", "--notta", "--noreference"])
     named = ["start", "probe", "lr", "batch", "decay", "weights", "regularise", "train"]
     assert cli._default_stages(flag_values) == named
 
@@ -303,19 +307,21 @@ def test_export_gives_what_was_tuned_as_a_served_model_and_as_files(tuned, tmp_p
         np.testing.assert_array_equal(one, other)
 
 
-def test_export_prefers_the_ensemble_and_goes_on_without_the_data(tmp_path, capsys, caplog):
+def test_export_prefers_the_views_to_the_ensemble_to_the_model_and_goes_on_without_the_data(tmp_path, capsys, caplog):
     output_dir = tmp_path / "mine-out"
     output_dir.mkdir()
     (output_dir / "result.json").write_text('{"classes": ["no", "yes"]}')
     (output_dir / "best.flags").write_text("# Found\n--data=gone.npz\n--model=mlp\n--learning_rate=0.1\n")
-    for name, value in (("model", 0.0), ("ensemble", 1.0)):
+    for version, (name, value) in enumerate((("model", 0.0), ("ensemble", 1.0), ("tta", 2.0)), 1):
         bias = keras.initializers.Constant(value)
         layer = keras.layers.Dense(1, "sigmoid", kernel_initializer="zeros", bias_initializer=bias)
         keras.Sequential([keras.Input((3,)), layer]).save(output_dir / f"{name}.keras")
-    assert run("export", f"--output_dir={output_dir}") == 0
+        assert run("export", f"--output_dir={output_dir}") == 0
+        served = output_dir / "export" / "mine-out" / str(version)
+        answer = tf.saved_model.load(str(served)).signatures["serving_default"]
+        expected = 1 / (1 + np.exp(-value))
+        assert float(answer(inputs=tf.zeros([1, 3]))["probabilities"][0, 1]) == pytest.approx(expected)
     assert "no file gone.npz" in caplog.text + capsys.readouterr().err
-    answer = tf.saved_model.load(str(output_dir / "export" / "mine-out" / "1")).signatures["serving_default"]
-    assert float(answer(inputs=tf.zeros([1, 3]))["probabilities"][0, 1]) == pytest.approx(1 / (1 + np.exp(-1)))
 
 
 def test_export_refuses_in_one_line_what_it_cannot_do(tmp_path, capsys):

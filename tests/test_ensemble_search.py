@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from kerastune import PlaybookTuner, Recipe, figures
+from kerastune import PlaybookTuner, Recipe, drawing, figures
 from kerastune.stages.ensemble import candidates
 
 RECIPE = Recipe(total_steps=100, batch_size=32, learning_rate=0.05)
@@ -78,8 +78,8 @@ def test_every_candidate_is_evidence_and_the_budget_is_kept(searched):
 
 def test_the_picture_shows_members_disagreement_and_both_reliabilities(searched, monkeypatch):
     tuner, _ = searched
-    drawn, make = [], figures._png
-    monkeypatch.setattr(figures, "_png", lambda figure: drawn.append(figure) or make(figure))
+    drawn, make = [], drawing.png
+    monkeypatch.setattr(drawing, "png", lambda figure: drawn.append(figure) or make(figure))
     decision = tuner.decisions[-1]
     assert figures.of_decision(decision, tuner._playbook.outcomes).startswith(b"\x89PNG")
     weights, apart, reliable = drawn[0].axes[:3]
@@ -98,14 +98,15 @@ def test_going_on_changes_nothing_and_other_members_are_refused(searched):
         search(directory, members=4)
 
 
-def test_it_is_the_last_stage_unless_it_is_left_out(tmp_path):
-    for wanted, last in ((True, "ensemble"), (False, "train")):
-        tuner = PlaybookTuner(narrow, directory=tmp_path, ensemble=wanted)
-        assert tuner._stages[-1].name == last
+def test_it_follows_the_training_unless_it_is_left_out(tmp_path):
+    for wanted, after in ((True, "ensemble"), (False, "tta")):
+        names = [stage.name for stage in PlaybookTuner(narrow, directory=tmp_path, ensemble=wanted)._stages]
+        assert names[names.index("train") + 1] == after
     with pytest.raises(ValueError, match="`members` must be at least 2"):
         PlaybookTuner(narrow, directory=tmp_path, members=1)
 
 
+@pytest.mark.slow
 def test_a_single_output_is_combined_too_and_a_regression_in_the_users_units(tmp_path):
     (x, y), (x_val, y_val), (x_test, y_test) = digits()
 

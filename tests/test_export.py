@@ -103,6 +103,7 @@ def test_the_cpp_loader_reads_lookup_tables_of_text_columns(tmp_path):
     np.testing.assert_allclose(found["predictions"], wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_saved_model_cli_gives_the_same(exported, image_model, tmp_path):
     np.save(tmp_path / "x.npy", IMAGES)
     program = pathlib.Path(sys.executable).with_name("saved_model_cli")

@@ -34,6 +34,8 @@ FLOORS = {
     "callbacks.tta_evaluation": KERAS,
     "callbacks.update_ratio": KERAS,
     "cli": DOOR,
+    "combining": KERAS,
+    "combining_figures": KERAS,
     "csv_source": KERAS,
     "curves": GROUND,
     "data": KERAS,

@@ -12,9 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_trainer import CHUNK, FakeClock, FakeTrainer, advance, canonical, memory, playbook, tune
+from fake_trainer import CHUNK, FakeClock, FakeTrainer, advance, canonical, facts, memory, playbook, tune
 
+from kerastune.budget import Budget
+from kerastune.playbook import Playbook
+from kerastune.recipe import Recipe
 from kerastune.scores import best_evaluation
+from kerastune.stages import order
 from kerastune.stages.base import Decision, Stage
 from kerastune.study import Study, StudyError
 from kerastune.trial import State, TrialSpec
@@ -392,6 +396,21 @@ def test_when_the_time_is_over_every_stage_still_decides_and_a_model_is_trained_
     _, decisions = timed(tmp_path, trainer, "20s")
     assert len(decisions) == 4 and decisions[-1]["values"]["trial"]
     assert [(spec.stage, spec.until) for spec in trainer.segments] == [("train", CHUNK)]
+
+
+def test_the_moment_is_that_of_the_last_stage_with_a_model_of_its_own(tmp_path):
+    clock = FakeClock()
+    trainer = FakeTrainer(clock=clock, seconds_per_step=0.01)
+    with opened(tmp_path, clock=clock) as study:
+        clock.now += 500
+        stages = order.make(("start", "train", "ensemble", "tta"), "linear", CHUNK)
+        search = Playbook(study, stages, Recipe(), facts(allowance=0), Budget.parse("20s"))
+        spec = search.next()
+        search.record(*trainer.run(spec))
+        assert (spec.stage, spec.until) == ("train", CHUNK)
+        assert [search.facts(stage).allowance for stage in stages] == [0, CHUNK, 0, 0]
+        assert stages[2].propose(search.recipe, search.facts(stages[2]), search.outcomes) == []
+        assert "Plan for 20s: train, ensemble;" in search.plan()
 
 
 def test_specs_are_handed_out_as_the_stage_proposed_them(tmp_path):

@@ -173,9 +173,12 @@ def test_the_verdict_in_plain_words():
 
 
 def test_later_gains_have_a_sentence_each():
-    gained = RESULT | {"gain of the ensemble": {"mean": 0.01, "low": 0.005, "high": 0.015}}
+    gained = RESULT | {"gain of the ensemble": {"mean": 0.01, "low": 0.005, "high": 0.015},
+                       "gain of the views": {"mean": 0.01, "low": -0.005, "high": 0.015}}  # fmt: skip
     text = report_markdown.render("t", report.sections(findings(result=gained)), "report")
     assert "The ensemble is better than the tuned model, beyond noise (+1 points of accuracy" in text
+    views = "The mean over several views of an example is as good as the example as it is alone, within noise"
+    assert views in text
 
 
 def test_worst_mistakes_are_pictures_or_rows():

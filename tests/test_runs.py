@@ -88,6 +88,7 @@ def test_the_benchmark_of_the_trainer_prints_a_row_per_variant():
     assert traces.endswith("[2, 2, 2, 2]")
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_the_probe_prints_a_row_per_task_and_the_share():
     printed = printed_by("benchmark_probe.py", "--tasks=wine", "--seeds=1", "--steps=50", "--optimizers=adam")
     assert len([line for line in printed.splitlines() if line.startswith("| wine | mlp | adam |")]) == 1

@@ -248,6 +248,7 @@ def crash_everywhere_with_an_ensemble(directory, where):
 
 
 @pytest.mark.parametrize("where", [pytest.param("inside", marks=pytest.mark.slow), "after"])
+@pytest.mark.slow
 def test_a_crash_at_any_transaction_changes_nothing(where):
     with fake_trainer.memory() as directory:
         call = f"crash_everywhere_with_an_ensemble({str(directory)!r}, {where!r})"

@@ -34,7 +34,7 @@ def facts(**changes):
 
 
 def decide(predictions, targets=TRUE, **known):
-    stage = Tta(lambda: (predictions, targets))
+    stage = Tta(lambda: (predictions, targets), lambda averaged: {"loss": selection.losses(averaged, targets).mean()})
     assert stage.propose(Recipe(), facts(**known), {}) == []
     return stage.decide(Recipe(), facts(**known), {})
 
@@ -57,6 +57,14 @@ def test_without_a_gain_the_example_is_predicted_as_it_is(views):
     decision = decide({IDENTITY: PLAIN, **views})
     assert (decision.values["views"], decision.values["weights"], decision.values["kept"]) == ([], [1.0], False)
     assert "No mean over any of" in decision.reason
+
+
+def test_figures_are_those_of_what_is_handed_on_cross_fitted():
+    predictions = {IDENTITY: PLAIN, "shift": HELPFUL}
+    honest = cross_fitted(np.stack([PLAIN, HELPFUL]), TRUE)
+    kept, left = decide(predictions).values, decide({IDENTITY: PLAIN, "flip": HARMFUL}).values
+    assert kept["validation"] == {"loss": selection.losses(honest, TRUE).mean()}
+    assert left["validation"] == {"loss": selection.losses(PLAIN, TRUE).mean()}
 
 
 def test_a_gain_within_noise_is_no_gain_and_is_told():

@@ -123,6 +123,7 @@ def test_records_on_disk_tell_the_same(searched):
     np.testing.assert_allclose(model.predict(x, verbose=0), tuner.get_best_models()[0].predict(x, verbose=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_decisions_and_another_seed_other_curves(searched, tmp_path):
     tuner, _ = searched
     again = search(tmp_path / "same")
@@ -133,6 +134,7 @@ def test_same_seed_gives_the_same_decisions_and_another_seed_other_curves(search
     assert not np.array_equal(*losses)
 
 
+@pytest.mark.slow
 def test_callbacks_and_weights_are_honoured(tmp_path):
     x, y = toy()
     seen = tmp_path / "seen"
@@ -281,6 +283,7 @@ def test_a_directory_of_someone_else_is_neither_used_nor_deleted(tmp_path):
     assert (tmp_path / "playbook" / "thesis.txt").read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_regularisers_are_off_while_tuning_and_on_in_the_training(tmp_path):
     def regularised(hp):
         return keras.Sequential(

@@ -1,5 +1,5 @@
-"""The last stage: an ensemble of what was trained on the way and of new seeds, where it beats the best single model
-(S4.5).
+"""The last stage that trains: an ensemble of what was trained on the way and of new seeds, where it beats the best
+single model (S4.5).
 
 Every whole training of the search that kept its weights is a candidate: they are paid for. What is left of the budget
 trains the chosen recipe again with other seeds. Validation has chosen the recipe already, so members, weights, mean and
@@ -53,6 +53,7 @@ class Ensemble(Stage):
 
     name = "ensemble"
     share = 1.0
+    combines = True
 
     def __init__(self, validation: Callable[[], Validation], members: int = MEMBERS):
         if members < 2:

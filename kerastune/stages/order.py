@@ -16,10 +16,14 @@ from kerastune.stages.reference import Reference
 from kerastune.stages.regularise import Regularise
 from kerastune.stages.start import Start
 from kerastune.stages.train import Train
+from kerastune.stages.tta import Look, Tta
 from kerastune.stages.weights import Weights
 from kerastune.stages.whole import DECAY_STRETCH
 
-ORDER = ("start", "probe", "reference", "lr", "batch", "model", "decay", "weights", "regularise", "train", "ensemble")
+ORDER = (
+    *("start", "probe", "reference", "lr", "batch", "model", "decay", "weights", "regularise"),
+    *("train", "ensemble", "tta"),
+)
 LEFT_TO_THE_ENSEMBLE = 0.5  # of what the training of the recipe leaves: as much for more models as for a longer one
 
 
@@ -44,6 +48,7 @@ def make(
     sample: Sample | None = None,
     validation: Callable[[], Validation] | None = None,
     members: int = MEMBERS,
+    look: Look | None = None,
 ) -> list[Stage]:
     """The stages of these names.
 
@@ -53,8 +58,9 @@ def make(
         chunk: steps in one call of the train function.
         searched: names of the model's hyperparameters, for stage `model`.
         sample: where that stage has its proposals from; needed when there are any.
-        validation: what the ensemble is chosen on; needed where that stage is one of them.
+        validation: what the ensemble is chosen on; needed where that stage, or the next, is one of them.
         members: of an ensemble, at most.
+        look: what models say of views of the validation part, for stage `tta`; needed where that is one of them.
     """
     check(names)
     tuned = any(stage.name in names for stage in (LearningRate, Batch, Model, Decay, Weights, Regularise))
@@ -77,5 +83,6 @@ def make(
             leaves=LEFT_TO_THE_ENSEMBLE if Ensemble.name in names else 0.0,
         ),
         "ensemble": lambda: Ensemble(validation, members),
+        "tta": lambda: Tta(look, lambda predictions: validation().figures(predictions)),
     }
     return [known[name]() for name in names]

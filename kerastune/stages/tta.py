@@ -21,6 +21,7 @@ MOST_VIEWS = 8  # that are averaged: each costs a whole prediction
 NAMED = 3  # views that lose most, named in a sentence
 
 Interval = tuple[float, float, float]  # mean difference and the ends of its 95 % interval
+Look = Callable[[], tuple[Mapping[str, np.ndarray], np.ndarray]]  # predictions by view, and the targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Choice:
         alone: what is gained when a view takes the identity's place, by name: a great loss tells that the view does not
             keep the label, or that the model has not learnt it.
         added: what is gained when the identity and that one view are averaged, by name.
+        averaged: predictions `[n, classes or outputs]` of what is handed on, cross-fitted.
     """
 
     weights: dict[str, float]
@@ -41,6 +43,7 @@ class Choice:
     gain: Interval
     alone: dict[str, Interval]
     added: dict[str, Interval]
+    averaged: np.ndarray
 
     @property
     def is_kept(self) -> bool:
@@ -114,8 +117,11 @@ def choose(
     added = {name: gain((stacked[0] + each) / 2) for name, each in zip(names[1:], stacked[1:])}
     weights = weigh(stacked, targets, most)
     tried = {name: float(weight) for name, weight in zip(names, weights) if weight > 0}
-    gained = gain(cross_fitted(stacked, targets, most))
-    return Choice(tried if gained[1] > 0 else {IDENTITY: 1.0}, tried, gained, alone, added)
+    averaged = cross_fitted(stacked, targets, most)
+    gained = gain(averaged)
+    if gained[1] > 0:
+        return Choice(tried, tried, gained, alone, added, averaged)
+    return Choice({IDENTITY: 1.0}, tried, gained, alone, added, stacked[0])
 
 
 def _check(predictions: Mapping[str, np.ndarray], targets: np.ndarray) -> None:
@@ -139,13 +145,15 @@ class Tta(Stage):
         look: gives the predictions of every candidate view for the validation examples, by name, the identity's among
             them, and the targets, as `choose` takes them; an empty dict when there is no model or no view. Called
             once, when the stage decides.
+        figures: gives figures of merit by name, of predictions for the validation examples.
     """
 
     name = "tta"
     share = 0.0
 
-    def __init__(self, look: Callable[[], tuple[Mapping[str, np.ndarray], np.ndarray]]):
+    def __init__(self, look: Look, figures: Callable[[np.ndarray], dict[str, float]]):
         self._look = look
+        self._figures = figures
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
         return []
@@ -165,6 +173,8 @@ class Tta(Stage):
             "gain": _plain(choice.gain),
             "alone": {name: _plain(effect) for name, effect in choice.alone.items()},
             "added": {name: _plain(effect) for name, effect in choice.added.items()},
+            "scored_by": facts.scored_by,
+            "validation": self._figures(choice.averaged),
         }
         return Decision(self.name, recipe, recipe, sentence(choice, facts.scored_by), (), values)
 

@@ -1,0 +1,194 @@
+"""What is put together out of trained models: the ensemble, and the views that it, or the single model, looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastune import diagnostics, ensemble, evaluate, scores, selection, tta, views
+from kerastune.playbook import Playbook
+from kerastune.recipe import Recipe
+from kerastune.selection import Blend
+from kerastune.stages.base import Decision
+from kerastune.stages.ensemble import Ensemble, Validation
+from kerastune.stages.tta import IDENTITY, Tta
+from kerastune.task import Part, Task, labels
+from kerastune.training import Trainer, sample
+from kerastune.trial import State
+
+
+def validation(trainer: Trainer, playbook: Playbook) -> Validation:
+    """What the ensemble is chosen on; the kept weights of a trial come from the study."""
+    task, part = trainer.task, trainer.task.validation
+
+    def predict(trial: str) -> np.ndarray:
+        recipe = playbook.outcomes[trial].spec.recipe
+        return _predictions(trainer, recipe, playbook.study.checkpoint(trial, "best"), part.x)
+
+    return Validation(
+        _targets(task, part), predict, lambda predictions: evaluate.figures(task, part, predictions, logits=False)
+    )
+
+
+def look(trainer: Trainer, playbook: Playbook, chosen: str | None) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What the views are chosen on: predictions of the validation examples in every view, and their targets.
+
+    They are those of the kept ensemble, or else of the chosen trial, with weights from the study. There are none
+    without a chosen trial, or for inputs that no view fits; once training would be stopped for lack of time, the
+    views that are left are not looked at. A view whose predictions are not finite is left out.
+    """
+    part = trainer.task.validation
+    found, targets = candidates(part.x), _targets(trainer.task, part)
+    if chosen is None or not found:
+        return {}, targets
+    states = {name: playbook.study.checkpoint(name, "best") for name in _members(playbook, chosen)}
+    model = _without_views(trainer, playbook, states, chosen)
+    said = tta.predictions(model, part.x, found, trainer.task.kind, trainer.deadline)
+    sound = {name: each for name, each in said.items() if np.isfinite(each).all()}
+    return sound if IDENTITY in sound else {}, targets
+
+
+def candidates(x: Any) -> dict[str, views.View]:
+    """The views that are tried for prepared inputs, by name: those of one array's shape that fit its type.
+
+    Example:
+        >>> list(candidates(np.zeros([9, 4]))), candidates(np.zeros([9, 4], int)), candidates({"a": np.zeros([9, 4])})
+        (['noise-1', 'noise-2', 'noise-3', 'noise-4'], {}, {})
+    """
+    if isinstance(x, Mapping) or np.asarray(x).dtype.kind not in "iuf":
+        return {}
+    return {name: view for name, view in views.candidates(x.shape[1:]).items() if view.takes(x, view.ranks)}
+
+
+def kept_ensemble(playbook: Playbook) -> Decision | None:
+    """The decision for an ensemble; `None` where one model is what comes back."""
+    return _kept(playbook, Ensemble.name)
+
+
+def kept_views(playbook: Playbook) -> Decision | None:
+    """The decision for views that are averaged; `None` where examples are predicted as they are."""
+    return _kept(playbook, Tta.name)
+
+
+def _kept(playbook: Playbook, stage: str) -> Decision | None:
+    made = [decision for decision in playbook.decisions if decision.stage == stage]
+    return made[-1] if made and made[-1].values.get("kept") else None
+
+
+def ensemble_model(trainer: Trainer, playbook: Playbook, states: Mapping[str, State]) -> keras.Model:
+    """The kept ensemble as one model, raw inputs in, probabilities or the user's units out; needs no kerastune."""
+    return _attached(trainer.task, _assembled(trainer, playbook, states, kept_ensemble(playbook)))
+
+
+def tta_model(trainer: Trainer, playbook: Playbook, states: Mapping[str, State], single: str) -> keras.Model:
+    """As `ensemble_model`, around it or the single model: what averages over the kept views."""
+    task, values = trainer.task, kept_views(playbook).values
+    model = _without_views(trainer, playbook, states, single)
+    named, weights = _views_of(task, values)
+    return _attached(task, tta.wrap(model, named, weights, task.kind, sample(task.validation.x)))
+
+
+def figures(trainer: Trainer, playbook: Playbook, states: Mapping[str, State], single: str) -> dict[str, Any]:
+    """Figures of the kept ensemble and of the kept views, and what each gains on the test part.
+
+    Args:
+        trainer: of the search.
+        playbook: of the search, when every stage has decided.
+        states: kept weights by trial.
+        single: the trial whose weights are handed over as the single model.
+
+    Returns:
+        `{"ensemble": {"validation": {...}, "test": {...}}, "gain of the ensemble": {...}}`, and the same of `"tta"` and
+        the `"gain of the views"`, over what it looks through them; what is not kept is left out. A gain holds the mean
+        paired difference and the ends of its 95 % interval.
+    """
+    found: dict[str, Any] = {}
+    if (decision := kept_ensemble(playbook)) is not None:
+        found |= _of_ensemble(trainer, playbook, states, decision)
+    if (decision := kept_views(playbook)) is not None:
+        found |= _of_views(trainer, playbook, _without_views(trainer, playbook, states, single), decision)
+    return found
+
+
+def _of_ensemble(
+    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], decision: Decision
+) -> dict[str, Any]:
+    task, values, single = trainer.task, decision.values, decision.values["trial"]
+    found = {"ensemble": {"validation": values["validation"]["after"]}}
+    if task.test is None:
+        return found
+    predicted = {
+        name: _predictions(trainer, playbook.outcomes[name].spec.recipe, states[name], task.test.x)
+        for name in {single: None, **values["weights"]}
+    }
+    blend = Blend(np.array(list(values["weights"].values())), values["mean"], values["temperature"])
+    together = blend.combine(np.stack([predicted[name] for name in values["weights"]]))
+    found["ensemble"]["test"] = evaluate.figures(task, task.test, together, logits=False)
+    return {**found, "gain of the ensemble": _gain(playbook, task, together, predicted[single])}
+
+
+def _of_views(trainer: Trainer, playbook: Playbook, model: keras.Model, decision: Decision) -> dict[str, Any]:
+    task, values = trainer.task, decision.values
+    found = {"tta": {"validation": values["validation"]}}
+    if task.test is None:
+        return found
+    named, weights = _views_of(task, values)
+    said = tta.predictions(model, task.test.x, named, task.kind)
+    together = np.tensordot(weights, np.stack(list(said.values())), axes=1)
+    found["tta"]["test"] = evaluate.figures(task, task.test, together, logits=False)
+    return {**found, "gain of the views": _gain(playbook, task, together, said[IDENTITY])}
+
+
+def _gain(playbook: Playbook, task: Task, one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    targets = _targets(task, task.test)
+    by_example = [selection.example_scores(each, targets, playbook.scored_by) for each in (one, other)]
+    return dict(zip(("mean", "low", "high"), scores.difference(*by_example)))
+
+
+def _views_of(task: Task, values: dict[str, Any]) -> tuple[dict[str, views.View], list[float]]:
+    """Kept views by name, and the weights of the example as it is and of them."""
+    found = candidates(task.validation.x)
+    return {name: found[name] for name in values["views"]}, values["weights"]
+
+
+def _members(playbook: Playbook, single: str) -> list[str]:
+    decision = kept_ensemble(playbook)
+    return [single] if decision is None else list(decision.values["weights"])
+
+
+def _without_views(
+    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], single: str
+) -> keras.Model:
+    """What takes prepared inputs, before any views: the kept ensemble, or else the single model."""
+    if (decision := kept_ensemble(playbook)) is not None:
+        return _assembled(trainer, playbook, states, decision)
+    return trainer.finished_model(playbook.outcomes[single].spec.recipe, states[single])
+
+
+def _assembled(
+    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], decision: Decision
+) -> keras.Model:
+    weights, task = decision.values["weights"], trainer.task
+    members = [trainer.finished_model(playbook.outcomes[name].spec.recipe, states[name]) for name in weights]
+    settings = (decision.values["mean"], decision.values["temperature"], task.kind, sample(task.validation.x))
+    return ensemble.assemble(members, list(weights.values()), *settings)
+
+
+def _attached(task: Task, model: keras.Model) -> keras.Model:
+    return model if task.attach is None else task.attach(model)
+
+
+def _predictions(trainer: Trainer, recipe: Recipe, state: State, x: Any) -> np.ndarray:
+    """Probabilities `[n, classes]` or numbers `[n, outputs]` for prepared inputs."""
+    found = trainer.outputs(recipe, state, x)
+    if trainer.task.kind == "regression":
+        return found.reshape(len(found), -1)
+    model = trainer.compiled(recipe).model
+    return diagnostics.probabilities(found, evaluate.gives_logits(model, sample(trainer.task.validation.x)))
+
+
+def _targets(task: Task, part: Part) -> np.ndarray:
+    return labels(part.y) if task.kind == "classification" else part.y.reshape(len(part), -1)

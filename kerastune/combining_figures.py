@@ -1,0 +1,81 @@
+"""Pictures of what was put together: the members of an ensemble, and views of an example; as PNG bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kerastune import drawing
+
+_INTERVAL = ("mean", "low", "high")
+
+
+def ensemble(values: dict[str, Any]) -> bytes:
+    """Weights of the members, how much they disagree, and what was promised against what came of it.
+
+    Args:
+        values: of the decision of stage `ensemble`.
+    """
+    shown = [_weights, *([_disagreement] if len(values["disagreement"]) > 1 else [])]
+    shown += [_reliability] if values["reliability"] else []
+    figure, panels = drawing.panels(*[drawing.HEIGHT] * len(shown))
+    for draw, axes in zip(shown, panels):
+        draw(axes, values)
+    return drawing.png(figure)
+
+
+def views(values: dict[str, Any]) -> bytes:
+    """What every view gains in the place of the example as it is, and averaged with it, with 95 % intervals.
+
+    Args:
+        values: of the decision of stage `tta`.
+    """
+    names = sorted(values["added"], key=lambda name: values["added"][name]["mean"], reverse=True)
+    figure, (axes,) = drawing.panels(1.1 + 0.32 * len(names))
+    is_loss = values["scored_by"] == "loss"
+    ways = (("alone", -0.12, drawing.GREY, "in the example's place"), ("added", 0.12, drawing.BLUE, "averaged with it"))
+    for way, aside, colour, label in ways:
+        effects = [values[way][name] for name in names]
+        mean, low, high = ((1 if is_loss else 100) * np.array([e[key] for e in effects]) for key in _INTERVAL)
+        style = {"fmt": "o", "color": colour, "capsize": 3, "label": label}
+        axes.errorbar(mean, np.arange(len(names)) + aside, xerr=[mean - low, high - mean], **style)
+    weights = dict(zip(values["views"], values["weights"][1:]))
+    words = [f"{name} (kept: {weights[name]:.2g})" if name in weights else name for name in names]
+    axes.set_yticks(range(len(names)), words)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.axvline(0, color="black", linewidth=1)
+    # What does not keep the label loses a hundred times what the others gain.
+    axes.set_xscale("symlog", linthresh=0.01 if is_loss else 1)
+    axes.xaxis.set_major_formatter("{x:g}")
+    unit = "fall of the loss" if is_loss else f"points of {values['scored_by']}"
+    axes.set(xlabel=f"gain on validation, {unit}", title="What every view gains")
+    drawing.legend(axes)
+    return drawing.png(figure)
+
+
+def _weights(axes, values: dict[str, Any]) -> None:
+    names = sorted(values["weights"], key=values["weights"].get)
+    axes.barh(names, [values["weights"][name] for name in names], color=drawing.GREEN)
+    kept = f"{values['mean']} mean" if values["kept"] else "one model comes back"
+    axes.set(xlabel="weight", title=f"Members ({kept})")
+    axes.grid(alpha=0.3, axis="x")
+
+
+def _disagreement(axes, values: dict[str, Any]) -> None:
+    image = axes.imshow(values["disagreement"], cmap="viridis", vmin=0)
+    axes.figure.colorbar(image, ax=axes)
+    axes.set(xlabel="member", ylabel="member", title="How much two members disagree")
+    axes.set(xticks=range(len(values["disagreement"])), yticks=range(len(values["disagreement"])))
+
+
+def _reliability(axes, values: dict[str, Any]) -> None:
+    axes.plot([0, 1], [0, 1], color=drawing.GREY, linestyle=":", label="as promised")
+    temperature = values["temperature"]
+    for name, words in (("before", "as averaged"), ("after", f"temperature {temperature:.3g}")):
+        if name == "before" or temperature != 1:
+            confidence, right, _ = np.transpose(values["reliability"][name])
+            error = values["validation"][name]["ece"]
+            axes.plot(confidence, right, "o-", label=f"{words}: error {error:.3f}")
+    axes.set(xlabel="confidence", ylabel="accuracy", title="What is promised, and what comes of it")
+    drawing.legend(axes)
