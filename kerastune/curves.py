@@ -112,9 +112,9 @@ def converged_step(losses: np.ndarray) -> int:
     """First step from which the smoothed loss stays within 2 % of its total fall above its lowest level.
 
     The loss is smoothed there and back: once forwards and the result once backwards, so that it does not lag. Where
-    the noise of a step is many times 2 % of the fall, the lowest value of a wavering mean is a matter of luck. So the time
-    constant is up to 3 % of the steps then, and the level is the lowest mean of a fifth of the steps; what the last
-    fifth still falls beyond noise after its middle is taken off. `tests/test_curves.py` holds the curves, labelled by
+    the noise of a step is many times 2 % of the fall, the lowest value of a wavering mean is a matter of luck. So the
+    time constant is up to 3 % of the steps then, and the level is the lowest mean of a fifth of the steps; what the
+    last fifth still falls beyond noise after its middle is taken off. `tests/test_curves.py` holds the curves, labelled by
     eye, on which the shares were tried.
 
     Args:
@@ -146,8 +146,8 @@ def converged_step(losses: np.ndarray) -> int:
 def surely_flat_step(losses: np.ndarray) -> int:
     """First step from which the smoothed loss stays within 2 % of its fall above its lowest *value*.
 
-    As `converged_step` where a curve is smooth, and late where it is noisy: a curve that was watched well past this step
-    has stopped falling beyond doubt.
+    As `converged_step` where a curve is smooth, and late where it is noisy: a curve that was watched well past this
+    step has stopped falling beyond doubt.
 
     Example:
         >>> surely_flat_step(np.r_[np.linspace(2, 0, 500), np.zeros(1500)])

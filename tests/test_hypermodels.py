@@ -56,9 +56,10 @@ def test_resnet_is_deeper_for_larger_images(side, blocks):
 
 
 def test_hyperparameters_reach_the_networks():
-    assert [each.units for each in _built("mlp", _task([99, 5]), units=64, layers=1).layers if hasattr(each, "units")] == [64, 10]
+    mlp = _built("mlp", _task([99, 5]), units=64, layers=1)
+    assert [layer.units for layer in mlp.layers if hasattr(layer, "units")] == [64, 10]
     cnn = _built("cnn", _task([9, 8, 8, 1]), filters=8, dense_units=32)
-    assert cnn.layers[1].filters == 8 and cnn.layers[-2].units == 32
+    assert cnn.layers[1].filters == 8 and [each.units for each in cnn.layers if hasattr(each, "units")][0] == 32
     resnet = _built("resnet", _task([9, 8, 8, 1]), blocks=2, width=8)
     assert resnet.layers[1].filters == 8 and sum(isinstance(each, keras.layers.Add) for each in resnet.layers) == 6
 
