@@ -11,7 +11,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from kerastune import PlaybookTuner, evaluate
+from kerastune import PlaybookTuner, evaluate, surgery
 from kerastune.budget import Budget
 from kerastune.oracle import spec_of
 from kerastune.scores import Objective
@@ -57,7 +57,9 @@ class Race:
 
     def build(self) -> keras.Model:
         """A new network, the same for all."""
-        return self.hypermodel.build(keras_tuner.HyperParameters())
+        model = self.hypermodel.build(keras_tuner.HyperParameters())
+        surgery.make_dropout_tunable(model)  # as kerastune has it, so that the variables of all are the same
+        return model
 
     def compiled(self, optimizer: str, rate: float) -> keras.Model:
         """A new network as a user of Keras compiles it."""
