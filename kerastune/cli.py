@@ -52,7 +52,9 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_enum("kind", "", KINDS, "What is learnt; by default the targets tell.", **values)
     flags.DEFINE_integer("image_size", 64, "Height and width of images in folders, in pixels.", 1, **values)
     flags.DEFINE_bool("standardise", None, "Standardise inputs; by default for the built-in models only.", **values)
-    flags.DEFINE_string("model", "cnn", "mlp, cnn, resnet, or module:name of a build(hp) or HyperModel.", **values)
+    flags.DEFINE_string(
+        "model", "", "mlp, cnn, resnet, or module:name of a build(hp) or HyperModel; cnn for images, else mlp.", **values
+    )
     flags.DEFINE_string("output_dir", "", "Where everything goes; a new directory by default.", **values)
     flags.DEFINE_bool("overwrite", False, "Begin anew in an output directory of kerastune's.", **values)
     flags.DEFINE_string("budget", "10m", "Time (90s, 4m, 1h) or steps (6000steps) of the whole search.", **values)
@@ -274,6 +276,7 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         kind=flag_values.kind,
     )
     task = dataclasses.replace(task, notes=(*notes, *task.notes))
+    flag_values.model = flag_values.model or hypermodels.fitting(task)
     output_dir = Path(flag_values.output_dir)
     tuner = PlaybookTuner(
         hypermodels.load(flag_values.model, task),

@@ -133,6 +133,19 @@ def is_built_in(hypermodel) -> bool:
     return isinstance(hypermodel, tuple(BUILT_IN.values()))
 
 
+def fitting(task: Task) -> str:
+    """Name of the built-in network for a task: `cnn` for images `[height, width]` with or without channels, else `mlp`.
+
+    Example:
+        >>> from kerastune.task import Part
+        >>> part = Part(np.zeros([9, 4]), np.arange(9.0))
+        >>> fitting(Task("toy", "regression", part, part))
+        'mlp'
+    """
+    shape = _shape(task)
+    return "cnn" if not isinstance(shape, dict) and len(shape) in (2, 3) else "mlp"
+
+
 def load(name: str, task: Task) -> keras_tuner.HyperModel:
     """The hypermodel that `--model` names.
 

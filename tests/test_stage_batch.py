@@ -297,6 +297,15 @@ def test_of_several_that_are_better_the_quickest_within_noise_of_the_best():
     assert choose(trio | {"quick": standing(0.81, 0.5)}, "old", facts(num_validation=1000)) == ("best", "validation")
 
 
+def test_a_setting_counts_with_the_best_evaluation_on_its_way():
+    evals = tuple({"step": step, "loss": loss} for step, loss in ((50, 0.5), (100, 0.4), (150, 0.6), (200, 0.9)))
+    spec = TrialSpec("batch-64", "batch", Recipe(total_steps=200), 0, 200, 50)
+    trial = Outcome(spec, {"loss": np.linspace(1, 0.1, 200)}, evals)
+    objective = Objective("loss", "min")
+    values = [comparing.standing(trial, 64 * steps, 10.0, objective).value for steps in (50, 75, 125, 200)]
+    np.testing.assert_allclose(values, [0.5, 0.45, 0.4, 0.4])
+
+
 def test_without_its_incumbent_the_best_on_validation_is_chosen():
     pair = {"a": Standing(2.5, 0.5, 0.8), "b": Standing(2.5, 0.6, 0.81)}
     assert choose(pair, "old", facts()) == ("b", "alone")

@@ -607,7 +607,26 @@ def test_the_shortest_training_is_one_chunk():
 def test_validation_examples_without_number_still_leave_room_for_a_training():
     for allowance in (1000, 90):
         (spec,) = TRAIN.propose(TUNED, facts(allowance=allowance, num_validation=10**6), {})
-        assert spec.recipe.total_steps == spec.eval_every == min(allowance // CHUNK * CHUNK, 600)
+        assert spec.recipe.total_steps == spec.eval_every == allowance // CHUNK * CHUNK
+
+
+@pytest.mark.parametrize("allowance, steps", [(600, 600), (1000, 1000), (1450, 1200), (1500, 600), (9000, 600)])
+def test_the_only_training_that_fits_takes_up_to_twice_its_steps(allowance, steps):
+    assert TRAIN.propose(TUNED, facts(allowance=allowance), {})[0].recipe.total_steps == steps
+
+
+def test_the_only_training_keeps_its_steps_where_validation_has_turned():
+    def tried(last, **changes):
+        evals = ({"step": 50, "loss": 0.1, "accuracy": 0.9}, {"step": 100, "loss": 0.1, "accuracy": last})
+        spec = TrialSpec("lr-0.03", "lr", TUNED.replace(decay="none", **changes), 0, 100, 50)
+        return by_name(Outcome(spec, {"loss": falling(100)}, evals))
+
+    def first(outcomes):
+        return TRAIN.propose(TUNED, facts(allowance=1000), outcomes)[0].recipe.total_steps
+
+    assert first(tried(0.9)) == 1000
+    assert first(tried(0.8)) == 600
+    assert first(tried(0.8, learning_rate=0.3)) == 1000
 
 
 def test_a_longer_training_is_chosen_if_it_gains_more_than_a_standard_error():

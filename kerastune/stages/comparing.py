@@ -23,7 +23,8 @@ class Standing:
     Args:
         first: its first loss.
         loss: its smoothed loss.
-        value: the validation objective; `None` when none is finite.
+        value: the best validation objective up to there, since the best weights of a run at a constant rate are what is
+            kept of it; `None` when none is finite.
         scatter: standard deviation of one evaluation, from its neighbours; infinite with fewer than three.
         seconds: of training up to there; 0 when nothing was timed.
     """
@@ -43,8 +44,8 @@ def seen(outcome: Outcome) -> int:
 def standing(outcome: Outcome, examples: int, time_constant: float, objective: Objective) -> Standing:
     """How a sound trial stands after so many examples.
 
-    Evaluations of different batch sizes seldom fall on the same number of examples, so the objective is read off the
-    line between the two nearest.
+    Evaluations of different batch sizes seldom fall on the same number of examples, so the objective at the end is read
+    off the line between the two nearest; an earlier one counts where it was better, as when the run overfits since.
 
     Args:
         outcome: a trial that has seen as many.
@@ -56,11 +57,13 @@ def standing(outcome: Outcome, examples: int, time_constant: float, objective: O
     losses = outcome.losses[: max(examples // batch_size, 1)]
     evals = [(each["step"] * batch_size, each.get(objective.name, np.nan)) for each in outcome.evals]
     sound = [(where, value) for where, value in evals if np.isfinite(value)]
-    value = float(np.interp(examples, *zip(*sound))) if sound else None
+    values = [value for where, value in sound if where <= examples]
+    if sound:
+        values.append(float(np.interp(examples, *zip(*sound))))
     return Standing(
         first=float(losses[0]),
         loss=float(curves.smoothed(losses, time_constant / batch_size)[-1]),
-        value=value,
+        value=max(values, key=objective.gain, default=None),
         scatter=_scatter([value for where, value in sound if where <= examples]),
         seconds=outcome.seconds_per_step * examples / batch_size,
     )

@@ -56,7 +56,7 @@ class Train(Stage):
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
         runs = self._runs(recipe, facts, outcomes)
         if not runs:
-            wanted = rounded_up(self._stretch * recipe.total_steps, self._chunk)
+            wanted = rounded_up(self._first_total(recipe, facts, outcomes), self._chunk)
             most = min(wanted, facts.allowance)
             every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most)
             total = min(rounded_up(wanted, every), facts.allowance // every * every)
@@ -86,6 +86,18 @@ class Train(Stage):
             if is_whole and whole.is_same_network(outcome, facts) and trained == wanted:
                 runs.append(outcome)
         return sorted(runs, key=_steps)
+
+    def _first_total(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> int:
+        """Steps of the first training: those wanted, or up to twice as many where a second one would not fit.
+
+        What is left over would be lost otherwise, and a longer training is taken to pay until it has been tried, unless
+        what was trained of this rate so far overfits already.
+        """
+        wanted = self._stretch * recipe.total_steps
+        second_fits = facts.allowance >= (1 + LEAST_LENGTHENING) * wanted
+        if not self._tuned or second_fits or _has_turned(recipe, facts, outcomes):
+            return wanted
+        return max(wanted, min(2 * wanted, int((1 - self._leaves) * facts.allowance)))
 
     def _other_total(self, runs: list[Outcome], facts: Facts, left: int) -> int:
         """Steps of one more training: fewer where the shortest one overfits, else more while that pays; 0 for none."""
@@ -149,18 +161,32 @@ class Train(Stage):
 
 
 def _overfits(run: Outcome, facts: Facts) -> bool:
-    """Whether a whole training ends worse on validation than it had been.
+    """Whether a whole training ends worse on validation than it had been."""
+    if run.steps < _steps(run) or run.diverged_at is not None or run.example_scores is None:
+        return False
+    return _is_worse(run.kept_evaluation(facts.objective), run, facts)
+
+
+def _is_worse(evaluation: dict, run: Outcome, facts: Facts) -> bool:
+    """Whether an evaluation is worse than the best one of its run.
 
     By more than one standard error of a share of right examples, or 5 % of any other value (`PLAYBOOK`: overfitting).
     """
-    if run.steps < _steps(run) or run.diverged_at is not None or run.example_scores is None:
-        return False
     objective = facts.objective
-    best = best_evaluation(run.evals, objective)[objective.name]
-    last = run.kept_evaluation(objective)[objective.name]
-    is_share = objective.direction == "max" and 0 <= min(best, last) <= max(best, last) <= 1
+    best, value = best_evaluation(run.evals, objective)[objective.name], evaluation[objective.name]
+    is_share = objective.direction == "max" and 0 <= min(best, value) <= max(best, value) <= 1
     noise = np.sqrt(best * (1 - best) / facts.num_validation) if is_share else OVERFITTING * abs(best)
-    return objective.gain(best) - objective.gain(last) > noise
+    return objective.gain(best) - objective.gain(value) > noise
+
+
+def _has_turned(recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> bool:
+    """Whether validation got worse again, or was lost, in what was trained of the recipe's batches and rate."""
+    names = ("optimizer", "learning_rate", "batch_size", "momentum", "hyperparameters")
+    for run in outcomes.values():
+        if run.evals and all(getattr(run.spec.recipe, name) == getattr(recipe, name) for name in names):
+            if run.diverged_at is not None or _is_worse(run.evals[-1], run, facts):
+                return True
+    return False
 
 
 def _pays(runs: list[Outcome]) -> bool:
