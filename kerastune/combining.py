@@ -91,8 +91,10 @@ def tta_model(trainer: Trainer, playbook: Playbook, states: Mapping[str, State],
     return _attached(task, tta.wrap(model, named, weights, task.kind, sample(task.validation.x)))
 
 
-def figures(trainer: Trainer, playbook: Playbook, states: Mapping[str, State], single: str) -> dict[str, Any]:
-    """Figures of the kept ensemble and of the kept views, and what each gains on the test part.
+def figures(
+    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], single: str
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Figures of the kept ensemble and of the kept views, what each gains on the test part, and what they gave there.
 
     Args:
         trainer: of the search.
@@ -101,45 +103,45 @@ def figures(trainer: Trainer, playbook: Playbook, states: Mapping[str, State], s
         single: the trial whose weights are handed over as the single model.
 
     Returns:
-        `{"ensemble": {"validation": {...}, "test": {...}}, "gain of the ensemble": {...}}`, and the same of `"tta"` and
-        the `"gain of the views"`, over what it looks through them; what is not kept is left out. A gain holds the mean
-        paired difference and the ends of its 95 % interval.
+        A pair. First `{"ensemble": {"validation": {...}, "test": {...}}, "gain of the ensemble": {...}}`, and the same
+        of `"tta"` and the `"gain of the views"`, over what it looks through them; what is not kept is left out. A gain
+        holds the mean paired difference and the ends of its 95 % interval. Then, by the same names, probabilities
+        `[n, classes]` or numbers `[n, outputs]` of the test part; nothing where there is none.
     """
     found: dict[str, Any] = {}
+    outputs: dict[str, np.ndarray] = {}
     if (decision := kept_ensemble(playbook)) is not None:
-        found |= _of_ensemble(trainer, playbook, states, decision)
+        found["ensemble"] = {"validation": decision.values["validation"]["after"]}
+        if trainer.task.test is not None:
+            outputs["ensemble"], alone = _of_ensemble(trainer, playbook, states, decision.values)
+            found["gain of the ensemble"] = _gain(playbook, trainer.task, outputs["ensemble"], alone)
     if (decision := kept_views(playbook)) is not None:
-        found |= _of_views(trainer, playbook, _without_views(trainer, playbook, states, single), decision)
-    return found
+        found["tta"] = {"validation": decision.values["validation"]}
+        if trainer.task.test is not None:
+            model = _without_views(trainer, playbook, states, single)
+            outputs["tta"], alone = _of_views(trainer.task, model, decision.values)
+            found["gain of the views"] = _gain(playbook, trainer.task, outputs["tta"], alone)
+    for name, given in outputs.items():
+        found[name]["test"] = evaluate.figures(trainer.task, trainer.task.test, given, logits=False)
+    return found, outputs
 
 
-def _of_ensemble(
-    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], decision: Decision
-) -> dict[str, Any]:
-    task, values, single = trainer.task, decision.values, decision.values["trial"]
-    found = {"ensemble": {"validation": values["validation"]["after"]}}
-    if task.test is None:
-        return found
+def _of_ensemble(trainer, playbook, states, values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """What the ensemble, and its best single model, give for the test part."""
+    names = {values["trial"]: None, **values["weights"]}
     predicted = {
-        name: _predictions(trainer, playbook.outcomes[name].spec.recipe, states[name], task.test.x)
-        for name in {single: None, **values["weights"]}
+        name: _predictions(trainer, playbook.outcomes[name].spec.recipe, states[name], trainer.task.test.x)
+        for name in names
     }
     blend = Blend(np.array(list(values["weights"].values())), values["mean"], values["temperature"])
-    together = blend.combine(np.stack([predicted[name] for name in values["weights"]]))
-    found["ensemble"]["test"] = evaluate.figures(task, task.test, together, logits=False)
-    return {**found, "gain of the ensemble": _gain(playbook, task, together, predicted[single])}
+    return blend.combine(np.stack([predicted[name] for name in values["weights"]])), predicted[values["trial"]]
 
 
-def _of_views(trainer: Trainer, playbook: Playbook, model: keras.Model, decision: Decision) -> dict[str, Any]:
-    task, values = trainer.task, decision.values
-    found = {"tta": {"validation": values["validation"]}}
-    if task.test is None:
-        return found
+def _of_views(task: Task, model: keras.Model, values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """What a model gives for the test part through its views, and without."""
     named, weights = _views_of(task, values)
     said = tta.predictions(model, task.test.x, named, task.kind)
-    together = np.tensordot(weights, np.stack(list(said.values())), axes=1)
-    found["tta"]["test"] = evaluate.figures(task, task.test, together, logits=False)
-    return {**found, "gain of the views": _gain(playbook, task, together, said[IDENTITY])}
+    return np.tensordot(weights, np.stack(list(said.values())), axes=1), said[IDENTITY]
 
 
 def _gain(playbook: Playbook, task: Task, one: np.ndarray, other: np.ndarray) -> dict[str, float]:

@@ -67,7 +67,9 @@ def result(
         mean, low, high = scores.difference(test_scores["tuned"], test_scores["reference"])
         found["gain"] = {"mean": mean, "low": low, "high": high}
     if chosen is not None:
-        found |= combining.figures(trainer, playbook, states, single(states, chosen))
+        combined, given = combining.figures(trainer, playbook, states, single(states, chosen))
+        found |= combined
+        outputs |= {name: {"test": _in_users_units(trainer.task, each, False)} for name, each in given.items()}
     figures = {
         **found,
         "classes": list(trainer.task.class_names),

@@ -8,6 +8,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from kerastune import PlaybookTuner, Recipe, drawing, figures
+from kerastune.predictions import Predictions
 from kerastune.stages.ensemble import candidates
 
 RECIPE = Recipe(total_steps=100, batch_size=32, learning_rate=0.05)
@@ -51,6 +52,11 @@ def test_the_saved_ensemble_gives_the_reported_figures(searched):
     assert np.mean(probabilities.argmax(axis=1) == y_test) == pytest.approx(reported["ensemble"]["test"]["accuracy"])
     nll = -np.log(probabilities[np.arange(len(y_test)), y_test]).mean()
     assert nll == pytest.approx(reported["ensemble"]["test"]["nll"], rel=1e-3)
+    kept = Predictions.from_bytes((directory / "playbook" / "predictions.npz").read_bytes())
+    assert kept.final == "ensemble"
+    np.testing.assert_allclose(kept.outputs["ensemble"]["test"], probabilities, atol=1e-5)
+    worst = kept.mistakes.indices
+    assert len(worst) and np.all(probabilities[worst].argmax(axis=1) != y_test[worst])
     # Cross-fitted figures are of other weights, but about as good.
     assert np.mean(model.predict(x, verbose=0).argmax(axis=1) == y) == pytest.approx(
         reported["ensemble"]["validation"]["accuracy"], abs=0.02

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from kerastune import PlaybookTuner, Recipe, combining, data, drawing, figures, release, tta
+from kerastune.predictions import Predictions
 from kerastune.selection import Blend
 from kerastune.stages import ensemble as stage
 from kerastune.stages.ensemble import judge
@@ -77,6 +78,9 @@ def test_the_saved_model_takes_raw_pictures_and_gives_the_reported_figures(searc
     assert model.input.dtype == "uint8"
     reported = json.loads((directory / "playbook" / "result.json").read_text())
     assert accuracy(model, x, y) == pytest.approx(reported["tta"]["test"]["accuracy"])
+    kept = Predictions.from_bytes((directory / "playbook" / "predictions.npz").read_bytes())
+    assert kept.final == "tta"
+    np.testing.assert_allclose(kept.outputs["tta"]["test"], model.predict(x, verbose=0), atol=1e-4)
     single = keras.models.load_model(directory / "playbook" / "model.keras")
     assert accuracy(single, x, y) == pytest.approx(reported["tuned"]["test"]["accuracy"])
     gain = reported["tta"]["test"]["accuracy"] - reported["tuned"]["test"]["accuracy"]
