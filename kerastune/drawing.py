@@ -43,9 +43,9 @@ def panels(*heights: float) -> tuple[Figure, np.ndarray]:
     return figure, axes
 
 
-def blank(height: float) -> Figure:
-    """A figure without axes, `height` inches high."""
-    return Figure(figsize=(WIDTH, height), dpi=DOTS, layout="constrained")
+def blank(height: float, layout: str | None = "constrained") -> Figure:
+    """A figure without axes, `height` inches high; `None` leaves their places to the caller."""
+    return Figure(figsize=(WIDTH, height), dpi=DOTS, layout=layout)
 
 
 def shades(count: int) -> list[tuple[float, ...]]:
