@@ -9,8 +9,9 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 LEAST_STEPS = 1000
 LEAST_SECONDS = 5
 FINISH_SHARE = 0.1  # of a budget in time: for the figures of merit, saving, pictures, and a machine that slows down
-FINISH_SECONDS = 2.0  # that they take at least, on two busy CPU cores
-MOST_FINISH_SHARE = 0.35  # of a budget that is hardly longer than that
+FINISH_CALLS = 2.0  # times what the first trial of a search took, most of it tracing, that they take at least
+FIRST_CALL = 1.0  # seconds that it is taken to take before it was timed
+MOST_FINISH_SHARE = 0.5  # of a budget that is hardly longer than that
 SLACK_SHARE = 0.05  # of a budget in time, by which a training may run over what was planned
 
 
@@ -52,21 +53,22 @@ class Budget:
             raise ValueError(f"`budget` must be at least {LEAST_SECONDS}s, got {text!r}.")
         return cls(seconds=seconds)
 
-    @property
-    def for_trials(self) -> float:
+    def for_trials(self, first_call: float = FIRST_CALL) -> float:
         """Seconds after which no trial is planned any more; the rest is for what follows the last one.
 
+        Args:
+            first_call: seconds that the first trial took, which tell how fast the machine traces and draws.
+
         Example:
-            >>> [Budget.parse(text).for_trials for text in ("6s", "60s", "10m")]
+            >>> [Budget.parse(text).for_trials() for text in ("6s", "60s", "10m")]
             [4.0, 54.0, 540.0]
         """
-        finish = max(FINISH_SHARE * self.seconds, min(FINISH_SECONDS, MOST_FINISH_SHARE * self.seconds))
-        return self.seconds - finish
+        finish = min(FINISH_CALLS * first_call, MOST_FINISH_SHARE * self.seconds)
+        return self.seconds - max(FINISH_SHARE * self.seconds, finish)
 
-    @property
-    def deadline(self) -> float:
+    def deadline(self, first_call: float = FIRST_CALL) -> float:
         """Seconds after which training stops where it is; no number is reached by a budget in steps."""
-        return float("inf") if self.seconds is None else self.for_trials + SLACK_SHARE * self.seconds
+        return float("inf") if self.seconds is None else self.for_trials(first_call) + SLACK_SHARE * self.seconds
 
     def __str__(self) -> str:
         return f"{self.steps}steps" if self.seconds is None else f"{self.seconds:.15g}s"

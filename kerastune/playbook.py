@@ -85,7 +85,7 @@ class Playbook:
     def plan(self) -> str:
         """What each stage may spend at most, and what is left out unless earlier ones leave enough, in a sentence."""
         unit = "steps" if self.budget.steps is not None else "s"
-        left = whole = self.budget.steps or self.budget.for_trials
+        left = whole = self.budget.steps or self._for_trials()
         parts, left_out = [], []
         for stage in self.stages:
             share = self._share(stage, left)
@@ -165,7 +165,18 @@ class Playbook:
     def _moment(self, stage: Stage) -> float:
         """Seconds of the budget that are spent when the stage has had its share of what is left now."""
         now = self.study.seconds()
-        return now + self._share(stage, max(self.budget.for_trials - now, 0.0))
+        return now + self._share(stage, max(self._for_trials() - now, 0.0))
+
+    def _for_trials(self) -> float:
+        return self.budget.for_trials(*self._first_call())
+
+    def _first_call(self) -> list[float]:
+        """Seconds of the first trial, once there is one."""
+        return [outcome.seconds for outcome in list(self.outcomes.values())[:1]]
+
+    def deadline(self) -> float:
+        """Seconds of the budget after which training stops where it is."""
+        return self.budget.deadline(*self._first_call())
 
     def _share(self, stage: Stage, left: float) -> float:
         """What a stage may spend of what is left; nothing where that is less than it needs."""

@@ -306,7 +306,7 @@ class PlaybookTuner(keras_tuner.Tuner):
     def _deadline(self, study: Study) -> Callable[[], bool]:
         if self.budget.seconds is None:
             return lambda: False
-        return lambda: study.seconds() > self.budget.deadline
+        return lambda: study.seconds() > self._playbook.deadline()
 
     def _look_at_network(self, before: Recipe) -> None:
         """Tells the playbook what it must know of the present network, if that is not the one of `before`."""
