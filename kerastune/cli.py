@@ -28,6 +28,7 @@ COMMANDS = {
     "train": "train the recipe of a flagfile",
     "ensemble": "train the recipe of a flagfile with several seeds, and combine them where that helps",
     "export": "write what was tuned as TensorFlow Serving, or another runtime, takes it",
+    "status": "tell how a search stands, from another terminal or after it",
     "report": "write report.html and report.md of a search anew, from what is in --output_dir",
 }
 KINDS = ("", "classification", "regression")
@@ -151,8 +152,8 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
     surplus = flag_values(["kerastune", *arguments])[1:]
     if surplus:
         raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
-    if command == "report":
-        return report(flag_values)
+    if command in ("report", "status"):
+        return {"report": report, "status": status}[command](flag_values)
     recipe = recipe_of(flag_values)
     Budget.parse(flag_values.budget)
     order.check(flag_values.stages)
@@ -231,14 +232,26 @@ def _settings_of(run_dir: rundirs.RunDir, flag_values: flags.FlagValues) -> dict
     return {name: values[name].value for name in DATA_FLAGS for values in sources[::-1] if values[name].present}
 
 
-def report(flag_values: flags.FlagValues) -> int:
-    """`kerastune report`."""
+def status(flag_values: flags.FlagValues) -> int:
+    """`kerastune status`."""
+    from kerastune import status
+
+    print(*status.lines(status.read(_run_dir(flag_values))), sep="\n")
+    return 0
+
+
+def _run_dir(flag_values: flags.FlagValues) -> rundirs.RunDir:
     if not flag_values.output_dir:
         raise ValueError("`--output_dir` must name the output directory of a search.")
+    return rundirs.RunDir(Path(flag_values.output_dir).resolve())
+
+
+def report(flag_values: flags.FlagValues) -> int:
+    """`kerastune report`."""
+    run_dir = _run_dir(flag_values)
     from kerastune import reporting
     from kerastune.study import Record
 
-    run_dir = rundirs.RunDir(Path(flag_values.output_dir).resolve())
     with Record(run_dir.study) as record:
         reporting.write(run_dir, record)
     print(f"{run_dir.report}\n{run_dir.report_markdown}")

@@ -42,6 +42,7 @@ INSERT INTO spent VALUES (1, 0.0);
 """
 # The second: SQLite's own message holds a damaged name.
 DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
+LOOK_SECONDS = 0.2  # more than `kerastune status` holds the lock for
 ARRAYS = ("norm_steps", "update_norms", "weight_norms", "example_scores")
 
 
@@ -107,6 +108,15 @@ class Record:
         """A fact that was recorded, or `None`."""
         query = "SELECT name, value, digest FROM facts WHERE name = ?"
         return next((json.loads(value) for _, value in self._rows(query, (name,))), None)
+
+    def setting(self, name: str) -> Any:
+        """A setting that the search was begun with, or `None`."""
+        query = "SELECT name, value, digest FROM settings WHERE name = ?"
+        return next((json.loads(value) for _, value in self._rows(query, (name,))), None)
+
+    def spent(self) -> float:
+        """Seconds that were spent by the last event, interruptions left out."""
+        return self._database.execute("SELECT seconds FROM spent").fetchone()[0]
 
     def decisions(self) -> list[dict[str, Any]]:
         """All decisions in their order, as plain values."""
@@ -228,8 +238,7 @@ class Study(Record):
 
     def seconds(self) -> float:
         """Wall time spent so far, interruptions left out."""
-        recorded = self._database.execute("SELECT seconds FROM spent").fetchone()[0]
-        return recorded + self._clock() - self._counted_until
+        return self.spent() + self._clock() - self._counted_until
 
     def _open(self) -> sqlite3.Connection:
         if self.path.exists() and self.path.stat().st_size and not is_study(self.path):
@@ -297,17 +306,25 @@ def is_study(path: Path) -> bool:
 
 def _take_lock(path: Path):
     stream = open(path, "a+", encoding="utf-8")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _locked(stream):
+        time.sleep(LOOK_SECONDS)
+    if not _locked(stream):
         stream.seek(0)
         holder = stream.read().strip() or "another process"
         stream.close()
-        raise StudyError(f"{path.parent} is in use by {holder}: wait for it, or name another directory.") from None
+        raise StudyError(f"{path.parent} is in use by {holder}: wait for it, or name another directory.")
     stream.truncate(0)
     stream.write(f"process {os.getpid()} on {socket.gethostname()}")
     stream.flush()
     return stream
+
+
+def _locked(stream) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _with_digest(*parts: str | bytes) -> tuple:

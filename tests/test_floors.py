@@ -120,6 +120,7 @@ FLOORS = {
     "stages.whole": GROUND,
     "story": KERAS,
     "streams": KERAS,
+    "status": GROUND,
     "study": GROUND,
     "summary": DOOR,
     "surgery": KERAS,

@@ -1,0 +1,121 @@
+"""How a search stands, told from its study while another process writes it, or after."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+from pathlib import Path
+
+from kerastune.budget import Budget
+from kerastune.rundirs import RunDir
+from kerastune.study import Record
+from kerastune.trial import Outcome
+
+LATEST = 5  # trials that are listed
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """How a search stands.
+
+    Args:
+        holder: who is at work on it, as `process 12 on host`; empty when nobody is.
+        budget: of the search.
+        stages: names of all its stages, in their order.
+        reasons: of the decisions so far, by stage.
+        outcomes: of every trial so far, by name, in the order in which they began.
+        seconds: spent by the last event that was recorded, interruptions left out.
+        is_finished: whether the result is there.
+    """
+
+    holder: str
+    budget: Budget
+    stages: list[str]
+    reasons: dict[str, str]
+    outcomes: dict[str, Outcome]
+    seconds: float
+    is_finished: bool
+
+    @property
+    def stage(self) -> str:
+        """The stage that is at work or would go on; empty when all have decided."""
+        return next((name for name in self.stages if name not in self.reasons), "")
+
+    @property
+    def steps(self) -> int:
+        """Steps that were trained so far."""
+        return sum(outcome.steps for outcome in self.outcomes.values())
+
+    @property
+    def left(self) -> str:
+        """What is left of the budget, in words."""
+        if self.budget.steps is not None:
+            return f"{max(self.budget.steps - self.steps, 0):,} of {self.budget.steps:,} steps"
+        return f"{max(self.budget.seconds - self.seconds, 0):.0f} of {self.budget.seconds:.0f} s"
+
+
+def read(run_dir: RunDir) -> Status:
+    """How the search of an output directory stands.
+
+    Raises:
+        StudyError: when there is no study, or it is damaged.
+
+    Example:
+        >>> print(*lines(read(RunDir("digits-out"))), sep="\\n")  # doctest: +SKIP
+    """
+    with Record(run_dir.study) as record:
+        return Status(
+            holder=_holder(run_dir.lock),
+            budget=Budget.parse(record.setting("budget")),
+            stages=record.setting("stages"),
+            reasons={decision["stage"]: decision["reason"] for decision in record.decisions()},
+            outcomes=record.outcomes(),
+            seconds=record.spent(),
+            is_finished=record.fact("result") is not None,
+        )
+
+
+def lines(status: Status) -> list[str]:
+    """A status in words, a line each; the first says whether the search runs, and what to do if it does not."""
+    found = [_first(status)]
+    found.append(f"Spent: {status.seconds:.0f} s, {status.steps:,} steps in {len(status.outcomes)} trials; "
+                 f"left of the budget: {status.left}.")  # fmt: skip
+    found += ["", "Decided:"] if status.reasons else []
+    found += [f"  {stage}: {reason}" for stage, reason in status.reasons.items()]
+    latest = list(status.outcomes.values())[-LATEST:]
+    found += ["", "The latest trials:"] if latest else []
+    found += [f"  {outcome.spec.trial}: {_about(outcome)}" for outcome in latest]
+    return found
+
+
+def _first(status: Status) -> str:
+    if status.holder:
+        at_work = f"at stage {status.stage}" if status.stage else "writing its results"
+        return f"Running ({status.holder}), {at_work}, {len(status.reasons)} of {len(status.stages)} stages decided."
+    if status.is_finished:
+        return "Finished."
+    return f"Stopped at stage {status.stage or 'after the last one'}: its own command, run again, goes on from here."
+
+
+def _about(outcome: Outcome) -> str:
+    if outcome.diverged_at is not None:
+        return f"diverged at step {outcome.diverged_at}"
+    last = "".join(f", validation {name} {value:.4g}" for name, value in _last_values(outcome))
+    return f"{outcome.steps:,} steps, loss {float(outcome.losses[-50:].mean()):.4g}{last}" if outcome.steps else "failed"
+
+
+def _last_values(outcome: Outcome) -> list[tuple[str, float]]:
+    return [(name, value) for name, value in (outcome.evals[-1] if outcome.evals else {}).items() if name != "step"]
+
+
+def _holder(path: Path) -> str:
+    """Who holds the lock; empty when nobody does. Who begins during this look tries again."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return stream.read().strip() or "another process"
+    except FileNotFoundError:
+        pass
+    return ""
