@@ -103,6 +103,15 @@ def test_the_benchmark_of_serving_prints_a_row_per_number_of_members_and_batch_s
     assert float(lines[-1].rsplit(" ", 1)[1].rstrip(".")) <= 1e-5
 
 
+@pytest.mark.slow
+def test_stability_prints_a_row_per_stage_and_counts_the_seeds(tmp_path):
+    arguments = ("--tasks=wine", "--seeds=1,2", "--budget=3000steps", f"--output_dir={tmp_path}")
+    rows = [line.split(" | ") for line in printed_by("stability.py", *arguments).splitlines() if "| wine |" in line]
+    assert [row[1] for row in rows][:2] == ["lr", "batch"] and all(row[3].endswith("of 2") for row in rows)
+    (kept,) = json.loads((tmp_path / "stability.json").read_text())
+    assert len(kept["decisions"]) == 2 and kept["seeds"] == ["1", "2"]
+
+
 def module(name):
     """A script as a module, without running it."""
     specification = importlib.util.spec_from_file_location(name, ROOT / "runs" / f"{name}.py")
