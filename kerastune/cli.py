@@ -98,6 +98,11 @@ def define_recipe(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
         "class_weights", default.class_weights, CHOICES["class_weights"], "In the loss; tune finds it (P7).", **values
     )
+    flags.DEFINE_float("layer_decay", default.layer_decay, "Times the rate, per layer from the end on.", **values)
+    flags.DEFINE_multi_string("layer_rate", [], "pattern=multiplier of the rate of layers, repeatable.", **values)
+    flags.DEFINE_integer("frozen", default.frozen, "Layers with kernels that are frozen, from the input on.", 0, **values)
+    flags.DEFINE_integer("head", default.head, "Layers with kernels, at the end, that are new.", 1, **values)
+    flags.DEFINE_float("head_share", default.head_share, "Of the steps, in which only the head moves.", 0.0, **values)
     flags.DEFINE_integer("seed", default.seed, "Of weights, batches and splits.", 0, **values)
     flags.DEFINE_multi_string("hp", [], "A hyperparameter of the model: name=json, repeatable.", **values)
 

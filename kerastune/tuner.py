@@ -15,6 +15,7 @@ from kerastune import (
     arguments,
     combining,
     data,
+    depth,
     evaluate,
     hypermodels,
     identity,
@@ -251,6 +252,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._trainer.objective = objective
         facts = dataclasses.replace(_facts(task, objective, model), regularised=regularised)
         regularisers.check(self._first(), facts.unusable)
+        depth.check(model, self._first())
         study.settings({**self._given, **self._settings(task, objective, described)})
         self._playbook = Playbook(study, self._stages, self._first(), facts, self.budget, self._on_decision)
         self._facts = facts
