@@ -1,7 +1,7 @@
 """A model's layers by depth: which of them are frozen (S4.2), and how fast each learns (S4.3).
 
-Depth is counted in levels, from the input on: a layer with a kernel, and what follows it without one (a BatchNorm, say).
-Nested models are looked into, and layers that the builder froze are no levels: they stay frozen.
+Depth is counted in levels, from the input on: a layer with a kernel, and what follows it without one, such as a
+BatchNorm. Nested models are looked into, and layers that the builder froze are no levels: they stay frozen.
 """
 
 from __future__ import annotations
@@ -134,12 +134,10 @@ def check(model: keras.Model, recipe: Recipe) -> None:
         ValueError: with the name of the setting.
     """
     found = levels(model)
-    if recipe.frozen >= max(len(found), 1):
-        raise ValueError(
-            f"`frozen` ({recipe.frozen}) must be below the {len(found)} layers with kernels of `{model.name}`."
-        )
-    if recipe.head_share and recipe.head >= len(found):
-        raise ValueError(f"`head` ({recipe.head}) must be below the {len(found)} layers with kernels of `{model.name}`.")
+    for name, counts in (("frozen", recipe.frozen > 0), ("head", recipe.head_share > 0)):
+        if counts and getattr(recipe, name) >= len(found):
+            given = f"`{name}` ({getattr(recipe, name)})"
+            raise ValueError(f"{given} must be below the {len(found)} layers with kernels of `{model.name}`.")
     if recipe.layer_rate:
         paths = [(*path, variable.name) for _, path, variable in _variables(model, found)]
         layer_rates.check(recipe.layer_rate, paths)

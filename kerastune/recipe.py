@@ -30,10 +30,7 @@ TYPES = {  # of each value: in words, what is taken, what it becomes
     "hyperparameters": ("a dict", dict, dict),
 }
 SHARES = ("momentum", "label_smoothing", "augmentation", "head_share")  # in [0, 1)
-LEAST = {
-    **{"batch_size": 1, "total_steps": 1, "decay_start": 0, "decay_interval": 1},
-    **{"frozen": 0, "head": 1, "seed": 0},
-}
+LEAST = {"batch_size": 1, "total_steps": 1, "decay_start": 0, "decay_interval": 1, "frozen": 0, "head": 1, "seed": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +171,8 @@ class Recipe:
         hyperparameters = values.pop("hyperparameters")
         layer_rate = [f"--layer_rate={text}" for text in values.pop("layer_rate")]
         lines = [flag(name, value) for name, value in values.items()]
-        return lines + layer_rate + [f"--hp={name}={json.dumps(value)}" for name, value in sorted(hyperparameters.items())]
+        lines += layer_rate
+        return lines + [f"--hp={name}={json.dumps(value)}" for name, value in sorted(hyperparameters.items())]
 
 
 def flag(name: str, value: Any) -> str:
