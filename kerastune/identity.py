@@ -52,7 +52,7 @@ def of_weights(model: keras.Model) -> str:
 
     Example:
         >>> of_weights(keras.Sequential([keras.Input([4]), keras.layers.Dense(2, kernel_initializer="ones")]))
-        'ea22a1ef'
+        'fea70723'
     """
     checksum = 0
     for value in model.get_weights():

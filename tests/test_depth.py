@@ -13,7 +13,7 @@ from kerastune.task import Part, Task
 from kerastune.training import Trainer
 from kerastune.trial import TrialSpec
 
-PLAIN = Recipe(learning_rate=0.05, batch_size=16, total_steps=100, initialisers="keep", decay="none")
+PLAIN = Recipe(learning_rate=0.05, batch_size=16, total_steps=100, initialisers="keep", decay="none", weight_decay=0.1)
 TOP, BOTTOM = slice(2, 4), slice(0, 2)  # of the weights of `build`: kernels and biases by level
 
 
@@ -67,7 +67,7 @@ def trainer():
 
 
 def test_a_multiplier_of_a_tenth_moves_a_variable_a_tenth_and_zero_nothing(trainer):
-    settings = {"optimizer": "sgd", "momentum": 0.9, "nesterov": True}
+    settings = {"momentum": 0.9}
     before, usual, _ = trained(trainer, **settings)
     _, slowed, _ = trained(trainer, layer_rate=["dense=0.1", "dense_1/bias=0"], **settings)
     for index in range(2):
@@ -86,7 +86,7 @@ def test_nothing_moves_at_zero_with_momentum_weight_decay_and_many_steps(optimiz
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_multipliers_of_one_are_bit_for_bit_the_plain_training(optimizer, trainer):
-    settings = {"optimizer": optimizer, "weight_decay": 0.1, "steps": 60}
+    settings = {"optimizer": optimizer, "steps": 60}
     _, plain, outcome = trained(trainer, **settings)
     _, multiplied, again = trained(trainer, layer_rate=["*=1"], **settings)
     assert same(plain, multiplied) and np.array_equal(outcome.losses, again.losses)

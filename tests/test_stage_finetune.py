@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kerastune import figures
 from kerastune.recipe import Recipe
 from kerastune.scores import Objective
 from kerastune.stages.base import Facts, spent
@@ -85,6 +86,11 @@ def test_what_gains_is_repeated_and_kept_with_its_rate():
     assert "over 2 seeds" in decision.reason and {**decision.values, **kept} == decision.values
     kept = [gain["trial"] for gain in decision.values["gains"] if gain["kept"]]
     assert kept == ["finetune-4-0.03", "finetune-2-0.03"]
+
+
+def test_its_picture_shows_every_gain():
+    outcomes, decision = drive(deep())
+    assert figures.of_decision(decision, outcomes).startswith(b"\x89PNG")
 
 
 def test_a_loss_beyond_noise_ends_the_unfreezing():
