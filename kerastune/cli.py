@@ -33,7 +33,7 @@ COMMANDS = {
 }
 KINDS = ("", "classification", "regression")
 AUTO = 0  # of `--batch_size`: suggested from the data (P7)
-DATA_FLAGS = ("data", "label", "kind", "image_size", "standardise", "model", "precision", "objective")
+DATA_FLAGS = ("data", "label", "kind", "image_size", "standardise", "model", "pretrained", "precision", "objective")
 
 
 class OptionalFloat(flags.FloatParser):
@@ -56,6 +56,7 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "model", "", "mlp, cnn, resnet, or module:name of a build(hp) or HyperModel; cnn for images, else mlp.", **values
     )
+    flags.DEFINE_string("pretrained", "", "Fine-tune file.keras or module:function, not --model.", **values)
     flags.DEFINE_string("output_dir", "", "Where everything goes; a new directory by default.", **values)
     flags.DEFINE_bool("overwrite", False, "Begin anew in an output directory of kerastune's.", **values)
     flags.DEFINE_string("budget", "10m", "Time (90s, 4m, 1h) or steps (6000steps) of the whole search.", **values)
@@ -101,6 +102,11 @@ def define_recipe(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
         "class_weights", default.class_weights, CHOICES["class_weights"], "In the loss; tune finds it (P7).", **values
     )
+    flags.DEFINE_float("layer_decay", default.layer_decay, "Times the rate, per layer from the end on.", **values)
+    flags.DEFINE_multi_string("layer_rate", [], "pattern=multiplier of the rate of layers, repeatable.", **values)
+    flags.DEFINE_integer("frozen", default.frozen, "Layers that are frozen, from the input on.", 0, **values)
+    flags.DEFINE_integer("head", default.head, "Layers, at the end, that are new.", 1, **values)
+    flags.DEFINE_float("head_share", default.head_share, "Of the steps, in which only the head moves.", 0.0, **values)
     flags.DEFINE_integer("seed", default.seed, "Of weights, batches and splits.", 0, **values)
     flags.DEFINE_multi_string("hp", [], "A hyperparameter of the model: name=json, repeatable.", **values)
 
@@ -263,7 +269,8 @@ def _default_stages(flag_values: flags.FlagValues) -> list[str]:
         "start": flag_values.batch_size == AUTO,
         "reference": flag_values.reference,
         # The size of a built-in network is searched only where --stages names it.
-        "model": ":" in flag_values.model,
+        "model": ":" in flag_values.model and not flag_values.pretrained,
+        "finetune": bool(flag_values.pretrained),
         "ensemble": flag_values.ensemble,
         "tta": flag_values.tta,
     }
@@ -278,7 +285,7 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
 
         notes = runtime.set_up(flag_values.gpu_memory_growth, flag_values.precision)
     logs.to_screen()
-    own_model = ":" in flag_values.model
+    own_model = bool(flag_values.pretrained) or ":" in flag_values.model
     task = data.load(
         flag_values.data,
         label=flag_values.label,
@@ -289,10 +296,14 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         kind=flag_values.kind,
     )
     task = dataclasses.replace(task, notes=(*notes, *task.notes))
-    flag_values.model = flag_values.model or hypermodels.fitting(task)
     output_dir = Path(flag_values.output_dir)
+    if flag_values.pretrained:
+        hypermodel = hypermodels.Pretrained(flag_values.pretrained, task)
+    else:
+        flag_values.model = flag_values.model or hypermodels.fitting(task)
+        hypermodel = hypermodels.load(flag_values.model, task)
     tuner = PlaybookTuner(
-        hypermodels.load(flag_values.model, task),
+        hypermodel,
         objective=flag_values.objective,
         budget=flag_values.budget,
         directory=output_dir.parent,

@@ -13,6 +13,7 @@ from kerastune.stages.base import Decision
 from kerastune.trial import Outcome
 
 Z = 1.96  # standard errors on either side of a 95 % interval
+TITLES = {"regularise": "What regularises", "finetune": "What is unfrozen, and how fast it learns"}
 MOST_COMPARED = 24  # trainings in one panel
 
 
@@ -86,7 +87,7 @@ def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
 
 
 def gains(decision: Decision) -> bytes:
-    """Gain of everything that stage 4 tried over what was kept before it, with its 95 % interval."""
+    """Gain of everything that a stage tried over what was kept before it, with its 95 % interval."""
     figure, (axes,) = _panels(1)
     measure = decision.values["scored_by"]
     unit = f"points of {measure}" if measure != "loss" else "fall of the loss"
@@ -98,7 +99,7 @@ def gains(decision: Decision) -> bytes:
     axes.set_yticks(range(len(words)), words)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=1)
-    axes.set(xlabel=f"gain on validation, {unit} (95 % interval)", title="What regularises")
+    axes.set(xlabel=f"gain on validation, {unit} (95 % interval)", title=TITLES.get(decision.stage, ""))
     _legend(axes)
     return _png(figure)
 

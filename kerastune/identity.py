@@ -47,6 +47,19 @@ def of_model(model: keras.Model) -> str:
     return f"{model.count_params()} parameters, {zlib.crc32(text.encode()):08x}"
 
 
+def of_weights(model: keras.Model) -> str:
+    """A checksum of a model's weights.
+
+    Example:
+        >>> of_weights(keras.Sequential([keras.Input([4]), keras.layers.Dense(2, kernel_initializer="ones")]))
+        'fea70723'
+    """
+    checksum = 0
+    for value in model.get_weights():
+        checksum = zlib.crc32(np.ascontiguousarray(value), checksum)
+    return f"{checksum:08x}"
+
+
 def _architecture(model: keras.Model):
     try:
         return model.get_config()

@@ -50,7 +50,7 @@ def mlp(
         x = layers.Flatten()(inputs)
     for _ in range(num_layers):
         x = layers.Dropout(0.0)(layers.Dense(units, activation="relu")(x))
-    return keras.Model(inputs, _head(x, num_outputs, kind), name="mlp")
+    return keras.Model(inputs, head(x, num_outputs, kind), name="mlp")
 
 
 def cnn(
@@ -91,7 +91,7 @@ def cnn(
         convolutions += 1
     x = layers.Dense(dense_units, activation="relu")(layers.Flatten()(x))
     x = layers.Dropout(0.0)(x)
-    return keras.Model(inputs, _head(x, num_outputs, kind), name="cnn")
+    return keras.Model(inputs, head(x, num_outputs, kind), name="cnn")
 
 
 def resnet(input_shape: Sequence[int], num_outputs: int, kind: str, blocks: int = 2, width: int = 16) -> keras.Model:
@@ -125,7 +125,7 @@ def resnet(input_shape: Sequence[int], num_outputs: int, kind: str, blocks: int 
         for block in range(blocks):
             x = _basic_block(x, width * 2**group, strides=2 if group > 0 and block == 0 else 1)
     x = layers.Dropout(0.0)(layers.GlobalAveragePooling2D()(x))
-    return keras.Model(inputs, _head(x, num_outputs, kind), name="resnet")
+    return keras.Model(inputs, head(x, num_outputs, kind), name="resnet")
 
 
 def image_shape(input_shape: Sequence[int] | Mapping[str, Sequence[int]], model_name: str) -> tuple[int, int, int]:
@@ -175,7 +175,21 @@ def _basic_block(x, filters, strides):
     return layers.ReLU()(layers.Add()([x, shortcut]))
 
 
-def _head(x, num_outputs, kind):
+def head(x, num_outputs: int, kind: str):
+    """The output layer of every network: softmax over classes, or linear numbers.
+
+    Args:
+        x: features `[batch, n]`, a symbolic tensor.
+        num_outputs: number of classes, or of numbers to predict.
+        kind: `"classification"` or `"regression"`.
+
+    Raises:
+        ValueError: if `kind` is neither of the two.
+
+    Example:
+        >>> head(keras.Input([4]), 3, "classification").shape
+        (None, 3)
+    """
     if kind not in _KINDS:
         raise ValueError(f"`kind` ({kind!r}) must be one of {_KINDS}.")
     # float32 also under mixed precision, where a half-precision softmax would lose the loss's digits.

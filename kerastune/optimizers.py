@@ -68,6 +68,54 @@ class TunableSGD(keras.optimizers.SGD):
         self.assign_add(variable, momentum * step - rate * gradient if self.nesterov else step)
 
 
+class LayerRates:
+    """Mixed into an optimizer: multiplies what a step changes in a variable by a number of the variable's own.
+
+    Everything else stays that of one optimizer: one schedule, one norm to clip by, slots for all variables, which go on
+    collecting where nothing moves. A multiplier of 0 leaves its variable where it is, whatever momentum and weight
+    decay say. The numbers are in variables, so they may be assigned at any time without a new trace.
+    """
+
+    def build(self, variables):
+        """Makes slots and multipliers, 1 for every variable: `[2, variables]`, before `first_steps` and after."""
+        if not self.built:
+            self.multipliers = tf.Variable(np.ones([2, len(variables)], np.float32), trainable=False)
+            self.first_steps = tf.Variable(0, dtype=tf.int32, trainable=False)
+        super().build(variables)
+
+    def assign_add(self, variable, value):
+        super().assign_add(variable, self._multiplied(variable, value))
+
+    def assign_sub(self, variable, value):
+        super().assign_sub(variable, self._multiplied(variable, value))
+
+    def _multiplied(self, variable, value):
+        """A change of a model's variable, multiplied; that of a slot as it is."""
+        index = self._trainable_variables_indices.get(self._var_key(variable))
+        return value if index is None else tf.cast(self._multiplier(index), value.dtype) * value
+
+    def _multiplier(self, index: int):
+        is_later = tf.cast(tf.cast(self.iterations, tf.int32) >= self.first_steps, tf.int32)
+        return self.multipliers[is_later, index]
+
+    def _apply_weight_decay(self, variables):
+        if self.weight_decay is None:
+            return
+        for variable in variables:
+            if self._use_weight_decay(variable):
+                rate = tf.cast(self.learning_rate, variable.dtype)
+                decay = tf.cast(self.weight_decay, variable.dtype)
+                self.assign_sub(variable, variable * decay * rate)
+
+
+class SGDWithLayerRates(LayerRates, TunableSGD):
+    """`TunableSGD` with a multiplier for every variable."""
+
+
+class AdamWithLayerRates(LayerRates, keras.optimizers.Adam):
+    """Keras's Adam with a multiplier for every variable."""
+
+
 def kept_settings(model: keras.Model) -> dict[str, float]:
     """Clipping and weight decay of the optimizer that a model was compiled with: what a recipe does not speak of.
 
@@ -93,12 +141,13 @@ def decayed(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> keras.
     return optimizer
 
 
-def tunable(family: str, nesterov: bool, **settings) -> keras.optimizers.Optimizer:
+def tunable(family: str, nesterov: bool, layered: bool = False, **settings) -> keras.optimizers.Optimizer:
     """Optimizer of a family whose rate is a `RateTable`: one object for all trials of one trace.
 
     Args:
         family: `"sgd"` or `"adam"`.
         nesterov: whether SGD looks ahead.
+        layered: whether every variable has a multiplier of its own.
         settings: as `kept_settings` gives them.
 
     Raises:
@@ -107,8 +156,8 @@ def tunable(family: str, nesterov: bool, **settings) -> keras.optimizers.Optimiz
     if family not in FAMILIES:
         raise ValueError(f"`optimizer` must be one of {', '.join(FAMILIES)}, got {family!r}.")
     if family == "sgd":
-        return TunableSGD(RateTable(), nesterov=nesterov, **settings)
-    return FAMILIES[family](learning_rate=RateTable(), **settings)
+        return (SGDWithLayerRates if layered else TunableSGD)(RateTable(), nesterov=nesterov, **settings)
+    return (AdamWithLayerRates if layered else FAMILIES[family])(learning_rate=RateTable(), **settings)
 
 
 def inner(optimizer) -> keras.optimizers.Optimizer:
@@ -124,6 +173,19 @@ def configure(optimizer, rates: np.ndarray, momentum: float, weight_decay: float
         core.momentum_value.assign(momentum)
     if weight_decay:
         core.weight_decay.assign(weight_decay)
+
+
+def configure_layers(optimizer, multipliers: np.ndarray, first_steps: int) -> None:
+    """Sets the multipliers of a built optimizer with `LayerRates`, in place, without a new trace.
+
+    Args:
+        optimizer: as `tunable` makes it when it is layered.
+        multipliers: `[2, variables]`, in the order of the variables that it was built with.
+        first_steps: steps in which the first row counts.
+    """
+    core = inner(optimizer)
+    core.multipliers.assign(multipliers)
+    core.first_steps.assign(first_steps)
 
 
 def stock(recipe: Recipe, **settings) -> keras.optimizers.Optimizer:

@@ -7,7 +7,7 @@ import json
 import numbers
 from typing import Any
 
-from kerastune import naming
+from kerastune import layer_rates, naming
 
 CHOICES = {
     "optimizer": ("sgd", "adam"),
@@ -21,14 +21,16 @@ TYPES = {  # of each value: in words, what is taken, what it becomes
         name: ("a number", numbers.Real, float)
         for name in ("learning_rate", "momentum", "decay_factor", "weight_decay", "label_smoothing", "augmentation")
     },
+    **{name: ("a number", numbers.Real, float) for name in ("layer_decay", "head_share")},
     **{name: ("an integer", numbers.Integral, int) for name in ("batch_size", "total_steps", "seed")},
-    **{name: ("an integer", numbers.Integral, int) for name in ("decay_start", "decay_interval")},
+    **{name: ("an integer", numbers.Integral, int) for name in ("decay_start", "decay_interval", "frozen", "head")},
+    "layer_rate": ("a list of texts", (list, tuple), tuple),
     "dropout": ("a number or none", numbers.Real, float),
     **{name: ("true or false", bool, bool) for name in ("nesterov", "flip")},
     "hyperparameters": ("a dict", dict, dict),
 }
-SHARES = ("momentum", "label_smoothing", "augmentation")  # in [0, 1)
-LEAST = {"batch_size": 1, "total_steps": 1, "decay_start": 0, "decay_interval": 1, "seed": 0}
+SHARES = ("momentum", "label_smoothing", "augmentation", "head_share")  # in [0, 1)
+LEAST = {"batch_size": 1, "total_steps": 1, "decay_start": 0, "decay_interval": 1, "frozen": 0, "head": 1, "seed": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +62,13 @@ class Recipe:
         flip: whether every second image, drawn at random, is flipped from left to right.
         class_weights: `"balanced"` (P7: the rarer a class, the more its examples weigh in the loss) or `"none"`;
             weights that come with the data are kept as they are.
+        layer_decay: times the rate of the layer above, for every layer with a kernel, in `(0, 1]` (S4.3); 1 is one rate
+            for all.
+        layer_rate: texts `"pattern=multiplier"`: what the rate of the layers or variables that a glob matches is
+            multiplied by, in place of the decay; of several that match the last one counts, 0 is no movement at all.
+        frozen: layers with a kernel, from the input on, that are frozen (S4.2), and what follows each without one.
+        head: layers with a kernel, at the end, that are new to a pretrained model; only `head_share` looks at it.
+        head_share: share of the steps, in `[0, 1)`, in which only the head moves, before the other layers do.
         seed: of the initial weights and the order of the batches, `>= 0`.
         hyperparameters: values of the hyperparameters that the model's `build(hp)` declares.
 
@@ -90,6 +99,11 @@ class Recipe:
     augmentation: float = 0.0
     flip: bool = False
     class_weights: str = "none"
+    layer_decay: float = 1.0
+    layer_rate: tuple[str, ...] = ()
+    frozen: int = 0
+    head: int = 1
+    head_share: float = 0.0
     seed: int = 1
     hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -112,6 +126,10 @@ class Recipe:
                 raise ValueError(f"`{name}` must be in [0, 1), got {getattr(self, name)}.")
         if not 0 < self.decay_factor < 1:
             raise ValueError(f"`decay_factor` must be in (0, 1), got {self.decay_factor}.")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"`layer_decay` must be in (0, 1], got {self.layer_decay}.")
+        for text in self.layer_rate:
+            layer_rates.parsed(str(text))
         if not 0 <= self.weight_decay < float("inf"):
             raise ValueError(f"`weight_decay` must be a finite number >= 0, got {self.weight_decay}.")
         for name, least in LEAST.items():
@@ -124,7 +142,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, ready for JSON."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "layer_rate": list(self.layer_rate)}
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys."""
@@ -151,7 +169,9 @@ class Recipe:
         """Lines of an absl flagfile that give exactly this recipe; user hyperparameters are `--hp=name=json`."""
         values = self.to_dict()
         hyperparameters = values.pop("hyperparameters")
+        layer_rate = [f"--layer_rate={text}" for text in values.pop("layer_rate")]
         lines = [flag(name, value) for name, value in values.items()]
+        lines += layer_rate
         return lines + [f"--hp={name}={json.dumps(value)}" for name, value in sorted(hyperparameters.items())]
 
 

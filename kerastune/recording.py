@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import re
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kerastune import depth
 from kerastune.wrapping import StepWrapper
 
 
@@ -251,23 +251,13 @@ def mean_metrics(model) -> list[keras.metrics.Mean]:
 def kernels_by_layer(model) -> dict[str, list]:
     """Trainable variables of rank 2 and more, by the name of their layer (S1.7: rank <= 1 is left out).
 
-    Keras numbers the names that it makes itself through the whole process (`dense_7`). Here they are counted within the
-    model, so that the same architecture built twice has the same names.
+    Names are those of `depth.forward`: the same whatever else was built, and whatever is frozen.
     """
-    found: dict[str, list] = {}
-    for layer in model._flatten_layers():
-        kernels = [v for v in layer._trainable_variables if v.trainable and len(v.shape) >= 2]
-        if kernels:
-            base = _base_name(layer)
-            taken = sum(re.fullmatch(rf"{re.escape(base)}(_\d+)?", name) is not None for name in found)
-            found[f"{base}_{taken}" if taken else base] = kernels
+    found = {}
+    for layer, path in depth.forward(model).items():
+        if kernels := [variable for variable in depth.own_kernels(layer) if variable.trainable]:
+            found[path[-1] if path else layer.name] = kernels
     return found
-
-
-def _base_name(layer) -> str:
-    """The name of a layer without the number of one that Keras made."""
-    base = re.sub(r"_\d+$", "", layer.name)
-    return base if base.replace("_", "") == type(layer).__name__.lower() else layer.name
 
 
 def true_classes(y):

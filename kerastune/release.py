@@ -34,8 +34,8 @@ def release(run_dir: RunDir, base: Path, format: str, settings: Mapping[str, Any
         run_dir: the search's output directory.
         base: directory of exported models.
         format: one of `publishing.ENDINGS`.
-        settings: `data`, `label`, `image_size` and `model` as the search was given them; empty if it was not told by
-            flags.
+        settings: `data`, `label`, `image_size`, `model` and `pretrained` as the search was given them; empty if it was
+            not told by flags.
 
     Returns:
         The version's directory, or the file.
@@ -46,29 +46,32 @@ def release(run_dir: RunDir, base: Path, format: str, settings: Mapping[str, Any
     path = next((path for path in (run_dir.tta, run_dir.ensemble, run_dir.model) if path.is_file()), None)
     if path is None:
         raise ValueError(f"`output_dir` ({run_dir.path}) holds no {run_dir.model.name}: let `kerastune tune` finish.")
-    model, name = load(path, settings.get("model", "")), run_dir.path.name.lstrip(".")
+    model_setting = settings.get("pretrained") or settings.get("model", "")
+    model, name = load(path, model_setting), run_dir.path.name.lstrip(".")
     if format != publishing.SAVED_MODEL:
         return save_as(model, base, name, format)
     figures = json.loads(run_dir.result.read_text(encoding="utf-8")) if run_dir.result.is_file() else {}
-    image = True if settings.get("model") in IMAGE_MODELS else None
+    image = True if model_setting in IMAGE_MODELS else None
     examples = _examples_or_none(settings)
     return export(model, base, name, class_names=figures.get("classes", ()), examples=examples, image=image)
 
 
-def load(path: Path, model_setting: str = "") -> keras.Model:
+def load(path: Path, model_setting: str = "", compiled: bool = True) -> keras.Model:
     """Loads a saved model in Keras's safe mode, after importing what registers its layers.
 
     Args:
         path: a `.keras` file.
-        model_setting: the search's `model`; for `module:name`, the user's module is imported as the search did.
+        model_setting: the search's `model` or `pretrained`; for `module:name`, the user's module is imported as the
+            search did.
+        compiled: whether with its optimizer, loss and metrics.
     """
-    if ":" in model_setting:
+    if ":" in model_setting and not Path(model_setting).is_file():
         naming.imported(model_setting, "model")
     with zipfile.ZipFile(path) as archive:
         own = _OWN_MODULES.findall(archive.read("config.json").decode())
     for module in sorted(set(own)):
         importlib.import_module(module)
-    return keras.models.load_model(path, compile=True, safe_mode=True)
+    return keras.models.load_model(path, compile=compiled, safe_mode=True)
 
 
 def examples(source: str, label: str = "", image_size: int = 64, count: int = MOST_EXAMPLES) -> Any:

@@ -23,6 +23,7 @@ QUESTIONS = {
     "reference": "What would a Keras user have?",
     "lr": "Which learning rate, and how many steps?",
     "batch": "Which batch size, momentum and optimizer?",
+    "finetune": "How deep to unfreeze, and how fast should each layer learn?",
     "decay": "Should the rate fall?",
     "weights": "Should rare classes weigh more?",
     "regularise": "Does it learn its examples by heart?",

@@ -18,6 +18,7 @@ def name_of(recipe: Recipe) -> str:
         'seconds per step/sgd-nesterov/64/{"units": 8}'
     """
     kind = "sgd-nesterov" if recipe.optimizer == "sgd" and recipe.nesterov else recipe.optimizer
+    kind += f"-frozen-{recipe.frozen}" if recipe.frozen else ""
     return f"seconds per step/{kind}/{recipe.batch_size}/{json.dumps(recipe.hyperparameters, sort_keys=True)}"
 
 

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune import curves, evaluate, initialisers, optimizers, scores, surgery
+from kerastune import curves, depth, evaluate, initialisers, optimizers, scores, surgery
 from kerastune.batches import Batches
 from kerastune.recipe import Recipe
 from kerastune.recording import Chunk, StepRecorder
@@ -41,6 +41,7 @@ class Compiled:
     model: keras.Model
     fresh_optimizer: list[np.ndarray]
     regularised: bool
+    levels: depth.Levels
     recorder: StepRecorder | None = None
 
     def state(self, step: int, first_loss: float) -> State:
@@ -112,6 +113,9 @@ class Trainer:
         state = state or State(0, self.initial_state(spec.recipe), member.fresh_optimizer)
         member.restore(state)
         optimizers.configure(member.model.optimizer, rates(spec.recipe), spec.recipe.momentum, spec.recipe.weight_decay)
+        if depth.is_layered(spec.recipe):
+            by_layer = depth.multipliers(member.model, member.levels, spec.recipe)
+            optimizers.configure_layers(member.model.optimizer, by_layer, depth.head_steps(spec.recipe))
         if spec.recipe.label_smoothing:
             member.model.loss.strength.assign(spec.recipe.label_smoothing)
         self._seed(spec.recipe.seed)
@@ -132,7 +136,8 @@ class Trainer:
     def compiled(self, recipe: Recipe) -> Compiled:
         """The compiled model of a recipe's architecture, optimizer kind and regularisers, made at its first use.
 
-        A dropout rate is a constant of what is traced; strengths of weight decay and label smoothing are variables.
+        A dropout rate and what is frozen are constants of what is traced; strengths of weight decay and label smoothing
+        are variables, and so are the rates of layers.
         """
         architecture = (
             json.dumps(recipe.hyperparameters, sort_keys=True),
@@ -142,6 +147,9 @@ class Trainer:
             recipe.label_smoothing > 0,
             recipe.class_weights,
             recipe.dropout if recipe.regularisers == "on" else None,
+            recipe.frozen,
+            recipe.head if recipe.head_share else 0,  # whose BatchNorms rest
+            depth.is_layered(recipe),
         )
         key = (*architecture, recipe.regularisers)
         if key not in self._compiled:
@@ -180,9 +188,10 @@ class Trainer:
     def finished_model(self, recipe: Recipe, state: State) -> keras.Model:
         """A model of its own with the weights of a state, as its builder made it, under a stock Keras optimizer.
 
-        Only a dropout rate of the recipe's takes the place of the builder's.
+        Only a dropout rate of the recipe's takes the place of the builder's, and what the recipe froze is frozen.
         """
         model = self.ready_model(recipe)
+        depth.freeze(depth.levels(model), recipe)
         if recipe.dropout is not None:
             surgery.set_dropout(model, recipe.dropout)
         evaluate.compile_for(model, self.task, optimizers.stock(recipe, **optimizers.kept_settings(model)))
@@ -194,12 +203,16 @@ class Trainer:
     def _compile(self, recipe: Recipe) -> Compiled:
         keras.utils.set_random_seed(recipe.seed)
         model = self.ready_model(recipe)
+        depth.check(model, recipe)
+        levels = depth.levels(model)
+        depth.freeze(levels, recipe)
         regularised = bool(surgery.find_regularisers(model))
         if recipe.regularisers == "off":
             surgery.switch_regularisers_off(model, sample(self.task.validation.x))
         elif recipe.dropout is not None:
             surgery.set_dropout(model, recipe.dropout)
-        optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov, **optimizers.kept_settings(model))
+        settings = {"layered": depth.is_layered(recipe), **optimizers.kept_settings(model)}
+        optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov, **settings)
         if recipe.weight_decay:
             optimizer = optimizers.decayed(optimizer, model)
         smoothed = recipe.label_smoothing > 0
@@ -215,7 +228,7 @@ class Trainer:
         if smoothed:
             LabelSmoothing(model).install()
         model.optimizer.build(model.trainable_variables)
-        return Compiled(model, _values(model.optimizer.variables), regularised)
+        return Compiled(model, _values(model.optimizer.variables), regularised, levels)
 
     def _users_callbacks(self, spec: TrialSpec) -> list[keras.callbacks.Callback]:
         """The user's callbacks for one trial; what logs to a directory gets one of the trial's own there."""

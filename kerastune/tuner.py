@@ -15,12 +15,14 @@ from kerastune import (
     arguments,
     combining,
     data,
+    depth,
     evaluate,
     hypermodels,
     identity,
     logs,
     outputs,
     preflight,
+    pretrained,
     progress,
     regularisers,
     reporting,
@@ -38,6 +40,7 @@ from kerastune.scores import Objective
 from kerastune.stages import order
 from kerastune.stages.base import Decision, Facts
 from kerastune.stages.ensemble import MEMBERS, Validation
+from kerastune.stages.finetune import FineTune
 from kerastune.stages.model import Model
 from kerastune.stages.start import Start
 from kerastune.story import Story
@@ -57,8 +60,8 @@ class PlaybookTuner(keras_tuner.Tuner):
     search on the same directory goes on where it stopped.
 
     Args:
-        hypermodel: a `build(hp)` function or a `keras_tuner.HyperModel`; what it builds may be compiled, then its loss
-            and metrics are kept and its optimizer is replaced.
+        hypermodel: a `build(hp)` function or a `keras_tuner.HyperModel`, `hypermodels.Pretrained` among them; what it
+            builds may be compiled, then its loss and metrics are kept and its optimizer is replaced.
         objective: `keras_tuner.Objective(name, direction)` or text like `"val_f1:max"`: what the model measures, or any
             metric that `kerastune.measures` knows; by default macro-F1 where classes are imbalanced, else validation
             accuracy where it is measured, else validation loss.
@@ -73,7 +76,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         refit: whether the chosen recipe is trained once more, on training and validation data together, for the model
             that is saved.
         stages: names of the stages to run, in this order; by default all, but for what the other arguments leave out,
-            and `model` only for a hypermodel of your own: the size of a built-in network is searched when it is named.
+            `model` only for a hypermodel of your own (the size of a built-in network is searched when it is named), and
+            `finetune` only for a `hypermodels.Pretrained`.
         ensemble: whether an ensemble that beats the single model is looked for.
         members: of that ensemble, at most.
         tta: whether the last stage looks for views of an example whose mean beats the example as it is.
@@ -112,9 +116,10 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._objective = arguments.parse_objective(objective)
         self._overwrite = overwrite
         self._refit = refit
-        own_model = not hypermodels.is_built_in(hypermodel)
-        wanted = {"reference": reference, "start": recipe is None, "model": own_model}
-        wanted |= {"ensemble": ensemble, "tta": tta}
+        wanted = {"reference": reference, "start": recipe is None}
+        is_pretrained = isinstance(hypermodel, hypermodels.Pretrained)
+        wanted |= {"ensemble": ensemble, "tta": tta, "finetune": is_pretrained}
+        wanted["model"] = not (hypermodels.is_built_in(hypermodel) or is_pretrained)
         self._first_recipe = (recipe or Recipe()).replace(seed=seed)
         names = [name for name in order.ORDER if wanted.get(name, True)] if stages is None else stages
         order.check(names)
@@ -242,6 +247,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._trainer = Trainer(
             task, self._build, Objective("loss", "min"), callbacks, on_steps=shown.steps, deadline=self._deadline(study)
         )
+        fine_tuned = self._look_at_loaded(task)
         model = self._trainer.ready_model(self._first())
         described, regularised = identity.of_model(model), bool(surgery.find_regularisers(model))
         wanted = self._objective.name if self._objective else None
@@ -249,8 +255,9 @@ class PlaybookTuner(keras_tuner.Tuner):
         objective = self._objective or evaluate.default_objective(model, task)
         evaluate.check_objective(objective, model, task.kind)
         self._trainer.objective = objective
-        facts = dataclasses.replace(_facts(task, objective, model), regularised=regularised)
+        facts = dataclasses.replace(_facts(task, objective, model), regularised=regularised, **fine_tuned)
         regularisers.check(self._first(), facts.unusable)
+        depth.check(model, self._first())
         study.settings({**self._given, **self._settings(task, objective, described)})
         self._playbook = Playbook(study, self._stages, self._first(), facts, self.budget, self._on_decision)
         self._facts = facts
@@ -265,6 +272,19 @@ class PlaybookTuner(keras_tuner.Tuner):
         if self._playbook.outcomes:
             logger.info("Going on after %d trials and %.0f s.", len(self._playbook.outcomes), study.seconds())
         shown.begin(self._playbook)
+
+    def _look_at_loaded(self, task: Task) -> dict[str, int]:
+        """Suits a pretrained model to the data, and freezes what was loaded until stage `finetune` says otherwise."""
+        if isinstance(self.hypermodel, hypermodels.Pretrained):
+            self.hypermodel.suit(task)
+        if not any(stage.name == FineTune.name for stage in self._stages):
+            return {}
+        levels, loaded = pretrained.loaded_levels(lambda: self._trainer.ready_model(self._first()), self.seed)
+        # Of a network that has no new layer at its end, the last one is the head.
+        loaded = min(loaded, max(levels - 1, 0))
+        if loaded and not self._first_recipe.frozen:
+            self._first_recipe = self._first_recipe.replace(frozen=loaded, head=levels - loaded)
+        return {"levels": levels, "pretrained": loaded}
 
     def _first(self) -> Recipe:
         """The recipe that the first stage starts from, with every hyperparameter of the model named."""
@@ -293,6 +313,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             **self._first().to_dict(),
             "refit": self._refit,
             **self._space(),
+            **(self.hypermodel.settings if isinstance(self.hypermodel, hypermodels.Pretrained) else {}),
             "contents of the data": identity.of_data(task),
             "architecture, loss and metrics": described,
         }

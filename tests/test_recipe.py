@@ -27,6 +27,11 @@ OTHER = Recipe(
     augmentation=0.1 + 0.2,
     flip=True,
     class_weights="balanced",
+    layer_decay=0.1 + 0.2,
+    layer_rate=("*/bias=0", "dense=1=0.1"),
+    frozen=3,
+    head=2,
+    head_share=0.1 + 0.2,
     decay_interval=7,
     initialisers="keep",
     regularisers="on",
@@ -59,6 +64,11 @@ def random_recipe(seed):
         augmentation=float(generator.uniform(0, 1)),
         flip=bool(generator.integers(2)),
         decay_interval=int(generator.integers(1, 10**6)),
+        layer_decay=float(generator.uniform(0.1, 1)),
+        layer_rate=[f"layer_{i}*={generator.random()!r}" for i in range(int(generator.integers(3)))],
+        frozen=int(generator.integers(100)),
+        head=int(generator.integers(1, 5)),
+        head_share=float(generator.uniform(0, 1)),
         seed=int(generator.integers(0, 2**31)),
         hyperparameters={"width": float(generator.random()), "depth": int(generator.integers(100))},
     )
@@ -159,6 +169,11 @@ BAD = [
     *[("flip", value) for value in (1, 0, "true", None)],
     *[("decay_factor", value) for value in (0, 0.0, 1, 1.5, -0.5, math.nan, "0.5", None)],
     *[("decay_interval", value) for value in (0, 1.0, "1")],
+    *[("layer_decay", value) for value in (0, 0.0, 1.5, -0.5, math.nan, "0.5", None)],
+    *[("layer_rate", value) for value in (["dense"], ["dense=x"], ["dense=-1"], ["=0.1"], ["a=nan"], "dense=1", None)],
+    *[("frozen", value) for value in (-1, 1.5, "1", None)],
+    *[("head", value) for value in (0, 1.5, None)],
+    *[("head_share", value) for value in (-0.1, 1, math.nan, "0.5", None)],
     *[("seed", value) for value in (-1, 0.5, "1", None, True)],
     *[("hyperparameters", value) for value in (None, [], "units=3")],
 ]
@@ -169,7 +184,8 @@ def test_a_bad_value_is_refused_with_its_name_and_itself(name, value):
     with pytest.raises(ValueError) as refused:
         Recipe(**{name: value})
     message = str(refused.value)
-    assert f"`{name}`" in message and (str(value) in message or repr(value) in message)
+    shown = value[0] if isinstance(value, list) and name == "layer_rate" else value
+    assert f"`{name}`" in message and (str(shown) in message or repr(shown) in message)
     assert "\n" not in message
 
 

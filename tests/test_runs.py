@@ -89,6 +89,15 @@ def test_the_benchmark_of_the_trainer_prints_a_row_per_variant():
 
 
 @pytest.mark.slow
+@needs_fashion_mnist
+def test_the_benchmark_of_transfer_prints_a_row_per_contestant():
+    arguments = ("--seeds=1", "--budget=1000steps", "--examples=10", "--validation=20", "--epochs=1")
+    rows = [line for line in printed_by("benchmark_transfer.py", *arguments).splitlines() if "points (" in line]
+    assert [row.split(" | ")[0] for row in rows] == ["| from scratch", "| all at one rate", "| head alone", "| finetune"]
+    assert rows[-1].endswith("+0.0 points (+0.0 to +0.0) |")
+
+
+@pytest.mark.slow
 def test_the_benchmark_of_the_probe_prints_a_row_per_task_and_the_share():
     printed = printed_by("benchmark_probe.py", "--tasks=wine", "--seeds=1", "--steps=50", "--optimizers=adam")
     assert len([line for line in printed.splitlines() if line.startswith("| wine | mlp | adam |")]) == 1

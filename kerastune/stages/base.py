@@ -25,6 +25,8 @@ class Facts:
         num_parameters: of the model.
         regularised: whether the model, as it was built, has regularisers that a recipe switches off.
         timed: whether seconds may decide; with a budget in steps they may not, so that the same seed decides the same.
+        levels: layers with kernels that the model trains.
+        pretrained: how many of them, from the input on, came with their weights; 0 where nobody looked.
         unusable: values of a recipe that would change nothing here, by name, each with the reason in words.
         scored_by: what the scores of single examples measure: `"accuracy"`, `"macro-F1"`, `"loss"` …
     """
@@ -38,6 +40,8 @@ class Facts:
     num_parameters: int = 0
     regularised: bool = False
     timed: bool = True
+    levels: int = 0
+    pretrained: int = 0
     unusable: dict[str, str] = dataclasses.field(default_factory=dict)
     scored_by: str = "accuracy"
 

@@ -8,6 +8,7 @@ from kerastune.stages.base import Stage
 from kerastune.stages.batch import Batch
 from kerastune.stages.decay import Decay
 from kerastune.stages.ensemble import MEMBERS, Ensemble, Validation
+from kerastune.stages.finetune import FineTune
 from kerastune.stages.learning_rate import LearningRate
 from kerastune.stages.model import Model
 from kerastune.stages.model_search import Sample
@@ -21,7 +22,7 @@ from kerastune.stages.weights import Weights
 from kerastune.stages.whole import DECAY_STRETCH
 
 ORDER = (
-    *("start", "probe", "reference", "lr", "batch", "model", "decay", "weights", "regularise"),
+    *("start", "probe", "reference", "lr", "batch", "model", "finetune", "decay", "weights", "regularise"),
     *("train", "ensemble", "tta"),
 )
 LEFT_TO_THE_ENSEMBLE = 0.5  # of what the training of the recipe leaves: as much for more models as for a longer one
@@ -63,7 +64,7 @@ def make(
         look: what models say of views of the validation part, for stage `tta`; needed where that is one of them.
     """
     check(names)
-    tuned = any(stage.name in names for stage in (LearningRate, Batch, Model, Decay, Weights, Regularise))
+    tuned = any(stage.name in names for stage in (LearningRate, Batch, Model, FineTune, Decay, Weights, Regularise))
     # Steps are found at a constant rate; those of a recipe that is given fit its own decay.
     stretch = DECAY_STRETCH if LearningRate.name in names and decay == "linear" else 1
     known = {
@@ -73,6 +74,7 @@ def make(
         "lr": lambda: LearningRate(chunk),
         "batch": lambda: Batch(chunk),
         "model": lambda: Model(chunk, tuple(searched), sample),
+        "finetune": lambda: FineTune(chunk, stretch=stretch),
         "decay": lambda: Decay(chunk, stretch=stretch),
         "weights": lambda: Weights(chunk, stretch=1 if Decay.name in names else stretch),
         "regularise": lambda: Regularise(chunk, stretch=1 if Decay.name in names else stretch),

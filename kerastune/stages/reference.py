@@ -69,7 +69,7 @@ class Reference(Stage):
 
 
 def reference_recipe(recipe: Recipe, facts: Facts) -> Recipe:
-    """What a Keras user does today with the same model: nothing switched off, nothing initialised by rule."""
+    """What a Keras user does today with the same model: nothing switched off, frozen or initialised by rule."""
     batch_size = min(32, facts.num_train or 32)
     return recipe.replace(
         optimizer="adam",
@@ -78,4 +78,8 @@ def reference_recipe(recipe: Recipe, facts: Facts) -> Recipe:
         decay="none",
         initialisers="keep",
         regularisers="on",
+        frozen=0,
+        head_share=0.0,
+        layer_decay=1.0,
+        layer_rate=(),
     )

@@ -14,6 +14,7 @@ from kerastune.recipe import Recipe
 from kerastune.stages import strengths, whole
 from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, spent
 from kerastune.stages.decay import Decay
+from kerastune.stages.finetune import FineTune
 from kerastune.stages.overfitting import is_cut_short, overfitting
 from kerastune.stages.strengths import Thing
 from kerastune.stages.weights import Weights
@@ -71,7 +72,7 @@ class Regularise(Stage):
     def _walk(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Walk:
         walk = Walk()
         base = whole.planned(recipe, facts, self._stretch, self._chunk)
-        known = whole.trained_before((Decay.name, Weights.name), base, facts, outcomes)
+        known = whole.trained_before((FineTune.name, Decay.name, Weights.name), base, facts, outcomes)
         outcomes = outcomes | {BASE: known} if known else outcomes
         self._train(walk, BASE, base, facts, outcomes)
         if walk.due or not whole.is_comparable(outcomes.get(BASE)):

@@ -10,12 +10,13 @@ from kerastune.scores import best_evaluation
 from kerastune.stages import reference, whole
 from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
 from kerastune.stages.decay import Decay
+from kerastune.stages.finetune import FineTune
 from kerastune.stages.regularise import Regularise
 from kerastune.stages.weights import Weights
 from kerastune.trial import Outcome, TrialSpec
 
 LEAST_LENGTHENING = 1.5  # below, what a longer training would gain is lost in noise
-EARLIER = (Decay.name, Weights.name, Regularise.name)  # stages whose trainings are whole ones of a recipe
+EARLIER = (FineTune.name, Decay.name, Weights.name, Regularise.name)  # stages whose trainings are whole ones of a recipe
 OVERFITTING = 0.05  # of a value that is no share
 
 

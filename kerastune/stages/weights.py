@@ -6,6 +6,7 @@ from kerastune.recipe import Recipe
 from kerastune.stages import whole
 from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, spent
 from kerastune.stages.decay import Decay
+from kerastune.stages.finetune import FineTune
 from kerastune.trial import Outcome, TrialSpec
 
 BASE, BALANCED = "weights-none", "weights-balanced"
@@ -74,7 +75,7 @@ class Weights(Stage):
         """The training without weights so far, and what this stage trains itself: that too, unless it was paid for."""
         base = whole.planned(recipe, facts, self._stretch, self._chunk)
         balanced = {BALANCED: base.replace(class_weights="balanced")}
-        known = whole.trained_before((Decay.name,), base, facts, outcomes)
+        known = whole.trained_before((FineTune.name, Decay.name), base, facts, outcomes)
         return (known, balanced) if known else (outcomes.get(BASE), {BASE: base, **balanced})
 
     def _segment(self, name: str, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> TrialSpec:

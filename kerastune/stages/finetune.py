@@ -1,0 +1,226 @@
+"""How deep to unfreeze a pretrained model, and how much slower its lower layers learn (S4.2, S4.3).
+
+The head alone comes first: earlier stages found its rate. Then layers are unfrozen from the top in a few steps, each
+with a check of its rate; every training begins with some steps in which only the new head moves. How deep to go and a
+decay of the rate from layer to layer are kept only beyond noise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from kerastune import scores
+from kerastune.recipe import Recipe
+from kerastune.stages import settings, strengths, whole
+from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, spent
+from kerastune.trial import Outcome, TrialSpec
+
+BASE, DECAY = "finetune-head", "finetune-layer_decay"
+DEPTHS = (2 / 3, 1 / 3, 0)  # of the pretrained layers, that stay frozen
+HEAD_SHARE = 0.25  # of the steps: after them a new head no longer sends noise into what was learnt before
+RATES = (3.0, 1.0, 0.3, 0.1)  # times the rate of the depth before; the second one is tried first
+SHARES = (1.0, 0.3, 0.1, 0.03)  # of the rate, that the lowest layer trained learns at
+HANDED_ON = ("frozen", "head", "head_share", "learning_rate", "layer_decay")
+FAILED = float("-inf")
+
+
+@dataclasses.dataclass
+class Walk:
+    """How far the stage came: the best training so far, what was found, and the segments that are due."""
+
+    best: Outcome | None = None
+    parts: list[str] = dataclasses.field(default_factory=list)
+    due: list[TrialSpec] = dataclasses.field(default_factory=list)
+    seen: list[str] = dataclasses.field(default_factory=list)
+    gains: list[dict] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ladder:
+    """One thing that is tried, at a few levels.
+
+    Args:
+        prefix: of the names of its trials.
+        recipes: one per level by the rest of the trial's name; `None` at the level that is there already.
+        first: index of the level that is tried first.
+        words: what one level is called, a format of a recipe.
+        later: prefixes of the trials of what is tried after it.
+    """
+
+    prefix: str
+    recipes: dict[str, Recipe | None]
+    first: int
+    words: str
+    later: tuple[str, ...]
+
+
+class FineTune(Stage):
+    """Tunes what of a pretrained model is trained, and how fast.
+
+    The steps that it hands on are those that it was given: its own trainings are stretched as those of later stages.
+
+    Args:
+        chunk: steps in one call of the train function; every number of steps is a multiple of it.
+        stretch: times the recipe's steps that a training takes.
+    """
+
+    name = "finetune"
+    share = 0.6
+    least_steps = 600
+    least_seconds = 3.0
+
+    def __init__(self, chunk: int, stretch: int = 1):
+        self._chunk = chunk
+        self._stretch = stretch
+
+    def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
+        return self._walk(recipe, facts, outcomes).due
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        walk = self._walk(recipe, facts, outcomes)
+        best = recipe if walk.best is None else walk.best.spec.recipe
+        found = {name: getattr(best, name) for name in HANDED_ON}
+        values = {
+            "trial": walk.best.spec.trial if walk.best else None,
+            **found,
+            "pretrained": facts.pretrained,
+            "gains": walk.gains,
+            "scored_by": facts.scored_by,
+            "steps_spent": spent(outcomes, self.name),
+        }
+        reason = "; ".join(walk.parts) + "."
+        evidence = (*walk.seen, *(again for name in walk.seen for again in whole.repetitions(name, outcomes)))
+        after = recipe.replace(**found)
+        return Decision(self.name, recipe, after, reason[0].upper() + reason[1:], evidence, values)
+
+    def _walk(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Walk:
+        walk = Walk()
+        if not facts.pretrained:
+            walk.parts = ["no layer has weights that were loaded and may be trained, so there is nothing to fine-tune"]
+            return walk
+        top = recipe.frozen or facts.pretrained
+        alone = recipe.replace(frozen=top, head=facts.levels - facts.pretrained, head_share=0.0)
+        base = whole.planned(alone, facts, self._stretch, self._chunk)
+        self._train(walk, BASE, base, facts, outcomes)
+        if walk.due or not whole.is_comparable(outcomes.get(BASE)):
+            walk.parts = ["nothing is unfrozen: no whole training of the head could be had to compare with"]
+            return walk
+        walk.best, rate = outcomes[BASE], base.learning_rate
+        walk.parts.append(f"of {facts.levels} layers with kernels, {facts.pretrained} came with their weights")
+        for frozen in depths(top):
+            found, goes_on = self._climb(walk, _depth(base, frozen, rate, top), facts, outcomes)
+            rate = min(found, base.learning_rate)  # noise alone must not drive it up from depth to depth
+            if not goes_on:
+                break
+        if not walk.due:
+            self._decay(walk, top, facts, outcomes)
+        return walk
+
+    def _decay(self, walk: Walk, top: int, facts: Facts, outcomes: dict[str, Outcome]) -> None:
+        recipe = walk.best.spec.recipe
+        if recipe.frozen == top:
+            walk.parts.append(f"so the {top} lowest stay frozen and only what is above them is trained")
+        elif recipe.layer_decay < 1 or recipe.layer_rate:
+            walk.parts.append("the rates of layers are those that were given")
+        else:
+            self._climb(walk, _layer_decay(recipe, facts), facts, outcomes)
+
+    def _climb(self, walk: Walk, ladder: Ladder, facts: Facts, outcomes: dict) -> tuple[float, bool]:
+        """Trains the levels of one thing as far as they lead uphill; gives the rate of the best, and whether to go on."""
+        names = [f"{ladder.prefix}-{each}" for each in ladder.recipes]
+        recipes = list(ladder.recipes.values())
+        gains: list[float | None] = [0.0 if recipe is None else None for recipe in recipes]
+        # With a budget in time, what it holds is an estimate: what it did not hold before a later thing stays untried.
+        is_passed = any(trial.startswith(f"{prefix}-") for trial in outcomes for prefix in ladder.later)
+        is_cut = False
+        while (level := strengths.uphill(gains, ladder.first)) is not None:
+            name = names[level]
+            is_closed = is_passed and name not in outcomes
+            is_cut = is_closed or not self._train(walk, name, recipes[level], facts, outcomes)
+            if is_cut or walk.due:
+                break
+            gains[level] = _gain(outcomes[name], walk.best)
+        rate = walk.best.spec.recipe.learning_rate
+        if walk.due:
+            return rate, False
+        # The one that was tried first wins a tie.
+        tried = sorted((i for i, gain in enumerate(gains) if recipes[i] and gain is not None), key=ladder.first.__ne__)
+        sound = [outcomes[names[i]] for i in tried if gains[i] != FAILED]
+        if not sound:
+            left = "could not be trained to an end" if tried else f"exceeds the {facts.allowance} steps of the stage"
+            walk.parts.append(f"{ladder.words.format(next(filter(None, recipes)))} {left}")
+            return rate, False
+        best = max(sound, key=lambda outcome: _gain(outcome, walk.best))
+        walk.due = [] if is_passed else whole.repeats(best, walk.best, facts, outcomes, self.name)
+        if walk.due:
+            return rate, False
+        among = f", the best of {len(sound)}" if len(sound) > 1 else ""
+        words = ladder.words.format(best.spec.recipe) + among + " (the budget held no more of them)" * is_cut
+        walk.gains += [_gain_of(ladder, outcome, walk.best) for outcome in sound]
+        return best.spec.recipe.learning_rate, self._judge(walk, words, best, facts, outcomes)
+
+    def _judge(self, walk: Walk, words: str, best: Outcome, facts: Facts, outcomes: dict[str, Outcome]) -> bool:
+        """Keeps the best level if it gains beyond noise; gives whether there is hope for more of the same."""
+        gain, sign = whole.compare(best, walk.best, facts, outcomes)
+        walk.parts.append(f"{words}: {gain}, so it {'is kept' if sign > 0 else 'is left out'}")
+        if sign > 0:
+            walk.best = best
+            walk.gains = [{**each, "kept": each["kept"] or each["trial"] == best.spec.trial} for each in walk.gains]
+        return sign >= 0
+
+    def _train(self, walk: Walk, name: str, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> bool:
+        """Adds what is due of a training, and gives whether it can be had: one that was begun always can."""
+        if name not in outcomes and spent(outcomes, self.name) + recipe.total_steps > facts.allowance:
+            return False
+        walk.seen += [name] if name in outcomes else []
+        if name not in outcomes or not whole.has_ended(outcomes[name]):
+            every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=recipe.total_steps)
+            walk.due.append(whole.segment(name, self.name, recipe, outcomes.get(name), every))
+        return True
+
+
+def depths(top: int) -> list[int]:
+    """Numbers of layers that stay frozen, from nearly all to none: unfreezing from the top in a few steps.
+
+    Example:
+        >>> depths(12), depths(2), depths(1)
+        ([8, 4, 0], [1, 0], [0])
+    """
+    return [each for each in dict.fromkeys(round(share * top) for share in DEPTHS) if each < top]
+
+
+def _depth(base: Recipe, frozen: int, rate: float, top: int) -> Ladder:
+    rates = [settings.rounded(factor * rate) for factor in RATES]
+    recipe = base.replace(frozen=frozen, head_share=HEAD_SHARE)
+    later = [f"finetune-{each}" for each in depths(top) if each < frozen]
+    recipes = {f"{each:g}": recipe.replace(learning_rate=each) for each in rates}
+    words = "{0.frozen} layers frozen at a rate of {0.learning_rate:g}"
+    return Ladder(f"finetune-{frozen}", recipes, RATES.index(1.0), words, (*later, DECAY))
+
+
+def _layer_decay(recipe: Recipe, facts: Facts) -> Ladder:
+    factors = [decay_for(share, facts.levels - 1 - recipe.frozen) for share in SHARES]
+    recipes = {f"{each:g}": None if each == 1 else recipe.replace(layer_decay=each) for each in factors}
+    return Ladder(DECAY, recipes, 1, "a rate that falls by {0.layer_decay:g} from layer to layer", ())
+
+
+def decay_for(share: float, num_layers: int) -> float:
+    """The factor from layer to layer with which the rate falls to a share over so many layers, with three digits.
+
+    Example:
+        >>> decay_for(0.1, 4), decay_for(1.0, 4)
+        (0.562, 1.0)
+    """
+    return float(f"{share ** (1 / num_layers):.3g}")
+
+
+def _gain(outcome: Outcome, before: Outcome) -> float:
+    """Mean gain on the validation examples; minus infinity for a training that failed."""
+    return float((outcome.example_scores - before.example_scores).mean()) if whole.is_comparable(outcome) else FAILED
+
+
+def _gain_of(ladder: Ladder, outcome: Outcome, before: Outcome) -> dict:
+    """What the picture shows of one training: plain values by name."""
+    mean, low, high = scores.difference(outcome.example_scores, before.example_scores)
+    words = ladder.words.format(outcome.spec.recipe)
+    return {"trial": outcome.spec.trial, "words": words, "mean": mean, "low": low, "high": high, "kept": False}
