@@ -2,7 +2,7 @@
 
 A network learns the first five classes of Fashion-MNIST, then the other five from a few examples of each. Every
 contestant has the same examples and the same budget of steps to find its rate and train in: from scratch; all layers
-at one rate; the head alone; and stage `finetune`.
+at one rate; and stage `finetune`.
 """
 
 import pathlib
@@ -18,7 +18,6 @@ SHAPE = (28, 28, 1)
 STAGES = {
     "from scratch": ["lr", "train"],
     "all at one rate": ["lr", "train"],
-    "head alone": ["lr", "train"],
     "finetune": ["lr", "finetune", "train"],
 }
 
@@ -65,7 +64,7 @@ def accuracy(name, path, parts, seed, directory):
     from kerastune.hypermodels import Pretrained
 
     train, validation = few(parts, seed)
-    recipe = Recipe(batch_size=16, learning_rate=0.03, frozen=3 if name == "head alone" else 0)
+    recipe = Recipe(batch_size=16, learning_rate=0.03)
     model = network if name == "from scratch" else Pretrained(path)
     options = {"budget": FLAGS.budget, "recipe": recipe, "stages": STAGES[name], "seed": seed}
     tuner = PlaybookTuner(model, directory=directory, project_name=name.replace(" ", "-"), **options)

@@ -121,12 +121,20 @@ def test_what_diverges_is_left_out():
     assert decision.after == RECIPE and "could not be trained to an end" in decision.reason
 
 
-@pytest.mark.parametrize("allowance", [0, 399, 400, 800, 1700, 5000])
+@pytest.mark.parametrize("allowance", [0, 49, 50, 400, 800, 1700, 5000])
 def test_the_allowance_is_never_exceeded(allowance):
     outcomes, decision = drive(deep(), facts(allowance=allowance))
     assert spent(outcomes, "finetune") <= allowance and decision.values["steps_spent"] == spent(outcomes, "finetune")
-    if allowance < 400:
+    if allowance < 50:
         assert decision.after == RECIPE and "Nothing is unfrozen" in decision.reason
+
+
+def test_trainings_are_shorter_where_the_budget_would_not_hold_a_few():
+    outcomes, decision = drive(deep(), facts(allowance=1300))
+    assert {outcome.spec.recipe.total_steps for outcome in outcomes.values()} == {200}
+    assert "trainings of 200 steps" in decision.reason and decision.after.frozen == 4
+    assert decision.after.total_steps == 100  # which later stages stretch again
+    assert drive(flat, facts(allowance=1300))[1].after == RECIPE
 
 
 def test_a_model_without_loaded_weights_is_left_as_it_is():

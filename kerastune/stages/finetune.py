@@ -21,6 +21,7 @@ HEAD_SHARE = 0.25  # of the steps: after them a new head no longer sends noise i
 RATES = (3.0, 1.0, 0.3, 0.1)  # times the rate of the depth before; the second one is tried first
 SHARES = (1.0, 0.3, 0.1, 0.03)  # of the rate, that the lowest layer trained learns at
 HANDED_ON = ("frozen", "head", "head_share", "learning_rate", "layer_decay")
+TRAININGS = 6  # that the allowance should hold at least: the head, and a depth or two with their rates
 FAILED = float("-inf")
 
 
@@ -57,7 +58,8 @@ class Ladder:
 class FineTune(Stage):
     """Tunes what of a pretrained model is trained, and how fast.
 
-    The steps that it hands on are those that it was given: its own trainings are stretched as those of later stages.
+    The steps that it hands on are those of its trainings where it unfroze something, else those that it was given; later
+    stages stretch them as it does.
 
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
@@ -91,6 +93,8 @@ class FineTune(Stage):
         reason = "; ".join(walk.parts) + "."
         evidence = (*walk.seen, *(again for name in walk.seen for again in whole.repetitions(name, outcomes)))
         after = recipe.replace(**found)
+        if walk.best is not None and best.frozen < (recipe.frozen or facts.pretrained):
+            after = whole.lengthened(after, best.total_steps // self._stretch)
         return Decision(self.name, recipe, after, reason[0].upper() + reason[1:], evidence, values)
 
     def _walk(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Walk:
@@ -100,13 +104,14 @@ class FineTune(Stage):
             return walk
         top = recipe.frozen or facts.pretrained
         alone = recipe.replace(frozen=top, head=facts.levels - facts.pretrained, head_share=0.0)
-        base = whole.planned(alone, facts, self._stretch, self._chunk)
+        base = self._planned(alone, facts, outcomes)
         self._train(walk, BASE, base, facts, outcomes)
         if walk.due or not whole.is_comparable(outcomes.get(BASE)):
             walk.parts = ["nothing is unfrozen: no whole training of the head could be had to compare with"]
             return walk
         walk.best, rate = outcomes[BASE], base.learning_rate
         walk.parts.append(f"of {facts.levels} layers with kernels, {facts.pretrained} came with their weights")
+        walk.parts[-1] += f"; trainings of {base.total_steps} steps tell what to unfreeze"
         for frozen in depths(top):
             found, goes_on = self._climb(walk, _depth(base, frozen, rate, top), facts, outcomes)
             rate = min(found, base.learning_rate)  # noise alone must not drive it up from depth to depth
@@ -115,6 +120,19 @@ class FineTune(Stage):
         if not walk.due:
             self._decay(walk, top, facts, outcomes)
         return walk
+
+    def _planned(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Recipe:
+        """A whole training of the head alone, shortened where the allowance would not hold a few of that length.
+
+        The steps were found with the head alone, which is slow: more layers learn the same in fewer steps.
+        """
+        planned = whole.planned(recipe, facts, self._stretch, self._chunk)
+        if BASE in outcomes:
+            # With a budget in time the allowance changes, and all trainings must have the same length.
+            return whole.lengthened(planned, outcomes[BASE].spec.recipe.total_steps)
+        most = max(facts.allowance // TRAININGS, self._chunk)
+        every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=most)
+        return whole.lengthened(planned, min(planned.total_steps, most // every * every))
 
     def _decay(self, walk: Walk, top: int, facts: Facts, outcomes: dict[str, Outcome]) -> None:
         recipe = walk.best.spec.recipe
