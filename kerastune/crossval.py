@@ -115,6 +115,7 @@ class CrossValidation:
         classes = examples.true if examples.classes is not None else None
         self.folds = folds.cut(len(examples), num_folds, repeats, seed, classes, examples.groups)
         self.recipe = self._prepare(recipe or Recipe(), arguments.parse_objective(objective))
+        self._known: tuple[Any, Trainer] | None = None
         self.result: dict[str, Any] = {}
         self.out_of_fold: dict[str, np.ndarray] = {}
         self.model: keras.Model | None = None
@@ -165,9 +166,8 @@ class CrossValidation:
         return recipe
 
     def _look_at_model(self, task: Task, recipe: Recipe, objective) -> None:
-        self._objective = objective
-        trainer = self._trainer(task)
-        model = trainer.ready_model(recipe)
+        build = hypermodels.builder(hypermodels.of(self._model, task))
+        model = Trainer(task, build, objective).ready_model(recipe)
         self._settings["architecture, loss and metrics"] = identity.of_model(model)
         evaluate.compile_for(model, task, "sgd", watch=True, objective=objective.name if objective else None)
         self._objective = objective or evaluate.default_objective(model, task)
@@ -175,7 +175,12 @@ class CrossValidation:
         regularisers.check(recipe, regularisers.unusable(model, task))
 
     def _trainer(self, task: Task) -> Trainer:
-        return Trainer(task, hypermodels.builder(hypermodels.of(self._model, task)), self._objective)
+        """A trainer for the task of a fold: that of the fold before, where the same network can be used again."""
+        kind = preflight.shapes(task.train), task.imbalanced
+        if self._known is None or self._known[0] != kind:
+            build = hypermodels.builder(hypermodels.of(self._model, task))
+            self._known = kind, Trainer(task, build, self._objective)
+        return self._known[1].on(task)
 
     def _run_fold(self, fold: Fold, recipe: Recipe, study: Study, story: Story, known: dict[str, Outcome]) -> Judged:
         """Trains a fold as far as it is not trained yet, and judges it."""
@@ -197,10 +202,9 @@ class CrossValidation:
         return self._judged(fold, trainer, recipe, study.checkpoint(fold.name, "best"), outcome)
 
     def _judged(self, fold: Fold, trainer: Trainer, recipe: Recipe, state: State, outcome: Outcome) -> Judged:
-        task, model = trainer.task, trainer.finished_model(recipe, state)
-        few = sample(task.validation.x)
-        logits = evaluate.gives_logits(model, few)
-        said = [None if part is None else outputs.in_users_units(task, evaluate.predict(model, part.x), logits)
+        task, few = trainer.task, sample(trainer.task.validation.x)
+        logits = evaluate.gives_logits(trainer.compiled(recipe).model, few)
+        said = [None if part is None else outputs.in_users_units(task, trainer.outputs(recipe, state, part.x), logits)
                 for part in (task.validation, task.test)]  # fmt: skip
         metrics = crossval_results.figures(self.examples, self.examples.true[fold.held_out], said[0])
         measured = {
@@ -208,7 +212,7 @@ class CrossValidation:
         }
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         logger.info("%s: %s on %d held-out examples", fold.name, shown, len(fold.held_out))
-        member = ensemble.assemble([model], [1.0], kind=task.kind, sample=few)
+        member = ensemble.assemble([trainer.finished_model(recipe, state)], [1.0], kind=task.kind, sample=few)
         member = member if task.attach is None else task.attach(member)
         return Judged(fold, metrics | measured, said[0], said[1], member, outcome.steps, outcome.seconds)
 
