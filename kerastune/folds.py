@@ -57,8 +57,9 @@ def cut(
         ValueError: in one line, for folds that such examples can't be cut into.
 
     Example:
-        >>> [fold.held_out.tolist() for fold in cut(4, 2, classes=np.array([0, 0, 1, 1]), groups=np.arange(4))]
-        [[0, 3], [1, 2]]
+        >>> found = cut(6, 3, classes=np.array([0, 0, 0, 1, 1, 1]))
+        >>> [len(fold.held_out) for fold in found], sorted(np.concatenate([fold.held_out for fold in found]).tolist())
+        ([2, 2, 2], [0, 1, 2, 3, 4, 5])
     """
     _check(num_examples, folds, repeats, classes, groups)
     found = []
