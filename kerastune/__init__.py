@@ -14,6 +14,7 @@ _WHERE = {
     "Recipe": "kerastune.recipe",
     "Task": "kerastune.task",
     "Trainer": "kerastune.training",
+    "cross_validate": "kerastune.crossval",
 }
 _MODULES = ("callbacks", "curves", "data", "schedules", "surgery")
 

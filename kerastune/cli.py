@@ -27,6 +27,7 @@ COMMANDS = {
     "probe": "suggest a learning rate from 60 batches (S1.7)",
     "train": "train the recipe of a flagfile",
     "ensemble": "train the recipe of a flagfile with several seeds, and combine them where that helps",
+    "crossval": "train the recipe of a flagfile on k folds, and tell how well it does on what each holds out",
     "export": "write what was tuned as TensorFlow Serving, or another runtime, takes it",
     "status": "tell how a search stands, from another terminal or after it",
     "report": "write report.html and report.md of a search anew, from what is in --output_dir",
@@ -66,6 +67,9 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_bool("ensemble", True, "Look for an ensemble that beats the single model.", **values)
     flags.DEFINE_bool("tta", True, "Average over views of an example where that helps.", **values)
     flags.DEFINE_integer("members", MEMBERS, "Most models in an ensemble.", 2, **values)
+    flags.DEFINE_integer("folds", 5, "Parts that crossval cuts the examples into, each held out once.", **values)
+    flags.DEFINE_integer("repeats", 1, "Times that crossval cuts them anew.", **values)
+    flags.DEFINE_string("groups", "", "Column or array of what crossval must not tear apart.", **values)
     flags.DEFINE_bool("refit", False, "Train once more on training and validation data at the end.", **values)
     flags.DEFINE_string("export_dir", "", "Where exported models go; export/ in the output directory.", **values)
     flags.DEFINE_enum("format", publishing.SAVED_MODEL, list(publishing.ENDINGS), "What to export as.", **values)
@@ -163,6 +167,10 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
     recipe = recipe_of(flag_values)
     Budget.parse(flag_values.budget)
     order.check(flag_values.stages)
+    if flag_values.groups and command != "crossval":
+        raise ValueError(
+            f"`--groups` ({flag_values.groups!r}) is for crossval; the other commands cut parts at random."
+        )
     if command == "export" and not flag_values.output_dir:
         raise ValueError("`--output_dir` must name the directory that `kerastune tune` has written.")
     output_dir = Path(flag_values.output_dir or rundirs.new()).resolve()
@@ -170,7 +178,14 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
         raise ValueError(f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(output_dir)!r}.")
     flag_values.output_dir = str(output_dir)
     signal.signal(signal.SIGTERM, _terminate)
-    commands = {"tune": tune, "probe": probe, "train": train, "ensemble": ensemble, "export": export}
+    commands = {
+        "tune": tune,
+        "probe": probe,
+        "train": train,
+        "ensemble": ensemble,
+        "crossval": crossval,
+        "export": export,
+    }
     return commands[command](flag_values, recipe)
 
 
@@ -206,9 +221,40 @@ def _train_given(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str
     if not flag_values["budget"].present:
         # The recipe says how long to train; one more leaves room for rounding up to whole evaluations.
         flag_values.budget = f"{max((trainings + 1) * recipe.total_steps, LEAST_STEPS)}steps"
-    if not flag_values["regularisers"].present:
-        recipe = recipe.replace(regularisers="on")
-    return _search(flag_values, recipe, stages)
+    return _search(flag_values, _with_regularisers(flag_values, recipe), stages)
+
+
+def _with_regularisers(flag_values: flags.FlagValues, recipe: Recipe) -> Recipe:
+    return recipe if flag_values["regularisers"].present else recipe.replace(regularisers="on")
+
+
+def crossval(flag_values: flags.FlagValues, recipe: Recipe) -> int:
+    """`kerastune crossval`."""
+    environment.check()
+    if flag_values.pretrained:
+        raise ValueError("`--pretrained` can't be cross-validated: name a function that loads the weights as --model.")
+    with _quiet_start():
+        from kerastune import foldable, logs, runtime, summary
+        from kerastune.crossval import CrossValidation
+
+        runtime.set_up(flag_values.gpu_memory_growth, flag_values.precision)
+    logs.to_screen()
+    output_dir = Path(flag_values.output_dir)
+    crossed = CrossValidation(
+        flag_values.model,
+        foldable.load(**_source(flag_values), groups=flag_values.groups),
+        _with_regularisers(flag_values, recipe),
+        num_folds=flag_values.folds,
+        repeats=flag_values.repeats,
+        seed=flag_values.seed,
+        objective=flag_values.objective,
+        directory=output_dir.parent,
+        project_name=output_dir.name,
+        overwrite=flag_values.overwrite,
+    )
+    crossed.run({name: flag_values[name].value for name in (*DATA_FLAGS, "groups")})
+    summary.show_folds(crossed)
+    return 0
 
 
 def export(flag_values: flags.FlagValues, recipe: Recipe) -> int:
@@ -285,21 +331,13 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
 
         notes = runtime.set_up(flag_values.gpu_memory_growth, flag_values.precision)
     logs.to_screen()
-    own_model = bool(flag_values.pretrained) or ":" in flag_values.model
-    task = data.load(
-        flag_values.data,
-        label=flag_values.label,
-        image_size=flag_values.image_size,
-        standardise=flag_values.standardise,
-        seed=flag_values.seed,
-        for_own_model=own_model,
-        kind=flag_values.kind,
-    )
+    task = data.load(**_source(flag_values))
     task = dataclasses.replace(task, notes=(*notes, *task.notes))
     output_dir = Path(flag_values.output_dir)
     if flag_values.pretrained:
         hypermodel = hypermodels.Pretrained(flag_values.pretrained, task)
     else:
+        # By its name, since that is what other commands go by later.
         flag_values.model = flag_values.model or hypermodels.fitting(task)
         hypermodel = hypermodels.load(flag_values.model, task)
     tuner = PlaybookTuner(
@@ -318,6 +356,14 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
     tuner.search(task, settings={name: flag_values[name].value for name in DATA_FLAGS})
     summary.show(tuner)
     return 0
+
+
+def _source(flag_values: flags.FlagValues) -> dict[str, Any]:
+    """The data that the flags describe, as arguments of `data.load`."""
+    names = ("label", "image_size", "standardise", "seed", "kind")
+    values = {name: flag_values[name].value for name in names}
+    own_model = bool(flag_values.pretrained) or ":" in flag_values.model
+    return {"source": flag_values.data, "for_own_model": own_model, **values}
 
 
 def _hyperparameters(given: Sequence[str]) -> dict[str, Any]:

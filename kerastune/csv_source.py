@@ -15,15 +15,17 @@ MOST_TEXT_VALUES = 100  # of a text column, each of which becomes one input
 BYTES_PER_CSV_BYTE = 10  # cells are Python texts before they are numbers
 
 
-def read(path: Path, label: str) -> tuple[Part, str, tuple[str, ...]]:
+def read(path: Path, label: str, groups: str = "") -> tuple[Part, str, tuple[str, ...], np.ndarray | None]:
     """Reads all rows as one part whose inputs are columns `[n]`: float64 with NaN where missing, or texts.
 
     Args:
         path: of a file with a header.
         label: name of the target column.
+        groups: name of the column that tells what belongs together, which is no input; empty for none.
 
     Returns:
-        The part, the kind that its targets tell, and a sentence each for encoded texts and for filled gaps.
+        The part, the kind that its targets tell, a sentence each for encoded texts and for filled gaps, and the cells
+        of the groups as texts `[n]`, or `None`.
 
     Raises:
         ValueError: with one line, for a file or a column that cannot be used.
@@ -32,12 +34,17 @@ def read(path: Path, label: str) -> tuple[Part, str, tuple[str, ...]]:
     header, rows = _rows(path)
     if label not in header:
         raise ValueError(f"`--label` ({label!r}) is not a column of {path}; its columns are: {', '.join(header)}.")
-    if len(header) < 2:
-        raise ValueError(f"{path} has no column besides '{label}'; give at least one to predict it from.")
+    if groups and (groups not in header or groups == label):
+        others = ", ".join(name for name in header if name != label)
+        raise ValueError(f"`--groups` ({groups!r}) is no column of {path} besides its label; those are: {others}.")
+    if len(header) < (3 if groups else 2):
+        besides = f"'{label}' and '{groups}'" if groups else f"'{label}'"
+        raise ValueError(f"{path} has no column besides {besides}; give at least one to predict from.")
     cells = dict(zip(header, zip(*rows, strict=True), strict=True))
     y, kind = _target(cells.pop(label), label, path)
+    of_groups = np.array([cell.strip() for cell in cells.pop(groups)]) if groups else None
     columns = {name: _column(values, name, path) for name, values in cells.items()}
-    return Part(columns, y), kind, _notes(columns)
+    return Part(columns, y), kind, _notes(columns), of_groups
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:

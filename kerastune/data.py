@@ -11,6 +11,8 @@ from kerastune.preprocessing import Attachment, Profile
 from kerastune.sources import Raw
 from kerastune.task import Part, Task
 
+CUT_PARTS = ("test", "validation")  # in this order
+
 
 def load(
     source: str = "digits",
@@ -61,7 +63,7 @@ def load(
         (3, (109, 4))
     """
     raw = sources.read(source, label, image_size)
-    return _finish(raw, seed, for_own_model, standardise, kind, cut_test=True)
+    return finish(raw, seed, for_own_model, standardise, kind, cut_test=True)
 
 
 def from_arrays(
@@ -103,13 +105,13 @@ def from_arrays(
         raise ValueError("With a tf.data.Dataset, `y` and `sample_weight` are part of its elements; leave them out.")
     train = x if streams.is_dataset(x) else (x, y) if sample_weight is None else (x, y, sample_weight)
     raw = sources.raw({"train": train, "validation": validation_data, "test": test_data}, name)
-    return _finish(raw, seed, not prepare, None, kind, class_weight=class_weight)
+    return finish(raw, seed, not prepare, None, kind, class_weight=class_weight)
 
 
 # From what was read to a task.
 
 
-def _finish(
+def finish(
     raw: Raw,
     seed: int,
     for_own_model: bool,
@@ -118,9 +120,12 @@ def _finish(
     class_weight: dict[Any, float] | None = None,
     cut_test: bool = False,
 ) -> Task:
-    """Checks, cuts, and fits the preparation to what is left for training; in this order."""
-    _check_raw(raw, for_own_model)
-    kind = _kind(raw, kind)
+    """Checks, cuts off missing parts, and fits the preparation to what is left for training; in this order.
+
+    The arguments are those of `load` and `from_arrays`, but for `cut_test`: whether a missing test part is cut off too.
+    """
+    check_raw(raw, for_own_model)
+    kind = kind_of(raw, kind)
     classes = splits.find_classes(raw.parts["training"].y, raw.class_names) if kind == "classification" else None
     parts, cut_notes = (raw.parts, []) if raw.stream is not None else _cut_parts(raw, classes, seed, cut_test)
     targets = splits.fit_targets(parts["training"].y, classes, as_given=for_own_model)
@@ -147,8 +152,8 @@ def _finish(
     )
 
 
-def _check_raw(raw: Raw, for_own_model: bool) -> None:
-    """Refuses what preparing would hide or stumble over."""
+def check_raw(raw: Raw, for_own_model: bool) -> None:
+    """Refuses what preparing would hide or stumble over; raises `ValueError`."""
     train = raw.parts["training"]
     for where, part in raw.parts.items():
         if raw.is_table or (raw.stream is not None and where == "training"):
@@ -171,7 +176,7 @@ def _shapes(part: Part) -> dict[str, tuple[int, ...]]:
     return preflight.shapes(part) | profiles
 
 
-def _kind(raw: Raw, kind: str) -> str:
+def kind_of(raw: Raw, kind: str) -> str:
     """The kind that was asked for, else that of the source, else what the targets look like."""
     if kind not in ("", "classification", "regression"):
         raise ValueError(f"`kind` must be 'classification' or 'regression', got {kind!r}.")
@@ -189,17 +194,27 @@ def _cut_parts(
     if seed < 0:
         raise ValueError(f"`seed` must be at least 0, got {seed}.")
     parts, notes = dict(raw.parts), []
-    for number, where in enumerate(("test", "validation")):
+    for where in CUT_PARTS:
         if where in parts or (where == "test" and not cut_test):
             continue
         train = parts["training"]
         strata = classes.encode(train.y, "training") if classes else None
-        stay, off = splits.cut(len(train), [seed, number], strata)
+        stay, off = splits.cut(len(train), cut_seed(where, seed), strata)
         parts["training"], parts[where] = take(train, stay), take(train, off)
         how = "stratified" if classes else "at random"
         notes.append(f"{len(off)} of {len(train)} training examples were cut off as the {where} part ({how}, "
                      f"seed {seed}).")  # fmt: skip
     return parts, notes
+
+
+def cut_seed(where: str, seed: int) -> list[int]:
+    """The seed of the cut of a part: the cuts of test and validation part are independent of each other.
+
+    Example:
+        >>> cut_seed("test", 7), cut_seed("validation", 7)
+        ([7, 0], [7, 1])
+    """
+    return [seed, CUT_PARTS.index(where)]
 
 
 def take(part: Part, indices: np.ndarray) -> Part:

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import keras_tuner
@@ -233,7 +234,7 @@ def load(name: str, task: Task) -> keras_tuner.HyperModel:
     """The hypermodel that `--model` names.
 
     Args:
-        name: `mlp`, `cnn` or `resnet`, or `module:name` of something of the user's, found from the working directory
+        name: `mlp`, `cnn` or `resnet`; empty for what suits the data; or `module:name` of something of the user's, found from the working directory
             too: a `build(hp)` function, a HyperModel, or a subclass of HyperModel that needs no arguments.
         task: sizes the built-in ones; the user's own are left as they are.
 
@@ -247,12 +248,52 @@ def load(name: str, task: Task) -> keras_tuner.HyperModel:
         >>> load("mlp", Task("toy", "regression", part, part)).name
         'mlp'
     """
+    name = name or fitting(task)
     if ":" in name:
         return _as_hypermodel(naming.imported(name, "model"), name)
     if name not in BUILT_IN:
         hint = naming.did_you_mean(name, BUILT_IN)
         raise ValueError(f"model `{name}` must be one of {', '.join(BUILT_IN)} or module:name of your own{hint}.")
     return BUILT_IN[name](task)
+
+
+def of(model: str | keras_tuner.HyperModel | Callable, task: Task) -> keras_tuner.HyperModel:
+    """The hypermodel of what `load` takes by name, or of a `build(hp)` function, or what is one already."""
+    return load(model, task) if isinstance(model, str) else _as_hypermodel(model, getattr(model, "__name__", "given"))
+
+
+def settled(hypermodel: keras_tuner.HyperModel, given: dict[str, Any]) -> keras_tuner.HyperParameters:
+    """All hyperparameters that a hypermodel declares, with the values that are given and defaults for the others.
+
+    Raises:
+        ValueError: for a value of a hyperparameter that there is not.
+
+    Example:
+        >>> settled(BuildFunction(lambda hp: hp.Choice("units", [8, 16])), {"units": 16}).values
+        {'units': 16}
+    """
+    space, known = keras_tuner.HyperParameters(), -1
+    # A hyperparameter may be declared for some values of another one only.
+    while len(space.space) > known:
+        known = len(space.space)
+        hypermodel.build(space)
+        space.values.update(given)
+    unknown = sorted(set(given) - {parameter.name for parameter in space.space})
+    if unknown:
+        raise ValueError(f"the model declares no hyperparameter {', '.join(unknown)}.")
+    return space
+
+
+def builder(hypermodel: keras_tuner.HyperModel) -> Callable[[dict[str, Any]], keras.Model]:
+    """A function of hyperparameter values that gives a new model, as the trainer takes it; see `settled`."""
+
+    def build(given: dict[str, Any]) -> keras.Model:
+        model = hypermodel.build(settled(hypermodel, given))
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"build(hp) must return a Keras model, it returned {type(model).__name__}.")
+        return model
+
+    return build
 
 
 def hidden_units(num_examples: int | None) -> int:

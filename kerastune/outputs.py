@@ -174,7 +174,7 @@ def _figures(trainer: Trainer, recipe: Recipe, state: State):
 
     def of(name: str, part: Part):
         outputs = evaluate.predict(model, part.x)
-        kept[name] = _in_users_units(task, outputs, logits)
+        kept[name] = in_users_units(task, outputs, logits)
         each = evaluate.example_scores(model, task, part, outputs, trainer.objective)
         return evaluate.figures(task, part, outputs, logits), each
 
@@ -185,7 +185,8 @@ def _figures(trainer: Trainer, recipe: Recipe, state: State):
     return found, test_scores, kept
 
 
-def _in_users_units(task: Task, outputs: np.ndarray, logits: bool) -> np.ndarray:
+def in_users_units(task: Task, outputs: np.ndarray, logits: bool) -> np.ndarray:
+    """Probabilities `[n, classes]`, or numbers `[n, outputs]` in the user's units, of what a model gave."""
     if task.kind == "classification":
         return diagnostics.probabilities(outputs, logits).astype(np.float32)
     return outputs.reshape(len(outputs), -1).astype(np.float64) * task.target_scale + task.target_mean

@@ -35,6 +35,8 @@ class RunDir:
         self.tta = self.path / "tta.keras"
         self.tensorboard = self.path / "tensorboard"
         self.predictions = self.path / "predictions.npz"
+        self.crossval = self.path / "crossval.json"
+        self.out_of_fold = self.path / "out_of_fold.npz"
         self.report = self.path / "report.html"
         self.report_markdown = self.path / "report.md"
         self.report_pictures = self.path / "report"

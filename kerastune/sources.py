@@ -33,6 +33,7 @@ class Raw:
     """What a source gives, before it is checked, cut and prepared.
 
     With a `stream`, the training part holds a profile in place of the inputs. With `is_table`, inputs are columns.
+    The `groups` that examples belong to are those of the training part, then of a validation part that the source has.
     """
 
     name: str
@@ -42,15 +43,17 @@ class Raw:
     class_names: tuple[str, ...] = ()
     is_table: bool = False
     notes: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
 
 
-def read(source: str, label: str, image_size: int) -> Raw:
+def read(source: str, label: str, image_size: int, groups: str = "") -> Raw:
     """Finds out what kind of source is meant, and reads it.
 
     Args:
         source: a name, a file, a folder or `module:function`, as `data.load` lists them.
         label: name of the target column of a .csv.
         image_size: height and width that images in folders are resized to, in pixels.
+        groups: name of the column of a .csv, or of the array of a .npz, that tells which examples belong together.
 
     Raises:
         ValueError: with one line, for an unknown source, or one that cannot be read.
@@ -63,6 +66,10 @@ def read(source: str, label: str, image_size: int) -> Raw:
     path = Path(source)
     if label and path.suffix != ".csv":
         raise ValueError(f"`--label` ({label!r}) names a column of a .csv, but the data are {source}; leave it out.")
+    if groups and path.suffix not in (".csv", ".npz"):
+        raise ValueError(
+            f"`--groups` ({groups!r}) names a column of a .csv or an array of a .npz, but the data are {source}."
+        )
     if source in SCIKIT_LEARN:
         return _read_scikit_learn(source)
     if source in KERAS:
@@ -74,7 +81,7 @@ def read(source: str, label: str, image_size: int) -> Raw:
     if path.suffix in (".npz", ".csv"):
         if not path.is_file():
             raise FileNotFoundError(f"There is no file {source} (looked in {os.getcwd()}).")
-        return _read_npz(path) if path.suffix == ".npz" else _read_csv(path, label)
+        return _read_npz(path, groups) if path.suffix == ".npz" else _read_csv(path, label, groups)
     if ":" in source:
         return _read_function(source)
     known = SCIKIT_LEARN + KERAS
@@ -123,7 +130,7 @@ def _download(name: str) -> Any:
         raise FileNotFoundError(f"`{name}` could not be downloaded ({reason}){remedy}.") from error
 
 
-def _read_npz(path: Path) -> Raw:
+def _read_npz(path: Path, groups: str) -> Raw:
     """Reads arrays by name; nothing is ever unpickled."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -139,8 +146,14 @@ def _read_npz(path: Path) -> Raw:
     parts = {where: _npz_part(path, arrays, short) for where, short in SHORT_NAMES.items()}
     if parts["training"] is None:
         raise ValueError(f"{path} has no `x_train`; its arrays are: {preflight.shorten(sorted(arrays), 20)}.")
+    if groups and groups not in arrays:
+        raise ValueError(
+            f"`--groups` ({groups!r}) is no array of {path}; it also has: {preflight.shorten(sorted(arrays))}."
+        )
+    of_groups = arrays.pop(groups) if groups else None
     notes = (f"Arrays of {path.name} left unread: {preflight.shorten(sorted(arrays))}.",) if arrays else ()
-    return Raw(path.stem, {where: part for where, part in parts.items() if part is not None}, notes=notes)
+    found = {where: part for where, part in parts.items() if part is not None}
+    return Raw(path.stem, found, notes=notes, groups=of_groups)
 
 
 def _npz_part(path: Path, arrays: dict[str, np.ndarray], short: str) -> Part | None:
@@ -155,9 +168,9 @@ def _npz_part(path: Path, arrays: dict[str, np.ndarray], short: str) -> Part | N
     return None if x is None else Part(x, y, weight)
 
 
-def _read_csv(path: Path, label: str) -> Raw:
-    part, kind, notes = csv_source.read(path, label)
-    return Raw(path.stem, {"training": part}, kind=kind, is_table=True, notes=notes)
+def _read_csv(path: Path, label: str, groups: str) -> Raw:
+    part, kind, notes, of_groups = csv_source.read(path, label, groups)
+    return Raw(path.stem, {"training": part}, kind=kind, is_table=True, notes=notes, groups=of_groups)
 
 
 def _read_folder(path: Path, image_size: int) -> Raw:
@@ -228,6 +241,12 @@ def _by_part(value: Any, source: str) -> dict[str, Any]:
     given = f"a dict with {', '.join(map(str, value))}" if isinstance(value, dict) else f"a {type(value).__name__}"
     raise ValueError(f"{source} gave {given}; expected (x, y), ((x, y), (x_test, y_test)), three such pairs, or a dict "
                      "with `train` and optionally `validation` and `test`.")  # fmt: skip
+
+
+def refuse_stream(x: Any) -> None:
+    """Raises `ValueError` for a `tf.data.Dataset`, whose examples can't be cut into folds."""
+    if streams.is_dataset(x):
+        raise ValueError("A tf.data.Dataset can't be cut into folds; give arrays.")
 
 
 def raw(values: dict[str, Any], name: str) -> Raw:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from kerastune import scores
+from kerastune.crossval import CrossValidation
 from kerastune.outputs import REFIT
 from kerastune.tuner import PlaybookTuner
 
@@ -21,6 +24,44 @@ def show(tuner: PlaybookTuner) -> None:
     console.print(f"The report: {escape(str(tuner.run_dir.report))}", soft_wrap=True)
     console.print(f"Everything is in {escape(str(tuner.run_dir.path))}; look at it with:")
     console.print(f"  tensorboard --logdir={escape(str(tuner.run_dir.tensorboard))}", soft_wrap=True)
+
+
+def show_folds(crossed: CrossValidation) -> None:
+    """Prints what a cross-validation found."""
+    console, result, run_dir = Console(), crossed.result, crossed.run_dir
+    repeats = f", {result['repeats']} times" if result["repeats"] > 1 else ""
+    console.print(_folds(result, f"{result['folds']} folds{repeats}, {result['examples']} examples"))
+    console.print(_over_folds(result["summary"]))
+    for name, found in result["out of fold"].items():
+        of_whole = ", for whole groups" if result["grouped"] else ""
+        interval = f"95 % interval {found['low']:.4f} to {found['high']:.4f}{of_whole}"
+        console.print(f"All held-out examples together: {name} {found['mean']:.4f}, {interval}.", soft_wrap=True)
+    if (test := result.get("ensemble on the test part")) is not None:
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in test.items())
+        console.print(f"The folds' ensemble on the test part, which no fold had: {shown}.", soft_wrap=True)
+    console.print(f"The ensemble: {escape(str(run_dir.ensemble))}", soft_wrap=True)
+    console.print(f"Out-of-fold predictions: {escape(str(run_dir.out_of_fold))}", soft_wrap=True)
+    console.print(f"Everything is in {escape(str(run_dir.path))}; look at it with:")
+    console.print(f"  tensorboard --logdir={escape(str(run_dir.tensorboard))}", soft_wrap=True)
+
+
+def _folds(result: dict[str, Any], title: str) -> Table:
+    table, summary = Table(title=title), result["summary"]
+    for column in ("", "held out", *summary):
+        table.add_column(escape(column))
+    for fold in result["by fold"]:
+        table.add_row(fold["name"], str(fold["held out"]), *(f"{fold['metrics'][name]:.4f}" for name in summary))
+    return table
+
+
+def _over_folds(summary: dict[str, dict[str, float]]) -> Table:
+    table = Table(title="Over the folds")
+    for column in ("", "mean", "spread", "95 % interval of the mean"):
+        table.add_column(column)
+    for name, found in summary.items():
+        ends = f"{found['low']:.4f} to {found['high']:.4f}"
+        table.add_row(escape(name), f"{found['mean']:.4f}", f"{found['std']:.4f}", ends)
+    return table
 
 
 def _decisions(tuner: PlaybookTuner) -> Table:

@@ -90,6 +90,16 @@ class Trainer:
         self._compiled: dict[tuple, Compiled] = {}
         self._initial: dict[tuple, list[np.ndarray]] = {}
 
+    def on(self, task: Task) -> Trainer:
+        """A trainer of the same networks on other examples, which shares what is compiled and traced already.
+
+        Args:
+            task: with inputs and targets of the same shapes, and imbalanced if that of this trainer is.
+        """
+        other = copy.copy(self)
+        other.task, other._batches, other._copies, other._initial = task, Batches(task), {}, {}
+        return other
+
     def run(self, spec: TrialSpec, state: State | None = None) -> tuple[Outcome, State, State | None]:
         """Trains one segment.
 

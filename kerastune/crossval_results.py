@@ -1,0 +1,94 @@
+"""What a cross-validation comes to: figures of every fold, and all out-of-fold predictions together."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastune import evaluate, folds
+from kerastune.foldable import Foldable
+from kerastune.folds import Fold
+from kerastune.task import Part, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What one fold's model gave.
+
+    Args:
+        fold: what was trained on, and what was held out.
+        metrics: by name, on what was held out.
+        held_out: probabilities `[n, classes]`, or numbers `[n, outputs]` in the user's units, of what was held out.
+        test: the same of the test part; `None` without one.
+        member: the model, raw inputs in and probabilities or the user's units out.
+        steps: that it was trained.
+        seconds: that this took.
+    """
+
+    fold: Fold
+    metrics: dict[str, float]
+    held_out: np.ndarray
+    test: np.ndarray | None
+    member: keras.Model
+    steps: int
+    seconds: float
+
+
+def figures(examples: Foldable, true: np.ndarray, said: np.ndarray) -> dict[str, float]:
+    """Figures of merit of probabilities or of numbers in the user's units; one that is not finite is left out."""
+    part = Part(np.zeros([len(true), 1]), true)
+    names = examples.classes.names if examples.classes is not None else ()
+    task = Task(examples.raw.name, examples.kind, part, part, class_names=names)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = evaluate.figures(task, part, said, logits=False)
+    return {name: float(value) for name, value in found.items() if np.isfinite(value)}
+
+
+def out_of_fold(examples: Foldable, judged: list[Judged]) -> dict[str, np.ndarray]:
+    """The arrays of `out_of_fold.npz` by name: every prediction is by a model that was not trained on the row."""
+    repeats = judged[-1].fold.repeat
+    predictions = np.zeros([repeats, len(examples), judged[0].held_out.shape[1]], judged[0].held_out.dtype)
+    of_fold = np.zeros([repeats, len(examples)], np.int32)
+    for each in judged:
+        predictions[each.fold.repeat - 1, each.fold.held_out] = each.held_out
+        of_fold[each.fold.repeat - 1, each.fold.held_out] = each.fold.number
+    found = {"predictions": predictions, "fold": of_fold, "true": examples.true, "row": examples.rows}
+    if examples.groups is not None:
+        found["groups"] = examples.groups
+    return found | {"class_names": np.array(examples.classes.names if examples.classes else (), np.str_)}
+
+
+def result(examples: Foldable, judged: list[Judged], predictions: np.ndarray) -> dict[str, Any]:
+    """Figures by fold, their summary, those of all held-out examples, and those of the ensemble on the test part."""
+    sizes = [[len(each.fold.train) for each in judged], [len(each.fold.held_out) for each in judged]]
+    is_classification = examples.classes is not None
+    if is_classification:
+        scored, each = "accuracy", (predictions.argmax(axis=-1) == examples.true).mean(axis=0)
+    else:
+        scored, each = "mae", np.abs(predictions - examples.true).mean(axis=(0, 2))
+    found = {
+        "examples": len(examples),
+        "stratified": is_classification,
+        "grouped": examples.groups is not None,
+        "by fold": [_row(each) for each in judged],
+        "summary": folds.summary([each.metrics for each in judged], *sizes),
+        "out of fold": {scored: folds.pooled(each, examples.groups, is_classification)},
+    }
+    if judged[0].test is not None:
+        averaged = np.mean([each.test for each in judged], axis=0)
+        found["ensemble on the test part"] = figures(examples, examples.true_test, averaged)
+    return found
+
+
+def _row(judged: Judged) -> dict[str, Any]:
+    return {
+        "name": judged.fold.name,
+        "trained on": len(judged.fold.train),
+        "held out": len(judged.fold.held_out),
+        "metrics": judged.metrics,
+        "steps": judged.steps,
+        "seconds": round(judged.seconds, 2),
+    }

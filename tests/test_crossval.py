@@ -1,0 +1,205 @@
+"""Cross-validation for real: what is held out is unseen, what was trained stays trained, and the files say so."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerastune import cli, cross_validate, hypermodels
+from kerastune.recipe import Recipe
+from kerastune.study import Record
+from kerastune.training import Trainer
+
+GENERATOR = np.random.default_rng(7)
+COPIES = 4
+# Labels are chance, and every example is there four times: whoever has seen a copy knows its label.
+X = np.repeat(GENERATOR.normal(size=[40, 8]), COPIES, axis=0).astype("float32")
+Y = np.repeat(GENERATOR.integers(0, 2, 40), COPIES)
+GROUPS = np.repeat(np.arange(40), COPIES)
+TEST = (X[:20] + 3, Y[:20])
+RECIPE = Recipe(optimizer="adam", learning_rate=0.01, batch_size=20, total_steps=200, decay="none")
+
+
+def build(hp):
+    units = hp.Choice("units", [16, 64], default=64)
+    return keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(units, "relu"), keras.layers.Dense(2, activation="softmax")]
+    )
+
+
+def crossed_in(directory, **changes):
+    arguments = {"recipe": RECIPE, "folds": 2, "groups": GROUPS, "test_data": TEST, "directory": directory}
+    return cross_validate(build, X, Y, **{**arguments, **changes})
+
+
+@pytest.fixture(scope="module")
+def crossed(tmp_path_factory):
+    return crossed_in(tmp_path_factory.mktemp("crossed"))
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Segments that are trained from now on, and how many of them may be before the process is interrupted."""
+    run, count = Trainer.run, {"segments": 0, "most": np.inf}
+
+    def counting(self, spec, state=None):
+        if count["segments"] >= count["most"]:
+            raise KeyboardInterrupt
+        count["segments"] += 1
+        return run(self, spec, state)
+
+    monkeypatch.setattr(Trainer, "run", counting)
+    return count
+
+
+def predictions(crossed):
+    with np.load(crossed.run_dir.out_of_fold, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive}
+
+
+def test_out_of_fold_predictions_are_of_models_that_have_not_seen_the_row_or_its_group(crossed):
+    found = predictions(crossed)
+    with Record(crossed.run_dir.study) as record:
+        outcomes = record.outcomes()
+    assert all(outcome.curves["accuracy"][-20:].mean() > 0.95 for outcome in outcomes.values())  # learnt by heart
+    assert np.mean(found["predictions"][0].argmax(axis=1) == Y) < 0.8
+    for group in range(40):
+        assert len(set(found["fold"][0][GROUPS == group])) == 1
+
+
+def test_out_of_fold_predictions_are_those_of_the_folds_own_models(crossed):
+    found = predictions(crossed)
+    np.testing.assert_array_equal(found["true"], Y)
+    np.testing.assert_array_equal(found["groups"], GROUPS)
+    np.testing.assert_array_equal(found["row"], np.arange(len(Y)))
+    model = build(hypermodels.settled(hypermodels.BuildFunction(build), {}))
+    with Record(crossed.run_dir.study) as record:
+        for fold in crossed.folds:
+            weights = record.checkpoint(fold.name, "best").model
+            model.set_weights(weights[: len(model.get_weights())])
+            said = model.predict(X[fold.held_out], verbose=0)
+            np.testing.assert_allclose(found["predictions"][0, fold.held_out], said, atol=1e-5)
+            np.testing.assert_array_equal(found["fold"][0, fold.held_out], fold.number)
+            assert record.checkpoint(fold.name, "last") is None
+
+
+def test_the_ensemble_is_one_saved_model_that_gives_the_reported_figures(crossed):
+    model = keras.models.load_model(crossed.run_dir.ensemble)
+    said = model.predict(TEST[0], verbose=0)
+    np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)
+    reported = crossed.result["ensemble on the test part"]
+    assert reported["accuracy"] == pytest.approx(np.mean(said.argmax(axis=1) == TEST[1]))
+    assert reported["nll"] == pytest.approx(-np.log(said[np.arange(20), TEST[1]]).mean(), rel=1e-3)
+
+
+def test_the_summary_is_that_of_the_folds(crossed):
+    result = json.loads(crossed.run_dir.crossval.read_text())
+    assert result == crossed.result
+    values = [fold["metrics"]["accuracy"] for fold in result["by fold"]]
+    assert result["summary"]["accuracy"]["mean"] == pytest.approx(np.mean(values))
+    assert result["summary"]["accuracy"]["std"] == pytest.approx(np.std(values, ddof=1))
+    assert result["out of fold"]["accuracy"]["mean"] == pytest.approx(np.mean(values), abs=0.02)
+    assert result["recipe"]["hyperparameters"] == {"units": 64}
+    assert {entry.name for entry in crossed.run_dir.tensorboard.iterdir()} >= {"trials", "result"}
+
+
+def test_a_second_run_trains_nothing_and_gives_the_same(crossed, counted):
+    before = predictions(crossed)
+    again = crossed_in(crossed.run_dir.path.parent)
+    assert counted["segments"] == 0
+    assert again.result == crossed.result
+    for name, array in predictions(again).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_what_was_interrupted_goes_on_and_ends_the_same(crossed, counted, tmp_path):
+    counted["most"] = 5  # in the middle of the second fold
+    with pytest.raises(KeyboardInterrupt):
+        crossed_in(tmp_path)
+    counted["most"] = np.inf
+    again = crossed_in(tmp_path)
+    assert counted["segments"] == 8
+    for name, array in predictions(again).items():
+        np.testing.assert_array_equal(array, predictions(crossed)[name])
+    assert again.result["summary"] == crossed.result["summary"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"folds": 4}, "`folds` was 2 when this search began and is 4 now"),
+        ({"seed": 2}, "`seed of the folds` was 1"),
+        ({"recipe": RECIPE.replace(learning_rate=0.02)}, "`learning_rate` was 0.01"),
+        ({"groups": GROUPS // 2}, "was .* when this search began"),
+        ({"recipe": RECIPE.replace(batch_size=81)}, r"`batch_size` \(81\) is larger than the training part"),
+        ({"recipe": RECIPE.replace(hyperparameters={"depth": 3})}, "declares no hyperparameter depth"),
+        ({"folds": 1}, "`folds` must be at least 2, got 1"),
+        ({"epochs": 3}, "does not take epochs"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_training(changes, words, crossed, counted):
+    with pytest.raises(ValueError, match=words):
+        crossed_in(crossed.run_dir.path.parent, **changes)
+    assert counted["segments"] == 0
+
+
+def test_a_fold_that_diverges_is_named(tmp_path):
+    wild = Recipe(optimizer="sgd", learning_rate=1e30, batch_size=20, total_steps=50, decay="none")
+    with pytest.raises(ValueError, match="the training of fold-1 diverged at step .* choose a `learning_rate` below"):
+        crossed_in(tmp_path, recipe=wild)
+
+
+def test_hyperparameters_that_hang_on_others_are_settled():
+    def nested(hp):
+        if hp.Boolean("deep"):
+            with hp.conditional_scope("deep", [True]):
+                hp.Int("layers", 1, 5, default=2)
+
+    hypermodel = hypermodels.BuildFunction(nested)
+    assert hypermodels.settled(hypermodel, {"deep": True, "layers": 4}).values == {"deep": True, "layers": 4}
+    assert hypermodels.settled(hypermodel, {}).values == {"deep": False}
+
+
+def write_csv(path):
+    lines = ["age,city,patient,y"]
+    for row in range(80):
+        age, city = row % 40, ("Bonn", "Rome")[row % 2]
+        lines.append(f"{'' if row % 11 == 5 else age},{city},p{row % 10},{5000 + 10 * age + 300 * (city == 'Rome')}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.slow
+def test_the_command_cross_validates_a_regression_on_texts_gaps_and_groups(tmp_path, capsys):
+    write_csv(tmp_path / "people.csv")
+    data = (f"--data={tmp_path / 'people.csv'}", "--label=y", "--groups=patient", "--kind=regression", "--model=mlp")
+    recipe = ("--optimizer=adam", "--learning_rate=0.02", "--batch_size=20", "--total_steps=150", "--folds=2")
+    output_dir = tmp_path / "out"
+    assert cli.main(["crossval", *data, *recipe, f"--output_dir={output_dir}"]) == 0
+    shown = capsys.readouterr().out
+    assert "95 % interval" in shown and "fold-2" in shown
+    result = json.loads((output_dir / "crossval.json").read_text())
+    assert result["grouped"] and not result["stratified"] and "ensemble on the test part" not in result
+    assert result["summary"]["r2"]["mean"] > 0.8
+    with np.load(output_dir / "out_of_fold.npz", allow_pickle=False) as archive:
+        errors = np.abs(archive["predictions"][0] - archive["true"])
+    assert errors.mean() == pytest.approx(result["out of fold"]["mae"]["mean"]) and errors.mean() < 60
+    model = keras.models.load_model(output_dir / "ensemble.keras")
+    raw = {"age": tf.constant([[10.0], [10.0]], tf.float64), "city": tf.constant([["Bonn"], ["Rome"]])}
+    bonn, rome = np.asarray(model(raw)).ravel()
+    assert bonn == pytest.approx(5100, abs=120) and rome - bonn == pytest.approx(300, abs=120)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("crossval", "--data=wine", "--model=mlp", "--folds=1"), "`folds` must be at least 2, got 1"),
+        (("crossval", "--data=wine", "--model=mlp", "--folds=50"), "more than the smallest class has examples (41)"),
+        (("tune", "--data=wine", "--groups=patient"), "`--groups` ('patient') is for crossval"),
+    ],
+)
+def test_the_command_refuses_by_name(arguments, words, tmp_path, capsys):
+    assert cli.main([*arguments, f"--output_dir={tmp_path / 'out'}"]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
