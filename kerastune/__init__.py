@@ -15,7 +15,7 @@ _WHERE = {
     "Task": "kerastune.task",
     "Trainer": "kerastune.training",
 }
-_MODULES = ("callbacks", "curves", "data", "schedules", "surgery")
+_MODULES = ("callbacks", "curves", "data", "pruning", "schedules", "surgery")
 
 __all__ = [*_WHERE, *_MODULES]
 

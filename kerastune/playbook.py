@@ -107,8 +107,10 @@ class Playbook:
         self._facts = dataclasses.replace(self._facts, **known)
 
     def state(self, spec: TrialSpec) -> State | None:
-        """The checkpoint that a segment goes on from."""
-        return self.study.checkpoint(spec.trial, "last") if spec.start else None
+        """The checkpoint that a segment goes on from, or the weights of another trial that it sets out from."""
+        if spec.start:
+            return self.study.checkpoint(spec.trial, "last")
+        return State(0, self.study.checkpoint(spec.after, "best").model, []) if spec.after else None
 
     def record(self, outcome: Outcome, last: State, best: State | None) -> None:
         """Takes what came of a segment. Its best weights are kept only if no earlier segment had better ones."""

@@ -18,8 +18,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune import curves, evaluate, initialisers, optimizers, scores, surgery
+from kerastune import curves, evaluate, initialisers, optimizers, pruning, scores, surgery
 from kerastune.batches import Batches
+from kerastune.callbacks.magnitude_pruning import MagnitudePruning
 from kerastune.recipe import Recipe
 from kerastune.recording import Chunk, StepRecorder
 from kerastune.schedules import rates
@@ -30,6 +31,7 @@ from kerastune.trial import Outcome, State, TrialSpec
 CHUNK = 50  # steps in one call of the train function
 RATIO_EVERY = 10  # steps between two measurements of update and weight norms
 LOOK_BACK = 100  # steps before a chunk from which its smoothed loss is worked out
+PRUNING_CHANGES = 20  # of the sparsity, at most, until it is reached
 MOST_COMPILED = 16  # models that are kept compiled; stage `model` tries many networks
 
 
@@ -93,7 +95,8 @@ class Trainer:
 
         Args:
             spec: what to train.
-            state: where to go on; needed when `spec.start` is not 0.
+            state: where to go on; needed when `spec.start` is not 0, or another trial's weights are set out from:
+                without values of the optimizer, it begins afresh.
 
         Returns:
             The outcome of this segment alone, the state at its end, and the weights of its best evaluation when
@@ -108,14 +111,14 @@ class Trainer:
             raise ValueError(f"the segment starts at step {spec.start}, its checkpoint is of {state and state.step}.")
         began = time.monotonic()
         keras.utils.set_random_seed(spec.recipe.seed)
-        member = self.compiled(spec.recipe)
-        state = state or State(0, self.initial_state(spec.recipe), member.fresh_optimizer)
-        member.restore(state)
+        member = self.compiled(spec.recipe, spec.sparsity > 0)
+        state = state or State(0, self.initial_state(spec.recipe), [])
+        member.restore(state if state.optimizer else dataclasses.replace(state, optimizer=member.fresh_optimizer))
         optimizers.configure(member.model.optimizer, rates(spec.recipe), spec.recipe.momentum, spec.recipe.weight_decay)
         if spec.recipe.label_smoothing:
             member.model.loss.strength.assign(spec.recipe.label_smoothing)
         run = _Run(member, spec, self, state.first_loss)
-        self._fit(member.model, spec, [run, *self._users_callbacks(spec)])
+        self._fit(member.model, spec, [run, *_pruning(spec), *self._users_callbacks(spec)])
         outcome = run.outcome()
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
@@ -128,10 +131,10 @@ class Trainer:
         _assign(model.variables, state.model)
         return evaluate.predict(model, x)
 
-    def compiled(self, recipe: Recipe) -> Compiled:
+    def compiled(self, recipe: Recipe, pruned: bool = False) -> Compiled:
         """The compiled model of a recipe's architecture, optimizer kind and regularisers, made at its first use.
 
-        A dropout rate is a constant of what is traced; strengths of weight decay and label smoothing are variables.
+        One that is pruned has masks, and is another. A dropout rate is a constant of what is traced; strengths of weight decay and label smoothing are variables.
         """
         architecture = (
             json.dumps(recipe.hyperparameters, sort_keys=True),
@@ -141,12 +144,15 @@ class Trainer:
             recipe.label_smoothing > 0,
             recipe.class_weights,
             recipe.dropout if recipe.regularisers == "on" else None,
+            pruned,
         )
         key = (*architecture, recipe.regularisers)
         if key not in self._compiled:
             while len(self._compiled) >= MOST_COMPILED:
                 self._compiled.pop(next(iter(self._compiled)))
             self._compiled[key] = self._compile(recipe)
+            if pruned:
+                pruning.install(self._compiled[key].model)
             if not self._compiled[key].regularised:
                 # On or off is the same trace for a model that has none.
                 self._compiled |= {(*architecture, setting): self._compiled[key] for setting in ("on", "off")}
@@ -255,6 +261,14 @@ class Trainer:
             shuffle=False,  # the order is ours
             verbose=0,
         )
+
+
+def _pruning(spec: TrialSpec) -> list[MagnitudePruning]:
+    """What prunes in the first half of a trial, so that the second can make up for it."""
+    if not spec.sparsity:
+        return []
+    half = max(spec.recipe.total_steps // 2, 1)
+    return [MagnitudePruning(spec.sparsity, end_step=half, every=max(half // PRUNING_CHANGES, 1))]
 
 
 class _Run(keras.callbacks.Callback):
