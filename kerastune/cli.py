@@ -21,12 +21,14 @@ from kerastune.budget import LEAST_STEPS, Budget
 from kerastune.recipe import CHOICES, Recipe
 from kerastune.stages import order
 from kerastune.stages.ensemble import MEMBERS
+from kerastune.stages.prune import SPARSITIES
 
 COMMANDS = {
     "tune": "find learning rate and number of steps for a model and data, and train it",
     "probe": "suggest a learning rate from 60 batches (S1.7)",
     "train": "train the recipe of a flagfile",
     "ensemble": "train the recipe of a flagfile with several seeds, and combine them where that helps",
+    "prune": "set the smallest weights of a trained model to zero, as many as validation allows",
     "export": "write what was tuned as TensorFlow Serving, or another runtime, takes it",
     "report": "write report.html and report.md of a search anew, from what is in --output_dir",
 }
@@ -62,6 +64,8 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_bool("ensemble", True, "Look for an ensemble that beats the single model.", **values)
     flags.DEFINE_bool("tta", True, "Average over views of an example where that helps.", **values)
     flags.DEFINE_integer("members", MEMBERS, "Most models in an ensemble.", 2, **values)
+    flags.DEFINE_list("sparsity", [f"{each:g}" for each in SPARSITIES], "Shares of zeros that prune tries.", **values)
+    flags.DEFINE_string("trained", "", "Output directory whose model prune takes; else it trains one.", **values)
     flags.DEFINE_bool("refit", False, "Train once more on training and validation data at the end.", **values)
     flags.DEFINE_string("export_dir", "", "Where exported models go; export/ in the output directory.", **values)
     flags.DEFINE_enum("format", publishing.SAVED_MODEL, list(publishing.ENDINGS), "What to export as.", **values)
@@ -146,7 +150,7 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
         absl.flags.Error: for an unknown flag or a value that it does not take.
         ValueError: for settings or data that can't be used.
     """
-    surplus = flag_values(["kerastune", *arguments])[1:]
+    surplus = flag_values(["kerastune", *_flags_of_trained(arguments), *arguments])[1:]
     if surplus:
         raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
     if command == "report":
@@ -161,7 +165,7 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
         raise ValueError(f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(output_dir)!r}.")
     flag_values.output_dir = str(output_dir)
     signal.signal(signal.SIGTERM, _terminate)
-    commands = {"tune": tune, "probe": probe, "train": train, "ensemble": ensemble, "export": export}
+    commands = {"tune": tune, "probe": probe, "train": train, "ensemble": ensemble, "export": export, "prune": prune}
     return commands[command](flag_values, recipe)
 
 
@@ -191,6 +195,19 @@ def train(flag_values: flags.FlagValues, recipe: Recipe) -> int:
 def ensemble(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     """`kerastune ensemble`."""
     return _train_given(flag_values, recipe, ["train", "ensemble"], trainings=flag_values.members)
+
+
+def prune(flag_values: flags.FlagValues, recipe: Recipe) -> int:
+    """`kerastune prune`."""
+    return _train_given(flag_values, recipe, ["train", "prune"], trainings=1 + len(flag_values.sparsity))
+
+
+def _flags_of_trained(arguments: Sequence[str]) -> list[str]:
+    """The flagfile of the output directory that `--trained` names; flags that are given win over it."""
+    asked = flags.FlagValues()
+    define(asked)
+    asked(["kerastune", *arguments])
+    return [f"--flagfile={rundirs.RunDir(asked.trained).flags}"] if asked.trained else []
 
 
 def _train_given(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str], trainings: int) -> int:
@@ -287,10 +304,20 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         stages=stages,
         refit=flag_values.refit,
         members=flag_values.members,
+        sparsities=_sparsities(flag_values.sparsity),
+        trained=flag_values.trained or None,
     )
     tuner.search(task, settings={name: flag_values[name].value for name in DATA_FLAGS})
     summary.show(tuner)
     return 0
+
+
+def _sparsities(given: Sequence[str]) -> list[float]:
+    try:
+        return [float(text) for text in given]
+    except ValueError:
+        shown = ",".join(given)
+        raise ValueError(f"`--sparsity` must be shares in [0, 1), as in 0.5,0.8,0.9, got {shown!r}.") from None
 
 
 def _hyperparameters(given: Sequence[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is put together out of trained models: the ensemble, and the views that it, or the single model, looks at."""
+"""What is made of trained models: the ensemble, the views that it, or the single model, looks at, and a pruned one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from kerastune.recipe import Recipe
 from kerastune.selection import Blend
 from kerastune.stages.base import Decision
 from kerastune.stages.ensemble import Ensemble, Validation
+from kerastune.stages.prune import Prune
 from kerastune.stages.tta import IDENTITY, Tta
 from kerastune.task import Part, Task, labels
 from kerastune.training import Trainer, sample
@@ -102,14 +103,17 @@ def figures(trainer: Trainer, playbook: Playbook, states: Mapping[str, State], s
 
     Returns:
         `{"ensemble": {"validation": {...}, "test": {...}}, "gain of the ensemble": {...}}`, and the same of `"tta"` and
-        the `"gain of the views"`, over what it looks through them; what is not kept is left out. A gain holds the mean
-        paired difference and the ends of its 95 % interval.
+        the `"gain of the views"`, over what it looks through them; of the `"unpruned"` model, and the `"gain of the
+        pruning"` over it. What is not kept is left out. A gain holds the mean paired difference and the ends of its
+        95 % interval.
     """
     found: dict[str, Any] = {}
     if (decision := kept_ensemble(playbook)) is not None:
         found |= _of_ensemble(trainer, playbook, states, decision)
     if (decision := kept_views(playbook)) is not None:
         found |= _of_views(trainer, playbook, _without_views(trainer, playbook, states, single), decision)
+    if (decision := _kept(playbook, Prune.name)) is not None:
+        found |= _of_pruning(trainer, playbook, states, decision)
     return found
 
 
@@ -140,6 +144,25 @@ def _of_views(trainer: Trainer, playbook: Playbook, model: keras.Model, decision
     together = np.tensordot(weights, np.stack(list(said.values())), axes=1)
     found["tta"]["test"] = evaluate.figures(task, task.test, together, logits=False)
     return {**found, "gain of the views": _gain(playbook, task, together, said[IDENTITY])}
+
+
+def _of_pruning(
+    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], decision: Decision
+) -> dict[str, Any]:
+    task, pruned, unpruned = trainer.task, decision.values["trial"], decision.values["unpruned"]
+
+    def predictions(trial: str, part: Part) -> np.ndarray:
+        return _predictions(trainer, playbook.outcomes[trial].spec.recipe, states[trial], part.x)
+
+    def figures_of(part: Part) -> dict[str, float]:
+        return evaluate.figures(task, part, predictions(unpruned, part), logits=False)
+
+    found = {"unpruned": {"validation": figures_of(task.validation)}}
+    if task.test is None:
+        return found
+    found["unpruned"]["test"] = figures_of(task.test)
+    both = [predictions(trial, task.test) for trial in (pruned, unpruned)]
+    return {**found, "gain of the pruning": _gain(playbook, task, *both)}
 
 
 def _gain(playbook: Playbook, task: Task, one: np.ndarray, other: np.ndarray) -> dict[str, float]:

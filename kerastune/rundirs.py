@@ -33,6 +33,7 @@ class RunDir:
         self.model = self.path / "model.keras"
         self.ensemble = self.path / "ensemble.keras"
         self.tta = self.path / "tta.keras"
+        self.prune = self.path / "prune.json"
         self.tensorboard = self.path / "tensorboard"
         self.predictions = self.path / "predictions.npz"
         self.report = self.path / "report.html"

@@ -108,6 +108,11 @@ class Record:
         query = "SELECT name, value, digest FROM facts WHERE name = ?"
         return next((json.loads(value) for _, value in self._rows(query, (name,))), None)
 
+    def known_settings(self) -> dict[str, Any]:
+        """The settings that the search was begun with, by name."""
+        rows = self._rows("SELECT name, value, digest FROM settings")
+        return {name: json.loads(value) for name, value in rows}
+
     def decisions(self) -> list[dict[str, Any]]:
         """All decisions in their order, as plain values."""
         rows = self._rows("SELECT stage, value, digest FROM decisions ORDER BY id")

@@ -134,7 +134,8 @@ class Trainer:
     def compiled(self, recipe: Recipe, pruned: bool = False) -> Compiled:
         """The compiled model of a recipe's architecture, optimizer kind and regularisers, made at its first use.
 
-        One that is pruned has masks, and is another. A dropout rate is a constant of what is traced; strengths of weight decay and label smoothing are variables.
+        One that is pruned has masks, and is another. A dropout rate is a constant of what is traced; strengths of
+        weight decay and label smoothing are variables.
         """
         architecture = (
             json.dumps(recipe.hyperparameters, sort_keys=True),

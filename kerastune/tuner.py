@@ -18,6 +18,7 @@ from kerastune import (
     evaluate,
     hypermodels,
     identity,
+    inheriting,
     logs,
     outputs,
     preflight,
@@ -39,6 +40,7 @@ from kerastune.stages import order
 from kerastune.stages.base import Decision, Facts
 from kerastune.stages.ensemble import MEMBERS, Validation
 from kerastune.stages.model import Model
+from kerastune.stages.prune import SPARSITIES, Prune
 from kerastune.stages.start import Start
 from kerastune.story import Story
 from kerastune.study import Study
@@ -77,6 +79,9 @@ class PlaybookTuner(keras_tuner.Tuner):
         ensemble: whether an ensemble that beats the single model is looked for.
         members: of that ensemble, at most.
         tta: whether the last stage looks for views of an example whose mean beats the example as it is.
+        sparsities: shares of zeros, in `[0, 1)`, that stage `prune` tries where `stages` names it.
+        trained: output directory of another search: what it has trained is not trained again, and its recipe is this
+            one's; for stages that come after the training.
 
     Raises:
         ValueError: for a setting that is out of range, a hypermodel with a `fit` of its own, or a subclass with a
@@ -104,6 +109,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         ensemble: bool = True,
         members: int = MEMBERS,
         tta: bool = True,
+        sparsities: Sequence[float] = SPARSITIES,
+        trained: str | os.PathLike | None = None,
     ):
         runtime.check_supported()
         self.run_dir = RunDir(rundirs.project(directory, project_name))
@@ -116,9 +123,16 @@ class PlaybookTuner(keras_tuner.Tuner):
         wanted = {"reference": reference, "start": recipe is None, "model": own_model}
         wanted |= {"ensemble": ensemble, "tta": tta}
         self._first_recipe = (recipe or Recipe()).replace(seed=seed)
+        self._trained = inheriting.read(trained) if trained else None
+        if self._trained is not None:
+            inheriting.check_stages(stages or ())
+            if recipe is not None:
+                inheriting.check_recipe(self._trained, self._first_recipe)
+            self._first_recipe = self._trained.recipe
         names = [name for name in order.ORDER if wanted.get(name, True)] if stages is None else stages
         order.check(names)
         self._members = members
+        self._sparsities = tuple(sparsities)
         self._playbook: Playbook | None = None
         self._best_states: dict[str, Any] = {}
         self.result: dict[str, Any] = {}
@@ -132,7 +146,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         space = self.oracle.get_space()
         searched, sample = samplers.searched(space), samplers.Sampler(space, seed)
         self._stages = order.make(
-            names, self._first_recipe.decay, CHUNK, searched, sample, self._validation, members, self._look
+            *(names, self._first_recipe.decay, CHUNK, searched, sample, self._validation, members, self._look),
+            *(sparsities, self._kept_weights),
         )
 
     @property
@@ -252,6 +267,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         facts = dataclasses.replace(_facts(task, objective, model), regularised=regularised)
         regularisers.check(self._first(), facts.unusable)
         study.settings({**self._given, **self._settings(task, objective, described)})
+        if self._trained is not None:
+            inheriting.take(study, self._trained, identity.of_data(task))
         self._playbook = Playbook(study, self._stages, self._first(), facts, self.budget, self._on_decision)
         self._facts = facts
         self._look_at_network(self._first())
@@ -293,6 +310,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             **self._first().to_dict(),
             "refit": self._refit,
             **self._space(),
+            **({"sparsity": sorted(self._sparsities)} if any(stage.name == Prune.name for stage in self._stages) else {}),
             "contents of the data": identity.of_data(task),
             "architecture, loss and metrics": described,
         }
@@ -317,6 +335,9 @@ class PlaybookTuner(keras_tuner.Tuner):
 
     def _validation(self) -> Validation:
         return combining.validation(self._trainer, self._playbook)
+
+    def _kept_weights(self, trial: str) -> list[Any]:
+        return self._playbook.study.checkpoint(trial, "best").model
 
     def _look(self) -> tuple[dict[str, Any], Any]:
         return combining.look(self._trainer, self._playbook, self.oracle.chosen_trial())

@@ -12,6 +12,7 @@ from kerastune.stages.learning_rate import LearningRate
 from kerastune.stages.model import Model
 from kerastune.stages.model_search import Sample
 from kerastune.stages.probing import Probe
+from kerastune.stages.prune import SPARSITIES, Prune, Weights
 from kerastune.stages.reference import Reference
 from kerastune.stages.regularise import Regularise
 from kerastune.stages.start import Start
@@ -24,20 +25,26 @@ ORDER = (
     *("start", "probe", "reference", "lr", "batch", "model", "decay", "weights", "regularise"),
     *("train", "ensemble", "tta"),
 )
+AFTERWARDS = ("prune",)  # only where they are named
+ALONE = ("ensemble", "tta")  # what would be made of models that are no longer those that come back
 LEFT_TO_THE_ENSEMBLE = 0.5  # of what the training of the recipe leaves: as much for more models as for a longer one
 
 
 def check(names: Sequence[str]) -> None:
-    """Raises `ValueError` for a name that is no stage's, one given twice, or another order than the playbook's.
+    """Raises `ValueError` for a name that is no stage's, one given twice, or another order than the playbook's; and for
+    pruning beside an ensemble or views, which would be made of other models than the pruned one.
 
     Example:
         >>> check(["lr", "train"])
     """
+    known = (*ORDER, *AFTERWARDS)
     for name in names:
-        if name not in ORDER:
-            raise ValueError(f"`stages` must be among {', '.join(ORDER)}, got {name!r}.")
-    if list(names) != [name for name in ORDER if name in names]:
-        raise ValueError(f"`stages` must be in the order {', '.join(ORDER)}, each once, got {', '.join(names)}.")
+        if name not in known:
+            raise ValueError(f"`stages` must be among {', '.join(known)}, got {name!r}.")
+    if list(names) != [name for name in known if name in names]:
+        raise ValueError(f"`stages` must be in the order {', '.join(known)}, each once, got {', '.join(names)}.")
+    if Prune.name in names and (beside := [name for name in ALONE if name in names]):
+        raise ValueError(f"`stages` can't have both prune and {beside[0]}: leave one of them out.")
 
 
 def make(
@@ -49,6 +56,8 @@ def make(
     validation: Callable[[], Validation] | None = None,
     members: int = MEMBERS,
     look: Look | None = None,
+    sparsities: Sequence[float] = SPARSITIES,
+    weights: Weights | None = None,
 ) -> list[Stage]:
     """The stages of these names.
 
@@ -61,6 +70,8 @@ def make(
         validation: what the ensemble is chosen on; needed where that stage, or the next, is one of them.
         members: of an ensemble, at most.
         look: what models say of views of the validation part, for stage `tta`; needed where that is one of them.
+        sparsities: that stage `prune` tries.
+        weights: gives the kept weights of a trial; needed for that stage.
     """
     check(names)
     tuned = any(stage.name in names for stage in (LearningRate, Batch, Model, Decay, Weights, Regularise))
@@ -80,9 +91,10 @@ def make(
             chunk,
             tuned=tuned,
             stretch=1 if {Decay.name, Regularise.name} & set(names) else stretch,
-            leaves=LEFT_TO_THE_ENSEMBLE if Ensemble.name in names else 0.0,
+            leaves=LEFT_TO_THE_ENSEMBLE if {Ensemble.name, Prune.name} & set(names) else 0.0,
         ),
         "ensemble": lambda: Ensemble(validation, members),
         "tta": lambda: Tta(look, lambda predictions: validation().figures(predictions)),
+        "prune": lambda: Prune(sparsities, weights),
     }
     return [known[name]() for name in names]
