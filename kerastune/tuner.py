@@ -310,7 +310,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             **self._first().to_dict(),
             "refit": self._refit,
             **self._space(),
-            **({"sparsity": sorted(self._sparsities)} if any(stage.name == Prune.name for stage in self._stages) else {}),
+            **self._tried(),
             "contents of the data": identity.of_data(task),
             "architecture, loss and metrics": described,
         }
@@ -320,6 +320,11 @@ class PlaybookTuner(keras_tuner.Tuner):
         if not any(stage.name == Model.name for stage in self._stages):
             return {}
         return {"search space": self.oracle.get_space().get_config()["space"]}
+
+    def _tried(self) -> dict[str, Any]:
+        """What stage `prune` tries, when it is among the stages."""
+        is_pruned = any(stage.name == Prune.name for stage in self._stages)
+        return {"sparsity": sorted(self._sparsities)} if is_pruned else {}
 
     def _deadline(self, study: Study) -> Callable[[], bool]:
         if self.budget.seconds is None:

@@ -65,7 +65,7 @@ def test_the_largest_sparsity_without_a_loss_beyond_noise_comes_back():
     assert sizes == sorted(sizes, reverse=True) and sizes[2] < 0.4 * sizes[0]
     assert values["curve"][0]["bytes"] == 4 * 2550 and values["curve"][2]["zeros"] == pytest.approx(0.8, abs=0.02)
     assert values["curve"][3]["gain"]["mean"] == pytest.approx(-0.08)
-    assert decision.reason.startswith("Pruned to 80 %, against train-400 on validation: -0.1 points of accuracy (95 % interval ")
+    assert decision.reason.startswith("Pruned to 80 %, against train-400 on validation: -0.1 points of accuracy")
     assert "within noise" in decision.reason and "90 %: -8 points of accuracy" in decision.reason
     assert f"{sizes[0] / sizes[2]:.3g} times less" in decision.reason
 

@@ -1,5 +1,6 @@
 """Keras callbacks that work in anyone's `model.fit`, without the rest of kerastune."""
 
+from kerastune.callbacks.distillation import Distillation
 from kerastune.callbacks.ensemble_evaluation import EnsembleEvaluation
 from kerastune.callbacks.exponential_decay import ExponentialDecay
 from kerastune.callbacks.linear_decay import LinearDecay
@@ -9,6 +10,7 @@ from kerastune.callbacks.tta_evaluation import TTAEvaluation
 from kerastune.callbacks.update_ratio import UpdateRatio
 
 __all__ = [
+    "Distillation",
     "EnsembleEvaluation",
     "ExponentialDecay",
     "LinearDecay",
