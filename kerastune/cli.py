@@ -20,6 +20,7 @@ from kerastune import environment, publishing, rundirs
 from kerastune.budget import LEAST_STEPS, Budget
 from kerastune.recipe import CHOICES, Recipe
 from kerastune.stages import order
+from kerastune.stages.distil import EXTRA_TRAININGS, GRID
 from kerastune.stages.ensemble import MEMBERS
 from kerastune.stages.prune import SPARSITIES
 
@@ -29,6 +30,7 @@ COMMANDS = {
     "train": "train the recipe of a flagfile",
     "ensemble": "train the recipe of a flagfile with several seeds, and combine them where that helps",
     "prune": "set the smallest weights of a trained model to zero, as many as validation allows",
+    "distil": "train the recipe of a flagfile with a teacher, and keep that where it helps",
     "export": "write what was tuned as TensorFlow Serving, or another runtime, takes it",
     "report": "write report.html and report.md of a search anew, from what is in --output_dir",
 }
@@ -65,6 +67,7 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_bool("tta", True, "Average over views of an example where that helps.", **values)
     flags.DEFINE_integer("members", MEMBERS, "Most models in an ensemble.", 2, **values)
     flags.DEFINE_list("sparsity", [f"{each:g}" for each in SPARSITIES], "Shares of zeros that prune tries.", **values)
+    flags.DEFINE_string("teacher", "", "A .keras model of the same data, that distil learns from.", **values)
     flags.DEFINE_string("trained", "", "Output directory whose model prune takes; else it trains one.", **values)
     flags.DEFINE_bool("refit", False, "Train once more on training and validation data at the end.", **values)
     flags.DEFINE_string("export_dir", "", "Where exported models go; export/ in the output directory.", **values)
@@ -165,8 +168,8 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
         raise ValueError(f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(output_dir)!r}.")
     flag_values.output_dir = str(output_dir)
     signal.signal(signal.SIGTERM, _terminate)
-    commands = {"tune": tune, "probe": probe, "train": train, "ensemble": ensemble, "export": export, "prune": prune}
-    return commands[command](flag_values, recipe)
+    started = (tune, probe, train, ensemble, distil, prune, export)
+    return {each.__name__: each for each in started}[command](flag_values, recipe)
 
 
 def recipe_of(flag_values: flags.FlagValues) -> Recipe:
@@ -200,6 +203,13 @@ def ensemble(flag_values: flags.FlagValues, recipe: Recipe) -> int:
 def prune(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     """`kerastune prune`."""
     return _train_given(flag_values, recipe, ["train", "prune"], trainings=1 + len(flag_values.sparsity))
+
+
+def distil(flag_values: flags.FlagValues, recipe: Recipe) -> int:
+    """`kerastune distil`."""
+    if not os.path.isfile(flag_values.teacher):
+        raise ValueError(f"`--teacher` must name a .keras model, got {flag_values.teacher!r}, which is no file.")
+    return _train_given(flag_values, recipe, ["train", "distil"], trainings=1 + len(GRID) + EXTRA_TRAININGS)
 
 
 def _flags_of_trained(arguments: Sequence[str]) -> list[str]:
@@ -275,25 +285,23 @@ def _default_stages(flag_values: flags.FlagValues) -> list[str]:
 def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) -> int:
     environment.check()
     with _quiet_start():
-        from kerastune import data, hypermodels, logs, runtime, summary
+        from kerastune import data, hypermodels, logs, runtime, summary, teachers
         from kerastune.tuner import PlaybookTuner
 
         notes = runtime.set_up(flag_values.gpu_memory_growth, flag_values.precision)
     logs.to_screen()
     own_model = ":" in flag_values.model
-    task = data.load(
-        flag_values.data,
-        label=flag_values.label,
-        image_size=flag_values.image_size,
-        standardise=flag_values.standardise,
-        seed=flag_values.seed,
-        for_own_model=own_model,
-        kind=flag_values.kind,
-    )
+    given = {name: flag_values[name].value for name in ("label", "image_size", "seed", "kind")}
+    task = data.load(flag_values.data, standardise=flag_values.standardise, for_own_model=own_model, **given)
     task = dataclasses.replace(task, notes=(*notes, *task.notes))
+    hypermodel, teacher = hypermodels.load(flag_values.model, task), None
+    if flag_values.teacher:
+        raw = data.load(flag_values.data, standardise=False, for_own_model=True, **given)
+        task, hypermodel = teachers.of_raw_inputs(task, raw, hypermodel)
+        teacher = teachers.load(flag_values.teacher)
     output_dir = Path(flag_values.output_dir)
     tuner = PlaybookTuner(
-        hypermodels.load(flag_values.model, task),
+        hypermodel,
         objective=flag_values.objective,
         budget=flag_values.budget,
         directory=output_dir.parent,
@@ -306,6 +314,7 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         members=flag_values.members,
         sparsities=_sparsities(flag_values.sparsity),
         trained=flag_values.trained or None,
+        teacher=teacher,
     )
     tuner.search(task, settings={name: flag_values[name].value for name in DATA_FLAGS})
     summary.show(tuner)

@@ -13,6 +13,7 @@ from kerastune.playbook import Playbook
 from kerastune.recipe import Recipe
 from kerastune.selection import Blend
 from kerastune.stages.base import Decision
+from kerastune.stages.distil import Distil
 from kerastune.stages.ensemble import Ensemble, Validation
 from kerastune.stages.prune import Prune
 from kerastune.stages.tta import IDENTITY, Tta
@@ -104,16 +105,19 @@ def figures(trainer: Trainer, playbook: Playbook, states: Mapping[str, State], s
     Returns:
         `{"ensemble": {"validation": {...}, "test": {...}}, "gain of the ensemble": {...}}`, and the same of `"tta"` and
         the `"gain of the views"`, over what it looks through them; of the `"unpruned"` model, and the `"gain of the
-        pruning"` over it. What is not kept is left out. A gain holds the mean paired difference and the ends of its
-        95 % interval.
+        pruning"` over it; of the student `"alone"`, and the `"gain of the teaching"`. What is not kept is left out. A
+        gain holds the mean paired difference and the ends of its 95 % interval.
     """
     found: dict[str, Any] = {}
     if (decision := kept_ensemble(playbook)) is not None:
         found |= _of_ensemble(trainer, playbook, states, decision)
     if (decision := kept_views(playbook)) is not None:
         found |= _of_views(trainer, playbook, _without_views(trainer, playbook, states, single), decision)
-    if (decision := _kept(playbook, Prune.name)) is not None:
-        found |= _of_pruning(trainer, playbook, states, decision)
+    for stage, before, what in ((Prune.name, "unpruned", "pruning"), (Distil.name, "alone", "teaching")):
+        if (decision := _kept(playbook, stage)) is not None:
+            trials = (decision.values["trial"], decision.values[before])
+            figures_before, gain = _of_another(trainer, playbook, states, *trials)
+            found |= {before: figures_before} | ({f"gain of the {what}": gain} if gain else {})
     return found
 
 
@@ -146,23 +150,23 @@ def _of_views(trainer: Trainer, playbook: Playbook, model: keras.Model, decision
     return {**found, "gain of the views": _gain(playbook, task, together, said[IDENTITY])}
 
 
-def _of_pruning(
-    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], decision: Decision
-) -> dict[str, Any]:
-    task, pruned, unpruned = trainer.task, decision.values["trial"], decision.values["unpruned"]
+def _of_another(
+    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], kept: str, before: str
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Figures of the trial that another takes the place of, and what that gains on the test part, if there is one."""
+    task = trainer.task
 
     def predictions(trial: str, part: Part) -> np.ndarray:
         return _predictions(trainer, playbook.outcomes[trial].spec.recipe, states[trial], part.x)
 
     def figures_of(part: Part) -> dict[str, float]:
-        return evaluate.figures(task, part, predictions(unpruned, part), logits=False)
+        return evaluate.figures(task, part, predictions(before, part), logits=False)
 
-    found = {"unpruned": {"validation": figures_of(task.validation)}}
+    found = {"validation": figures_of(task.validation)}
     if task.test is None:
-        return found
-    found["unpruned"]["test"] = figures_of(task.test)
-    both = [predictions(trial, task.test) for trial in (pruned, unpruned)]
-    return {**found, "gain of the pruning": _gain(playbook, task, *both)}
+        return found, {}
+    found["test"] = figures_of(task.test)
+    return found, _gain(playbook, task, *(predictions(trial, task.test) for trial in (kept, before)))
 
 
 def _gain(playbook: Playbook, task: Task, one: np.ndarray, other: np.ndarray) -> dict[str, float]:

@@ -79,6 +79,25 @@ def pruning(values: dict[str, Any]) -> bytes:
     return drawing.png(figure)
 
 
+def distillation(values: dict[str, Any]) -> bytes:
+    """What a student gains on validation by a teacher, for every temperature and mix, with 95 % intervals.
+
+    Args:
+        values: of the decision of stage `distil`.
+    """
+    points = [point for point in values["grid"] if point["gain"] is not None]
+    figure, (axes,) = drawing.panels(1.3 + 0.4 * len(points))
+    is_loss = values["scored_by"] == "loss"
+    mean, low, high = ((1 if is_loss else 100) * np.array([p["gain"][key] for p in points]) for key in _INTERVAL)
+    axes.errorbar(mean, range(len(points)), xerr=[mean - low, high - mean], fmt="o", color=drawing.BLUE, capsize=3)
+    axes.set_yticks(range(len(points)), [f"temperature {p['temperature']:g}, mix {p['mix']:g}" for p in points])
+    axes.set_ylim(len(points) - 0.5, -0.5)
+    axes.axvline(0, color="black", linewidth=1)
+    unit = "fall of the loss" if is_loss else f"points of {values['scored_by']}"
+    axes.set(xlabel=f"gain on validation with one seed, {unit}", title="What a teacher brings the student")
+    return drawing.png(figure)
+
+
 def _weights(axes, values: dict[str, Any]) -> None:
     names = sorted(values["weights"], key=values["weights"].get)
     axes.barh(names, [values["weights"][name] for name in names], color=drawing.GREEN)

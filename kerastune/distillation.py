@@ -98,9 +98,17 @@ class Teaching(StepWrapper):
     ):
         check(temperature, mix)
         super().__init__(student)
-        self.teacher, self.temperature, self.mix = teacher, temperature, mix
+        self.teacher = teacher
+        self._temperature = tf.Variable(temperature, trainable=False, dtype=tf.float32)
+        self._mix = tf.Variable(mix, trainable=False, dtype=tf.float32)
         self._logits = [_gives_logits(each, sample) for each in (teacher, student)]
         self._is_asked = False
+
+    def set(self, temperature: float, mix: float) -> None:
+        """Other numbers from the next step on; nothing is traced anew."""
+        check(temperature, mix)
+        self._temperature.assign(temperature)
+        self._mix.assign(mix)
 
     def step(self, data):
         # The code of a `train_step` under `tf.function` is traced here, not in a graph of its own.
@@ -121,11 +129,12 @@ class Teaching(StepWrapper):
         said = self.teacher(x, training=False)
         _check_alike(said, y_pred)
         teacher, student = (log_probabilities(*pair) for pair in zip((said, y_pred), self._logits))
-        each = soft_loss(teacher, student, self.temperature)
+        each = soft_loss(teacher, student, tf.convert_to_tensor(self._temperature))
         if sample_weight is not None:
             each *= tf.reshape(tf.cast(sample_weight, each.dtype), tf.shape(each))
         soft = tf.cast(tf.reduce_mean(each), total.dtype)
-        return (1 - self.mix) * (total - regularisers) + self.mix * soft + regularisers
+        mix = tf.cast(self._mix, total.dtype)
+        return (1 - mix) * (total - regularisers) + mix * soft + regularisers
 
 
 def _gives_logits(model: keras.Model, sample: Any) -> bool:

@@ -47,6 +47,20 @@ def of_model(model: keras.Model) -> str:
     return f"{model.count_params()} parameters, {zlib.crc32(text.encode()):08x}"
 
 
+def of_weights(model: keras.Model) -> str:
+    """As `of_model`, with a checksum of the weights too.
+
+    Example:
+        >>> models = [keras.Sequential([keras.Input([4]), keras.layers.Dense(2)]) for _ in range(2)]
+        >>> of_weights(models[0]) == of_weights(models[1])
+        False
+    """
+    checksum = 0
+    for value in model.get_weights():
+        checksum = zlib.crc32(np.ascontiguousarray(value), checksum)
+    return f"{of_model(model)}, weights {checksum:08x}"
+
+
 def _architecture(model: keras.Model):
     try:
         return model.get_config()

@@ -13,7 +13,7 @@ from kerastune.stages.train import Train
 from kerastune.study import Record, Study
 from kerastune.trial import Outcome, State
 
-FOLLOWING = ("ensemble", "tta", "prune")  # stages that go on from a trained model
+FOLLOWING = ("ensemble", "tta", "distil", "prune")  # stages that go on from a trained model
 CONTENTS = "contents of the data"  # name of the setting that tells one data set from another
 
 

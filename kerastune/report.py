@@ -30,6 +30,7 @@ QUESTIONS = {
     "model": "Which architecture?",
     "ensemble": "Do several models together do better?",
     "tta": "Does it help to look at several views of an example?",
+    "distil": "Does a teacher help?",
     "prune": "How many weights can be zero?",
 }
 MOST_CLASSES = 200  # that a table has rows for
@@ -99,6 +100,7 @@ def further_gains(result: dict[str, Any]) -> list[str]:
         ("ensemble", "The ensemble", "the tuned model"),
         ("views", "The mean over several views of an example", "the example as it is alone"),
         ("pruning", "The pruned model", "the one that was not"),
+        ("teaching", "The student with its teacher", "the same student alone"),
     ):
         if (gain := result.get(f"gain of the {what}")) is not None:
             is_more, by = _difference(gain, result["scored by"])

@@ -34,6 +34,7 @@ class RunDir:
         self.ensemble = self.path / "ensemble.keras"
         self.tta = self.path / "tta.keras"
         self.prune = self.path / "prune.json"
+        self.distil = self.path / "distil.json"
         self.tensorboard = self.path / "tensorboard"
         self.predictions = self.path / "predictions.npz"
         self.report = self.path / "report.html"

@@ -57,7 +57,7 @@ def _sparsities(values: dict[str, Any]) -> Table:
 def _figures(tuner: PlaybookTuner) -> Table:
     rows = [
         (name, part, figures)
-        for name in ("reference", "tuned", "ensemble", "tta", "unpruned", REFIT)
+        for name in ("reference", "tuned", "ensemble", "tta", "unpruned", "alone", REFIT)
         for part, figures in tuner.result.get(name, {}).items()
         # The refit model has learnt the validation part.
         if (name, part) != (REFIT, "validation")
@@ -78,6 +78,7 @@ def _gain(tuner: PlaybookTuner) -> str:
             ("gain of the ensemble", "The ensemble against the tuned model"),
             ("gain of the views", "With its views against without"),
             ("gain of the pruning", "Pruned against unpruned"),
+            ("gain of the teaching", "With its teacher against alone"),
         )
         if name in tuner.result
     ]

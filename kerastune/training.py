@@ -21,6 +21,7 @@ import tensorflow as tf
 from kerastune import curves, evaluate, initialisers, optimizers, pruning, scores, surgery
 from kerastune.batches import Batches
 from kerastune.callbacks.magnitude_pruning import MagnitudePruning
+from kerastune.distillation import Teaching
 from kerastune.recipe import Recipe
 from kerastune.recording import Chunk, StepRecorder
 from kerastune.schedules import rates
@@ -43,6 +44,7 @@ class Compiled:
     fresh_optimizer: list[np.ndarray]
     regularised: bool
     recorder: StepRecorder | None = None
+    teaching: Teaching | None = None
 
     def state(self, step: int, first_loss: float) -> State:
         """The present state, to go on from."""
@@ -85,6 +87,7 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.on_steps = on_steps
         self.deadline = deadline
+        self.teacher: keras.Model | None = None  # of trials with a `mix` above 0; set before the first of them
         self._batches = Batches(task)
         self._copies: dict[str, list[keras.callbacks.Callback]] = {}
         self._compiled: dict[tuple, Compiled] = {}
@@ -111,12 +114,14 @@ class Trainer:
             raise ValueError(f"the segment starts at step {spec.start}, its checkpoint is of {state and state.step}.")
         began = time.monotonic()
         keras.utils.set_random_seed(spec.recipe.seed)
-        member = self.compiled(spec.recipe, spec.sparsity > 0)
+        member = self.compiled(spec.recipe, spec.sparsity > 0, spec.mix > 0)
         state = state or State(0, self.initial_state(spec.recipe), [])
         member.restore(state if state.optimizer else dataclasses.replace(state, optimizer=member.fresh_optimizer))
         optimizers.configure(member.model.optimizer, rates(spec.recipe), spec.recipe.momentum, spec.recipe.weight_decay)
         if spec.recipe.label_smoothing:
             member.model.loss.strength.assign(spec.recipe.label_smoothing)
+        if member.teaching is not None:
+            member.teaching.set(spec.temperature, spec.mix)
         run = _Run(member, spec, self, state.first_loss)
         self._fit(member.model, spec, [run, *_pruning(spec), *self._users_callbacks(spec)])
         outcome = run.outcome()
@@ -131,11 +136,11 @@ class Trainer:
         _assign(model.variables, state.model)
         return evaluate.predict(model, x)
 
-    def compiled(self, recipe: Recipe, pruned: bool = False) -> Compiled:
+    def compiled(self, recipe: Recipe, pruned: bool = False, taught: bool = False) -> Compiled:
         """The compiled model of a recipe's architecture, optimizer kind and regularisers, made at its first use.
 
-        One that is pruned has masks, and is another. A dropout rate is a constant of what is traced; strengths of
-        weight decay and label smoothing are variables.
+        One that is pruned has masks, one that is taught another loss: each is traced for itself. A dropout rate is a
+        constant of what is traced; strengths of weight decay and label smoothing are variables.
         """
         architecture = (
             json.dumps(recipe.hyperparameters, sort_keys=True),
@@ -145,7 +150,7 @@ class Trainer:
             recipe.label_smoothing > 0,
             recipe.class_weights,
             recipe.dropout if recipe.regularisers == "on" else None,
-            pruned,
+            *(pruned, taught),
         )
         key = (*architecture, recipe.regularisers)
         if key not in self._compiled:
@@ -154,6 +159,8 @@ class Trainer:
             self._compiled[key] = self._compile(recipe)
             if pruned:
                 pruning.install(self._compiled[key].model)
+            if taught:
+                self._compiled[key].teaching = self._taught(self._compiled[key].model)
             if not self._compiled[key].regularised:
                 # On or off is the same trace for a model that has none.
                 self._compiled |= {(*architecture, setting): self._compiled[key] for setting in ("on", "off")}
@@ -221,6 +228,11 @@ class Trainer:
             LabelSmoothing(model).install()
         model.optimizer.build(model.trainable_variables)
         return Compiled(model, _values(model.optimizer.variables), regularised)
+
+    def _taught(self, model: keras.Model) -> Teaching:
+        teaching = Teaching(model, self.teacher, temperature=1.0, mix=1.0, sample=sample(self.task.validation.x))
+        teaching.install()
+        return teaching
 
     def _users_callbacks(self, spec: TrialSpec) -> list[keras.callbacks.Callback]:
         """The user's callbacks for one trial; what logs to a directory gets one of the trial's own there."""

@@ -27,6 +27,8 @@ class TrialSpec:
         keep_best: whether to keep the weights of the best evaluation (of the last one, when the rate decays).
         after: name of the trial from whose kept weights this one sets out; empty for a fresh start.
         sparsity: share of zeros, in `[0, 1)`, to which kernels are pruned in the first half of the trial.
+        mix: share of a teacher in the loss, in `[0, 1]`; 0 for none.
+        temperature: that softens what the teacher says, `> 0`.
 
     Raises:
         ValueError: when the steps do not fit together, or the sparsity is none.
@@ -41,6 +43,8 @@ class TrialSpec:
     keep_best: bool = False
     after: str = ""
     sparsity: float = 0.0
+    mix: float = 0.0
+    temperature: float = 1.0
 
     def __post_init__(self):
         sparsity.check(self.sparsity)

@@ -19,6 +19,7 @@ from kerastune import (
     hypermodels,
     identity,
     inheriting,
+    knowledge,
     logs,
     outputs,
     preflight,
@@ -37,7 +38,8 @@ from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
 from kerastune.scores import Objective
 from kerastune.stages import order
-from kerastune.stages.base import Decision, Facts
+from kerastune.stages.base import Decision
+from kerastune.stages.distil import Distil
 from kerastune.stages.ensemble import MEMBERS, Validation
 from kerastune.stages.model import Model
 from kerastune.stages.prune import SPARSITIES, Prune
@@ -80,6 +82,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         members: of that ensemble, at most.
         tta: whether the last stage looks for views of an example whose mean beats the example as it is.
         sparsities: shares of zeros, in `[0, 1)`, that stage `prune` tries where `stages` names it.
+        teacher: a classifier of the same inputs and classes, for stage `distil` where `stages` names it.
         trained: output directory of another search: what it has trained is not trained again, and its recipe is this
             one's; for stages that come after the training.
 
@@ -111,6 +114,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         tta: bool = True,
         sparsities: Sequence[float] = SPARSITIES,
         trained: str | os.PathLike | None = None,
+        teacher: keras.Model | None = None,
     ):
         runtime.check_supported()
         self.run_dir = RunDir(rundirs.project(directory, project_name))
@@ -131,8 +135,10 @@ class PlaybookTuner(keras_tuner.Tuner):
             self._first_recipe = self._trained.recipe
         names = [name for name in order.ORDER if wanted.get(name, True)] if stages is None else stages
         order.check(names)
+        if Distil.name in names and teacher is None:
+            raise ValueError("`teacher` must be a trained classifier for stage distil, got none.")
         self._members = members
-        self._sparsities = tuple(sparsities)
+        self._sparsities, self._teacher = tuple(sparsities), teacher
         self._playbook: Playbook | None = None
         self._best_states: dict[str, Any] = {}
         self.result: dict[str, Any] = {}
@@ -257,6 +263,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._trainer = Trainer(
             task, self._build, Objective("loss", "min"), callbacks, on_steps=shown.steps, deadline=self._deadline(study)
         )
+        self._trainer.teacher = self._teacher
         model = self._trainer.ready_model(self._first())
         described, regularised = identity.of_model(model), bool(surgery.find_regularisers(model))
         wanted = self._objective.name if self._objective else None
@@ -264,7 +271,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         objective = self._objective or evaluate.default_objective(model, task)
         evaluate.check_objective(objective, model, task.kind)
         self._trainer.objective = objective
-        facts = dataclasses.replace(_facts(task, objective, model), regularised=regularised)
+        facts = dataclasses.replace(knowledge.of(task, objective, model), regularised=regularised)
         regularisers.check(self._first(), facts.unusable)
         study.settings({**self._given, **self._settings(task, objective, described)})
         if self._trained is not None:
@@ -322,9 +329,10 @@ class PlaybookTuner(keras_tuner.Tuner):
         return {"search space": self.oracle.get_space().get_config()["space"]}
 
     def _tried(self) -> dict[str, Any]:
-        """What stage `prune` tries, when it is among the stages."""
-        is_pruned = any(stage.name == Prune.name for stage in self._stages)
-        return {"sparsity": sorted(self._sparsities)} if is_pruned else {}
+        """What the stages that make a model smaller begin with, where they are among the stages."""
+        names = [stage.name for stage in self._stages]
+        sparsities = {"sparsity": sorted(self._sparsities)} if Prune.name in names else {}
+        return sparsities | ({"teacher": identity.of_weights(self._teacher)} if Distil.name in names else {})
 
     def _deadline(self, study: Study) -> Callable[[], bool]:
         if self.budget.seconds is None:
@@ -379,17 +387,3 @@ class PlaybookTuner(keras_tuner.Tuner):
             single = outputs.single(states, chosen)
             outputs.save(combining.tta_model(self._trainer, self._playbook, states, single), self.run_dir.tta)
         self._story.result(reporting.write(self.run_dir, study, self._story.pictures))
-
-
-def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:
-    return Facts(
-        num_train=len(task.train) if task.train is not None else max(int(task.stream.cardinality()), 0),
-        num_validation=len(task.validation),
-        objective=objective,
-        allowance=0,
-        num_classes=task.num_classes,
-        imbalanced=task.imbalanced,
-        num_parameters=model.count_params(),
-        scored_by=evaluate.scored_by(model, task, objective),
-        unusable=regularisers.unusable(model, task),
-    )

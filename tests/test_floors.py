@@ -55,6 +55,7 @@ FLOORS = {
     "identity": KERAS,
     "initialisers": KERAS,
     "inheriting": GROUND,
+    "knowledge": KERAS,
     "latency": GROUND,
     "logs": GROUND,
     "measures": KERAS,
@@ -106,6 +107,7 @@ FLOORS = {
     "stages.comparing": GROUND,
     "stages.convergence": GROUND,
     "stages.decay": GROUND,
+    "stages.distil": GROUND,
     "stages.ensemble": GROUND,
     "stages.learning_rate": GROUND,
     "stages.model": GROUND,
@@ -133,6 +135,7 @@ FLOORS = {
     "tables": KERAS,
     "timing": GROUND,
     "task": GROUND,
+    "teachers": TUNER,
     "training": KERAS,
     "trial": GROUND,
     "tta": KERAS,
@@ -157,7 +160,7 @@ LIBRARIES = {
 ONLY_IN = {
     "rich": {"logs", "progress", "summary"},
     "absl": {"cli"},
-    "keras_tuner": {"arguments", "hypermodels", "oracle", "samplers", "tuner"},
+    "keras_tuner": {"arguments", "hypermodels", "oracle", "samplers", "teachers", "tuner"},
 }
 # The package's and the schedules' `__init__` resolve these names lazily.
 LAZY = {("schedules", "schedules.keras_schedules")}

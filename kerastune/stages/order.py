@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from kerastune.stages.base import Stage
 from kerastune.stages.batch import Batch
 from kerastune.stages.decay import Decay
+from kerastune.stages.distil import Distil
 from kerastune.stages.ensemble import MEMBERS, Ensemble, Validation
 from kerastune.stages.learning_rate import LearningRate
 from kerastune.stages.model import Model
@@ -25,14 +26,14 @@ ORDER = (
     *("start", "probe", "reference", "lr", "batch", "model", "decay", "weights", "regularise"),
     *("train", "ensemble", "tta"),
 )
-AFTERWARDS = ("prune",)  # only where they are named
-ALONE = ("ensemble", "tta")  # what would be made of models that are no longer those that come back
+AFTERWARDS = ("distil", "prune")  # only where they are named
+ALONE = ("ensemble", "tta")  # they would be made of other models than the one that comes back
 LEFT_TO_THE_ENSEMBLE = 0.5  # of what the training of the recipe leaves: as much for more models as for a longer one
 
 
 def check(names: Sequence[str]) -> None:
     """Raises `ValueError` for a name that is no stage's, one given twice, or another order than the playbook's; and for
-    pruning beside an ensemble or views, which would be made of other models than the pruned one.
+    pruning or distilling beside an ensemble or views, or each other: each would hand on another model.
 
     Example:
         >>> check(["lr", "train"])
@@ -43,8 +44,10 @@ def check(names: Sequence[str]) -> None:
             raise ValueError(f"`stages` must be among {', '.join(known)}, got {name!r}.")
     if list(names) != [name for name in known if name in names]:
         raise ValueError(f"`stages` must be in the order {', '.join(known)}, each once, got {', '.join(names)}.")
-    if Prune.name in names and (beside := [name for name in ALONE if name in names]):
-        raise ValueError(f"`stages` can't have both prune and {beside[0]}: leave one of them out.")
+    after = [name for name in AFTERWARDS if name in names]
+    beside = [name for name in (*ALONE, *after[1:]) if name in names]
+    if after and beside:
+        raise ValueError(f"`stages` can't have both {after[0]} and {beside[0]}: leave one of them out.")
 
 
 def make(
@@ -91,10 +94,11 @@ def make(
             chunk,
             tuned=tuned,
             stretch=1 if {Decay.name, Regularise.name} & set(names) else stretch,
-            leaves=LEFT_TO_THE_ENSEMBLE if {Ensemble.name, Prune.name} & set(names) else 0.0,
+            leaves=LEFT_TO_THE_ENSEMBLE if {Ensemble.name, *AFTERWARDS} & set(names) else 0.0,
         ),
         "ensemble": lambda: Ensemble(validation, members),
         "tta": lambda: Tta(look, lambda predictions: validation().figures(predictions)),
+        "distil": Distil,
         "prune": lambda: Prune(sparsities, weights),
     }
     return [known[name]() for name in names]
