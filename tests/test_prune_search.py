@@ -52,6 +52,9 @@ def test_it_is_told_everywhere(pruned):
     with Record(pruned / "study.sqlite") as record:
         prune = record.decisions()[-1]
         steps = {name: outcome.steps for name, outcome in record.outcomes().items()}
+        losses = {name: outcome.losses[0] for name, outcome in record.outcomes().items()}
+    # What is pruned sets out from what was trained.
+    assert max(losses["prune-50"], losses["prune-90"]) < losses["train-200"] / 3
     assert prune["stage"] == "prune" and steps == {"train-200": 200, "prune-50": 100, "prune-90": 100}
     assert "How many weights can be zero?" in (pruned / "report.md").read_text()
     assert (pruned / "report" / "stage-prune.png").read_bytes()[:4] == b"\x89PNG"

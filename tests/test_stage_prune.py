@@ -1,15 +1,20 @@
 """How far a model is pruned: on trainings made by hand, whose losses are known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from kerastune import inheriting
+from kerastune.budget import Budget
+from kerastune.playbook import Playbook
 from kerastune.recipe import Recipe
 from kerastune.scores import Objective
 from kerastune.stages import order, prune
 from kerastune.stages.base import Facts
 from kerastune.stages.prune import Prune
-from kerastune.trial import Outcome, TrialSpec
+from kerastune.study import Study
+from kerastune.trial import Outcome, State, TrialSpec
 
 RECIPE = Recipe(total_steps=400, regularisers="on")
 COUNT = 1000
@@ -108,6 +113,18 @@ def test_a_constant_rate_falls_in_the_fine_tuning():
     first = outcome(TrialSpec("train-400", "train", constant, 0, 400, 50, keep_best=True), wrong=100)
     segments, _ = tried(Prune((0.5,), weights), {"prune-50": 100}, recipe=constant, first=first)
     assert segments[0].recipe.decay == "linear" and segments[0].recipe.total_steps == 200
+
+
+def test_what_sets_out_from_another_trial_has_its_weights_and_the_first_loss_of_a_fresh_network(tmp_path):
+    """Against the loss of a trained network, any bump that pruning makes would count as an explosion."""
+    kept = State(400, [np.full(3, 7.0)], [])
+    with Study(tmp_path / "study.sqlite", tmp_path / "lock") as study:
+        curves = {"loss": np.linspace(2.3, 0.001, 400, dtype=np.float32)}
+        study.add_segment(dataclasses.replace(UNPRUNED, curves=curves), None, kept)
+        search = Playbook(study, [Prune((0.5,), weights)], RECIPE, facts(), Budget.parse("1000steps"))
+        state = search.state(search.next())
+    assert state.step == 0 and state.optimizer == [] and state.first_loss == pytest.approx(2.3)
+    assert (state.model[0] == kept.model[0]).all()
 
 
 def test_without_a_model_there_is_nothing_to_prune():

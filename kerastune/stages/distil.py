@@ -20,6 +20,8 @@ EXTRA_TRAININGS = 2 * whole.EXTRA_SEEDS  # of the comparison with other seeds
 class Distil(Stage):
     """Trains the student of the recipe with a teacher, over a small grid of temperatures and mixes.
 
+    Each has the rate of the recipe, lowered as `matched_rate` says.
+
     The best of them on validation is compared with the student alone, paired on the validation examples; a gain beyond
     noise is repeated with other seeds, as far as the budget holds them, and kept only if it stays beyond noise.
     """
@@ -39,7 +41,9 @@ class Distil(Stage):
                 break
             if done is None or not whole.has_ended(done):
                 name, every = trial_name(temperature, mix), alone.spec.eval_every
-                spec = whole.segment(name, self.name, alone.spec.recipe, done, every)
+                trained = alone.spec.recipe
+                trained = trained.replace(learning_rate=matched_rate(trained.learning_rate, temperature, mix))
+                spec = whole.segment(name, self.name, trained, done, every)
                 return [dataclasses.replace(spec, temperature=temperature, mix=mix)]
         best = _best(outcomes, facts)
         if best is None:
@@ -72,6 +76,19 @@ class Distil(Stage):
         again = [name for each in (best, alone) for name in whole.repetitions(each.spec.trial, outcomes)]
         evidence = (alone.spec.trial, *(outcome.spec.trial for outcome in _grid(outcomes)), *again)
         return Decision(self.name, recipe, recipe, reason, evidence, values)
+
+
+def matched_rate(learning_rate: float, temperature: float, mix: float) -> float:
+    """The rate with which the first steps are as long with a teacher as without.
+
+    While the student knows nothing, gradients of the soft loss, which has the square of the temperature as a factor,
+    are about the temperature times those of hard targets; the rate was found with the latter.
+
+    Example:
+        >>> round(matched_rate(0.1, 4.0, 0.5), 3), matched_rate(0.1, 1.0, 0.9)
+        (0.04, 0.1)
+    """
+    return learning_rate / (1 - mix + mix * temperature)
 
 
 def trial_name(temperature: float, mix: float) -> str:
