@@ -12,6 +12,7 @@ from prepared_models import saved_and_loaded
 
 from kerastune import calibration, distillation
 from kerastune.callbacks import Distillation, StepLogger
+from kerastune.stages.distil import matched_rate
 
 CLASSES = 3
 
@@ -117,6 +118,16 @@ def test_a_student_that_is_sure_of_the_wrong_class_still_learns():
         said = distillation.log_probabilities(tf.nn.softmax(student), are_logits=False)
         loss = distillation.soft_loss(teacher, said, 2.0)
     assert tape.gradient(loss, student).numpy()[0, 1] < -0.5
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_a_first_step_is_as_long_with_a_teacher_as_without_at_the_matched_rate(temperature):
+    student = tf.Variable(tf.zeros([1, CLASSES]))
+    sure = 100.0 * tf.eye(CLASSES)[:1]
+    with tf.GradientTape() as tape:
+        loss = distillation.soft_loss(sure, tf.convert_to_tensor(student), temperature)
+    step = matched_rate(0.1, temperature, mix=1.0) * tape.gradient(loss, student).numpy()
+    np.testing.assert_allclose(step, 0.1 * (np.full([1, CLASSES], 1 / CLASSES) - np.eye(CLASSES)[:1]), atol=1e-6)
 
 
 def test_the_student_learns_what_the_teacher_knows_and_stays_a_model_of_its_own(tmp_path):
