@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import signal
 import sys
@@ -18,9 +17,10 @@ from absl import flags
 
 from kerastune import environment, publishing, rundirs
 from kerastune.budget import LEAST_STEPS, Budget
-from kerastune.recipe import CHOICES, Recipe
+from kerastune.command_flags import AUTO, DATA_FLAGS, define, recipe_of
+from kerastune.recipe import Recipe
 from kerastune.stages import order
-from kerastune.stages.ensemble import MEMBERS
+from kerastune.stages.distil import EXTRA_TRAININGS, GRID
 
 COMMANDS = {
     "tune": "find learning rate and number of steps for a model and data, and train it",
@@ -28,92 +28,12 @@ COMMANDS = {
     "train": "train the recipe of a flagfile",
     "ensemble": "train the recipe of a flagfile with several seeds, and combine them where that helps",
     "crossval": "train the recipe of a flagfile on k folds, and tell how well it does on what each holds out",
+    "prune": "set the smallest weights of a trained model to zero, as many as validation allows",
+    "distil": "train the recipe of a flagfile with a teacher, and keep that where it helps",
     "export": "write what was tuned as TensorFlow Serving, or another runtime, takes it",
     "status": "tell how a search stands, from another terminal or after it",
     "report": "write report.html and report.md of a search anew, from what is in --output_dir",
 }
-KINDS = ("", "classification", "regression")
-AUTO = 0  # of `--batch_size`: suggested from the data (P7)
-DATA_FLAGS = ("data", "label", "kind", "image_size", "standardise", "model", "pretrained", "precision", "objective")
-
-
-class OptionalFloat(flags.FloatParser):
-    """Reads a number, or `none`: a value that is none is written down too, since later flags win over earlier ones."""
-
-    syntactic_help = "a number or none"
-
-    def convert(self, argument):
-        return None if argument == "none" else super().convert(argument)
-
-
-def define(flag_values: flags.FlagValues) -> None:
-    """Defines every flag of every command, so that any flagfile is read everywhere; later ones win (P4)."""
-    values = {"flag_values": flag_values}
-    flags.DEFINE_string("data", "digits", "Data set name, file.npz, file.csv, folder or module:function.", **values)
-    flags.DEFINE_string("label", "", "Name of the target column of a .csv.", **values)
-    flags.DEFINE_enum("kind", "", KINDS, "What is learnt; by default the targets tell.", **values)
-    flags.DEFINE_integer("image_size", 64, "Height and width of images in folders, in pixels.", 1, **values)
-    flags.DEFINE_bool("standardise", None, "Standardise inputs; by default for the built-in models only.", **values)
-    flags.DEFINE_string(
-        "model", "", "mlp, cnn, resnet, or module:name of a build(hp) or HyperModel; cnn for images, else mlp.", **values
-    )
-    flags.DEFINE_string("pretrained", "", "Fine-tune file.keras or module:function, not --model.", **values)
-    flags.DEFINE_string("output_dir", "", "Where everything goes; a new directory by default.", **values)
-    flags.DEFINE_bool("overwrite", False, "Begin anew in an output directory of kerastune's.", **values)
-    flags.DEFINE_string("budget", "10m", "Time (90s, 4m, 1h) or steps (6000steps) of the whole search.", **values)
-    flags.DEFINE_string("objective", "", "Validation value that chooses, as val_accuracy:max.", **values)
-    flags.DEFINE_list("stages", [], f"Only these of {', '.join(order.ORDER)}; by default all that apply.", **values)
-    flags.DEFINE_bool("reference", True, "Train Adam at 1e-3 with batches of 32 to compare with.", **values)
-    flags.DEFINE_bool("ensemble", True, "Look for an ensemble that beats the single model.", **values)
-    flags.DEFINE_bool("tta", True, "Average over views of an example where that helps.", **values)
-    flags.DEFINE_integer("members", MEMBERS, "Most models in an ensemble.", 2, **values)
-    flags.DEFINE_integer("folds", 5, "Parts that crossval cuts the examples into, each held out once.", **values)
-    flags.DEFINE_integer("repeats", 1, "Times that crossval cuts them anew.", **values)
-    flags.DEFINE_string("groups", "", "Column or array of what crossval must not tear apart.", **values)
-    flags.DEFINE_bool("refit", False, "Train once more on training and validation data at the end.", **values)
-    flags.DEFINE_string("export_dir", "", "Where exported models go; export/ in the output directory.", **values)
-    flags.DEFINE_enum("format", publishing.SAVED_MODEL, list(publishing.ENDINGS), "What to export as.", **values)
-    flags.DEFINE_bool("gpu_memory_growth", True, "Let a GPU's memory grow as needed (P5).", **values)
-    flags.DEFINE_enum("precision", "float32", environment.PRECISIONS, "What layers compute in.", **values)
-    define_recipe(flag_values)
-
-
-def define_recipe(flag_values: flags.FlagValues) -> None:
-    """Defines the flags of a recipe, with the recipe's own defaults."""
-    values = {"flag_values": flag_values}
-    default = Recipe()
-    flags.DEFINE_enum("optimizer", default.optimizer, CHOICES["optimizer"], "Optimizer.", **values)
-    flags.DEFINE_float("learning_rate", default.learning_rate, "Rate of the first step; tune finds it.", **values)
-    flags.DEFINE_float("momentum", default.momentum, "Momentum of SGD.", 0.0, **values)
-    flags.DEFINE_bool("nesterov", default.nesterov, "Nesterov momentum of SGD.", **values)
-    flags.DEFINE_integer("batch_size", AUTO, "Examples in a step; 0 suggests one from the data (P7).", 0, **values)
-    flags.DEFINE_integer("total_steps", default.total_steps, "Steps of the training; tune finds it.", 1, **values)
-    flags.DEFINE_enum("decay", default.decay, CHOICES["decay"], "How the rate falls.", **values)
-    flags.DEFINE_integer("decay_start", default.decay_start, "Step from which the rate falls.", 0, **values)
-    flags.DEFINE_float("decay_factor", default.decay_factor, "Of each drop of an exponential decay.", **values)
-    flags.DEFINE_integer("decay_interval", default.decay_interval, "Steps between changes of the rate.", 1, **values)
-    flags.DEFINE_enum("initialisers", default.initialisers, CHOICES["initialisers"], "By activation (P8).", **values)
-    flags.DEFINE_enum("regularisers", default.regularisers, CHOICES["regularisers"], "Off while tuning (P6).", **values)
-    flags.DEFINE_float("weight_decay", default.weight_decay, "Decoupled, of kernels; tune finds it.", 0.0, **values)
-    flags.DEFINE(
-        OptionalFloat(), "dropout", default.dropout, "Rate of Dropout layers; none: as the model has it.", **values
-    )
-    flags.DEFINE_float("label_smoothing", default.label_smoothing, "Of classes; tune finds it.", 0.0, **values)
-    flags.DEFINE_float(
-        "augmentation", default.augmentation, "Strength of shifts or noise; tune finds it.", 0.0, **values
-    )
-    flags.DEFINE_bool("flip", default.flip, "Flip images from left to right; tune finds it.", **values)
-    flags.DEFINE_enum(
-        "class_weights", default.class_weights, CHOICES["class_weights"], "In the loss; tune finds it (P7).", **values
-    )
-    flags.DEFINE_float("layer_decay", default.layer_decay, "Times the rate, per layer from the end on.", **values)
-    flags.DEFINE_multi_string("layer_rate", [], "pattern=multiplier of the rate of layers, repeatable.", **values)
-    flags.DEFINE_integer("frozen", default.frozen, "Layers that are frozen, from the input on.", 0, **values)
-    flags.DEFINE_integer("head", default.head, "Layers, at the end, that are new.", 1, **values)
-    flags.DEFINE_float("head_share", default.head_share, "Of the steps, in which only the head moves.", 0.0, **values)
-    flags.DEFINE_integer("seed", default.seed, "Of weights, batches and splits.", 0, **values)
-    flags.DEFINE_multi_string("hp", [], "A hyperparameter of the model: name=json, repeatable.", **values)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; gives the exit status: 0, 2 for what the user must mend, 130 or 143 when it was stopped."""
@@ -159,7 +79,7 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
         absl.flags.Error: for an unknown flag or a value that it does not take.
         ValueError: for settings or data that can't be used.
     """
-    surplus = flag_values(["kerastune", *arguments])[1:]
+    surplus = flag_values(["kerastune", *_flags_of_trained(arguments), *arguments])[1:]
     if surplus:
         raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
     if command in ("report", "status"):
@@ -178,23 +98,8 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
         raise ValueError(f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(output_dir)!r}.")
     flag_values.output_dir = str(output_dir)
     signal.signal(signal.SIGTERM, _terminate)
-    commands = {
-        "tune": tune,
-        "probe": probe,
-        "train": train,
-        "ensemble": ensemble,
-        "crossval": crossval,
-        "export": export,
-    }
-    return commands[command](flag_values, recipe)
-
-
-def recipe_of(flag_values: flags.FlagValues) -> Recipe:
-    """The recipe that the flags describe; `--batch_size=0` counts as the default until it is suggested."""
-    names = [name for name in Recipe().to_dict() if name != "hyperparameters"]
-    values = {name: flag_values[name].value for name in names}
-    values["batch_size"] = values["batch_size"] or Recipe().batch_size
-    return Recipe(**values, hyperparameters=_hyperparameters(flag_values.hp))
+    started = (tune, probe, train, ensemble, distil, prune, crossval, export)
+    return {each.__name__: each for each in started}[command](flag_values, recipe)
 
 
 def tune(flag_values: flags.FlagValues, recipe: Recipe) -> int:
@@ -215,6 +120,26 @@ def train(flag_values: flags.FlagValues, recipe: Recipe) -> int:
 def ensemble(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     """`kerastune ensemble`."""
     return _train_given(flag_values, recipe, ["train", "ensemble"], trainings=flag_values.members)
+
+
+def prune(flag_values: flags.FlagValues, recipe: Recipe) -> int:
+    """`kerastune prune`."""
+    return _train_given(flag_values, recipe, ["train", "prune"], trainings=1 + len(flag_values.sparsity))
+
+
+def distil(flag_values: flags.FlagValues, recipe: Recipe) -> int:
+    """`kerastune distil`."""
+    if not os.path.isfile(flag_values.teacher):
+        raise ValueError(f"`--teacher` must name a .keras model, got {flag_values.teacher!r}, which is no file.")
+    return _train_given(flag_values, recipe, ["train", "distil"], trainings=1 + len(GRID) + EXTRA_TRAININGS)
+
+
+def _flags_of_trained(arguments: Sequence[str]) -> list[str]:
+    """The flagfile of the output directory that `--trained` names; flags that are given win over it."""
+    asked = flags.FlagValues()
+    define(asked)
+    asked(["kerastune", *arguments])
+    return [f"--flagfile={rundirs.RunDir(asked.trained).flags}"] if asked.trained else []
 
 
 def _train_given(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str], trainings: int) -> int:
@@ -326,20 +251,19 @@ def _default_stages(flag_values: flags.FlagValues) -> list[str]:
 def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) -> int:
     environment.check()
     with _quiet_start():
-        from kerastune import data, hypermodels, logs, runtime, summary
+        from kerastune import data, logs, runtime, summary, teachers
         from kerastune.tuner import PlaybookTuner
 
         notes = runtime.set_up(flag_values.gpu_memory_growth, flag_values.precision)
     logs.to_screen()
     task = data.load(**_source(flag_values))
     task = dataclasses.replace(task, notes=(*notes, *task.notes))
+    hypermodel, teacher = _hypermodel(flag_values, task), None
+    if flag_values.teacher:
+        raw = data.load(**{**_source(flag_values), "standardise": False, "for_own_model": True})
+        task, hypermodel = teachers.of_raw_inputs(task, raw, hypermodel)
+        teacher = teachers.load(flag_values.teacher)
     output_dir = Path(flag_values.output_dir)
-    if flag_values.pretrained:
-        hypermodel = hypermodels.Pretrained(flag_values.pretrained, task)
-    else:
-        # By its name, since that is what other commands go by later.
-        flag_values.model = flag_values.model or hypermodels.fitting(task)
-        hypermodel = hypermodels.load(flag_values.model, task)
     tuner = PlaybookTuner(
         hypermodel,
         objective=flag_values.objective,
@@ -352,6 +276,9 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         stages=stages,
         refit=flag_values.refit,
         members=flag_values.members,
+        sparsities=_sparsities(flag_values.sparsity),
+        trained=flag_values.trained or None,
+        teacher=teacher,
     )
     tuner.search(task, settings={name: flag_values[name].value for name in DATA_FLAGS})
     summary.show(tuner)
@@ -366,19 +293,22 @@ def _source(flag_values: flags.FlagValues) -> dict[str, Any]:
     return {"source": flag_values.data, "for_own_model": own_model, **values}
 
 
-def _hyperparameters(given: Sequence[str]) -> dict[str, Any]:
-    found = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"`--hp` must be name=json, as in --hp=units=128, got {text!r}.")
-        try:
-            found[name] = json.loads(value)
-        except json.JSONDecodeError:
-            raise ValueError(
-                f"`--hp={name}` must be JSON, as in --hp={name}=128 or --hp={name}='\"relu\"', got {value!r}."
-            )
-    return found
+def _hypermodel(flag_values: flags.FlagValues, task):
+    from kerastune import hypermodels
+
+    if flag_values.pretrained:
+        return hypermodels.Pretrained(flag_values.pretrained, task)
+    # By its name, since that is what other commands go by later.
+    flag_values.model = flag_values.model or hypermodels.fitting(task)
+    return hypermodels.load(flag_values.model, task)
+
+
+def _sparsities(given: Sequence[str]) -> list[float]:
+    try:
+        return [float(text) for text in given]
+    except ValueError:
+        shown = ",".join(given)
+        raise ValueError(f"`--sparsity` must be shares in [0, 1), as in 0.5,0.8,0.9, got {shown!r}.") from None
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What is put together out of trained models: the ensemble, and the views that it, or the single model, looks at."""
+"""What is made of trained models: the ensemble, the views that it, or the single model, looks at, and a pruned one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from kerastune.playbook import Playbook
 from kerastune.recipe import Recipe
 from kerastune.selection import Blend
 from kerastune.stages.base import Decision
+from kerastune.stages.distil import Distil
 from kerastune.stages.ensemble import Ensemble, Validation
+from kerastune.stages.prune import Prune
 from kerastune.stages.tta import IDENTITY, Tta
 from kerastune.task import Part, Task, labels
 from kerastune.training import Trainer, sample
@@ -104,9 +106,11 @@ def figures(
 
     Returns:
         A pair. First `{"ensemble": {"validation": {...}, "test": {...}}, "gain of the ensemble": {...}}`, and the same
-        of `"tta"` and the `"gain of the views"`, over what it looks through them; what is not kept is left out. A gain
-        holds the mean paired difference and the ends of its 95 % interval. Then, by the same names, probabilities
-        `[n, classes]` or numbers `[n, outputs]` of the test part; nothing where there is none.
+        of `"tta"` and the `"gain of the views"`, over what it looks through them; of the `"unpruned"` model, and the
+        `"gain of the pruning"` over it; of the student `"alone"`, and the `"gain of the teaching"`. What is not kept is
+        left out. A gain holds the mean paired difference and the ends of its 95 % interval. Then, of ensemble and views
+        by the same names, probabilities `[n, classes]` or numbers `[n, outputs]` of the test part; nothing where there
+        is none.
     """
     found: dict[str, Any] = {}
     outputs: dict[str, np.ndarray] = {}
@@ -121,6 +125,11 @@ def figures(
             model = _without_views(trainer, playbook, states, single)
             outputs["tta"], alone = _of_views(trainer.task, model, decision.values)
             found["gain of the views"] = _gain(playbook, trainer.task, outputs["tta"], alone)
+    for stage, before, what in ((Prune.name, "unpruned", "pruning"), (Distil.name, "alone", "teaching")):
+        if (decision := _kept(playbook, stage)) is not None:
+            trials = (decision.values["trial"], decision.values[before])
+            figures_before, gain = _of_another(trainer, playbook, states, *trials)
+            found |= {before: figures_before} | ({f"gain of the {what}": gain} if gain else {})
     for name, given in outputs.items():
         found[name]["test"] = evaluate.figures(trainer.task, trainer.task.test, given, logits=False)
     return found, outputs
@@ -142,6 +151,25 @@ def _of_views(task: Task, model: keras.Model, values: dict[str, Any]) -> tuple[n
     named, weights = _views_of(task, values)
     said = tta.predictions(model, task.test.x, named, task.kind)
     return np.tensordot(weights, np.stack(list(said.values())), axes=1), said[IDENTITY]
+
+
+def _of_another(
+    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], kept: str, before: str
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Figures of the trial that another takes the place of, and what that gains on the test part, if there is one."""
+    task = trainer.task
+
+    def predictions(trial: str, part: Part) -> np.ndarray:
+        return _predictions(trainer, playbook.outcomes[trial].spec.recipe, states[trial], part.x)
+
+    def figures_of(part: Part) -> dict[str, float]:
+        return evaluate.figures(task, part, predictions(before, part), logits=False)
+
+    found = {"validation": figures_of(task.validation)}
+    if task.test is None:
+        return found, {}
+    found["test"] = figures_of(task.test)
+    return found, _gain(playbook, task, *(predictions(trial, task.test) for trial in (kept, before)))
 
 
 def _gain(playbook: Playbook, task: Task, one: np.ndarray, other: np.ndarray) -> dict[str, float]:

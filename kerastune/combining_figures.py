@@ -1,4 +1,4 @@
-"""Pictures of what was put together: the members of an ensemble, and views of an example; as PNG bytes."""
+"""Pictures of what was made of models: members of an ensemble, views of an example, sparsities; as PNG bytes."""
 
 from __future__ import annotations
 
@@ -51,6 +51,50 @@ def views(values: dict[str, Any]) -> bytes:
     unit = "fall of the loss" if is_loss else f"points of {values['scored_by']}"
     axes.set(xlabel=f"gain on validation, {unit}", title="What every view gains")
     drawing.legend(axes)
+    return drawing.png(figure)
+
+
+def pruning(values: dict[str, Any]) -> bytes:
+    """What every sparsity costs on validation, with 95 % intervals, and how small it makes the gzipped weights.
+
+    Args:
+        values: of the decision of stage `prune`.
+    """
+    figure, (upper, lower) = drawing.panels(drawing.HEIGHT, 0.8 * drawing.HEIGHT)
+    points = [point for point in values["curve"] if point["gain"] is not None]
+    shares = 100 * np.array([point["sparsity"] for point in points])
+    is_loss = values["scored_by"] == "loss"
+    mean, low, high = ((1 if is_loss else 100) * np.array([p["gain"][key] for p in points]) for key in _INTERVAL)
+    upper.axhline(0, color="black", linewidth=1)
+    upper.errorbar(shares, mean, yerr=[mean - low, high - mean], fmt="o-", color=drawing.BLUE, capsize=3)
+    unit = "fall of the loss" if is_loss else f"points of {values['scored_by']}"
+    upper.set(ylabel=f"gain, {unit}", title="What pruning costs on validation, and what it saves")
+    lower.plot(shares, [point["gzip_bytes"] / 1000 for point in points], "s-", color=drawing.GREEN)
+    lower.set(ylabel="gzipped weights, kB", ylim=(0, None))
+    for axes in (upper, lower):
+        axes.set_xlabel("zeros among the weights of kernels, %")
+        if values["kept"]:
+            axes.axvline(100 * values["sparsity"], color=drawing.ORANGE, linestyle=":", label="kept")
+            drawing.legend(axes)
+    return drawing.png(figure)
+
+
+def distillation(values: dict[str, Any]) -> bytes:
+    """What a student gains on validation by a teacher, for every temperature and mix, with 95 % intervals.
+
+    Args:
+        values: of the decision of stage `distil`.
+    """
+    points = [point for point in values["grid"] if point["gain"] is not None]
+    figure, (axes,) = drawing.panels(1.3 + 0.4 * len(points))
+    is_loss = values["scored_by"] == "loss"
+    mean, low, high = ((1 if is_loss else 100) * np.array([p["gain"][key] for p in points]) for key in _INTERVAL)
+    axes.errorbar(mean, range(len(points)), xerr=[mean - low, high - mean], fmt="o", color=drawing.BLUE, capsize=3)
+    axes.set_yticks(range(len(points)), [f"temperature {p['temperature']:g}, mix {p['mix']:g}" for p in points])
+    axes.set_ylim(len(points) - 0.5, -0.5)
+    axes.axvline(0, color="black", linewidth=1)
+    unit = "fall of the loss" if is_loss else f"points of {values['scored_by']}"
+    axes.set(xlabel=f"gain on validation with one seed, {unit}", title="What a teacher brings the student")
     return drawing.png(figure)
 
 

@@ -34,6 +34,10 @@ def of_decision(decision: Decision, outcomes: dict[str, Outcome]) -> bytes | Non
         return gains(decision)
     if decision.stage == "ensemble":
         return combining_figures.ensemble(decision.values)
+    if decision.stage == "distil":
+        return combining_figures.distillation(decision.values)
+    if decision.stage == "prune":
+        return combining_figures.pruning(decision.values)
     if decision.stage == "batch":
         return settings_compared(decision, trials)
     return trainings_compared(decision, trials)

@@ -18,6 +18,8 @@ from kerastune.predictions import MOST_MISTAKES, Mistakes, Predictions
 from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
 from kerastune.stages import reference
+from kerastune.stages.distil import Distil
+from kerastune.stages.prune import Prune
 from kerastune.task import Part, Task, joined, labels
 from kerastune.training import Trainer, sample
 from kerastune.trial import Outcome, State, TrialSpec
@@ -69,7 +71,7 @@ def result(
     if chosen is not None:
         combined, given = combining.figures(trainer, playbook, states, single(states, chosen))
         found |= combined
-        outputs |= {name: {"test": _in_users_units(trainer.task, each, False)} for name, each in given.items()}
+        outputs |= {name: {"test": in_users_units(trainer.task, each, False)} for name, each in given.items()}
     figures = {
         **found,
         "classes": list(trainer.task.class_names),
@@ -131,6 +133,10 @@ def write_records(run_dir: RunDir, playbook: Playbook, figures: dict[str, Any], 
     lines = [json.dumps(decision.to_dict(), sort_keys=True) for decision in playbook.decisions]
     rundirs.write_text(run_dir.decisions, "\n".join(lines) + "\n")
     rundirs.write_text(run_dir.result, json.dumps(figures, sort_keys=True, indent=2) + "\n")
+    for decision in playbook.decisions:
+        if (path := {Prune.name: run_dir.prune, Distil.name: run_dir.distil}.get(decision.stage)) is not None:
+            told = {"reason": decision.reason, **decision.values}
+            rundirs.write_text(path, json.dumps(told, sort_keys=True, indent=2) + "\n")
 
     claim = f"# Found by kerastune; train it again with: kerastune train --flagfile={run_dir.flags.name}"
     if "data" not in given:

@@ -107,8 +107,14 @@ class Playbook:
         self._facts = dataclasses.replace(self._facts, **known)
 
     def state(self, spec: TrialSpec) -> State | None:
-        """The checkpoint that a segment goes on from."""
-        return self.study.checkpoint(spec.trial, "last") if spec.start else None
+        """The checkpoint that a segment goes on from, or the weights of another trial that it sets out from."""
+        if spec.start:
+            return self.study.checkpoint(spec.trial, "last")
+        if not spec.after:
+            return None
+        # A trained network's first loss is so low that any bump would be an explosion: a fresh one's counts.
+        first_loss = float(self.outcomes[spec.after].losses[0])
+        return State(0, self.study.checkpoint(spec.after, "best").model, [], first_loss)
 
     def record(self, outcome: Outcome, last: State, best: State | None) -> None:
         """Takes what came of a segment. Its best weights are kept only if no earlier segment had better ones."""

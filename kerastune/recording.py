@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kerastune import depth
-from kerastune.wrapping import StepWrapper
+from kerastune.wrapping import StepWrapper, replaced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +112,7 @@ class StepRecorder(StepWrapper):
             for mean in means:
                 stack.enter_context(mean.of_this_step())
             if self._confusion is not None:
-                stack.enter_context(_replaced(self.model, "compute_metrics", self._count_confusion))
+                stack.enter_context(replaced(self.model, "compute_metrics", self._count_confusion))
             logs = inner(data)
         self._measure_if_due(before)
         self._write(self._values(means, logs))
@@ -205,7 +204,7 @@ class _OwnMean:
         """Lets the metric count from zero; at the end it has all that it had and what was added."""
         self._earlier = self._counts()
         self._assign(*(tf.zeros_like(count) for count in self._earlier))
-        with _replaced(self.metric, "result", self._running):
+        with replaced(self.metric, "result", self._running):
             yield
         total, count = self._counts()
         own = _float32(type(self.metric).result(self.metric))
@@ -283,17 +282,3 @@ def _variable(shape):
 
 def _float32(tensor):
     return tf.cast(tensor, tf.float32)
-
-
-@contextlib.contextmanager
-def _replaced(instance, name, replacement):
-    """Replaces a method of an instance by `replacement(original, ...)` for the length of a `with` block."""
-    was_patched = name in vars(instance)
-    original = getattr(instance, name)
-    setattr(instance, name, functools.partial(replacement, original))
-    try:
-        yield
-    finally:
-        delattr(instance, name)
-        if was_patched:
-            setattr(instance, name, original)

@@ -31,6 +31,8 @@ QUESTIONS = {
     "model": "Which architecture?",
     "ensemble": "Do several models together do better?",
     "tta": "Does it help to look at several views of an example?",
+    "distil": "Does a teacher help?",
+    "prune": "How many weights can be zero?",
 }
 MOST_CLASSES = 200  # that a table has rows for
 
@@ -93,11 +95,13 @@ def verdict(result: dict[str, Any]) -> str:
 
 
 def further_gains(result: dict[str, Any]) -> list[str]:
-    """What ensemble and views gained on the test part: a sentence each."""
+    """What ensemble, views and pruning gained on the test part: a sentence each."""
     sentences = []
     for what, subject, other in (
         ("ensemble", "The ensemble", "the tuned model"),
         ("views", "The mean over several views of an example", "the example as it is alone"),
+        ("pruning", "The pruned model", "the one that was not"),
+        ("teaching", "The student with its teacher", "the same student alone"),
     ):
         if (gain := result.get(f"gain of the {what}")) is not None:
             is_more, by = _difference(gain, result["scored by"])

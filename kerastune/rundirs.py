@@ -33,6 +33,8 @@ class RunDir:
         self.model = self.path / "model.keras"
         self.ensemble = self.path / "ensemble.keras"
         self.tta = self.path / "tta.keras"
+        self.prune = self.path / "prune.json"
+        self.distil = self.path / "distil.json"
         self.tensorboard = self.path / "tensorboard"
         self.predictions = self.path / "predictions.npz"
         self.crossval = self.path / "crossval.json"

@@ -11,6 +11,7 @@ from rich.table import Table
 from kerastune import scores
 from kerastune.crossval import CrossValidation
 from kerastune.outputs import REFIT
+from kerastune.stages.prune import Prune
 from kerastune.tuner import PlaybookTuner
 
 
@@ -18,6 +19,9 @@ def show(tuner: PlaybookTuner) -> None:
     """Prints what a search found."""
     console = Console()
     console.print(_decisions(tuner))
+    for decision in tuner.decisions:
+        if decision.stage == Prune.name and "curve" in decision.values:
+            console.print(_sparsities(decision.values))
     if tuner.result.get("tuned"):
         console.print(_figures(tuner))
         console.print(_gain(tuner))
@@ -73,10 +77,26 @@ def _decisions(tuner: PlaybookTuner) -> Table:
     return table
 
 
+def _sparsities(values: dict[str, Any]) -> Table:
+    table = Table(title="Size and validation")
+    for column in ("kernels' zeros", "kB", "kB gzipped", values["objective"], "gain", "95 % interval", ""):
+        table.add_column(column)
+    for point in values["curve"]:
+        cells = [f"{100 * point['sparsity']:g} %"]
+        if (gain := point["gain"]) is None:
+            cells += ["-"] * 5
+        else:
+            cells += [f"{point[name] / 1000:.1f}" for name in ("bytes", "gzip_bytes")]
+            cells += [f"{point['value']:.4f}", scores.gained(gain["mean"], values["scored_by"]).split(" of ")[0]]
+            cells.append(scores.interval(gain["low"], gain["high"], values["scored_by"]))
+        table.add_row(*cells, "comes back" if point["trial"] == values["trial"] else "")
+    return table
+
+
 def _figures(tuner: PlaybookTuner) -> Table:
     rows = [
         (name, part, figures)
-        for name in ("reference", "tuned", "ensemble", "tta", REFIT)
+        for name in ("reference", "tuned", "ensemble", "tta", "unpruned", "alone", REFIT)
         for part, figures in tuner.result.get(name, {}).items()
         # The refit model has learnt the validation part.
         if (name, part) != (REFIT, "validation")
@@ -96,6 +116,8 @@ def _gain(tuner: PlaybookTuner) -> str:
             ("gain", "Against the reference"),
             ("gain of the ensemble", "The ensemble against the tuned model"),
             ("gain of the views", "With its views against without"),
+            ("gain of the pruning", "Pruned against unpruned"),
+            ("gain of the teaching", "With its teacher against alone"),
         )
         if name in tuner.result
     ]

@@ -19,8 +19,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune import curves, depth, evaluate, initialisers, optimizers, scores, surgery
+from kerastune import curves, depth, evaluate, initialisers, optimizers, pruning, scores, surgery
 from kerastune.batches import Batches
+from kerastune.callbacks.magnitude_pruning import MagnitudePruning
+from kerastune.distillation import Teaching
 from kerastune.recipe import Recipe
 from kerastune.recording import Chunk, StepRecorder
 from kerastune.schedules import rates
@@ -31,6 +33,7 @@ from kerastune.trial import Outcome, State, TrialSpec
 CHUNK = 50  # steps in one call of the train function
 RATIO_EVERY = 10  # steps between two measurements of update and weight norms
 LOOK_BACK = 100  # steps before a chunk from which its smoothed loss is worked out
+PRUNING_CHANGES = 20  # of the sparsity, at most, until it is reached
 MOST_COMPILED = 16  # models that are kept compiled; stage `model` tries many networks
 
 
@@ -43,6 +46,7 @@ class Compiled:
     regularised: bool
     levels: depth.Levels
     recorder: StepRecorder | None = None
+    teaching: Teaching | None = None
 
     def state(self, step: int, first_loss: float) -> State:
         """The present state, to go on from."""
@@ -85,6 +89,7 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.on_steps = on_steps
         self.deadline = deadline
+        self.teacher: keras.Model | None = None  # of trials with a `mix` above 0; set before the first of them
         self._batches = Batches(task)
         self._copies: dict[str, list[keras.callbacks.Callback]] = {}
         self._compiled: dict[tuple, Compiled] = {}
@@ -105,7 +110,8 @@ class Trainer:
 
         Args:
             spec: what to train.
-            state: where to go on; needed when `spec.start` is not 0.
+            state: where to go on; needed when `spec.start` is not 0, or another trial's weights are set out from:
+                without values of the optimizer, it begins afresh.
 
         Returns:
             The outcome of this segment alone, the state at its end, and the weights of its best evaluation when
@@ -119,18 +125,20 @@ class Trainer:
         if (state.step if state else 0) != spec.start:
             raise ValueError(f"the segment starts at step {spec.start}, its checkpoint is of {state and state.step}.")
         began = time.monotonic()
-        member = self.compiled(spec.recipe)
-        state = state or State(0, self.initial_state(spec.recipe), member.fresh_optimizer)
-        member.restore(state)
+        member = self.compiled(spec.recipe, spec.sparsity > 0, spec.mix > 0)
+        state = state or State(0, self.initial_state(spec.recipe), [])
+        member.restore(state if state.optimizer else dataclasses.replace(state, optimizer=member.fresh_optimizer))
         optimizers.configure(member.model.optimizer, rates(spec.recipe), spec.recipe.momentum, spec.recipe.weight_decay)
         if depth.is_layered(spec.recipe):
             by_layer = depth.multipliers(member.model, member.levels, spec.recipe)
             optimizers.configure_layers(member.model.optimizer, by_layer, depth.head_steps(spec.recipe))
         if spec.recipe.label_smoothing:
             member.model.loss.strength.assign(spec.recipe.label_smoothing)
+        if member.teaching is not None:
+            member.teaching.set(spec.temperature, spec.mix)
         self._seed(spec.recipe.seed)
         run = _Run(member, spec, self, state.first_loss)
-        self._fit(member.model, spec, [run, *self._users_callbacks(spec)])
+        self._fit(member.model, spec, [run, *_pruning(spec), *self._users_callbacks(spec)])
         outcome = run.outcome()
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
@@ -143,11 +151,12 @@ class Trainer:
         _assign(model.variables, state.model)
         return evaluate.predict(model, x)
 
-    def compiled(self, recipe: Recipe) -> Compiled:
+    def compiled(self, recipe: Recipe, pruned: bool = False, taught: bool = False) -> Compiled:
         """The compiled model of a recipe's architecture, optimizer kind and regularisers, made at its first use.
 
-        A dropout rate and what is frozen are constants of what is traced; strengths of weight decay and label smoothing
-        are variables, and so are the rates of layers.
+        One that is pruned has masks, one that is taught another loss: each is traced for itself. A dropout rate and
+        what is frozen are constants of what is traced; strengths of weight decay and label smoothing are variables, and
+        so are the rates of layers.
         """
         architecture = (
             json.dumps(recipe.hyperparameters, sort_keys=True),
@@ -160,12 +169,17 @@ class Trainer:
             recipe.frozen,
             recipe.head if recipe.head_share else 0,  # whose BatchNorms rest
             depth.is_layered(recipe),
+            *(pruned, taught),
         )
         key = (*architecture, recipe.regularisers)
         if key not in self._compiled:
             while len(self._compiled) >= MOST_COMPILED:
                 self._compiled.pop(next(iter(self._compiled)))
             self._compiled[key] = self._compile(recipe)
+            if pruned:
+                pruning.install(self._compiled[key].model)
+            if taught:
+                self._compiled[key].teaching = self._taught(self._compiled[key].model)
             if not self._compiled[key].regularised:
                 # On or off is the same trace for a model that has none.
                 self._compiled |= {(*architecture, setting): self._compiled[key] for setting in ("on", "off")}
@@ -240,6 +254,11 @@ class Trainer:
         model.optimizer.build(model.trainable_variables)
         return Compiled(model, _values(model.optimizer.variables), regularised, levels)
 
+    def _taught(self, model: keras.Model) -> Teaching:
+        teaching = Teaching(model, self.teacher, temperature=1.0, mix=1.0, sample=sample(self.task.validation.x))
+        teaching.install()
+        return teaching
+
     def _users_callbacks(self, spec: TrialSpec) -> list[keras.callbacks.Callback]:
         """The user's callbacks for one trial; what logs to a directory gets one of the trial's own there."""
         if spec.start and spec.trial in self._copies:
@@ -291,6 +310,14 @@ class Trainer:
             shuffle=False,  # the order is ours
             verbose=0,
         )
+
+
+def _pruning(spec: TrialSpec) -> list[MagnitudePruning]:
+    """What prunes in the first half of a trial, so that the second can make up for it."""
+    if not spec.sparsity:
+        return []
+    half = max(spec.recipe.total_steps // 2, 1)
+    return [MagnitudePruning(spec.sparsity, end_step=half, every=max(half // PRUNING_CHANGES, 1))]
 
 
 class _Run(keras.callbacks.Callback):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kerastune import sparsity
 from kerastune.recipe import Recipe
 from kerastune.scores import Objective, kept_evaluation
 
@@ -24,9 +25,13 @@ class TrialSpec:
         until: step at which the segment ends, `> start`.
         eval_every: steps between two evaluations on the validation part; 0 for none.
         keep_best: whether to keep the weights of the best evaluation (of the last one, when the rate decays).
+        after: name of the trial from whose kept weights this one sets out; empty for a fresh start.
+        sparsity: share of zeros, in `[0, 1)`, to which kernels are pruned in the first half of the trial.
+        mix: share of a teacher in the loss, in `[0, 1]`; 0 for none.
+        temperature: that softens what the teacher says, `> 0`.
 
     Raises:
-        ValueError: when the steps do not fit together.
+        ValueError: when the steps do not fit together, or the sparsity is none.
     """
 
     trial: str
@@ -36,8 +41,13 @@ class TrialSpec:
     until: int
     eval_every: int = 0
     keep_best: bool = False
+    after: str = ""
+    sparsity: float = 0.0
+    mix: float = 0.0
+    temperature: float = 1.0
 
     def __post_init__(self):
+        sparsity.check(self.sparsity)
         if not 0 <= self.start < self.until:
             raise ValueError(f"`until` ({self.until}) must be > `start` ({self.start}), and `start` >= 0.")
         if self.eval_every and (self.start % self.eval_every or self.until % self.eval_every):

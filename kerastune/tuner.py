@@ -19,6 +19,8 @@ from kerastune import (
     evaluate,
     hypermodels,
     identity,
+    inheriting,
+    knowledge,
     logs,
     outputs,
     preflight,
@@ -38,10 +40,12 @@ from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
 from kerastune.scores import Objective
 from kerastune.stages import order
-from kerastune.stages.base import Decision, Facts
+from kerastune.stages.base import Decision
+from kerastune.stages.distil import Distil
 from kerastune.stages.ensemble import MEMBERS, Validation
 from kerastune.stages.finetune import FineTune
 from kerastune.stages.model import Model
+from kerastune.stages.prune import SPARSITIES, Prune
 from kerastune.stages.start import Start
 from kerastune.story import Story
 from kerastune.study import Study
@@ -81,6 +85,10 @@ class PlaybookTuner(keras_tuner.Tuner):
         ensemble: whether an ensemble that beats the single model is looked for.
         members: of that ensemble, at most.
         tta: whether the last stage looks for views of an example whose mean beats the example as it is.
+        sparsities: shares of zeros, in `[0, 1)`, that stage `prune` tries where `stages` names it.
+        teacher: a classifier of the same inputs and classes, for stage `distil` where `stages` names it.
+        trained: output directory of another search: what it has trained is not trained again, and its recipe is this
+            one's; for stages that come after the training.
 
     Raises:
         ValueError: for a setting that is out of range, a hypermodel with a `fit` of its own, or a subclass with a
@@ -108,6 +116,9 @@ class PlaybookTuner(keras_tuner.Tuner):
         ensemble: bool = True,
         members: int = MEMBERS,
         tta: bool = True,
+        sparsities: Sequence[float] = SPARSITIES,
+        trained: str | os.PathLike | None = None,
+        teacher: keras.Model | None = None,
     ):
         runtime.check_supported()
         self.run_dir = RunDir(rundirs.project(directory, project_name))
@@ -121,9 +132,18 @@ class PlaybookTuner(keras_tuner.Tuner):
         wanted |= {"ensemble": ensemble, "tta": tta, "finetune": is_pretrained}
         wanted["model"] = not (hypermodels.is_built_in(hypermodel) or is_pretrained)
         self._first_recipe = (recipe or Recipe()).replace(seed=seed)
+        self._trained = inheriting.read(trained) if trained else None
+        if self._trained is not None:
+            inheriting.check_stages(stages or ())
+            if recipe is not None:
+                inheriting.check_recipe(self._trained, self._first_recipe)
+            self._first_recipe = self._trained.recipe
         names = [name for name in order.ORDER if wanted.get(name, True)] if stages is None else stages
         order.check(names)
+        if Distil.name in names and teacher is None:
+            raise ValueError("`teacher` must be a trained classifier for stage distil, got none.")
         self._members = members
+        self._sparsities, self._teacher = tuple(sparsities), teacher
         self._playbook: Playbook | None = None
         self._best_states: dict[str, Any] = {}
         self.result: dict[str, Any] = {}
@@ -137,7 +157,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         space = self.oracle.get_space()
         searched, sample = samplers.searched(space), samplers.Sampler(space, seed)
         self._stages = order.make(
-            names, self._first_recipe.decay, CHUNK, searched, sample, self._validation, members, self._look
+            *(names, self._first_recipe.decay, CHUNK, searched, sample, self._validation, members, self._look),
+            *(sparsities, self._kept_weights),
         )
 
     @property
@@ -248,6 +269,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             task, self._build, Objective("loss", "min"), callbacks, on_steps=shown.steps, deadline=self._deadline(study)
         )
         fine_tuned = self._look_at_loaded(task)
+        self._trainer.teacher = self._teacher
         model = self._trainer.ready_model(self._first())
         described, regularised = identity.of_model(model), bool(surgery.find_regularisers(model))
         wanted = self._objective.name if self._objective else None
@@ -255,10 +277,12 @@ class PlaybookTuner(keras_tuner.Tuner):
         objective = self._objective or evaluate.default_objective(model, task)
         evaluate.check_objective(objective, model, task.kind)
         self._trainer.objective = objective
-        facts = dataclasses.replace(_facts(task, objective, model), regularised=regularised, **fine_tuned)
+        facts = dataclasses.replace(knowledge.of(task, objective, model), regularised=regularised, **fine_tuned)
         regularisers.check(self._first(), facts.unusable)
         depth.check(model, self._first())
         study.settings({**self._given, **self._settings(task, objective, described)})
+        if self._trained is not None:
+            inheriting.take(study, self._trained, identity.of_data(task))
         self._playbook = Playbook(study, self._stages, self._first(), facts, self.budget, self._on_decision)
         self._facts = facts
         self._look_at_network(self._first())
@@ -314,6 +338,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             "refit": self._refit,
             **self._space(),
             **(self.hypermodel.settings if isinstance(self.hypermodel, hypermodels.Pretrained) else {}),
+            **self._tried(),
             "contents of the data": identity.of_data(task),
             "architecture, loss and metrics": described,
         }
@@ -323,6 +348,12 @@ class PlaybookTuner(keras_tuner.Tuner):
         if not any(stage.name == Model.name for stage in self._stages):
             return {}
         return {"search space": self.oracle.get_space().get_config()["space"]}
+
+    def _tried(self) -> dict[str, Any]:
+        """What the stages that make a model smaller begin with, where they are among the stages."""
+        names = [stage.name for stage in self._stages]
+        sparsities = {"sparsity": sorted(self._sparsities)} if Prune.name in names else {}
+        return sparsities | ({"teacher": identity.of_weights(self._teacher)} if Distil.name in names else {})
 
     def _deadline(self, study: Study) -> Callable[[], bool]:
         if self.budget.seconds is None:
@@ -338,6 +369,9 @@ class PlaybookTuner(keras_tuner.Tuner):
 
     def _validation(self) -> Validation:
         return combining.validation(self._trainer, self._playbook)
+
+    def _kept_weights(self, trial: str) -> list[Any]:
+        return self._playbook.study.checkpoint(trial, "best").model
 
     def _look(self) -> tuple[dict[str, Any], Any]:
         return combining.look(self._trainer, self._playbook, self.oracle.chosen_trial())
@@ -374,17 +408,3 @@ class PlaybookTuner(keras_tuner.Tuner):
             single = outputs.single(states, chosen)
             outputs.save(combining.tta_model(self._trainer, self._playbook, states, single), self.run_dir.tta)
         self._story.result(reporting.write(self.run_dir, study, self._story.pictures))
-
-
-def _facts(task: Task, objective: Objective, model: keras.Model) -> Facts:
-    return Facts(
-        num_train=len(task.train) if task.train is not None else max(int(task.stream.cardinality()), 0),
-        num_validation=len(task.validation),
-        objective=objective,
-        allowance=0,
-        num_classes=task.num_classes,
-        imbalanced=task.imbalanced,
-        num_parameters=model.count_params(),
-        scored_by=evaluate.scored_by(model, task, objective),
-        unusable=regularisers.unusable(model, task),
-    )

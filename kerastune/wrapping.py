@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import contextlib
+import functools
 
 
 class StepWrapper(abc.ABC):
@@ -91,3 +93,17 @@ def _chain(model) -> list[StepWrapper]:
 
 def _of_one_fit(model) -> list[StepWrapper]:
     return [wrapper for wrapper in _chain(model) if wrapper.for_one_fit]
+
+
+@contextlib.contextmanager
+def replaced(instance, name, replacement):
+    """Replaces a method of an instance by `replacement(original, ...)` for the length of a `with` block."""
+    was_patched = name in vars(instance)
+    original = getattr(instance, name)
+    setattr(instance, name, functools.partial(replacement, original))
+    try:
+        yield
+    finally:
+        delattr(instance, name)
+        if was_patched:
+            setattr(instance, name, original)

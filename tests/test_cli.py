@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerastune import cli, data
+from kerastune import cli, command_flags, data
 from kerastune.recipe import Recipe
 
 BUDGET = "--budget=2500steps"
@@ -154,11 +154,11 @@ def test_ensemble_trains_a_given_recipe_with_several_seeds(tmp_path, capsys):
 
 def test_noensemble_notta_and_noreference_leave_their_stages_out():
     flag_values = cli.flags.FlagValues()
-    cli.define(flag_values)
+    command_flags.define(flag_values)
     flag_values(["kerastune", "--noreference"])
     assert cli._default_stages(flag_values)[-2:] == ["ensemble", "tta"]
     flag_values = cli.flags.FlagValues()
-    cli.define(flag_values)
+    command_flags.define(flag_values)
     flag_values(["kerastune", "--noensemble", "--notta", "--noreference"])
     named = ["start", "probe", "lr", "batch", "decay", "weights", "regularise", "train"]
     assert cli._default_stages(flag_values) == named

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from kerastune import cli
+from kerastune import command_flags
 from kerastune.recipe import CHOICES, Recipe
 
 OTHER = Recipe(
@@ -42,9 +42,9 @@ OTHER = Recipe(
 
 def parsed(lines):
     flag_values = flags.FlagValues()
-    cli.define(flag_values)
+    command_flags.define(flag_values)
     flag_values(["kerastune", *lines])
-    return cli.recipe_of(flag_values)
+    return command_flags.recipe_of(flag_values)
 
 
 def random_recipe(seed):

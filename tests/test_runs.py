@@ -10,7 +10,7 @@ import sys
 import pytest
 from absl import flags
 
-from kerastune import cli
+from kerastune import command_flags
 
 ROOT = pathlib.Path(__file__).parent.parent
 FLAGFILES = sorted((ROOT / "flags").glob("*.flags"))
@@ -38,9 +38,9 @@ def test_a_flagfile_opens_with_its_claim_and_every_flag_is_known(path):
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# What:") and lines[1].startswith("# Command:") and lines[2].startswith("# Expected:")
     values = flags.FlagValues()
-    cli.define(values)
+    command_flags.define(values)
     values(["kerastune", f"--flagfile={path}"])
-    assert cli.recipe_of(values)
+    assert command_flags.recipe_of(values)
     assert values.output_dir
 
 

@@ -62,7 +62,7 @@ class Ensemble(Stage):
         self._members = members
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
-        single = _single(recipe, outcomes)
+        single = of_recipe(recipe, outcomes)
         if single is None:
             return []
         every = single.spec.eval_every
@@ -78,7 +78,7 @@ class Ensemble(Stage):
         return []
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        single = _single(recipe, outcomes)
+        single = of_recipe(recipe, outcomes)
         if single is None:
             reason = "No whole training kept its weights, so there is nothing to combine."
             return Decision(self.name, recipe, recipe, reason, (), {"trial": None})
@@ -166,7 +166,7 @@ def candidates(outcomes: dict[str, Outcome]) -> list[str]:
     ]
 
 
-def _single(recipe: Recipe, outcomes: dict[str, Outcome]) -> Outcome | None:
+def of_recipe(recipe: Recipe, outcomes: dict[str, Outcome]) -> Outcome | None:
     """The training of the recipe that was handed on, else the candidate with the best scores; `None` without any."""
 
     def rank(outcome: Outcome):

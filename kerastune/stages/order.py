@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from kerastune.stages.base import Stage
 from kerastune.stages.batch import Batch
 from kerastune.stages.decay import Decay
+from kerastune.stages.distil import Distil
 from kerastune.stages.ensemble import MEMBERS, Ensemble, Validation
 from kerastune.stages.finetune import FineTune
 from kerastune.stages.learning_rate import LearningRate
 from kerastune.stages.model import Model
 from kerastune.stages.model_search import Sample
 from kerastune.stages.probing import Probe
+from kerastune.stages.prune import SPARSITIES, Prune, Weights
 from kerastune.stages.reference import Reference
 from kerastune.stages.regularise import Regularise
 from kerastune.stages.start import Start
@@ -25,20 +27,28 @@ ORDER = (
     *("start", "probe", "reference", "lr", "batch", "model", "finetune", "decay", "weights", "regularise"),
     *("train", "ensemble", "tta"),
 )
+AFTERWARDS = ("distil", "prune")  # only where they are named
+ALONE = ("ensemble", "tta")  # they would be made of other models than the one that comes back
 LEFT_TO_THE_ENSEMBLE = 0.5  # of what the training of the recipe leaves: as much for more models as for a longer one
 
 
 def check(names: Sequence[str]) -> None:
-    """Raises `ValueError` for a name that is no stage's, one given twice, or another order than the playbook's.
+    """Raises `ValueError` for a name that is no stage's, one given twice, or another order than the playbook's; and for
+    pruning or distilling beside an ensemble or views, or each other: each would hand on another model.
 
     Example:
         >>> check(["lr", "train"])
     """
+    known = (*ORDER, *AFTERWARDS)
     for name in names:
-        if name not in ORDER:
-            raise ValueError(f"`stages` must be among {', '.join(ORDER)}, got {name!r}.")
-    if list(names) != [name for name in ORDER if name in names]:
-        raise ValueError(f"`stages` must be in the order {', '.join(ORDER)}, each once, got {', '.join(names)}.")
+        if name not in known:
+            raise ValueError(f"`stages` must be among {', '.join(known)}, got {name!r}.")
+    if list(names) != [name for name in known if name in names]:
+        raise ValueError(f"`stages` must be in the order {', '.join(known)}, each once, got {', '.join(names)}.")
+    after = [name for name in AFTERWARDS if name in names]
+    beside = [name for name in (*ALONE, *after[1:]) if name in names]
+    if after and beside:
+        raise ValueError(f"`stages` can't have both {after[0]} and {beside[0]}: leave one of them out.")
 
 
 def make(
@@ -50,6 +60,8 @@ def make(
     validation: Callable[[], Validation] | None = None,
     members: int = MEMBERS,
     look: Look | None = None,
+    sparsities: Sequence[float] = SPARSITIES,
+    weights: Weights | None = None,
 ) -> list[Stage]:
     """The stages of these names.
 
@@ -62,6 +74,8 @@ def make(
         validation: what the ensemble is chosen on; needed where that stage, or the next, is one of them.
         members: of an ensemble, at most.
         look: what models say of views of the validation part, for stage `tta`; needed where that is one of them.
+        sparsities: that stage `prune` tries.
+        weights: gives the kept weights of a trial; needed for that stage.
     """
     check(names)
     tuned = any(stage.name in names for stage in (LearningRate, Batch, Model, FineTune, Decay, Weights, Regularise))
@@ -82,9 +96,11 @@ def make(
             chunk,
             tuned=tuned,
             stretch=1 if {Decay.name, Regularise.name} & set(names) else stretch,
-            leaves=LEFT_TO_THE_ENSEMBLE if Ensemble.name in names else 0.0,
+            leaves=LEFT_TO_THE_ENSEMBLE if {Ensemble.name, *AFTERWARDS} & set(names) else 0.0,
         ),
         "ensemble": lambda: Ensemble(validation, members),
         "tta": lambda: Tta(look, lambda predictions: validation().figures(predictions)),
+        "distil": Distil,
+        "prune": lambda: Prune(sparsities, weights),
     }
     return [known[name]() for name in names]
