@@ -145,6 +145,20 @@ def write_records(run_dir: RunDir, playbook: Playbook, figures: dict[str, Any], 
     rundirs.write_text(run_dir.flags, "\n".join([claim, *flags]) + "\n")
 
 
+def save_models(
+    run_dir: RunDir, trainer: Trainer, playbook: Playbook, states: dict[str, State], chosen: str | None
+) -> None:
+    """Saves the single model, and what was put together out of several, where they are handed over."""
+    if chosen is None:
+        return
+    alone = single(states, chosen)
+    save(raw_model(trainer, playbook.outcomes[chosen].spec.recipe, states[alone]), run_dir.model)
+    if combining.kept_ensemble(playbook) is not None:
+        save(combining.ensemble_model(trainer, playbook, states), run_dir.ensemble)
+    if combining.kept_views(playbook) is not None:
+        save(combining.tta_model(trainer, playbook, states, alone), run_dir.tta)
+
+
 def raw_model(trainer: Trainer, recipe: Recipe, state: State) -> keras.Model:
     """The model of a recipe with these weights, raw inputs in and the user's units out; needs no kerastune."""
     model, task = trainer.finished_model(recipe, state), trainer.task

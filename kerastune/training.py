@@ -11,7 +11,6 @@ import dataclasses
 import json
 import os
 import random
-import resource
 import time
 from collections.abc import Callable, Sequence
 
@@ -19,20 +18,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune import curves, depth, evaluate, initialisers, optimizers, pruning, scores, surgery
+from kerastune import depth, evaluate, initialisers, optimizers, pruning, scores, surgery
 from kerastune.batches import Batches
 from kerastune.callbacks.magnitude_pruning import MagnitudePruning
 from kerastune.distillation import Teaching
 from kerastune.recipe import Recipe
-from kerastune.recording import Chunk, StepRecorder
+from kerastune.recording import StepRecorder
 from kerastune.schedules import rates
+from kerastune.segment import CHUNK, Segment, values_of
 from kerastune.smoothing import LabelSmoothing
 from kerastune.task import Task
 from kerastune.trial import Outcome, State, TrialSpec
 
-CHUNK = 50  # steps in one call of the train function
-RATIO_EVERY = 10  # steps between two measurements of update and weight norms
-LOOK_BACK = 100  # steps before a chunk from which its smoothed loss is worked out
 PRUNING_CHANGES = 20  # of the sparsity, at most, until it is reached
 MOST_COMPILED = 16  # models that are kept compiled; stage `model` tries many networks
 
@@ -50,7 +47,7 @@ class Compiled:
 
     def state(self, step: int, first_loss: float) -> State:
         """The present state, to go on from."""
-        return State(step, _values(self.model.variables), _values(self.model.optimizer.variables), first_loss)
+        return State(step, values_of(self.model.variables), values_of(self.model.optimizer.variables), first_loss)
 
     def restore(self, state: State) -> None:
         """Puts a state back, in place."""
@@ -137,7 +134,7 @@ class Trainer:
         if member.teaching is not None:
             member.teaching.set(spec.temperature, spec.mix)
         self._seed(spec.recipe.seed)
-        run = _Run(member, spec, self, state.first_loss)
+        run = Segment(member, spec, self, state.first_loss)
         self._fit(member.model, spec, [run, *_pruning(spec), *self._users_callbacks(spec)])
         outcome = run.outcome()
         last = member.state(spec.start + outcome.steps, run.first_loss)
@@ -191,7 +188,7 @@ class Trainer:
         if key not in self._initial:
             # One at a time: the probe's seeds are not asked for again, and weights may be large.
             self._initial.clear()
-            self._initial[key] = _values(self._fresh_model(recipe).variables)
+            self._initial[key] = values_of(self._fresh_model(recipe).variables)
         return self._initial[key]
 
     def _fresh_model(self, recipe: Recipe) -> keras.Model:
@@ -252,7 +249,7 @@ class Trainer:
         if smoothed:
             LabelSmoothing(model).install()
         model.optimizer.build(model.trainable_variables)
-        return Compiled(model, _values(model.optimizer.variables), regularised, levels)
+        return Compiled(model, values_of(model.optimizer.variables), regularised, levels)
 
     def _taught(self, model: keras.Model) -> Teaching:
         teaching = Teaching(model, self.teacher, temperature=1.0, mix=1.0, sample=sample(self.task.validation.x))
@@ -320,103 +317,9 @@ def _pruning(spec: TrialSpec) -> list[MagnitudePruning]:
     return [MagnitudePruning(spec.sparsity, end_step=half, every=max(half // PRUNING_CHANGES, 1))]
 
 
-class _Run(keras.callbacks.Callback):
-    """Reads the recorder after every chunk, stops what has diverged, and collects the outcome of one segment."""
-
-    def __init__(self, member: Compiled, spec: TrialSpec, trainer: Trainer, first_loss: float):
-        super().__init__()
-        self.first_loss = first_loss
-        self.member, self.spec, self.trainer = member, spec, trainer
-        self.chunks: list[Chunk] = []
-        self.evals: list[dict[str, float]] = []
-        self.seconds: list[float] = []
-        self.diverged_at: int | None = None
-        self.best: State | None = None
-        self.steps = 0
-
-    def on_train_begin(self, logs=None):
-        if self.member.recorder is None:
-            self.member.recorder = StepRecorder(self.model, CHUNK, RATIO_EVERY)
-            self.member.recorder.install()
-        self.member.recorder.reset(self.spec.start)
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self._began = time.monotonic()
-
-    def on_train_batch_end(self, batch, logs=None):
-        chunk = self.member.recorder.read()
-        self.seconds.append((time.monotonic() - self._began) / max(len(chunk), 1))
-        self.chunks.append(chunk)
-        self.steps += len(chunk)
-        self.trainer.on_steps(len(chunk))
-        if "loss" not in chunk.values:
-            raise ValueError("the model's `train_step` returns no value called `loss`, which kerastune goes by.")
-        if np.isnan(self.first_loss):
-            self.first_loss = float(chunk.values["loss"][0])
-        recent = np.concatenate([chunk.values["loss"] for chunk in self.chunks[-1 - LOOK_BACK // CHUNK :]])
-        bad = curves.diverged_at(recent, self.first_loss)
-        if bad is not None:
-            self.diverged_at = self.spec.start + self.steps - len(recent) + bad
-        if bad is not None or self.trainer.deadline():
-            self.model.stop_training = True
-
-    def on_epoch_end(self, epoch, logs=None):
-        values = {name[4:]: value for name, value in (logs or {}).items() if name.startswith("val_")}
-        # A metric may give one value per class, which is nothing to choose by.
-        values = {name: float(value) for name, value in values.items() if np.ndim(value) == 0}
-        if not values:
-            return
-        self.evals.append({"step": self.spec.start + self.steps, **values})
-        if self.spec.keep_best and self.diverged_at is None:
-            decays = self.spec.recipe.decay != "none"
-            if scores.kept_evaluation(self.evals, self.trainer.objective, decays) is self.evals[-1]:
-                self.best = State(self.spec.start + self.steps, _values(self.model.variables), [])
-
-    def values(self, name: str) -> np.ndarray:
-        """The true values of every step of this segment so far."""
-        return np.concatenate([chunk.values[name] for chunk in self.chunks])
-
-    def outcome(self) -> Outcome:
-        """What came of the segment."""
-        offsets = np.cumsum([self.spec.start] + [len(chunk) for chunk in self.chunks])
-        steps = [offset + chunk.ratio_steps for offset, chunk in zip(offsets, self.chunks)]
-        recorder = self.member.recorder
-        return Outcome(
-            spec=self.spec,
-            curves={name: self.values(name) for name in recorder.names},
-            evals=tuple(self.evals),
-            layers=tuple(recorder.layers),
-            norm_steps=np.concatenate(steps),
-            update_norms=np.concatenate([chunk.update_norms for chunk in self.chunks]),
-            weight_norms=np.concatenate([chunk.weight_norms for chunk in self.chunks]),
-            diverged_at=self.diverged_at,
-            # The first chunk holds the trace of a first trial.
-            seconds_per_step=float(np.median(self.seconds[1:] or self.seconds)),
-            peak_memory=peak_memory(),
-            notes=self._notes(),
-        )
-
-    def _notes(self) -> tuple[str, ...]:
-        if self.trainer.task.stream is not None and self.spec.start:
-            return ("the weights went on from the checkpoint; the stream of data started again",)
-        return ()
-
-
-def peak_memory() -> int:
-    """Most bytes in use so far: of the first GPU where there is one, else of this process."""
-    if tf.config.list_logical_devices("GPU"):
-        return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def sample(x):
     """The first few examples of inputs, for a look at what a model does."""
     return keras.tree.map_structure(lambda array: array[:8], x)
-
-
-def _values(variables) -> list[np.ndarray]:
-    # A copy: on a CPU the array may share the variable's memory.
-    return [variable.numpy().copy() for variable in variables]
 
 
 def _assign(variables, values) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -266,7 +266,12 @@ class PlaybookTuner(keras_tuner.Tuner):
     def _begin(self, task: Task, study: Study, callbacks, shown) -> None:
         self._shown = shown
         self._trainer = Trainer(
-            task, self._build, Objective("loss", "min"), callbacks, on_steps=shown.steps, deadline=self._deadline(study)
+            task,
+            self._build,
+            Objective("loss", "min"),
+            callbacks,
+            on_steps=shown.steps,
+            deadline=lambda: study.seconds() > self._playbook.deadline(),
         )
         fine_tuned = self._look_at_loaded(task)
         self._trainer.teacher = self._teacher
@@ -355,11 +360,6 @@ class PlaybookTuner(keras_tuner.Tuner):
         sparsities = {"sparsity": sorted(self._sparsities)} if Prune.name in names else {}
         return sparsities | ({"teacher": identity.of_weights(self._teacher)} if Distil.name in names else {})
 
-    def _deadline(self, study: Study) -> Callable[[], bool]:
-        if self.budget.seconds is None:
-            return lambda: False
-        return lambda: study.seconds() > self._playbook.deadline()
-
     def _look_at_network(self, before: Recipe) -> None:
         """Tells the playbook what it must know of the present network, if that is not the one of `before`."""
         if self.recipe.hyperparameters != before.hyperparameters:
@@ -398,13 +398,5 @@ class PlaybookTuner(keras_tuner.Tuner):
         if study.fact(reporting.ABOUT) is None:
             study.put_fact(reporting.ABOUT, reporting.about(self._trainer.task, self._facts))
         outputs.write_records(self.run_dir, self._playbook, self.result, self._given)
-        if chosen is not None:
-            recipe = self._playbook.outcomes[chosen].spec.recipe
-            model = outputs.raw_model(self._trainer, recipe, states[outputs.single(states, chosen)])
-            outputs.save(model, self.run_dir.model)
-        if combining.kept_ensemble(self._playbook) is not None:
-            outputs.save(combining.ensemble_model(self._trainer, self._playbook, states), self.run_dir.ensemble)
-        if combining.kept_views(self._playbook) is not None:
-            single = outputs.single(states, chosen)
-            outputs.save(combining.tta_model(self._trainer, self._playbook, states, single), self.run_dir.tta)
+        outputs.save_models(self.run_dir, self._trainer, self._playbook, states, chosen)
         self._story.result(reporting.write(self.run_dir, study, self._story.pictures))

@@ -101,6 +101,7 @@ FLOORS = {
     "schedules.of_recipe": GROUND,
     "samplers": TUNER,
     "scores": GROUND,
+    "segment": KERAS,
     "selection": GROUND,
     "serving": KERAS,
     "siblings": KERAS,
@@ -170,7 +171,7 @@ LIBRARIES = {
 }
 ONLY_IN = {
     "rich": {"logs", "progress", "summary"},
-    "absl": {"cli"},
+    "absl": {"cli", "command_flags"},
     "keras_tuner": {"arguments", "hypermodels", "oracle", "samplers", "teachers", "tuner"},
 }
 # The package's and the schedules' `__init__` resolve these names lazily.

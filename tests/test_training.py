@@ -11,12 +11,13 @@ import tensorflow as tf
 from keras import layers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kerastune import batches, evaluate, schedules, training
+from kerastune import batches, evaluate, schedules, segment, training
 from kerastune.callbacks import StepLogger
 from kerastune.recipe import Recipe
 from kerastune.scores import Objective
+from kerastune.segment import CHUNK, RATIO_EVERY
 from kerastune.task import Part, Task
-from kerastune.training import CHUNK, RATIO_EVERY, Trainer
+from kerastune.training import Trainer
 from kerastune.trial import State, TrialSpec
 
 ACCURACY = Objective("accuracy", "max")
@@ -673,7 +674,7 @@ def test_time_and_memory_are_measured(plain):
 def test_memory_is_that_of_a_gpu_where_there_is_one(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU:0"] if kind == "GPU" else [])
     monkeypatch.setattr(tf.config.experimental, "get_memory_info", lambda name: {"peak": 123, "current": 5})
-    assert training.peak_memory() == 123
+    assert segment.peak_memory() == 123
 
 
 # What is handed over

@@ -14,7 +14,7 @@ from kerastune.stages.learning_rate import LearningRate
 from kerastune.stages.model import Model
 from kerastune.stages.model_search import Sample
 from kerastune.stages.probing import Probe
-from kerastune.stages.prune import SPARSITIES, Prune, Weights
+from kerastune.stages.prune import SPARSITIES, KeptWeights, Prune
 from kerastune.stages.reference import Reference
 from kerastune.stages.regularise import Regularise
 from kerastune.stages.start import Start
@@ -61,7 +61,7 @@ def make(
     members: int = MEMBERS,
     look: Look | None = None,
     sparsities: Sequence[float] = SPARSITIES,
-    weights: Weights | None = None,
+    weights: KeptWeights | None = None,
 ) -> list[Stage]:
     """The stages of these names.
 

@@ -22,7 +22,7 @@ from kerastune.trial import Outcome, TrialSpec
 SPARSITIES = (0.5, 0.8, 0.9)
 FINE_TUNING = 0.5  # steps of one, as a share of the recipe's
 
-Weights = Callable[[str], Sequence[np.ndarray]]
+KeptWeights = Callable[[str], Sequence[np.ndarray]]
 
 
 class Prune(Stage):
@@ -43,7 +43,7 @@ class Prune(Stage):
     share = 1.0
     combines = True
 
-    def __init__(self, sparsities: Sequence[float], weights: Weights):
+    def __init__(self, sparsities: Sequence[float], weights: KeptWeights):
         self._sparsities = checked(sparsities)
         self._weights = weights
 
