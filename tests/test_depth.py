@@ -170,6 +170,7 @@ def test_statistics_of_what_rests_at_first_are_kept_too(nested):
     assert not np.array_equal(before[0], after[0]) and same(before[2:6], after[2:6])
 
 
+@pytest.mark.slow
 def test_what_the_builder_froze_is_no_level_and_stays_frozen():
     def build(hyperparameters):
         model = normalised()
@@ -197,6 +198,7 @@ def test_own_weights_of_a_model_are_frozen_without_what_is_inside():
     assert [variable.name for variable in model.trainable_variables] == ["kernel", "bias"]
 
 
+@pytest.mark.slow
 def test_a_finished_model_says_what_was_frozen_and_loads_without_kerastune(nested, tmp_path):
     recipe = PLAIN.replace(frozen=2, layer_decay=0.5)
     _, state, _ = nested.run(TrialSpec("a", "lr", recipe, 0, 5))

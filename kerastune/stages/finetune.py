@@ -166,7 +166,7 @@ class FineTune(Stage):
         sound = [outcomes[names[i]] for i in tried if gains[i] != FAILED]
         if not sound:
             left = "could not be trained to an end" if tried else f"exceeds the {facts.allowance} steps of the stage"
-            walk.parts.append(f"{ladder.words.format(next(filter(None, recipes)))} {left}")
+            walk.parts.append(f"{ladder.words.format(recipes[ladder.first])} {left}")
             return rate, False
         best = max(sound, key=lambda outcome: _gain(outcome, walk.best))
         walk.due = [] if is_passed else whole.repeats(best, walk.best, facts, outcomes, self.name)
@@ -212,7 +212,7 @@ def _depth(base: Recipe, frozen: int, rate: float, top: int) -> Ladder:
     recipe = base.replace(frozen=frozen, head_share=HEAD_SHARE)
     later = [f"finetune-{each}" for each in depths(top) if each < frozen]
     recipes = {f"{each:g}": recipe.replace(learning_rate=each) for each in rates}
-    words = "{0.frozen} layers frozen at a rate of {0.learning_rate:g}"
+    words = "a training with {0.frozen} layers frozen and a rate of {0.learning_rate:g}"
     return Ladder(f"finetune-{frozen}", recipes, RATES.index(1.0), words, (*later, DECAY))
 
 
