@@ -265,14 +265,8 @@ class PlaybookTuner(keras_tuner.Tuner):
 
     def _begin(self, task: Task, study: Study, callbacks, shown) -> None:
         self._shown = shown
-        self._trainer = Trainer(
-            task,
-            self._build,
-            Objective("loss", "min"),
-            callbacks,
-            on_steps=shown.steps,
-            deadline=lambda: study.seconds() > self._playbook.deadline(),
-        )
+        loss = Objective("loss", "min")
+        self._trainer = Trainer(task, self._build, loss, callbacks, shown.steps, self._is_late)
         fine_tuned = self._look_at_loaded(task)
         self._trainer.teacher = self._teacher
         model = self._trainer.ready_model(self._first())
@@ -366,6 +360,9 @@ class PlaybookTuner(keras_tuner.Tuner):
             model = self._trainer.ready_model(self.recipe)
             regularised = bool(surgery.find_regularisers(model))
             self._playbook.learn(regularised=regularised, num_parameters=model.count_params())
+
+    def _is_late(self) -> bool:
+        return self._playbook.study.seconds() > self._playbook.deadline()
 
     def _validation(self) -> Validation:
         return combining.validation(self._trainer, self._playbook)
