@@ -97,7 +97,8 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
     if not rundirs.NAME.fullmatch(output_dir.name):
         raise ValueError(f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(output_dir)!r}.")
     flag_values.output_dir = str(output_dir)
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _raise_until_heard(Terminated))
+    signal.signal(signal.SIGINT, _raise_until_heard(KeyboardInterrupt))
     started = (tune, probe, train, ensemble, distil, prune, crossval, export)
     return {each.__name__: each for each in started}[command](flag_values, recipe)
 
@@ -340,11 +341,19 @@ def _usage(arguments: list[str]) -> int:
     return 2 if unknown else 0
 
 
-def _terminate(number, frame):
-    raise Terminated
+def _raise_until_heard(kind: type[BaseException]):
+    """A handler of a signal that raises, and again a second later: Python drops what is raised in a destructor."""
+
+    def handle(number, frame):
+        signal.signal(signal.SIGALRM, handle)
+        signal.alarm(1)
+        raise kind
+
+    return handle
 
 
 def _stopped(status: int, output_dir: str) -> int:
+    signal.alarm(0)
     words = f"kerastune was stopped; the same command with --output_dir={output_dir} goes on from here."
     print(f"\n{words}", file=sys.stderr)
     sys.stderr.flush()

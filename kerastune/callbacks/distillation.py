@@ -50,12 +50,12 @@ class Distillation(keras.callbacks.Callback):
         self.teacher = teacher if isinstance(teacher, keras.Model) else keras.models.load_model(teacher)
         self.temperature, self.mix, self.sample = temperature, mix, sample
 
+    def __getstate__(self):
+        # The variables of the last `fit` can't be copied; an exception leaves them here, and the model always.
+        return {**{name: value for name, value in vars(self).items() if name != "_teaching"}, "_model": None}
+
     def __deepcopy__(self, memo):
-        # A teacher does not change, so copies share it; the variables of the last `fit` belong to none of them.
-        other = copy.copy(self)
-        other._model = None
-        vars(other).pop("_teaching", None)
-        return other
+        return copy.copy(self)  # a teacher does not change, so copies share it
 
     def on_train_begin(self, logs=None):
         self._teaching = distillation.Teaching(self.model, self.teacher, self.temperature, self.mix, self.sample)

@@ -56,6 +56,9 @@ class MagnitudePruning(keras.callbacks.Callback):
         self.begin_step, self.end_step, self.every = begin_step, end_step, every
         self.scope, self.which = scope, which
 
+    def __getstate__(self):
+        return {**vars(self), "_model": None}  # a copy has no part in the last `fit`
+
     def on_train_begin(self, logs=None):
         if pruning.install(self.model, self.which):
             # Keras has made the train function for this `fit` already, perhaps one that was traced without masks.

@@ -79,7 +79,8 @@ class Decision:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, ready for JSON."""
-        return dataclasses.asdict(self)
+        recipes = {"before": self.before.to_dict(), "after": self.after.to_dict()}
+        return {**dataclasses.asdict(self), **recipes}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Decision:
