@@ -610,6 +610,12 @@ def test_validation_examples_without_number_still_leave_room_for_a_training():
         assert spec.recipe.total_steps == spec.eval_every == allowance // CHUNK * CHUNK
 
 
+def test_a_training_has_at_least_five_hundred_steps_whatever_converged_first():
+    for by in ("validation", "training loss"):
+        known = [Convergence(step, 3 * step, by, step).total_steps for step in (100, 333, 400)]
+        assert known == [500, 500, 600]
+
+
 @pytest.mark.parametrize("allowance, steps", [(600, 600), (1000, 1000), (1450, 1200), (1500, 600), (9000, 600)])
 def test_the_only_training_that_fits_takes_up_to_twice_its_steps(allowance, steps):
     assert TRAIN.propose(TUNED, facts(allowance=allowance), {})[0].recipe.total_steps == steps

@@ -32,14 +32,13 @@ class Convergence:
 
     @property
     def total_steps(self) -> int:
-        """Steps to train for: 1.5x the converged step, and at least 500 unless validation said that it is enough.
+        """Steps to train for: 1.5x the converged step, and at least 500.
 
         A curve that was not watched long enough to tell takes twice the steps that were seen.
         """
         if not self.is_certain:
             return 2 * self.seen
-        steps = curves.total_steps(self.step)
-        return steps if self.by == VALIDATION else max(steps, LEAST_TOTAL_STEPS)
+        return max(curves.total_steps(self.step), LEAST_TOTAL_STEPS)
 
     @property
     def is_certain(self) -> bool:
