@@ -114,8 +114,8 @@ def converged_step(losses: np.ndarray) -> int:
     The loss is smoothed there and back: once forwards and the result once backwards, so that it does not lag. Where
     the noise of a step is many times 2 % of the fall, the lowest value of a wavering mean is a matter of luck. So the
     time constant is up to 3 % of the steps then, and the level is the lowest mean of a fifth of the steps; what the
-    last fifth still falls beyond noise after its middle is taken off. `tests/test_curves.py` holds the curves, labelled by
-    eye, on which the shares were tried.
+    last fifth still falls beyond noise after its middle is taken off. `tests/test_curves.py` holds the curves, labelled
+    by eye, on which the shares were tried.
 
     Args:
         losses: true loss of every step `[steps]`, at least one, all finite.

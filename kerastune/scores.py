@@ -234,8 +234,8 @@ def repeated_difference(better: Sequence[np.ndarray], worse: Sequence[np.ndarray
     with other weights and batches: their variances are added. What of the seeds' variance is only noise of the examples
     is left out, since the bootstrap has it already (a two-way layout without repetition: Searle, Casella and McCulloch
     1992, "Variance Components", 4). Few seeds know their spread badly, so the interval is Student's, with the degrees
-    of freedom of Satterthwaite (1946, Biometrics Bulletin 2): nearly normal where the examples' noise prevails, and up to
-    12.7 standard errors wide where two seeds disagree. One seed gives the interval of `difference`.
+    of freedom of Satterthwaite (1946, Biometrics Bulletin 2): nearly normal where the examples' noise prevails, and up
+    to 12.7 standard errors wide where two seeds disagree. One seed gives the interval of `difference`.
 
     Args:
         better: for every seed the score of every example `[n]`, larger is better.

@@ -136,6 +136,7 @@ FLOORS = {
     "stages.strengths": GROUND,
     "stages.train": GROUND,
     "stages.tta": GROUND,
+    "stages.walking": GROUND,
     "stages.weights": GROUND,
     "stages.whole": GROUND,
     "story": KERAS,

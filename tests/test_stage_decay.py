@@ -16,7 +16,7 @@ from kerastune.stages.decay import CLASSIC, LATE, LINEAR, NONE, Decay, staircase
 from kerastune.stages.train import Train
 from kerastune.trial import Outcome, TrialSpec
 
-STAGE = Decay(CHUNK)
+STAGE = Decay(CHUNK, stretch=2)
 RECIPE = Recipe(learning_rate=0.03, total_steps=3000)
 TOTAL = 6000
 LINEARLY = RECIPE.replace(total_steps=TOTAL)

@@ -11,7 +11,8 @@ import math
 
 from kerastune.recipe import Recipe
 from kerastune.stages import peaks, whole
-from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
+from kerastune.stages.base import Decision, Facts, rounded_up, spent
+from kerastune.stages.walking import WholeTrainings
 from kerastune.trial import Outcome, TrialSpec
 
 LINEAR, NONE, LATE, CLASSIC = "decay-linear", "decay-none", "decay-linear-late", "decay-exponential"
@@ -22,25 +23,15 @@ FACTOR = 0.5  # of a drop of the staircase: the first one is the half that the g
 END_SHARE = 0.01  # of the first rate: about where the staircase ends
 
 
-class Decay(Stage):
+class Decay(WholeTrainings):
     """Chooses the decay of the learning rate.
 
     The steps that it hands on are those that the chosen decay was trained for, or would have been: nothing after it
     stretches them again. Without decay they stay what they were.
-
-    Args:
-        chunk: steps in one call of the train function; every number of steps is a multiple of it.
-        stretch: times the recipe's steps that a training with decay takes; 1 when they were stretched already.
     """
 
     name = "decay"
     share = 0.5
-    least_steps = 1000
-    least_seconds = 3.0
-
-    def __init__(self, chunk: int, stretch: int = whole.DECAY_STRETCH):
-        self._chunk = chunk
-        self._stretch = stretch
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
         left = facts.allowance - spent(outcomes, self.name)
@@ -150,17 +141,9 @@ class Decay(Stage):
         reason = f"Decay was not tested: {why}. It stays {whole.decay_words(after)}, over {after.total_steps} steps."
         return Decision(self.name, recipe, after, reason, tuple(begun), {**values, "total_steps": after.total_steps})
 
-    def _interval(self, total: int, recipe: Recipe, facts: Facts) -> int:
-        return evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=total)
-
     def _segments(self, recipes, facts, outcomes) -> list[TrialSpec]:
         """The next segment of every training that has not ended."""
-        due = [name for name in recipes if name not in outcomes or not whole.has_ended(outcomes[name])]
-        specs = []
-        for name in due:
-            every = self._interval(recipes[name].total_steps, recipes[name], facts)
-            specs.append(whole.segment(name, self.name, recipes[name], outcomes.get(name), every))
-        return specs
+        return [spec for name, recipe in recipes.items() for spec in self._due(name, recipe, facts, outcomes)]
 
 
 def start_before(peak: int, chunk: int) -> int:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from kerastune import scores
 from kerastune.recipe import Recipe
-from kerastune.stages import settings, strengths, whole
-from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, spent
-from kerastune.trial import Outcome, TrialSpec
+from kerastune.stages import settings, whole
+from kerastune.stages.base import Decision, Facts, spent
+from kerastune.stages.walking import FAILED, Walk, WalkingStage
+from kerastune.trial import Outcome
 
 BASE, DECAY = "finetune-head", "finetune-layer_decay"
 DEPTHS = (2 / 3, 1 / 3, 0)  # of the pretrained layers, that stay frozen
@@ -22,18 +22,6 @@ RATES = (3.0, 1.0, 0.3, 0.1)  # times the rate of the depth before; the second o
 SHARES = (1.0, 0.3, 0.1, 0.03)  # of the rate, that the lowest layer trained learns at
 HANDED_ON = ("frozen", "head", "head_share", "learning_rate", "layer_decay")
 TRAININGS = 6  # that the allowance should hold at least: the head, and a depth or two with their rates
-FAILED = float("-inf")
-
-
-@dataclasses.dataclass
-class Walk:
-    """How far the stage came: the best training so far, what was found, and the segments that are due."""
-
-    best: Outcome | None = None
-    parts: list[str] = dataclasses.field(default_factory=list)
-    due: list[TrialSpec] = dataclasses.field(default_factory=list)
-    seen: list[str] = dataclasses.field(default_factory=list)
-    gains: list[dict] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +43,7 @@ class Ladder:
     later: tuple[str, ...]
 
 
-class FineTune(Stage):
+class FineTune(WalkingStage):
     """Tunes what of a pretrained model is trained, and how fast.
 
     The steps that it hands on are those of its trainings where it unfroze something, else those that it was given; later
@@ -69,14 +57,6 @@ class FineTune(Stage):
     name = "finetune"
     share = 0.6
     least_steps = 600
-    least_seconds = 3.0
-
-    def __init__(self, chunk: int, stretch: int = 1):
-        self._chunk = chunk
-        self._stretch = stretch
-
-    def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
-        return self._walk(recipe, facts, outcomes).due
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         walk = self._walk(recipe, facts, outcomes)
@@ -90,12 +70,11 @@ class FineTune(Stage):
             "scored_by": facts.scored_by,
             "steps_spent": spent(outcomes, self.name),
         }
-        reason = "; ".join(walk.parts) + "."
         evidence = (*walk.seen, *(again for name in walk.seen for again in whole.repetitions(name, outcomes)))
         after = recipe.replace(**found)
         if walk.best is not None and best.frozen < (recipe.frozen or facts.pretrained):
             after = whole.lengthened(after, best.total_steps // self._stretch)
-        return Decision(self.name, recipe, after, reason[0].upper() + reason[1:], evidence, values)
+        return Decision(self.name, recipe, after, walk.reason, evidence, values)
 
     def _walk(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Walk:
         walk = Walk()
@@ -113,7 +92,7 @@ class FineTune(Stage):
         walk.parts.append(f"of {facts.levels} layers with kernels, {facts.pretrained} came with their weights")
         walk.parts[-1] += f"; trainings of {base.total_steps} steps tell what to unfreeze"
         for frozen in depths(top):
-            found, goes_on = self._climb(walk, _depth(base, frozen, rate, top), facts, outcomes)
+            found, goes_on = self._try(walk, _depth(base, frozen, rate, top), facts, outcomes)
             rate = min(found, base.learning_rate)  # noise alone must not drive it up from depth to depth
             if not goes_on:
                 break
@@ -131,7 +110,7 @@ class FineTune(Stage):
             # With a budget in time the allowance changes, and all trainings must have the same length.
             return whole.lengthened(planned, outcomes[BASE].spec.recipe.total_steps)
         most = max(facts.allowance // TRAININGS, self._chunk)
-        every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=most)
+        every = self._interval(most, recipe, facts)
         return whole.lengthened(planned, min(planned.total_steps, most // every * every))
 
     def _decay(self, walk: Walk, top: int, facts: Facts, outcomes: dict[str, Outcome]) -> None:
@@ -141,23 +120,14 @@ class FineTune(Stage):
         elif recipe.layer_decay < 1 or recipe.layer_rate:
             walk.parts.append("the rates of layers are those that were given")
         else:
-            self._climb(walk, _layer_decay(recipe, facts), facts, outcomes)
+            self._try(walk, _layer_decay(recipe, facts), facts, outcomes)
 
-    def _climb(self, walk: Walk, ladder: Ladder, facts: Facts, outcomes: dict) -> tuple[float, bool]:
-        """Trains the levels of one thing as far as they lead uphill; gives the rate of the best, and whether to go on."""
+    def _try(self, walk: Walk, ladder: Ladder, facts: Facts, outcomes: dict) -> tuple[float, bool]:
+        """Trains the levels of one thing; gives the rate of the best, and whether to go on."""
         names = [f"{ladder.prefix}-{each}" for each in ladder.recipes]
         recipes = list(ladder.recipes.values())
-        gains: list[float | None] = [0.0 if recipe is None else None for recipe in recipes]
-        # With a budget in time, what it holds is an estimate: what it did not hold before a later thing stays untried.
         is_passed = any(trial.startswith(f"{prefix}-") for trial in outcomes for prefix in ladder.later)
-        is_cut = False
-        while (level := strengths.uphill(gains, ladder.first)) is not None:
-            name = names[level]
-            is_closed = is_passed and name not in outcomes
-            is_cut = is_closed or not self._train(walk, name, recipes[level], facts, outcomes)
-            if is_cut or walk.due:
-                break
-            gains[level] = _gain(outcomes[name], walk.best)
+        gains, is_cut = self._climb(walk, list(zip(names, recipes)), ladder.first, is_passed, facts, outcomes)
         rate = walk.best.spec.recipe.learning_rate
         if walk.due:
             return rate, False
@@ -168,13 +138,14 @@ class FineTune(Stage):
             left = "could not be trained to an end" if tried else f"exceeds the {facts.allowance} steps of the stage"
             walk.parts.append(f"{ladder.words.format(recipes[ladder.first])} {left}")
             return rate, False
-        best = max(sound, key=lambda outcome: _gain(outcome, walk.best))
+        best = max(sound, key=walk.gain)
         walk.due = [] if is_passed else whole.repeats(best, walk.best, facts, outcomes, self.name)
         if walk.due:
             return rate, False
         among = f", the best of {len(sound)}" if len(sound) > 1 else ""
         words = ladder.words.format(best.spec.recipe) + among + " (the budget held no more of them)" * is_cut
-        walk.gains += [_gain_of(ladder, outcome, walk.best) for outcome in sound]
+        for outcome in sound:
+            walk.note(outcome, ladder.words.format(outcome.spec.recipe))
         return best.spec.recipe.learning_rate, self._judge(walk, words, best, facts, outcomes)
 
     def _judge(self, walk: Walk, words: str, best: Outcome, facts: Facts, outcomes: dict[str, Outcome]) -> bool:
@@ -182,19 +153,8 @@ class FineTune(Stage):
         gain, sign = whole.compare(best, walk.best, facts, outcomes)
         walk.parts.append(f"{words}: {gain}, so it {'is kept' if sign > 0 else 'is left out'}")
         if sign > 0:
-            walk.best = best
-            walk.gains = [{**each, "kept": each["kept"] or each["trial"] == best.spec.trial} for each in walk.gains]
+            walk.keep(best)
         return sign >= 0
-
-    def _train(self, walk: Walk, name: str, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> bool:
-        """Adds what is due of a training, and gives whether it can be had: one that was begun always can."""
-        if name not in outcomes and spent(outcomes, self.name) + recipe.total_steps > facts.allowance:
-            return False
-        walk.seen += [name] if name in outcomes else []
-        if name not in outcomes or not whole.has_ended(outcomes[name]):
-            every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=recipe.total_steps)
-            walk.due.append(whole.segment(name, self.name, recipe, outcomes.get(name), every))
-        return True
 
 
 def depths(top: int) -> list[int]:
@@ -230,15 +190,3 @@ def decay_for(share: float, num_layers: int) -> float:
         (0.562, 1.0)
     """
     return float(f"{share ** (1 / num_layers):.3g}")
-
-
-def _gain(outcome: Outcome, before: Outcome) -> float:
-    """Mean gain on the validation examples; minus infinity for a training that failed."""
-    return float((outcome.example_scores - before.example_scores).mean()) if whole.is_comparable(outcome) else FAILED
-
-
-def _gain_of(ladder: Ladder, outcome: Outcome, before: Outcome) -> dict:
-    """What the picture shows of one training: plain values by name."""
-    mean, low, high = scores.difference(outcome.example_scores, before.example_scores)
-    words = ladder.words.format(outcome.spec.recipe)
-    return {"trial": outcome.spec.trial, "words": words, "mean": mean, "low": low, "high": high, "kept": False}

@@ -7,54 +7,26 @@ beyond noise is kept. What is kept may need more steps, and moves the best rate:
 
 from __future__ import annotations
 
-import dataclasses
-
-from kerastune import scores
 from kerastune.recipe import Recipe
 from kerastune.stages import strengths, whole
-from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, spent
+from kerastune.stages.base import Decision, Facts, spent
 from kerastune.stages.decay import Decay
 from kerastune.stages.finetune import FineTune
 from kerastune.stages.overfitting import is_cut_short, overfitting
 from kerastune.stages.strengths import Thing
+from kerastune.stages.walking import FAILED, Walk, WalkingStage
 from kerastune.stages.weights import Weights
-from kerastune.trial import Outcome, TrialSpec
+from kerastune.trial import Outcome
 
 BASE = "regularise-base"
-FAILED = float("-inf")
 HANDED_ON = ("weight_decay", "dropout", "label_smoothing", "augmentation", "flip", "total_steps")
 
 
-@dataclasses.dataclass
-class Walk:
-    """How far the stage came: the best training so far, what was found, and the segments that are due."""
-
-    best: Outcome | None = None
-    parts: list[str] = dataclasses.field(default_factory=list)
-    due: list[TrialSpec] = dataclasses.field(default_factory=list)
-    seen: list[str] = dataclasses.field(default_factory=list)
-    gains: list[dict] = dataclasses.field(default_factory=list)
-
-
-class Regularise(Stage):
-    """Tunes what regularises, where the network overfits.
-
-    Args:
-        chunk: steps in one call of the train function; every number of steps is a multiple of it.
-        stretch: times the recipe's steps that a training takes; 1 when they were stretched already.
-    """
+class Regularise(WalkingStage):
+    """Tunes what regularises, where the network overfits."""
 
     name = "regularise"
     share = 0.5
-    least_steps = 1000
-    least_seconds = 3.0
-
-    def __init__(self, chunk: int, stretch: int = 1):
-        self._chunk = chunk
-        self._stretch = stretch
-
-    def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
-        return self._walk(recipe, facts, outcomes).due
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         walk = self._walk(recipe, facts, outcomes)
@@ -66,8 +38,7 @@ class Regularise(Stage):
             "scored_by": facts.scored_by,
             "steps_spent": spent(outcomes, self.name),
         }
-        reason = "; ".join(walk.parts) + "."
-        return Decision(self.name, recipe, after, reason[0].upper() + reason[1:], tuple(walk.seen), values)
+        return Decision(self.name, recipe, after, walk.reason, tuple(walk.seen), values)
 
     def _walk(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Walk:
         walk = Walk()
@@ -91,37 +62,14 @@ class Regularise(Stage):
                     make(walk, facts, outcomes)
         return walk
 
-    def _interval(self, total: int, recipe: Recipe, facts: Facts) -> int:
-        return evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=total)
-
-    def _fits(self, recipe: Recipe, name: str, facts: Facts, outcomes: dict[str, Outcome]) -> bool:
-        """Whether a training can be had: one that was begun always can."""
-        return name in outcomes or spent(outcomes, self.name) + recipe.total_steps <= facts.allowance
-
-    def _train(self, walk: Walk, name: str, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> bool:
-        """Adds what is due of a training, and gives whether it can be had."""
-        if not self._fits(recipe, name, facts, outcomes):
-            return False
-        walk.seen += [outcomes[name].spec.trial] if name in outcomes else []
-        if name not in outcomes or not whole.has_ended(outcomes[name]):
-            every = self._interval(recipe.total_steps, recipe, facts)
-            walk.due.append(whole.segment(name, self.name, recipe, outcomes.get(name), every))
-        return True
-
     def _try(self, walk: Walk, thing: Thing, facts: Facts, outcomes: dict[str, Outcome]) -> None:
         """Trains the levels of one thing as far as they lead uphill, and keeps the best if it gains beyond noise."""
         if thing.value in facts.unusable:
             walk.parts.append(f"{thing.words} was left out, since {facts.unusable[thing.value]}")
             return
-        gains: list[float | None] = [0.0 if recipe is None else None for recipe in thing.recipes]
-        is_cut = False
-        while (level := strengths.uphill(gains, thing.first)) is not None:
-            name, recipe = thing.names[level], thing.recipes[level]
-            is_closed = name not in outcomes and strengths.is_passed(thing, outcomes)
-            is_cut = is_closed or not self._train(walk, name, recipe, facts, outcomes)
-            if is_cut or walk.due:
-                break
-            gains[level] = _gain(outcomes[name], walk.best)
+        is_passed = strengths.is_passed(thing, outcomes)
+        trainings = list(zip(thing.names, thing.recipes))
+        gains, is_cut = self._climb(walk, trainings, thing.first, is_passed, facts, outcomes)
         if not walk.due:
             self._judge(walk, thing, gains, is_cut, facts, outcomes)
 
@@ -132,16 +80,16 @@ class Regularise(Stage):
             left = f"was left out, the budget of the stage being {facts.allowance} steps"
             walk.parts.append(f"{thing.words} {'could not be trained to an end' if tried else left}")
             return
-        walk.gains += [_gain_of(thing, outcome, walk.best) for outcome in sound]
-        best = max(sound, key=lambda outcome: _gain(outcome, walk.best))
+        for outcome in sound:
+            walk.note(outcome, thing.shown(outcome.spec.recipe))
+        best = max(sound, key=walk.gain)
         gain, sign = whole.compare(best, walk.best, facts)
         among = f", the best of {len(tried)}" if len(tried) > 1 else ""
         more = " (the budget held no more of them)" if is_cut else ""
         kept = "is kept" if sign > 0 else "is left out"
         walk.parts.append(f"{thing.shown(best.spec.recipe)}{among}{more}: {gain}, so it {kept}")
         if sign > 0:
-            walk.best = best
-            walk.gains = [{**each, "kept": each["kept"] or each["trial"] == best.spec.trial} for each in walk.gains]
+            walk.keep(best)
 
     def _longer(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> None:
         """Tries more steps where those that there were are not enough for what regularises."""
@@ -150,21 +98,9 @@ class Regularise(Stage):
             return
         recipe = walk.best.spec.recipe
         every = walk.best.spec.eval_every
-        thing = strengths.total_steps(recipe, every, lambda longer, name: self._fits(longer, name, facts, outcomes))
+        thing = strengths.total_steps(recipe, every, lambda longer, name: self._fits(name, longer, facts, outcomes))
         walk.parts.append("with what is kept, training loss still falls at the end")
         self._try(walk, thing, facts, outcomes)
 
     def _rates(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> None:
         self._try(walk, strengths.learning_rate(walk.best.spec.recipe), facts, outcomes)
-
-
-def _gain(outcome: Outcome, before: Outcome) -> float:
-    """Mean gain on the validation examples; minus infinity for a training that failed."""
-    return float((outcome.example_scores - before.example_scores).mean()) if whole.is_comparable(outcome) else FAILED
-
-
-def _gain_of(thing: Thing, outcome: Outcome, before: Outcome) -> dict:
-    """What the picture shows of one training: plain values by name."""
-    mean, low, high = scores.difference(outcome.example_scores, before.example_scores)
-    words = thing.shown(outcome.spec.recipe)
-    return {"trial": outcome.spec.trial, "words": words, "mean": mean, "low": low, "high": high, "kept": False}

@@ -4,45 +4,36 @@ from __future__ import annotations
 
 from kerastune.recipe import Recipe
 from kerastune.stages import whole
-from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, spent
+from kerastune.stages.base import Decision, Facts, spent
 from kerastune.stages.decay import Decay
 from kerastune.stages.finetune import FineTune
+from kerastune.stages.walking import WholeTrainings
 from kerastune.trial import Outcome, TrialSpec
 
 BASE, BALANCED = "weights-none", "weights-balanced"
 
 
-class Weights(Stage):
+class Weights(WholeTrainings):
     """Tries balanced class weights where classes are imbalanced and the data came with no weights of their own.
 
     One whole training with weights is compared, paired, with one without, which stage `decay` has mostly paid for. A
     gain is repeated with other seeds as `whole.repeats` says, and weights are kept only beyond noise.
-
-    Args:
-        chunk: steps in one call of the train function; every number of steps is a multiple of it.
-        stretch: times the recipe's steps that a training takes; 1 when they were stretched already.
     """
 
     name = "weights"
     share = 0.3
-    least_steps = 1000
-    least_seconds = 3.0
-
-    def __init__(self, chunk: int, stretch: int = 1):
-        self._chunk = chunk
-        self._stretch = stretch
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
         if _why_not(recipe, facts):
             return []
         base, pair = self._pair(recipe, facts, outcomes)
-        due = {name: each for name, each in pair.items() if name not in outcomes or not whole.has_ended(outcomes[name])}
-        cost = sum(each.total_steps for name, each in due.items() if name not in outcomes)
+        due = [spec for name, each in pair.items() for spec in self._due(name, each, facts, outcomes)]
+        cost = sum(spec.recipe.total_steps for spec in due)
         # What was begun is finished: with a budget in time, what is left of it is only an estimate.
-        if not due.keys() & outcomes.keys() and spent(outcomes, self.name) + cost > facts.allowance:
+        if not any(spec.start for spec in due) and spent(outcomes, self.name) + cost > facts.allowance:
             return []
         if due:
-            return [self._segment(name, each, facts, outcomes) for name, each in due.items()]
+            return due
         balanced = outcomes[BALANCED]
         if whole.is_comparable(base) and whole.is_comparable(balanced):
             return whole.repeats(balanced, base, facts, outcomes, self.name)
@@ -77,10 +68,6 @@ class Weights(Stage):
         balanced = {BALANCED: base.replace(class_weights="balanced")}
         known = whole.trained_before((FineTune.name, Decay.name), base, facts, outcomes)
         return (known, balanced) if known else (outcomes.get(BASE), {BASE: base, **balanced})
-
-    def _segment(self, name: str, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> TrialSpec:
-        every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=recipe.total_steps)
-        return whole.segment(name, self.name, recipe, outcomes.get(name), every)
 
 
 def _why_not(recipe: Recipe, facts: Facts) -> str:
