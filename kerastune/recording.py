@@ -103,7 +103,7 @@ class StepRecorder(StepWrapper):
         """The wrapped `train_step`: runs the inner one and records it. Called while Keras traces."""
         if self._norms is None:
             with tf.init_scope():
-                self._prepare(data)
+                self.prepare(data)
         # The code of a `train_step` under `tf.function` is traced here, not in a graph of its own.
         inner = getattr(self.inner, "python_function", self.inner)
         before = self._kernels_if_due()
@@ -118,8 +118,14 @@ class StepRecorder(StepWrapper):
         self._write(self._values(means, logs))
         return logs
 
-    def _prepare(self, data) -> None:
-        """Makes the variables: their shapes depend on metrics and weights that Keras makes at the first batch."""
+    def prepare(self, data) -> None:
+        """Makes the variables, whose shapes depend on metrics that Keras makes at the first batch.
+
+        Called before the first step it saves a trace: TensorFlow traces again what has made variables.
+
+        Args:
+            data: a batch, or the `TensorSpec`s of one.
+        """
         # A model whose `train_step` does everything may have no `call`. What else is wrong, the step itself will tell.
         with contextlib.suppress(RuntimeError, ValueError):
             self.model._symbolic_build(data_batch=data)
@@ -127,6 +133,7 @@ class StepRecorder(StepWrapper):
         self.layers = kernels_by_layer(self.model) if self.ratio_every else {}
         num_norms = self._capacity // self.ratio_every + 1 if self.ratio_every else 0
         self._norms = _variable([num_norms, 2 * len(self.layers)])
+        self._rows = _variable([self._capacity, len(self._means)])
 
     def _values(self, means: list[_OwnMean], logs: dict) -> dict:
         """The step's own value of everything in the logs that is a mean or a loss, the loss first."""
@@ -141,8 +148,8 @@ class StepRecorder(StepWrapper):
         return values
 
     def _write(self, values: dict) -> None:
-        if self._rows is None:
-            self.names = tuple(values)
+        self.names = tuple(values)
+        if self._rows.shape[1] != len(values):  # a train_step of the user's logs something else than means
             with tf.init_scope():
                 self._rows = _variable([self._capacity, len(values)])
         # Where nobody reads (a recorder left over after an exception), the last row is written again and again.

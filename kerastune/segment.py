@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerastune import curves, scores
-from kerastune.recording import Chunk, StepRecorder
+from kerastune.recording import Chunk
 from kerastune.trial import Outcome, State, TrialSpec
 
 CHUNK = 50  # steps in one call of the train function
@@ -22,7 +22,7 @@ class Segment(keras.callbacks.Callback):
     """Reads the recorder after every chunk, stops what has diverged, and collects the outcome of one segment.
 
     Args:
-        member: the compiled model; it is given a recorder if it has none.
+        member: the compiled model with its recorder.
         spec: what is trained.
         trainer: whose objective, deadline and display it follows.
         first_loss: of the trial, in an earlier segment; NaN in its first one.
@@ -40,9 +40,6 @@ class Segment(keras.callbacks.Callback):
         self.steps = 0
 
     def on_train_begin(self, logs=None):
-        if self.member.recorder is None:
-            self.member.recorder = StepRecorder(self.model, CHUNK, RATIO_EVERY)
-            self.member.recorder.install()
         self.member.recorder.reset(self.spec.start)
 
     def on_train_batch_begin(self, batch, logs=None):

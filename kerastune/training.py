@@ -25,7 +25,7 @@ from kerastune.distillation import Teaching
 from kerastune.recipe import Recipe
 from kerastune.recording import StepRecorder
 from kerastune.schedules import rates
-from kerastune.segment import CHUNK, Segment, values_of
+from kerastune.segment import CHUNK, RATIO_EVERY, Segment, values_of
 from kerastune.smoothing import LabelSmoothing
 from kerastune.task import Task
 from kerastune.trial import Outcome, State, TrialSpec
@@ -53,6 +53,13 @@ class Compiled:
         """Puts a state back, in place."""
         _assign(self.model.variables, state.model)
         _assign(self.model.optimizer.variables, state.optimizer)
+
+    def record(self, batch) -> None:
+        """Gives the model a recorder, if it has none, for batches such as this one (`element_spec` of a dataset)."""
+        if self.recorder is None:
+            self.recorder = StepRecorder(self.model, CHUNK, RATIO_EVERY)
+            self.recorder.install()
+            self.recorder.prepare(batch)
 
 
 class Trainer:
@@ -135,7 +142,7 @@ class Trainer:
             member.teaching.set(spec.temperature, spec.mix)
         self._seed(spec.recipe.seed)
         run = Segment(member, spec, self, state.first_loss)
-        self._fit(member.model, spec, [run, *_pruning(spec), *self._users_callbacks(spec)])
+        self._fit(member, spec, [run, *_pruning(spec), *self._users_callbacks(spec)])
         outcome = run.outcome()
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
@@ -286,19 +293,14 @@ class Trainer:
         outputs = evaluate.predict(model, self.task.validation.x)
         return evaluate.example_scores(model, self.task, self.task.validation, outputs, self.objective)
 
-    def _fit(self, model, spec: TrialSpec, callbacks) -> None:
+    def _fit(self, member: Compiled, spec: TrialSpec, callbacks) -> None:
         recipe, steps = spec.recipe, spec.until - spec.start
         every = spec.eval_every or steps
-        model.fit(
-            self._batches.training(
-                recipe.batch_size,
-                recipe.seed,
-                spec.start,
-                spec.until,
-                recipe.augmentation,
-                recipe.flip,
-                recipe.class_weights,
-            ),
+        changes = recipe.augmentation, recipe.flip, recipe.class_weights
+        batches = self._batches.training(recipe.batch_size, recipe.seed, spec.start, spec.until, *changes)
+        member.record(batches.element_spec)
+        member.model.fit(
+            batches,
             epochs=spec.until // every if spec.eval_every else 1,
             initial_epoch=spec.start // every if spec.eval_every else 0,
             steps_per_epoch=every if every < steps else None,

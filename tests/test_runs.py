@@ -85,7 +85,7 @@ def test_the_benchmark_of_the_trainer_prints_a_row_per_variant():
     differences = [line.rsplit(" ", 1)[1] for line in lines if "losses differ by at most" in line]
     assert len(differences) == 2 and all(float(difference) <= 1e-5 for difference in differences)
     (traces,) = [line for line in lines if "train step was traced" in line]
-    assert traces.endswith("[2, 2, 2, 2]")
+    assert traces.endswith("[1, 1, 1, 1]")
 
 
 @pytest.mark.slow
