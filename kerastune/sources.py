@@ -260,7 +260,8 @@ def raw(values: dict[str, Any], name: str) -> Raw:
     if not streams.is_dataset(values["train"]):
         return Raw(name, {"training": _part(values["train"], "training"), **parts})
     if "validation" not in parts:
-        raise ValueError(f"{name}: a tf.data.Dataset cannot be cut; give a validation part as well.")
+        how = 'a "validation" part beside "train"'
+        raise ValueError(f"{name}: a tf.data.Dataset cannot be cut; give a validation part as well ({how}).")
     train = streams.scan(values["train"])
     notes = () if "test" in parts else ("There is no test part: a tf.data.Dataset cannot be cut.",)
     stream = streams.single_examples(values["train"], len(train))

@@ -183,21 +183,20 @@ def _convolution(each, x: Stacked) -> Stacked:
     alone = x.form == SHARED and layer.groups == 1  # members see the same channels: no groups are needed
     groups = 1 if alone else layer.groups * count
     made = again(layer, filters=layer.filters * count, groups=groups, activation=None)
-    found = Stacked(made(x.tensor if alone else x.by_channels()), CHANNELS, count)
-    _assign(made.kernel, [one.kernel for one in each], -1)
-    if layer.use_bias:
-        _assign(made.bias, [one.bias for one in each], -1)
-    return _activated(layer.activation, found, layer.dtype_policy)
+    return _convolved(each, made, x.tensor if alone else x.by_channels(), kernel_axis=-1)
 
 
 def _depthwise(each, x: Stacked) -> Stacked:
-    layer = each[0]
-    made = again(layer, activation=None)
-    found = Stacked(made(x.by_channels()), CHANNELS, len(each))
-    _assign(made.kernel, [one.kernel for one in each], -2)
-    if layer.use_bias:
+    return _convolved(each, again(each[0], activation=None), x.by_channels(), kernel_axis=-2)
+
+
+def _convolved(each, made, tensor, kernel_axis: int) -> Stacked:
+    """What a layer made for all members gives, with their kernels and biases side by side."""
+    found = Stacked(made(tensor), CHANNELS, len(each))
+    _assign(made.kernel, [one.kernel for one in each], kernel_axis)
+    if made.use_bias:
         _assign(made.bias, [one.bias for one in each], -1)
-    return _activated(layer.activation, found, layer.dtype_policy)
+    return _activated(each[0].activation, found, each[0].dtype_policy)
 
 
 def _batch_normalisation(each, x: Stacked) -> Stacked:
