@@ -418,3 +418,33 @@ def test_the_same_records_give_the_same_proposals_and_decision_in_any_order():
         random.Random(seed).shuffle(outcomes)
         assert decided(*outcomes) == expected and proposed(*outcomes) == {}
     assert type(expected).from_dict(expected.to_dict()) == expected
+
+
+def paid(recipe=LINEARLY):
+    """What stage `finetune` trained of the recipe, with what regularises on."""
+    training = scored(LINEAR, 0.9, recipe=recipe.replace(regularisers="on"))
+    spec = dataclasses.replace(training.spec, trial="finetune-0-0.03", stage="finetune")
+    return dataclasses.replace(training, spec=spec)
+
+
+def test_a_training_that_finetune_paid_for_stands_for_linear_decay():
+    known = by_name(paid())
+    (spec,) = STAGE.propose(RECIPE, facts(), known)
+    assert (spec.trial, spec.recipe) == (NONE, RECIPES[NONE])
+    known |= by_name(scored(NONE, 0.8), again(scored(NONE, 0.8)), again(paid()))
+    known |= by_name(*(scored(name, 0.8) for name in (LATE, CLASSIC)))
+    assert STAGE.propose(RECIPE, facts(), known) == []
+    decision = STAGE.decide(RECIPE, facts(), known)
+    assert (decision.values["trial"], decision.after) == ("finetune-0-0.03", LINEARLY)
+    assert "finetune-0-0.03" in decision.evidence and LINEAR not in decision.evidence
+    assert "against linear decay from the first step" in decision.reason
+
+
+@pytest.mark.parametrize("other", [LINEARLY.replace(learning_rate=0.01), LINEARLY.replace(total_steps=3000)])
+def test_another_recipe_of_finetune_stands_for_nothing(other):
+    assert [spec.trial for spec in STAGE.propose(RECIPE, facts(), by_name(paid(other)))] == [LINEAR, NONE]
+
+
+def test_where_regularisers_were_on_in_finetune_linear_decay_is_trained_without_them():
+    regularised = facts(regularised=True)
+    assert [spec.trial for spec in STAGE.propose(RECIPE, regularised, by_name(paid()))] == [LINEAR, NONE]

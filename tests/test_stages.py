@@ -220,6 +220,15 @@ def test_the_only_rate_that_survives_is_chosen():
     assert set(decision.values["diverged"]) == set(decision.values["rates"]) - set(sound)
 
 
+def test_the_reason_names_the_rates_that_are_alike_within_noise():
+    curves = {0.01: falling(2000, tau=60), 0.03: falling(2000, floor=0.5), 0.1: falling(2000, tau=20)}
+    outcomes = by_name(*(made(rate, losses) for rate, losses in curves.items()), diverged(1.0))
+    reason = STAGE.decide(Recipe(learning_rate=0.03), facts(), outcomes).reason
+    assert "0.1 falls fastest and deepest" in reason and ", within noise of 0.01;" in reason
+    outcomes = by_name(made(0.01, falling(2000, floor=0.5)), made(0.1, falling(2000, tau=20)))
+    assert "within noise" not in STAGE.decide(Recipe(learning_rate=0.03), facts(), outcomes).reason
+
+
 def test_equal_rates_go_to_the_lower_one():
     same = falling(2000, tau=20)
     outcomes = by_name(*[made(r, same) for r in (0.01, 0.1, 1.0)])

@@ -12,6 +12,7 @@ import math
 from kerastune.recipe import Recipe
 from kerastune.stages import peaks, whole
 from kerastune.stages.base import Decision, Facts, rounded_up, spent
+from kerastune.stages.finetune import FineTune
 from kerastune.stages.walking import WholeTrainings
 from kerastune.trial import Outcome, TrialSpec
 
@@ -34,6 +35,7 @@ class Decay(WholeTrainings):
     share = 0.5
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
+        outcomes = self._with_paid(recipe, facts, outcomes)
         left = facts.allowance - spent(outcomes, self.name)
         pair = self._segments(self._pair(recipe, facts), facts, outcomes)
         if pair:
@@ -50,6 +52,7 @@ class Decay(WholeTrainings):
         return specs or self._repeats(variants, facts, outcomes, outcomes[LINEAR])
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        outcomes = self._with_paid(recipe, facts, outcomes)
         linear, none = outcomes.get(LINEAR), outcomes.get(NONE)
         values = {"trial": None, "flat": False, "steps_spent": spent(outcomes, self.name)}
         if not whole.is_comparable(linear) or (none is None or not whole.has_ended(none)):
@@ -57,8 +60,9 @@ class Decay(WholeTrainings):
         total = linear.spec.recipe.total_steps
         if not whole.is_comparable(none):
             reason = f"A constant rate {_failure(none)}; linear decay came to its end, {total} steps, and is kept."
-            values |= {"trial": LINEAR, "total_steps": total}
-            return Decision(self.name, recipe, linear.spec.recipe, reason, (LINEAR, NONE), values)
+            values |= {"trial": linear.spec.trial, "total_steps": total}
+            after = linear.spec.recipe.replace(regularisers=recipe.regularisers)
+            return Decision(self.name, recipe, after, reason, _evidence(outcomes), values)
         gain, sign = whole.compare(linear, none, facts, outcomes)
         measured = whole.gain(linear, none, outcomes)
         values |= {"gain": [measured.mean, measured.low, measured.high], "seeds": measured.seeds}
@@ -70,6 +74,14 @@ class Decay(WholeTrainings):
         rate = f"a constant rate of {recipe.learning_rate:g} for the {recipe.total_steps} steps that it had"
         reason = f"{tried}. {why}, so decay is left alone: {rate}."
         return Decision(self.name, recipe, recipe.replace(decay="none"), reason, _evidence(outcomes), values)
+
+    def _with_paid(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
+        """The outcomes, with what stage `finetune` trained of the very recipe in the place of linear decay's."""
+        if LINEAR in outcomes or facts.regularised or recipe.dropout:  # there regularisers were on, here they are not
+            return outcomes
+        linear = self._pair(recipe, facts)[LINEAR].replace(regularisers="on")
+        paid = whole.trained_before((FineTune.name,), linear, facts, outcomes)
+        return outcomes | {LINEAR: paid} if paid else outcomes
 
     def _pair(self, recipe: Recipe, facts: Facts) -> dict[str, Recipe]:
         wanted = rounded_up(self._stretch * recipe.total_steps, self._chunk)
@@ -110,7 +122,7 @@ class Decay(WholeTrainings):
             told = f", {found}" if found else ""
             parts.append(f"{WORDS[name]} at step {varied.decay_start} against {_short(chosen)}: {gain}{told}")
             chosen = outcome if sign > 0 else chosen
-        after = chosen.spec.recipe
+        after = chosen.spec.recipe.replace(regularisers=recipe.regularisers)
         values |= {"trial": chosen.spec.trial, "total_steps": after.total_steps}
         values |= {"peak": moved, "peak_without_decay": peak}
         parts.insert(0, f"The validation peak moved from step {peak} to {moved}")
@@ -168,7 +180,7 @@ def staircase_interval(start: int, total_steps: int) -> int:
 
 
 def _evidence(outcomes: dict[str, Outcome]) -> tuple[str, ...]:
-    known = [name for name in (LINEAR, NONE, LATE, CLASSIC) if name in outcomes]
+    known = [outcomes[name].spec.trial for name in (LINEAR, NONE, LATE, CLASSIC) if name in outcomes]
     return (*known, *(again for name in known for again in whole.repetitions(name, outcomes)))
 
 
@@ -196,7 +208,7 @@ def _stopped(none: Outcome) -> str:
 
 
 def _short(outcome: Outcome) -> str:
-    return "linear decay from the first step" if outcome.spec.trial == LINEAR else WORDS[outcome.spec.trial]
+    return WORDS.get(outcome.spec.trial, "linear decay from the first step")
 
 
 def _diagnosis(staircase: Outcome, none: Outcome, facts: Facts) -> str:

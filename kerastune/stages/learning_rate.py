@@ -120,8 +120,8 @@ class LearningRate(Stage):
         return (
             f"Of {len(tried)} rates from {min(tried):g} to {max(tried):g}, {rate:g} falls fastest and deepest "
             f"(smoothed loss {_last(outcome, outcome.steps):.3g} after {outcome.steps} steps; for comparison "
-            f"{_neighbours(tried, rate, others[:2])}); {steps}. The probe had suggested {recipe.learning_rate:.2g}, "
-            f"{recipe.learning_rate / rate:.2g} times that."
+            f"{_neighbours(tried, rate, others[:2])}){_alike(tried, rate)}; {steps}. The probe had suggested "
+            f"{recipe.learning_rate:.2g}, {recipe.learning_rate / rate:.2g} times that."
         )
 
 
@@ -218,6 +218,19 @@ def _neighbours(tried: dict[float, Outcome], rate: float, others: list[float]) -
             means = f"{_mean(outcome, common):.3g} against {_mean(tried[rate], common):.3g}"
             parts[-1] += f", about as deep but slower: {means} on the way"
     return "; ".join(parts) or "no other was trained"
+
+
+def _alike(tried: dict[float, Outcome], rate: float) -> str:
+    """The rates whose loss can't be told from the chosen one's after as many steps, in words; empty if there are none."""
+    chosen, alike = tried[rate], []
+    for other, outcome in sorted(tried.items()):
+        common = min(outcome.steps, chosen.steps)
+        if other == rate or outcome.diverged_at is not None or not common:
+            continue
+        ends = [_last(each, common) for each in (outcome, chosen)]
+        noise = curves.CONVERGED_SHARE * max(float(chosen.losses[0]) - min(ends), 0.0)
+        alike += [other] * (abs(ends[0] - ends[1]) <= noise)
+    return f", within noise of {' and '.join(f'{other:g}' for other in alike)}" if alike else ""
 
 
 def _list(tried: dict[float, Outcome]) -> str:
