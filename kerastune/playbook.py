@@ -25,7 +25,8 @@ class Playbook:
     """One search: everything it knows is in the study, so it can be made anew at any time and goes on.
 
     How the budget is divided: every stage may spend its `share` of what is left when it begins, and what it leaves goes
-    to the later ones; the last ones may spend all. A stage whose share is below what it needs to find anything out
+    to the later ones; the last ones may spend all. Stage `batch` shares what the training of the recipe leaves: where the
+    budget hardly holds one, more steps are worth more than another momentum. A stage whose share is below what it needs to find anything out
     (`least_steps`, `least_seconds`) gets nothing, and the later ones have more. Of a budget in seconds a part is kept
     for what follows the last trial (`Budget.for_trials`), and training stops at `Budget.deadline` wherever it is.
     However short the time, the last stage that trains a model of its own has 50 steps: a search hands over a model.
@@ -186,8 +187,15 @@ class Playbook:
 
     def _share(self, stage: Stage, left: float) -> float:
         """What a stage may spend of what is left; nothing where that is less than it needs."""
-        share = stage.share * left
+        share = stage.share * max(left - self._set_aside(stage), 0.0)
         return share if share >= self._least(stage) else 0
+
+    def _set_aside(self, stage: Stage) -> float:
+        """What the training needs for which the stage at work looks for settings, in the budget's unit."""
+        if stage is not self.stage:
+            return 0.0  # nothing is known of it yet
+        steps = stage.training_after * self.recipe.total_steps
+        return steps if self.budget.steps is not None else steps * self._seconds_per_step()
 
     def _least(self, stage: Stage) -> float:
         return stage.least_seconds if self.budget.steps is None else stage.least_steps

@@ -419,3 +419,29 @@ def test_specs_are_handed_out_as_the_stage_proposed_them(tmp_path):
         assert isinstance(search.next(), TrialSpec)
         stage = search.stage
         assert search.next() == stage.propose(search.recipe, search.facts(stage), search.outcomes)[0]
+
+
+class Named(Stage):
+    """A stage that trains nothing and hands on what it is told."""
+
+    share = 0.5
+
+    def __init__(self, name, after=None, training_after=0.0):
+        self.name, self.after, self.training_after = name, after, training_after
+
+    def propose(self, recipe, facts, outcomes):
+        return []
+
+    def decide(self, recipe, facts, outcomes):
+        return Decision(self.name, recipe, self.after or recipe, "Told so.", (), {"allowance": facts.allowance})
+
+
+@pytest.mark.parametrize("total, allowance", [(1000, 4000), (4500, 500), (9000, 0)])
+def test_a_stage_before_the_training_shares_what_the_training_leaves(tmp_path, total, allowance):
+    found = Recipe(total_steps=total)
+    stages = [Named("lr", after=found), Named("batch", training_after=2.0), Named("train")]
+    with opened(tmp_path) as study:
+        search = Playbook(study, stages, Recipe(), facts(), Budget.parse("10000steps"))
+        assert search.next() is None
+        by_stage = {decision.stage: decision.values["allowance"] for decision in search.decisions}
+    assert by_stage == {"lr": 5000, "batch": allowance, "train": 5000}

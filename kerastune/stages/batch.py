@@ -27,6 +27,7 @@ class Batch(Stage):
 
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
+        training_after: times the recipe's steps that its training takes, if one follows.
     """
 
     name = STAGE
@@ -34,8 +35,9 @@ class Batch(Stage):
     least_steps = 400
     least_seconds = 3.0
 
-    def __init__(self, chunk: int):
+    def __init__(self, chunk: int, training_after: float = 0.0):
         self._chunk = chunk
+        self.training_after = training_after
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
         race = Race(self._chunk, recipe, facts, outcomes)

@@ -86,7 +86,7 @@ def make(
         "probe": Probe,
         "reference": lambda: Reference(chunk),
         "lr": lambda: LearningRate(chunk),
-        "batch": lambda: Batch(chunk),
+        "batch": lambda: Batch(chunk, training_after=stretch if Train.name in names else 0.0),
         "model": lambda: Model(chunk, tuple(searched), sample),
         "finetune": lambda: FineTune(chunk, stretch=stretch),
         "decay": lambda: Decay(chunk, stretch=stretch),

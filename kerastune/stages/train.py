@@ -89,7 +89,7 @@ class Train(Stage):
         return sorted(runs, key=_steps)
 
     def _first_total(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> int:
-        """Steps of the first training: those wanted, or up to twice as many where a second one would not fit.
+        """Steps of the first training: those wanted, or as many as there are where a second one would not fit.
 
         What is left over would be lost otherwise, and a longer training is taken to pay until it has been tried, unless
         what was trained of this rate so far overfits already.
@@ -98,7 +98,7 @@ class Train(Stage):
         second_fits = facts.allowance >= (1 + LEAST_LENGTHENING) * wanted
         if not self._tuned or second_fits or _has_turned(recipe, facts, outcomes):
             return wanted
-        return max(wanted, min(2 * wanted, int((1 - self._leaves) * facts.allowance)))
+        return max(wanted, int((1 - self._leaves) * facts.allowance))
 
     def _other_total(self, runs: list[Outcome], facts: Facts, left: int) -> int:
         """Steps of one more training: fewer where the shortest one overfits, else more while that pays; 0 for none."""
