@@ -25,10 +25,11 @@ class Playbook:
     """One search: everything it knows is in the study, so it can be made anew at any time and goes on.
 
     How the budget is divided: every stage may spend its `share` of what is left when it begins, and what it leaves goes
-    to the later ones; the last ones may spend all. Stage `batch` shares what the training of the recipe leaves: where the
-    budget hardly holds one, more steps are worth more than another momentum. A stage whose share is below what it needs to find anything out
-    (`least_steps`, `least_seconds`) gets nothing, and the later ones have more. Of a budget in seconds a part is kept
-    for what follows the last trial (`Budget.for_trials`), and training stops at `Budget.deadline` wherever it is.
+    to the later ones; the last ones may spend all. Stage `batch` shares what the training of the recipe leaves: where
+    the budget hardly holds one, more steps are worth more than another momentum. A stage whose share is below what it
+    needs to find anything out (`least_steps`, `least_seconds`) gets nothing, and the later ones have more. Of a budget
+    in seconds a part is kept for what follows the last trial (`Budget.for_trials`), and training stops at
+    `Budget.deadline` wherever it is.
     However short the time, the last stage that trains a model of its own has 50 steps: a search hands over a model.
 
     Args:

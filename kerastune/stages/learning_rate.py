@@ -221,7 +221,7 @@ def _neighbours(tried: dict[float, Outcome], rate: float, others: list[float]) -
 
 
 def _alike(tried: dict[float, Outcome], rate: float) -> str:
-    """The rates whose loss can't be told from the chosen one's after as many steps, in words; empty if there are none."""
+    """The rates whose loss can't be told from the chosen one's after as many steps, in words, if there are any."""
     chosen, alike = tried[rate], []
     for other, outcome in sorted(tried.items()):
         common = min(outcome.steps, chosen.steps)
