@@ -124,7 +124,7 @@ class Playbook:
         if earlier is not None and found is not None and found["step"] <= outcome.spec.start:
             best, outcome = None, dataclasses.replace(outcome, example_scores=None)
         self.study.add_segment(outcome, last if outcome.diverged_at is None else None, best)
-        joined = outcome.after(earlier)
+        joined = self.study.outcome(outcome.spec.trial)  # its curves stay in the study until they are used
         if timing.is_measured(joined):
             self._recorded(timing.name_of(outcome.spec.recipe), lambda: joined.seconds_per_step)
         self.outcomes[outcome.spec.trial] = self._calibrated(joined)
@@ -195,7 +195,7 @@ class Playbook:
     def _calibrated(self, outcome: Outcome) -> Outcome:
         """The outcome with the recorded seconds per step of its network, batch size and kind of optimizer."""
         seconds = self.study.fact(timing.name_of(outcome.spec.recipe))
-        return outcome if seconds is None else dataclasses.replace(outcome, seconds_per_step=seconds)
+        return outcome if seconds is None else outcome.timed(seconds)
 
     def _seconds_per_step(self) -> float:
         """What a step of the recipe takes now, evaluations and all, to plan with; nothing is decided by it.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
-from pathlib import Path
 
+from kerastune import locks
 from kerastune.budget import Budget
+from kerastune.record import Record
 from kerastune.rundirs import RunDir
-from kerastune.study import Record
 from kerastune.trial import Outcome
 
 LATEST = 5  # trials that are listed
@@ -65,7 +64,7 @@ def read(run_dir: RunDir) -> Status:
     """
     with Record(run_dir.study) as record:
         return Status(
-            holder=_holder(run_dir.lock),
+            holder=locks.holder(run_dir.lock),
             budget=Budget.parse(record.setting("budget")),
             stages=record.setting("stages"),
             reasons={decision["stage"]: decision["reason"] for decision in record.decisions()},
@@ -107,15 +106,3 @@ def _about(outcome: Outcome) -> str:
 def _last_values(outcome: Outcome) -> list[tuple[str, float]]:
     return [(name, value) for name, value in (outcome.evals[-1] if outcome.evals else {}).items() if name != "step"]
 
-
-def _holder(path: Path) -> str:
-    """Who holds the lock; empty when nobody does. Who begins during this look tries again."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return stream.read().strip() or "another process"
-    except FileNotFoundError:
-        pass
-    return ""

@@ -57,7 +57,7 @@ class TrialSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, ready for JSON."""
-        return dataclasses.asdict(self)
+        return {**vars(self), "recipe": self.recipe.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrialSpec:
@@ -125,6 +125,10 @@ class Outcome:
     def losses(self) -> np.ndarray:
         """True training loss of every step, float32 `[steps]`."""
         return self.curves["loss"]
+
+    def timed(self, seconds_per_step: float) -> Outcome:
+        """The same outcome with other seconds per step."""
+        return dataclasses.replace(self, seconds_per_step=seconds_per_step)
 
     def kept_evaluation(self, objective: Objective) -> dict[str, float] | None:
         """The evaluation whose weights are kept: the last one of a decaying rate, else the best one; or `None`."""
