@@ -53,7 +53,7 @@ class Holder:
     def read(cls, path: Path) -> Holder:
         """What a lock file says; an empty holder when it says nothing that can be read."""
         try:
-            name, _, rest = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+            name, rest, *_ = [*path.read_text(encoding="utf-8", errors="replace").split("\n", 2), ""]
             known = {field.name for field in dataclasses.fields(cls)} - {"name"}
             values = json.loads(rest) if rest else {}
             return cls(name.strip(), **{key: value for key, value in values.items() if key in known})
@@ -63,7 +63,8 @@ class Holder:
     def text(self) -> str:
         """What `read` reads."""
         values = dataclasses.asdict(self)
-        return f"{values.pop('name')}\n{json.dumps(values)}"
+        # While it is written anew, the end of a longer one may still stand behind it.
+        return f"{values.pop('name')}\n{json.dumps(values)}\n"
 
     @property
     def is_gone(self) -> bool:
@@ -99,7 +100,7 @@ class Lock:
 
     def __init__(self, path: Path):
         self._path = Path(path)
-        self._stream = open(self._path, "a+", encoding="utf-8")
+        self._stream = open(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "rb", buffering=0)
         self._file: Path | None = None
         try:
             self._take()
@@ -118,10 +119,9 @@ class Lock:
         text = dataclasses.replace(Holder.here(), running=tuple(running)).text()
         # One that can't be told is no reason to stop a search.
         with contextlib.suppress(OSError):
-            self._stream.seek(0)
-            self._stream.truncate(0)
-            self._stream.write(text)
-            self._stream.flush()
+            data = text.encode()
+            os.pwrite(self._stream.fileno(), data, 0)
+            os.ftruncate(self._stream.fileno(), len(data))
 
     def close(self) -> None:
         """Gives the lock back."""
@@ -164,7 +164,7 @@ class Lock:
 def holder(path: Path) -> Holder | None:
     """Who holds the lock; `None` when nobody does. Who begins during this look tries again."""
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, "rb") as stream:
             if _flock(stream, fcntl.LOCK_SH):
                 return None
     except FileNotFoundError:

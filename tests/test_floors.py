@@ -142,6 +142,7 @@ FLOORS = {
     "stages.weights": GROUND,
     "stages.whole": GROUND,
     "story": KERAS,
+    "stopping": GROUND,
     "stored": GROUND,
     "streams": KERAS,
     "status": GROUND,
