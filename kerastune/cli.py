@@ -277,6 +277,7 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         sparsities=_sparsities(flag_values.sparsity),
         trained=flag_values.trained or None,
         teacher=teacher,
+        keep=flag_values.keep,
     )
     tuner.search(task, settings={name: flag_values[name].value for name in DATA_FLAGS})
     summary.show(tuner)

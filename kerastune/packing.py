@@ -55,10 +55,11 @@ def unpack(data: bytes) -> dict[str, np.ndarray]:
         ends = np.cumsum([0, *sizes])
         parts = [body[begin:end] for begin, end in zip(ends, ends[1:])]
         return {name: _restored(part, kind, shape) for part, (name, kind, shape) in zip(parts, head)}
-    except (ValueError, TypeError, RecursionError, zlib.error) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, zlib.error) as error:
         raise ValueError(f"the bytes hold no arrays ({error})") from error
 
 
 def _restored(part: bytes, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     plain = np.frombuffer(part, np.uint8).reshape(kind.itemsize, -1).T
-    return np.ascontiguousarray(plain).reshape(-1).view(kind).reshape(shape)
+    # A copy: what was read can't be written to.
+    return plain.copy("C").reshape(-1).view(kind).reshape(shape)

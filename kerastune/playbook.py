@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 
-from kerastune import timing
+from kerastune import keeping, timing
 from kerastune.budget import Budget
 from kerastune.recipe import Recipe
 from kerastune.stages.base import Decision, Facts, Stage, spent
@@ -158,7 +158,10 @@ class Playbook:
 
     def _decide(self, stage: Stage, facts: Facts) -> None:
         decision = stage.decide(self.recipe, facts, self.outcomes)
-        self.study.add_decision(stage.name, decision.to_dict())
+        keep = self.study.setting("keep")
+        forget = keeping.surplus(self.outcomes, [*self.decisions, decision], keeping.KEEP if keep is None else keep)
+        self.study.add_decision(stage.name, decision.to_dict(), forget)
+        self.outcomes |= {trial: self._calibrated(self.study.outcome(trial)) for trial in forget}
         of_stage = [name for name, outcome in self.outcomes.items() if outcome.spec.stage == stage.name]
         self.study.drop_checkpoints(of_stage)
         self.decisions.append(decision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -93,6 +94,10 @@ class Record:
             outcome, steps = self._understood(lambda: stored.from_parts(json.loads(header), scores))
             rows, earlier, before = found.get(outcome.spec.trial, ((), None, 0))
             found[outcome.spec.trial] = ((*rows, row), outcome.after(earlier), before + steps)
+        kept = self._kept()
+        for trial, (rows, outcome, steps) in found.items():
+            if outcome.example_scores is not None and trial not in kept:
+                found[trial] = rows, dataclasses.replace(outcome, weights_kept=False), steps
         return {
             trial: stored.StoredOutcome.of(outcome, steps, functools.partial(self._arrays, rows))
             for trial, (rows, outcome, steps) in found.items()
@@ -122,7 +127,7 @@ class Record:
             return self._understood(lambda: State.from_bytes(data))
         return None
 
-    def kept(self) -> set[str]:
+    def _kept(self) -> set[str]:
         """Trials whose best weights are there."""
         try:
             return {trial for (trial,) in self._database.execute("SELECT trial FROM checkpoints WHERE kind = 'best'")}

@@ -14,7 +14,8 @@ from kerastune.trial import Outcome, TrialSpec
 NORMS = ("norm_steps", "update_norms", "weight_norms")
 STORED = ("curves", *NORMS)  # fields that are read when they are used
 SCORES = "example_scores"
-PLAIN = [field for field in dataclasses.fields(Outcome) if field.name not in (*STORED, SCORES)]
+KEPT = "weights_kept"  # is not stored: the study has them, or it has not
+PLAIN = [field for field in dataclasses.fields(Outcome) if field.name not in (*STORED, SCORES, KEPT)]
 
 
 class StoredOutcome(Outcome):

@@ -73,7 +73,10 @@ class Study(Record):
         """Counts the time since the last event, gives back what is free of the file, and releases it and the lock."""
         try:
             with self._transaction():
-                self._database.execute("PRAGMA incremental_vacuum").fetchall()
+                pass
+            # On a full disk it stays as large as it is. Of a script alone, Python takes every step.
+            with contextlib.suppress(*DAMAGE):
+                self._database.executescript("PRAGMA incremental_vacuum;")
         finally:
             super().close()
             self._lock.close()
@@ -129,9 +132,11 @@ class Study(Record):
         with self._transaction():
             self._database.execute("INSERT INTO facts VALUES (?, ?, ?)", with_digest(name, _json(value)))
 
-    def add_decision(self, stage: str, value: dict[str, Any]) -> None:
-        """Records what a stage decided."""
+    def add_decision(self, stage: str, value: dict[str, Any], forget: Sequence[str] = ()) -> None:
+        """Records what a stage decided, and forgets the `"best"` weights of trials with it."""
         with self._transaction():
+            rows = [(trial,) for trial in forget]
+            self._database.executemany("DELETE FROM checkpoints WHERE trial = ? AND kind = 'best'", rows)
             self._database.execute(
                 "INSERT INTO decisions(stage, value, digest) VALUES (?, ?, ?)", with_digest(stage, _json(value))
             )
@@ -141,8 +146,9 @@ class Study(Record):
         return self.spent() + self._clock() - self._counted_until
 
     def _open(self) -> sqlite3.Connection:
-        if self.path.exists() and self.path.stat().st_size and not is_study(self.path):
-            raise StudyError(f"{self.path} is not a study of kerastune: name another output directory.")
+        journal = self.path.with_name(f"{self.path.name}-journal")
+        if not journal.exists():
+            self._refuse_foreign()
         # Where the file system has no locks, SQLite can't have any either, and ours keeps others away.
         place = f"{self.path.resolve().as_uri()}{'?nolock=1' if self._lock.is_file else ''}"
         database = sqlite3.connect(place, uri=True, isolation_level=None, timeout=5)
@@ -150,11 +156,11 @@ class Study(Record):
             database.execute("PRAGMA synchronous = FULL")
             # Reading makes the file, and rolls back a creation that was killed: both leave it empty.
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            self._refuse_foreign()
             if self.path.stat().st_size == 0:
-                database.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 database.executescript(
-                    f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-                    f"{SCHEMA} COMMIT;"
+                    f"BEGIN; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = {APPLICATION_ID};"
+                    f"PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA} COMMIT;"
                 )
             self._check(database)
         except DAMAGE as error:
@@ -164,6 +170,10 @@ class Study(Record):
             database.close()
             raise
         return database
+
+    def _refuse_foreign(self) -> None:
+        if self.path.exists() and self.path.stat().st_size and not is_study(self.path):
+            raise StudyError(f"{self.path} is not a study of kerastune: name another output directory.")
 
     def _check(self, database: sqlite3.Connection) -> None:
         verdict = database.execute("PRAGMA integrity_check").fetchone()[0]

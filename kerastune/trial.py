@@ -86,6 +86,7 @@ class Outcome:
         example_scores: score of every validation example with the best weights, larger is better `[n]`, when they
             were kept; else `None`.
         notes: what a reader of the outcome must know.
+        weights_kept: whether the best weights that came with the scores are still there (`keeping`).
         error: what kept the network from being built or trained, in one line; `diverged_at` is 0 then. Empty otherwise.
     """
 
@@ -103,6 +104,7 @@ class Outcome:
     example_scores: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     error: str = ""
+    weights_kept: bool = True
 
     @classmethod
     def failed(cls, spec: TrialSpec, error: Exception) -> Outcome:

@@ -62,6 +62,7 @@ FLOORS = {
     "identity": KERAS,
     "initialisers": KERAS,
     "inheriting": GROUND,
+    "keeping": GROUND,
     "knowledge": KERAS,
     "latency": GROUND,
     "locks": GROUND,

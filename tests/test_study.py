@@ -336,8 +336,10 @@ def test_an_empty_file_is_a_new_study(tmp_path):
         assert study.outcomes() == {} and is_study(study.path)
 
 
-def test_a_creation_that_was_killed_before_its_commit_is_begun_again(tmp_path):
+@pytest.mark.parametrize("half", [lambda data: data, lambda data: bytes(4096), lambda data: bytes(4096) + data[4096:]])
+def test_a_creation_that_was_killed_before_its_commit_is_begun_again(tmp_path, half):
     opened(tmp_path).close()
+    (tmp_path / "study.sqlite").write_bytes(half((tmp_path / "study.sqlite").read_bytes()))
     # SQLite's journal of a transaction that began with an empty file: magic, no pages, and its size before: none.
     header = bytes.fromhex("d9d505f920a163d7") + b"".join(n.to_bytes(4, "big") for n in (0, 1, 0, 512, 4096))
     (tmp_path / "study.sqlite-journal").write_bytes(header.ljust(512, b"\0"))
@@ -413,6 +415,7 @@ def test_every_event_is_synchronised_in_full(tmp_path):
     with opened(tmp_path) as study:
         assert study._database.execute("PRAGMA synchronous").fetchone() == (2,)
         assert study._database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        assert study._database.execute("PRAGMA auto_vacuum").fetchone() == (2,)
 
 
 def test_a_reader_may_look_while_the_search_runs(tmp_path):
