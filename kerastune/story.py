@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +43,14 @@ class Story:
         self._shown: set[str] = set()
         self._is_told = False
 
-    @contextlib.contextmanager
-    def _board(self, log_dir: Path) -> Iterator[boards.Board]:
-        # TensorBoard writes through TensorFlow where that is loaded, whose errors are of its own kinds.
+    def _write(self, log_dir: Path, fill: Callable[[boards.Board], None]) -> None:
         try:
             board = boards.Board(log_dir)
             try:
-                yield board
+                fill(board)
             finally:
                 board.close()
+        # TensorBoard writes through TensorFlow where that is loaded, whose errors are of its own kinds.
         except Exception as error:
             if not self._is_told:
                 first_line = (str(error).splitlines() or [type(error).__name__])[0]
@@ -63,8 +61,8 @@ class Story:
         """Writes all runs from the start; `metric` is the validation value that the HParams dashboard compares."""
         shutil.rmtree(self._run_dir.tensorboard, ignore_errors=True)
         metrics = dict.fromkeys([f"validation/{metric}", "validation/loss"])
-        with self._board(self._run_dir.tensorboard) as board:
-            board.experiment([*COMPARED, *_named(recipe.hyperparameters)], metrics)
+        columns = [*COMPARED, *_named(recipe.hyperparameters)]
+        self._write(self._run_dir.tensorboard, lambda board: board.experiment(columns, metrics))
         for outcome in outcomes.values():
             self.segment(outcome, start=0)
         for decision in decisions:
@@ -78,12 +76,7 @@ class Story:
         self._shown.add(spec.trial)
         # Read from the study here: what goes wrong with that is no matter of TensorBoard's.
         outcome = dataclasses.replace(outcome)
-        with self._board(self._run_dir.trial_board(spec.trial)) as board:
-            if start == 0:
-                values = {**spec.recipe.to_dict(), "stage": spec.stage}
-                compared = {name: values[name] for name in COMPARED}
-                board.hyperparameters(spec.trial, {**compared, **_named(spec.recipe.hyperparameters)})
-            _add_curves(board, outcome, start)
+        self._write(self._run_dir.trial_board(spec.trial), lambda board: _add_segment(board, outcome, start))
 
     def decision(self, decision: Decision, outcomes: dict[str, Outcome]) -> None:
         """Adds a decision: its reason and recipe as text, its figure as an image."""
@@ -95,17 +88,23 @@ class Story:
         table = "\n".join(["", "| changed | from | to |", "|---|---|---|", *changes]) if changes else ""
         if (picture := figures.of_decision(decision, outcomes)) is not None:
             self.pictures[decision.stage] = picture
-        with self._board(self._run_dir.decision_board(decision.stage)) as board:
+
+        def fill(board: boards.Board) -> None:
             board.text(f"reason/{decision.stage}", f"{escaped(decision.reason)}\n{table}")
             if picture is not None:
                 board.image(f"figure/{decision.stage}", picture)
 
+        self._write(self._run_dir.decision_board(decision.stage), fill)
+
     def result(self, pictures: dict[str, bytes]) -> None:
         """Adds the pictures of what the search came to, by name; those of an earlier time go."""
         shutil.rmtree(self._run_dir.result_board, ignore_errors=True)
-        with self._board(self._run_dir.result_board) as board:
+
+        def fill(board: boards.Board) -> None:
             for name, picture in pictures.items():
                 board.image(f"result/{name}", picture)
+
+        self._write(self._run_dir.result_board, fill)
 
 
 def are_shown(steps: np.ndarray) -> np.ndarray:
@@ -126,7 +125,12 @@ def are_shown(steps: np.ndarray) -> np.ndarray:
     return steps % 2 ** np.ceil(np.log2(steps // WHOLE + 1)).astype(int) == 0
 
 
-def _add_curves(board: boards.Board, outcome: Outcome, start: int) -> None:
+def _add_segment(board: boards.Board, outcome: Outcome, start: int) -> None:
+    spec = outcome.spec
+    if start == 0:
+        values = {**spec.recipe.to_dict(), "stage": spec.stage}
+        compared = {name: values[name] for name in COMPARED}
+        board.hyperparameters(spec.trial, {**compared, **_named(spec.recipe.hyperparameters)})
     curves, numbers = outcome.curves, np.arange(start, outcome.steps)
     for step in numbers[are_shown(numbers)]:
         board.scalars(step, {f"step/{name}": values[step] for name, values in curves.items()})
