@@ -153,10 +153,7 @@ class Record:
 
     def spent(self) -> float:
         """Seconds that were spent by the last event, interruptions left out."""
-        try:
-            return self._database.execute("SELECT seconds FROM spent").fetchone()[0]
-        except DAMAGE as error:
-            raise self._damaged(error) from error
+        return next(self._rows("SELECT seconds, rows, digest FROM spent"))[0]
 
     def decisions(self) -> list[dict[str, Any]]:
         """All decisions in their order, as plain values."""

@@ -15,7 +15,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-LEAVE_SECONDS = 1.5  # that Python has to get out of what it is at; TensorFlow may hold it for longer
+AGAIN_SECONDS = 0.5  # after which what was not heard is raised again
+LEAVE_SECONDS = 1.0  # that Python has to get out of what it is at; TensorFlow may hold it for longer
 OURS = ("kerastune", "__main__.py")  # names of the program, as installed and for `python -m kerastune`
 RUNS = "runs"  # folder of scripts that take the same flags
 
@@ -57,7 +58,7 @@ def listening(leave: Callable[[int], None]) -> Iterator[None]:
         yield
     finally:
         over.set()
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.set_wakeup_fd(descriptor)
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -68,13 +69,12 @@ def listening(leave: Callable[[int], None]) -> Iterator[None]:
 
 def _raise(number: int, frame) -> None:
     def again(alarm: int, frame) -> None:
-        signal.alarm(1)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
         raise Stopped(number)
 
-    # Python drops what is raised in a destructor, so it is raised again a second later.
+    # Python drops what is raised in a destructor.
     signal.signal(signal.SIGALRM, again)
-    signal.alarm(1)
-    raise Stopped(number)
+    again(number, frame)
 
 
 def _watch(heard: socket.socket, numbers: Sequence[int], over: threading.Event, leave: Callable[[int], None]) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,9 @@ CREATE TABLE checkpoints(
 CREATE TABLE facts(name TEXT PRIMARY KEY, value TEXT NOT NULL, digest TEXT NOT NULL);
 CREATE TABLE decisions(
     id INTEGER PRIMARY KEY, stage TEXT UNIQUE NOT NULL, value TEXT NOT NULL, digest TEXT NOT NULL);
-CREATE TABLE spent(id INTEGER PRIMARY KEY CHECK (id = 1), seconds REAL NOT NULL);
-INSERT INTO spent VALUES (1, 0.0);
+CREATE TABLE spent(seconds REAL NOT NULL, rows INTEGER NOT NULL, digest TEXT NOT NULL);
 """
+TABLES = ("settings", "segments", "curves", "checkpoints", "facts", "decisions")
 
 
 class Study(Record):
@@ -94,8 +95,8 @@ class Study(Record):
         known = dict(self._rows("SELECT name, value, digest FROM settings"))
         if not known:
             with self._transaction():
-                rows = [with_digest(name, _json(value)) for name, value in values.items()]
-                self._database.executemany("INSERT INTO settings VALUES (?, ?, ?)", rows)
+                for name, value in values.items():
+                    self._put("settings", "name, value", with_digest(name, _json(value)))
             return
         for name, value in values.items():
             if known.get(name) != _json(value):
@@ -110,40 +111,36 @@ class Study(Record):
         header, scores, arrays = stored.parts_of(outcome)
         with self._transaction():
             row = self._database.execute("SELECT coalesce(max(id), 0) + 1 FROM segments").fetchone()[0]
-            self._database.execute(
-                "INSERT INTO segments(trial, start, id, header, scores, digest) VALUES (?, ?, ?, ?, ?, ?)",
-                (spec.trial, spec.start, *with_digest(row, _json(header), scores)),
-            )
-            self._database.execute(
-                "INSERT INTO curves(segment, arrays, digest) VALUES (?, ?, ?)", with_digest(row, arrays)
-            )
+            digested = with_digest(row, _json(header), scores)
+            self._put("segments", "trial, start, id, header, scores", (spec.trial, spec.start, *digested))
+            self._put("curves", "segment, arrays", with_digest(row, arrays))
             for kind, state in (("last", last), ("best", best)):
                 if state is not None:
-                    self._put_checkpoint(spec.trial, kind, state)
+                    self._forget(spec.trial, kind)
+                    digested = with_digest(spec.trial, kind, state.to_bytes())
+                    self._put("checkpoints", "trial, kind, data", digested)
 
     def drop_checkpoints(self, trials: list[str]) -> None:
         """Forgets the `"last"` states of trials that will not go on."""
         with self._transaction():
-            rows = [(trial,) for trial in trials]
-            self._database.executemany("DELETE FROM checkpoints WHERE trial = ? AND kind = 'last'", rows)
+            for trial in trials:
+                self._forget(trial, "last")
 
     def put_fact(self, name: str, value: Any) -> None:
         """Records a fact once; a later value for the same name is refused by the database."""
         with self._transaction():
-            self._database.execute("INSERT INTO facts VALUES (?, ?, ?)", with_digest(name, _json(value)))
+            self._put("facts", "name, value", with_digest(name, _json(value)))
 
     def add_decision(self, stage: str, value: dict[str, Any], forget: Sequence[str] = ()) -> None:
         """Records what a stage decided, and forgets the `"best"` weights of trials with it."""
         with self._transaction():
-            rows = [(trial,) for trial in forget]
-            self._database.executemany("DELETE FROM checkpoints WHERE trial = ? AND kind = 'best'", rows)
-            self._database.execute(
-                "INSERT INTO decisions(stage, value, digest) VALUES (?, ?, ?)", with_digest(stage, _json(value))
-            )
+            for trial in forget:
+                self._forget(trial, "best")
+            self._put("decisions", "stage, value", with_digest(stage, _json(value)))
 
     def seconds(self) -> float:
         """Wall time spent so far, interruptions left out."""
-        return self.spent() + self._clock() - self._counted_until
+        return self._spent + self._clock() - self._counted_until
 
     def _open(self) -> sqlite3.Connection:
         journal = self.path.with_name(f"{self.path.name}-journal")
@@ -160,7 +157,8 @@ class Study(Record):
             if self.path.stat().st_size == 0:
                 database.executescript(
                     f"BEGIN; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = {APPLICATION_ID};"
-                    f"PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA} COMMIT;"
+                    f"PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA}"
+                    f"INSERT INTO spent VALUES (0.0, 0, '{with_digest(0.0, 0)[-1]}'); COMMIT;"
                 )
             self._check(database)
         except DAMAGE as error:
@@ -180,24 +178,37 @@ class Study(Record):
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
         self._check_version(database)
-        if database.execute("SELECT typeof(seconds) FROM spent").fetchall() != [("real",)]:
-            raise sqlite3.DatabaseError("the time spent is missing")
+        counted = database.execute("SELECT seconds, rows, digest FROM spent").fetchone()
+        self._spent, self._rows_sum, digest = counted or (0.0, 0, "")
+        found = sum(_number(each) for table in TABLES for (each,) in database.execute(f"SELECT digest FROM {table}"))
+        # A part of a transaction, whose journal is lost, would be whole rows.
+        if digest != with_digest(self._spent, self._rows_sum)[-1] or found != self._rows_sum:
+            raise sqlite3.DatabaseError("it does not hold the rows that were written")
         for row, digest, arrays in database.execute("SELECT segment, digest, arrays FROM curves"):
             if with_digest(row, arrays)[-1] != digest:
                 raise sqlite3.DatabaseError("a curve is not what was written")
 
-    def _put_checkpoint(self, trial: str, kind: str, state: State) -> None:
-        row = with_digest(trial, kind, state.to_bytes())
-        self._database.execute("INSERT OR REPLACE INTO checkpoints(trial, kind, data, digest) VALUES (?, ?, ?, ?)", row)
+    def _put(self, table: str, names: str, row: tuple) -> None:
+        """Adds a row, whose last value is the digest of the others."""
+        marks = ", ".join("?" * len(row))
+        self._database.execute(f"INSERT INTO {table}({names}, digest) VALUES ({marks})", row)
+        self._change += _number(row[-1])
+
+    def _forget(self, trial: str, kind: str) -> None:
+        where = "FROM checkpoints WHERE trial = ? AND kind = ?"
+        self._change -= sum(_number(each) for (each,) in self._database.execute(f"SELECT digest {where}", (trial, kind)))
+        self._database.execute(f"DELETE {where}", (trial, kind))
 
     @contextlib.contextmanager
     def _transaction(self):
         """`BEGIN` … `COMMIT` around one event; the time since the last event is counted with it."""
-        now = self._clock()
+        now, self._change = self._clock(), 0
+        spent = self._spent + now - self._counted_until
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            self._database.execute("UPDATE spent SET seconds = seconds + ?", (now - self._counted_until,))
             yield
+            counted = with_digest(spent, self._rows_sum + self._change)
+            self._database.execute("UPDATE spent SET seconds = ?, rows = ?, digest = ?", counted)
             self._database.execute("COMMIT")
         except BaseException as error:
             # SQLite has rolled back by itself after some errors, a full disk among them.
@@ -206,7 +217,12 @@ class Study(Record):
             if isinstance(error, DAMAGE):
                 raise StudyError(f"{self.path} can't be written ({error}); what it holds is kept.") from error
             raise
-        self._counted_until = now
+        self._spent, self._rows_sum, self._counted_until = spent, self._rows_sum + self._change, now
+
+
+def _number(digest: str) -> int:
+    """A number of a row; the sum of all is recorded with every transaction."""
+    return zlib.crc32(str(digest).encode())
 
 
 def _json(value: Any) -> str:
