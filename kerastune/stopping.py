@@ -51,6 +51,7 @@ def listening(leave: Callable[[int], None]) -> Iterator[None]:
     before[signal.SIGALRM] = signal.getsignal(signal.SIGALRM)
     # Python writes a signal's number here as it arrives, also while the main thread is inside TensorFlow.
     descriptor = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    hook, sys.unraisablehook = sys.unraisablehook, lambda lost: _tell_of_others(lost, hook)
     over = threading.Event()
     watch = threading.Thread(target=_watch, args=(heard, numbers, over, leave), daemon=True)
     watch.start()
@@ -60,6 +61,7 @@ def listening(leave: Callable[[int], None]) -> Iterator[None]:
         over.set()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.set_wakeup_fd(descriptor)
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
         told.close()
@@ -75,6 +77,11 @@ def _raise(number: int, frame) -> None:
     # Python drops what is raised in a destructor.
     signal.signal(signal.SIGALRM, again)
     again(number, frame)
+
+
+def _tell_of_others(lost, hook: Callable) -> None:
+    if not isinstance(lost.exc_value, Stopped):
+        hook(lost)
 
 
 def _watch(heard: socket.socket, numbers: Sequence[int], over: threading.Event, leave: Callable[[int], None]) -> None:

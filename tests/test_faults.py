@@ -133,7 +133,7 @@ def test_without_its_care_a_test_fails(tmp_path, name):
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
     )
     assert ran.returncode == 1, ran.stdout[-2000:]
-    assert " failed" in ran.stdout
+    assert "= FAILURES =" in ran.stdout
 
 
 # a search as such

@@ -1,0 +1,102 @@
+"""A command that is told to stop: it leaves soon whatever it is at, with its status and a word."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kerastune import stopping
+
+BEGINNING = """
+import hashlib, os, signal, sys, threading, time
+from kerastune import stopping
+def leave(status):
+    stopping.leave(status, f"left with {status}")
+def main():
+    with stopping.listening(leave):
+        print("ready", flush=True)
+        {work}
+try:
+    main()
+except stopping.Stopped as stopped:
+    leave(stopped.status)
+"""
+WORK = {
+    "sleeping": "time.sleep(60)",
+    "inside C for long": "hashlib.pbkdf2_hmac('sha256', b'a', b'b', 10**9)",
+    "in a destructor": "exec('class A:\\n def __del__(self): time.sleep(0.4)\\nwhile True: A()')",
+    "waiting for a thread": "t = threading.Thread(target=time.sleep, args=(60,)); t.start(); t.join()",
+    "swallowing it": "exec('while True:\\n try: time.sleep(1)\\n except BaseException: pass')",
+}
+
+
+def begun(work):
+    process = subprocess.Popen(
+        [sys.executable, "-c", BEGINNING.replace("{work}", work)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("work", WORK)
+@pytest.mark.parametrize("numbers", [(signal.SIGINT,), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)], ids=str)
+def test_it_leaves_within_two_seconds_with_its_status(work, numbers):
+    process = begun(WORK[work])
+    began = time.monotonic()
+    for number in numbers:
+        process.send_signal(number)
+        time.sleep(0.05)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 128 + numbers[0] and f"left with {128 + numbers[0]}" in error
+    assert time.monotonic() - began < 2
+    assert "Traceback" not in error
+
+
+def test_a_terminal_that_is_gone_is_no_reason_to_stay():
+    process = begun(WORK["sleeping"])
+    process.stderr.close()
+    process.stdout.close()
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=10) == 129
+
+
+def test_what_nohup_ignores_stays_ignored_and_all_is_put_back():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    earlier = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopping.listening(lambda status: None):
+            os.kill(os.getpid(), signal.SIGHUP)
+            with pytest.raises(stopping.Stopped) as stopped:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(1)
+            assert stopped.value.status == 143
+    finally:
+        signal.signal(signal.SIGHUP, earlier)
+    assert {number: signal.getsignal(number) for number in before} == before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+@pytest.mark.parametrize(
+    "arguments, command",
+    [
+        (["kerastune", "tune", "--data", "a.npz"], "kerastune tune --data a.npz --output_dir=/o"),
+        (["/x/kerastune/__main__.py", "tune", "--output_dir=b"], "kerastune tune --output_dir=b"),
+        (["kerastune", "tune", "-overwrite", "--output_dir", "b"], "kerastune tune --output_dir b"),
+        (["kerastune", "tune", "--overwrite=true", "--output_dir=b"], "kerastune tune --output_dir=b"),
+        (
+            ["kerastune", "tune", "--flagfile=f", "--output_dir=b"],
+            "kerastune tune --flagfile=f --output_dir=b --nooverwrite",
+        ),
+        (["runs/tune.py", "--overwrite"], "python runs/tune.py --output_dir=/o"),
+        (["a script.py", "--overwrite"], "python 'a script.py' --overwrite"),
+        ([], "kerastune --output_dir=/o"),
+    ],
+)
+def test_the_command_that_goes_on_never_begins_anew(arguments, command):
+    assert stopping.resuming_command(arguments, "/o") == command
