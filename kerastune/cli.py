@@ -92,7 +92,9 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
         )
     if command == "export" and not flag_values.output_dir:
         raise ValueError("`--output_dir` must name the directory that `kerastune tune` has written.")
-    output_dir = Path(flag_values.output_dir or rundirs.new()).resolve()
+    output_dir = Path(flag_values.output_dir or rundirs.new())
+    # A null byte is refused by its own name, not by `resolve`.
+    output_dir = output_dir if "\0" in str(output_dir) else output_dir.resolve()
     if not rundirs.NAME.fullmatch(output_dir.name):
         raise ValueError(f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(output_dir)!r}.")
     flag_values.output_dir = str(output_dir)

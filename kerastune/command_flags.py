@@ -118,8 +118,8 @@ def _hyperparameters(given: Sequence[str]) -> dict[str, Any]:
             raise ValueError(f"`--hp` must be name=json, as in --hp=units=128, got {text!r}.")
         try:
             found[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             raise ValueError(
-                f"`--hp={name}` must be JSON, as in --hp={name}=128 or --hp={name}='\"relu\"', got {value!r}."
-            )
+                f"`--hp={name}` must be JSON, as in --hp={name}=128 or --hp={name}='\"relu\"', got {value[:80]!r}."
+            ) from None
     return found
