@@ -99,8 +99,8 @@ def tallies():
 
     yield in_memory(kills_at_random, FLAGS.kills)
     for where in WHERE:
-        yield in_memory(crashes_everywhere, where)
-    yield in_memory(journals_lost)
+        yield in_memory(crashes_everywhere, where, FLAGS.every)
+    yield in_memory(journals_lost, FLAGS.every)
     yield in_memory(disk_errors, every=FLAGS.every)
     yield in_memory(full_databases, FLAGS.every)
     if may_mount():
@@ -134,9 +134,9 @@ def main(argv):
 
 if __name__ == "__main__":
     flags.DEFINE_integer("kills", 200, "Kills at random moments, with the fake trainer.", 0)
-    flags.DEFINE_integer("real_kills", 10, "Kills at random moments, with real training: half a minute each.", 0)
-    flags.DEFINE_integer("signals", 6, "Signals to stop at random moments, with real training.", 0)
-    flags.DEFINE_integer("every", 1, "Only every so manieth error of the disk.", 1)
-    flags.DEFINE_integer("cut_every", 7, "Only every so manieth length that a study is cut off at.", 1)
+    flags.DEFINE_integer("real_kills", 3, "Kills at random moments, with real training: up to a minute each.", 0)
+    flags.DEFINE_integer("signals", 3, "Signals to stop at random moments, with real training.", 0)
+    flags.DEFINE_integer("every", 1, "Of so many transactions, errors of the disk and sizes of it only one.", 1)
+    flags.DEFINE_integer("cut_every", 7, "Of so many lengths that a study is cut off at one.", 1)
     flags.DEFINE_integer("flips", 2000, "Studies with flipped bytes.", 0)
     sys.exit(app.run(main))

@@ -25,14 +25,14 @@ from kerastune.study import Study, StudyError
 HERE = Path(__file__).parent
 FEW = {
     "kills_at_random, 40": 40,
-    "crashes_everywhere, 'before', every=6": 5,
-    "crashes_everywhere, 'inside', every=3": 10,
-    "crashes_everywhere, 'after', every=3": 10,
-    "journals_lost, every=6": 5,
-    "disk_errors, kinds=('write', 'fsync', 'replace'), numbers=(28,), every=8": 8,
-    "full_databases, every=12": 3,
-    "truncations, every=1499": 30,
-    "flips, 200": 200,
+    "crashes_everywhere, 'before', every=9": 4,
+    "crashes_everywhere, 'inside', every=4": 9,
+    "crashes_everywhere, 'after', every=4": 9,
+    "journals_lost, every=8": 4,
+    "disk_errors, kinds=('write', 'fsync', 'replace'), numbers=(28,), every=15": 6,
+    "full_databases, every=16": 2,
+    "truncations, every=1999": 25,
+    "flips, 150": 150,
 }
 MANY = {
     "kills_at_random, 200, seed=2": 200,
@@ -90,6 +90,17 @@ def test_a_search_survives_disks_that_are_full_or_read_only(call):
     tally = tallied([call])[call]
     tally.check()
     assert tally.tried >= MOUNTED[call]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hit", ["kill", "stop"])
+def test_real_training_survives_ten_kills_and_six_signals(hit, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE.parent / "runs"))
+    import benchmark_faults
+
+    tally = Tally(hit)
+    benchmark_faults.real(tmp_path, tally, getattr(benchmark_faults, hit), {"kill": 10, "stop": 6}[hit])
+    tally.check()
 
 
 # what the harness is worth: it must notice when the care that it tests is taken away

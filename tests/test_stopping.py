@@ -44,8 +44,12 @@ def begun(work):
     return process
 
 
-@pytest.mark.parametrize("work", WORK)
-@pytest.mark.parametrize("numbers", [(signal.SIGINT,), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)], ids=str)
+INTERRUPT, END = signal.SIGINT, signal.SIGTERM
+CASES = [(work, (INTERRUPT,)) for work in WORK]
+CASES += [("sleeping", (INTERRUPT, INTERRUPT)), ("swallowing it", (INTERRUPT, END)), ("inside C for long", (END,))]
+
+
+@pytest.mark.parametrize("work, numbers", CASES)
 def test_it_leaves_within_two_seconds_with_its_status(work, numbers):
     process = begun(WORK[work])
     began = time.monotonic()
