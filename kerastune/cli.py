@@ -55,7 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             return run(command, rest, flag_values)
     except stopping.Stopped as stopped:
         return leave(stopped.status)
-    except (flags.Error, ValueError, OSError, ImportError) as error:
+    except Exception as error:
+        if (stopped := stopping.behind(error)) is not None:
+            return leave(stopped.status)
+        if not isinstance(error, (flags.Error, ValueError, OSError, ImportError)):
+            raise
         if not isinstance(error, (flags.Error, OSError)) and not _is_ours(error):
             traceback.print_exception(error)  # of the user's own code, or of a library under it
         print(f"kerastune {command}: {error}", file=sys.stderr)

@@ -69,6 +69,18 @@ def listening(leave: Callable[[int], None]) -> Iterator[None]:
         heard.close()
 
 
+def behind(error: BaseException) -> Stopped | None:
+    """The `Stopped` in whose handling an error arose, as a file that can't be closed in the middle of writing it.
+
+    Example:
+        >>> behind(ValueError("of its own")) is None
+        True
+    """
+    while error is not None and not isinstance(error, Stopped):
+        error = error.__context__
+    return error
+
+
 def _raise(number: int, frame) -> None:
     def again(alarm: int, frame) -> None:
         signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)

@@ -69,6 +69,7 @@ class Study(Record):
             raise
         self._begin()
         self._counted_until = clock()
+        self._noted = self._spent, self._counted_until  # what the next commit records
 
     def close(self) -> None:
         """Counts the time since the last event, gives back what is free of the file, and releases it and the lock."""
@@ -179,10 +180,10 @@ class Study(Record):
             raise sqlite3.DatabaseError(verdict)
         self._check_version(database)
         counted = database.execute("SELECT seconds, rows, digest FROM spent").fetchone()
-        self._spent, self._rows_sum, digest = counted or (0.0, 0, "")
+        self._spent, rows, digest = counted or (0.0, 0, "")
         found = sum(_number(each) for table in TABLES for (each,) in database.execute(f"SELECT digest FROM {table}"))
         # A part of a transaction, whose journal is lost, would be whole rows.
-        if digest != with_digest(self._spent, self._rows_sum)[-1] or found != self._rows_sum:
+        if digest != with_digest(self._spent, rows)[-1] or found != rows:
             raise sqlite3.DatabaseError("it does not hold the rows that were written")
         for row, digest, arrays in database.execute("SELECT segment, digest, arrays FROM curves"):
             if with_digest(row, arrays)[-1] != digest:
@@ -202,12 +203,17 @@ class Study(Record):
     @contextlib.contextmanager
     def _transaction(self):
         """`BEGIN` … `COMMIT` around one event; the time since the last event is counted with it."""
-        now, self._change = self._clock(), 0
-        spent = self._spent + now - self._counted_until
         try:
+            now, self._change = self._clock(), 0
+            if self._database.in_transaction:
+                # A signal came between its error and its rollback.
+                self._database.execute("ROLLBACK")
             self._database.execute("BEGIN IMMEDIATE")
+            spent, rows = self._database.execute("SELECT seconds, rows FROM spent").fetchone()
+            self._note(spent)
+            self._noted = spent + now - self._counted_until, now
             yield
-            counted = with_digest(spent, self._rows_sum + self._change)
+            counted = with_digest(self._noted[0], rows + self._change)
             self._database.execute("UPDATE spent SET seconds = ?, rows = ?, digest = ?", counted)
             self._database.execute("COMMIT")
         except BaseException as error:
@@ -217,7 +223,12 @@ class Study(Record):
             if isinstance(error, DAMAGE):
                 raise StudyError(f"{self.path} can't be written ({error}); what it holds is kept.") from error
             raise
-        self._spent, self._rows_sum, self._counted_until = spent, self._rows_sum + self._change, now
+        self._note(self._noted[0])
+
+    def _note(self, spent: float) -> None:
+        """Goes by the seconds that are recorded: a signal may have come when a transaction was, and this was not yet."""
+        if spent != self._spent:
+            self._spent, self._counted_until = spent, self._noted[1]
 
 
 def _number(digest: str) -> int:

@@ -32,6 +32,7 @@ from kerastune import (
     rundirs,
     runtime,
     samplers,
+    stopping,
     surgery,
 )
 from kerastune.budget import Budget
@@ -211,7 +212,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         try:
             outcome, last, best = self._trainer.run(spec, self._playbook.state(spec))
         except Exception as error:
-            if spec.stage != Model.name:
+            if spec.stage != Model.name or stopping.behind(error) is not None:
                 raise
             outcome, last, best = self._failed(spec, error), None, None
         self._playbook.record(outcome, last, best)

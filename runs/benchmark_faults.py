@@ -93,11 +93,25 @@ def in_directory(call, *arguments):
 
 def tallies():
     """The tallies asked for, one after another."""
-    from fault_harness import WHERE, Tally, in_memory, may_mount
-    from fault_harness import disk_errors, flips, full_databases, full_disks, journals_lost  # isort: skip
-    from fault_harness import crashes_everywhere, kills_at_random, read_only_disks, truncations  # isort: skip
+    from fault_harness import (
+        WHERE,
+        Tally,
+        crashes_everywhere,
+        disk_errors,
+        flips,
+        full_databases,
+        full_disks,
+        in_memory,
+        journals_lost,
+        kills_at_random,
+        may_mount,
+        read_only_disks,
+        stops_at_random,
+        truncations,
+    )
 
     yield in_memory(kills_at_random, FLAGS.kills)
+    yield in_memory(stops_at_random, FLAGS.kills)
     for where in WHERE:
         yield in_memory(crashes_everywhere, where, FLAGS.every)
     yield in_memory(journals_lost, FLAGS.every)

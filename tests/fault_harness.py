@@ -26,13 +26,14 @@ from pathlib import Path
 import numpy as np
 from fake_trainer import FakeTrainer, canonical, memory, playbook
 
-from kerastune import logs, rundirs
+from kerastune import logs, rundirs, stopping
 from kerastune.record import StudyError
 from kerastune.rundirs import RunDir
 from kerastune.study import Study
 
 SMALL = "2500steps"
 REFUSED = 2  # exit status of what the command would say in one line
+STOPPED = 130
 WHERE = ("before", "inside", "after")
 ERRORS = (errno.ENOSPC, errno.EIO)
 OPERATIONS = ("open", "write", "fsync", "replace", "mkdir")
@@ -116,6 +117,14 @@ def events(directory: Path) -> set[str]:
     return {*decided, *(f"segment {trial} {start}" for trial, start in segments)}
 
 
+def lost_events(directory: Path, acknowledged: set[str]) -> set[str]:
+    """Events that were acknowledged and are not there; all of them when the study is refused."""
+    try:
+        return acknowledged - events(directory)
+    except StudyError as error:
+        return {*acknowledged, str(error)}
+
+
 @dataclasses.dataclass
 class Attempt:
     """How a search in a fork ended: its exit status, what it said, and the events that it was told were recorded."""
@@ -126,17 +135,24 @@ class Attempt:
 
 
 def attempt(
-    directory: Path, hit: Callable[[], None] = lambda: None, kill_after: float | None = None, **arguments
+    directory: Path,
+    hit: Callable[[], None] = lambda: None,
+    kill_after: float | None = None,
+    number: int = signal.SIGKILL,
+    **arguments,
 ) -> Attempt:
-    """Runs a search in a fork, with a fault that `hit` prepares there, or killed after some seconds."""
+    """Runs a search in a fork, with a fault that `hit` prepares there, or a signal that comes after some seconds."""
     with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
+        # What arrives before the child is ready would run in the parent's name.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         child = os.fork()
         if child == 0:
             os.dup2(said.fileno(), 2)
             _run(directory, hit, told.fileno(), arguments)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         if kill_after is not None:
             time.sleep(kill_after)
-            os.kill(child, signal.SIGKILL)
+            os.kill(child, number)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         for stream in (told, said):
             stream.seek(0)
@@ -146,6 +162,8 @@ def attempt(
 def _run(directory, hit, told, arguments) -> None:
     write = os.write
     try:
+        signal.signal(signal.SIGINT, _stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         hit()
         found = search(directory, acknowledged=lambda event: write(told, f"{event}\n".encode()), **arguments)
         with open(directory / "found", "w") as stream:
@@ -154,17 +172,23 @@ def _run(directory, hit, told, arguments) -> None:
     except (ValueError, OSError) as error:
         # As the command does.
         write(2, str(error).encode())
-        os._exit(REFUSED)
+        os._exit(STOPPED if stopping.behind(error) else REFUSED)
+    except stopping.Stopped:
+        os._exit(STOPPED)
     except BaseException:
         write(2, traceback.format_exc().encode())
         os._exit(1)
+
+
+def _stop(number, frame) -> None:
+    raise stopping.Stopped(number)
 
 
 def judge(tally: Tally, name: str, directory: Path, hit: Attempt, whole: str, expected: tuple[int, ...]) -> None:
     """Takes a search up again after a fault, and counts what came of it."""
     if hit.status not in expected or (hit.status == REFUSED and "\n" in hit.words):
         return tally.count(f"{name}: ended with {hit.status}, {hit.words[-1000:]}")
-    if gone := hit.events - events(directory):
+    if gone := lost_events(directory, hit.events):
         return tally.count(f"{name}: lost {sorted(gone)}", lost=len(gone))
     (directory / "found").unlink(missing_ok=True)
     again = attempt(directory)
@@ -186,7 +210,17 @@ def uninterrupted(directory: Path) -> str:
 
 def kills_at_random(directory: Path, least: int, seed: int = 1) -> Tally:
     """Searches that are killed with SIGKILL at random moments until they are done."""
-    tally, generator = Tally("kill -9 at random moments"), np.random.default_rng(seed)
+    tally = Tally("kill -9 at random moments")
+    return _hit_at_random(directory, tally, least, seed, signal.SIGKILL, -signal.SIGKILL)
+
+
+def stops_at_random(directory: Path, least: int, seed: int = 1) -> Tally:
+    """Searches in which SIGINT is raised at random moments, in the middle of a commit too, until they are done."""
+    return _hit_at_random(directory, Tally("SIGINT at random moments"), least, seed, signal.SIGINT, STOPPED)
+
+
+def _hit_at_random(directory: Path, tally: Tally, least: int, seed: int, number: int, status: int) -> Tally:
+    generator = np.random.default_rng(seed)
     whole, searches = uninterrupted(directory), 0
     while tally.tried < least:
         path = directory / f"killed-{searches}"
@@ -194,16 +228,19 @@ def kills_at_random(directory: Path, least: int, seed: int = 1) -> Tally:
         searches, seen = searches + 1, set()
         while True:
             seconds = generator.choice([generator.uniform(0, 0.02), generator.uniform(0, 0.2)])
-            ended = attempt(path, kill_after=seconds, trainer=SlowTrainer(tau=30))
+            ended = attempt(path, kill_after=seconds, number=number, trainer=SlowTrainer(tau=30))
             seen |= ended.events
-            if gone := seen - events(path):
+            if gone := lost_events(path, seen):
                 tally.count(f"search {searches}: lost {sorted(gone)}", lost=len(gone))
                 break
             if ended.status == 0:
                 if (path / "found").read_text() != whole:
                     tally.count(f"search {searches} ended differently", lost=1)
                 break
-            tally.count("" if ended.status == -signal.SIGKILL else f"search {searches}: {ended.words[-1000:]}")
+            if ended.status != status:
+                tally.count(f"search {searches}: ended with {ended.status}, {ended.words[-1000:]}")
+                break
+            tally.count()
     return tally
 
 

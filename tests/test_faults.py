@@ -25,6 +25,7 @@ from kerastune.study import Study, StudyError
 HERE = Path(__file__).parent
 FEW = {
     "kills_at_random, 40": 40,
+    "stops_at_random, 40": 40,
     "crashes_everywhere, 'before', every=9": 4,
     "crashes_everywhere, 'inside', every=4": 9,
     "crashes_everywhere, 'after', every=4": 9,
@@ -36,6 +37,7 @@ FEW = {
 }
 MANY = {
     "kills_at_random, 200, seed=2": 200,
+    "stops_at_random, 200, seed=2": 200,
     "crashes_everywhere, 'before'": 30,
     "crashes_everywhere, 'inside'": 30,
     "crashes_everywhere, 'after'": 30,
@@ -120,7 +122,7 @@ MUTANTS = {
     "no digest": (
         "record.py", "!= digest:", "!= digest and False:", "test_study.py -k refused"),
     "no sum of the rows": (
-        "study.py", "or found != self._rows_sum", "", "test_faults.py -k test_a_search_survives"),
+        "study.py", "or found != rows", "", "test_faults.py -k test_a_search_survives"),
     "no lock": (
         "locks.py", "fcntl.flock(stream, kind | fcntl.LOCK_NB)", "pass", "test_study.py -k second"),
     "weights go after their decision": (

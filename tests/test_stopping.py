@@ -1,5 +1,6 @@
 """A command that is told to stop: it leaves soon whatever it is at, with its status and a word."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -68,6 +69,18 @@ def test_a_terminal_that_is_gone_is_no_reason_to_stay():
     process.stdout.close()
     process.send_signal(signal.SIGHUP)
     assert process.wait(timeout=10) == 129
+
+
+def test_an_error_that_arose_while_it_left_does_not_hide_it():
+    with pytest.raises(ValueError) as raised:
+        try:
+            raise stopping.Stopped(signal.SIGINT)
+        finally:
+            with contextlib.closing(open(os.devnull)):
+                raise ValueError("can't be closed in the middle")
+    assert stopping.behind(raised.value).status == 130
+    assert stopping.behind(stopping.Stopped(signal.SIGTERM)).status == 143
+    assert stopping.behind(ValueError("alone")) is None
 
 
 def test_what_nohup_ignores_stays_ignored_and_all_is_put_back():
