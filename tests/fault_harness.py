@@ -17,6 +17,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import traceback
@@ -591,3 +592,22 @@ def in_memory(call: Callable[..., Tally], *arguments, **named) -> Tally:
     """A tally of faults in a directory in memory: a kill leaves it as it leaves a disk, and every run is fast."""
     with memory() as directory:
         return call(directory, *arguments, **named)
+
+
+def tallies(calls: list[str], paths: list[Path], first: str = "") -> list[Tally]:
+    """The tallies of calls, worked out in a process of their own, which has no TensorFlow and no threads.
+
+    Args:
+        calls: Python expressions of tallies, that may name what is in this module.
+        paths: where modules are looked for.
+        first: statements that come before.
+    """
+    lines = ["import dataclasses, json, sys", "from fault_harness import *", "logs.logger.propagate = False"]
+    lines += ["logs.logger.addHandler(logs.logging.NullHandler())", first]
+    lines += [f"print(json.dumps(dataclasses.asdict({call})), flush=True)" for call in calls]
+    lines += ["if 'keras' in sys.modules: sys.exit('TensorFlow was loaded')"]
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    ran = subprocess.run([sys.executable, "-c", "\n".join(lines)], env=found, capture_output=True, text=True)
+    if ran.returncode:
+        raise AssertionError(ran.stderr[-2000:])
+    return [Tally(**json.loads(line)) for line in ran.stdout.splitlines()]

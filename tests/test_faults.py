@@ -4,7 +4,6 @@ Faults are those of `fault_harness`; a few of each by default, all of them with 
 """
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_trainer import FakeTrainer, advance, canonical, playbook
-from fault_harness import SMALL, Tally
+from fault_harness import SMALL, Tally, tallies
 
 from kerastune.rundirs import RunDir
 from kerastune.stages.base import Decision, Stage
@@ -51,16 +50,10 @@ MANY = {
 MOUNTED = {"full_disks, every=300": 1, "read_only_disks": 4}
 
 
-def tallied(calls, package=HERE.parent):
-    """The tallies of faults, in a process of their own, which has no TensorFlow and no threads."""
-    lines = ["import dataclasses, json, sys", "from fault_harness import *", "logs.logger.propagate = False"]
-    lines += ["logs.logger.addHandler(logs.logging.NullHandler())"]
-    lines += [f"print(json.dumps(dataclasses.asdict(in_memory({call}))), flush=True)" for call in calls]
-    lines += ["assert 'keras' not in sys.modules"]
-    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(package)])}
-    ran = subprocess.run([sys.executable, "-c", "\n".join(lines)], env=paths, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    return dict(zip(calls, [Tally(**json.loads(line)) for line in ran.stdout.splitlines()], strict=True))
+def tallied(calls):
+    """The tallies of faults, by call."""
+    found = tallies([f"in_memory({call})" for call in calls], [HERE, HERE.parent])
+    return dict(zip(calls, found, strict=True))
 
 
 @pytest.fixture(scope="module")
