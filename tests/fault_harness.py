@@ -566,7 +566,8 @@ def truncations(directory: Path, every: int = 1) -> Tally:
     """A study that was cut off at every length."""
     data = small_study(directory)
     lengths = (data[:length] for length in range(0, len(data), every) if length)
-    return damaged("study cut off at every length", directory, _after(data, lengths))
+    which = "every length" if every == 1 else f"one of {every} lengths"
+    return damaged(f"study cut off at {which}", directory, _after(data, lengths))
 
 
 def flips(directory: Path, count: int, seed: int = 1) -> Tally:
