@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import signal
 import sys
 import tempfile
 import traceback
@@ -15,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from kerastune import environment, publishing, rundirs
+from kerastune import environment, publishing, rundirs, stopping
 from kerastune.budget import LEAST_STEPS, Budget
 from kerastune.command_flags import AUTO, DATA_FLAGS, define, recipe_of
 from kerastune.recipe import Recipe
@@ -46,13 +45,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in rest):
         print(f"kerastune {command}: {COMMANDS[command]}\n\n{flag_values.get_help()}".rstrip())
         return 0
+
+    def leave(status: int) -> None:
+        going_on = stopping.resuming_command(["kerastune", *arguments], flag_values.output_dir)
+        stopping.leave(status, f"kerastune was stopped. It goes on from here with:\n  {going_on}")
+
     try:
-        return run(command, rest, flag_values)
-    except KeyboardInterrupt:
-        return _stopped(128 + signal.SIGINT, flag_values.output_dir)
-    except Terminated:
-        return _stopped(128 + signal.SIGTERM, flag_values.output_dir)
-    except (flags.Error, ValueError, OSError, ImportError) as error:
+        with stopping.listening(leave):
+            return run(command, rest, flag_values)
+    except stopping.Stopped as stopped:
+        return leave(stopped.status)
+    except Exception as error:
+        if (stopped := stopping.behind(error)) is not None:
+            return leave(stopped.status)
+        if not isinstance(error, (flags.Error, ValueError, OSError, ImportError)):
+            raise
         if not isinstance(error, (flags.Error, OSError)) and not _is_ours(error):
             traceback.print_exception(error)  # of the user's own code, or of a library under it
         print(f"kerastune {command}: {error}", file=sys.stderr)
@@ -66,10 +73,6 @@ def _is_ours(error: Exception) -> bool:
     """Whether an error was raised by kerastune itself, whose message then says all."""
     where = traceback.extract_tb(error.__traceback__)[-1].filename
     return Path(where).is_relative_to(Path(__file__).parent)
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived."""
 
 
 def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
@@ -93,12 +96,12 @@ def run(command: str, arguments: Sequence[str], flag_values: flags.FlagValues) -
         )
     if command == "export" and not flag_values.output_dir:
         raise ValueError("`--output_dir` must name the directory that `kerastune tune` has written.")
-    output_dir = Path(flag_values.output_dir or rundirs.new()).resolve()
+    output_dir = Path(flag_values.output_dir or rundirs.new())
+    # A null byte is refused by its own name, not by `resolve`.
+    output_dir = output_dir if "\0" in str(output_dir) else output_dir.resolve()
     if not rundirs.NAME.fullmatch(output_dir.name):
         raise ValueError(f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(output_dir)!r}.")
     flag_values.output_dir = str(output_dir)
-    signal.signal(signal.SIGTERM, _raise_until_heard(Terminated))
-    signal.signal(signal.SIGINT, _raise_until_heard(KeyboardInterrupt))
     started = (tune, probe, train, ensemble, distil, prune, crossval, export)
     return {each.__name__: each for each in started}[command](flag_values, recipe)
 
@@ -280,6 +283,7 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         sparsities=_sparsities(flag_values.sparsity),
         trained=flag_values.trained or None,
         teacher=teacher,
+        keep=flag_values.keep,
     )
     tuner.search(task, settings={name: flag_values[name].value for name in DATA_FLAGS})
     summary.show(tuner)
@@ -339,23 +343,3 @@ def _usage(arguments: list[str]) -> int:
     lines += ["", "kerastune COMMAND --help lists the flags."]
     print("\n".join(lines), file=sys.stderr if unknown else sys.stdout)
     return 2 if unknown else 0
-
-
-def _raise_until_heard(kind: type[BaseException]):
-    """A handler of a signal that raises, and again a second later: Python drops what is raised in a destructor."""
-
-    def handle(number, frame):
-        signal.signal(signal.SIGALRM, handle)
-        signal.alarm(1)
-        raise kind
-
-    return handle
-
-
-def _stopped(status: int, output_dir: str) -> int:
-    signal.alarm(0)
-    words = f"kerastune was stopped; the same command with --output_dir={output_dir} goes on from here."
-    print(f"\n{words}", file=sys.stderr)
-    sys.stderr.flush()
-    # TensorFlow's threads are still at work, and nothing is left to write.
-    os._exit(status)

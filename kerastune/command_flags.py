@@ -9,6 +9,7 @@ from typing import Any
 from absl import flags
 
 from kerastune import environment, publishing
+from kerastune.keeping import KEEP
 from kerastune.recipe import CHOICES, Recipe
 from kerastune.stages import order
 from kerastune.stages.ensemble import MEMBERS
@@ -41,6 +42,7 @@ def define(flag_values: flags.FlagValues) -> None:
     )
     flags.DEFINE_string("pretrained", "", "Fine-tune file.keras or module:function, not --model.", **values)
     flags.DEFINE_string("output_dir", "", "Where everything goes; a new directory by default.", **values)
+    flags.DEFINE_integer("keep", KEEP, "Best weights that stay on disk, besides those in use.", 0, **values)
     flags.DEFINE_bool("overwrite", False, "Begin anew in an output directory of kerastune's.", **values)
     flags.DEFINE_string("budget", "10m", "Time (90s, 4m, 1h) or steps (6000steps) of the whole search.", **values)
     flags.DEFINE_string("objective", "", "Validation value that chooses, as val_accuracy:max.", **values)
@@ -116,8 +118,8 @@ def _hyperparameters(given: Sequence[str]) -> dict[str, Any]:
             raise ValueError(f"`--hp` must be name=json, as in --hp=units=128, got {text!r}.")
         try:
             found[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             raise ValueError(
-                f"`--hp={name}` must be JSON, as in --hp={name}=128 or --hp={name}='\"relu\"', got {value!r}."
-            )
+                f"`--hp={name}` must be JSON, as in --hp={name}=128 or --hp={name}='\"relu\"', got {value[:80]!r}."
+            ) from None
     return found

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 
-from kerastune import timing
+from kerastune import keeping, timing
 from kerastune.budget import Budget
 from kerastune.recipe import Recipe
 from kerastune.stages.base import Decision, Facts, Stage, spent
@@ -126,7 +126,7 @@ class Playbook:
         if earlier is not None and found is not None and found["step"] <= outcome.spec.start:
             best, outcome = None, dataclasses.replace(outcome, example_scores=None)
         self.study.add_segment(outcome, last if outcome.diverged_at is None else None, best)
-        joined = outcome.after(earlier)
+        joined = self.study.outcome(outcome.spec.trial)  # its curves stay in the study until they are used
         if timing.is_measured(joined):
             self._recorded(timing.name_of(outcome.spec.recipe), lambda: joined.seconds_per_step)
         self.outcomes[outcome.spec.trial] = self._calibrated(joined)
@@ -160,7 +160,10 @@ class Playbook:
 
     def _decide(self, stage: Stage, facts: Facts) -> None:
         decision = stage.decide(self.recipe, facts, self.outcomes)
-        self.study.add_decision(stage.name, decision.to_dict())
+        keep = self.study.setting("keep")
+        forget = keeping.surplus(self.outcomes, [*self.decisions, decision], keeping.KEEP if keep is None else keep)
+        self.study.add_decision(stage.name, decision.to_dict(), forget)
+        self.outcomes |= {trial: self._calibrated(self.study.outcome(trial)) for trial in forget}
         of_stage = [name for name, outcome in self.outcomes.items() if outcome.spec.stage == stage.name]
         self.study.drop_checkpoints(of_stage)
         self.decisions.append(decision)
@@ -204,7 +207,7 @@ class Playbook:
     def _calibrated(self, outcome: Outcome) -> Outcome:
         """The outcome with the recorded seconds per step of its network, batch size and kind of optimizer."""
         seconds = self.study.fact(timing.name_of(outcome.spec.recipe))
-        return outcome if seconds is None else dataclasses.replace(outcome, seconds_per_step=seconds)
+        return outcome if seconds is None else outcome.timed(seconds)
 
     def _seconds_per_step(self) -> float:
         """What a step of the recipe takes now, evaluations and all, to plan with; nothing is decided by it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import zipfile
 
 import numpy as np
 
@@ -78,7 +79,19 @@ class Predictions:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Predictions:
-        """What `to_bytes` wrote; nothing is unpickled."""
+        """What `to_bytes` wrote; nothing is unpickled.
+
+        Raises:
+            ValueError: for bytes that it did not write.
+        """
+        try:
+            return cls._from_bytes(data)
+        except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ValueError(f"the kept predictions are damaged ({why}): delete the file.") from error
+
+    @classmethod
+    def _from_bytes(cls, data: bytes) -> Predictions:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive}
         true, outputs, mistakes = {}, {}, {}

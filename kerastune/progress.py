@@ -37,13 +37,16 @@ class Display:
         self._last_step = self._budget.steps
         self._earlier = sum(outcome.steps for outcome in playbook.outcomes.values())
 
-    def segment(self, spec: TrialSpec) -> None:
-        """Names what is trained now."""
-        if self._bar is not None:
+    def segment(self, *specs: TrialSpec) -> None:
+        """Names what is trained now, here and for `kerastune status`."""
+        words = [f"{spec.stage}: {spec.trial}, steps {spec.start} to {spec.until}" for spec in specs]
+        if self._playbook is not None:
+            self._playbook.study.announce([f"{each}, since {time.strftime('%X')}" for each in words])
+        if self._bar is not None and specs:
             if len(self._playbook.stages) == 1 and self._last_step:
-                self._last_step = min(self._last_step, spec.recipe.total_steps)  # a single training knows its end
-            words = f"{spec.stage}: {spec.trial}, steps {spec.start} to {spec.until}"
-            self._bar.update(self._task, description=words)
+                # A single training knows its end.
+                self._last_step = min(self._last_step, *(spec.recipe.total_steps for spec in specs))
+            self._bar.update(self._task, description="; ".join(words))
 
     def steps(self, count: int) -> None:
         """Counts steps that were done."""

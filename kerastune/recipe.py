@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import numbers
@@ -113,7 +114,7 @@ class Recipe:
                 raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {getattr(self, name)!r}.")
         for name, (words, accepted, plain) in TYPES.items():
             value = getattr(self, name)
-            if name == "dropout" and value is None:
+            if type(value) is plain or (name == "dropout" and value is None):
                 continue
             if not isinstance(value, accepted) or (plain is not bool and isinstance(value, bool)):
                 raise ValueError(f"`{name}` must be {words}, got {value!r}.")
@@ -142,7 +143,8 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, ready for JSON."""
-        return {**dataclasses.asdict(self), "layer_rate": list(self.layer_rate)}
+        copied = {"layer_rate": list(self.layer_rate), "hyperparameters": copy.deepcopy(self.hyperparameters)}
+        return {**vars(self), **copied}
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys."""
@@ -153,7 +155,7 @@ class Recipe:
         """The recipe of plain values; a name that is not one of a recipe's raises `ValueError`."""
         if not isinstance(values, dict):
             raise ValueError(f"a recipe is an object of names and values, got {values!r}.")
-        known = [field.name for field in dataclasses.fields(cls)]
+        known = list(cls.__dataclass_fields__)
         for name in values:
             if name not in known:
                 hint = naming.did_you_mean(name, known) or f"; a recipe has: {', '.join(known)}."

@@ -9,7 +9,8 @@ import secrets
 import shutil
 from pathlib import Path
 
-from kerastune.study import is_study
+from kerastune import locks, logs
+from kerastune.record import is_study
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -89,14 +90,15 @@ class RunDir:
         # What was being written when a process was killed.
         unfinished = [_unfinished(entry) for entry in named]
         unfinished += [unsaved(each) for each in (self.model, self.ensemble, self.tta)]
-        return [*named, self.path / f"{self.study.name}-journal", *unfinished]
+        beside = [*logs.files(self.log), locks.file_of(self.lock), self.path / f"{self.study.name}-journal"]
+        return [*named, *beside, *unfinished]
 
     def clear(self) -> None:
         """Deletes what kerastune left, and nothing else. The lock is held by whoever clears, so its file stays."""
         for entry in self._ours():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
-            elif entry != self.lock:
+            elif entry not in (self.lock, locks.file_of(self.lock)):
                 entry.unlink(missing_ok=True)
 
 
@@ -154,3 +156,13 @@ def write_bytes(path: Path, data: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(temporary, path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Has the names in a directory on disk, too, so that a file that took its place keeps it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

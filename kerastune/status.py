@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
-from pathlib import Path
+import os
+import shlex
 
+from kerastune import locks, stopping
 from kerastune.budget import Budget
+from kerastune.locks import Holder
+from kerastune.record import Record
 from kerastune.rundirs import RunDir
-from kerastune.study import Record
 from kerastune.trial import Outcome
 
 LATEST = 5  # trials that are listed
@@ -19,22 +21,24 @@ class Status:
     """How a search stands.
 
     Args:
-        holder: who is at work on it, as `process 12 on host`; empty when nobody is.
+        holder: who is at work on it; `None` when nobody is.
         budget: of the search.
         stages: names of all its stages, in their order.
         reasons: of the decisions so far, by stage.
         outcomes: of every trial so far, by name, in the order in which they began.
         seconds: spent by the last event that was recorded, interruptions left out.
         is_finished: whether the result is there.
+        going_on: the command that goes on with it; empty when it is not known.
     """
 
-    holder: str
+    holder: Holder | None
     budget: Budget
     stages: list[str]
     reasons: dict[str, str]
     outcomes: dict[str, Outcome]
     seconds: float
     is_finished: bool
+    going_on: str = ""
 
     @property
     def stage(self) -> str:
@@ -48,9 +52,11 @@ class Status:
 
     @property
     def left(self) -> str:
-        """What is left of the budget, in words."""
+        """What is left of the budget, in words; of one in steps also how long that takes at the pace so far."""
         if self.budget.steps is not None:
-            return f"{max(self.budget.steps - self.steps, 0):,} of {self.budget.steps:,} steps"
+            left = max(self.budget.steps - self.steps, 0)
+            pace = f", at most {left * self.seconds / self.steps:.0f} s at the pace so far" if self.steps else ""
+            return f"{left:,} of {self.budget.steps:,} steps{pace}"
         return f"{max(self.budget.seconds - self.seconds, 0):.0f} of {self.budget.seconds:.0f} s"
 
 
@@ -65,21 +71,25 @@ def read(run_dir: RunDir) -> Status:
     """
     with Record(run_dir.study) as record:
         return Status(
-            holder=_holder(run_dir.lock),
+            holder=locks.holder(run_dir.lock),
             budget=Budget.parse(record.setting("budget")),
             stages=record.setting("stages"),
             reasons={decision["stage"]: decision["reason"] for decision in record.decisions()},
             outcomes=record.outcomes(),
             seconds=record.spent(),
             is_finished=record.fact("result") is not None,
+            going_on=_going_on(run_dir),
         )
 
 
 def lines(status: Status) -> list[str]:
     """A status in words, a line each; the first says whether the search runs, and what to do if it does not."""
     found = [_first(status)]
+    found += [f"  {status.going_on}"] if status.going_on and not status.holder and not status.is_finished else []
     found.append(f"Spent: {status.seconds:.0f} s, {status.steps:,} steps in {len(status.outcomes)} trials; "
                  f"left of the budget: {status.left}.")  # fmt: skip
+    running = status.holder.running if status.holder else ()
+    found += ["", "At work:", *(f"  {each}" for each in running)] if running else []
     found += ["", "Decided:"] if status.reasons else []
     found += [f"  {stage}: {reason}" for stage, reason in status.reasons.items()]
     latest = list(status.outcomes.values())[-LATEST:]
@@ -91,10 +101,20 @@ def lines(status: Status) -> list[str]:
 def _first(status: Status) -> str:
     if status.holder:
         at_work = f"at stage {status.stage}" if status.stage else "writing its results"
-        return f"Running ({status.holder}), {at_work}, {len(status.reasons)} of {len(status.stages)} stages decided."
+        who, decided = status.holder.name or "another process", f"{len(status.reasons)} of {len(status.stages)}"
+        return f"Running ({who}), {at_work}, {decided} stages decided."
     if status.is_finished:
         return "Finished."
-    return f"Stopped at stage {status.stage or 'after the last one'}: its own command, run again, goes on from here."
+    how = "it goes on from here with:" if status.going_on else "its own command, run again, goes on from here."
+    return f"Stopped {f'at stage {status.stage}' if status.stage else 'after the last stage'}: {how}"
+
+
+def _going_on(run_dir: RunDir) -> str:
+    last = Holder.read(run_dir.lock)
+    if not last.command:
+        return ""
+    command = stopping.resuming_command(last.command, run_dir.path)
+    return command if last.directory == os.getcwd() else f"cd {shlex.quote(last.directory)} && {command}"
 
 
 def _about(outcome: Outcome) -> str:
@@ -107,15 +127,3 @@ def _about(outcome: Outcome) -> str:
 def _last_values(outcome: Outcome) -> list[tuple[str, float]]:
     return [(name, value) for name, value in (outcome.evals[-1] if outcome.evals else {}).items() if name != "step"]
 
-
-def _holder(path: Path) -> str:
-    """Who holds the lock; empty when nobody does. Who begins during this look tries again."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return stream.read().strip() or "another process"
-    except FileNotFoundError:
-        pass
-    return ""

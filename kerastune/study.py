@@ -1,149 +1,38 @@
 """The study database: one SQLite file that holds everything that was tried and decided, the only truth on disk.
 
 Every event is one transaction with full synchronisation, so a search that is killed at any moment goes on from the
-last event. Curves are stored as compressed float32 arrays; nothing is pickled.
+last event. Curves are stored as compressed float32 arrays; nothing is pickled. What it holds is read by `Record`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import fcntl
-import hashlib
-import io
 import json
-import os
-import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from kerastune import locks, stored
+from kerastune.record import APPLICATION_ID, DAMAGE, SCHEMA_VERSION, Record, StudyError, is_study, with_digest
+from kerastune.trial import Outcome, State
 
-from kerastune.trial import Outcome, State, TrialSpec
-
-APPLICATION_ID = 0x6B74756E  # "ktun"
-SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL, digest TEXT NOT NULL);
 CREATE TABLE segments(
-    id INTEGER PRIMARY KEY, trial TEXT NOT NULL, start INTEGER NOT NULL, header TEXT NOT NULL, arrays BLOB NOT NULL,
+    id INTEGER PRIMARY KEY, trial TEXT NOT NULL, start INTEGER NOT NULL, header TEXT NOT NULL, scores BLOB NOT NULL,
     digest TEXT NOT NULL, UNIQUE(trial, start));
+CREATE TABLE curves(segment INTEGER PRIMARY KEY, digest TEXT NOT NULL, arrays BLOB NOT NULL);
 CREATE TABLE checkpoints(
-    trial TEXT NOT NULL, kind TEXT NOT NULL, step INTEGER NOT NULL, digest TEXT NOT NULL, data BLOB NOT NULL,
-    PRIMARY KEY(trial, kind));
+    trial TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY(trial, kind));
 CREATE TABLE facts(name TEXT PRIMARY KEY, value TEXT NOT NULL, digest TEXT NOT NULL);
 CREATE TABLE decisions(
     id INTEGER PRIMARY KEY, stage TEXT UNIQUE NOT NULL, value TEXT NOT NULL, digest TEXT NOT NULL);
-CREATE TABLE spent(id INTEGER PRIMARY KEY CHECK (id = 1), seconds REAL NOT NULL);
-INSERT INTO spent VALUES (1, 0.0);
+CREATE TABLE spent(seconds REAL NOT NULL, rows INTEGER NOT NULL, digest TEXT NOT NULL);
 """
-# The second: SQLite's own message holds a damaged name.
-DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
-LOOK_SECONDS = 0.2  # more than `kerastune status` holds the lock for
-ARRAYS = ("norm_steps", "update_norms", "weight_norms", "example_scores")
-
-
-class StudyError(ValueError):
-    """The study on disk can't be used: damaged, in use, foreign, or of other settings."""
-
-
-class Record:
-    """What a study holds, for reading alone, also while another process writes it.
-
-    Args:
-        path: the database file.
-
-    Raises:
-        StudyError: when it is not there, damaged, foreign, or was left in the middle of a transaction.
-
-    Example:
-        >>> with Record("digits-out/study.sqlite") as record:  # doctest: +SKIP
-        ...     record.decisions()
-    """
-
-    def __init__(self, path: Path):
-        self.path = Path(path)
-        if not is_study(self.path):
-            raise StudyError(f"{self.path} is not there or not a study of kerastune: name a search's output directory.")
-        self._database = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
-        try:
-            self._check_version(self._database)
-        except sqlite3.OperationalError as error:
-            # Reading alone can't take back what a killed process had begun to write.
-            why = f"{self.path} can't be read ({error}): the search's own command, run again, mends what was cut off."
-            raise StudyError(why) from error
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self.close()
-        return False
-
-    def close(self) -> None:
-        """Releases the file."""
-        self._database.close()
-
-    def outcomes(self) -> dict[str, Outcome]:
-        """Every trial's outcome so far, its segments joined, in the order in which the trials began."""
-        found: dict[str, Outcome] = {}
-        for header, arrays in self._rows("SELECT header, arrays, digest FROM segments ORDER BY id"):
-            outcome = _outcome(json.loads(header), _unpack(arrays))
-            found[outcome.spec.trial] = outcome.after(found.get(outcome.spec.trial))
-        return found
-
-    def checkpoint(self, trial: str, kind: str) -> State | None:
-        """The `"last"` or `"best"` state of a trial, or `None`.
-
-        Raises:
-            StudyError: when its bytes are not those that were written.
-        """
-        query = "SELECT data, digest FROM checkpoints WHERE trial = ? AND kind = ?"
-        return next((State.from_bytes(data) for (data,) in self._rows(query, (trial, kind))), None)
-
-    def fact(self, name: str) -> Any:
-        """A fact that was recorded, or `None`."""
-        query = "SELECT name, value, digest FROM facts WHERE name = ?"
-        return next((json.loads(value) for _, value in self._rows(query, (name,))), None)
-
-    def setting(self, name: str) -> Any:
-        """A setting that the search was begun with, or `None`."""
-        query = "SELECT name, value, digest FROM settings WHERE name = ?"
-        return next((json.loads(value) for _, value in self._rows(query, (name,))), None)
-
-    def spent(self) -> float:
-        """Seconds that were spent by the last event, interruptions left out."""
-        return self._database.execute("SELECT seconds FROM spent").fetchone()[0]
-
-    def decisions(self) -> list[dict[str, Any]]:
-        """All decisions in their order, as plain values."""
-        rows = self._rows("SELECT stage, value, digest FROM decisions ORDER BY id")
-        return [json.loads(value) for _, value in rows]
-
-    def _check_version(self, database: sqlite3.Connection) -> None:
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
-            raise StudyError(
-                f"{self.path} is of study version {version}, this kerastune reads version {SCHEMA_VERSION}: "
-                "use the kerastune that wrote it, or begin anew with --overwrite."
-            )
-
-    def _rows(self, query: str, values: tuple = ()) -> Iterator[tuple]:
-        """The rows of a query whose last column is the digest of the others, without it."""
-        try:
-            for *parts, digest in self._database.execute(query, values):
-                if _with_digest(*parts)[-1] != digest:
-                    raise self._damaged("a record is not what was written")
-                yield tuple(parts)
-        except DAMAGE as error:
-            raise self._damaged(error) from error
-
-    def _damaged(self, why: Any) -> StudyError:
-        last_line = str(why).splitlines()[-1]
-        return StudyError(f"{self.path} is damaged ({last_line}): begin anew with --overwrite.")
+TABLES = ("settings", "segments", "curves", "checkpoints", "facts", "decisions")
 
 
 class Study(Record):
@@ -168,21 +57,35 @@ class Study(Record):
     ):
         self.path = Path(path)
         self._clock = clock
-        self._lock = _take_lock(Path(lock_path))
+        try:
+            self._lock = locks.Lock(Path(lock_path))
+        except locks.LockError as error:
+            raise StudyError(str(error)) from error
         try:
             clear()
             self._database = self._open()
         except BaseException:
             self._lock.close()
             raise
+        self._begin()
         self._counted_until = clock()
+        self._noted = self._spent, self._counted_until  # what the next commit records
 
     def close(self) -> None:
-        """Counts the time since the last event and releases the file and the lock."""
-        with self._transaction():
-            pass
-        self._database.close()
-        self._lock.close()
+        """Counts the time since the last event, gives back what is free of the file, and releases it and the lock."""
+        try:
+            with self._transaction():
+                pass
+            # On a full disk it stays as large as it is. Of a script alone, Python takes every step.
+            with contextlib.suppress(*DAMAGE):
+                self._database.executescript("PRAGMA incremental_vacuum;")
+        finally:
+            super().close()
+            self._lock.close()
+
+    def announce(self, running: Sequence[str]) -> None:
+        """Says what is at work now, a line each, for `kerastune status`; nothing is recorded."""
+        self._lock.tell(running)
 
     def settings(self, values: dict[str, Any]) -> None:
         """Records the settings of a new study, or compares them with those it was begun with.
@@ -193,8 +96,8 @@ class Study(Record):
         known = dict(self._rows("SELECT name, value, digest FROM settings"))
         if not known:
             with self._transaction():
-                rows = [_with_digest(name, _json(value)) for name, value in values.items()]
-                self._database.executemany("INSERT INTO settings VALUES (?, ?, ?)", rows)
+                for name, value in values.items():
+                    self._put("settings", "name, value", with_digest(name, _json(value)))
             return
         for name, value in values.items():
             if known.get(name) != _json(value):
@@ -206,52 +109,57 @@ class Study(Record):
     def add_segment(self, outcome: Outcome, last: State | None, best: State | None) -> None:
         """Records a segment with the state at its end and, when there is one, the weights of its best evaluation."""
         spec = outcome.spec
-        header = dataclasses.asdict(dataclasses.replace(outcome, curves={}, **{name: None for name in ARRAYS}))
-        arrays = {name: getattr(outcome, name) for name in ARRAYS if getattr(outcome, name) is not None}
-        arrays |= {f"curve/{name}": values for name, values in outcome.curves.items()}
+        header, scores, arrays = stored.parts_of(outcome)
         with self._transaction():
-            self._database.execute(
-                "INSERT INTO segments(trial, start, header, arrays, digest) VALUES (?, ?, ?, ?, ?)",
-                (spec.trial, spec.start, *_with_digest(_json(header), _pack(arrays))),
-            )
+            row = self._database.execute("SELECT coalesce(max(id), 0) + 1 FROM segments").fetchone()[0]
+            digested = with_digest(row, _json(header), scores)
+            self._put("segments", "trial, start, id, header, scores", (spec.trial, spec.start, *digested))
+            self._put("curves", "segment, arrays", with_digest(row, arrays))
             for kind, state in (("last", last), ("best", best)):
                 if state is not None:
-                    self._put_checkpoint(spec.trial, kind, state)
+                    self._forget(spec.trial, kind)
+                    digested = with_digest(spec.trial, kind, state.to_bytes())
+                    self._put("checkpoints", "trial, kind, data", digested)
 
     def drop_checkpoints(self, trials: list[str]) -> None:
         """Forgets the `"last"` states of trials that will not go on."""
         with self._transaction():
-            rows = [(trial,) for trial in trials]
-            self._database.executemany("DELETE FROM checkpoints WHERE trial = ? AND kind = 'last'", rows)
+            for trial in trials:
+                self._forget(trial, "last")
 
     def put_fact(self, name: str, value: Any) -> None:
         """Records a fact once; a later value for the same name is refused by the database."""
         with self._transaction():
-            self._database.execute("INSERT INTO facts VALUES (?, ?, ?)", _with_digest(name, _json(value)))
+            self._put("facts", "name, value", with_digest(name, _json(value)))
 
-    def add_decision(self, stage: str, value: dict[str, Any]) -> None:
-        """Records what a stage decided."""
+    def add_decision(self, stage: str, value: dict[str, Any], forget: Sequence[str] = ()) -> None:
+        """Records what a stage decided, and forgets the `"best"` weights of trials with it."""
         with self._transaction():
-            self._database.execute(
-                "INSERT INTO decisions(stage, value, digest) VALUES (?, ?, ?)", _with_digest(stage, _json(value))
-            )
+            for trial in forget:
+                self._forget(trial, "best")
+            self._put("decisions", "stage, value", with_digest(stage, _json(value)))
 
     def seconds(self) -> float:
         """Wall time spent so far, interruptions left out."""
-        return self.spent() + self._clock() - self._counted_until
+        return self._spent + self._clock() - self._counted_until
 
     def _open(self) -> sqlite3.Connection:
-        if self.path.exists() and self.path.stat().st_size and not is_study(self.path):
-            raise StudyError(f"{self.path} is not a study of kerastune: name another output directory.")
-        database = sqlite3.connect(self.path, isolation_level=None, timeout=5)
+        journal = self.path.with_name(f"{self.path.name}-journal")
+        if not journal.exists():
+            self._refuse_foreign()
+        # Where the file system has no locks, SQLite can't have any either, and ours keeps others away.
+        place = f"{self.path.resolve().as_uri()}{'?nolock=1' if self._lock.is_file else ''}"
+        database = sqlite3.connect(place, uri=True, isolation_level=None, timeout=5)
         try:
             database.execute("PRAGMA synchronous = FULL")
             # Reading makes the file, and rolls back a creation that was killed: both leave it empty.
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            self._refuse_foreign()
             if self.path.stat().st_size == 0:
                 database.executescript(
-                    f"BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-                    f"{SCHEMA} COMMIT;"
+                    f"BEGIN; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = {APPLICATION_ID};"
+                    f"PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA}"
+                    f"INSERT INTO spent VALUES (0.0, 0, '{with_digest(0.0, 0)[-1]}'); COMMIT;"
                 )
             self._check(database)
         except DAMAGE as error:
@@ -262,27 +170,51 @@ class Study(Record):
             raise
         return database
 
+    def _refuse_foreign(self) -> None:
+        if self.path.exists() and self.path.stat().st_size and not is_study(self.path):
+            raise StudyError(f"{self.path} is not a study of kerastune: name another output directory.")
+
     def _check(self, database: sqlite3.Connection) -> None:
         verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
         self._check_version(database)
-        if database.execute("SELECT typeof(seconds) FROM spent").fetchall() != [("real",)]:
-            raise sqlite3.DatabaseError("the time spent is missing")
+        counted = database.execute("SELECT seconds, rows, digest FROM spent").fetchone()
+        self._spent, rows, digest = counted or (0.0, 0, "")
+        found = sum(_number(each) for table in TABLES for (each,) in database.execute(f"SELECT digest FROM {table}"))
+        # A part of a transaction, whose journal is lost, would be whole rows.
+        if digest != with_digest(self._spent, rows)[-1] or found != rows:
+            raise sqlite3.DatabaseError("it does not hold the rows that were written")
+        for row, digest, arrays in database.execute("SELECT segment, digest, arrays FROM curves"):
+            if with_digest(row, arrays)[-1] != digest:
+                raise sqlite3.DatabaseError("a curve is not what was written")
 
-    def _put_checkpoint(self, trial: str, kind: str, state: State) -> None:
-        data = state.to_bytes()
-        row = (trial, kind, state.step, _with_digest(data)[-1], data)
-        self._database.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?)", row)
+    def _put(self, table: str, names: str, row: tuple) -> None:
+        """Adds a row, whose last value is the digest of the others."""
+        marks = ", ".join("?" * len(row))
+        self._database.execute(f"INSERT INTO {table}({names}, digest) VALUES ({marks})", row)
+        self._change += _number(row[-1])
+
+    def _forget(self, trial: str, kind: str) -> None:
+        where = "FROM checkpoints WHERE trial = ? AND kind = ?"
+        self._change -= sum(_number(each) for (each,) in self._database.execute(f"SELECT digest {where}", (trial, kind)))
+        self._database.execute(f"DELETE {where}", (trial, kind))
 
     @contextlib.contextmanager
     def _transaction(self):
         """`BEGIN` … `COMMIT` around one event; the time since the last event is counted with it."""
-        now = self._clock()
         try:
+            now, self._change = self._clock(), 0
+            if self._database.in_transaction:
+                # A signal came between its error and its rollback.
+                self._database.execute("ROLLBACK")
             self._database.execute("BEGIN IMMEDIATE")
-            self._database.execute("UPDATE spent SET seconds = seconds + ?", (now - self._counted_until,))
+            spent, rows = self._database.execute("SELECT seconds, rows FROM spent").fetchone()
+            self._note(spent)
+            self._noted = spent + now - self._counted_until, now
             yield
+            counted = with_digest(self._noted[0], rows + self._change)
+            self._database.execute("UPDATE spent SET seconds = ?, rows = ?, digest = ?", counted)
             self._database.execute("COMMIT")
         except BaseException as error:
             # SQLite has rolled back by itself after some errors, a full disk among them.
@@ -291,73 +223,18 @@ class Study(Record):
             if isinstance(error, DAMAGE):
                 raise StudyError(f"{self.path} can't be written ({error}); what it holds is kept.") from error
             raise
-        self._counted_until = now
+        self._note(self._noted[0])
+
+    def _note(self, spent: float) -> None:
+        """Goes by the seconds that are recorded: a signal may have come when a transaction was, and this was not yet."""
+        if spent != self._spent:
+            self._spent, self._counted_until = spent, self._noted[1]
 
 
-def is_study(path: Path) -> bool:
-    """Whether a file is a study database, by the application id in its header."""
-    try:
-        with open(path, "rb") as stream:
-            header = stream.read(72)
-    except OSError:
-        return False
-    return header[:16] == b"SQLite format 3\0" and header[68:72] == APPLICATION_ID.to_bytes(4, "big")
-
-
-def _take_lock(path: Path):
-    stream = open(path, "a+", encoding="utf-8")
-    if not _locked(stream):
-        time.sleep(LOOK_SECONDS)
-    if not _locked(stream):
-        stream.seek(0)
-        holder = stream.read().strip() or "another process"
-        stream.close()
-        raise StudyError(f"{path.parent} is in use by {holder}: wait for it, or name another directory.")
-    stream.truncate(0)
-    stream.write(f"process {os.getpid()} on {socket.gethostname()}")
-    stream.flush()
-    return stream
-
-
-def _locked(stream) -> bool:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _with_digest(*parts: str | bytes) -> tuple:
-    """Values of a row and the digest that tells whether they are still the same."""
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part if isinstance(part, bytes) else str(part).encode()
-        digest.update(b"%d:" % len(data) + data)
-    return (*parts, digest.hexdigest())
+def _number(digest: str) -> int:
+    """A number of a row; the sum of all is recorded with every transaction."""
+    return zlib.crc32(str(digest).encode())
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
-
-
-def _pack(arrays: dict[str, np.ndarray]) -> bytes:
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
-    return stream.getvalue()
-
-
-def _unpack(data: bytes) -> dict[str, np.ndarray]:
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive}
-
-
-def _outcome(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Outcome:
-    values = {
-        **header,
-        **{name: arrays.get(name) for name in ARRAYS},
-        "spec": TrialSpec.from_dict(header["spec"]),
-        "curves": {name[6:]: array for name, array in arrays.items() if name.startswith("curve/")},
-    }
-    for name in ("evals", "layers", "notes"):
-        values[name] = tuple(values[name])
-    return Outcome(**values)

@@ -41,7 +41,7 @@ def load(path: str | os.PathLike) -> keras.Model:
     """
     try:
         return keras.models.load_model(path, compile=False)
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"`teacher` ({path}) can't be loaded: {str(error).splitlines()[0]}") from error
 
 

@@ -57,7 +57,7 @@ class TrialSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, ready for JSON."""
-        return dataclasses.asdict(self)
+        return {**vars(self), "recipe": self.recipe.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrialSpec:
@@ -86,6 +86,7 @@ class Outcome:
         example_scores: score of every validation example with the best weights, larger is better `[n]`, when they
             were kept; else `None`.
         notes: what a reader of the outcome must know.
+        weights_kept: whether the best weights that came with the scores are still there (`keeping`).
         error: what kept the network from being built or trained, in one line; `diverged_at` is 0 then. Empty otherwise.
     """
 
@@ -103,6 +104,7 @@ class Outcome:
     example_scores: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     error: str = ""
+    weights_kept: bool = True
 
     @classmethod
     def failed(cls, spec: TrialSpec, error: Exception) -> Outcome:
@@ -125,6 +127,10 @@ class Outcome:
     def losses(self) -> np.ndarray:
         """True training loss of every step, float32 `[steps]`."""
         return self.curves["loss"]
+
+    def timed(self, seconds_per_step: float) -> Outcome:
+        """The same outcome with other seconds per step."""
+        return dataclasses.replace(self, seconds_per_step=seconds_per_step)
 
     def kept_evaluation(self, objective: Objective) -> dict[str, float] | None:
         """The evaluation whose weights are kept: the last one of a decaying rate, else the best one; or `None`."""

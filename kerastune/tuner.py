@@ -20,6 +20,7 @@ from kerastune import (
     hypermodels,
     identity,
     inheriting,
+    keeping,
     knowledge,
     logs,
     outputs,
@@ -31,6 +32,7 @@ from kerastune import (
     rundirs,
     runtime,
     samplers,
+    stopping,
     surgery,
 )
 from kerastune.budget import Budget
@@ -89,6 +91,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         teacher: a classifier of the same inputs and classes, for stage `distil` where `stages` names it.
         trained: output directory of another search: what it has trained is not trained again, and its recipe is this
             one's; for stages that come after the training.
+        keep: how many of the best weights stay in the study, `>= 0`, besides those that are needed.
 
     Raises:
         ValueError: for a setting that is out of range, a hypermodel with a `fit` of its own, or a subclass with a
@@ -119,6 +122,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         sparsities: Sequence[float] = SPARSITIES,
         trained: str | os.PathLike | None = None,
         teacher: keras.Model | None = None,
+        keep: int = keeping.KEEP,
     ):
         runtime.check_supported()
         self.run_dir = RunDir(rundirs.project(directory, project_name))
@@ -142,18 +146,14 @@ class PlaybookTuner(keras_tuner.Tuner):
         order.check(names)
         if Distil.name in names and teacher is None:
             raise ValueError("`teacher` must be a trained classifier for stage distil, got none.")
-        self._members = members
+        self._members, self._keep = members, keeping.checked(keep)
         self._sparsities, self._teacher = tuple(sparsities), teacher
         self._playbook: Playbook | None = None
         self._best_states: dict[str, Any] = {}
         self.result: dict[str, Any] = {}
         arguments.refuse_overrides(type(self), PlaybookTuner, hypermodel)
-        super().__init__(
-            oracle=PlaybookOracle(None, seed),
-            hypermodel=hypermodel,
-            directory=str(directory or "."),
-            project_name=project_name,
-        )
+        placed = {"directory": str(directory or "."), "project_name": project_name}
+        super().__init__(oracle=PlaybookOracle(None, seed), hypermodel=hypermodel, **placed)
         space = self.oracle.get_space()
         searched, sample = samplers.searched(space), samplers.Sampler(space, seed)
         self._stages = order.make(
@@ -212,15 +212,14 @@ class PlaybookTuner(keras_tuner.Tuner):
         try:
             outcome, last, best = self._trainer.run(spec, self._playbook.state(spec))
         except Exception as error:
-            if spec.stage != Model.name:
+            if spec.stage != Model.name or stopping.behind(error) is not None:
                 raise
             outcome, last, best = self._failed(spec, error), None, None
         self._playbook.record(outcome, last, best)
         joined = self._playbook.outcomes[spec.trial]
         self._story.segment(joined, spec.start)
-        logger.log(
-            logging.INFO if joined.steps > 1 else logging.DEBUG, "%s", outputs.line(joined, self._playbook.objective)
-        )
+        level = logging.INFO if joined.steps > 1 else logging.DEBUG
+        logger.log(level, "%s", outputs.line(joined, self._playbook.objective))
         last_value = outcome.evals[-1][self._playbook.objective.name] if outcome.evals else float("nan")
         return {self.oracle.objective.name: last_value}
 
@@ -333,6 +332,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             "objective": f"{objective.name}:{objective.direction}",
             "stages": [stage.name for stage in self._stages],
             "members": self._members,
+            "keep": self._keep,
             **self._first().to_dict(),
             "refit": self._refit,
             **self._space(),

@@ -1,18 +1,10 @@
 """The driver: the same end however often it was killed, and a budget that holds."""
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-import traceback
-from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_trainer import CHUNK, FakeClock, FakeTrainer, advance, canonical, facts, memory, playbook, tune
+from fake_trainer import CHUNK, FakeClock, FakeTrainer, advance, canonical, facts, playbook, tune
 
 from kerastune.budget import Budget
 from kerastune.playbook import Playbook
@@ -23,145 +15,9 @@ from kerastune.stages.base import Decision, Stage
 from kerastune.study import Study, StudyError
 from kerastune.trial import State, TrialSpec
 
-HERE = Path(__file__).parent
-SMALL = "2500steps"
-FORKS = 20  # crash points that are tried side by side
-
 
 def opened(directory, **arguments):
     return Study(directory / "study.sqlite", directory / "lock", **arguments)
-
-
-def small():
-    return FakeTrainer(tau=30)
-
-
-@pytest.fixture
-def in_memory():
-    """A directory in memory: a kill leaves it as it leaves a disk, and hundreds of runs are fast."""
-    with memory() as directory:
-        yield directory
-
-
-# Crashes happen in forks of a process of their own, which has no TensorFlow and no threads.
-
-
-class CrashingStudy(Study):
-    """Ends the process at its `at`-th transaction, without a word: inside it or after it.
-
-    The lock and the file are let go by the operating system, as they are after a kill.
-    """
-
-    at, where, count = 0, "", 0
-
-    @contextlib.contextmanager
-    def _transaction(self):
-        type(self).count += 1
-        hit = self.count == self.at
-        with super()._transaction():
-            yield
-            if hit and self.where == "inside":
-                os._exit(9)
-        if hit and self.where == "after":
-            os._exit(9)
-
-
-class SlowTrainer(FakeTrainer):
-    """Takes a moment for every segment, so that kills hit everything in between."""
-
-    def run(self, spec, state=None):
-        time.sleep(0.002)
-        return super().run(spec, state)
-
-
-def forked(function, *arguments):
-    """Runs a function in a fork; gives the fork's id."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        function(*arguments)
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-
-
-def status(child):
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def crash(directory, at, where):
-    directory.mkdir()
-    CrashingStudy.at, CrashingStudy.where = at, where
-    tune(directory, small(), SMALL, CrashingStudy)
-
-
-def finish(directory, trainer):
-    (directory / "found.json").write_text(tune(directory, trainer, SMALL))
-
-
-def crash_everywhere(directory: Path, where: str) -> None:
-    """Ends one search at its first transaction, one at its second ..., takes each up again, and compares the ends."""
-    (directory / "whole").mkdir()
-    whole = tune(directory / "whole", small(), SMALL)
-    points = 0
-    for first in range(1, 1000, FORKS):
-        runs = {directory / f"{at}": at for at in range(first, first + FORKS)}
-        ended = [status(child) for child in [forked(crash, path, at, where) for path, at in runs.items()]]
-        if set(ended) - {0, 9}:
-            raise SystemExit(f"crashing ended with {ended}")
-        if any(status(child) for child in [forked(finish, path, small()) for path in runs]):
-            raise SystemExit("a search that had crashed could not go on")
-        for path, at in runs.items():
-            if (path / "found.json").read_text() != whole:
-                raise SystemExit(f"a crash {where} transaction {at} changed the result")
-        points += ended.count(9)
-        if 0 in ended:
-            print(points)
-            return
-
-
-def kill_at_random(directory: Path, least: int, seed: int) -> None:
-    """Kills searches with SIGKILL at random moments until they are done, and compares their ends."""
-    generator = np.random.default_rng(seed)
-    (directory / "whole").mkdir()
-    whole, kills, searches = tune(directory / "whole", small(), SMALL), 0, 0
-    while kills < least:
-        path = directory / f"killed-{searches}"
-        path.mkdir()
-        searches += 1
-        while True:
-            child = forked(finish, path, SlowTrainer(tau=30))
-            time.sleep(generator.choice([generator.uniform(0, 0.01), generator.uniform(0, 0.15)]))
-            os.kill(child, signal.SIGKILL)
-            ended = status(child)
-            kills += ended == -signal.SIGKILL
-            if ended == 0:
-                break
-            if ended != -signal.SIGKILL:
-                raise SystemExit(f"a search that had been killed ended with {ended}")
-        if (path / "found.json").read_text() != whole:
-            raise SystemExit(f"search {searches} ended differently after {kills} kills")
-    print(kills)
-
-
-def in_own_process(call):
-    code = f"from test_playbook import *; {call}; assert 'keras' not in sys.modules"
-    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
-    ran = subprocess.run([sys.executable, "-c", code], env=paths, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    return int(ran.stdout)
-
-
-@pytest.mark.parametrize("where", ["inside", "after"])
-def test_a_crash_at_any_transaction_changes_nothing(in_memory, where):
-    # 13 segments, 4 allowances, 4 decisions with what they drop, the settings and the end.
-    assert in_own_process(f"crash_everywhere(Path({str(in_memory)!r}), {where!r})") >= 25
-
-
-def test_forty_kills_at_random_moments_change_nothing(in_memory):
-    assert in_own_process(f"kill_at_random(Path({str(in_memory)!r}), 40, seed=1)") >= 40
 
 
 def test_stopping_after_every_segment_changes_nothing(tmp_path):

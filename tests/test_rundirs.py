@@ -1,5 +1,7 @@
 """Names that cannot collide, and directories that are kerastune's or not."""
 
+import os
+import stat
 import threading
 import time
 
@@ -180,3 +182,26 @@ def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
     with pytest.raises(OSError, match="No space"):
         rundirs.write_text(path, "new")
     assert path.read_text() == "old"
+
+
+def test_a_written_file_is_durable_before_it_takes_its_place_and_so_is_its_name(tmp_path, monkeypatch):
+    done, place = [], tmp_path / "result.json"
+    place.write_text("old")
+
+    def watched(name):
+        function = getattr(rundirs.os, name)
+
+        def call(*arguments):
+            is_file = name == "fsync" and not stat.S_ISDIR(os.fstat(arguments[0]).st_mode)
+            size = os.fstat(arguments[0]).st_size if is_file else None
+            done.append((name, size, place.read_text()))
+            return function(*arguments)
+
+        monkeypatch.setattr(rundirs.os, name, call)
+
+    for name in ("fsync", "replace"):
+        watched(name)
+    rundirs.write_text(place, "new content")
+    # All of it is on disk under another name, then it takes its place, then the directory is on disk.
+    assert done == [("fsync", 11, "old"), ("replace", None, "old"), ("fsync", None, "new content")]
+    assert names(tmp_path) == ["result.json"]

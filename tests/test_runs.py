@@ -105,6 +105,19 @@ def test_the_benchmark_of_the_probe_prints_a_row_per_task_and_the_share():
 
 
 @pytest.mark.slow
+def test_the_benchmark_of_the_driver_prints_a_row_per_number_of_trials():
+    lines = printed_by("benchmark_driver.py", "--trials=20,40", "--steps=100").splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:4]] == ["20", "40"]
+    assert "of one core busy" in lines[-1]
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_faults_prints_a_row_per_fault_and_nothing_is_lost():
+    few = ("--kills=3", "--every=40", "--cut_every=20000", "--flips=5", "--real_kills=0", "--signals=0")
+    rows = [line.split(" | ") for line in printed_by("benchmark_faults.py", *few).splitlines()[2:] if " | " in line]
+    assert len(rows) >= 8 and all(tried == survived and lost == "0 |" for _, tried, survived, lost in rows)
+
+
 def test_the_benchmark_of_serving_prints_a_row_per_number_of_members_and_batch_size():
     lines = printed_by("benchmark_serving.py", "--models=mlp", "--members=1,2", "--rounds=1").splitlines()
     rows = [line.split(" | ")[:3] for line in lines if line.startswith("| mlp |")]

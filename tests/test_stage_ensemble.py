@@ -4,10 +4,10 @@ import functools
 from pathlib import Path
 
 import fake_trainer
+import fault_harness
 import numpy as np
 import pytest
 from fake_trainer import CHUNK, FakeTrainer, advance, canonical, facts
-from test_playbook import in_own_process
 
 from kerastune import calibration
 from kerastune.recipe import Recipe
@@ -239,17 +239,18 @@ def test_stopping_after_every_segment_changes_nothing(tmp_path):
     assert ends[0] == ends[1] and '"stage": "ensemble"' in ends[0]
 
 
-def crash_everywhere_with_an_ensemble(directory, where):
+def crashes_with_an_ensemble(where):
     from scipy import optimize  # noqa: F401  (before the forks, each of which would import it)
-    from test_playbook import crash_everywhere
 
-    fake_trainer.playbook = functools.partial(with_ensemble, members=2)
-    crash_everywhere(Path(directory), where)
+    fault_harness.playbook = functools.partial(with_ensemble, members=2)
+    return fault_harness.in_memory(fault_harness.crashes_everywhere, where)
 
 
-@pytest.mark.parametrize("where", [pytest.param("inside", marks=pytest.mark.slow), "after"])
+@pytest.mark.parametrize("where", ["inside", "after"])
 @pytest.mark.slow
 def test_a_crash_at_any_transaction_changes_nothing(where):
-    with fake_trainer.memory() as directory:
-        call = f"crash_everywhere_with_an_ensemble({str(directory)!r}, {where!r})"
-        assert in_own_process(f"from test_stage_ensemble import *; {call}") >= 30
+    here = Path(__file__).parent
+    call = f"crashes_with_an_ensemble({where!r})"
+    (tally,) = fault_harness.tallies([call], [here, here.parent], "from test_stage_ensemble import *")
+    tally.check()
+    assert tally.tried >= 30

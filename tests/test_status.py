@@ -40,7 +40,9 @@ def test_a_running_search_says_who_where_and_what_is_left(run_dir):
     with Study(run_dir.study, run_dir.lock, clock=lambda: now[0]) as study:
         now[0] = 90.0
         fill(study)
+        study.announce(["lr: lr-3, steps 0 to 100, since 10:00:00", "lr: lr-4, steps 50 to 100, since 10:00:01"])
         words = told(run_dir)
+    assert "At work:\n  lr: lr-3, steps 0 to 100, since 10:00:00\n  lr: lr-4" in words
     assert words.startswith("Running (process ") and "at stage lr, 1 of 3 stages decided" in words
     assert "Spent: 90 s, 200 steps in 2 trials; left of the budget: 150 of 240 s." in words
     assert "start: 64 is a good start." in words
@@ -48,15 +50,29 @@ def test_a_running_search_says_who_where_and_what_is_left(run_dir):
     assert "lr-1: diverged at step 7" in words
 
 
-def test_a_stopped_search_says_how_it_goes_on_and_a_finished_one_that_it_is(run_dir):
-    with Study(run_dir.study, run_dir.lock) as study:
+def test_a_stopped_search_says_how_it_goes_on_and_a_finished_one_that_it_is(run_dir, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/bin/kerastune", "tune", "--data=my data.npz", "--overwrite"])
+    now = [0.0]
+    with Study(run_dir.study, run_dir.lock, clock=lambda: now[0]) as study:
+        now[0] = 4.0
         fill(study, budget="6000steps")
     words = told(run_dir)
-    assert words.startswith("Stopped at stage lr: its own command, run again, goes on from here.")
-    assert "left of the budget: 5,800 of 6,000 steps" in words
+    command = f"kerastune tune '--data=my data.npz' --output_dir={run_dir.path}"
+    assert words.startswith(f"Stopped at stage lr: it goes on from here with:\n  {command}\n")
+    assert "left of the budget: 5,800 of 6,000 steps, at most 116 s at the pace so far." in words
+    monkeypatch.chdir("/")
+    assert f" && {command}\n" in told(run_dir) and "cd " in told(run_dir)
     with Study(run_dir.study, run_dir.lock) as study:
         study.put_fact("result", {})
-    assert told(run_dir).startswith("Finished.")
+    assert told(run_dir).startswith("Finished.\nSpent")
+
+
+def test_a_lock_that_says_nothing_leaves_a_general_word(run_dir):
+    with Study(run_dir.study, run_dir.lock) as study:
+        fill(study)
+    for text in ("", "x", "process 1 on a\nnot json", "process 1 on a\n[]", "a\n" + "[" * 100_000):
+        run_dir.lock.write_text(text)
+        assert told(run_dir).startswith("Stopped at stage lr: its own command, run again, goes on from here.\nSpent")
 
 
 def test_a_look_does_not_stop_a_search_from_beginning(run_dir, monkeypatch):

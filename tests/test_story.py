@@ -7,10 +7,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from kerastune import story as story_of
 from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
 from kerastune.stages.base import Decision
 from kerastune.story import Story
+from kerastune.study import Study, StudyError
 from kerastune.trial import Outcome, TrialSpec
 
 RECIPE = Recipe(learning_rate=0.1, hyperparameters={"learning_rate": 7, "units": None})
@@ -117,3 +119,46 @@ def test_rewriting_tells_what_the_study_holds_and_nothing_else(run_dir):
     columns = plugin_data_pb2.HParamsPluginData.FromString(content).experiment
     assert [info.name.tag for info in columns.metric_infos] == ["validation/accuracy", "validation/loss"]
     assert {"learning_rate", "hp/learning_rate", "hp/units"} <= {info.name for info in columns.hparam_infos}
+
+
+def test_of_a_long_trial_ever_fewer_steps_are_shown_and_the_first_all(run_dir):
+    long = outcome(0, 100)
+    count = 4 * story_of.WHOLE
+    shown = story_of.are_shown(np.arange(count))
+    assert shown[: story_of.WHOLE].all() and shown.sum() == 2 * story_of.WHOLE
+    # However many segments it has, the same steps.
+    halves = np.concatenate([story_of.are_shown(part) for part in np.split(np.arange(count), [7001])])
+    np.testing.assert_array_equal(shown, halves)
+    assert story_of.are_shown(np.arange(2**23)).sum() < story_of.WHOLE * (1 + np.log2(2**23 / story_of.WHOLE))
+    Story(run_dir).segment(long, start=0)
+    assert scalars(run_dir.trial_board("lr-01")) == EXPECTED
+
+
+def test_of_very_many_trials_the_first_are_shown_and_those_that_keep_weights(run_dir, monkeypatch):
+    monkeypatch.setattr(story_of, "MOST_TRIALS", 2)
+    story = Story(run_dir)
+    for name, keeps in (("a", False), ("b", False), ("c", False), ("whole", True)):
+        spec = TrialSpec(name, "lr", RECIPE, 0, 50, keep_best=keeps)
+        story.segment(dataclasses.replace(outcome(0, 50), spec=spec), start=0)
+    assert sorted(path.name for path in (run_dir.tensorboard / "trials").iterdir()) == ["a", "b", "whole"]
+
+
+def test_files_that_cannot_be_written_are_told_once_and_stop_nothing(run_dir, caplog):
+    run_dir.path.mkdir(exist_ok=True)
+    run_dir.tensorboard.write_text("a file in the place of the directory")
+    story = Story(run_dir)
+    story.rewrite({"lr-01": outcome(0, 50)}, [decision()], RECIPE, "accuracy")
+    story.segment(outcome(50, 100).after(outcome(0, 50)), start=50)
+    story.decision(decision(), {"lr-01": outcome(0, 100)})
+    story.result({"a": b""})
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1 and told[0].startswith("TensorBoard's files can't be written") and "\n" not in told[0]
+    assert story.pictures["lr"].startswith(b"\x89PNG")  # the report has them
+
+
+def test_a_damaged_study_is_no_matter_of_tensorboards(run_dir, tmp_path):
+    with Study(tmp_path / "s", tmp_path / "l") as study:
+        study.add_segment(outcome(0, 50), None, None)
+        study._database.execute("UPDATE curves SET digest = 'x'")
+        with pytest.raises(StudyError, match="damaged"):
+            Story(run_dir).segment(study.outcomes()["lr-01"], start=0)

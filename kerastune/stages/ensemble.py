@@ -162,6 +162,7 @@ def candidates(outcomes: dict[str, Outcome]) -> list[str]:
         for name, outcome in outcomes.items()
         if outcome.diverged_at is None
         and outcome.example_scores is not None
+        and outcome.weights_kept
         and (outcome.spec.recipe.decay == "none" or outcome.steps >= outcome.spec.recipe.total_steps)
     ]
 
