@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 
-from kerastune import timing
+from kerastune import timing, waves
 from kerastune.budget import Budget
 from kerastune.recipe import Recipe
 from kerastune.stages.base import Decision, Facts, Stage, spent
@@ -30,6 +30,10 @@ class Playbook:
     for what follows the last trial (`Budget.for_trials`), and training stops at `Budget.deadline` wherever it is.
     However short the time, the last stage that trains a model of its own has 50 steps: a search hands over a model.
 
+    What a stage proposes at once is a wave, whose segments may be trained side by side. With a budget in steps the stage
+    is asked again when all of the wave are recorded; with one in seconds whenever there is room for more, since what is
+    left of the time may no longer hold the rest.
+
     Args:
         study: the record.
         stages: in the order of the playbook.
@@ -37,6 +41,9 @@ class Playbook:
         facts: what is known of the data; `allowance` is filled in for every stage.
         budget: for all stages together.
         on_decision: called with every decision that is made now.
+
+    Attributes:
+        jobs: segments that are trained side by side, at most; a budget in seconds holds more steps then.
 
     Example:
         >>> while (spec := playbook.next()) is not None:  # doctest: +SKIP
@@ -55,7 +62,12 @@ class Playbook:
         self.study = study
         self.stages = list(stages)
         self.budget = budget
-        self.outcomes: dict[str, Outcome] = {name: self._calibrated(o) for name, o in study.outcomes().items()}
+        self.jobs = 1
+        known = waves.recorded(study)
+        outcomes = waves.in_order(study.outcomes(), known)
+        self.outcomes: dict[str, Outcome] = {name: self._calibrated(o) for name, o in outcomes.items()}
+        self._wave, self._num_waves = (known[-1] if known else []), len(known)
+        self._in_flight: set[str] = set()
         self.decisions: list[Decision] = [Decision.from_dict(value) for value in study.decisions()]
         self._first = recipe
         self.objective, self.scored_by = facts.objective, facts.scored_by
@@ -73,14 +85,57 @@ class Playbook:
         return self.stages[len(self.decisions)] if len(self.decisions) < len(self.stages) else None
 
     def next(self) -> TrialSpec | None:
-        """The segment to train next; `None` when every stage has decided."""
+        """The segment to train next; `None` when there is none, every stage having decided or all being in flight."""
+        return next(iter(self.ready()), None)
+
+    def ready(self) -> list[TrialSpec]:
+        """The segments that may be trained now, in the order of their wave.
+
+        Without any, those in flight must be recorded first, or every stage has decided (`stage` is `None`).
+        """
         while (stage := self.stage) is not None:
-            facts = self.facts(stage)
-            proposed = stage.propose(self.recipe, facts, self.outcomes)
-            if proposed:
-                return proposed[0]
+            proposed = waves.missing(self._wave, self.outcomes)
+            if not proposed:
+                proposed, facts = self._propose(stage)
+            if proposed or self._in_flight:
+                return [spec for spec in proposed if spec.trial not in self._in_flight]
             self._decide(stage, facts)
-        return None
+        return []
+
+    def begin(self, spec: TrialSpec) -> None:
+        """Notes that a segment is in flight, until it is recorded or given back."""
+        self._in_flight.add(spec.trial)
+
+    def give_back(self, spec: TrialSpec) -> None:
+        """Notes that nothing came of a segment in flight."""
+        self._in_flight.discard(spec.trial)
+
+    def runs_alone(self, spec: TrialSpec) -> bool:
+        """Whether nothing may run beside a segment: its seconds per step will be compared with those of others.
+
+        The first one of each network, batch size and kind of optimizer is the calibration (`timing`).
+        """
+        is_compared = any(stage.name == spec.stage and stage.compares_seconds for stage in self.stages)
+        is_known = self.study.fact(timing.name_of(spec.recipe)) is not None
+        return self.budget.steps is None and is_compared and not is_known and timing.is_long_enough(spec.until)
+
+    def _propose(self, stage: Stage) -> tuple[list[TrialSpec], Facts]:
+        """What a stage proposes, and the facts that it was told.
+
+        So many segments at once take so many times less of a budget in seconds, as far as there are jobs; how many a
+        stage proposes depends on what it may spend. It is told the most that agrees with what it proposes then.
+        """
+        at_once = self.jobs if self.budget.steps is None else 1
+        while True:
+            facts = self.facts(stage, at_once)
+            proposed = stage.propose(self.recipe, facts, self.outcomes)
+            if not proposed or len(proposed) >= at_once:
+                break
+            at_once = len(proposed)
+        if self.budget.steps is not None and len(proposed) > 1:
+            waves.put(self.study, self._num_waves, proposed)
+            self._wave, self._num_waves = proposed, self._num_waves + 1
+        return proposed, facts
 
     def plan(self) -> str:
         """What each stage may spend at most, and what is left out unless earlier ones leave enough, in a sentence."""
@@ -116,8 +171,15 @@ class Playbook:
         first_loss = float(self.outcomes[spec.after].losses[0])
         return State(0, self.study.checkpoint(spec.after, "best").model, [], first_loss)
 
-    def record(self, outcome: Outcome, last: State, best: State | None) -> None:
-        """Takes what came of a segment. Its best weights are kept only if no earlier segment had better ones."""
+    def record(self, outcome: Outcome, last: State, best: State | None, alone: bool = True) -> None:
+        """Takes what came of a segment. Its best weights are kept only if no earlier segment had better ones.
+
+        Args:
+            outcome: of the segment.
+            last: the state at its end.
+            best: the weights of its best evaluation, if they are to be kept.
+            alone: whether nothing was trained beside it, so that its seconds per step may be compared.
+        """
         earlier = self.outcomes.get(outcome.spec.trial)
         joined = outcome.after(earlier)
         found = joined.kept_evaluation(self.objective)
@@ -125,15 +187,20 @@ class Playbook:
             best, outcome = None, dataclasses.replace(outcome, example_scores=None)
         self.study.add_segment(outcome, last if outcome.diverged_at is None else None, best)
         joined = outcome.after(earlier)
-        if timing.is_measured(joined):
+        if alone and timing.is_measured(joined):
             self._recorded(timing.name_of(outcome.spec.recipe), lambda: joined.seconds_per_step)
         self.outcomes[outcome.spec.trial] = self._calibrated(joined)
+        self._in_flight.discard(outcome.spec.trial)
+        if self._wave and not waves.missing(self._wave, self.outcomes):
+            self.outcomes = waves.in_order(self.outcomes, [self._wave])
+            self._wave = []
 
-    def facts(self, stage: Stage) -> Facts:
+    def facts(self, stage: Stage, at_once: int = 1) -> Facts:
         """What a stage may know. Its share of the budget is planned when it begins, and recorded.
 
         With a budget in steps that is its allowance. With one in seconds it is the moment by which it should be done,
-        and how many steps that allows is worked out anew whenever it is asked, from what a step has taken so far.
+        and how many steps that allows is worked out anew whenever it is asked, from what a step has taken so far, and
+        from how many segments are trained side by side.
         """
         if self.budget.steps is not None:
             planned = self._recorded(f"allowance/{stage.name}", lambda: int(self._share(stage, self._steps_left())))
@@ -141,7 +208,7 @@ class Playbook:
         else:
             done_by = self._recorded(f"done by/{stage.name}", lambda: self._moment(stage))
             seconds = max(done_by - self.study.seconds(), 0.0)
-            allowance = spent(self.outcomes, stage.name) + int(seconds / self._seconds_per_step())
+            allowance = spent(self.outcomes, stage.name) + int(at_once * seconds / self._seconds_per_step())
             if stage is self._handing_over():
                 allowance = max(allowance, LEAST_TRAINING)
         return dataclasses.replace(self._facts, allowance=allowance, timed=self.budget.steps is None)

@@ -154,6 +154,7 @@ FLOORS = {
     "tuner": TUNER,
     "warmup": KERAS,
     "views": KERAS,
+    "waves": GROUND,
     "wrapping": KERAS,
 }
 # Floor from which on a library may be imported; rich draws lines on a screen, and only two rooms may.
