@@ -116,8 +116,9 @@ class Playbook:
         The first one of each network, batch size and kind of optimizer is the calibration (`timing`).
         """
         is_compared = any(stage.name == spec.stage and stage.compares_seconds for stage in self.stages)
-        is_known = self.study.fact(timing.name_of(spec.recipe)) is not None
-        return self.budget.steps is None and is_compared and not is_known and timing.is_long_enough(spec.until)
+        if self.budget.steps is not None or not is_compared or not timing.is_long_enough(spec.until):
+            return False
+        return self.study.fact(timing.name_of(spec.recipe)) is None
 
     def _propose(self, stage: Stage) -> tuple[list[TrialSpec], Facts]:
         """What a stage proposes, and the facts that it was told.
@@ -250,6 +251,10 @@ class Playbook:
     def deadline(self) -> float:
         """Seconds of the budget after which training stops where it is."""
         return self.budget.deadline(*self._first_call())
+
+    def seconds_left(self) -> float:
+        """Seconds of the budget until training stops where it is; infinite with a budget in steps."""
+        return self.deadline() - self.study.seconds()
 
     def _share(self, stage: Stage, left: float) -> float:
         """What a stage may spend of what is left; nothing where that is less than it needs."""
