@@ -174,7 +174,7 @@ def test_a_trial_goes_on_where_it_was_when_something_of_it_is_kept_there(tmp_pat
         most = 0
         for seed in range(4):
             homes.clear()
-            found(tmp_path / f"{sticky}-{seed}", Watched(FakeClock(), seed), jobs=3, sticky=sticky)
+            found(tmp_path / f"{sticky}-{seed}", Watched(FakeClock(), seed), jobs=2, sticky=sticky)
             most = max(most, *map(len, homes.values()))
         assert (most == 1) == sticky
 
