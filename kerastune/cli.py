@@ -280,6 +280,9 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         sparsities=_sparsities(flag_values.sparsity),
         trained=flag_values.trained or None,
         teacher=teacher,
+        executor=flag_values.executor,
+        jobs=flag_values.jobs,
+        ray_address=flag_values.ray_address,
     )
     tuner.search(task, settings={name: flag_values[name].value for name in DATA_FLAGS})
     summary.show(tuner)

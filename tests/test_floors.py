@@ -21,6 +21,7 @@ FLOORS = {
     "augment": KERAS,
     "batches": KERAS,
     "boards": KERAS,
+    "building": TUNER,
     "budget": GROUND,
     "calibration": GROUND,
     "callbacks": KERAS,
@@ -51,12 +52,18 @@ FLOORS = {
     "distillation": KERAS,
     "drawing": KERAS,
     "environment": GROUND,
+    "execution": TUNER,
     "evaluate": KERAS,
     "export": KERAS,
     "examples": GROUND,
     "executors": GROUND,
     "executors.base": GROUND,
+    "executors.capacity": GROUND,
     "executors.crew": GROUND,
+    "executors.outfit": TUNER,
+    "executors.processes": TUNER,
+    "executors.sharing": GROUND,
+    "executors.worker": TUNER,
     "figures": KERAS,
     "foldable": KERAS,
     "folds": GROUND,
@@ -176,7 +183,7 @@ LIBRARIES = {
 ONLY_IN = {
     "rich": {"logs", "progress", "summary"},
     "absl": {"cli", "command_flags"},
-    "keras_tuner": {"arguments", "hypermodels", "oracle", "samplers", "teachers", "tuner"},
+    "keras_tuner": {"arguments", "building", "hypermodels", "oracle", "samplers", "teachers", "tuner"},
 }
 # The package's and the schedules' `__init__` resolve these names lazily.
 LAZY = {("schedules", "schedules.keras_schedules")}
