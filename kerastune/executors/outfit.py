@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import pickle
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from kerastune import runtime
 from kerastune.executors.base import Unfit
 from kerastune.scores import Objective
 from kerastune.task import Task
@@ -25,7 +25,7 @@ class Outfit:
         build: as `Trainer` takes it.
         objective: as `Trainer` takes it.
         callbacks: of the user's.
-        teacher: of trials that have one.
+        teacher: of trials that have one, pickled: a device must not be touched before it is set up.
         precision: Keras's global dtype policy.
     """
 
@@ -33,37 +33,41 @@ class Outfit:
     build: Callable[[dict[str, Any]], keras.Model]
     objective: Objective
     callbacks: tuple[keras.callbacks.Callback, ...]
-    teacher: keras.Model | None
+    teacher: bytes | None
     precision: str
 
     @classmethod
     def of(cls, trainer: Trainer) -> Outfit:
-        """The outfit with which a worker trains as this trainer does."""
-        task = dataclasses.replace(trainer.task, test=None, attach=None, notes=())
-        policy = keras.config.dtype_policy().name
-        return cls(task, trainer.build, trainer.objective, tuple(trainer.callbacks), trainer.teacher, policy)
-
-    def check(self) -> None:
-        """Looks whether all of it can be sent.
+        """The outfit with which a worker trains as this trainer does.
 
         Raises:
-            Unfit: with the reason in words.
+            Unfit: when it can't be sent, with the reason in words.
         """
-        if self.task.stream is not None:
+        if trainer.task.stream is not None:
             raise Unfit("the data are a tf.data stream, which can't be sent to a worker")
-        pieces = {"the model's builder": self.build, "a callback": self.callbacks, "the teacher": self.teacher}
-        for words, piece in pieces.items():
-            try:
-                pickle.dump(piece, io.BytesIO())
-            except Exception as error:
-                raise Unfit(f"{words} can't be sent to a worker ({_first_line(error)})") from error
+        pieces = {"the model's builder": trainer.build, "a callback": trainer.callbacks, "the teacher": trainer.teacher}
+        sent = [_pickled(words, piece) for words, piece in pieces.items()]
+        task = dataclasses.replace(trainer.task, test=None, attach=None, notes=())
+        policy = keras.config.dtype_policy().name
+        teacher = sent[-1] if trainer.teacher is not None else None
+        return cls(task, trainer.build, trainer.objective, tuple(trainer.callbacks), teacher, policy)
+
+    @staticmethod
+    def set_up(place: int, threads: int, memory_limit: int | None) -> None:
+        """Sets a worker up, as `runtime.set_up_worker` takes it; before an outfit is unpickled."""
+        runtime.set_up_worker(place, threads, memory_limit)
 
     def trainer(self) -> Trainer:
-        """A trainer of its own."""
+        """A trainer of the worker's own."""
+        runtime.set_up(gpu_memory_growth=False, precision=self.precision)
         trainer = Trainer(self.task, self.build, self.objective, self.callbacks)
-        trainer.teacher = self.teacher
+        trainer.teacher = self.teacher and pickle.loads(self.teacher)
         return trainer
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+def _pickled(words: str, piece: Any) -> bytes:
+    try:
+        return pickle.dumps(piece)
+    except Exception as error:
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise Unfit(f"{words} can't be sent to a worker ({first_line})") from error

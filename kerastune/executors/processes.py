@@ -12,7 +12,6 @@ from multiprocessing import connection, reduction
 
 from kerastune.executors import capacity, worker
 from kerastune.executors.crew import DONE, LOST, Crew, Message, Order, Workers
-from kerastune.executors.outfit import Outfit
 from kerastune.executors.sharing import Shared
 from kerastune.trial import State
 
@@ -30,15 +29,13 @@ class Processes(Workers):
     """Worker processes, which have the task's arrays in shared memory.
 
     Args:
-        outfit: of every worker.
+        outfit: of every worker; its `set_up` prepares the process, and its `trainer()` gives what trains, as `Outfit` has
+            it.
         jobs: how many will work side by side, as far as that is known: they divide cores and GPU memory between them.
-
-    Raises:
-        Unfit: when the outfit can't be sent.
     """
 
-    def __init__(self, outfit: Outfit, jobs: int):
-        outfit.check()
+    def __init__(self, outfit, jobs: int):
+        self._set_up = pickle.dumps(outfit.set_up)
         self._shared = Shared(outfit)
         self._context = multiprocessing.get_context("spawn")
         self._gpus = capacity.gpu_memory()
@@ -67,6 +64,7 @@ class Processes(Workers):
         theirs.close()
         self._processes[self._started] = _Process(process, ours)
         try:
+            ours.send_bytes(self._set_up)
             ours.send_bytes(self._shared.data)
             reduction.send_handle(ours, self._shared.file.fileno(), process.pid)
         except OSError:
@@ -119,16 +117,13 @@ class Processes(Workers):
         return before != (capacity.cores() // jobs, capacity.gpu_limit(jobs, self._gpus))
 
 
-def crew(outfit: Outfit, jobs: int, on_steps) -> Crew:
+def crew(outfit, jobs: int, on_steps) -> Crew:
     """A crew of processes.
 
     Args:
         outfit: of every worker.
         jobs: segments at once; 0 for as many as memory and cores allow.
         on_steps: called with the number of steps just done.
-
-    Raises:
-        Unfit: when the outfit can't be sent.
     """
     workers = Processes(outfit, jobs or capacity.cores())
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
 import signal
+import tempfile
 import threading
 import time
 import traceback
@@ -17,23 +19,28 @@ from kerastune.executors.crew import DONE, FAILED, READY, STEPS, UNFIT
 from kerastune.trial import State
 
 
-def main(pipe: connection.Connection, number: int, threads: int, memory_limit: int | None) -> None:
+def main(pipe: connection.Connection, place: int, threads: int, memory_limit: int | None) -> None:
     """Trains what comes through the pipe.
 
     Args:
-        pipe: its other end is the driver's. The first message is the outfit, with the descriptor of its arrays.
-        number: of this worker, by which it has one of several GPUs.
+        pipe: its other end is the driver's. What it needs to set up comes first, then the outfit and the descriptor of
+            its arrays.
+        place: of its GPU, where there are several.
         threads: that it may use.
         memory_limit: bytes that it may take of its GPU; `None` to take them as they are needed.
     """
     # A Ctrl-C goes to the driver and its workers alike, and the driver is the one to end them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    data, descriptor = pipe.recv_bytes(), reduction.recv_handle(pipe)
+    set_up, data, descriptor = pipe.recv_bytes(), pipe.recv_bytes(), reduction.recv_handle(pipe)
     orders: queue.SimpleQueue = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, orders), daemon=True).start()
     try:
-        trainer = _trainer(data, descriptor, number, threads, memory_limit)
+        with _quiet():
+            # Before the outfit, whose parts may touch a device when they are unpickled.
+            pickle.loads(set_up)(place, threads, memory_limit)
+            trainer = sharing.opened(data, descriptor).trainer()
+            os.close(descriptor)
     except Exception as error:
         first_line = next(iter(str(error).splitlines()), "")
         _say(pipe, UNFIT, 0, f"a worker can't be set up ({type(error).__name__}: {first_line})")
@@ -56,14 +63,21 @@ def answer(trainer, attempt: int, spec, state: bytes | None) -> tuple[str, int, 
         return FAILED, attempt, _portable(error)
 
 
-def _trainer(data: bytes, descriptor: int, number: int, threads: int, memory_limit: int | None):
-    from kerastune import runtime
-
-    runtime.set_up_worker(number, threads, memory_limit)
-    outfit = sharing.opened(data, descriptor)
-    os.close(descriptor)
-    runtime.set_up(gpu_memory_growth=False, precision=outfit.precision)
-    return outfit.trainer()
+@contextlib.contextmanager
+def _quiet():
+    """Keeps what libraries print while they start off the screen, unless they fail to."""
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(screen, held.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
 
 
 def _listen(pipe: connection.Connection, orders: queue.SimpleQueue) -> None:
