@@ -62,6 +62,7 @@ FLOORS = {
     "executors.crew": GROUND,
     "executors.outfit": KERAS,
     "executors.processes": GROUND,
+    "executors.ray_actors": GROUND,
     "executors.sharing": GROUND,
     "executors.worker": GROUND,
     "figures": KERAS,
@@ -167,12 +168,13 @@ FLOORS = {
     "waves": GROUND,
     "wrapping": KERAS,
 }
-# Floor from which on a library may be imported; rich draws lines on a screen, and only two rooms may.
+# Floor from which on a library may be imported; rich draws lines on a screen, and only two rooms may; Ray is optional.
 LIBRARIES = {
     "numpy": GROUND,
     "scipy": GROUND,
     "sklearn": GROUND,
     "rich": GROUND,
+    "ray": GROUND,
     "keras": KERAS,
     "tensorflow": KERAS,
     "tensorboard": KERAS,
@@ -181,6 +183,7 @@ LIBRARIES = {
     "absl": DOOR,
 }
 ONLY_IN = {
+    "ray": {"executors.ray_actors"},
     "rich": {"logs", "progress", "summary"},
     "absl": {"cli", "command_flags"},
     "keras_tuner": {"arguments", "building", "hypermodels", "oracle", "samplers", "teachers", "tuner"},
@@ -243,7 +246,7 @@ def test_libraries_stay_on_their_floor(name):
         assert library in LIBRARIES, f"{name} imports {dotted}"
         assert LIBRARIES[library] <= FLOORS[name], f"{name} imports {dotted}"
         assert name in ONLY_IN.get(library, {name}), f"{name} imports {dotted}"
-        assert lazy or library not in ("scipy", "sklearn"), f"{name} imports {library} outside a function"
+        assert lazy or library not in ("scipy", "sklearn", "ray"), f"{name} imports {library} outside a function"
 
 
 @pytest.mark.parametrize("name", MODULES)

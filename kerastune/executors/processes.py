@@ -11,9 +11,8 @@ import struct
 from multiprocessing import connection, reduction
 
 from kerastune.executors import capacity, worker
-from kerastune.executors.crew import DONE, LOST, Crew, Message, Order, Workers
+from kerastune.executors.crew import LOST, Crew, Message, Order, Workers
 from kerastune.executors.sharing import Shared
-from kerastune.trial import State
 
 PIPE_SECONDS = 60  # that a message may take through a pipe: a worker that is stopped in the middle of one is lost
 END_SECONDS = 2.0  # that a killed process may take to be gone
@@ -29,8 +28,8 @@ class Processes(Workers):
     """Worker processes, which have the task's arrays in shared memory.
 
     Args:
-        outfit: of every worker; its `set_up` prepares the process, and its `trainer()` gives what trains, as `Outfit` has
-            it.
+        outfit: of every worker; its `set_up` prepares the process, and its `trainer()` gives what trains, as those of
+            `Outfit` do.
         jobs: how many will work side by side, as far as that is known: they divide cores and GPU memory between them.
     """
 
@@ -93,10 +92,7 @@ class Processes(Workers):
             process = self._processes[number].process
             process.join(END_SECONDS)
             return Message(number, LOST, 0, f"ended ({_how(process.exitcode)})")
-        if kind == DONE:
-            outcome, *states = content
-            content = outcome, *(state and State.from_bytes(state) for state in states)
-        return Message(number, kind, attempt, content)
+        return Message(number, kind, attempt, worker.unpacked(kind, content))
 
     def end(self, number: int) -> None:
         gone = self._processes.pop(number)

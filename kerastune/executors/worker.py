@@ -63,6 +63,14 @@ def answer(trainer, attempt: int, spec, state: bytes | None) -> tuple[str, int, 
         return FAILED, attempt, _portable(error)
 
 
+def unpacked(kind: str, content: Any) -> Any:
+    """What a message says, with states in the place of their bytes."""
+    if kind != DONE:
+        return content
+    outcome, *states = content
+    return outcome, *(state and State.from_bytes(state) for state in states)
+
+
 @contextlib.contextmanager
 def _quiet():
     """Keeps what libraries print while they start off the screen, unless they fail to."""
