@@ -162,6 +162,18 @@ def test_a_calibration_runs_alone_and_the_others_side_by_side(tmp_path):
         assert [trial for trial in alone if alone[trial]] == ["wide-0"] and workers.most_busy == 3
 
 
+def test_nobody_idles_while_a_result_is_recorded(tmp_path):
+    with opened(tmp_path) as study:
+        search = searching(study, "10000steps", [Wide()])
+        workers = FakeWorkers(FakeClock())
+        run = crew.Crew(workers, 2, clock=workers.clock).run(search, lambda spec: None)
+        for left in (2, 2, 1, 0):
+            result = next(run)
+            assert len(workers.busy) == left
+            search.record(result.outcome, result.last, result.best)
+        assert next(run, None) is None and search.stage is None
+
+
 def test_a_trial_goes_on_where_it_was_when_something_of_it_is_kept_there(tmp_path):
     homes = collections.defaultdict(set)
 

@@ -104,6 +104,13 @@ def test_the_benchmark_of_the_probe_prints_a_row_per_task_and_the_share():
     assert "Within a factor of 3:" in printed
 
 
+def test_the_benchmark_of_executors_prints_a_row_per_number_of_workers():
+    arguments = ("--parts=simulated", "--workers=1,4", "--segments=4", "--seconds=0.2")
+    rows = [line.split("|") for line in printed_by("benchmark_executors.py", *arguments).splitlines()[-2:]]
+    assert [(int(row[1]), int(row[2])) for row in rows] == [(1, 4), (4, 16)]
+    assert all(0.2 < float(row[4]) <= 1.25 for row in rows)
+
+
 @pytest.mark.slow
 def test_the_benchmark_of_serving_prints_a_row_per_number_of_members_and_batch_size():
     lines = printed_by("benchmark_serving.py", "--models=mlp", "--members=1,2", "--rounds=1").splitlines()

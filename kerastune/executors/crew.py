@@ -183,7 +183,7 @@ class Crew(Executor):
                 self._hand_out(ready, search, on_begin)
                 self._has_changed = False
                 while not self._has_changed:
-                    yield from self._listen(search)
+                    yield from self._listen(search, on_begin)
         except Unfit:
             # Whoever goes on without workers trains all of it.
             for member in self._members.values():
@@ -262,7 +262,7 @@ class Crew(Executor):
 
     # Listening
 
-    def _listen(self, search: Playbook) -> Iterator[Result]:
+    def _listen(self, search: Playbook, on_begin) -> Iterator[Result]:
         """Gives the results that were heard of within a moment, and gives up who is silent for too long."""
         before = self._clock()
         messages = self._workers.receive(POLL)
@@ -271,8 +271,12 @@ class Crew(Executor):
         for member in self._members.values():
             member.silent += waited
         for message in messages:
+            was_exclusive = self._is_exclusive()
             result = self._heard(message, search)
             if result is not None:
+                # Nobody idles while it is recorded; but what ran alone may tell that the next one need not.
+                if not was_exclusive:
+                    self._hand_out(search.ready(), search, on_begin)
                 yield result
         for worker, member in list(self._members.items()):
             if member.silent > self._limit(member):
