@@ -35,10 +35,20 @@ def check(executor: str, jobs: int) -> None:
 
 
 @contextlib.contextmanager
-def started(executor: str, jobs: int, trainer: Trainer, ray_address: str = "") -> Iterator[Executor]:
-    """The executor for the length of a `with` block; inline, with a sentence, where the search can't be sent."""
+def started(
+    executor: str, jobs: int, ray_address: str, trainer: Trainer, on_start: Callable[[float], None]
+) -> Iterator[Executor]:
+    """The executor for the length of a `with` block; inline, with a sentence, where the search can't be sent.
+
+    Args:
+        executor: its name.
+        jobs: as `check` takes them.
+        ray_address: of a cluster.
+        trainer: trains inline, and workers as it does.
+        on_start: called with seconds in which there were only workers that start.
+    """
     try:
-        chosen = _crew(executor, jobs, trainer, ray_address)
+        chosen = _crew(executor, jobs, ray_address, trainer, on_start)
     except Unfit as why:
         _say_inline(why)
         chosen = Inline(trainer)
@@ -83,7 +93,7 @@ def record(result: Result, playbook: Playbook) -> None:
     playbook.record(Outcome.failed(spec, error), None, None)
 
 
-def _crew(executor: str, jobs: int, trainer: Trainer, ray_address: str) -> Executor:
+def _crew(executor: str, jobs: int, ray_address: str, trainer: Trainer, on_start) -> Executor:
     if executor == INLINE:
         return Inline(trainer)
     from kerastune.executors.outfit import Outfit
@@ -91,10 +101,10 @@ def _crew(executor: str, jobs: int, trainer: Trainer, ray_address: str) -> Execu
     if executor == PROCESSES:
         from kerastune.executors import processes
 
-        return processes.crew(Outfit.of(trainer), jobs, trainer.on_steps)
+        return processes.crew(Outfit.of(trainer), jobs, trainer.on_steps, on_start)
     from kerastune.executors import ray_actors
 
-    return ray_actors.crew(Outfit.of(trainer), jobs, trainer.on_steps, ray_address)
+    return ray_actors.crew(Outfit.of(trainer), jobs, trainer.on_steps, on_start, ray_address)
 
 
 def _say_inline(why: Unfit) -> None:

@@ -34,7 +34,7 @@ from kerastune import (
     samplers,
     surgery,
 )
-from kerastune.budget import Budget
+from kerastune.budget import Budget, Stopwatch
 from kerastune.building import Builder
 from kerastune.executors.base import INLINE, Result
 from kerastune.oracle import PlaybookOracle
@@ -209,11 +209,12 @@ class PlaybookTuner(keras_tuner.Tuner):
         preflight.check(task, 1 if suggested else self._first_recipe.batch_size)
         self.run_dir.open()
         clear = self.run_dir.clear if self._overwrite else lambda: None
-        study = Study(self.run_dir.study, self.run_dir.lock, clear)
+        watch = Stopwatch()
+        study = Study(self.run_dir.study, self.run_dir.lock, clear, watch)
         with study, logs.to_file(self.run_dir.log), progress.display(self.budget, verbose) as shown:
             self._given = settings or {}
             self._begin(task, study, callbacks, shown)
-            with execution.started(*self._execution[:2], self._trainer, *self._execution[2:]) as executor:
+            with execution.started(*self._execution, self._trainer, watch.leave_out) as executor:
                 for result in execution.results(executor, self._trainer, self._playbook, self._begin_trial):
                     self._end_trial(result)
             self._finish(study)

@@ -6,6 +6,7 @@ traced before. `simulated` has workers that sleep, as threads behind the same cr
 nothing but the driver and the waiting for the last segment of a wave can cost anything.
 """
 
+import contextlib
 import os
 import queue
 import random
@@ -73,10 +74,12 @@ class Sleepers(Workers):
         self._orders[worker].put((order, seconds))
 
     def receive(self, timeout):
-        try:
-            return [self._said.get(timeout=timeout)]
-        except queue.Empty:
-            return []
+        said = []
+        with contextlib.suppress(queue.Empty):
+            said.append(self._said.get(timeout=timeout) if timeout else self._said.get_nowait())
+            while True:
+                said.append(self._said.get_nowait())
+        return said
 
     def end(self, worker):
         self._orders[worker].put(None)
@@ -161,6 +164,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer("rounds", 5, "Rounds of real training.", 1)
     flags.DEFINE_integer("steps", 400, "Steps of each of the four segments of a round.", 50)
     flags.DEFINE_list("workers", ["1", "2", "4", "8", "16", "32", "64"], "Numbers of simulated workers.")
-    flags.DEFINE_integer("segments", 16, "Simulated segments for each worker.", 1)
-    flags.DEFINE_float("seconds", 2.0, "Mean seconds of a simulated segment.", 0.0)
+    flags.DEFINE_integer("segments", 12, "Simulated segments for each worker.", 1)
+    flags.DEFINE_float("seconds", 5.0, "Mean seconds of a simulated segment.", 0.0)
     sys.exit(app.run(main))

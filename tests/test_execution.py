@@ -71,7 +71,7 @@ class Unsendable(keras.callbacks.Callback):
 )
 def test_what_can_not_be_sent_runs_inline_and_says_so(caplog, hypermodel, callbacks, words):
     with caplog.at_level(logging.WARNING, "kerastune"):
-        with execution.started("processes", 2, trainer(hypermodel, callbacks=callbacks)) as executor:
+        with execution.started("processes", 2, "", trainer(hypermodel, callbacks=callbacks), print) as executor:
             assert isinstance(executor, Inline)
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith(f"Trials run inline, one after another, since {words}")

@@ -172,9 +172,11 @@ def test_an_outfit_that_can_not_be_taken_up_says_why(tmp_path):
 
 
 def test_how_many_fit_follows_from_memory_and_cores(tmp_path):
-    with opened(tmp_path) as study, processes.crew(FakeOutfit(str(tmp_path)), 0, lambda steps: None) as team:
+    seconds = []
+    with opened(tmp_path) as study, processes.crew(FakeOutfit(str(tmp_path)), 0, lambda steps: None, seconds.append) as team:
         driven(team, begun(study))
         assert team.jobs == capacity.cores()  # a megabyte each
+    assert 0.1 < sum(seconds) < 30  # while the first one started
 
 
 def test_arrays_are_shared_once_read_only_and_aligned():

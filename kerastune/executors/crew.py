@@ -7,6 +7,7 @@ attempt at a segment has a number of its own, and what an attempt says after it 
 from __future__ import annotations
 
 import abc
+import collections
 import dataclasses
 import json
 import logging
@@ -142,6 +143,7 @@ class Crew(Executor):
         fit: given the bytes that one worker has needed, how many workers there may be.
         sticky: whether a trial goes on where it was trained before, since something of it is kept there.
         on_steps: called with the number of steps just done.
+        on_start: called with seconds in which there were only workers that start.
         patience: with silent workers.
         clock: monotonic seconds.
 
@@ -157,10 +159,11 @@ class Crew(Executor):
         fit: Callable[[int], int] = lambda peak_memory: 1,
         sticky: bool = False,
         on_steps: Callable[[int], None] = lambda steps: None,
+        on_start: Callable[[float], None] = lambda seconds: None,
         patience: Patience = Patience(),
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._workers, self._sticky, self._on_steps = workers, sticky, on_steps
+        self._workers, self._sticky, self._on_steps, self._on_start = workers, sticky, on_steps, on_start
         self._patience, self._clock = patience, clock
         self._fit = fit if jobs == 0 else None
         self.jobs = jobs or 1
@@ -171,19 +174,20 @@ class Crew(Executor):
         self._homes: dict[str, int] = {}
         self._longest: dict[bool, float] = {}  # silence, by whether the attempt had stepped before
         self._failed_starts, self._has_started = 0, False
-        self._has_changed = False  # whether there may be something to hand out
+        self._has_changed = True  # whether there may be something to hand out
+        self._settling = False
 
     def run(self, search: Playbook, on_begin: Callable[[TrialSpec], Any]) -> Iterator[Result]:
+        results: collections.deque[Result] = collections.deque()
         try:
             while True:
-                search.jobs = self.jobs
-                ready = search.ready()
-                if not ready and not any(member.doing for member in self._members.values()):
+                self._listen(search, results, 0.0 if results else POLL)
+                # Before anything is recorded, so that nobody idles meanwhile.
+                if self._has_changed and not self._hand_out(search, on_begin) and not results:
                     return
-                self._hand_out(ready, search, on_begin)
-                self._has_changed = False
-                while not self._has_changed:
-                    yield from self._listen(search, on_begin)
+                if results:
+                    yield results.popleft()
+                    self._settling, self._has_changed = False, True
         except Unfit:
             # Whoever goes on without workers trains all of it.
             for member in self._members.values():
@@ -197,9 +201,14 @@ class Crew(Executor):
 
     # Handing out
 
-    def _hand_out(self, ready: list[TrialSpec], search: Playbook, on_begin) -> None:
-        """Gives as many segments as may begin to idle workers, and starts workers for the others."""
-        ready = list(ready)
+    def _hand_out(self, search: Playbook, on_begin) -> bool:
+        """Gives as many segments as may begin to idle workers, and starts workers for the others.
+
+        Returns:
+            Whether anything is trained or waits to be.
+        """
+        self._has_changed, search.jobs = False, self.jobs
+        ready = search.ready()
         while (pair := self._next_pair(ready, search)) is not None:
             worker, spec = pair
             ready.remove(spec)
@@ -208,9 +217,10 @@ class Crew(Executor):
         idle = [worker for worker, member in self._members.items() if member.ready and not member.doing]
         for worker in idle[: max(len(self._members) - self.jobs, 0)]:
             self._end(worker)
-        wanted = min(self.jobs, len(ready) + sum(member.doing is not None for member in self._members.values()))
-        while len(self._members) < wanted and not self._is_exclusive():
+        busy = sum(member.doing is not None for member in self._members.values())
+        while len(self._members) < min(self.jobs, len(ready) + busy) and not self._is_exclusive():
             self._members[self._workers.start()] = _Member()
+        return bool(ready or busy)
 
     def _next_pair(self, ready: list[TrialSpec], search: Playbook) -> tuple[int, TrialSpec] | None:
         """A worker and what it trains next: what it has compiled already, and the longest first."""
@@ -241,7 +251,8 @@ class Crew(Executor):
         return not self._sticky or home not in self._members or home == worker
 
     def _is_exclusive(self) -> bool:
-        return any(member.doing and member.doing.exclusive for member in self._members.values())
+        """Whether nothing may begin: what must be alone is trained, or is to be recorded, so that others need not be."""
+        return self._settling or any(member.doing and member.doing.exclusive for member in self._members.values())
 
     def _begin(self, worker: int, spec: TrialSpec, search: Playbook) -> None:
         others = [member for member in self._members.values() if member.doing]
@@ -262,22 +273,20 @@ class Crew(Executor):
 
     # Listening
 
-    def _listen(self, search: Playbook, on_begin) -> Iterator[Result]:
-        """Gives the results that were heard of within a moment, and gives up who is silent for too long."""
+    def _listen(self, search: Playbook, results: collections.deque[Result], timeout: float) -> None:
+        """Adds the results that are heard of within a moment, and gives up who is silent for too long."""
         before = self._clock()
-        messages = self._workers.receive(POLL)
+        messages = self._workers.receive(timeout)
         # While this process itself was busy or stopped, nobody could be heard.
         waited = min(self._clock() - before, 2 * POLL)
+        if not any(member.ready for member in self._members.values()):
+            self._on_start(waited)
         for member in self._members.values():
             member.silent += waited
         for message in messages:
-            was_exclusive = self._is_exclusive()
             result = self._heard(message, search)
             if result is not None:
-                # Nobody idles while it is recorded; but what ran alone may tell that the next one need not.
-                if not was_exclusive:
-                    self._hand_out(search.ready(), search, on_begin)
-                yield result
+                results.append(result)
         for worker, member in list(self._members.items()):
             if member.silent > self._limit(member):
                 self._lose(worker, f"said nothing for {member.silent:.0f} s", search)
@@ -310,6 +319,7 @@ class Crew(Executor):
             self._on_steps(message.content)
             return None
         member.doing, self._has_changed = None, True
+        self._settling = self._settling or attempt.exclusive
         if message.kind == FAILED:
             return self._failed(message.worker, attempt, message.content, search)
         self._measure(message.content[0].peak_memory)

@@ -113,20 +113,21 @@ class Processes(Workers):
         return before != (capacity.cores() // jobs, capacity.gpu_limit(jobs, self._gpus))
 
 
-def crew(outfit, jobs: int, on_steps) -> Crew:
+def crew(outfit, jobs: int, on_steps, on_start) -> Crew:
     """A crew of processes.
 
     Args:
         outfit: of every worker.
         jobs: segments at once; 0 for as many as memory and cores allow.
-        on_steps: called with the number of steps just done.
+        on_steps: as `Crew` takes it.
+        on_start: as `Crew` takes it.
     """
     workers = Processes(outfit, jobs or capacity.cores())
 
     def fit(peak_memory: int) -> int:
         return capacity.fitting(peak_memory, capacity.free_memory(), capacity.cores(), capacity.gpu_memory())
 
-    return Crew(workers, jobs, fit, sticky=bool(outfit.callbacks), on_steps=on_steps)
+    return Crew(workers, jobs, fit, sticky=bool(outfit.callbacks), on_steps=on_steps, on_start=on_start)
 
 
 def _limit(pipe: connection.Connection) -> None:

@@ -181,13 +181,14 @@ class Actors(Workers):
         return is_changed
 
 
-def crew(outfit, jobs: int, on_steps, address: str = "") -> Crew:
+def crew(outfit, jobs: int, on_steps, on_start, address: str = "") -> Crew:
     """A crew of actors, as `processes.crew` gives one of processes.
 
     Args:
         outfit: of every actor.
         jobs: segments at once; 0 for as many as the cluster's memory and cores allow.
-        on_steps: called with the number of steps just done.
+        on_steps: as `Crew` takes it.
+        on_start: as `Crew` takes it.
         address: of the cluster; empty for one on this machine.
     """
     workers = Actors(outfit, jobs, address)
@@ -195,4 +196,4 @@ def crew(outfit, jobs: int, on_steps, address: str = "") -> Crew:
     def fit(peak_memory: int) -> int:
         return capacity.fitting(peak_memory, max(workers.memory - peak_memory, 0), workers.cores)
 
-    return Crew(workers, jobs, fit, sticky=bool(outfit.callbacks), on_steps=on_steps)
+    return Crew(workers, jobs, fit, sticky=bool(outfit.callbacks), on_steps=on_steps, on_start=on_start)
