@@ -26,6 +26,7 @@ class FakeWorkers(Workers):
         self.clock, self.random, self.fault = clock, random.Random(seed), fault
         self.trainer, self.peak_memory = trainer or FakeTrainer(tau=30), peak_memory
         self.started, self.ended, self.most_busy = 0, [], 0
+        self.idled = 0.0  # seconds for which somebody listened though nobody had anything to say
         self.busy: dict[int, Order] = {}
         self.orders: list[Order] = []
         self.beside: dict[int, set[str]] = {}  # by attempt, what was trained beside it at its begin
@@ -56,6 +57,7 @@ class FakeWorkers(Workers):
         self._events.sort(key=lambda event: event[0])
         if not self._events or self._events[0][0] > self.clock.now + timeout:
             self.clock.now += timeout
+            self.idled += timeout if not self._events else 0
             return []
         at, message = self._events.pop(0)
         self.clock.now = max(self.clock.now, at)

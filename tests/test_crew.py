@@ -50,6 +50,7 @@ def test_any_number_of_workers_decides_what_inline_decides(whole, tmp_path, jobs
     workers = FakeWorkers(FakeClock(), seed=jobs)
     assert found(tmp_path, workers, jobs) == whole
     assert min(jobs, 8) <= workers.most_busy <= jobs
+    assert workers.idled == 0
     assert workers.started <= jobs  # no more than there ever was to do, and each once
 
 
@@ -172,6 +173,17 @@ def test_nobody_idles_while_a_result_is_recorded(tmp_path):
             assert len(workers.busy) == left
             search.record(result.outcome, result.last, result.best)
         assert next(run, None) is None and search.stage is None
+
+
+def test_a_crew_takes_up_another_search_with_the_same_workers(tmp_path):
+    workers = FakeWorkers(FakeClock())
+    team = crew.Crew(workers, 2, clock=workers.clock)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        with opened(tmp_path / name) as study:
+            search = searching(study, "10000steps", [Wide()])
+            assert len(driven(team, search)) == 4 and search.stage is None
+    assert workers.started == 2
 
 
 def test_a_trial_goes_on_where_it_was_when_something_of_it_is_kept_there(tmp_path):

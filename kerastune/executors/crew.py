@@ -174,14 +174,15 @@ class Crew(Executor):
         self._homes: dict[str, int] = {}
         self._longest: dict[bool, float] = {}  # silence, by whether the attempt had stepped before
         self._failed_starts, self._has_started = 0, False
-        self._has_changed = True  # whether there may be something to hand out
+        self._has_changed = False  # whether there may be something to hand out
         self._settling = False
 
     def run(self, search: Playbook, on_begin: Callable[[TrialSpec], Any]) -> Iterator[Result]:
         results: collections.deque[Result] = collections.deque()
+        self._has_changed = True
         try:
             while True:
-                self._listen(search, results, 0.0 if results else POLL)
+                self._listen(search, results, 0.0 if results or self._has_changed else POLL)
                 # Before anything is recorded, so that nobody idles meanwhile.
                 if self._has_changed and not self._hand_out(search, on_begin) and not results:
                     return
