@@ -106,6 +106,11 @@ class Playbook:
         """Notes that a segment is in flight, until it is recorded or given back."""
         self._in_flight.add(spec.trial)
 
+    @property
+    def in_flight(self) -> int:
+        """Segments that were begun and not recorded yet."""
+        return len(self._in_flight)
+
     def give_back(self, spec: TrialSpec) -> None:
         """Notes that nothing came of a segment in flight."""
         self._in_flight.discard(spec.trial)

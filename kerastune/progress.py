@@ -38,11 +38,13 @@ class Display:
         self._earlier = sum(outcome.steps for outcome in playbook.outcomes.values())
 
     def segment(self, spec: TrialSpec) -> None:
-        """Names what is trained now."""
+        """Names what is begun now, and tells how many others are trained beside it."""
         if self._bar is not None:
             if len(self._playbook.stages) == 1 and self._last_step:
                 self._last_step = min(self._last_step, spec.recipe.total_steps)  # a single training knows its end
             words = f"{spec.stage}: {spec.trial}, steps {spec.start} to {spec.until}"
+            others = self._playbook.in_flight - 1
+            words += f", and {others} beside it" if others > 0 else ""
             self._bar.update(self._task, description=words)
 
     def steps(self, count: int) -> None:

@@ -94,7 +94,7 @@ def test_three_losses_of_one_segment_end_the_search_and_what_was_recorded_is_kep
         workers = FakeWorkers(FakeClock(), fault=lambda order, random: "lost" * (order.spec.trial == "wide-2"))
         with pytest.raises(RuntimeError, match=r"wide-2 \(steps 0 to 1000\) was killed, for the 3rd time: what was rec"):
             driven(crew.Crew(workers, 1, clock=workers.clock), search)
-        assert list(study.outcomes()) == ["wide-0", "wide-1"]
+        assert list(study.outcomes()) == ["wide-0", "wide-1"] == list(search.outcomes)
         assert [order.spec.trial for order in workers.orders] == ["wide-0", "wide-1", *["wide-2"] * 3]
 
 
@@ -149,6 +149,17 @@ def test_how_many_there_are_is_measured_from_the_first_outcome(tmp_path):
         driven(team, search)
         assert asked == [700] and team.jobs == search.jobs == workers.most_busy == 3
         assert not workers.beside[1]
+
+
+def test_a_calibration_that_runs_out_of_memory_or_is_lost_does_not_stop_the_others(tmp_path):
+    for name, fault in {"memory": MemoryError(), "lost": "lost"}.items():
+        directory = tmp_path / name
+        directory.mkdir()
+        clock = FakeClock()
+        with opened(directory, clock=clock) as study:
+            search = searching(study, "1000s", [Wide()])
+            workers = FakeWorkers(clock, fault=lambda order, random: fault if order.attempt == 1 else "")
+            assert len(driven(crew.Crew(workers, 4, clock=clock), search)) == 4 and search.stage is None
 
 
 def test_a_calibration_runs_alone_and_the_others_side_by_side(tmp_path):

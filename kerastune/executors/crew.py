@@ -9,7 +9,6 @@ from __future__ import annotations
 import abc
 import collections
 import dataclasses
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -131,7 +130,7 @@ class _Member:
     ready: bool = False
     doing: _Attempt | None = None
     silent: float = 0.0
-    kinds: set[str] = dataclasses.field(default_factory=set)
+    kinds: set[tuple] = dataclasses.field(default_factory=set)
 
 
 class Crew(Executor):
@@ -182,7 +181,11 @@ class Crew(Executor):
         self._has_changed = True
         try:
             while True:
-                self._listen(search, results, 0.0 if results or self._has_changed else POLL)
+                try:
+                    self._listen(search, results, 0.0 if results or self._has_changed else POLL)
+                except RuntimeError:
+                    yield from results  # what was trained besides is recorded before the search ends
+                    raise
                 # Before anything is recorded, so that nobody idles meanwhile.
                 if self._has_changed and not self._hand_out(search, on_begin) and not results:
                     return
@@ -190,10 +193,10 @@ class Crew(Executor):
                     yield results.popleft()
                     self._settling, self._has_changed = False, True
         except Unfit:
-            # Whoever goes on without workers trains all of it.
-            for member in self._members.values():
-                if member.doing is not None:
-                    search.give_back(member.doing.spec)
+            # Whoever goes on without workers trains all that is not recorded.
+            doing = [member.doing.spec for member in self._members.values() if member.doing]
+            for spec in [*doing, *(result.spec for result in results)]:
+                search.give_back(spec)
             raise
 
     def close(self) -> None:
@@ -209,11 +212,12 @@ class Crew(Executor):
             Whether anything is trained or waits to be.
         """
         self._has_changed, search.jobs = False, self.jobs
-        ready = search.ready()
-        while (pair := self._next_pair(ready, search)) is not None:
+        ready = sorted(search.ready(), key=lambda spec: spec.start - spec.until)
+        exclusive = [spec for spec in ready if self._wants_to_be_alone(spec, search)]
+        while (pair := self._next_pair(ready, exclusive)) is not None:
             worker, spec = pair
             ready.remove(spec)
-            self._begin(worker, spec, search)
+            self._begin(worker, spec, spec in exclusive, search)
             on_begin(spec)
         idle = [worker for worker, member in self._members.items() if member.ready and not member.doing]
         for worker in idle[: max(len(self._members) - self.jobs, 0)]:
@@ -223,39 +227,38 @@ class Crew(Executor):
             self._members[self._workers.start()] = _Member()
         return bool(ready or busy)
 
-    def _next_pair(self, ready: list[TrialSpec], search: Playbook) -> tuple[int, TrialSpec] | None:
-        """A worker and what it trains next: what it has compiled already, and the longest first."""
+    def _next_pair(self, ready: list[TrialSpec], exclusive: list[TrialSpec]) -> tuple[int, TrialSpec] | None:
+        """A worker and what it trains next: the first of what it has compiled already, else the first of all."""
         idle = [worker for worker, member in self._members.items() if member.ready and not member.doing]
-        busy = [member for member in self._members.values() if member.doing]
-        if not idle or self._is_exclusive() or len(busy) >= self.jobs:
+        busy = sum(member.doing is not None for member in self._members.values())
+        if not idle or self._is_exclusive() or busy >= self.jobs:
             return None
-        exclusive = [spec for spec in ready if self._wants_to_be_alone(spec, search)]
         if exclusive and not busy:
             # A worker that starts would take its share of the cores.
-            starting = any(not member.ready for member in self._members.values())
-            candidates = [] if starting else exclusive[:1]
-        else:
-            candidates = [spec for spec in ready if spec not in exclusive]
-        pairs = [(worker, spec) for spec in candidates for worker in idle if self._may_train(worker, spec)]
+            is_starting = any(not member.ready for member in self._members.values())
+            ready = [] if is_starting else exclusive[:1]
+        elif exclusive:
+            ready = [spec for spec in ready if spec not in exclusive]
+        knowing = {kind: worker for worker in reversed(idle) for kind in self._members[worker].kinds}
+        for spec in ready:
+            worker = self._home(spec, knowing.get(_kind(spec)))
+            if worker in idle:
+                return worker, spec
+        return next(((self._home(spec, idle[0]), spec) for spec in ready if self._home(spec, idle[0]) in idle), None)
 
-        def rank(pair):
-            worker, spec = pair
-            return _kind(spec) not in self._members[worker].kinds, spec.start - spec.until
-
-        return min(pairs, key=rank, default=None)
+    def _home(self, spec: TrialSpec, otherwise: int | None) -> int | None:
+        """The worker where something of the trial is kept; another one if there is none."""
+        home = self._homes.get(spec.trial) if self._sticky else None
+        return home if home in self._members else otherwise
 
     def _wants_to_be_alone(self, spec: TrialSpec, search: Playbook) -> bool:
         return _key(spec) in self._starved or search.runs_alone(spec)
-
-    def _may_train(self, worker: int, spec: TrialSpec) -> bool:
-        home = self._homes.get(spec.trial)
-        return not self._sticky or home not in self._members or home == worker
 
     def _is_exclusive(self) -> bool:
         """Whether nothing may begin: what must be alone is trained, or is to be recorded, so that others need not be."""
         return self._settling or any(member.doing and member.doing.exclusive for member in self._members.values())
 
-    def _begin(self, worker: int, spec: TrialSpec, search: Playbook) -> None:
+    def _begin(self, worker: int, spec: TrialSpec, exclusive: bool, search: Playbook) -> None:
         others = [member for member in self._members.values() if member.doing]
         if _key(spec) in self._starved:
             # Idle workers keep their memory.
@@ -264,7 +267,6 @@ class Crew(Executor):
         for other in others:
             other.doing.alone = False
         self._attempts += 1
-        exclusive = self._wants_to_be_alone(spec, search)
         member = self._members[worker]
         member.doing, member.silent = _Attempt(self._attempts, spec, exclusive, alone=not others), 0.0
         member.kinds.add(_kind(spec))
@@ -320,11 +322,13 @@ class Crew(Executor):
             self._on_steps(message.content)
             return None
         member.doing, self._has_changed = None, True
-        self._settling = self._settling or attempt.exclusive
         if message.kind == FAILED:
-            return self._failed(message.worker, attempt, message.content, search)
-        self._measure(message.content[0].peak_memory)
-        return Result(attempt.spec, *message.content, alone=attempt.alone)
+            result = self._failed(message.worker, attempt, message.content, search)
+        else:
+            self._measure(message.content[0].peak_memory)
+            result = Result(attempt.spec, *message.content, alone=attempt.alone)
+        self._settling = self._settling or (attempt.exclusive and result is not None)
+        return result
 
     def _measure(self, peak_memory: int) -> None:
         """Settles how many jobs there are, from what the first outcome says that a worker needs (S1.5)."""
@@ -382,7 +386,7 @@ def _key(spec: TrialSpec) -> tuple[str, int]:
     return spec.trial, spec.start
 
 
-def _kind(spec: TrialSpec) -> str:
+def _kind(spec: TrialSpec) -> tuple:
     """What is compiled once for all trials that share it."""
     recipe = spec.recipe
-    return json.dumps([recipe.hyperparameters, recipe.optimizer, recipe.nesterov, recipe.frozen], sort_keys=True)
+    return repr(recipe.hyperparameters), recipe.optimizer, recipe.nesterov, recipe.frozen

@@ -22,6 +22,7 @@ END_SECONDS = 2.0  # that a killed process may take to be gone
 class _Process:
     process: multiprocessing.process.BaseProcess
     pipe: connection.Connection
+    place: int  # of its GPU, where there are several
 
 
 class Processes(Workers):
@@ -52,7 +53,7 @@ class Processes(Workers):
         self._started += 1
         ours, theirs = self._context.Pipe()
         _limit(ours)
-        taken = [(number - 1) % max(len(self._gpus), 1) for number in self._processes]
+        taken = [each.place for each in self._processes.values()]
         place = min(range(max(len(self._gpus), 1)), key=taken.count)
         threads = max(capacity.cores() // self._jobs, 1)
         limit = capacity.gpu_limit(self._jobs, self._gpus)
@@ -61,7 +62,7 @@ class Processes(Workers):
         )
         process.start()
         theirs.close()
-        self._processes[self._started] = _Process(process, ours)
+        self._processes[self._started] = _Process(process, ours, place)
         try:
             ours.send_bytes(self._set_up)
             ours.send_bytes(self._shared.data)
