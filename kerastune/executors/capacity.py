@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 MEMORY_SHARE = 0.8  # of what is free, that more workers may take
@@ -13,6 +14,19 @@ GPU_SHARE = 0.9  # of a GPU's memory, that all workers on it may take
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads(num_cores: int, jobs: int, variables: Mapping[str, str] = os.environ) -> int:
+    """Threads of each of several workers: the cores divided between them, or as many as TensorFlow is told to use.
+
+    How many threads share a sum changes how it is rounded; `TF_NUM_INTRAOP_THREADS` makes them as many everywhere.
+
+    Example:
+        >>> threads(8, 3, {}), threads(2, 4, {}), threads(8, 2, {"TF_NUM_INTRAOP_THREADS": "1"})
+        (2, 1, 1)
+    """
+    told = variables.get("TF_NUM_INTRAOP_THREADS", "")
+    return int(told) if told.isdigit() and int(told) else max(num_cores // jobs, 1)
 
 
 def fitting(needed: int, free: int, num_cores: int, gpus: list[int] = ()) -> int:

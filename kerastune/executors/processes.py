@@ -55,8 +55,7 @@ class Processes(Workers):
         _limit(ours)
         taken = [each.place for each in self._processes.values()]
         place = min(range(max(len(self._gpus), 1)), key=taken.count)
-        threads = max(capacity.cores() // self._jobs, 1)
-        limit = capacity.gpu_limit(self._jobs, self._gpus)
+        threads, limit = self._divided()
         process = self._context.Process(
             target=worker.main, args=(theirs, place, threads, limit), daemon=True, name=f"kerastune-{self._started}"
         )
@@ -109,9 +108,13 @@ class Processes(Workers):
         self._shared.close()
 
     def share(self, jobs: int) -> bool:
-        before = capacity.cores() // self._jobs, capacity.gpu_limit(self._jobs, self._gpus)
+        before = self._divided()
         self._jobs = jobs
-        return before != (capacity.cores() // jobs, capacity.gpu_limit(jobs, self._gpus))
+        return before != self._divided()
+
+    def _divided(self) -> tuple[int, int | None]:
+        """Threads of each worker, and bytes of its GPU."""
+        return capacity.threads(capacity.cores(), self._jobs), capacity.gpu_limit(self._jobs, self._gpus)
 
 
 def crew(outfit, jobs: int, on_steps, on_start) -> Crew:

@@ -108,7 +108,7 @@ class Actors(Workers):
 
     def start(self) -> int:
         self._started += 1
-        threads = max(self.cores // self._jobs, 1)
+        threads = capacity.threads(self.cores, self._jobs)
         cpus = min(threads, self.cores / self._jobs)
         gpus = min(self._gpus / self._jobs, 1.0)
         kind = self._ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_concurrency=2)(Actor)
