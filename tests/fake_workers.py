@@ -51,7 +51,7 @@ class FakeWorkers(Workers):
             self._later(seconds, Message(worker, FAILED, order.attempt, fault))
         elif fault != "hangs":
             answer = self._train(order)
-            self._later(10_000 if fault == "late" else seconds, Message(worker, DONE, order.attempt, answer))
+            self._later(650 if fault == "late" else seconds, Message(worker, DONE, order.attempt, answer))
 
     def receive(self, timeout):
         self._events.sort(key=lambda event: event[0])
