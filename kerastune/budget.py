@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
+from collections.abc import Callable
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 LEAST_STEPS = 1000
@@ -72,3 +74,24 @@ class Budget:
 
     def __str__(self) -> str:
         return f"{self.steps}steps" if self.seconds is None else f"{self.seconds:.15g}s"
+
+
+class Stopwatch:
+    """Monotonic seconds, but for those that are left out: while TensorFlow is imported, nothing of a budget is spent.
+
+    Example:
+        >>> watch = Stopwatch(clock=lambda: 10.0)
+        >>> watch.leave_out(4.0)
+        >>> watch()
+        6.0
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock, self._left_out = clock, 0.0
+
+    def __call__(self) -> float:
+        return self._clock() - self._left_out
+
+    def leave_out(self, seconds: float) -> None:
+        """Takes back seconds that passed already."""
+        self._left_out += seconds

@@ -284,6 +284,9 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         trained=flag_values.trained or None,
         teacher=teacher,
         keep=flag_values.keep,
+        executor=flag_values.executor,
+        jobs=flag_values.jobs,
+        ray_address=flag_values.ray_address,
     )
     tuner.search(task, settings={name: flag_values[name].value for name in DATA_FLAGS})
     summary.show(tuner)

@@ -9,6 +9,7 @@ from typing import Any
 from absl import flags
 
 from kerastune import environment, publishing
+from kerastune.executors import base
 from kerastune.keeping import KEEP
 from kerastune.recipe import CHOICES, Recipe
 from kerastune.stages import order
@@ -58,6 +59,9 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string("teacher", "", "A .keras model of the same data, that distil learns from.", **values)
     flags.DEFINE_string("trained", "", "Output directory whose model prune takes; else it trains one.", **values)
     flags.DEFINE_bool("refit", False, "Train once more on training and validation data at the end.", **values)
+    flags.DEFINE_enum("executor", base.INLINE, base.EXECUTORS, "Where trials run: here, in processes, on Ray.", **values)
+    flags.DEFINE_integer("jobs", 0, "Trials at once; 0 for as many as memory and cores allow.", 0, **values)
+    flags.DEFINE_string("ray_address", "", "Of a Ray cluster; one on this machine by default.", **values)
     flags.DEFINE_string("export_dir", "", "Where exported models go; export/ in the output directory.", **values)
     flags.DEFINE_enum("format", publishing.SAVED_MODEL, list(publishing.ENDINGS), "What to export as.", **values)
     flags.DEFINE_bool("gpu_memory_growth", True, "Let a GPU's memory grow as needed (P5).", **values)

@@ -43,13 +43,19 @@ class PlaybookOracle(Oracle):
         raise NotImplementedError("the playbook's stages propose whole trials; see `create_trial`.")
 
     def create_trial(self, tuner_id):
-        """The next segment as a trial, or one whose status is STOPPED when every stage has decided."""
+        """The next segment as a trial; one whose status is IDLE when others must end first, STOPPED after the last."""
         spec = self.playbook.next()
         if spec is None:
-            return Trial(hyperparameters=self.get_space(), trial_id="", status=TrialStatus.STOPPED)
+            status = TrialStatus.STOPPED if self.playbook.stage is None else TrialStatus.IDLE
+            return Trial(hyperparameters=self.get_space(), trial_id="", status=status)
+        self.playbook.begin(spec)
+        return self.begin_trial(spec)
+
+    def begin_trial(self, spec: TrialSpec) -> Trial:
+        """The trial of a segment that is trained from now on."""
         trial = self._trial(spec)
         trial.status = TrialStatus.RUNNING
-        self.ongoing_trials[tuner_id] = trial
+        self.ongoing_trials[spec.trial] = trial
         return trial
 
     def update_trial(self, trial_id, metrics, step=0):
@@ -99,8 +105,3 @@ class PlaybookOracle(Oracle):
         trial.message = outcome.error or diverged
         if trial.trial_id not in self.end_order:
             self.end_order.append(trial.trial_id)
-
-
-def spec_of(trial: Trial) -> TrialSpec:
-    """The segment that a trial stands for."""
-    return TrialSpec.from_dict(json.loads(trial.hyperparameters.values[SPEC]))

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 
-from kerastune import keeping, timing
+from kerastune import keeping, timing, waves
 from kerastune.budget import Budget
 from kerastune.recipe import Recipe
 from kerastune.stages.base import Decision, Facts, Stage, spent
@@ -32,6 +32,10 @@ class Playbook:
     `Budget.deadline` wherever it is.
     However short the time, the last stage that trains a model of its own has 50 steps: a search hands over a model.
 
+    What a stage proposes at once is a wave, whose segments may be trained side by side. With a budget in steps the stage
+    is asked again when all of the wave are recorded; with one in seconds whenever there is room for more, since what is
+    left of the time may no longer hold the rest.
+
     Args:
         study: the record.
         stages: in the order of the playbook.
@@ -39,6 +43,9 @@ class Playbook:
         facts: what is known of the data; `allowance` is filled in for every stage.
         budget: for all stages together.
         on_decision: called with every decision that is made now.
+
+    Attributes:
+        jobs: segments that are trained side by side, at most; a budget in seconds holds more steps then.
 
     Example:
         >>> while (spec := playbook.next()) is not None:  # doctest: +SKIP
@@ -57,7 +64,12 @@ class Playbook:
         self.study = study
         self.stages = list(stages)
         self.budget = budget
-        self.outcomes: dict[str, Outcome] = {name: self._calibrated(o) for name, o in study.outcomes().items()}
+        self.jobs = 1
+        known = waves.recorded(study)
+        outcomes = waves.in_order(study.outcomes(), known)
+        self.outcomes: dict[str, Outcome] = {name: self._calibrated(o) for name, o in outcomes.items()}
+        self._wave, self._num_waves = (known[-1] if known else []), len(known)
+        self._in_flight: dict[str, TrialSpec] = {}
         self.decisions: list[Decision] = [Decision.from_dict(value) for value in study.decisions()]
         self._first = recipe
         self.objective, self.scored_by = facts.objective, facts.scored_by
@@ -75,14 +87,63 @@ class Playbook:
         return self.stages[len(self.decisions)] if len(self.decisions) < len(self.stages) else None
 
     def next(self) -> TrialSpec | None:
-        """The segment to train next; `None` when every stage has decided."""
+        """The segment to train next; `None` when there is none, every stage having decided or all being in flight."""
+        return next(iter(self.ready()), None)
+
+    def ready(self) -> list[TrialSpec]:
+        """The segments that may be trained now, in the order of their wave.
+
+        Without any, those in flight must be recorded first, or every stage has decided (`stage` is `None`).
+        """
         while (stage := self.stage) is not None:
-            facts = self.facts(stage)
-            proposed = stage.propose(self.recipe, facts, self.outcomes)
-            if proposed:
-                return proposed[0]
+            proposed = waves.missing(self._wave, self.outcomes)
+            if not proposed:
+                proposed, facts = self._propose(stage)
+            if proposed or self._in_flight:
+                return [spec for spec in proposed if spec.trial not in self._in_flight]
             self._decide(stage, facts)
-        return None
+        return []
+
+    def begin(self, spec: TrialSpec) -> None:
+        """Notes that a segment is in flight, until it is recorded or given back."""
+        self._in_flight[spec.trial] = spec
+
+    @property
+    def in_flight(self) -> list[TrialSpec]:
+        """Segments that were begun and not recorded yet."""
+        return list(self._in_flight.values())
+
+    def give_back(self, spec: TrialSpec) -> None:
+        """Notes that nothing came of a segment in flight."""
+        self._in_flight.pop(spec.trial, None)
+
+    def runs_alone(self, spec: TrialSpec) -> bool:
+        """Whether nothing may run beside a segment: its seconds per step will be compared with those of others.
+
+        The first one of each network, batch size and kind of optimizer is the calibration (`timing`).
+        """
+        is_compared = any(stage.name == spec.stage and stage.compares_seconds for stage in self.stages)
+        if self.budget.steps is not None or not is_compared or not timing.is_long_enough(spec.until):
+            return False
+        return self.study.fact(timing.name_of(spec.recipe)) is None
+
+    def _propose(self, stage: Stage) -> tuple[list[TrialSpec], Facts]:
+        """What a stage proposes, and the facts that it was told.
+
+        So many segments at once take so many times less of a budget in seconds, as far as there are jobs; how many a
+        stage proposes depends on what it may spend. It is told the most that agrees with what it proposes then.
+        """
+        at_once = self.jobs if self.budget.steps is None else 1
+        while True:
+            facts = self.facts(stage, at_once)
+            proposed = stage.propose(self.recipe, facts, self.outcomes)
+            if not proposed or len(proposed) >= at_once:
+                break
+            at_once = len(proposed)
+        if self.budget.steps is not None and len(proposed) > 1:
+            waves.put(self.study, self._num_waves, proposed)
+            self._wave, self._num_waves = proposed, self._num_waves + 1
+        return proposed, facts
 
     def plan(self) -> str:
         """What each stage may spend at most, and what is left out unless earlier ones leave enough, in a sentence."""
@@ -118,8 +179,15 @@ class Playbook:
         first_loss = float(self.outcomes[spec.after].losses[0])
         return State(0, self.study.checkpoint(spec.after, "best").model, [], first_loss)
 
-    def record(self, outcome: Outcome, last: State, best: State | None) -> None:
-        """Takes what came of a segment. Its best weights are kept only if no earlier segment had better ones."""
+    def record(self, outcome: Outcome, last: State, best: State | None, alone: bool = True) -> None:
+        """Takes what came of a segment. Its best weights are kept only if no earlier segment had better ones.
+
+        Args:
+            outcome: of the segment.
+            last: the state at its end.
+            best: the weights of its best evaluation, if they are to be kept.
+            alone: whether nothing was trained beside it, so that its seconds per step may be compared.
+        """
         earlier = self.outcomes.get(outcome.spec.trial)
         joined = outcome.after(earlier)
         found = joined.kept_evaluation(self.objective)
@@ -127,15 +195,20 @@ class Playbook:
             best, outcome = None, dataclasses.replace(outcome, example_scores=None)
         self.study.add_segment(outcome, last if outcome.diverged_at is None else None, best)
         joined = self.study.outcome(outcome.spec.trial)  # its curves stay in the study until they are used
-        if timing.is_measured(joined):
+        if alone and timing.is_measured(joined):
             self._recorded(timing.name_of(outcome.spec.recipe), lambda: joined.seconds_per_step)
         self.outcomes[outcome.spec.trial] = self._calibrated(joined)
+        self._in_flight.pop(outcome.spec.trial, None)
+        if self._wave and not waves.missing(self._wave, self.outcomes):
+            self.outcomes = waves.in_order(self.outcomes, [self._wave])
+            self._wave = []
 
-    def facts(self, stage: Stage) -> Facts:
+    def facts(self, stage: Stage, at_once: int = 1) -> Facts:
         """What a stage may know. Its share of the budget is planned when it begins, and recorded.
 
         With a budget in steps that is its allowance. With one in seconds it is the moment by which it should be done,
-        and how many steps that allows is worked out anew whenever it is asked, from what a step has taken so far.
+        and how many steps that allows is worked out anew whenever it is asked, from what a step has taken so far, and
+        from how many segments are trained side by side.
         """
         if self.budget.steps is not None:
             planned = self._recorded(f"allowance/{stage.name}", lambda: int(self._share(stage, self._steps_left())))
@@ -143,7 +216,7 @@ class Playbook:
         else:
             done_by = self._recorded(f"done by/{stage.name}", lambda: self._moment(stage))
             seconds = max(done_by - self.study.seconds(), 0.0)
-            allowance = spent(self.outcomes, stage.name) + int(seconds / self._seconds_per_step())
+            allowance = spent(self.outcomes, stage.name) + int(at_once * seconds / self._seconds_per_step())
             if stage is self._handing_over():
                 allowance = max(allowance, LEAST_TRAINING)
         return dataclasses.replace(self._facts, allowance=allowance, timed=self.budget.steps is None)
@@ -188,6 +261,10 @@ class Playbook:
     def deadline(self) -> float:
         """Seconds of the budget after which training stops where it is."""
         return self.budget.deadline(*self._first_call())
+
+    def seconds_left(self) -> float:
+        """Seconds of the budget until training stops where it is; infinite with a budget in steps."""
+        return self.deadline() - self.study.seconds()
 
     def _share(self, stage: Stage, left: float) -> float:
         """What a stage may spend of what is left; nothing where that is less than it needs."""

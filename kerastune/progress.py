@@ -37,16 +37,15 @@ class Display:
         self._last_step = self._budget.steps
         self._earlier = sum(outcome.steps for outcome in playbook.outcomes.values())
 
-    def segment(self, *specs: TrialSpec) -> None:
-        """Names what is trained now, here and for `kerastune status`."""
-        words = [f"{spec.stage}: {spec.trial}, steps {spec.start} to {spec.until}" for spec in specs]
-        if self._playbook is not None:
-            self._playbook.study.announce([f"{each}, since {time.strftime('%X')}" for each in words])
-        if self._bar is not None and specs:
+    def segment(self, spec: TrialSpec) -> None:
+        """Names what is begun now and what is trained beside it, here and for `kerastune status`."""
+        running = self._playbook.in_flight
+        self._playbook.study.announce([f"{_about(each)}, since {time.strftime('%X')}" for each in running])
+        if self._bar is not None:
             if len(self._playbook.stages) == 1 and self._last_step:
-                # A single training knows its end.
-                self._last_step = min(self._last_step, *(spec.recipe.total_steps for spec in specs))
-            self._bar.update(self._task, description="; ".join(words))
+                self._last_step = min(self._last_step, spec.recipe.total_steps)  # a single training knows its end
+            others = len(running) - 1
+            self._bar.update(self._task, description=_about(spec) + f", and {others} beside it" * (others > 0))
 
     def steps(self, count: int) -> None:
         """Counts steps that were done."""
@@ -80,3 +79,7 @@ def display(budget: Budget, verbose: int = 1) -> Iterator[Display]:
 def _words(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+
+
+def _about(spec: TrialSpec) -> str:
+    return f"{spec.stage}: {spec.trial}, steps {spec.start} to {spec.until}"

@@ -54,3 +54,25 @@ def set_up(gpu_memory_growth: bool = True, precision: str = "float32") -> list[s
         except (RuntimeError, ValueError) as error:  # in use already, or cut into virtual devices
             notes.append(f"{gpu.name}: its memory growth stays as it is ({error}).")
     return notes
+
+
+def set_up_worker(place: int, threads: int, memory_limit: int | None) -> None:
+    """Divides the machine: threads of the CPU, one of the GPUs and its memory; before any device is touched (S1.5).
+
+    Args:
+        place: the GPU of this worker, counted round.
+        threads: for one operation, and for operations side by side.
+        memory_limit: bytes of that GPU's memory; `None` to take them as they are needed.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return
+    mine = gpus[place % len(gpus)]
+    tf.config.set_visible_devices(mine, "GPU")
+    if memory_limit is None:
+        tf.config.experimental.set_memory_growth(mine, True)
+    else:
+        limit = tf.config.LogicalDeviceConfiguration(memory_limit=memory_limit // 2**20)
+        tf.config.set_logical_device_configuration(mine, [limit])

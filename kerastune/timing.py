@@ -25,7 +25,17 @@ def name_of(recipe: Recipe) -> str:
 def is_measured(outcome: Outcome) -> bool:
     """Whether a trial's own median over chunks says what a step takes.
 
-    Trials run one after another, and the median leaves out evaluations and the first chunk; so the first trial that is
-    long enough is the calibration, run alone, and nothing has to be trained for it.
+    The median leaves out evaluations and the first chunk; so the first trial that is long enough is the calibration, if
+    nothing ran beside it, and nothing has to be trained for it.
     """
-    return outcome.steps >= LEAST_STEPS and outcome.seconds_per_step > 0
+    return is_long_enough(outcome.steps) and outcome.seconds_per_step > 0
+
+
+def is_long_enough(steps: int) -> bool:
+    """Whether a trial of so many steps can be measured.
+
+    Example:
+        >>> is_long_enough(50), is_long_enough(100)
+        (False, True)
+    """
+    return steps >= LEAST_STEPS

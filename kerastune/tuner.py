@@ -17,6 +17,7 @@ from kerastune import (
     data,
     depth,
     evaluate,
+    execution,
     hypermodels,
     identity,
     inheriting,
@@ -32,11 +33,12 @@ from kerastune import (
     rundirs,
     runtime,
     samplers,
-    stopping,
     surgery,
 )
-from kerastune.budget import Budget
-from kerastune.oracle import PlaybookOracle, spec_of
+from kerastune.budget import Budget, Stopwatch
+from kerastune.building import Builder
+from kerastune.executors.base import INLINE, Result
+from kerastune.oracle import PlaybookOracle
 from kerastune.playbook import Playbook
 from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
@@ -53,7 +55,7 @@ from kerastune.story import Story
 from kerastune.study import Study
 from kerastune.task import Task
 from kerastune.training import CHUNK, Trainer
-from kerastune.trial import Outcome, TrialSpec
+from kerastune.trial import TrialSpec
 
 logger = logging.getLogger("kerastune")
 
@@ -92,6 +94,11 @@ class PlaybookTuner(keras_tuner.Tuner):
         trained: output directory of another search: what it has trained is not trained again, and its recipe is this
             one's; for stages that come after the training.
         keep: how many of the best weights stay in the study, `>= 0`, besides those that are needed.
+        executor: where trials are trained: `"inline"`, one after another in this process; `"processes"`, several at
+            once in processes of this machine; `"ray"`, in those of a Ray cluster. With a budget in steps the decisions
+            are the same, as far as arithmetic allows.
+        jobs: trials at once; 0 for as many as memory and cores allow.
+        ray_address: of a Ray cluster; empty for one on this machine.
 
     Raises:
         ValueError: for a setting that is out of range, a hypermodel with a `fit` of its own, or a subclass with a
@@ -123,8 +130,13 @@ class PlaybookTuner(keras_tuner.Tuner):
         trained: str | os.PathLike | None = None,
         teacher: keras.Model | None = None,
         keep: int = keeping.KEEP,
+        executor: str = INLINE,
+        jobs: int = 0,
+        ray_address: str = "",
     ):
         runtime.check_supported()
+        execution.check(executor, jobs)
+        self._execution = executor, jobs, ray_address
         self.run_dir = RunDir(rundirs.project(directory, project_name))
         self.budget = Budget.parse(budget)
         self.seed = arguments.checked_seed(seed)
@@ -155,6 +167,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         placed = {"directory": str(directory or "."), "project_name": project_name}
         super().__init__(oracle=PlaybookOracle(None, seed), hypermodel=hypermodel, **placed)
         space = self.oracle.get_space()
+        self._builder = Builder(self.hypermodel, space)
         searched, sample = samplers.searched(space), samplers.Sampler(space, seed)
         self._stages = order.make(
             *(names, self._first_recipe.decay, CHUNK, searched, sample, self._validation, members, self._look),
@@ -195,39 +208,31 @@ class PlaybookTuner(keras_tuner.Tuner):
         preflight.check(task, 1 if suggested else self._first_recipe.batch_size)
         self.run_dir.open()
         clear = self.run_dir.clear if self._overwrite else lambda: None
-        study = Study(self.run_dir.study, self.run_dir.lock, clear)
+        watch = Stopwatch()
+        study = Study(self.run_dir.study, self.run_dir.lock, clear, watch)
         with study, logs.to_file(self.run_dir.log), progress.display(self.budget, verbose) as shown:
             self._given = settings or {}
             self._begin(task, study, callbacks, shown)
-            while (trial := self.oracle.create_trial(self.tuner_id)).status != "STOPPED":
-                self.on_trial_begin(trial)
-                self.run_trial(trial)
-                self.on_trial_end(trial)
+            with execution.started(*self._execution, self._trainer, watch.leave_out) as executor:
+                for result in execution.results(executor, self._trainer, self._playbook, self._begin_trial):
+                    self._end_trial(result)
             self._finish(study)
 
     def run_trial(self, trial, *args, **kwargs):
-        """Trains the segment that a trial stands for and records it; gives the objective, as KerasTuner wants."""
-        spec = spec_of(trial)
+        """Not asked: the executor trains the segments; see `search`."""
+        raise NotImplementedError("the executor trains the segments of trials; call `search`.")
+
+    def _begin_trial(self, spec: TrialSpec) -> None:
         self._shown.segment(spec)
-        try:
-            outcome, last, best = self._trainer.run(spec, self._playbook.state(spec))
-        except Exception as error:
-            if spec.stage != Model.name or stopping.behind(error) is not None:
-                raise
-            outcome, last, best = self._failed(spec, error), None, None
-        self._playbook.record(outcome, last, best)
-        joined = self._playbook.outcomes[spec.trial]
-        self._story.segment(joined, spec.start)
+        self.on_trial_begin(self.oracle.begin_trial(spec))
+
+    def _end_trial(self, result: Result) -> None:
+        execution.record(result, self._playbook)
+        joined = self._playbook.outcomes[result.spec.trial]
+        self._story.segment(joined, result.spec.start)
         level = logging.INFO if joined.steps > 1 else logging.DEBUG
         logger.log(level, "%s", outputs.line(joined, self._playbook.objective))
-        last_value = outcome.evals[-1][self._playbook.objective.name] if outcome.evals else float("nan")
-        return {self.oracle.objective.name: last_value}
-
-    def _failed(self, spec: TrialSpec, error: Exception) -> Outcome:
-        """What is recorded of a network of the user's that can't be built or trained: the search passes it over."""
-        first = not any(outcome.error for outcome in self._playbook.outcomes.values())
-        logger.warning("%s failed and is passed over (%s).", spec.trial, error, exc_info=error if first else None)
-        return Outcome.failed(spec, error)
+        self.on_trial_end(self.oracle.trials[result.spec.trial])
 
     def get_best_models(self, num_models=1):
         """Trained models, the one that the playbook chose first; only whole trainings keep their weights.
@@ -265,7 +270,7 @@ class PlaybookTuner(keras_tuner.Tuner):
     def _begin(self, task: Task, study: Study, callbacks, shown) -> None:
         self._shown = shown
         loss = Objective("loss", "min")
-        self._trainer = Trainer(task, self._build, loss, callbacks, shown.steps, self._is_late)
+        self._trainer = Trainer(task, self._builder, loss, callbacks, shown.steps, self._is_late)
         fine_tuned = self._look_at_loaded(task)
         self._trainer.teacher = self._teacher
         model = self._trainer.ready_model(self._first())
@@ -313,17 +318,6 @@ class PlaybookTuner(keras_tuner.Tuner):
         given = self._first_recipe.hyperparameters
         defaults = samplers.completed(self.oracle.get_space(), given)
         return self._first_recipe.replace(hyperparameters={**defaults, **given})
-
-    def _build(self, hyperparameters: dict[str, Any]) -> keras.Model:
-        hp = self.oracle.get_space()
-        unknown = set(hyperparameters) - {parameter.name for parameter in hp.space}
-        if unknown:
-            raise ValueError(f"the model declares no hyperparameter {', '.join(sorted(unknown))}.")
-        hp.values.update(hyperparameters)
-        model = self.hypermodel.build(hp)
-        if not isinstance(model, keras.Model):
-            raise ValueError(f"build(hp) must return a Keras model, it returned {type(model).__name__}.")
-        return model
 
     def _settings(self, task: Task, objective: Objective, described: str) -> dict[str, Any]:
         return {
@@ -378,6 +372,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._story.decision(decision, self._playbook.outcomes)
 
     def _finish(self, study: Study) -> None:
+        study.announce([])
         chosen = self.oracle.chosen_trial()
         if self._refit and chosen is not None and outputs.REFIT not in self._playbook.outcomes:
             self._playbook.record(*outputs.refit(self._trainer, self.recipe))

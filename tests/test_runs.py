@@ -104,6 +104,13 @@ def test_the_benchmark_of_the_probe_prints_a_row_per_task_and_the_share():
     assert "Within a factor of 3:" in printed
 
 
+def test_the_benchmark_of_executors_prints_a_row_per_number_of_workers():
+    arguments = ("--parts=simulated", "--workers=1,4", "--segments=8")
+    rows = [line.split("|") for line in printed_by("benchmark_executors.py", *arguments).splitlines()[-2:]]
+    assert [(int(row[1]), int(row[2])) for row in rows] == [(1, 8), (4, 32)]
+    assert all(0.7 < float(row[4]) <= 1 for row in rows)
+
+
 @pytest.mark.slow
 def test_the_benchmark_of_the_driver_prints_a_row_per_number_of_trials():
     lines = printed_by("benchmark_driver.py", "--trials=20,40", "--steps=100").splitlines()

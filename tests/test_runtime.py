@@ -111,3 +111,31 @@ def test_a_strategy_is_refused_inside_its_scope_only():
     with strategy.scope(), pytest.raises(ValueError, match="strategy .OneDeviceStrategy. is active"):
         runtime.check_supported()
     runtime.check_supported()
+
+
+@pytest.fixture
+def worker_settings(gpus, monkeypatch):
+    """What a worker sets, in its order, on a machine with two GPUs."""
+    calls = []
+    threading = types.SimpleNamespace(
+        set_intra_op_parallelism_threads=lambda count: calls.append(("within", count)),
+        set_inter_op_parallelism_threads=lambda count: calls.append(("between", count)),
+    )
+    monkeypatch.setattr(tf.config, "threading", threading)
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda gpu, kind: calls.append((kind, gpu.name)))
+
+    def limit(gpu, configurations):
+        calls.append((gpu.name, *(each.memory_limit for each in configurations)))
+
+    monkeypatch.setattr(tf.config, "set_logical_device_configuration", limit)
+    return calls
+
+
+def test_a_worker_has_its_threads_one_gpu_and_a_share_of_its_memory(worker_settings, gpus):
+    runtime.set_up_worker(place=3, threads=2, memory_limit=3 * 2**30)
+    assert worker_settings == [("within", 2), ("between", 2), ("GPU", "GPU:1"), ("GPU:1", 3072)] and gpus == []
+
+
+def test_a_worker_with_a_gpu_to_itself_takes_memory_as_it_needs_it(worker_settings, gpus):
+    runtime.set_up_worker(place=0, threads=1, memory_limit=None)
+    assert worker_settings[2:] == [("GPU", "GPU:0")] and gpus == [("GPU:0", True)]

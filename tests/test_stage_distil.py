@@ -90,9 +90,9 @@ def test_the_budget_cuts_the_grid_and_a_diverged_setting_is_passed_over():
     segments, decision = searched({NAMES[0]: 90}, allowance=500)
     assert {spec.trial for spec in segments} == set(NAMES[:2]) and decision.reason.startswith("The best of 2 settings")
     stage, outcomes = Distil(), {"train-200": ALONE}
-    for name in NAMES:
-        (spec,) = stage.propose(RECIPE, facts(), outcomes)
+    for spec in stage.propose(RECIPE, facts(), outcomes):
         outcomes[spec.trial] = outcome(spec, wrong=0, stop=30)
+    assert [*outcomes] == ["train-200", *NAMES]
     decision = stage.decide(RECIPE, facts(), outcomes)
     assert not decision.values["kept"] and "nothing to compare" in decision.reason
 

@@ -59,10 +59,10 @@ def outcomes(*others):
 
 
 def drive(chosen, known, found):
-    """Trains every segment that is proposed, whole."""
+    """Trains the first segment that is proposed, whole, until there is none."""
     segments = []
     while specs := chosen.propose(RECIPE, known, found):
-        (spec,) = specs
+        spec = specs[0]
         segments.append(spec)
         before = found.get(spec.trial)
         assert spec.start == (before.steps if before else 0)
@@ -77,6 +77,14 @@ def test_the_chosen_recipe_is_trained_again_with_other_seeds_while_the_budget_ho
     assert [spec.until for spec in segments[:4]] == [150, 300, 450, 600]  # in quarters, all kept
     assert all(spec.keep_best and spec.eval_every == CHUNK for spec in segments)
     assert found["ensemble-seed-3"].spec.recipe == RECIPE.replace(seed=3)
+
+
+def test_all_that_the_budget_holds_are_proposed_at_once_what_was_begun_being_paid_for_first():
+    half = trained("ensemble-seed-2", RECIPE.replace(seed=2), "ensemble", steps=300)
+    for allowance, expected in ((1799, 2), (1800, 3)):
+        for found in (outcomes(), outcomes(half)):
+            specs = stage({}).propose(RECIPE, facts(allowance=allowance, timed=False), found)
+            assert [spec.trial for spec in specs] == [f"ensemble-seed-{2 + i}" for i in range(expected)]
 
 
 def test_no_more_seeds_than_members_and_a_seed_that_diverged_is_not_tried_again():
@@ -104,7 +112,7 @@ def test_seeds_of_a_reference_that_was_chosen_train_as_long_as_it_did():
     reference = trained("reference", Recipe(decay="none", learning_rate=0.001), "reference", steps=500)
     found = {"reference": reference, "decay-linear": trained("decay-linear", RECIPE, "decay", share=0.9)}
     handed_on = reference.spec.recipe.replace(total_steps=500)
-    (spec,) = stage({}).propose(handed_on, facts(), found)
+    spec = stage({}).propose(handed_on, facts(), found)[0]
     assert spec.recipe == handed_on.replace(seed=2)
     assert stage({}).decide(handed_on, facts(), found).values["trial"] == "reference"
 

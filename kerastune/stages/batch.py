@@ -32,6 +32,7 @@ class Batch(Stage):
 
     name = STAGE
     share = 0.25
+    compares_seconds = True
     least_steps = 400
     least_seconds = 3.0
 

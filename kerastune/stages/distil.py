@@ -35,17 +35,22 @@ class Distil(Stage):
         if alone is None:
             return []
         left = facts.allowance - spent(outcomes, self.name)
+        due = []
         for temperature, mix in GRID:
             done = outcomes.get(trial_name(temperature, mix))
-            if done is None and alone.spec.recipe.total_steps > left:
+            if done is not None and whole.has_ended(done):
+                continue
+            left -= alone.spec.recipe.total_steps - (done.steps if done else 0)
+            if done is None and left < 0:
                 break
-            if done is None or not whole.has_ended(done):
-                name, every = trial_name(temperature, mix), alone.spec.eval_every
-                trained = alone.spec.recipe
-                trained = trained.replace(learning_rate=matched_rate(trained.learning_rate, temperature, mix))
-                spec = whole.segment(name, self.name, trained, done, every)
-                return [dataclasses.replace(spec, temperature=temperature, mix=mix)]
+            name, every = trial_name(temperature, mix), alone.spec.eval_every
+            trained = alone.spec.recipe
+            trained = trained.replace(learning_rate=matched_rate(trained.learning_rate, temperature, mix))
+            spec = whole.segment(name, self.name, trained, done, every)
+            due.append(dataclasses.replace(spec, temperature=temperature, mix=mix))
         best = _best(outcomes, facts)
+        if due:
+            return due
         if best is None:
             return []
         proposed = whole.repeats(best, alone, facts, outcomes, self.name)

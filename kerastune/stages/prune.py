@@ -54,15 +54,18 @@ class Prune(Stage):
         every = unpruned.spec.eval_every
         total = max(rounded_up(FINE_TUNING * unpruned.spec.recipe.total_steps, every), every)
         left = facts.allowance - spent(outcomes, self.name)
+        due = []
         for share in self._sparsities:
             done = outcomes.get(trial_name(share))
-            if done is None and total > left:
-                return []
-            if done is None or not whole.has_ended(done):
-                tuned = _fine_tuning(unpruned.spec.recipe, total)
-                spec = whole.segment(trial_name(share), self.name, tuned, done, every)
-                return [dataclasses.replace(spec, after=unpruned.spec.trial, sparsity=share)]
-        return []
+            if done is not None and whole.has_ended(done):
+                continue
+            left -= total - (done.steps if done else 0)
+            if done is None and left < 0:
+                break
+            tuned = _fine_tuning(unpruned.spec.recipe, total)
+            spec = whole.segment(trial_name(share), self.name, tuned, done, every)
+            due.append(dataclasses.replace(spec, after=unpruned.spec.trial, sparsity=share))
+        return due
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         unpruned = _unpruned(recipe, outcomes)

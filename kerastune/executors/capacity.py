@@ -1,0 +1,90 @@
+"""How many trials fit side by side, from what one needs and what there is (S1.5)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+MEMORY_SHARE = 0.8  # of what is free, that more workers may take
+GPU_SHARE = 0.9  # of a GPU's memory, that all workers on it may take
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads(num_cores: int, jobs: int, variables: Mapping[str, str] = os.environ) -> int:
+    """Threads of each of several workers: the cores divided between them, or as many as TensorFlow is told to use.
+
+    How many threads share a sum changes how it is rounded; `TF_NUM_INTRAOP_THREADS` makes them as many everywhere.
+
+    Example:
+        >>> threads(8, 3, {}), threads(2, 4, {}), threads(8, 2, {"TF_NUM_INTRAOP_THREADS": "1"})
+        (2, 1, 1)
+    """
+    told = variables.get("TF_NUM_INTRAOP_THREADS", "")
+    return int(told) if told.isdigit() and int(told) else max(num_cores // jobs, 1)
+
+
+def fitting(needed: int, free: int, num_cores: int, gpus: list[int] = ()) -> int:
+    """How many workers there may be, one of which runs already; at least 1.
+
+    Args:
+        needed: bytes that one worker needs, of a GPU where there is one.
+        free: bytes of the machine's memory that are free now.
+        num_cores: every worker has one at least.
+        gpus: bytes of memory of every GPU.
+
+    Example:
+        >>> fitting(10**9, free=3 * 10**9, num_cores=8), fitting(10**9, 10**10, 2), fitting(2 * 10**9, 0, 8, [8 * 10**9])
+        (3, 2, 3)
+    """
+    if gpus:
+        fit = sum(int(GPU_SHARE * total / max(needed, 1)) for total in gpus)
+    else:
+        fit = 1 + int(MEMORY_SHARE * free / max(needed, 1))
+    return max(min(fit, num_cores), 1)
+
+
+def free_memory(system: Path = Path("/")) -> int:
+    """Bytes of memory that are free: of the machine, or of the container that this process is in, if that is less.
+
+    Args:
+        system: where `/proc` and `/sys` are.
+    """
+    found = []
+    try:
+        lines = (system / "proc/meminfo").read_text().splitlines()
+        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+        group = system / "sys/fs/cgroup"
+        found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # not Linux, or a group without a limit
+        pass
+    if not found and "SC_PHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    return max(min(found, default=0), 0)
+
+
+def gpu_memory() -> list[int]:
+    """Bytes of memory of every GPU that NVIDIA's driver tells of."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+        return [int(line) * 2**20 for line in told.split()]
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return []
+
+
+def gpu_limit(jobs: int, gpus: list[int]) -> int | None:
+    """Bytes that a worker may take of its GPU; `None` where it has one to itself, or there is none.
+
+    Example:
+        >>> gpu_limit(4, [10**10, 10**10]), gpu_limit(2, [10**10, 10**10]), gpu_limit(2, [])
+        (4500000000, None, None)
+    """
+    if not gpus or jobs <= len(gpus):
+        return None
+    return int(GPU_SHARE * min(gpus) / -(-jobs // len(gpus)))

@@ -1,0 +1,117 @@
+"""A worker process: it imports TensorFlow once, and trains one segment after another until its pipe is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import signal
+import tempfile
+import threading
+import time
+import traceback
+from multiprocessing import connection, reduction
+from typing import Any
+
+from kerastune.executors import sharing
+from kerastune.executors.crew import DONE, FAILED, READY, STEPS, UNFIT
+from kerastune.trial import State
+
+
+def main(pipe: connection.Connection, place: int, threads: int, memory_limit: int | None) -> None:
+    """Trains what comes through the pipe.
+
+    Args:
+        pipe: its other end is the driver's. What it needs to set up comes first, then the outfit and the descriptor of
+            its arrays.
+        place: of its GPU, where there are several.
+        threads: that it may use.
+        memory_limit: bytes that it may take of its GPU; `None` to take them as they are needed.
+    """
+    # A Ctrl-C goes to the driver and its workers alike, and the driver is the one to end them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    set_up, data, descriptor = pipe.recv_bytes(), pipe.recv_bytes(), reduction.recv_handle(pipe)
+    orders: queue.SimpleQueue = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(pipe, orders), daemon=True).start()
+    try:
+        with _quiet():
+            # Before the outfit, whose parts may touch a device when they are unpickled.
+            pickle.loads(set_up)(place, threads, memory_limit)
+            trainer = sharing.opened(data, descriptor).trainer()
+            os.close(descriptor)
+    except Exception as error:
+        first_line = next(iter(str(error).splitlines()), "")
+        _say(pipe, UNFIT, 0, f"a worker can't be set up ({type(error).__name__}: {first_line})")
+        return
+    _say(pipe, READY, 0, None)
+    while True:
+        attempt, spec, state, seconds_left = orders.get()
+        trainer.on_steps = lambda count: _say(pipe, STEPS, attempt, count)
+        until = time.monotonic() + seconds_left
+        trainer.deadline = lambda: time.monotonic() > until
+        _say(pipe, *answer(trainer, attempt, spec, state))
+
+
+def answer(trainer, attempt: int, spec, state: bytes | None) -> tuple[str, int, Any]:
+    """What a worker says of a segment: `DONE` with plain values and states as bytes, or `FAILED` with the error."""
+    try:
+        outcome, last, best = trainer.run(spec, state and State.from_bytes(state))
+        return DONE, attempt, (outcome, last.to_bytes(), best and best.to_bytes())
+    except Exception as error:
+        return FAILED, attempt, _portable(error)
+
+
+def unpacked(kind: str, content: Any) -> Any:
+    """What a message says, with states in the place of their bytes."""
+    if kind != DONE:
+        return content
+    outcome, *states = content
+    return outcome, *(state and State.from_bytes(state) for state in states)
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Keeps what libraries print while they start off the screen, unless they fail to."""
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(screen, held.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+
+
+def _listen(pipe: connection.Connection, orders: queue.SimpleQueue) -> None:
+    """Takes orders; when the driver is gone there is nobody to train for."""
+    while True:
+        try:
+            orders.put(pickle.loads(pipe.recv_bytes()))
+        except (EOFError, OSError):
+            os._exit(0)
+
+
+def _say(pipe: connection.Connection, *message) -> None:
+    try:
+        pipe.send_bytes(pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
+    except OSError:
+        os._exit(0)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as another process can have it, with its traceback as a note."""
+    trace = "".join(traceback.format_exception(error))
+    try:
+        # Some errors can be pickled, but not unpickled.
+        sent = pickle.loads(pickle.dumps(error))
+    except Exception:
+        sent = MemoryError(str(error)) if type(error).__name__ == "ResourceExhaustedError" else None
+        sent = sent or RuntimeError(f"{type(error).__name__}: {error}")
+    sent.add_note(f"In a worker:\n{trace}")
+    return sent
