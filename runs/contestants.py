@@ -13,7 +13,6 @@ import numpy as np
 
 from kerastune import PlaybookTuner, evaluate, surgery
 from kerastune.budget import Budget
-from kerastune.oracle import spec_of
 from kerastune.scores import Objective
 
 RATES = (1e-5, 1.0)
@@ -162,7 +161,7 @@ class _Observed(PlaybookTuner):
 
     def on_trial_end(self, trial):
         super().on_trial_end(trial)
-        name, playbook = spec_of(trial).trial, self._playbook
+        name, playbook = trial.trial_id, self._playbook
         self.race.trials = len(playbook.outcomes)
         kept = playbook.outcomes[name].kept_evaluation(playbook.objective)
         if kept is not None and (state := playbook.study.checkpoint(name, "best")) is not None:
