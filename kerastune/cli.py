@@ -120,7 +120,8 @@ def train(flag_values: flags.FlagValues, recipe: Recipe) -> int:
 
 def ensemble(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     """`kerastune ensemble`."""
-    return _train_given(flag_values, recipe, ["train", "ensemble"], trainings=flag_values.members)
+    stages = ["train", "ensemble", *(["tta"] if flag_values.tta else [])]
+    return _train_given(flag_values, recipe, stages, trainings=flag_values.members)
 
 
 def prune(flag_values: flags.FlagValues, recipe: Recipe) -> int:

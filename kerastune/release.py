@@ -24,7 +24,7 @@ _OWN_MODULES = re.compile(r'"module": "(kerastune(?:\.\w+)+)"')
 
 
 def release(run_dir: RunDir, base: Path, format: str, settings: Mapping[str, Any]) -> Path:
-    """Exports what a finished search came to: its views, or else its ensemble, or else its model.
+    """Exports what a finished search came to: its views, or else its ensemble, or else its model, calibrated or not.
 
     Class names are those that the search left behind. For a SavedModel, a few dozen real inputs are read from the data
     again, to compare with and to warm up; where the data can't be read, random numbers take their place and a warning
@@ -43,7 +43,8 @@ def release(run_dir: RunDir, base: Path, format: str, settings: Mapping[str, Any
     Raises:
         ValueError: for a directory without a finished search, and whatever `export` refuses.
     """
-    path = next((path for path in (run_dir.tta, run_dir.ensemble, run_dir.model) if path.is_file()), None)
+    made = (run_dir.tta, run_dir.ensemble, run_dir.calibrated, run_dir.model)
+    path = next((path for path in made if path.is_file()), None)
     if path is None:
         raise ValueError(f"`output_dir` ({run_dir.path}) holds no {run_dir.model.name}: let `kerastune tune` finish.")
     model_setting = settings.get("pretrained") or settings.get("model", "")

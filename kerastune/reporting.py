@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kerastune import environment, figures, report, report_html, report_markdown, result_figures, rundirs
+from kerastune import environment, figures, ladder, report, report_html, report_markdown, result_figures, rundirs
 from kerastune.predictions import Predictions
 from kerastune.report import Findings
 from kerastune.rundirs import RunDir
@@ -52,7 +52,8 @@ def write(run_dir: RunDir, record: Record, stage_pictures: dict[str, bytes] | No
     kept = Predictions.from_bytes(run_dir.predictions.read_bytes()) if run_dir.predictions.is_file() else None
     if stage_pictures is None:
         stage_pictures = pictures_of_decisions(decisions, outcomes)
-    of_result = result_figures.drawn(result, report.costs(outcomes.values()), kept)
+    rungs = ladder.rungs(decisions, result)
+    of_result = result_figures.drawn(result, report.costs(outcomes.values()), kept, rungs)
     flagfile = run_dir.flags.read_text(encoding="utf-8") if run_dir.flags.is_file() else ""
     findings = Findings(
         decisions=decisions,

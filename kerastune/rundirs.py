@@ -33,6 +33,7 @@ class RunDir:
         self.model = self.path / "model.keras"
         self.ensemble = self.path / "ensemble.keras"
         self.tta = self.path / "tta.keras"
+        self.calibrated = self.path / "calibrated.keras"
         self.prune = self.path / "prune.json"
         self.distil = self.path / "distil.json"
         self.tensorboard = self.path / "tensorboard"
@@ -88,7 +89,7 @@ class RunDir:
         named = [entry for entry in vars(self).values() if entry is not self.path]
         # What was being written when a process was killed.
         unfinished = [_unfinished(entry) for entry in named]
-        unfinished += [unsaved(each) for each in (self.model, self.ensemble, self.tta)]
+        unfinished += [unsaved(each) for each in (self.model, self.ensemble, self.tta, self.calibrated)]
         return [*named, self.path / f"{self.study.name}-journal", *unfinished]
 
     def clear(self) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kerastune import scores
+from kerastune import ladder, scores
 from kerastune.crossval import CrossValidation
 from kerastune.outputs import REFIT
 from kerastune.stages.prune import Prune
@@ -25,6 +25,8 @@ def show(tuner: PlaybookTuner) -> None:
     if tuner.result.get("tuned"):
         console.print(_figures(tuner))
         console.print(_gain(tuner))
+        if words := ladder.handed_over(tuner.result):
+            console.print(words)
     console.print(f"The report: {escape(str(tuner.run_dir.report))}", soft_wrap=True)
     console.print(f"Everything is in {escape(str(tuner.run_dir.path))}; look at it with:")
     console.print(f"  tensorboard --logdir={escape(str(tuner.run_dir.tensorboard))}", soft_wrap=True)
@@ -96,7 +98,7 @@ def _sparsities(values: dict[str, Any]) -> Table:
 def _figures(tuner: PlaybookTuner) -> Table:
     rows = [
         (name, part, figures)
-        for name in ("reference", "tuned", "ensemble", "tta", "unpruned", "alone", REFIT)
+        for name in ("reference", "tuned", "calibrated", "ensemble", "tta", "unpruned", "alone", REFIT)
         for part, figures in tuner.result.get(name, {}).items()
         # The refit model has learnt the validation part.
         if (name, part) != (REFIT, "validation")
