@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerastune import PlaybookTuner, Recipe, combining, data, drawing, figures, release, tta
+from kerastune import PlaybookTuner, Recipe, calibration, combining, data, drawing, figures, release, tta
 from kerastune.predictions import Predictions
 from kerastune.selection import Blend
 from kerastune.stages import ensemble as stage
@@ -104,7 +104,8 @@ def test_a_single_model_that_promises_too_much_is_handed_over_with_a_temperature
     said = calibrated.predict(x, verbose=0)
     assert -np.log(said[np.arange(len(y)), y]).mean() == pytest.approx(reported["nll"], rel=1e-3)
     assert reported["ece"] < 0.7 * tuner.result["tuned"]["test"]["ece"]
-    np.testing.assert_allclose(said, keras.ops.softmax(single.predict(x, verbose=0) / handed["temperature"]), atol=1e-3)
+    alone = calibration.softmax(single.predict(x, verbose=0))
+    np.testing.assert_allclose(said, calibration.tempered(alone, handed["temperature"]), atol=1e-3)
     # It is what is exported, and what the report tells of.
     exported = keras.models.load_model(release.release(tuner.run_dir, tmp_path, "keras", {}))
     np.testing.assert_allclose(exported.predict(x, verbose=0), said, atol=1e-6)
