@@ -195,7 +195,8 @@ def export(flag_values: flags.FlagValues, recipe: Recipe) -> int:
         runtime.set_up(flag_values.gpu_memory_growth)
     logs.to_screen()
     base = Path(flag_values.export_dir or run_dir.export)
-    path = release.release(run_dir, base, flag_values.format, settings)
+    parts = {"views": flag_values.tta, "ensemble": flag_values.ensemble}
+    path = release.release(run_dir, base, flag_values.format, settings, **parts)
     print(f"Exported to {path}")
     if flag_values.format == publishing.SAVED_MODEL:
         print(f"How to serve and ask it: {base / 'README.md'}")

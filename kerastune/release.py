@@ -23,7 +23,9 @@ IMAGE_MODELS = ("cnn", "resnet")  # built-in models that take nothing else
 _OWN_MODULES = re.compile(r'"module": "(kerastune(?:\.\w+)+)"')
 
 
-def release(run_dir: RunDir, base: Path, format: str, settings: Mapping[str, Any]) -> Path:
+def release(
+    run_dir: RunDir, base: Path, format: str, settings: Mapping[str, Any], views: bool = True, ensemble: bool = True
+) -> Path:
     """Exports what a finished search came to: its views, or else its ensemble, or else its model, calibrated or not.
 
     Class names are those that the search left behind. For a SavedModel, a few dozen real inputs are read from the data
@@ -36,6 +38,8 @@ def release(run_dir: RunDir, base: Path, format: str, settings: Mapping[str, Any
         format: one of `publishing.ENDINGS`.
         settings: `data`, `label`, `image_size`, `model` and `pretrained` as the search was given them; empty if it was
             not told by flags.
+        views: whether views that are averaged may be part of it.
+        ensemble: whether an ensemble may.
 
     Returns:
         The version's directory, or the file.
@@ -43,8 +47,10 @@ def release(run_dir: RunDir, base: Path, format: str, settings: Mapping[str, Any
     Raises:
         ValueError: for a directory without a finished search, and whatever `export` refuses.
     """
-    made = (run_dir.tta, run_dir.ensemble, run_dir.calibrated, run_dir.model)
-    path = next((path for path in made if path.is_file()), None)
+    # Views are those of the ensemble, where there is one.
+    views = views and (ensemble or not run_dir.ensemble.is_file())
+    made = {run_dir.tta: views, run_dir.ensemble: ensemble, run_dir.calibrated: True, run_dir.model: True}
+    path = next((path for path, is_wanted in made.items() if is_wanted and path.is_file()), None)
     if path is None:
         raise ValueError(f"`output_dir` ({run_dir.path}) holds no {run_dir.model.name}: let `kerastune tune` finish.")
     model_setting = settings.get("pretrained") or settings.get("model", "")

@@ -319,6 +319,10 @@ def test_export_prefers_the_views_to_the_ensemble_to_the_model_and_goes_on_witho
         answer = tf.saved_model.load(str(served)).signatures["serving_default"]
         expected = 1 / (1 + np.exp(-value))
         assert float(answer(inputs=tf.zeros([1, 3]))["probabilities"][0, 1]) == pytest.approx(expected)
+    for flags, value in (((), 2.0), (("--notta",), 1.0), (("--noensemble",), 0.0), (("--noensemble", "--notta"), 0.0)):
+        assert run("export", f"--output_dir={output_dir}", "--format=keras", f"--export_dir={tmp_path}", *flags) == 0
+        said = keras.models.load_model(tmp_path / "mine-out.keras").predict(np.zeros([1, 3]), verbose=0)[0, 0]
+        assert said == pytest.approx(1 / (1 + np.exp(-value)))
     assert "no file gone.npz" in caplog.text + capsys.readouterr().err
 
 
