@@ -207,9 +207,11 @@ def _settings_of(run_dir: rundirs.RunDir, flag_values: flags.FlagValues) -> dict
     """What a search was told of data and model: as its flagfile has it, unless it is given now."""
     found = flags.FlagValues()
     define(found)
-    found(["kerastune", *([f"--flagfile={run_dir.flags}"] if run_dir.flags.is_file() else [])])
+    files = (path for path in (run_dir.flags, run_dir.crossval_flags) if path.is_file())
+    found(["kerastune", *[f"--flagfile={path}" for path in files]])
     sources = (flag_values, found)
-    return {name: values[name].value for name in DATA_FLAGS for values in sources[::-1] if values[name].present}
+    names = (*DATA_FLAGS, "groups")
+    return {name: values[name].value for name in names for values in sources[::-1] if values[name].present}
 
 
 def status(flag_values: flags.FlagValues) -> int:
@@ -233,7 +235,8 @@ def report(flag_values: flags.FlagValues) -> int:
     from kerastune.study import Record
 
     with Record(run_dir.study) as record:
-        reporting.write(run_dir, record)
+        is_crossval = record.setting("command") == "crossval"
+        (reporting.write_folds if is_crossval else reporting.write)(run_dir, record)
     print(f"{run_dir.report}\n{run_dir.report_markdown}")
     return 0
 

@@ -137,12 +137,25 @@ def write_records(run_dir: RunDir, playbook: Playbook, figures: dict[str, Any], 
         if (path := {Prune.name: run_dir.prune, Distil.name: run_dir.distil}.get(decision.stage)) is not None:
             told = {"reason": decision.reason, **decision.values}
             rundirs.write_text(path, json.dumps(told, sort_keys=True, indent=2) + "\n")
-
     claim = f"# Found by kerastune; train it again with: kerastune train --flagfile={run_dir.flags.name}"
+    write_flags(run_dir.flags, claim, given, recipe)
+
+
+def write_flags(path: Path, claim: str, given: dict[str, Any], recipe: Recipe, further: dict[str, Any] | None = None):
+    """Writes a flagfile.
+
+    Args:
+        path: where.
+        claim: its first line, which ends in the command that it is for.
+        given: the flags for data and model that were given; empty where both came from Python.
+        recipe: the recipe.
+        further: other flags of that command.
+    """
     if "data" not in given:
         claim += " --data=... --model=... (both were given in Python)"
-    flags = [recipes.flag(name, value) for name, value in given.items() if value is not None] + recipe.to_flags()
-    rundirs.write_text(run_dir.flags, "\n".join([claim, *flags]) + "\n")
+    named = {**given, **(further or {})}
+    flags = [recipes.flag(name, value) for name, value in named.items() if value is not None] + recipe.to_flags()
+    rundirs.write_text(path, "\n".join([claim, *flags]) + "\n")
 
 
 def save_models(

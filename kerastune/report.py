@@ -286,9 +286,11 @@ def _recipe(findings: Findings) -> Section | None:
 
 
 def _data(findings: Findings) -> Section | None:
-    about = findings.about
-    if not about:
-        return None
+    return data_section(findings.about) if findings.about else None
+
+
+def data_section(about: dict[str, Any]) -> Section:
+    """The section on data and surroundings, of what `reporting.about` recorded."""
     parts = [(f"{part} examples", number(count)) for part, count in about["parts"].items() if count]
     rows = [("data", about["data"]), ("kind", about["kind"]), *parts]
     if about["class_names"]:

@@ -33,7 +33,12 @@ def drawn(
         found["steps"] = combining_figures.steps(rungs, result["scored by"])
     if kept is None:
         return found
-    found["result"] = compared(result, kept)
+    return found | {"result": compared(result, kept)} | of_errors(kept)
+
+
+def of_errors(kept: Predictions) -> dict[str, bytes]:
+    """The pictures of where the final model errs, by name."""
+    found = {}
     true, outputs = kept.true[kept.part], kept.outputs[kept.final][kept.part]
     if kept.is_classification:
         counts = scores.confusion(true, outputs.argmax(axis=1), len(kept.class_names))

@@ -39,6 +39,7 @@ class RunDir:
         self.tensorboard = self.path / "tensorboard"
         self.predictions = self.path / "predictions.npz"
         self.crossval = self.path / "crossval.json"
+        self.crossval_flags = self.path / "crossval.flags"
         self.out_of_fold = self.path / "out_of_fold.npz"
         self.report = self.path / "report.html"
         self.report_markdown = self.path / "report.md"
