@@ -21,7 +21,7 @@ def ensemble(values: dict[str, Any]) -> bytes:
     """
     shown = [_weights, *([_disagreement] if len(values["disagreement"]) > 1 else [])]
     shown += [_reliability] if values["reliability"] else []
-    figure, panels = drawing.panels(*[drawing.HEIGHT] * len(shown))
+    figure, panels = drawing.panels(0.9 + 0.32 * len(values["weights"]), *[drawing.HEIGHT] * (len(shown) - 1))
     for draw, axes in zip(shown, panels):
         draw(axes, values)
     return drawing.png(figure)

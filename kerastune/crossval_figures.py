@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerastune import curves as smoothing
-from kerastune import drawing
+from kerastune import drawing, ladder
 from kerastune.trial import Outcome
 
 HEIGHT = 1.7  # inches, of the panel of one metric
@@ -20,7 +20,7 @@ def per_fold(result: dict[str, Any]) -> bytes:
     Args:
         result: of a cross-validation, as `crossval.json` has it.
     """
-    summary = result["summary"]
+    summary = {name: result["summary"][name] for name in ladder.in_order(result["summary"])}
     figure, panels = drawing.panels(*[HEIGHT] * len(summary))
     places = np.arange(1, len(result["by fold"]) + 1)
     for axes, (name, found) in zip(panels, summary.items()):
@@ -28,7 +28,7 @@ def per_fold(result: dict[str, Any]) -> bytes:
         axes.axhspan(found["low"], found["high"], color=drawing.BLUE, alpha=0.15, linewidth=0)
         axes.axhline(found["mean"], color=drawing.BLUE, linewidth=1.1)
         axes.plot(places, values, "o", color=drawing.ORANGE)
-        axes.set(ylabel=drawing.words(name), xlim=(0.5, len(places) + 0.5))
+        axes.set(ylabel=drawing.words(ladder.FIGURES.get(name, name)), xlim=(0.5, len(places) + 0.5))
     panels[0].set_title("Every fold (dots), their mean and its 95 % interval")
     drawing.count_along(panels[-1], "fold" if result["repeats"] == 1 else "fold, one repeat after another")
     return drawing.png(figure)

@@ -64,14 +64,16 @@ def verdict(result: dict[str, Any]) -> str:
         >>> verdict({"folds": 5, "repeats": 2, "summary": {"accuracy": row}})
         'Over 5 folds, 2 times, the mean accuracy is 0.9000, with a 95 % interval of 0.8500 to 0.9500.'
     """
-    name, row = next(iter(result["summary"].items()))
+    name = ladder.in_order(result["summary"])[0]
+    row = result["summary"][name]
     repeats = f", {result['repeats']} times," if result["repeats"] > 1 else ""
     interval = f"with a 95 % interval of {row['low']:.4f} to {row['high']:.4f}"
     return f"Over {result['folds']} folds{repeats} the mean {_called(name)} is {row['mean']:.4f}, {interval}."
 
 
 def _result(found: FoldsFound) -> Section:
-    result, summary = found.result, found.result["summary"]
+    result = found.result
+    summary = {name: result["summary"][name] for name in ladder.in_order(result["summary"])}
     blocks = [Text(verdict(result), is_lead=True), *(Text(words) for words in _further(result))]
     told = "; ".join(f"{_called(name)} {row['mean']:.4f}, spread {row['std']:.4f}" for name, row in summary.items())
     blocks += pictured(found.pictures, "folds", f"Every metric in every fold, with its mean and interval: {told}")
@@ -87,7 +89,7 @@ def _result(found: FoldsFound) -> Section:
 
 
 def _further(result: dict[str, Any]) -> list[str]:
-    name = next(iter(result["summary"]))
+    name = ladder.in_order(result["summary"])[0]
     by_fold = {fold["name"]: fold["metrics"][name] for fold in result["by fold"]}
     least, most = (pick(by_fold, key=by_fold.get) for pick in (min, max))
     found = [f"It is {by_fold[least]:.4f} at the least, in {least}, and {by_fold[most]:.4f} at the most, in {most}."]
@@ -96,7 +98,7 @@ def _further(result: dict[str, Any]) -> list[str]:
         together = f"All {result['examples']} held-out examples together have {_called(measure)} {row['mean']:.4f}"
         found.append(f"{together} (95 % interval {row['low']:.4f} to {row['high']:.4f}{of_groups}).")
     if (test := result.get("ensemble on the test part")) is not None:
-        shown = ", ".join(f"{_called(measure)} {value:.4f}" for measure, value in test.items())
+        shown = ", ".join(f"{_called(measure)} {test[measure]:.4f}" for measure in ladder.in_order(test))
         found.append(f"The mean of the folds' models on the test part, which is in no fold: {shown}.")
     return found
 
@@ -112,7 +114,7 @@ def _every_fold(found: FoldsFound) -> Section:
         f"chose nothing: each training went on to its last step. {number(steps)} steps took {seconds:.1f} s."
     )
     alt = f"Training loss and validation of {len(found.outcomes)} trainings, one for each fold"
-    names = tuple(result["summary"])
+    names = ladder.in_order(result["summary"])
     rows = tuple(
         (fold["name"], number(fold["trained on"]), number(fold["held out"]), number(fold["steps"]),
          f"{fold['seconds']:.1f}", *(f"{fold['metrics'][name]:.4f}" for name in names))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kerastune.stages.base import Decision
@@ -90,6 +90,17 @@ def _of_decision(name: str, values: dict[str, Any]) -> Rung:
 def _of_temperature(name: str, temperature: float, gain: dict[str, float], figures: dict[str, float]) -> Rung:
     is_kept = temperature != 1
     return Rung(f"{name} {temperature:.3g}" if is_kept else name, is_kept, None, gain, figures if is_kept else {})
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of figures of merit, each once, as a table has them: those that are known first.
+
+    Example:
+        >>> in_order(["auc", "nll", "accuracy"])
+        ['accuracy', 'nll', 'auc']
+    """
+    given = dict.fromkeys(names)
+    return list(dict.fromkeys([*(name for name in FIGURES if name in given), *given]))
 
 
 def shown(found: Sequence[Rung]) -> list[tuple[str, str]]:

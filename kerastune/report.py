@@ -137,8 +137,7 @@ def _result(findings: Findings) -> Section:
     figures = models(findings.result)
     parts = {part: None for values in figures.values() for part in values}
     blocks += pictured(findings.pictures, "result", _result_alt(findings))
-    given = dict.fromkeys(name for values in figures.values() for each in values.values() for name in each)
-    names = dict.fromkeys([*(name for name in ladder.FIGURES if name in given), *given])
+    names = ladder.in_order(name for values in figures.values() for each in values.values() for name in each)
     rows = [(model, part, *(f"{values[part][name]:.4f}" if name in values[part] else "-" for name in names))
             for part in parts for model, values in figures.items() if part in values]  # fmt: skip
     if rows:
@@ -224,7 +223,7 @@ def _decision(findings: Findings, decision: Decision) -> Section:
         blocks.append(Table("What it changed in the recipe", ("setting", "from", "to"), tuple(changes)))
     if seen:
         blocks.append(_trials(seen))
-    if numbers := tuple((name, number(value)) for name, value in _flat(decision.values)):
+    if numbers := tuple((name, _number(value)) for name, value in _flat(decision.values) if not _is_drawn(value)):
         blocks.append(Table("The numbers behind it", ("name", "value"), numbers, is_folded=True))
     return Section(f"{decision.stage}: {question}" if question else decision.stage, tuple(blocks))
 
@@ -242,9 +241,20 @@ def _trials(outcomes: dict[str, Outcome]) -> Table:
     return Table("The trials that it looked at", header, tuple(rows), is_folded=True)
 
 
+def _is_drawn(value: Any) -> bool:
+    """Whether a value is a matrix or a curve, which a picture shows."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], list)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{number(value['mean'])}, 95 % interval {number(value['low'])} to {number(value['high'])}"
+    return number(value)
+
+
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
     for name, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value.keys() != {"mean", "low", "high"}:
             yield from _flat(value, f"{prefix}{name} / ")
         else:
             yield f"{prefix}{name}", value

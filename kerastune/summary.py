@@ -45,6 +45,7 @@ def show_folds(crossed: CrossValidation) -> None:
     if (test := result.get("ensemble on the test part")) is not None:
         shown = ", ".join(f"{name} {value:.4f}" for name, value in test.items())
         console.print(f"The folds' ensemble on the test part, which no fold had: {shown}.", soft_wrap=True)
+    console.print(f"The report: {escape(str(run_dir.report))}", soft_wrap=True)
     console.print(f"The ensemble: {escape(str(run_dir.ensemble))}", soft_wrap=True)
     console.print(f"Out-of-fold predictions: {escape(str(run_dir.out_of_fold))}", soft_wrap=True)
     console.print(f"Everything is in {escape(str(run_dir.path))}; look at it with:")
