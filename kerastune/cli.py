@@ -218,7 +218,9 @@ def status(flag_values: flags.FlagValues) -> int:
     """`kerastune status`."""
     from kerastune import status
 
-    print(*status.lines(status.read(_run_dir(flag_values))), sep="\n")
+    run_dir = _run_dir(flag_values)
+    is_of_folds = status.is_of_folds(run_dir)
+    print(*(status.lines_of_folds(run_dir) if is_of_folds else status.lines(status.read(run_dir))), sep="\n")
     return 0
 
 

@@ -182,6 +182,8 @@ def _steps(findings: Findings) -> Section | None:
         "temperatures being those that were found on other examples (cross-fitted). Only what is better beyond noise is "
         "kept; on the right is what there is with it."
     )
+    if {("+ ensemble", True), ("+ views", True)} <= {(rung.name, rung.is_kept) for rung in found}:
+        words += " Views are looked at through the ensemble that all of these examples have chosen."
     table = Table("From one model to what is handed over", (*header, *(words for _, words in named)), tuple(rows))
     alt = "Gain of every step with its 95 % interval: " + "; ".join(", ".join(row[:3]) for row in rows[1:])
     return Section("What each step gained", (Text(words), *pictured(findings.pictures, "steps", alt), table))

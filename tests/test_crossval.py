@@ -135,6 +135,10 @@ def test_the_report_is_written_anew_without_the_data_once_all_folds_are_trained(
         crossed_in(tmp_path)
     assert cli.main(["report", f"--output_dir={tmp_path / 'crossval'}"]) == 2
     assert "not all folds in" in capsys.readouterr().err
+    for directory, told in ((tmp_path / "crossval", "Stopped: "), (crossed.run_dir.path, "Finished. 400 of 400 steps")):
+        assert cli.main(["status", f"--output_dir={directory}"]) == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith(told) and "  fold-1: " in shown
 
 
 def test_the_export_names_the_classes(crossed, tmp_path):
