@@ -123,7 +123,8 @@ def train(flag_values: flags.FlagValues, recipe: Recipe) -> int:
 
 def ensemble(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     """`kerastune ensemble`."""
-    return _train_given(flag_values, recipe, ["train", "ensemble"], trainings=flag_values.members)
+    stages = ["train", "ensemble", *(["tta"] if flag_values.tta else [])]
+    return _train_given(flag_values, recipe, stages, trainings=flag_values.members)
 
 
 def prune(flag_values: flags.FlagValues, recipe: Recipe) -> int:
@@ -197,7 +198,8 @@ def export(flag_values: flags.FlagValues, recipe: Recipe) -> int:
         runtime.set_up(flag_values.gpu_memory_growth)
     logs.to_screen()
     base = Path(flag_values.export_dir or run_dir.export)
-    path = release.release(run_dir, base, flag_values.format, settings)
+    parts = {"views": flag_values.tta, "ensemble": flag_values.ensemble}
+    path = release.release(run_dir, base, flag_values.format, settings, **parts)
     print(f"Exported to {path}")
     if flag_values.format == publishing.SAVED_MODEL:
         print(f"How to serve and ask it: {base / 'README.md'}")
@@ -208,16 +210,20 @@ def _settings_of(run_dir: rundirs.RunDir, flag_values: flags.FlagValues) -> dict
     """What a search was told of data and model: as its flagfile has it, unless it is given now."""
     found = flags.FlagValues()
     define(found)
-    found(["kerastune", *([f"--flagfile={run_dir.flags}"] if run_dir.flags.is_file() else [])])
+    files = (path for path in (run_dir.flags, run_dir.crossval_flags) if path.is_file())
+    found(["kerastune", *[f"--flagfile={path}" for path in files]])
     sources = (flag_values, found)
-    return {name: values[name].value for name in DATA_FLAGS for values in sources[::-1] if values[name].present}
+    names = (*DATA_FLAGS, "groups")
+    return {name: values[name].value for name in names for values in sources[::-1] if values[name].present}
 
 
 def status(flag_values: flags.FlagValues) -> int:
     """`kerastune status`."""
     from kerastune import status
 
-    print(*status.lines(status.read(_run_dir(flag_values))), sep="\n")
+    run_dir = _run_dir(flag_values)
+    is_of_folds = status.is_of_folds(run_dir)
+    print(*(status.lines_of_folds(run_dir) if is_of_folds else status.lines(status.read(run_dir))), sep="\n")
     return 0
 
 
@@ -234,7 +240,8 @@ def report(flag_values: flags.FlagValues) -> int:
     from kerastune.study import Record
 
     with Record(run_dir.study) as record:
-        reporting.write(run_dir, record)
+        is_crossval = record.setting("command") == "crossval"
+        (reporting.write_folds if is_crossval else reporting.write)(run_dir, record)
     print(f"{run_dir.report}\n{run_dir.report_markdown}")
     return 0
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune import diagnostics, ensemble, evaluate, scores, selection, tta, views
+from kerastune import calibration, diagnostics, ensemble, evaluate, scores, selection, tta, views
 from kerastune.playbook import Playbook
 from kerastune.recipe import Recipe
 from kerastune.selection import Blend
@@ -20,6 +20,8 @@ from kerastune.stages.tta import IDENTITY, Tta
 from kerastune.task import Part, Task, labels
 from kerastune.training import Trainer, sample
 from kerastune.trial import State
+
+CALIBRATED = "calibrated"
 
 
 def validation(trainer: Trainer, playbook: Playbook) -> Validation:
@@ -90,11 +92,21 @@ def tta_model(trainer: Trainer, playbook: Playbook, states: Mapping[str, State],
     task, values = trainer.task, kept_views(playbook).values
     model = _without_views(trainer, playbook, states, single)
     named, weights = _views_of(task, values)
-    return _attached(task, tta.wrap(model, named, weights, task.kind, sample(task.validation.x)))
+    settings = (task.kind, sample(task.validation.x), values.get("temperature", 1.0))
+    return _attached(task, tta.wrap(model, named, weights, *settings))
+
+
+def calibrated_model(
+    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], single: str, temperature: float
+) -> keras.Model:
+    """As `ensemble_model`, of the single model and its temperature."""
+    task, model = trainer.task, trainer.finished_model(playbook.outcomes[single].spec.recipe, states[single])
+    settings = {"temperature": temperature, "kind": task.kind, "sample": sample(task.validation.x)}
+    return _attached(task, ensemble.assemble([model], [1.0], **settings, name=CALIBRATED))
 
 
 def figures(
-    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], single: str
+    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], chosen: str, single: str
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Figures of the kept ensemble and of the kept views, what each gains on the test part, and what they gave there.
 
@@ -102,15 +114,19 @@ def figures(
         trainer: of the search.
         playbook: of the search, when every stage has decided.
         states: kept weights by trial.
-        single: the trial whose weights are handed over as the single model.
+        chosen: the trial that the search came to.
+        single: the trial whose weights are handed over as the single model: the same, or its refit.
 
     Returns:
         A pair. First `{"ensemble": {"validation": {...}, "test": {...}}, "gain of the ensemble": {...}}`, and the same
         of `"tta"` and the `"gain of the views"`, over what it looks through them; of the `"unpruned"` model, and the
         `"gain of the pruning"` over it; of the student `"alone"`, and the `"gain of the teaching"`. What is not kept is
-        left out. A gain holds the mean paired difference and the ends of its 95 % interval. Then, of ensemble and views
-        by the same names, probabilities `[n, classes]` or numbers `[n, outputs]` of the test part; nothing where there
-        is none.
+        left out. A gain holds the mean paired difference and the ends of its 95 % interval. `"calibrated"` is the single
+        model with its temperature, where it alone is handed over. `"handed over"` tells of the last of these, by its
+        name under `"model"`: its last `"temperature"`, by how much that lowers the log-likelihood loss as `"gain"`, and
+        figures of calibration `"before"` and `"after"` it, on validation, cross-fitted. Then, of ensemble, views and
+        calibrated model by the same names, probabilities `[n, classes]` or numbers `[n, outputs]` of the test part;
+        nothing where there is none.
     """
     found: dict[str, Any] = {}
     outputs: dict[str, np.ndarray] = {}
@@ -120,11 +136,17 @@ def figures(
             outputs["ensemble"], alone = _of_ensemble(trainer, playbook, states, decision.values)
             found["gain of the ensemble"] = _gain(playbook, trainer.task, outputs["ensemble"], alone)
     if (decision := kept_views(playbook)) is not None:
-        found["tta"] = {"validation": decision.values["validation"]}
+        found["tta"] = {"validation": decision.values["validation"]["after"]}
         if trainer.task.test is not None:
             model = _without_views(trainer, playbook, states, single)
             outputs["tta"], alone = _of_views(trainer.task, model, decision.values)
             found["gain of the views"] = _gain(playbook, trainer.task, outputs["tta"], alone)
+    found["handed over"] = _handed_over(trainer, playbook, states, chosen, single)
+    if found["handed over"]["model"] == CALIBRATED:
+        found[CALIBRATED] = {"validation": found["handed over"].pop("figures")}
+        if trainer.task.test is not None:
+            alone = _predictions(trainer, playbook.outcomes[single].spec.recipe, states[single], trainer.task.test.x)
+            outputs[CALIBRATED] = calibration.tempered(alone, found["handed over"]["temperature"])
     for stage, before, what in ((Prune.name, "unpruned", "pruning"), (Distil.name, "alone", "teaching")):
         if (decision := _kept(playbook, stage)) is not None:
             trials = (decision.values["trial"], decision.values[before])
@@ -133,6 +155,34 @@ def figures(
     for name, given in outputs.items():
         found[name]["test"] = evaluate.figures(trainer.task, trainer.task.test, given, logits=False)
     return found, outputs
+
+
+def _handed_over(
+    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], chosen: str, single: str
+) -> dict[str, Any]:
+    """What is handed over at last, and what its last temperature does; `"figures"` only of a calibrated single model."""
+    for name, decision in (("tta", kept_views(playbook)), ("ensemble", kept_ensemble(playbook))):
+        if decision is not None:
+            both = (decision.values["validation"][when] for when in ("before", "after"))
+            return {"model": name, **_calibration(decision.values, *both)}
+    name = "tuned" if single == chosen else single
+    task, part = trainer.task, trainer.task.validation
+    if task.kind == "regression":
+        return {"model": name}
+    predictions = _predictions(trainer, playbook.outcomes[chosen].spec.recipe, states[chosen], part.x)
+    found = selection.calibrated(predictions, _targets(task, part))
+    before, after = (evaluate.figures(task, part, each, logits=False) for each in (found.before, found.after))
+    values = {"temperature": found.value, "temperature gain": scores.named(found.gain)}
+    told = {"model": name, **_calibration(values, before, after)}
+    return told if found.value == 1 else told | {"model": CALIBRATED, "figures": after}
+
+
+def _calibration(values: dict[str, Any], before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, Any]:
+    if "ece" not in after:
+        return {}
+    named = [{name: figures[name] for name in ("nll", "ece", "brier")} for figures in (before, after)]
+    told = {"temperature": values["temperature"], "gain": values["temperature gain"]}
+    return told | {"before": named[0], "after": named[1]}
 
 
 def _of_ensemble(trainer, playbook, states, values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -150,7 +200,8 @@ def _of_views(task: Task, model: keras.Model, values: dict[str, Any]) -> tuple[n
     """What a model gives for the test part through its views, and without."""
     named, weights = _views_of(task, values)
     said = tta.predictions(model, task.test.x, named, task.kind)
-    return np.tensordot(weights, np.stack(list(said.values())), axes=1), said[IDENTITY]
+    averaged = np.tensordot(weights, np.stack(list(said.values())), axes=1)
+    return calibration.tempered(averaged, values.get("temperature", 1.0)), said[IDENTITY]
 
 
 def _of_another(

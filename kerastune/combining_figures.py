@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from kerastune import drawing
+from kerastune.ladder import Rung
 
 _INTERVAL = ("mean", "low", "high")
 
@@ -19,20 +21,24 @@ def ensemble(values: dict[str, Any]) -> bytes:
     """
     shown = [_weights, *([_disagreement] if len(values["disagreement"]) > 1 else [])]
     shown += [_reliability] if values["reliability"] else []
-    figure, panels = drawing.panels(*[drawing.HEIGHT] * len(shown))
+    figure, panels = drawing.panels(0.9 + 0.32 * len(values["weights"]), *[drawing.HEIGHT] * (len(shown) - 1))
     for draw, axes in zip(shown, panels):
         draw(axes, values)
     return drawing.png(figure)
 
 
 def views(values: dict[str, Any]) -> bytes:
-    """What every view gains in the place of the example as it is, and averaged with it, with 95 % intervals.
+    """What every view gains in the place of the example as it is, and averaged with it, with 95 % intervals; of views
+    that are kept, what was promised against what came of it.
 
     Args:
         values: of the decision of stage `tta`.
     """
     names = sorted(values["added"], key=lambda name: values["added"][name]["mean"], reverse=True)
-    figure, (axes,) = drawing.panels(1.1 + 0.32 * len(names))
+    shown = [1.1 + 0.32 * len(names), *([drawing.HEIGHT] if values.get("reliability") else [])]
+    figure, (axes, *below) = drawing.panels(*shown)
+    for lower in below:
+        _reliability(lower, values)
     is_loss = values["scored_by"] == "loss"
     ways = (("alone", -0.12, drawing.GREY, "in the example's place"), ("added", 0.12, drawing.BLUE, "averaged with it"))
     for way, aside, colour, label in ways:
@@ -51,6 +57,32 @@ def views(values: dict[str, Any]) -> bytes:
     unit = "fall of the loss" if is_loss else f"points of {values['scored_by']}"
     axes.set(xlabel=f"gain on validation, {unit}", title="What every view gains")
     drawing.legend(axes)
+    return drawing.png(figure)
+
+
+def steps(rungs: Sequence[Rung], measure: str) -> bytes:
+    """What every step from the single model to what is handed over gained on validation, with 95 % intervals.
+
+    Args:
+        rungs: the steps, the single model first.
+        measure: what models are compared by, as `Facts.scored_by`.
+    """
+    compared = [("gain", measure, f"points of {measure}")] * (measure != "loss")
+    compared += [("loss_gain", "loss", "fall of the loss")]
+    figure, panels = drawing.panels(*[0.9 + 0.4 * (len(rungs) - 1)] * len(compared))
+    for axes, (which, kind, unit) in zip(panels, compared):
+        for place, rung in enumerate(rungs[1:]):
+            if (gain := getattr(rung, which)) is not None:
+                mean, low, high = ((1 if kind == "loss" else 100) * gain[key] for key in _INTERVAL)
+                colour, label = (drawing.GREEN, "kept") if rung.is_kept else (drawing.GREY, "left out")
+                style = {"fmt": "o", "color": colour, "capsize": 4, "label": label}
+                axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], **style)
+        axes.axvline(0, color="black", linewidth=1)
+        axes.set_yticks(range(len(rungs) - 1), [rung.name for rung in rungs[1:]])
+        axes.set_ylim(len(rungs) - 1.5, -0.5)
+        axes.set(xlabel=f"{unit} over the step before (right is better)")
+        drawing.legend(axes)
+    panels[0].set_title("What each step gained on validation")
     return drawing.png(figure)
 
 

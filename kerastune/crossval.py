@@ -15,7 +15,6 @@ import numpy as np
 
 from kerastune import (
     arguments,
-    crossval_figures,
     crossval_results,
     ensemble,
     evaluate,
@@ -23,10 +22,13 @@ from kerastune import (
     folds,
     hypermodels,
     identity,
+    knowledge,
     logs,
     outputs,
     preflight,
+    progress,
     regularisers,
+    reporting,
     rundirs,
     runtime,
     samplers,
@@ -120,11 +122,12 @@ class CrossValidation:
         self.out_of_fold: dict[str, np.ndarray] = {}
         self.model: keras.Model | None = None
 
-    def run(self, given: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, given: dict[str, Any] | None = None, verbose: int = 1) -> dict[str, Any]:
         """Trains what is not trained yet, writes all files, and gives the result.
 
         Args:
             given: names and values that must stay the same when it goes on.
+            verbose: 0 for no line on the screen with the time that is left.
 
         Raises:
             ValueError: when the directory belongs to something else, or the training of a fold diverged.
@@ -139,8 +142,13 @@ class CrossValidation:
             story.rewrite(known, [], self.recipe, self._objective.name)
             seeds = range(self.recipe.seed, self.recipe.seed + len(self.folds))
             trained = [(fold, self.recipe.replace(seed=seed)) for fold, seed in zip(self.folds, seeds)]
-            self._finish([self._run_fold(*each, study, story, known) for each in trained])
-            story.result({"folds": crossval_figures.per_fold(self.result)})
+            done = sum(outcome.steps for outcome in known.values())
+            with progress.counting(len(self.folds) * self.recipe.total_steps, done, verbose) as self._shown:
+                judged = [self._run_fold(*each, study, story, known) for each in trained]
+            self._finish(judged, given or {})
+            if study.fact(reporting.ABOUT) is None:
+                study.put_fact(reporting.ABOUT, self._about)
+            story.result(reporting.write_folds(self.run_dir, study))
         return self.result
 
     def _prepare(self, recipe: Recipe, objective) -> Recipe:
@@ -172,6 +180,9 @@ class CrossValidation:
         evaluate.compile_for(model, task, "sgd", watch=True, objective=objective.name if objective else None)
         self._objective = objective or evaluate.default_objective(model, task)
         evaluate.check_objective(self._objective, model, task.kind)
+        self._about = reporting.about(task, knowledge.of(task, self._objective, model))
+        parts = {"folded": len(self.examples), "test": 0 if task.test is None else len(task.test)}
+        self._about |= {"parts": parts, "notes": list(self.examples.notes)}
         regularisers.check(recipe, regularisers.unusable(model, task))
 
     def _trainer(self, task: Task) -> Trainer:
@@ -179,11 +190,12 @@ class CrossValidation:
         kind = preflight.shapes(task.train), task.imbalanced
         if self._known is None or self._known[0] != kind:
             build = hypermodels.builder(hypermodels.of(self._model, task))
-            self._known = kind, Trainer(task, build, self._objective)
+            self._known = kind, Trainer(task, build, self._objective, on_steps=self._shown.steps)
         return self._known[1].on(task)
 
     def _run_fold(self, fold: Fold, recipe: Recipe, study: Study, story: Story, known: dict[str, Outcome]) -> Judged:
         """Trains a fold as far as it is not trained yet, and judges it."""
+        self._shown.begin(f"{fold.name} of {len(self.folds)}")
         trainer, outcome = self._trainer(self.examples.task(fold)), known.get(fold.name)
         while outcome is None or not whole.has_ended(outcome):
             spec = whole.segment(fold.name, STAGE, recipe, outcome, self._every)
@@ -216,7 +228,7 @@ class CrossValidation:
         member = member if task.attach is None else task.attach(member)
         return Judged(fold, metrics | measured, said[0], said[1], member, outcome.steps, outcome.seconds)
 
-    def _finish(self, judged: list[Judged]) -> None:
+    def _finish(self, judged: list[Judged], given: dict[str, Any]) -> None:
         self.out_of_fold = crossval_results.out_of_fold(self.examples, judged)
         self.result = crossval_results.result(self.examples, judged, self.out_of_fold["predictions"])
         self.result |= {"folds": self._settings["folds"], "repeats": self._settings["repeats"]}
@@ -224,6 +236,12 @@ class CrossValidation:
         stream = io.BytesIO()
         np.savez_compressed(stream, **self.out_of_fold)
         rundirs.write_bytes(self.run_dir.out_of_fold, stream.getvalue())
+        kept = crossval_results.kept(self.examples, self.out_of_fold["predictions"])
+        rundirs.write_bytes(self.run_dir.predictions, kept.to_bytes())
+        cut = {"folds": self._settings["folds"], "repeats": self._settings["repeats"]}
+        path = self.run_dir.crossval_flags
+        claim = f"# Cross-validated by kerastune; again: kerastune crossval --flagfile={path.name}"
+        outputs.write_flags(path, claim, given, self.recipe, cut)
         # The members give probabilities already, which are averaged as numbers are.
         self.model = ensemble.assemble([each.member for each in judged], np.ones(len(judged)), kind="regression")
         outputs.save(self.model, self.run_dir.ensemble)
@@ -244,6 +262,7 @@ def cross_validate(
     directory: str | os.PathLike | None = None,
     project_name: str = "crossval",
     overwrite: bool = False,
+    verbose: int = 1,
     **others,
 ) -> CrossValidation:
     """Cross-validates a recipe on arrays, or goes on with it; the arguments are those of `CrossValidation`, and:
@@ -253,6 +272,7 @@ def cross_validate(
         y: targets.
         folds: of one repeat.
         groups: numbers or texts `[n]`; examples with the same one are never on both sides of a cut.
+        verbose: 0 for no line on the screen with the time that is left.
         others: `test_data`, `sample_weight`, `class_weight` and `kind` as in `kerastune.data.from_arrays`.
 
     Returns:
@@ -270,5 +290,5 @@ def cross_validate(
     examples = foldable.from_arrays(x, y, groups=groups, seed=seed, name=project_name, prepare=prepare, **others)
     place = {"directory": directory, "project_name": project_name, "overwrite": overwrite}
     crossed = CrossValidation(model, examples, recipe, folds, repeats, seed, objective, **place)
-    crossed.run()
+    crossed.run(verbose=verbose)
     return crossed

@@ -8,10 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune import evaluate, folds
+from kerastune import diagnostics, evaluate, folds
+from kerastune import examples as small
 from kerastune.foldable import Foldable
 from kerastune.folds import Fold
+from kerastune.predictions import MOST_MISTAKES, Mistakes, Predictions
 from kerastune.task import Part, Task
+
+HELD_OUT = "held-out"  # name of the part that all folds together have held out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +65,23 @@ def out_of_fold(examples: Foldable, judged: list[Judged]) -> dict[str, np.ndarra
     return found | {"class_names": np.array(examples.classes.names if examples.classes else (), np.str_)}
 
 
+def kept(examples: Foldable, predictions: np.ndarray) -> Predictions:
+    """What was held out as a report takes it: the mean over the repeats, with the worst mistakes.
+
+    Args:
+        examples: that were folded.
+        predictions: out of fold `[repeats, n, classes or outputs]`.
+    """
+    names = tuple(map(str, examples.classes.names)) if examples.classes is not None else ()
+    outputs, true = predictions.mean(axis=0), examples.true
+    found = diagnostics.worst(outputs, true, bool(names), MOST_MISTAKES)
+    x = examples.inputs(found)
+    pictures = small.pictures(x)
+    columns, rows = ((), np.zeros([0, 0], np.str_)) if pictures is not None else small.columns(x)
+    mistakes = Mistakes(HELD_OUT, found, pictures, columns, rows)
+    return Predictions(names, {HELD_OUT: true}, {"folds": {HELD_OUT: outputs}}, "folds", mistakes)
+
+
 def result(examples: Foldable, judged: list[Judged], predictions: np.ndarray) -> dict[str, Any]:
     """Figures by fold, their summary, those of all held-out examples, and those of the ensemble on the test part."""
     sizes = [[len(each.fold.train) for each in judged], [len(each.fold.held_out) for each in judged]]
@@ -71,6 +92,7 @@ def result(examples: Foldable, judged: list[Judged], predictions: np.ndarray) ->
         scored, each = "mae", np.abs(predictions - examples.true).mean(axis=(0, 2))
     found = {
         "examples": len(examples),
+        "classes": [] if examples.classes is None else [str(name) for name in examples.classes.names],
         "stratified": is_classification,
         "grouped": examples.groups is not None,
         "by fold": [_row(each) for each in judged],

@@ -19,6 +19,7 @@ def assemble(
     temperature: float = 1.0,
     kind: str = "classification",
     sample: Any = None,
+    name: str = "ensemble",
 ) -> keras.Model:
     """One Keras model of the members' inputs that gives their weighted mean.
 
@@ -33,6 +34,7 @@ def assemble(
         kind: `"classification"` or `"regression"`, whose outputs are averaged as they are.
         sample: a few inputs `[batch, ...]`; needed for subclassed models, which do not tell what they take, nor
             always whether they give logits.
+        name: of the model.
 
     Returns:
         The model, not compiled. A member of weight 0 is not part of it.
@@ -56,9 +58,25 @@ def assemble(
         averaged = _from_logarithms(_average([_logarithms(each) for each in outputs], used))
     else:
         averaged = _average(outputs, used)
-    if temperature != 1:
-        averaged = _from_logarithms(_logarithms(averaged) / temperature)
-    return keras.Model(inputs, averaged, name="ensemble")
+    return keras.Model(inputs, tempered(averaged, temperature), name=name)
+
+
+def tempered(probabilities: Any, temperature: float) -> Any:
+    """As `calibration.tempered`, for tensors `[n, classes]`, or `[n, 1]` of the probability of class 1.
+
+    Example:
+        >>> ops.convert_to_numpy(tempered(ops.array([[0.8]]), 0.5)).round(4).tolist()
+        [[0.9412000179290771]]
+    """
+    return probabilities if temperature == 1 else _from_logarithms(_logarithms(probabilities) / temperature)
+
+
+def check_temperature(temperature: float, kind: str) -> None:
+    """Raises `ValueError` for a temperature that is not a finite number above 0, or one other than 1 for numbers."""
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"`temperature` must be a finite number > 0, got {temperature}.")
+    if kind == "regression" and temperature != 1:
+        raise ValueError(f"numbers have no temperature, got {temperature}: leave `temperature` out.")
 
 
 def _checked(members, weights, mean: str, temperature: float, kind: str) -> np.ndarray:
@@ -66,8 +84,7 @@ def _checked(members, weights, mean: str, temperature: float, kind: str) -> np.n
     selection.mean_named(mean)
     if kind not in ("classification", "regression"):
         raise ValueError(f"`kind` must be classification or regression, got {kind!r}.")
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"`temperature` must be a finite number > 0, got {temperature}.")
+    check_temperature(temperature, "classification")
     if kind == "regression" and (temperature != 1 or mean != "arithmetic"):
         raise ValueError("numbers have an arithmetic mean and no temperature: leave `mean` and `temperature` out.")
     shares = np.asarray(weights, np.float64)

@@ -57,9 +57,18 @@ def rows(task: Task, x: Any) -> tuple[tuple[str, ...], np.ndarray]:
         x: prepared inputs `[k, features]`, or a dict of them; what is no table has no columns.
     """
     restore = getattr(getattr(task.attach, "preparation", None), "restore", None)
-    columns = x if restore is None else restore(x)
+    return columns(x if restore is None else restore(x))
+
+
+def columns(x: Any) -> tuple[tuple[str, ...], np.ndarray]:
+    """As `rows`, of inputs as they came.
+
+    Example:
+        >>> columns({"age": np.array([41.0]), "city": np.array(["Bonn"])})
+        (('age', 'city'), array([['41', 'Bonn']], dtype='<U4'))
+    """
     found: dict[str, np.ndarray] = {}
-    for name, array in columns.items() if isinstance(columns, dict) else [("", columns)]:
+    for name, array in x.items() if isinstance(x, dict) else [("", x)]:
         array = np.asarray(array)
         if array.ndim == 1:
             found[name] = array

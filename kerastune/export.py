@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from kerastune import guide, publishing, rundirs, siblings, warmup
-from kerastune.serving import Service
+from kerastune.serving import Service, named_inputs, structure_of
 
+REMEDY = "`--notta` leaves the views out, whose rotations and scales are such; a SavedModel has them all"
 FILE_FORMATS = tuple(format for format in publishing.ENDINGS if format != publishing.SAVED_MODEL)
 LABELS = "labels.txt"
 NEEDED = {"onnx": ("onnx", "tf2onnx")}  # packages that Keras converts with
@@ -106,7 +109,7 @@ def save_as(model: keras.Model, directory: str | os.PathLike, name: str, format:
         format: `"keras"`, `"onnx"` or `"litert"`.
 
     Raises:
-        ValueError: for an unknown format.
+        ValueError: for an unknown format, and for a model with an operation that ONNX has not.
         ImportError: when the packages that Keras converts with are not installed.
     """
     if format not in FILE_FORMATS:
@@ -121,8 +124,44 @@ def save_as(model: keras.Model, directory: str | os.PathLike, name: str, format:
         if format == "keras":
             model.save(unfinished)
         else:
-            model.export(unfinished, format=format, verbose=False)
+            _convert(model, unfinished, format)
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
     return path
+
+
+def _convert(model: keras.Model, path: Path, format: str) -> None:
+    """Keras's own conversion, of inputs by the names under which they are served."""
+    signature = {}
+    if getattr(model, "inputs", None):
+        structure = structure_of(model)
+        specs = [tf.TensorSpec((None, *x.shape[1:]), x.dtype, name) for name, x in named_inputs(structure).items()]
+        # Keras refuses to make one for a model that was loaded and never called.
+        signature = {"input_signature": [keras.tree.pack_sequence_as(structure, specs)]}
+    model.export(path, format=format, verbose=False, **(signature if format == "onnx" else {}))
+    if format == "onnx":
+        _check_onnx(path)
+    elif words := _foreign_to_litert(path):
+        logging.getLogger("kerastune").warning("The file runs only where TensorFlow's own operations do: %s", words)
+
+
+def _check_onnx(path: Path) -> None:
+    import onnx
+
+    known = {schema.name for schema in onnx.defs.get_all_schemas()}
+    foreign = sorted({node.op_type for node in onnx.load(path).graph.node} - known)
+    if foreign:
+        raise ValueError(f"format `onnx` has no operation {', '.join(foreign)}, which this model needs: {REMEDY}.")
+
+
+def _foreign_to_litert(path: Path) -> str:
+    """What LiteRT's own interpreter says of operations that it lacks; empty if it has all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it moves to another package
+        interpreter = tf.lite.Interpreter(str(path))
+        try:
+            interpreter.allocate_tensors()
+        except RuntimeError as error:
+            return f"{' '.join(str(error).split('See instructions')[0].split())} {REMEDY[0].upper()}{REMEDY[1:]}."
+    return ""

@@ -61,6 +61,10 @@ class Foldable:
         """As `true`, of the test part."""
         return self._true("test")
 
+    def inputs(self, chosen: np.ndarray) -> Any:
+        """Raw inputs of some of the examples, by their places `[k]`."""
+        return data.take(self._examples, chosen).x
+
     def _true(self, where: str) -> np.ndarray:
         part = self.raw.parts[where]
         if self.classes is not None:

@@ -69,7 +69,7 @@ def result(
         mean, low, high = scores.difference(test_scores["tuned"], test_scores["reference"])
         found["gain"] = {"mean": mean, "low": low, "high": high}
     if chosen is not None:
-        combined, given = combining.figures(trainer, playbook, states, single(states, chosen))
+        combined, given = combining.figures(trainer, playbook, states, chosen, single(states, chosen))
         found |= combined
         outputs |= {name: {"test": in_users_units(trainer.task, each, False)} for name, each in given.items()}
     figures = {
@@ -137,18 +137,45 @@ def write_records(run_dir: RunDir, playbook: Playbook, figures: dict[str, Any], 
         if (path := {Prune.name: run_dir.prune, Distil.name: run_dir.distil}.get(decision.stage)) is not None:
             told = {"reason": decision.reason, **decision.values}
             rundirs.write_text(path, json.dumps(told, sort_keys=True, indent=2) + "\n")
-
     claim = f"# Found by kerastune; train it again with: kerastune train --flagfile={run_dir.flags.name}"
+    write_flags(run_dir.flags, claim, given, recipe)
+
+
+def write_flags(path: Path, claim: str, given: dict[str, Any], recipe: Recipe, further: dict[str, Any] | None = None):
+    """Writes a flagfile.
+
+    Args:
+        path: where.
+        claim: its first line, which ends in the command that it is for.
+        given: the flags for data and model that were given; empty where both came from Python.
+        recipe: the recipe.
+        further: other flags of that command.
+    """
     if "data" not in given:
         claim += " --data=... --model=... (both were given in Python)"
-    flags = [recipes.flag(name, value) for name, value in given.items() if value is not None] + recipe.to_flags()
-    rundirs.write_text(run_dir.flags, "\n".join([claim, *flags]) + "\n")
+    named = {**given, **(further or {})}
+    flags = [recipes.flag(name, value) for name, value in named.items() if value is not None] + recipe.to_flags()
+    rundirs.write_text(path, "\n".join([claim, *flags]) + "\n")
 
 
 def save_models(
-    run_dir: RunDir, trainer: Trainer, playbook: Playbook, states: dict[str, State], chosen: str | None
+    run_dir: RunDir,
+    trainer: Trainer,
+    playbook: Playbook,
+    states: dict[str, State],
+    chosen: str | None,
+    figures: dict[str, Any],
 ) -> None:
-    """Saves the single model, and what was put together out of several, where they are handed over."""
+    """Saves the single model, and what was made of it or of several, where that is handed over.
+
+    Args:
+        run_dir: where.
+        trainer: of the search.
+        playbook: of the search, when every stage has decided.
+        states: kept weights by trial.
+        chosen: the trial that the search came to; without one nothing is saved.
+        figures: as `result` gives them.
+    """
     if chosen is None:
         return
     alone = single(states, chosen)
@@ -157,6 +184,9 @@ def save_models(
         save(combining.ensemble_model(trainer, playbook, states), run_dir.ensemble)
     if combining.kept_views(playbook) is not None:
         save(combining.tta_model(trainer, playbook, states, alone), run_dir.tta)
+    if combining.CALIBRATED in figures:
+        temperature = figures["handed over"]["temperature"]
+        save(combining.calibrated_model(trainer, playbook, states, alone, temperature), run_dir.calibrated)
 
 
 def raw_model(trainer: Trainer, recipe: Recipe, state: State) -> keras.Model:

@@ -16,7 +16,7 @@ class Mistakes:
     """The worst mistakes of the final model, and what these examples look like.
 
     Args:
-        part: whose examples these are: `"test"` or `"validation"`.
+        part: whose examples these are: `"test"`, `"validation"`, or `"held-out"` of folds.
         indices: of the examples `[k]`, the worst first.
         pictures: `[k, height, width, 1 or 3]` in 0 to 255, when the inputs are images; else `None`.
         columns: names of the inputs' columns, when they are a table; else empty.
@@ -36,7 +36,8 @@ class Predictions:
 
     Args:
         class_names: names of the classes in their order; empty for regression.
-        true: by part (`"validation"`, `"test"`), integer classes `[n]`, or numbers in the user's units `[n, outputs]`.
+        true: by part (`"validation"`, `"test"`; `"held-out"` of folds), integer classes `[n]`, or numbers in the user's
+            units `[n, outputs]`.
         outputs: by model (`"reference"`, `"tuned"` …) and part, probabilities `[n, classes]`, or numbers as `true`.
         final: the model that is handed over, and whose mistakes are shown.
         mistakes: of that model.
@@ -57,7 +58,7 @@ class Predictions:
     @property
     def part(self) -> str:
         """The part that tells how good the models are: test, where there is one."""
-        return "test" if "test" in self.true else "validation"
+        return "test" if "test" in self.true else next(iter(self.true))
 
     @property
     def is_classification(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -70,10 +70,53 @@ def display(budget: Budget, verbose: int = 1) -> Iterator[Display]:
     if not verbose:
         yield Display(budget, None)
         return
+    with _shown() as bar:
+        yield Display(budget, bar)
+
+
+def _shown() -> Progress:
     logs.to_screen()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
-    with Progress(*columns, console=logs.console(), transient=True) as bar:
-        yield Display(budget, bar)
+    return Progress(*columns, console=logs.console(), transient=True)
+
+
+class Counted:
+    """Shows a number of steps that is known from the start, and how long the rest takes at the pace so far.
+
+    Args:
+        total: all steps.
+        done: those that were done earlier.
+        bar: a rich progress bar, or `None` to show nothing.
+        clock: gives seconds.
+    """
+
+    def __init__(self, total: int, done: int, bar: Progress | None, clock: Callable[[], float] = time.monotonic):
+        self._total, self._earlier, self._now, self._bar, self._clock = total, done, 0, bar, clock
+        self._task = None if bar is None else bar.add_task("preparing", total=total, completed=done, left="")
+        self._began = clock()
+
+    def begin(self, words: str) -> None:
+        """Names what is done now."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=words)
+
+    def steps(self, count: int) -> None:
+        """Counts steps that were done."""
+        self._now += count
+        if self._bar is not None:
+            done = self._earlier + self._now
+            left = max(self._total - done, 0) * (self._clock() - self._began) / max(self._now, 1)
+            self._bar.update(self._task, completed=done, left=f"about {_words(left)} left")
+
+
+@contextlib.contextmanager
+def counting(total: int, done: int, verbose: int = 1) -> Iterator[Counted]:
+    """A `Counted` for the length of a `with` block; `verbose=0` gives one that shows nothing."""
+    if not verbose:
+        yield Counted(total, done, None)
+        return
+    with _shown() as bar:
+        yield Counted(total, done, bar)
 
 
 def _words(seconds: float) -> str:

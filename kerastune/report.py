@@ -8,12 +8,10 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
-from kerastune import calibration, diagnostics, scores
+from kerastune import diagnostics, ladder, report_errors, scores
 from kerastune.predictions import Predictions
 from kerastune.recipe import Recipe
-from kerastune.report_blocks import Code, Items, Picture, Section, Table, Text, number
+from kerastune.report_blocks import Code, Items, Section, Table, Text, number, pictured
 from kerastune.stages.base import Decision
 from kerastune.trial import Outcome
 
@@ -34,7 +32,6 @@ QUESTIONS = {
     "distil": "Does a teacher help?",
     "prune": "How many weights can be zero?",
 }
-MOST_CLASSES = 200  # that a table has rows for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Findings:
         flagfile: text of `best.flags`.
         where: the output directory.
         predictions: what the models gave on validation and test part.
-        pictures: PNG bytes by name: `"stage-lr"` …, `"result"`, `"spending"`, `"confusion"`, `"reliability"`,
+        pictures: PNG bytes by name: `"stage-lr"` …, `"result"`, `"steps"`, `"spending"`, `"confusion"`, `"reliability"`,
             `"mistakes"`, `"residuals"`.
     """
 
@@ -72,7 +69,7 @@ def title(findings: Findings) -> str:
 
 def sections(findings: Findings) -> list[Section]:
     """All sections that there are data for, in their order."""
-    made = (_result, _decisions, _mistakes, _spending, _recipe, _data)
+    made = (_result, _steps, _decisions, _mistakes, _spending, _recipe, _data)
     return [section for make in made if (section := make(findings)) is not None]
 
 
@@ -118,9 +115,11 @@ def _difference(gain: dict[str, float], measure: str) -> tuple[str, str]:
 
 
 def models(result: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
-    """The figures of every model in a result, by model and part."""
-    return {name: value for name, value in result.items()
-            if isinstance(value, dict) and value.keys() & {"validation", "test"}}  # fmt: skip
+    """The figures of every model in a result, by model and part, the reference first."""
+    found = {name: value for name, value in result.items()
+             if isinstance(value, dict) and value.keys() & {"validation", "test"}}  # fmt: skip
+    first = [name for name in ("reference", *ladder.MODELS) if name in found]
+    return {name: found[name] for name in (*first, *(name for name in found if name not in first))}
 
 
 def costs(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, float]]:
@@ -133,11 +132,12 @@ def costs(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, float]]:
 
 
 def _result(findings: Findings) -> Section:
-    blocks = [Text(verdict(findings.result), is_lead=True), *map(Text, further_gains(findings.result))]
+    sentences = [*further_gains(findings.result), ladder.handed_over(findings.result)]
+    blocks = [Text(verdict(findings.result), is_lead=True), *(Text(words) for words in sentences if words)]
     figures = models(findings.result)
     parts = {part: None for values in figures.values() for part in values}
-    blocks += _picture(findings, "result", _result_alt(findings))
-    names = dict.fromkeys(name for values in figures.values() for each in values.values() for name in each)
+    blocks += pictured(findings.pictures, "result", _result_alt(findings))
+    names = ladder.in_order(name for values in figures.values() for each in values.values() for name in each)
     rows = [(model, part, *(f"{values[part][name]:.4f}" if name in values[part] else "-" for name in names))
             for part in parts for model, values in figures.items() if part in values]  # fmt: skip
     if rows:
@@ -165,6 +165,44 @@ def measure(kept: Predictions, result: dict[str, Any]) -> str:
     return "macro-F1" if result.get("scored by") == "macro-F1" else "accuracy"
 
 
+def _steps(findings: Findings) -> Section | None:
+    found = ladder.rungs(findings.decisions, findings.result)
+    if len(found) < 2:
+        return None
+    measure, named = findings.result["scored by"], ladder.shown(found)
+    compared = [("gain", measure)] * (measure != "loss") + [("loss_gain", "loss")]
+    header = ("step", "kept", *(f"change of {words} (95 % interval)" for _, words in compared))
+    rows = []
+    for rung in found:
+        changes = (_change(getattr(rung, which), words) for which, words in compared)
+        figures = (f"{rung.figures[name]:.4f}" if name in rung.figures else "-" for name, _ in named)
+        rows.append((rung.name, "yes" if rung.is_kept else "left out", *changes, *figures))
+    words = (
+        "Each step against the one before, on the validation examples: paired differences, members, weights and "
+        "temperatures being those that were found on other examples (cross-fitted). Only what is better beyond noise is "
+        "kept; on the right is what there is with it."
+    )
+    if {("+ ensemble", True), ("+ views", True)} <= {(rung.name, rung.is_kept) for rung in found}:
+        words += " Views are looked at through the ensemble that all of these examples have chosen."
+    table = Table("From one model to what is handed over", (*header, *(words for _, words in named)), tuple(rows))
+    alt = "Gain of every step with its 95 % interval: " + "; ".join(", ".join(row[:3]) for row in rows[1:])
+    return Section("What each step gained", (Text(words), *pictured(findings.pictures, "steps", alt), table))
+
+
+def _change(gain: dict[str, float] | None, measure: str) -> str:
+    if gain is None:
+        return "-"
+    ends = scores.interval(gain["low"], gain["high"], measure)
+    return f"{scores.gained(gain['mean'], measure).split(' of ')[0]} ({ends})"
+
+
+def _mistakes(findings: Findings) -> Section | None:
+    kept = findings.predictions
+    if kept is None:
+        return None
+    return report_errors.section(kept, findings.pictures, f"Of the {kept.final} model, on the {kept.part} part.")
+
+
 def _decisions(findings: Findings) -> Section | None:
     if not findings.decisions:
         return None
@@ -177,7 +215,7 @@ def _decision(findings: Findings, decision: Decision) -> Section:
     seen = {name: findings.outcomes[name] for name in decision.evidence if name in findings.outcomes}
     blocks = [Text(decision.reason)]
     alt = f"What stage {decision.stage} looked at: {', '.join(seen) or 'its numbers'}"
-    blocks += _picture(findings, f"stage-{decision.stage}", alt)
+    blocks += pictured(findings.pictures, f"stage-{decision.stage}", alt)
     changes = [
         (name, number(old), number(new))
         for (name, old), new in zip(decision.before.to_dict().items(), decision.after.to_dict().values(), strict=True)
@@ -187,7 +225,7 @@ def _decision(findings: Findings, decision: Decision) -> Section:
         blocks.append(Table("What it changed in the recipe", ("setting", "from", "to"), tuple(changes)))
     if seen:
         blocks.append(_trials(seen))
-    if numbers := tuple((name, number(value)) for name, value in _flat(decision.values)):
+    if numbers := tuple((name, _number(value)) for name, value in _flat(decision.values) if not _is_drawn(value)):
         blocks.append(Table("The numbers behind it", ("name", "value"), numbers, is_folded=True))
     return Section(f"{decision.stage}: {question}" if question else decision.stage, tuple(blocks))
 
@@ -205,76 +243,23 @@ def _trials(outcomes: dict[str, Outcome]) -> Table:
     return Table("The trials that it looked at", header, tuple(rows), is_folded=True)
 
 
+def _is_drawn(value: Any) -> bool:
+    """Whether a value is a matrix or a curve, which a picture shows."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], list)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{number(value['mean'])}, 95 % interval {number(value['low'])} to {number(value['high'])}"
+    return number(value)
+
+
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
     for name, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value.keys() != {"mean", "low", "high"}:
             yield from _flat(value, f"{prefix}{name} / ")
         else:
             yield f"{prefix}{name}", value
-
-
-def _mistakes(findings: Findings) -> Section | None:
-    kept = findings.predictions
-    if kept is None:
-        return None
-    blocks = [Text(f"Of the {kept.final} model, on the {kept.part} part.")]
-    parts = _of_classes(findings, kept) if kept.is_classification else _of_numbers(findings, kept)
-    return Section("Where it errs", tuple(blocks), tuple(parts))
-
-
-def _of_classes(findings: Findings, kept: Predictions) -> list[Section]:
-    true, outputs = kept.true[kept.part], kept.outputs[kept.final][kept.part]
-    names = kept.class_names
-    counts = scores.confusion(true, outputs.argmax(axis=1), len(names))
-    pairs = diagnostics.most_confused(counts)
-    told = "; ".join(f"{names[t]} taken for {names[p]} {n} times" for t, p, n in pairs[:3]) or "none"
-    blocks = _picture(findings, "confusion", f"Confusion matrix of {len(names)} classes; most often confused: {told}")
-    if pairs:
-        rows = tuple((names[t], names[p], number(n)) for t, p, n in pairs)
-        blocks.append(Table("Most often confused", ("true class", "taken for", "times"), rows, is_folded=True))
-    each = diagnostics.by_class(counts)[:MOST_CLASSES]
-    rows = tuple((names[i], *(number(float(v)) for v in row[:3]), number(int(row[3]))) for i, row in enumerate(each))
-    header = ("class", "precision", "recall", "F1", "examples")
-    classes = Section("Classes", (*blocks, Table("Every class", header, rows, is_folded=len(names) > 12)))
-    errors = {name: calibration.calibration_error(parts[kept.part], true)
-              for name, parts in kept.outputs.items()}  # fmt: skip
-    told = "; ".join(f"{name} {error:.4f}" for name, error in errors.items())
-    words = f"Expected calibration error, the mean distance of confidence and accuracy: {told}."
-    picture = _picture(findings, "reliability", f"Accuracy against confidence, with the calibration error: {told}")
-    found = [classes, Section("How far its confidence can be trusted", (Text(words), *picture))]
-    return [*found, *_worst(findings, kept)]
-
-
-def _of_numbers(findings: Findings, kept: Predictions) -> list[Section]:
-    errors = kept.outputs[kept.final][kept.part] - kept.true[kept.part]
-    low, middle, high = (number(float(value)) for value in np.quantile(errors, [0.25, 0.5, 0.75]))
-    words = f"Half of the errors lie between {low} and {high}, in the units of the targets; the middle one is {middle}."
-    picture = _picture(findings, "residuals", f"Predicted against true values, and the errors. {words}")
-    return [Section("Errors", (Text(words), *picture)), *_worst(findings, kept)]
-
-
-def _worst(findings: Findings, kept: Predictions) -> list[Section]:
-    found = kept.mistakes
-    if found is None or not len(found.indices):
-        return []
-    outputs, true = kept.outputs[kept.final][found.part], kept.true[found.part]
-    rows = []
-    for place, index in enumerate(found.indices):
-        row = tuple(found.rows[place]) if found.columns else ()
-        if kept.is_classification:
-            p = outputs[index]
-            classes = (kept.class_names[true[index]], kept.class_names[p.argmax()])
-            told = (*classes, f"{p.max():.3f}", f"{p[true[index]]:.3f}")
-        else:
-            told = (number(true[index].tolist()), number(outputs[index].tolist()))
-        rows.append((str(index), *told, *row))
-    header = ("true", "predicted")
-    if kept.is_classification:
-        header = ("true class", "predicted", "confidence", "of the true one")
-    blocks = _picture(findings, "mistakes", f"The {len(rows)} mistakes with the highest confidence, as small pictures")
-    words = f"The {len(rows)} largest errors" if not kept.is_classification else f"The {len(rows)} surest mistakes"
-    table = Table(f"{words} on the {found.part} part", ("example", *header, *found.columns), tuple(rows), bool(blocks))
-    return [Section("Worst mistakes", (*blocks, table))]
 
 
 def _spending(findings: Findings) -> Section | None:
@@ -290,7 +275,7 @@ def _spending(findings: Findings) -> Section | None:
         words = [Text(f"Of a budget of {findings.result['budget']}, {findings.result['seconds']:.0f} s were spent; "
                       f"{rest:.0f} s of them not on training but on choosing, drawing and saving.")]  # fmt: skip
     told = ", ".join(f"{stage} {steps} steps" for stage, (steps, _) in spent.items())
-    picture = _picture(findings, "spending", f"Shares of the stages in steps and in seconds: {told}")
+    picture = pictured(findings.pictures, "spending", f"Shares of the stages in steps and in seconds: {told}")
     table = Table("Spent", ("stage", "steps", "seconds"), tuple(rows))
     return Section("What was spent where", (*words, *picture, table))
 
@@ -313,9 +298,11 @@ def _recipe(findings: Findings) -> Section | None:
 
 
 def _data(findings: Findings) -> Section | None:
-    about = findings.about
-    if not about:
-        return None
+    return data_section(findings.about) if findings.about else None
+
+
+def data_section(about: dict[str, Any]) -> Section:
+    """The section on data and surroundings, of what `reporting.about` recorded."""
     parts = [(f"{part} examples", number(count)) for part, count in about["parts"].items() if count]
     rows = [("data", about["data"]), ("kind", about["kind"]), *parts]
     if about["class_names"]:
@@ -328,10 +315,6 @@ def _data(findings: Findings) -> Section | None:
     return Section("Data and surroundings", tuple(blocks))
 
 
-def _picture(findings: Findings, name: str, alt: str) -> list[Picture]:
-    return [Picture(name, alt, findings.pictures[name])] if name in findings.pictures else []
-
-
 def _called(name: str) -> str:
     """A figure of merit as people call it."""
-    return {"macro_f1": "macro-F1", "mae": "MAE", "rmse": "RMSE", "r2": "R2"}.get(name, name.replace("_", " "))
+    return ladder.FIGURES.get(name, name.replace("_", " "))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -56,6 +57,11 @@ class Section:
     title: str
     blocks: tuple[Text | Items | Table | Picture | Code, ...] = ()
     parts: tuple[Section, ...] = ()
+
+
+def pictured(pictures: Mapping[str, bytes], name: str, alt: str) -> list[Picture]:
+    """The picture of this name, if there is one."""
+    return [Picture(name, alt, pictures[name])] if name in pictures else []
 
 
 def plain(text: Any) -> str:

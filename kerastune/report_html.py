@@ -11,11 +11,13 @@ from kerastune.report_blocks import Code, Items, Picture, Section, Table, Text, 
 # Nothing is loaded and nothing runs, whatever the names of somebody's classes are.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
+MOST_PRINTED = 24  # rows of a folded table: paper is for the story
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --soft: #5b6168; --paper: #f4f5f7; --card: #fff; --line: #d9dce1;
-  --accent: #0b6aa8; --shade: #eef1f4; }
+  --accent: #0b6aa8; --shade: #eef1f4; --dim: #0003; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --soft: #a3abb4; --paper: #14171a; --card: #1e2226;
-  --line: #363c43; --accent: #6cb8ee; --shade: #282d33; } }
+  --line: #363c43; --accent: #6cb8ee; --shade: #282d33; --dim: #fff3; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); overflow-wrap: anywhere;
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", "DejaVu Sans", sans-serif; }
@@ -34,16 +36,26 @@ main > section { background: var(--card); border: 1px solid var(--line); border-
 section section { border-top: 1px solid var(--line); padding-top: 1rem; margin-top: 1rem; }
 figure { margin: .8rem 0; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: .4rem; }
-.scroll { overflow-x: auto; max-width: 100%; }
+.scroll { overflow-x: auto; max-width: 100%; background:
+  linear-gradient(to right, var(--card) 40%, transparent) 0 0 / 2.5rem 100% local,
+  linear-gradient(to left, var(--card) 40%, transparent) 100% 0 / 2.5rem 100% local,
+  linear-gradient(to right, var(--dim), transparent) 0 0 / .8rem 100% scroll,
+  linear-gradient(to left, var(--dim), transparent) 100% 0 / .8rem 100% scroll; background-repeat: no-repeat; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; margin: .3rem 0; }
 caption { text-align: left; color: var(--soft); padding: .2rem 0; white-space: nowrap; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; white-space: nowrap; }
-td { overflow-wrap: normal; max-width: 24rem; }
+th, td { overflow-wrap: normal; } td { max-width: 24rem; }
 summary { cursor: pointer; color: var(--accent); padding: .25rem 0; }
 pre { background: var(--shade); border-radius: .4rem; padding: .7rem; overflow-x: auto; font-size: .86rem;
   line-height: 1.45; }
-@media (max-width: 30rem) { main { padding: .6rem; } main > section { padding: .8rem; } h1 { font-size: 1.4rem; } }
+@media (max-width: 30rem) {
+  main { padding: .6rem; } main > section { padding: .8rem; } h1 { font-size: 1.4rem; }
+  /* Words of a cell are not torn: what is wider than the screen is scrolled, and its shadow tells. */
+  table { width: max-content; font-size: .86rem; }
+  td { max-width: 60vw; } th { max-width: 8rem; white-space: normal; }
+  th, td { padding-right: .6rem; }
+}
 @media print {
   :root { color-scheme: light; --ink: #000; --soft: #444; --paper: #fff; --card: #fff; --line: #bbb; --accent: #000;
     --shade: #f2f2f2; }
@@ -52,14 +64,16 @@ pre { background: var(--shade); border-radius: .4rem; padding: .7rem; overflow-x
   nav { display: none; }
   summary { list-style: none; color: var(--soft); }
   main > section { border: 0; border-top: 1px solid var(--line); border-radius: 0; padding: .6rem 0; }
-  figure, tr, pre { break-inside: avoid; }
+  figure, tr { break-inside: avoid; }
   h1, h2, h3, caption, summary, thead { break-after: avoid; }
-  figure img { max-height: 16cm; max-width: min(100%, 13cm); width: auto; }
-  .scroll { overflow: visible; }
+  figure img { max-height: 12cm; max-width: min(100%, 12cm); width: auto; }
+  .scroll { overflow: visible; background: none; }
   table { font-size: 8pt; }
   th { white-space: normal; }
   pre { white-space: pre-wrap; }
   details::details-content { content-visibility: visible; display: block; }
+  .long .scroll { display: none; }
+  .long summary::after { content: ": not printed, to be seen on the screen."; }
 }
 """
 
@@ -122,4 +136,5 @@ def _table(table: Table) -> str:
     whole = f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n'
     if not table.is_folded:
         return whole
-    return f"<details><summary>{escaped(table.caption)}</summary>\n{whole}</details>\n"
+    long = " class=long" * (len(table.rows) > MOST_PRINTED)
+    return f"<details{long}><summary>{escaped(table.caption)}</summary>\n{whole}</details>\n"

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kerastune import environment, figures, report, report_html, report_markdown, result_figures, rundirs
+from kerastune import (
+    crossval_figures,
+    crossval_report,
+    environment,
+    figures,
+    ladder,
+    report,
+    report_html,
+    report_markdown,
+    result_figures,
+    rundirs,
+)
+from kerastune.crossval_report import FoldsFound
 from kerastune.predictions import Predictions
 from kerastune.report import Findings
+from kerastune.report_blocks import Section
 from kerastune.rundirs import RunDir
 from kerastune.stages.base import Decision, Facts
 from kerastune.study import Record
@@ -52,7 +67,8 @@ def write(run_dir: RunDir, record: Record, stage_pictures: dict[str, bytes] | No
     kept = Predictions.from_bytes(run_dir.predictions.read_bytes()) if run_dir.predictions.is_file() else None
     if stage_pictures is None:
         stage_pictures = pictures_of_decisions(decisions, outcomes)
-    of_result = result_figures.drawn(result, report.costs(outcomes.values()), kept)
+    rungs = ladder.rungs(decisions, result)
+    of_result = result_figures.drawn(result, report.costs(outcomes.values()), kept, rungs)
     flagfile = run_dir.flags.read_text(encoding="utf-8") if run_dir.flags.is_file() else ""
     findings = Findings(
         decisions=decisions,
@@ -65,8 +81,32 @@ def write(run_dir: RunDir, record: Record, stage_pictures: dict[str, bytes] | No
         predictions=kept,
         pictures={f"stage-{stage}": png for stage, png in stage_pictures.items()} | of_result,
     )
-    _put_down(run_dir, findings)
+    _put_down(run_dir, report.title(findings), report.sections(findings), findings.pictures)
     return of_result
+
+
+def write_folds(run_dir: RunDir, record: Record) -> dict[str, bytes]:
+    """Writes the report of a finished cross-validation from what is on disk, anew; gives its pictures by name.
+
+    Raises:
+        ValueError: when it is not finished.
+    """
+    if not run_dir.crossval.is_file():
+        raise ValueError(f"not all folds in {run_dir.path} are trained: the same `kerastune crossval` again goes on.")
+    result, outcomes = json.loads(run_dir.crossval.read_text(encoding="utf-8")), record.outcomes()
+    kept = Predictions.from_bytes(run_dir.predictions.read_bytes()) if run_dir.predictions.is_file() else None
+    pictures = {"folds": crossval_figures.per_fold(result), "curves": crossval_figures.curves(outcomes)}
+    found = FoldsFound(
+        result,
+        outcomes,
+        record.fact(ABOUT) or {},
+        run_dir.crossval_flags.read_text(encoding="utf-8"),
+        str(run_dir.path),
+        kept,
+        pictures | (result_figures.of_errors(kept) if kept is not None else {}),
+    )
+    _put_down(run_dir, crossval_report.title(found), crossval_report.sections(found), found.pictures)
+    return dict(found.pictures)
 
 
 def pictures_of_decisions(decisions: list[Decision], outcomes: dict[str, Outcome]) -> dict[str, bytes]:
@@ -75,10 +115,9 @@ def pictures_of_decisions(decisions: list[Decision], outcomes: dict[str, Outcome
     return {stage: png for stage, png in drawn.items() if png is not None}
 
 
-def _put_down(run_dir: RunDir, findings: Findings) -> None:
-    title, sections = report.title(findings), report.sections(findings)
+def _put_down(run_dir: RunDir, title: str, sections: Sequence[Section], pictures: Mapping[str, bytes]) -> None:
     run_dir.report_pictures.mkdir(exist_ok=True)
-    for name, png in findings.pictures.items():
+    for name, png in pictures.items():
         rundirs.write_bytes(run_dir.report_picture(name), png)
     rundirs.write_text(run_dir.report, report_html.render(title, sections))
     text = report_markdown.render(title, sections, run_dir.report_pictures.name)

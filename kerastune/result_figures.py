@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from kerastune import calibration, diagnostics, drawing, report, scores
+from kerastune import calibration, combining_figures, diagnostics, drawing, report, scores
+from kerastune.ladder import Rung
 from kerastune.predictions import Predictions
 
 MOST_NUMBERED = 20  # classes of a confusion matrix whose cells hold numbers
@@ -14,18 +17,28 @@ PER_ROW = 4  # small pictures
 MOST_POINTS = 3000  # of a scatter plot
 
 
-def drawn(result: dict, costs: dict[str, tuple[int, float]], kept: Predictions | None) -> dict[str, bytes]:
+def drawn(
+    result: dict, costs: dict[str, tuple[int, float]], kept: Predictions | None, rungs: Sequence[Rung] = ()
+) -> dict[str, bytes]:
     """Every picture that there are data for, by the name under which a report shows it.
 
     Args:
         result: the figures of `result.json`.
         costs: steps and seconds by stage.
         kept: what the models gave.
+        rungs: the steps from the single model to what is handed over.
     """
     found = {"spending": spending(costs)} if costs else {}
+    if len(rungs) > 1:
+        found["steps"] = combining_figures.steps(rungs, result["scored by"])
     if kept is None:
         return found
-    found["result"] = compared(result, kept)
+    return found | {"result": compared(result, kept)} | of_errors(kept)
+
+
+def of_errors(kept: Predictions) -> dict[str, bytes]:
+    """The pictures of where the final model errs, by name."""
+    found = {}
     true, outputs = kept.true[kept.part], kept.outputs[kept.final][kept.part]
     if kept.is_classification:
         counts = scores.confusion(true, outputs.argmax(axis=1), len(kept.class_names))

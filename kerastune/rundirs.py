@@ -34,11 +34,13 @@ class RunDir:
         self.model = self.path / "model.keras"
         self.ensemble = self.path / "ensemble.keras"
         self.tta = self.path / "tta.keras"
+        self.calibrated = self.path / "calibrated.keras"
         self.prune = self.path / "prune.json"
         self.distil = self.path / "distil.json"
         self.tensorboard = self.path / "tensorboard"
         self.predictions = self.path / "predictions.npz"
         self.crossval = self.path / "crossval.json"
+        self.crossval_flags = self.path / "crossval.flags"
         self.out_of_fold = self.path / "out_of_fold.npz"
         self.report = self.path / "report.html"
         self.report_markdown = self.path / "report.md"
@@ -89,7 +91,7 @@ class RunDir:
         named = [entry for entry in vars(self).values() if entry is not self.path]
         # What was being written when a process was killed.
         unfinished = [_unfinished(entry) for entry in named]
-        unfinished += [unsaved(each) for each in (self.model, self.ensemble, self.tta)]
+        unfinished += [unsaved(each) for each in (self.model, self.ensemble, self.tta, self.calibrated)]
         beside = [*logs.files(self.log), locks.file_of(self.lock), self.path / f"{self.study.name}-journal"]
         return [*named, *beside, *unfinished]
 

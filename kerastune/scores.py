@@ -174,6 +174,16 @@ def spread(value: float, measure: str) -> str:
     return f"{value if measure == 'loss' else 100 * value:.3g}"
 
 
+def named(interval: tuple[float, float, float]) -> dict[str, float]:
+    """A mean and the ends of its 95 % interval by name.
+
+    Example:
+        >>> named((0.2, 0.1, 0.3))
+        {'mean': 0.2, 'low': 0.1, 'high': 0.3}
+    """
+    return dict(zip(("mean", "low", "high"), interval))
+
+
 def difference(better: np.ndarray, worse: np.ndarray, seed: int = 1) -> tuple[float, float, float]:
     """Mean paired difference of two models' scores on the same examples, with its 95 % bootstrap interval.
 

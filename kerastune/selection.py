@@ -161,6 +161,39 @@ def _check(predictions: np.ndarray, targets: np.ndarray) -> None:
             raise ValueError(f"predictions of member {member} are not finite: leave that model out.")
 
 
+def judged(value: float, before: np.ndarray, after: np.ndarray, targets: np.ndarray) -> calibration.Temperature:
+    """`calibration.judged` for classes; numbers have no temperature.
+
+    Args:
+        value: fitted to all examples.
+        before: cross-fitted predictions `[examples, classes or outputs]` without temperature.
+        after: the same with it.
+        targets: of the same examples.
+    """
+    if are_classes(targets):
+        return calibration.judged(value, before, after, targets)
+    return calibration.Temperature(1.0, (0.0, 0.0, 0.0), before, before)
+
+
+def calibrated(predictions: np.ndarray, targets: np.ndarray) -> calibration.Temperature:
+    """The temperature of one model, cross-fitted, where it helps beyond noise.
+
+    Args:
+        predictions: of the model `[examples, classes or outputs]`.
+        targets: of the same examples.
+    """
+    only = predictions[None]
+    return judged(fit(only, targets).temperature, *cross_fitted(only, targets), targets)
+
+
+def reliability(before: np.ndarray, after: np.ndarray, targets: np.ndarray) -> dict[str, list]:
+    """`calibration.reliability` before and after a temperature as plain lists; nothing for numbers."""
+    if not are_classes(targets):
+        return {}
+    both = {"before": before, "after": after}
+    return {name: calibration.reliability(each, targets).tolist() for name, each in both.items()}
+
+
 def cross_fitted(
     predictions: np.ndarray, targets: np.ndarray, most: int | None = None, folds: int = FOLDS, seed: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -51,7 +51,7 @@ class Service:
     def __init__(self, model: keras.Model, class_names: Sequence[str] = (), examples: Any = None, image: Any = None):
         self.model = _with_inputs(model, examples)
         self.class_names = tuple(class_names)
-        self._structure = _inputs(self.model)
+        self._structure = structure_of(self.model)
         self.inputs = named_inputs(self._structure)
         self.examples = self._named(examples) if examples is not None else _made_up(self.inputs)
         self.classifies = bool(class_names) or evaluate.is_classifier(model)
@@ -197,7 +197,7 @@ def _with_inputs(model: keras.Model, examples: Any) -> keras.Model:
     return keras.Model(inputs, model(inputs))
 
 
-def _inputs(model: keras.Model) -> Any:
+def structure_of(model: keras.Model) -> Any:
     """The model's inputs as its builder arranged them."""
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 

@@ -82,6 +82,32 @@ def read(run_dir: RunDir) -> Status:
         )
 
 
+def lines_of_folds(run_dir: RunDir) -> list[str]:
+    """How a cross-validation stands, in words, a line each.
+
+    Raises:
+        StudyError: when its study is damaged.
+    """
+    with Record(run_dir.study) as record:
+        outcomes, folds, repeats = record.outcomes(), record.setting("folds"), record.setting("repeats")
+        each = record.setting("total_steps")
+    holder, steps = locks.holder(run_dir.lock), sum(outcome.steps for outcome in outcomes.values())
+    if holder:
+        first = f"Running ({holder.name or 'another process'})"
+    elif run_dir.crossval.is_file() and steps == folds * repeats * each:
+        first = "Finished"
+    else:
+        first = "Stopped: its own command, run again, goes on from here"
+    found = [f"{first}. {steps:,} of {folds * repeats * each:,} steps in {folds * repeats} folds are trained."]
+    return found + [f"  {outcome.spec.trial}: {_about(outcome)}" for outcome in list(outcomes.values())[-LATEST:]]
+
+
+def is_of_folds(run_dir: RunDir) -> bool:
+    """Whether an output directory is a cross-validation's and not a search's."""
+    with Record(run_dir.study) as record:
+        return record.setting("command") == "crossval"
+
+
 def lines(status: Status) -> list[str]:
     """A status in words, a line each; the first says whether the search runs, and what to do if it does not."""
     found = [_first(status)]

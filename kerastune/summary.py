@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kerastune import scores
+from kerastune import ladder, scores
 from kerastune.crossval import CrossValidation
 from kerastune.outputs import REFIT
 from kerastune.stages.prune import Prune
@@ -25,6 +25,8 @@ def show(tuner: PlaybookTuner) -> None:
     if tuner.result.get("tuned"):
         console.print(_figures(tuner))
         console.print(_gain(tuner))
+        if words := ladder.handed_over(tuner.result):
+            console.print(words)
     console.print(f"The report: {escape(str(tuner.run_dir.report))}", soft_wrap=True)
     console.print(f"Everything is in {escape(str(tuner.run_dir.path))}; look at it with:")
     console.print(f"  tensorboard --logdir={escape(str(tuner.run_dir.tensorboard))}", soft_wrap=True)
@@ -43,6 +45,7 @@ def show_folds(crossed: CrossValidation) -> None:
     if (test := result.get("ensemble on the test part")) is not None:
         shown = ", ".join(f"{name} {value:.4f}" for name, value in test.items())
         console.print(f"The folds' ensemble on the test part, which no fold had: {shown}.", soft_wrap=True)
+    console.print(f"The report: {escape(str(run_dir.report))}", soft_wrap=True)
     console.print(f"The ensemble: {escape(str(run_dir.ensemble))}", soft_wrap=True)
     console.print(f"Out-of-fold predictions: {escape(str(run_dir.out_of_fold))}", soft_wrap=True)
     console.print(f"Everything is in {escape(str(run_dir.path))}; look at it with:")
@@ -96,7 +99,7 @@ def _sparsities(values: dict[str, Any]) -> Table:
 def _figures(tuner: PlaybookTuner) -> Table:
     rows = [
         (name, part, figures)
-        for name in ("reference", "tuned", "ensemble", "tta", "unpruned", "alone", REFIT)
+        for name in ("reference", "tuned", "calibrated", "ensemble", "tta", "unpruned", "alone", REFIT)
         for part, figures in tuner.result.get(name, {}).items()
         # The refit model has learnt the validation part.
         if (name, part) != (REFIT, "validation")

@@ -22,6 +22,7 @@ def wrap(
     weights: Sequence[float] | None = None,
     kind: str | None = None,
     sample: Any = None,
+    temperature: float = 1.0,
 ) -> keras.Model:
     """A plain Keras model of the same inputs that averages over the example as it is and its views.
 
@@ -42,10 +43,11 @@ def wrap(
         kind: `"classification"` or `"regression"`; needed where neither the model's end nor its loss tells.
         sample: a few inputs `[batch, ...]`; needed for a subclassed model, and where nothing tells whether it gives
             logits.
+        temperature: that the logarithms of the mean probabilities are divided by, `> 0` (`calibration.tempered`).
 
     Raises:
         ValueError: for a view that can't be saved, is random or fits no input; for weights that do not fit; for a
-            model that does not tell what is needed.
+            model that does not tell what is needed; for a temperature that is not above 0, or one for numbers.
 
     Example:
         >>> model = keras.Sequential([keras.Input([8, 8, 1]), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
@@ -57,13 +59,15 @@ def wrap(
     share_of_each = shares(weights, len(seeing))
     inputs = ensemble.inputs_like(model, sample)
     finish = evaluate.averaged_form(model, sample, kind)
+    if temperature != 1:
+        ensemble.check_temperature(temperature, kind or evaluate.kind_of(model))
     terms = []
     for view, share in zip(seeing, share_of_each):
         if share > 0:
             outputs = model(inputs if view is None else all_views.apply(view, inputs))
             _refuse_several(model, outputs)
             terms.append(share * finish(ops.cast(outputs, "float32")))
-    return keras.Model(inputs, sum(terms[1:], terms[0]), name="tta")
+    return keras.Model(inputs, ensemble.tempered(sum(terms[1:], terms[0]), temperature), name="tta")
 
 
 def predictions(

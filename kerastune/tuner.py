@@ -390,5 +390,5 @@ class PlaybookTuner(keras_tuner.Tuner):
         if study.fact(reporting.ABOUT) is None:
             study.put_fact(reporting.ABOUT, reporting.about(self._trainer.task, self._facts))
         outputs.write_records(self.run_dir, self._playbook, self.result, self._given)
-        outputs.save_models(self.run_dir, self._trainer, self._playbook, states, chosen)
+        outputs.save_models(self.run_dir, self._trainer, self._playbook, states, chosen, self.result)
         self._story.result(reporting.write(self.run_dir, study, self._story.pictures))

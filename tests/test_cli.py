@@ -143,13 +143,20 @@ def test_any_stage_alone_from_a_given_recipe(tmp_path):
     assert "Plan for 1000steps: lr at most 400 steps" in (tmp_path / "out" / "kerastune.log").read_text()
 
 
-def test_ensemble_trains_a_given_recipe_with_several_seeds(tmp_path, capsys):
+def test_ensemble_trains_a_given_recipe_with_several_seeds(tmp_path, capsys, monkeypatch):
     given = ("--data=wine", "--model=mlp", "--batch_size=16", "--total_steps=100", "--members=3")
     assert run("ensemble", *given, f"--output_dir={tmp_path / 'out'}") == 0
     decisions = [json.loads(line) for line in (tmp_path / "out" / "decisions.jsonl").read_text().splitlines()]
-    assert [decision["stage"] for decision in decisions] == ["train", "ensemble"]
+    assert [decision["stage"] for decision in decisions] == ["train", "ensemble", "tta"]
+    assert set(decisions[2]["values"]["alone"]) == {f"noise-{seed}" for seed in range(1, 5)}
     assert decisions[1]["evidence"] == ["train-100", "ensemble-seed-2", "ensemble-seed-3"]
-    assert "ensemble" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "ensemble" in shown and "What is handed over is" in shown and "calibration" in shown
+    asked = []
+    monkeypatch.setattr(cli, "_search", lambda flag_values, recipe, stages: asked.append(stages) or 0)
+    assert run("ensemble", *given, "--notta", f"--output_dir={tmp_path / 'without'}") == 0
+    assert asked == [["train", "ensemble"]]
+    monkeypatch.undo()
     assert run("ensemble", *given, "--members=1", f"--output_dir={tmp_path / 'other'}") == 2
 
 
@@ -321,6 +328,10 @@ def test_export_prefers_the_views_to_the_ensemble_to_the_model_and_goes_on_witho
         answer = tf.saved_model.load(str(served)).signatures["serving_default"]
         expected = 1 / (1 + np.exp(-value))
         assert float(answer(inputs=tf.zeros([1, 3]))["probabilities"][0, 1]) == pytest.approx(expected)
+    for flags, value in (((), 2.0), (("--notta",), 1.0), (("--noensemble",), 0.0), (("--noensemble", "--notta"), 0.0)):
+        assert run("export", f"--output_dir={output_dir}", "--format=keras", f"--export_dir={tmp_path}", *flags) == 0
+        said = keras.models.load_model(tmp_path / "mine-out.keras").predict(np.zeros([1, 3]), verbose=0)[0, 0]
+        assert said == pytest.approx(1 / (1 + np.exp(-value)))
     assert "no file gone.npz" in caplog.text + capsys.readouterr().err
 
 

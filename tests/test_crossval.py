@@ -5,9 +5,10 @@ import json
 import keras
 import numpy as np
 import pytest
+import rich.progress
 import tensorflow as tf
 
-from kerastune import cli, cross_validate, hypermodels
+from kerastune import cli, cross_validate, hypermodels, publishing, release
 from kerastune.recipe import Recipe
 from kerastune.study import Record
 from kerastune.training import Trainer
@@ -105,6 +106,46 @@ def test_the_summary_is_that_of_the_folds(crossed):
     assert {entry.name for entry in crossed.run_dir.tensorboard.iterdir()} >= {"trials", "result"}
 
 
+def test_the_report_tells_how_every_fold_did_and_where_they_err(crossed):
+    text = crossed.run_dir.report_markdown.read_text()
+    row = crossed.result["summary"]["accuracy"]
+    interval = f"95 % interval of {row['low']:.4f} to {row['high']:.4f}"
+    assert f"**Over 2 folds the mean accuracy is {row['mean']:.4f}, with a {interval}.**" in text
+    for fold in crossed.result["by fold"]:
+        assert f"| {fold['name']} | {fold['trained on']} | {fold['held out']} | 200 |" in text
+    assert "groups are whole" in text and "Every example as it was predicted by models that have not seen it." in text
+    true, chosen = Y, predictions(crossed)["predictions"][0].argmax(axis=1)
+    assert f"{np.sum((true == 0) & (chosen == 1))} times" in text
+    assert "(https" not in text and f"--flagfile={crossed.run_dir.crossval_flags}" in text
+    drawn = {path.stem for path in crossed.run_dir.report_pictures.iterdir()}
+    assert drawn == {"folds", "curves", "confusion", "reliability"}
+    board = b"".join(path.read_bytes() for path in crossed.run_dir.result_board.iterdir())
+    assert all(f"result/{name}".encode() in board for name in drawn)
+    page = crossed.run_dir.report.read_text()
+    assert page.count("<img") == len(drawn) and "cross-validated by kerastune" in page
+
+
+def test_the_report_is_written_anew_without_the_data_once_all_folds_are_trained(crossed, tmp_path, capsys, counted):
+    before = crossed.run_dir.report.read_text()
+    crossed.run_dir.report.unlink()
+    assert cli.main(["report", f"--output_dir={crossed.run_dir.path}"]) == 0
+    assert crossed.run_dir.report.read_text() == before
+    counted["most"] = 1
+    with pytest.raises(KeyboardInterrupt):
+        crossed_in(tmp_path)
+    assert cli.main(["report", f"--output_dir={tmp_path / 'crossval'}"]) == 2
+    assert "not all folds in" in capsys.readouterr().err
+    for directory, told in ((tmp_path / "crossval", "Stopped: "), (crossed.run_dir.path, "Finished. 400 of 400 steps")):
+        assert cli.main(["status", f"--output_dir={directory}"]) == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith(told) and "  fold-1: " in shown
+
+
+def test_the_export_names_the_classes(crossed, tmp_path):
+    path = release.release(crossed.run_dir, tmp_path, publishing.SAVED_MODEL, {})
+    assert (path / "assets" / "labels.txt").read_text() == "0\n1\n"
+
+
 def test_a_second_run_trains_nothing_and_gives_the_same(crossed, counted):
     before = predictions(crossed)
     again = crossed_in(crossed.run_dir.path.parent)
@@ -114,13 +155,27 @@ def test_a_second_run_trains_nothing_and_gives_the_same(crossed, counted):
         np.testing.assert_array_equal(array, before[name])
 
 
-def test_what_was_interrupted_goes_on_and_ends_the_same(crossed, counted, tmp_path):
+def test_what_was_interrupted_goes_on_and_ends_the_same_and_the_line_on_the_screen_tells(
+    crossed, counted, tmp_path, monkeypatch
+):
+    shown, update = [], rich.progress.Progress.update
+
+    def kept(self, task, **fields):
+        shown.append(fields)
+        update(self, task, **fields)
+
+    monkeypatch.setattr(rich.progress.Progress, "update", kept)
     counted["most"] = 5  # in the middle of the second fold
     with pytest.raises(KeyboardInterrupt):
         crossed_in(tmp_path)
+    assert [fields["description"] for fields in shown if "description" in fields] == ["fold-1 of 2", "fold-2 of 2"]
+    assert [fields["completed"] for fields in shown if "completed" in fields] == [50, 100, 150, 200, 250]
+    shown.clear()
     counted["most"] = np.inf
     again = crossed_in(tmp_path)
     assert counted["segments"] == 8
+    steps = [(fields["completed"], fields["left"]) for fields in shown if "completed" in fields]
+    assert [done for done, _ in steps] == [300, 350, 400] and steps[-1][1] == "about 0 s left"
     for name, array in predictions(again).items():
         np.testing.assert_array_equal(array, predictions(crossed)[name])
     assert again.result["summary"] == crossed.result["summary"]
@@ -187,6 +242,12 @@ def test_the_command_cross_validates_a_regression_on_texts_gaps_and_groups(tmp_p
     assert errors.mean() == pytest.approx(result["out of fold"]["mae"]["mean"]) and errors.mean() < 60
     model = keras.models.load_model(output_dir / "ensemble.keras")
     raw = {"age": tf.constant([[10.0], [10.0]], tf.float64), "city": tf.constant([["Bonn"], ["Rome"]])}
+    # The column that tells the groups is no input of what is exported, nor of the examples that it is compared on.
+    assert cli.main(["export", f"--output_dir={output_dir}"]) == 0
+    signature = tf.saved_model.load(str(output_dir / "export" / "out" / "1")).signatures["serving_default"]
+    assert set(signature.structured_input_signature[1]) == {"age", "city"}
+    assert "random inputs" not in capsys.readouterr().err
+    assert "in the units of the targets" in (output_dir / "report.md").read_text()
     bonn, rome = np.asarray(model(raw)).ravel()
     assert bonn == pytest.approx(5100, abs=120) and rome - bonn == pytest.approx(300, abs=120)
 

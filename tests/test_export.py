@@ -19,7 +19,7 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 
-from kerastune import guide, models
+from kerastune import ensemble, guide, models, tta, views
 from kerastune.export import export, save_as
 from kerastune.preprocessing import Attachment, fit, profile
 from kerastune.publishing import versions
@@ -349,35 +349,59 @@ def test_the_readme_names_files_that_are_there_and_every_signature(exported):
 # The server itself, and other formats.
 
 
-@pytest.mark.skipif(shutil.which("tensorflow_model_server") is None, reason="tensorflow_model_server is not on PATH")
-def test_the_server_answers_over_rest_and_grpc(exported, image_model, tmp_path):
-    grpc = pytest.importorskip("grpc")
-    predict = pytest.importorskip("tensorflow_serving.apis.predict_pb2")
-    services = pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
-    base = exported.parent.parent
-    (tmp_path / "models.config").write_text(guide.config(["digits"]).replace("/models/", f"{base}/"))
+SERVER = shutil.which("tensorflow_model_server")
+
+
+@pytest.fixture(scope="module")
+def served(image_model, tmp_path_factory):
+    """A server of a plain model, one with a temperature and one with views and temperatures: models and addresses."""
+    base = tmp_path_factory.mktemp("served")
+    asked = dict(zip(("plain", "calibrated", "views"), (image_model, *what_is_handed_over())))
+    for name, model in asked.items():
+        export(model, base, name, class_names=NAMES, examples=IMAGES)
+    (base / "here.config").write_text(guide.config(list(asked)).replace("/models/", f"{base}/"))
     ports = [free_port(), free_port()]
-    server = subprocess.Popen(["tensorflow_model_server", f"--port={ports[0]}", f"--rest_api_port={ports[1]}",
-                               f"--model_config_file={tmp_path / 'models.config'}"])  # fmt: skip
+    flags = [f"--port={ports[0]}", f"--rest_api_port={ports[1]}", f"--model_config_file={base / 'here.config'}"]
+    server = subprocess.Popen([SERVER, *flags])
     try:
-        address = f"http://localhost:{ports[1]}/v1/models/digits"
-        wait_until(lambda: b"AVAILABLE" in urllib.request.urlopen(address).read())
-        wanted = image_model.predict(IMAGES[:1], verbose=0)
-        for body in (exported / guide.EXTRA).glob("*.json"):
-            reply = urllib.request.urlopen(f"{address}:predict", body.read_bytes()).read()
-            (answer,) = json.loads(reply)["predictions"]
-            np.testing.assert_allclose(answer["probabilities"], wanted[0], atol=1e-5)
-            assert answer["labels"] == NAMES[wanted[0].argmax()]
-        request = predict.PredictRequest()
-        request.model_spec.name = "digits"
-        request.inputs["inputs"].CopyFrom(tf.make_tensor_proto(IMAGES))
-        stub = services.PredictionServiceStub(grpc.insecure_channel(f"localhost:{ports[0]}"))
-        reply = stub.Predict(request, timeout=20)
-        answer = {name: tf.make_ndarray(tensor) for name, tensor in reply.outputs.items()}
-        assert_answers(answer, image_model.predict(IMAGES, verbose=0))
+        yield base, asked, f"localhost:{ports[0]}", f"http://localhost:{ports[1]}/v1/models"
     finally:
         server.terminate()
         server.wait()
+
+
+@pytest.mark.skipif(SERVER is None, reason="tensorflow_model_server is not on PATH")
+@pytest.mark.parametrize("name", ["plain", "calibrated", "views"])
+def test_the_server_answers_over_rest(served, name):
+    base, asked, _, address = served
+    wait_until(lambda: b"AVAILABLE" in urllib.request.urlopen(f"{address}/{name}").read())
+    wanted = asked[name].predict(IMAGES[:1], verbose=0)
+    bodies = list((base / name / "1" / guide.EXTRA).glob("*.json"))
+    assert len(bodies) == 2
+    for body in bodies:
+        reply = urllib.request.urlopen(f"{address}/{name}:predict", body.read_bytes()).read()
+        (answer,) = json.loads(reply)["predictions"]
+        np.testing.assert_allclose(answer["probabilities"], wanted[0], atol=1e-5)
+        assert answer["labels"] == NAMES[wanted[0].argmax()]
+
+
+@pytest.mark.skipif(SERVER is None, reason="tensorflow_model_server is not on PATH")
+@pytest.mark.parametrize("name", ["plain", "calibrated", "views"])
+def test_the_server_answers_over_grpc(served, name):
+    _, asked, address, rest = served
+    grpc = pytest.importorskip("grpc")
+    predict = pytest.importorskip("tensorflow_serving.apis.predict_pb2")
+    services = pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
+    wait_until(lambda: b"AVAILABLE" in urllib.request.urlopen(f"{rest}/{name}").read())
+    with grpc.insecure_channel(address) as channel:
+        for signature, inputs in (("", {"inputs": IMAGES}), ("serving_bytes", {"image_bytes": pngs(IMAGES)})):
+            request = predict.PredictRequest()
+            request.model_spec.name, request.model_spec.signature_name = name, signature
+            for input_name, value in inputs.items():
+                request.inputs[input_name].CopyFrom(tf.make_tensor_proto(value))
+            reply = services.PredictionServiceStub(channel).Predict(request, timeout=20)
+            answer = {output: tf.make_ndarray(tensor) for output, tensor in reply.outputs.items()}
+            assert_answers(answer, asked[name].predict(IMAGES, verbose=0))
 
 
 def free_port():
@@ -409,6 +433,46 @@ def test_a_keras_file_and_litert_hold_the_same_model(tmp_path):
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     np.testing.assert_allclose(found, model(x), atol=1e-5)
     assert {entry.name for entry in (tmp_path / "new").iterdir()} == {"m.keras", "m.tflite"}
+
+
+def what_is_handed_over(*more_views):
+    """Two models of raw images: a network with a temperature; two, averaged, in several views, with two temperatures."""
+    few = np.zeros([2, 12, 12, 1], np.float32)
+    members = [models.cnn((12, 12, 1), 10, "classification", filters=2, dense_units=4) for _ in range(2)]
+    combined = ensemble.assemble(members, [0.6, 0.4], "geometric", 1.5, sample=few)
+    seen = [views.Flip("horizontal"), views.Shift(right=1), *more_views]
+    wrapped = tta.wrap(combined, seen, None, "classification", few, 0.7)
+    attach = Attachment(fit(profile(IMAGES), True, True))
+    return attach(ensemble.assemble(members[:1], [1.0], temperature=2.0, sample=few)), attach(wrapped)
+
+
+def test_litert_holds_views_and_temperatures_too(tmp_path, caplog):
+    for model in what_is_handed_over():
+        interpreter = tf.lite.Interpreter(str(save_as(model, tmp_path, "m", "litert")))
+        (given,), (said,) = interpreter.get_input_details(), interpreter.get_output_details()
+        interpreter.resize_tensor_input(given["index"], IMAGES.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(given["index"], IMAGES)
+        interpreter.invoke()
+        np.testing.assert_allclose(interpreter.get_tensor(said["index"]), model(IMAGES), atol=1e-5)
+    assert "TensorFlow's own operations" not in caplog.text
+    save_as(what_is_handed_over(views.Rotate(5))[1], tmp_path, "m", "litert")
+    assert "TensorFlow's own operations do: Select TensorFlow op" in caplog.text and "`--notta` leaves" in caplog.text
+
+
+def test_onnx_holds_the_same_model_views_and_temperatures_too(tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("tf2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    for model in what_is_handed_over():
+        model.save(tmp_path / "m.keras")
+        again = keras.models.load_model(tmp_path / "m.keras")  # which was never called
+        session = runtime.InferenceSession(str(save_as(again, tmp_path, "m", "onnx")))
+        assert [(each.name, each.type) for each in session.get_inputs()] == [("inputs", "tensor(uint8)")]
+        np.testing.assert_allclose(session.run(None, {"inputs": IMAGES})[0], model(IMAGES), atol=1e-5)
+    with pytest.raises(ValueError, match="no operation ImageProjectiveTransformV3, .* `--notta` leaves the views out"):
+        save_as(what_is_handed_over(views.Rotate(5))[1], tmp_path, "turned", "onnx")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"m.keras", "m.onnx"}
 
 
 def test_a_format_whose_packages_are_missing_is_refused_with_what_to_install(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from kerastune import selection
+from kerastune import calibration, selection
 from kerastune.recipe import Recipe
 from kerastune.scores import Objective
 from kerastune.stages import tta
@@ -33,8 +33,13 @@ def facts(**changes):
                     "allowance": 0, "num_classes": CLASSES, **changes})  # fmt: skip
 
 
+def figures(predictions, targets=TRUE):
+    found = {"loss": selection.losses(predictions, targets).mean()}
+    return found | (calibration.figures(predictions, targets) if selection.are_classes(targets) else {})
+
+
 def decide(predictions, targets=TRUE, **known):
-    stage = Tta(lambda: (predictions, targets), lambda averaged: {"loss": selection.losses(averaged, targets).mean()})
+    stage = Tta(lambda: (predictions, targets), lambda averaged: figures(averaged, targets))
     assert stage.propose(Recipe(), facts(**known), {}) == []
     return stage.decide(Recipe(), facts(**known), {})
 
@@ -61,10 +66,30 @@ def test_without_a_gain_the_example_is_predicted_as_it_is(views):
 
 def test_figures_are_those_of_what_is_handed_on_cross_fitted():
     predictions = {IDENTITY: PLAIN, "shift": HELPFUL}
-    honest = cross_fitted(np.stack([PLAIN, HELPFUL]), TRUE)
+    before, after = cross_fitted(np.stack([PLAIN, HELPFUL]), TRUE)
     kept, left = decide(predictions).values, decide({IDENTITY: PLAIN, "flip": HARMFUL}).values
-    assert kept["validation"] == {"loss": selection.losses(honest, TRUE).mean()}
-    assert left["validation"] == {"loss": selection.losses(PLAIN, TRUE).mean()}
+    assert kept["validation"] == {"single": figures(PLAIN), "before": figures(before), "after": figures(after)}
+    assert left["validation"] == {"single": figures(PLAIN)} and "temperature" not in left
+    assert kept["loss gain"]["mean"] == pytest.approx(figures(PLAIN)["nll"] - figures(before)["nll"])
+
+
+def test_the_mean_over_views_has_a_temperature_of_its_own():
+    # Either alone is calibrated; their mean is less certain than it is right.
+    one, other = (calibration.tempered(said(2.0, seed), 0.5) for seed in (0, 1))
+    values = decide({IDENTITY: one, "shift": other}).values
+    assert selection.calibrated(one, TRUE).value == selection.calibrated(other, TRUE).value == 1
+    before, after = values["validation"]["before"], values["validation"]["after"]
+    assert values["temperature"] < 0.9 and values["temperature gain"]["low"] > 0
+    assert values["temperature gain"]["mean"] == pytest.approx(before["nll"] - after["nll"])
+    assert after["nll"] < before["nll"] and after["ece"] < before["ece"] and after["brier"] < before["brier"]
+    assert set(values["reliability"]) == {"before", "after"}
+
+
+def test_a_temperature_is_left_out_within_noise():
+    decision = decide({IDENTITY: HARMFUL, "shift": calibration.tempered(HELPFUL, 0.5)})
+    assert decision.values["weights"] == [0.0, 1.0] and decision.values["temperature"] == 1
+    assert decision.values["validation"]["before"] == decision.values["validation"]["after"]
+    assert "For that mean, no temperature lowers its log-likelihood loss" in decision.reason
 
 
 def test_a_gain_within_noise_is_no_gain_and_is_told():
@@ -83,7 +108,7 @@ def test_the_gain_is_that_of_weights_found_on_other_examples():
     stacked = np.stack([plain, *(generator.dirichlet(np.ones(CLASSES), 60) for _ in range(12))])
     weights = weigh(stacked, targets)
     fitted = np.tensordot(weights, stacked, axes=1)
-    honest = cross_fitted(stacked, targets)
+    honest, _ = cross_fitted(stacked, targets)
     found, true_loss = (selection.losses(each, targets).mean() for each in (fitted, honest))
     assert found < selection.losses(plain, targets).mean() - 0.02 < true_loss
     names = [IDENTITY, *map(str, range(12))]
@@ -103,6 +128,7 @@ def test_numbers_are_averaged_by_their_squared_errors():
     near = [truth + 0.3 * generator.normal(size=truth.shape) for _ in range(2)]
     predictions = {IDENTITY: near[0], "noise-1": near[1], "noise-2": -truth}
     values = decide(predictions, truth, num_classes=0, scored_by="explained variance").values
+    assert values["temperature"] == 1 and values["validation"]["after"] == values["validation"]["before"]
     assert values["views"] == ["noise-1"] and values["gain"]["mean"] == pytest.approx(0.045, abs=0.01)
 
 
@@ -113,10 +139,10 @@ def test_the_same_predictions_decide_the_same_in_any_order_and_the_decision_is_p
     assert Decision.from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
 
-@pytest.mark.parametrize("predictions", [{}, {IDENTITY: PLAIN}])
-def test_without_model_or_views_there_is_nothing_to_choose(predictions):
+@pytest.mark.parametrize("predictions, why", [({}, "no model, or no view"), ({IDENTITY: PLAIN}, "no time was left")])
+def test_without_model_or_views_there_is_nothing_to_choose(predictions, why):
     decision = decide(predictions)
-    assert decision.values["views"] == [] and "no model, or no view" in decision.reason
+    assert decision.values["views"] == [] and why in decision.reason
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerastune import PlaybookTuner, Recipe, combining, data, drawing, figures, release, tta
+from kerastune import PlaybookTuner, Recipe, calibration, combining, data, drawing, figures, release, tta
 from kerastune.predictions import Predictions
 from kerastune.selection import Blend
 from kerastune.stages import ensemble as stage
+from kerastune.stages import tta as tta_stage
 from kerastune.stages.ensemble import judge
 from kerastune.stages.tta import IDENTITY
 
@@ -85,10 +86,32 @@ def test_the_saved_model_takes_raw_pictures_and_gives_the_reported_figures(searc
     assert accuracy(single, x, y) == pytest.approx(reported["tuned"]["test"]["accuracy"])
     gain = reported["tta"]["test"]["accuracy"] - reported["tuned"]["test"]["accuracy"]
     assert reported["gain of the views"]["mean"] == pytest.approx(gain) and gain > 0
-    figures_found = tuner.decisions[-1].values["validation"]
+    figures_found = tuner.decisions[-1].values["validation"]["after"]
     assert reported["tta"]["validation"] == figures_found
     # Cross-fitted figures are of other weights, but about as good.
     assert accuracy(model, *pictures(600, 1)) == pytest.approx(figures_found["accuracy"], abs=0.02)
+
+
+def test_a_single_model_that_promises_too_much_is_handed_over_with_a_temperature(tmp_path):
+    tuner = search(tmp_path, stages=["train"])
+    handed = tuner.result["handed over"]
+    assert handed["model"] == "calibrated" and handed["temperature"] > 2 and handed["gain"]["low"] > 0
+    assert handed["after"]["ece"] < 0.7 * handed["before"]["ece"] and handed["after"]["nll"] < handed["before"]["nll"]
+    x, y = pictures(1000, 2)
+    single, calibrated = (keras.models.load_model(tmp_path / "playbook" / f"{n}.keras") for n in ("model", "calibrated"))
+    assert calibrated.input.dtype == "uint8" and accuracy(calibrated, x, y) == accuracy(single, x, y)
+    reported = tuner.result["calibrated"]["test"]
+    said = calibrated.predict(x, verbose=0)
+    assert -np.log(said[np.arange(len(y)), y]).mean() == pytest.approx(reported["nll"], rel=1e-3)
+    assert reported["ece"] < 0.7 * tuner.result["tuned"]["test"]["ece"]
+    alone = calibration.softmax(single.predict(x, verbose=0))
+    np.testing.assert_allclose(said, calibration.tempered(alone, handed["temperature"]), atol=1e-3)
+    # It is what is exported, and what the report tells of.
+    exported = keras.models.load_model(release.release(tuner.run_dir, tmp_path, "keras", {}))
+    np.testing.assert_allclose(exported.predict(x, verbose=0), said, atol=1e-6)
+    text = (tmp_path / "playbook" / "report.md").read_text()
+    assert "What is handed over is the single model with its temperature" in text
+    assert "Of the calibrated model, on the test part." in text
 
 
 def test_export_takes_it(searched, tmp_path):
@@ -122,7 +145,7 @@ def test_the_picture_has_both_effects_of_every_view(searched, monkeypatch):
     monkeypatch.setattr(drawing, "png", lambda figure: drawn.append(figure) or make(figure))
     decision = tuner.decisions[-1]
     assert figures.of_decision(decision, {}).startswith(b"\x89PNG")
-    (axes,) = drawn[0].axes
+    axes, reliable = drawn[0].axes
     values = decision.values
     names = sorted(values["added"], key=lambda name: -values["added"][name]["mean"])
     shown = [label.get_text() for label in axes.get_yticklabels()]
@@ -131,6 +154,8 @@ def test_the_picture_has_both_effects_of_every_view(searched, monkeypatch):
     assert {words for words in shown if "kept" in words} == set(kept.values())
     for way, container in zip(("alone", "added"), axes.containers):
         np.testing.assert_allclose(container[0].get_xdata(), [100 * values[way][name]["mean"] for name in names])
+    shown = [text.get_text() for text in reliable.get_legend().get_texts()]
+    assert f"as averaged: error {values['validation']['before']['ece']:.3f}" in shown
 
 
 def test_it_comes_last_unless_it_is_left_out(tmp_path):
@@ -143,7 +168,13 @@ def test_an_ensemble_looks_at_the_views_too(tmp_path, monkeypatch):
         blend = Blend(np.array([0.5, 0.2, 0.3]), "geometric", 2.0)
         return dataclasses.replace(judge(*arguments), is_kept=True, blend=blend)
 
+    def tempered(*arguments):
+        found = choose(*arguments)
+        return dataclasses.replace(found, temperature=dataclasses.replace(found.temperature, value=1.7))
+
     monkeypatch.setattr(stage, "judge", keep)
+    choose = tta_stage.choose
+    monkeypatch.setattr(tta_stage, "choose", tempered)
     everything, few = combining.candidates, ("flip-horizontal", "shift-left")
     monkeypatch.setattr(combining, "candidates", lambda x: {name: everything(x)[name] for name in few})
     tuner = search(tmp_path, stages=["train", "ensemble", "tta"], members=3, budget="1000steps")
@@ -153,6 +184,14 @@ def test_an_ensemble_looks_at_the_views_too(tmp_path, monkeypatch):
     for name in ("ensemble", "tta"):
         model = keras.models.load_model(tmp_path / "playbook" / f"{name}.keras")
         assert accuracy(model, x, y) == pytest.approx(tuner.result[name]["test"]["accuracy"])
+        said = model.predict(x, verbose=0)[np.arange(len(y)), y]
+        assert -np.log(said).mean() == pytest.approx(tuner.result[name]["test"]["nll"], rel=1e-3)
+    handed = tuner.result["handed over"]
+    assert handed["model"] == "tta" and handed["temperature"] == 1.7
+    table = (tmp_path / "playbook" / "report.md").read_text().split("From one model to what is handed over")[1]
+    steps = [line.split(" | ")[0] for line in table.splitlines() if line.startswith(("| single", r"| \+"))]
+    tried = ("ensemble", "temperature 2", "views", "temperature of the views 1.7")
+    assert steps == ["| single model", *(rf"| \+ {step}" for step in tried)]
     gain = tuner.result["tta"]["test"]["accuracy"] - tuner.result["ensemble"]["test"]["accuracy"]
     assert tuner.result["gain of the views"]["mean"] == pytest.approx(gain)
     assert tuner.oracle.chosen_trial() == ensemble["trial"] == tuner.result["trial"]

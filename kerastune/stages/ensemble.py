@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kerastune import calibration, scores, selection
+from kerastune import scores, selection
 from kerastune.recipe import Recipe
 from kerastune.selection import Blend
 from kerastune.stages import whole
@@ -97,14 +97,16 @@ class Ensemble(Stage):
             "mean": verdict.blend.mean,
             "temperature": verdict.blend.temperature,
             "kept": verdict.is_kept,
-            "gain": dict(zip(("mean", "low", "high"), verdict.gain)),
+            "gain": scores.named(verdict.gain),
+            "loss gain": scores.named(verdict.loss_gain),
+            "temperature gain": scores.named(verdict.temperature_gain),
             "disagreement": verdict.disagreement.tolist(),
             "validation": {
                 "single": known.figures(predictions[0]),
                 "before": known.figures(verdict.before),
                 "after": known.figures(verdict.after),
             },
-            "reliability": _reliability(verdict, known.targets),
+            "reliability": selection.reliability(verdict.before, verdict.after, known.targets),
         }
         return Decision(self.name, recipe, recipe, _reason(names, verdict, values, facts), tuple(names), values)
 
@@ -117,6 +119,8 @@ class Verdict:
         blend: what is handed on, fitted on all examples: the ensemble, or the first candidate alone.
         is_kept: whether it is the ensemble.
         gain: of the ensemble over the first candidate, cross-fitted: mean and ends of the 95 % interval.
+        loss_gain: the same, kept or not, as a fall of the loss (`selection.losses`), without temperatures.
+        temperature_gain: of what is handed on by its temperature, kept or not, as a fall of the log-likelihood loss.
         before: cross-fitted predictions of what is handed on, without temperature.
         after: the same with it; the same again where the temperature is 1.
         disagreement: of the ensemble's members, kept or not, `[members, members]`, in the order of their candidates.
@@ -125,6 +129,8 @@ class Verdict:
     blend: Blend
     is_kept: bool
     gain: tuple[float, float, float]
+    loss_gain: tuple[float, float, float]
+    temperature_gain: tuple[float, float, float]
     before: np.ndarray
     after: np.ndarray
     disagreement: np.ndarray
@@ -146,16 +152,16 @@ def judge(predictions: np.ndarray, targets: np.ndarray, measure: str, most: int)
     together = selection.cross_fitted(predictions, targets, most) if len(predictions) > 1 else alone
     by_example = [selection.example_scores(after, targets, measure) for _, after in (together, alone)]
     gain = scores.difference(*by_example)
+    loss_gain = scores.difference(*(-selection.losses(before, targets) for before, _ in (together, alone)))
     is_kept = gain[1] > 0
-    before, after = together if is_kept else alone
     blend = selection.fit(predictions, targets, most)
     apart = selection.disagreement(predictions[blend.weights > 0], targets)
     if not is_kept:
         temperature = selection.fit(predictions[:1], targets).temperature
         blend = Blend(np.eye(len(predictions))[0], temperature=temperature)
-    if not _is_calibrated_better(before, after, targets):
-        blend, after = dataclasses.replace(blend, temperature=1.0), before
-    return Verdict(blend, is_kept, gain, before, after, apart)
+    found = selection.judged(blend.temperature, *(together if is_kept else alone), targets)
+    blend = dataclasses.replace(blend, temperature=found.value)
+    return Verdict(blend, is_kept, gain, loss_gain, found.gain, found.before, found.after, apart)
 
 
 def candidates(outcomes: dict[str, Outcome]) -> list[str]:
@@ -188,20 +194,6 @@ def _cost_of_predicting(outcomes: dict[str, Outcome], recipe: Recipe, facts: Fac
     return round(EVALUATED * count * facts.num_validation / recipe.batch_size) if facts.timed else 0
 
 
-def _is_calibrated_better(before: np.ndarray, after: np.ndarray, targets: np.ndarray) -> bool:
-    if not selection.are_classes(targets):
-        return False
-    losses = [-calibration.log_losses(each, targets) for each in (after, before)]
-    return scores.difference(*losses)[1] > 0
-
-
-def _reliability(verdict: Verdict, targets: np.ndarray) -> dict[str, list]:
-    if not selection.are_classes(targets):
-        return {}
-    both = {"before": verdict.before, "after": verdict.after}
-    return {name: calibration.reliability(each, targets).tolist() for name, each in both.items()}
-
-
 def _reason(names: list[str], verdict: Verdict, values: dict, facts: Facts) -> str:
     mean, low, high = verdict.gain
     if len(names) == 1:
@@ -225,11 +217,12 @@ def _reason(names: list[str], verdict: Verdict, values: dict, facts: Facts) -> s
         classes = f"disagree on {100 * apart:.2g} % of the examples"
         parts.append(f"two members {classes if facts.num_classes else f'are {unit}'} on average")
     if facts.num_classes:
-        parts.append(_calibrated(values))
+        parts.append(calibrated(values))
     return "; ".join(parts) + "."
 
 
-def _calibrated(values: dict) -> str:
+def calibrated(values: dict) -> str:
+    """What a temperature did, in words; `values` are those of a decision that has one."""
     before, after = values["validation"]["before"], values["validation"]["after"]
     if values["temperature"] == 1:
         found = f"{before['nll']:.3g} (ECE {before['ece']:.2g})"

@@ -2,6 +2,7 @@
 
 Views are chosen and weighed by their validation loss. What that gains is judged on examples which had no part in it:
 chosen on all folds of the validation part but one, the views predict that one. Only a gain beyond noise is kept.
+A mean over views is less certain than what it is taken of, so it has a temperature of its own, found the same way.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from kerastune import scores, selection
+from kerastune import calibration, scores, selection
+from kerastune.calibration import Temperature
 from kerastune.recipe import Recipe
 from kerastune.stages.base import Decision, Facts, Stage
+from kerastune.stages.ensemble import calibrated
 from kerastune.trial import Outcome, TrialSpec
 
 IDENTITY = "identity"  # the example as it is
@@ -32,18 +35,20 @@ class Choice:
         weights: by name, only those above 0, sum 1; the identity alone when nothing helps beyond noise.
         tried: the weights that the whole validation part asks for, kept or not.
         gain: of averaging over the identity alone, cross-fitted, in example scores.
+        loss_gain: the same as a fall of the loss (`selection.losses`), both without a temperature.
         alone: what is gained when a view takes the identity's place, by name: a great loss tells that the view does not
             keep the label, or that the model has not learnt it.
         added: what is gained when the identity and that one view are averaged, by name.
-        averaged: predictions `[n, classes or outputs]` of what is handed on, cross-fitted.
+        temperature: of the mean over the views, kept or not, and its cross-fitted predictions.
     """
 
     weights: dict[str, float]
     tried: dict[str, float]
     gain: Interval
+    loss_gain: Interval
     alone: dict[str, Interval]
     added: dict[str, Interval]
-    averaged: np.ndarray
+    temperature: Temperature
 
     @property
     def is_kept(self) -> bool:
@@ -68,7 +73,9 @@ def weigh(predictions: np.ndarray, targets: np.ndarray, most: int = MOST_VIEWS) 
     return selection.greedy(values, lambda mean: float(selection.losses(mean, targets).mean()), most=most)
 
 
-def cross_fitted(predictions: np.ndarray, targets: np.ndarray, most: int = MOST_VIEWS, seed: int = 1) -> np.ndarray:
+def cross_fitted(
+    predictions: np.ndarray, targets: np.ndarray, most: int = MOST_VIEWS, seed: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Averaged predictions `[n, classes or outputs]` of every example, with weights found without it.
 
     Args:
@@ -76,14 +83,25 @@ def cross_fitted(predictions: np.ndarray, targets: np.ndarray, most: int = MOST_
         targets: as in `weigh`; their classes are spread evenly over the folds.
         most: views at most.
         seed: of the folds.
+
+    Returns:
+        Those without temperature, and with one that was found with the weights; numbers have none.
     """
     place = selection.fold_of_each(targets, min(selection.FOLDS, len(targets)), seed)
-    averaged = np.empty(predictions.shape[1:])
+    before, after = np.empty(predictions.shape[1:]), np.empty(predictions.shape[1:])
     for fold in np.unique(place):
         held_out = place == fold
         weights = weigh(predictions[:, ~held_out], targets[~held_out], most)
-        averaged[held_out] = np.tensordot(weights, predictions[:, held_out], axes=1)
-    return averaged
+        temperature = _best_temperature(weights, predictions[:, ~held_out], targets[~held_out])
+        before[held_out] = np.tensordot(weights, predictions[:, held_out], axes=1)
+        after[held_out] = calibration.tempered(before[held_out], temperature)
+    return before, after
+
+
+def _best_temperature(weights: np.ndarray, predictions: np.ndarray, targets: np.ndarray) -> float:
+    if not selection.are_classes(targets):
+        return 1.0
+    return calibration.best_temperature(np.tensordot(weights, predictions, axes=1), targets)
 
 
 def choose(
@@ -117,11 +135,12 @@ def choose(
     added = {name: gain((stacked[0] + each) / 2) for name, each in zip(names[1:], stacked[1:])}
     weights = weigh(stacked, targets, most)
     tried = {name: float(weight) for name, weight in zip(names, weights) if weight > 0}
-    averaged = cross_fitted(stacked, targets, most)
-    gained = gain(averaged)
-    if gained[1] > 0:
-        return Choice(tried, tried, gained, alone, added, averaged)
-    return Choice({IDENTITY: 1.0}, tried, gained, alone, added, stacked[0])
+    before, after = cross_fitted(stacked, targets, most)
+    temperature = selection.judged(_best_temperature(weights, stacked, targets), before, after, targets)
+    gained = gain(before)
+    loss_gain = scores.difference(*(-selection.losses(each, targets) for each in (before, stacked[0])))
+    kept = tried if gained[1] > 0 else {IDENTITY: 1.0}
+    return Choice(kept, tried, gained, loss_gain, alone, added, temperature)
 
 
 def _check(predictions: Mapping[str, np.ndarray], targets: np.ndarray) -> None:
@@ -161,7 +180,9 @@ class Tta(Stage):
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         predictions, targets = self._look()
         if set(predictions) <= {IDENTITY}:
-            reason = "Examples are predicted as they are: there is no model, or no view of such inputs, to try."
+            none = "there is no model, or no view of such inputs, to try"
+            why = "no time was left to look at a view" if predictions else none
+            reason = f"Examples are predicted as they are: {why}."
             return Decision(self.name, recipe, recipe, reason, (), {"kept": False, "views": [], "weights": [1.0]})
         choice = choose(predictions, targets, facts.scored_by)
         chosen = [name for name in choice.weights if name != IDENTITY]
@@ -170,17 +191,24 @@ class Tta(Stage):
             "views": chosen,
             "weights": [choice.weights.get(name, 0.0) for name in (IDENTITY, *chosen)],
             "tried": choice.tried,
-            "gain": _plain(choice.gain),
-            "alone": {name: _plain(effect) for name, effect in choice.alone.items()},
-            "added": {name: _plain(effect) for name, effect in choice.added.items()},
+            "gain": scores.named(choice.gain),
+            "loss gain": scores.named(choice.loss_gain),
+            "alone": {name: scores.named(effect) for name, effect in choice.alone.items()},
+            "added": {name: scores.named(effect) for name, effect in choice.added.items()},
             "scored_by": facts.scored_by,
-            "validation": self._figures(choice.averaged),
+            "validation": {"single": self._figures(predictions[IDENTITY])},
         }
-        return Decision(self.name, recipe, recipe, sentence(choice, facts.scored_by), (), values)
-
-
-def _plain(interval: Interval) -> dict[str, float]:
-    return dict(zip(("mean", "low", "high"), interval))
+        reason = sentence(choice, facts.scored_by)
+        if choice.is_kept:
+            found = choice.temperature
+            values |= {
+                "temperature": found.value,
+                "temperature gain": scores.named(found.gain),
+                "reliability": selection.reliability(found.before, found.after, targets),
+            }
+            values["validation"] |= {"before": self._figures(found.before), "after": self._figures(found.after)}
+            reason += f" For that mean, {calibrated(values)}." if facts.num_classes else ""
+        return Decision(self.name, recipe, recipe, reason, (), values)
 
 
 def sentence(choice: Choice, measure: str) -> str:
