@@ -45,6 +45,11 @@ class Regularise(WalkingStage):
         base = whole.planned(recipe, facts, self._stretch, self._chunk)
         known = whole.trained_before((FineTune.name, Decay.name, Weights.name), base, facts, outcomes)
         outcomes = outcomes | {BASE: known} if known else outcomes
+        if BASE not in outcomes and 2 * base.total_steps > facts.allowance:
+            # Alone it would tell of overfitting that nothing can be done about, in time that the training could use.
+            held = f"its {facts.allowance} steps do not hold two trainings of {base.total_steps}"
+            walk.parts = [f"nothing is regularised: {held}, one with something and one without"]
+            return walk
         self._train(walk, BASE, base, facts, outcomes)
         if walk.due or not whole.is_comparable(outcomes.get(BASE)):
             walk.parts = ["nothing is regularised: no whole training could be had to look for overfitting"]
