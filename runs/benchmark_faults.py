@@ -133,6 +133,7 @@ def tallies():
 
 def main(argv):
     sys.path.insert(0, str(ROOT / "tests"))  # for the harness
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` has it ignored, by commands that are stopped here, too
     logging.getLogger("kerastune").addHandler(logging.NullHandler())
     logging.getLogger("kerastune").propagate = False
     print("| fault | tried | survived | lost |\n|---|---|---|---|", flush=True)
