@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -163,7 +162,7 @@ def crossval(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     environment.check()
     if flag_values.pretrained:
         raise ValueError("`--pretrained` can't be cross-validated: name a function that loads the weights as --model.")
-    with _quiet_start():
+    with environment.quiet_start():
         from kerastune import foldable, logs, runtime, summary
         from kerastune.crossval import CrossValidation
 
@@ -192,7 +191,7 @@ def export(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     environment.check()
     run_dir = rundirs.RunDir(flag_values.output_dir)
     settings = _settings_of(run_dir, flag_values)
-    with _quiet_start():
+    with environment.quiet_start():
         from kerastune import logs, release, runtime
 
         runtime.set_up(flag_values.gpu_memory_growth)
@@ -261,7 +260,7 @@ def _default_stages(flag_values: flags.FlagValues) -> list[str]:
 
 def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) -> int:
     environment.check()
-    with _quiet_start():
+    with environment.quiet_start():
         from kerastune import data, logs, runtime, summary, teachers
         from kerastune.tuner import PlaybookTuner
 
@@ -324,25 +323,6 @@ def _sparsities(given: Sequence[str]) -> list[float]:
     except ValueError:
         shown = ",".join(given)
         raise ValueError(f"`--sparsity` must be shares in [0, 1), as in 0.5,0.8,0.9, got {shown!r}.") from None
-
-
-@contextlib.contextmanager
-def _quiet_start():
-    """Keeps what TensorFlow's C++ code prints while it starts off the screen, unless it fails to start."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    screen = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(screen, held.read())
-            raise
-        finally:
-            os.dup2(screen, 2)
-            os.close(screen)
 
 
 def _usage(arguments: list[str]) -> int:

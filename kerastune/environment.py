@@ -1,12 +1,15 @@
-"""What kerastune can't run under, told before anything heavy is imported."""
+"""What kerastune can't run under, told before anything heavy is imported, and a quiet start for what can."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
 import platform
-from collections.abc import Mapping
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")  # what layers may compute in
 VERSIONS = ("kerastune", "tensorflow", "keras", "keras-tuner", "numpy")
@@ -46,3 +49,22 @@ def described() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed, or tensorflow-cpu
             continue
     return found | {"system": f"{platform.system()} {platform.machine()}", "cores": str(os.cpu_count())}
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Keeps what TensorFlow's C++ code prints while it starts off the screen, unless it fails to start."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(screen, held.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)

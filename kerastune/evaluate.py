@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from kerastune import calibration, diagnostics, measures, naming, scores
+from kerastune import batches, calibration, diagnostics, measures, naming, scores
 from kerastune.smoothing import SmoothedCrossentropy
 from kerastune.task import Part, Task, labels
 
@@ -241,7 +241,7 @@ def _names(metrics) -> list[str]:
 
 def predict(model: keras.Model, x) -> np.ndarray:
     """Outputs of a model `[n, outputs]`, in float32."""
-    return np.asarray(model.predict(x, batch_size=PREDICTION_BATCH, verbose=0), np.float32)
+    return np.asarray(model.predict(batches.inputs(x, PREDICTION_BATCH), verbose=0), np.float32)
 
 
 def predicted_classes(outputs: np.ndarray, logits: bool) -> np.ndarray:

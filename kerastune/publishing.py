@@ -15,6 +15,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from kerastune import rundirs
+
 SAVED_MODEL = "tf_saved_model"
 ENDINGS = {SAVED_MODEL: "", "keras": ".keras", "onnx": ".onnx", "litert": ".tflite"}  # of formats a model is kept in
 
@@ -79,29 +81,21 @@ def new_version(model_dir: Path, version: int | None = None) -> Iterator[tuple[P
         build.mkdir()
         try:
             yield build, final
-            sync(build)
+            _sync_all(build)
             os.rename(build, final)
         except BaseException:
             shutil.rmtree(build, ignore_errors=True)
             raise
         for directory in (model_dir, *made):
-            _sync_one(directory)
+            rundirs.sync(directory)
 
 
-def sync(directory: Path) -> None:
+def _sync_all(directory: Path) -> None:
     """Waits until everything in a directory is on disk."""
     for folder, _, names in os.walk(directory, topdown=False):
         for name in names:
-            _sync_one(Path(folder) / name)
-        _sync_one(Path(folder))
-
-
-def _sync_one(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            rundirs.sync(Path(folder) / name)
+        rundirs.sync(Path(folder))
 
 
 def _make_directories(path: Path) -> list[Path]:

@@ -158,11 +158,11 @@ def write_bytes(path: Path, data: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(temporary, path)
-    sync_directory(path.parent)
+    sync(path.parent)
 
 
-def sync_directory(path: Path) -> None:
-    """Has the names in a directory on disk, too, so that a file that took its place keeps it."""
+def sync(path: Path) -> None:
+    """Waits until a file is on disk, or the names in a directory, so that a file that took its place keeps it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerastune.batches import VALIDATION_BATCH, Batches, order
+from kerastune.batches import VALIDATION_BATCH, Batches, inputs, order
 from kerastune.task import Part, Task
 
 N = 10
@@ -188,3 +188,12 @@ def test_validation_is_never_augmented():
     plain = [batch[0] for batch in made.validation().as_numpy_iterator()]
     next(iter(made.training(4, 1, 0, 4, 0.5)))
     np.testing.assert_array_equal([batch[0] for batch in made.validation().as_numpy_iterator()], plain)
+
+
+def test_inputs_come_in_their_order_and_nobody_waits_for_a_thread_that_tunes_the_pipeline():
+    x = {"a": np.arange(10.0), "b": np.arange(20).reshape(10, 2)}
+    found = inputs(x, 4)
+    assert [len(batch["a"]) for batch in found] == [4, 4, 2]
+    for name, values in x.items():
+        np.testing.assert_array_equal(np.concatenate([batch[name] for batch in found]), values)
+    assert found.options().autotune.enabled is False

@@ -125,6 +125,7 @@ def test_own_data_and_own_model_with_hyperparameters(tmp_path, monkeypatch):
     assert abs(model.predict(np.zeros([1, 5]), verbose=0)[0, 0] - 1000) < 60
 
 
+@pytest.mark.slow
 def test_integer_targets_may_be_numbers_to_predict(tmp_path, monkeypatch):
     x = np.random.default_rng(0).normal(size=(300, 5))
     np.savez(tmp_path / "stars.npz", x_train=x, y_train=np.clip(np.round(3 + x[:, 0]), 1, 5).astype(int))
@@ -259,7 +260,9 @@ def log_of(output_dir):
     return path.read_text() if path.exists() else ""
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    "number, status", [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_it_soon_with_its_status_and_says_how_to_go_on(tmp_path, number, status):
     arguments = ("tune", "--model=mlp", "--budget=100000steps", f"--output_dir={tmp_path / 'out'}")
     process = start(*arguments)

@@ -232,6 +232,38 @@ def test_workers_that_do_not_start_leave_everything_to_whoever_goes_on(tmp_path)
             assert search.stage is None and len(search.outcomes) == 4
 
 
+@pytest.mark.parametrize("able", [2, 1])
+def test_who_can_work_goes_on_where_no_more_workers_can_be_started(whole, tmp_path, caplog, able):
+    class Full(FakeWorkers):
+        """A machine with memory for some workers: the others are killed while they start."""
+
+        def start(self):
+            if self.started < able:
+                return super().start()
+            self.started += 1
+            self._later(1.0, crew.Message(self.started, crew.LOST, 0, "ended (signal 9)"))
+            return self.started
+
+    workers = Full(FakeClock(), seed=1)
+    assert found(tmp_path, workers, jobs=4) == whole
+    assert workers.most_busy == able and workers.started < able + 2 * crew.MOST_LOSSES
+    assert f"goes on with those at work ({able})" in caplog.text
+
+
+def test_a_search_in_which_nobody_can_be_started_any_more_ends(tmp_path):
+    class Full(FakeWorkers):
+        def start(self):
+            worker = super().start()
+            if worker > 1:
+                self._later(0.0, crew.Message(worker, crew.LOST, 0, "ended (signal 9)"))
+            return worker
+
+    with opened(tmp_path) as study:
+        workers = Full(FakeClock(), 1, lambda order, random: "lost")
+        with pytest.raises(RuntimeError, match=r"did not start: the last one ended \(signal 9\)\.$"):
+            driven(crew.Crew(workers, 1, clock=workers.clock), searching(study))
+
+
 def test_a_batch_size_that_needs_too_much_memory_is_passed_over(tmp_path):
     with opened(tmp_path) as study:
         search = Playbook(

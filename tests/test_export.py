@@ -446,6 +446,7 @@ def what_is_handed_over(*more_views):
     return attach(ensemble.assemble(members[:1], [1.0], temperature=2.0, sample=few)), attach(wrapped)
 
 
+@pytest.mark.slow
 def test_litert_holds_views_and_temperatures_too(tmp_path, caplog):
     for model in what_is_handed_over():
         interpreter = tf.lite.Interpreter(str(save_as(model, tmp_path, "m", "litert")))

@@ -106,7 +106,7 @@ MUTANTS = {
     "no synchronisation of files": (
         "rundirs.py", "        os.fsync(stream.fileno())\n", "", "test_rundirs.py -k durable"),
     "no synchronisation of their names": (
-        "rundirs.py", "    sync_directory(path.parent)\n", "", "test_rundirs.py -k durable"),
+        "rundirs.py", "    sync(path.parent)\n", "", "test_rundirs.py -k durable"),
     "a file is written in its place": (
         "rundirs.py", "    temporary = _unfinished(path)\n", "    temporary = path\n", "test_rundirs.py -k durable"),
     "no synchronisation of the database": (

@@ -44,13 +44,8 @@ def test_a_flagfile_opens_with_its_claim_and_every_flag_is_known(path):
     assert values.output_dir
 
 
-def searches(path):
-    """A flagfile as a parameter; a large data set makes it a slow one."""
-    marks = [pytest.mark.slow] if "fashion_mnist" in path.name else []
-    return pytest.param(path, id=path.name, marks=marks)
-
-
-@pytest.mark.parametrize("path", map(searches, FLAGFILES))
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.name)
 def test_a_flagfile_runs(path, tmp_path, monkeypatch):
     if "fashion_mnist" in path.read_text() and not HAS_FASHION_MNIST:
         pytest.skip("Fashion-MNIST is not here: apt-get install dataset-fashion-mnist")

@@ -163,6 +163,7 @@ def test_it_comes_last_unless_it_is_left_out(tmp_path):
         assert PlaybookTuner(linear, directory=tmp_path, tta=wanted)._stages[-1].name == last
 
 
+@pytest.mark.slow
 def test_an_ensemble_looks_at_the_views_too(tmp_path, monkeypatch):
     def keep(*arguments):
         blend = Blend(np.array([0.5, 0.2, 0.3]), "geometric", 2.0)

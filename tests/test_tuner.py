@@ -205,6 +205,7 @@ def test_an_objective_that_is_not_measured_is_refused_before_training(tmp_path):
         search(tmp_path, objective="val_recal:max")
 
 
+@pytest.mark.slow
 def test_a_metric_of_kerass_may_be_the_objective_and_the_saved_model_is_without_it(tmp_path):
     tuner = search(tmp_path, objective="val_auc:max", budget="1000steps", stages=("lr", "train"))
     evaluations = tuner._playbook.outcomes[tuner.result["trial"]].evals

@@ -375,7 +375,11 @@ class Crew(Executor):
             if not self._has_started:
                 raise Unfit(f"a worker {why} while it started")
             if self._failed_starts >= MOST_LOSSES:
-                raise RuntimeError(f"{MOST_LOSSES} workers one after another did not start: the last one {why}.")
+                words = f"{MOST_LOSSES} workers one after another did not start: the last one {why}"
+                self.jobs, self._failed_starts = sum(member.ready for member in self._members.values()), 0
+                if not self.jobs:
+                    raise RuntimeError(f"{words}.")
+                logger.warning("%s; the search goes on with those at work (%d).", words, self.jobs)
 
     def _end(self, worker: int) -> None:
         del self._members[worker]

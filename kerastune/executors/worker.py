@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import queue
 import signal
-import tempfile
 import threading
 import time
 import traceback
 from multiprocessing import connection, reduction
 from typing import Any
 
+from kerastune import environment
 from kerastune.executors import sharing
 from kerastune.executors.crew import DONE, FAILED, READY, STEPS, UNFIT
 from kerastune.trial import State
@@ -36,7 +35,7 @@ def main(pipe: connection.Connection, place: int, threads: int, memory_limit: in
     orders: queue.SimpleQueue = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, orders), daemon=True).start()
     try:
-        with _quiet():
+        with environment.quiet_start():
             # Before the outfit, whose parts may touch a device when they are unpickled.
             pickle.loads(set_up)(place, threads, memory_limit)
             trainer = sharing.opened(data, descriptor).trainer()
@@ -69,23 +68,6 @@ def unpacked(kind: str, content: Any) -> Any:
         return content
     outcome, *states = content
     return outcome, *(state and State.from_bytes(state) for state in states)
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Keeps what libraries print while they start off the screen, unless they fail to."""
-    screen = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(screen, held.read())
-            raise
-        finally:
-            os.dup2(screen, 2)
-            os.close(screen)
 
 
 def _listen(pipe: connection.Connection, orders: queue.SimpleQueue) -> None:
