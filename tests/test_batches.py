@@ -119,10 +119,10 @@ def test_class_weights_are_for_training_alone():
 def test_inputs_may_be_a_dict():
     x = {"a": np.arange(N), "b": np.arange(N * 3).reshape(N, 3)}
     batches = Batches(task(train=Part(x, np.arange(N)), validation=Part(x, np.arange(N))))
-    for inputs, y in seen(batches.training(4, 1, 0, 5)):
-        assert set(inputs) == {"a", "b"}
-        assert inputs["a"].numpy().tolist() == y.tolist()
-        assert inputs["b"].numpy().tolist() == x["b"][y].tolist()
+    for examples, y in seen(batches.training(4, 1, 0, 5)):
+        assert set(examples) == {"a", "b"}
+        assert examples["a"].numpy().tolist() == y.tolist()
+        assert examples["b"].numpy().tolist() == x["b"][y].tolist()
 
 
 def stream(*parts):
