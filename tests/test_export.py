@@ -461,6 +461,7 @@ def test_litert_holds_views_and_temperatures_too(tmp_path, caplog):
     assert "TensorFlow's own operations do: Select TensorFlow op" in caplog.text and "`--notta` leaves" in caplog.text
 
 
+@pytest.mark.slow
 def test_onnx_holds_the_same_model_views_and_temperatures_too(tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("tf2onnx")

@@ -35,18 +35,13 @@ class Distil(Stage):
         if alone is None:
             return []
         left = facts.allowance - spent(outcomes, self.name)
+        settings = {trial_name(*setting): setting for setting in GRID}
         due = []
-        for temperature, mix in GRID:
-            done = outcomes.get(trial_name(temperature, mix))
-            if done is not None and whole.has_ended(done):
-                continue
-            left -= alone.spec.recipe.total_steps - (done.steps if done else 0)
-            if done is None and left < 0:
-                break
-            name, every = trial_name(temperature, mix), alone.spec.eval_every
+        for name, done in whole.affordable(settings, alone.spec.recipe.total_steps, left, outcomes):
+            temperature, mix = settings[name]
             trained = alone.spec.recipe
             trained = trained.replace(learning_rate=matched_rate(trained.learning_rate, temperature, mix))
-            spec = whole.segment(name, self.name, trained, done, every)
+            spec = whole.segment(name, self.name, trained, done, alone.spec.eval_every)
             due.append(dataclasses.replace(spec, temperature=temperature, mix=mix))
         best = _best(outcomes, facts)
         if due:

@@ -68,17 +68,12 @@ class Ensemble(Stage):
         every = single.spec.eval_every
         total = rounded_up(recipe.total_steps, every)
         left = facts.allowance - spent(outcomes, self.name) - _cost_of_predicting(outcomes, recipe, facts)
-        due = []
-        for seed in range(recipe.seed + 1, recipe.seed + self._members):
-            trained = whole.lengthened(recipe.replace(seed=seed), total)
-            done = outcomes.get(f"ensemble-seed-{seed}")
-            if done is not None and whole.has_ended(done):
-                continue
-            left -= total - (done.steps if done else 0)
-            if done is None and left < 0:
-                break
-            due.append(whole.segment(f"ensemble-seed-{seed}", self.name, trained, done, every))
-        return due
+        seeds = {f"ensemble-seed-{seed}": seed for seed in range(recipe.seed + 1, recipe.seed + self._members)}
+        trained = {name: whole.lengthened(recipe.replace(seed=seed), total) for name, seed in seeds.items()}
+        return [
+            whole.segment(name, self.name, trained[name], done, every)
+            for name, done in whole.affordable(seeds, total, left, outcomes)
+        ]
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         single = of_recipe(recipe, outcomes)

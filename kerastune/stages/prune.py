@@ -54,17 +54,12 @@ class Prune(Stage):
         every = unpruned.spec.eval_every
         total = max(rounded_up(FINE_TUNING * unpruned.spec.recipe.total_steps, every), every)
         left = facts.allowance - spent(outcomes, self.name)
+        tuned = _fine_tuning(unpruned.spec.recipe, total)
+        shares = {trial_name(share): share for share in self._sparsities}
         due = []
-        for share in self._sparsities:
-            done = outcomes.get(trial_name(share))
-            if done is not None and whole.has_ended(done):
-                continue
-            left -= total - (done.steps if done else 0)
-            if done is None and left < 0:
-                break
-            tuned = _fine_tuning(unpruned.spec.recipe, total)
-            spec = whole.segment(trial_name(share), self.name, tuned, done, every)
-            due.append(dataclasses.replace(spec, after=unpruned.spec.trial, sparsity=share))
+        for name, done in whole.affordable(shares, total, left, outcomes):
+            spec = whole.segment(name, self.name, tuned, done, every)
+            due.append(dataclasses.replace(spec, after=unpruned.spec.trial, sparsity=shares[name]))
         return due
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:

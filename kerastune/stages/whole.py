@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kerastune import scores
 from kerastune.recipe import Recipe
 from kerastune.stages.base import Facts, evaluation_interval, rounded_up, spent
@@ -30,6 +32,36 @@ def segment(trial: str, stage: str, recipe: Recipe, done: Outcome | None, every:
     total, start = recipe.total_steps, done.steps if done else 0
     until = min(start + rounded_up(total / SEGMENTS, every), total)
     return TrialSpec(trial, stage, recipe, start, until, every, keep_best=True)
+
+
+def affordable(
+    trials: Iterable[str], total: int, left: int, outcomes: dict[str, Outcome]
+) -> list[tuple[str, Outcome | None]]:
+    """Of trainings of `total` steps, those that go on or begin, in their order; those that ended are left out.
+
+    Args:
+        trials: their names.
+        total: steps of each.
+        left: steps that are left for all of them; what was begun is finished, even if it takes more.
+        outcomes: by name of the trial, what was trained so far.
+
+    Returns:
+        Names, with what was trained of each.
+
+    Example:
+        >>> affordable(["a", "b", "c"], total=100, left=250, outcomes={})
+        [('a', None), ('b', None)]
+    """
+    due = []
+    for trial in trials:
+        done = outcomes.get(trial)
+        if done is not None and has_ended(done):
+            continue
+        left -= total - (done.steps if done else 0)
+        if done is None and left < 0:
+            break
+        due.append((trial, done))
+    return due
 
 
 def has_ended(outcome: Outcome) -> bool:
