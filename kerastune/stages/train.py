@@ -24,11 +24,11 @@ class Train(Stage):
     """Trains the recipe for its steps and chooses what is handed to the user.
 
     What was tuned gets its regularisers back (P6). While the shortest training overfits, one of half its steps follows:
-    with decay nothing is picked from the middle of a run. Otherwise a training of twice the steps follows, or of as
-    many as the budget holds if that is at least half as many again, while the last one gained more than one standard
-    error on the validation examples (the rule of Breiman et al. 1984, "Classification and Regression Trees", 3.4.3):
-    more steps of the same recipe are likely to help, and a longer training costs its user nothing any more. What an
-    earlier stage trained already is not trained again, unless regularisers come back.
+    with decay nothing is picked from the middle of a run. Otherwise a training of twice the steps follows (of all that
+    are left where no further doubling would fit, if that is at least half as many again), while the last one gained
+    more than one standard error on the validation examples (the rule of Breiman et al. 1984, "Classification and
+    Regression Trees", 3.4.3): more steps of the same recipe are likely to help, and a longer training costs its user
+    nothing any more. What an earlier stage trained already is not trained again, unless regularisers come back.
 
     The reference comes back unless what was tuned beats it on validation: by its mean paired gain, at a tie by the loss
     of the kept weights, then by fewer seconds (steps, where seconds may not decide). Noise has no say in that: of two
@@ -89,16 +89,15 @@ class Train(Stage):
         return sorted(runs, key=_steps)
 
     def _first_total(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> int:
-        """Steps of the first training: those wanted, or as many as there are where a second one would not fit.
+        """Steps of the first training: those wanted, or as many as there are where twice as many would not fit as well.
 
-        What is left over would be lost otherwise, and a longer training is taken to pay until it has been tried, unless
-        what was trained of this rate so far overfits already.
+        A longer training is taken to pay until it has been tried, unless what was trained of this rate so far overfits
+        already.
         """
         wanted = self._stretch * recipe.total_steps
-        second_fits = facts.allowance >= (1 + LEAST_LENGTHENING) * wanted
-        if not self._tuned or second_fits or _has_turned(recipe, facts, outcomes):
+        if not self._tuned or _has_turned(recipe, facts, outcomes):
             return wanted
-        return max(wanted, int((1 - self._leaves) * facts.allowance))
+        return max(wanted, _filling(wanted, int((1 - self._leaves) * facts.allowance)))
 
     def _other_total(self, runs: list[Outcome], facts: Facts, left: int) -> int:
         """Steps of one more training: fewer where the shortest one overfits, else more while that pays; 0 for none."""
@@ -106,7 +105,7 @@ class Train(Stage):
             half = _steps(runs[0]) // 2 // self._chunk * self._chunk
             return half if half <= left else 0
         longest = _steps(runs[-1])
-        longer = min(2 * longest, left)
+        longer = _filling(2 * longest, left)
         return longer if longer >= LEAST_LENGTHENING * longest and _pays(runs) else 0
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
@@ -159,6 +158,11 @@ class Train(Stage):
             f"trained for {total} steps{changed} with {whole.decay_words(chosen.spec.recipe)}; the weights "
             f"of step {kept['step']} are kept, with a validation {name} of {kept[name]:.4g}"
         )
+
+
+def _filling(steps: int, left: int) -> int:
+    """`steps`, or all that are left where a training of twice as many would not fit behind it: they would be lost."""
+    return steps if left >= 3 * steps else left
 
 
 def _overfits(run: Outcome, facts: Facts) -> bool:
