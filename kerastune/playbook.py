@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import statistics
 from collections.abc import Callable, Sequence
 
 from kerastune import keeping, timing, waves
@@ -15,6 +16,7 @@ from kerastune.trial import Outcome, State, TrialSpec
 
 FIRST_SECONDS_PER_STEP = 0.02  # before anything was timed
 LEAST_TIMED = 50  # steps of a trial that tells what a step takes
+LATEST = 3  # of such trials, which tell it together
 CALL_SECONDS = 0.5  # that a call of the train function may take on a busy machine, however few its steps
 LEAST_TRAINING = 50  # steps that one stage may always train, so that there is a model
 
@@ -289,7 +291,8 @@ class Playbook:
     def _seconds_per_step(self) -> float:
         """What a step of the recipe takes now, evaluations and all, to plan with; nothing is decided by it.
 
-        That of the longest trial so far with its network and batches; the reference is left out.
+        The median of the last three long trials with its network and batches: the first one traced, and a machine that
+        others use, too, may stall during any of them. The reference is left out.
         """
         trials = [o for o in self.outcomes.values() if o.spec.stage != "reference"] or list(self.outcomes.values())
         timed = [o for o in trials if o.steps >= LEAST_TIMED]
@@ -300,9 +303,9 @@ class Playbook:
         recipe = self.recipe
         trials = [o for o in timed if o.spec.recipe.hyperparameters == recipe.hyperparameters] or timed
         trials = [o for o in trials if o.spec.recipe.batch_size == recipe.batch_size] or trials
-        # Among equals the last: the first one traced.
-        longest = max(reversed(trials), key=lambda outcome: outcome.steps)
-        if longest.evals:
-            return longest.seconds / longest.steps
+        longest = max(trials, key=lambda outcome: outcome.steps)
+        long = [o.seconds / o.steps for o in trials if o.evals and 2 * o.steps >= longest.steps]
+        if long:
+            return statistics.median(long[-LATEST:])
         # The probe alone: no evaluation yet, which costs about a tenth, and most of its time was tracing.
         return 1.1 * longest.seconds_per_step
