@@ -120,7 +120,7 @@ MUTANTS = {
     "no lock": (
         "locks.py", "fcntl.flock(stream, kind | fcntl.LOCK_NB)", "pass", "test_study.py -k second"),
     "weights go after their decision": (
-        "playbook.py", "decision.to_dict(), forget, of_stage)", "decision.to_dict(), (), of_stage)", "test_keeping.py -k forgets"),
+        "playbook.py", "to_dict(), forget, of_stage)", "to_dict(), (), of_stage)", "test_keeping.py -k forgets"),
 }  # fmt: skip
 
 
