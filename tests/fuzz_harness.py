@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from fake_trainer import FakeClock, canonical, memory
+from fake_trainer import ACCURACY, FakeClock, canonical, memory
 from fake_workers import FakeWorkers
 from fault_harness import (
     ERRORS,
@@ -55,7 +55,7 @@ from kerastune.rundirs import RunDir
 from kerastune.stages.base import Decision, Facts
 from kerastune.stages.order import AFTERWARDS, ALONE
 from kerastune.study import Study
-from kerastune.trial import Outcome, TrialSpec
+from kerastune.trial import Outcome, State, TrialSpec
 
 CRASHED = 9
 MOST_SITTINGS = 6
@@ -66,7 +66,7 @@ KINDS = (
     *("nothing", "crash", "crash", "killed_at", "killed_at", "killed_after", "stopped_at", "stopped_after"),
     *("disk", "disk", "pages", "size", "transient", "damage", "damage", "litter", "rival", "held", "other_setting"),
 )
-DAMAGES = ("flip", "cut", "journal", "foreign", "newer", "other")
+DAMAGES = ("flip", "flip", "cut", "journal", "journal", "foreign", "newer", "other")
 # What a sitting may say when it ends by itself, by what hit it.
 SAID = {
     "damage": ("damaged", "is not a study of kerastune", "is of study version", "was ", "can't be "),
@@ -168,10 +168,11 @@ def _executor(luck: random.Random) -> dict[str, Any]:
 class FuzzWorkers(FakeWorkers):
     """Workers to which happens what a sitting says."""
 
-    def __init__(self, sitting: Sitting, trainer):
-        super().__init__(FakeClock(), sitting.seed, self._happens, trainer, peak_memory=700)
+    def __init__(self, sitting: Sitting, trainer, clock: FakeClock):
+        super().__init__(clock, sitting.seed, self._happens, trainer, peak_memory=700)
         self._sitting, self._losses, self._starved = sitting, collections.Counter(), set()
         self._hiccup = _hiccups(sitting)
+        self._answers: dict[int, crew.Message] = {}
 
     def start(self):
         if not self._sitting.starts or self.random.random() > 0.25:
@@ -179,6 +180,17 @@ class FuzzWorkers(FakeWorkers):
         self.started += 1
         self._later(1.0, crew.Message(self.started, self._sitting.starts, 0, "can't be unpickled"))
         return self.started
+
+    def send(self, worker, order):
+        last = self._answers.get(worker)
+        super().send(worker, order)
+        if last is not None and self.random.random() < self._sitting.losses:
+            super()._later(0.0, last)  # it says again what it said of the attempt before
+
+    def _later(self, seconds, message):
+        super()._later(seconds, message)
+        if message.kind == crew.DONE:
+            self._answers[message.worker] = message
 
     def _happens(self, order, luck):
         if (error := self.trainer.failure(order.spec) or self._hiccup(order.spec)) is not None:
@@ -205,19 +217,22 @@ def search(
     acknowledged: Callable[[str], None] = lambda event: None,
 ) -> str:
     """A search from wherever it stands to its end, as the command has it; gives all that it found as one text."""
-    trainer = plan.trainer()
-    executor = Inline(_hiccuping(plan.trainer(), sitting))
+    clock = FakeClock()
+    trainer, training = plan.trainer(clock), _hiccuping(plan.trainer(clock), sitting)
+    executor = Inline(training)
     if sitting.jobs >= 0:
-        workers = FuzzWorkers(sitting, trainer)
-        executor = crew.Crew(workers, sitting.jobs, lambda peak: 3, sitting.sticky, clock=workers.clock)
+        workers = FuzzWorkers(sitting, trainer, clock)
+        executor = crew.Crew(workers, sitting.jobs, lambda peak: 3, sitting.sticky, clock=clock)
     run_dir = RunDir(directory / "out")
     run_dir.open()
-    clock = _jumping(time.monotonic, (0, 86_400), sitting.seed) if sitting.jumps else time.monotonic
+    if sitting.jumps:
+        clock = _jumping(clock, (0, 30), sitting.seed)
     with FuzzStudy(run_dir.study, run_dir.lock, clock=clock) as study, logs.to_file(run_dir.log), executor:
         study.settings(plan.settings() | ({"budget": "999999steps"} if sitting.kind == "other_setting" else {}))
+        training.deadline = lambda: driver.seconds_left() < 0
         driver = plan.playbook(study, on_decision=lambda decision: acknowledged(f"decision {decision.stage}"))
         begun = lambda spec: study.announce([each.trial for each in driver.in_flight])  # noqa: E731
-        for result in execution.results(executor, trainer, driver, begun):
+        for result in execution.results(executor, training, driver, begun):
             execution.record(result, driver)
             acknowledged(f"segment {result.spec.trial} {result.spec.start}")
         study.announce([])
@@ -416,7 +431,7 @@ class Search:
             raise Broken(f"more than one event of each attempt was recorded untold: {sorted(untold)}")
 
     def _check_end(self, ended: Attempt) -> None:
-        if ended.status:
+        if ended.status or self.plan.is_timed:
             return
         found = (self.directory / "found").read_text()
         if found != self.whole:
@@ -439,12 +454,13 @@ class Search:
             study.with_name("study.sqlite-journal").unlink(missing_ok=True)
         else:
             damage(study, sitting.how, luck)
-        (ended,) = self._attempts(dataclasses.replace(sitting, how=None))
+        is_another = sitting.how in ("foreign", "newer", "other")
+        (ended,) = self._attempts(dataclasses.replace(sitting, how=None, ends=0 if is_another else sitting.ends))
         self._check_words(sitting, ended)
         if ended.status == REFUSED:
             shutil.rmtree(self.directory / "out")
             kept.rename(self.directory / "out")
-        elif sitting.how in ("foreign", "newer", "other"):
+        elif is_another:
             raise Broken(f"a study that is {sitting.how} was taken")
         else:
             shutil.rmtree(kept)
@@ -508,7 +524,7 @@ def check_ended(directory: Path, plan: Plan) -> None:
     told = status.read(run_dir)
     if told.holder or not told.is_finished or told.stage or locks.Holder.read(run_dir.lock).running:
         raise Broken(f"it says that it is not at its end: {status.lines(told)}")
-    if told.steps > Budget.parse(plan.budget).steps:
+    if not plan.is_timed and told.steps > Budget.parse(plan.budget).steps:
         raise Broken(f"{told.steps} steps are more than the budget of {plan.budget}")
     with Study(run_dir.study, run_dir.lock) as study:
         outcomes = waves.in_order(study.outcomes(), waves.recorded(study))
@@ -520,9 +536,11 @@ def check_ended(directory: Path, plan: Plan) -> None:
         rows = study._database.execute("SELECT trial, start FROM segments ORDER BY id").fetchall()
         for trial, starts in itertools.groupby(sorted(rows), lambda row: row[0]):
             check_segments(trial, [start for _, start in starts], outcomes[trial])
+            check_kept(outcomes[trial], study.checkpoint(trial, "best"))
         if list(plan.stages) != [decision["stage"] for decision in study.decisions()]:
             raise Broken(f"decided were {[decision['stage'] for decision in study.decisions()]}")
-        check_decisions(plan, study, outcomes)
+        if not plan.is_timed:  # what a stage may spend depends on the moment
+            check_decisions(plan, study)
 
 
 def check_segments(trial: str, starts: list[int], outcome: Outcome) -> None:
@@ -533,7 +551,17 @@ def check_segments(trial: str, starts: list[int], outcome: Outcome) -> None:
         raise Broken(f"{trial} was evaluated after its end")
 
 
-def check_decisions(plan: Plan, study: Study, outcomes: dict[str, Outcome]) -> None:
+def check_kept(outcome: Outcome, kept: State | None) -> None:
+    """The weights of a constant rate are those of its best evaluation, whichever segment that was in."""
+    if kept is None or outcome.diverged_at is not None or outcome.spec.recipe.decay != "none":
+        return
+    best = outcome.kept_evaluation(ACCURACY)
+    right = int(outcome.example_scores.sum())
+    if kept.step != best["step"] or abs(right - best["accuracy"] * len(outcome.example_scores)) > 1:
+        raise Broken(f"{outcome.spec.trial} keeps the weights of step {kept.step}, its best evaluation is {best}")
+
+
+def check_decisions(plan: Plan, study: Study) -> None:
     """From the records alone every stage decides again what it decided."""
     driver, seen, forgotten = plan.playbook(study), [], set()
     for stage, made in zip(driver.stages, driver.decisions):

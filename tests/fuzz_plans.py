@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 import numpy as np
-from fake_trainer import CHUNK, FakeTrainer, facts
+from fake_trainer import CHUNK, FakeClock, FakeTrainer, facts
 
 from kerastune import calibration
 from kerastune.budget import Budget
@@ -81,7 +81,7 @@ class Plan:
 
     Args:
         stages: by name.
-        budget: in steps.
+        budget: in steps, or in seconds of a clock that the training moves on.
         recipe: that the first stage starts from.
         known: facts.
         task: settings of a `FuzzTrainer`.
@@ -101,13 +101,18 @@ class Plan:
     searched: tuple[str, ...]
     has_locks: bool
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether what is found depends on what happens: time is spent again on what was lost."""
+        return Budget.parse(self.budget).steps is None
+
     def settings(self) -> dict[str, Any]:
         """What must stay the same when the search goes on."""
         return {"budget": self.budget, "stages": list(self.stages), "keep": self.keep, **self.recipe.to_dict()}
 
-    def trainer(self) -> FuzzTrainer:
-        """What trains its segments."""
-        return FuzzTrainer(**self.task)
+    def trainer(self, clock: FakeClock) -> FuzzTrainer:
+        """What trains its segments, moving a clock on."""
+        return FuzzTrainer(**self.task, clock=clock)
 
     def playbook(self, study: Study, **others) -> Playbook:
         """Its playbook over a study."""
@@ -206,10 +211,11 @@ def plan_at_random(seed: int) -> Plan:
         "broken": luck.choice([0.0, 0.5]),
         "most_batch": luck.choice([64, 10**6]),
         "stopped": luck.choice([0.0, 0.0, 0.2]),
+        "seconds_per_step": 0.01,
     }
     return Plan(
         names,
-        f"{luck.choice([1000, 2000, 4000, 8000])}steps",
+        luck.choice(["1000steps", "2000steps", "4000steps", "8000steps"] * 2 + ["20s", "60s"]),
         recipe,
         known,
         task,
