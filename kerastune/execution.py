@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from kerastune import stopping
 from kerastune.executors.base import EXECUTORS, INLINE, PROCESSES, RAY, Executor, Inline, Result, Unfit, is_out_of_memory
 from kerastune.playbook import Playbook
 from kerastune.stages.batch import Batch
 from kerastune.stages.model import Model
-from kerastune.training import Trainer
 from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:  # what becomes of results can be tested without TensorFlow
+    from kerastune.training import Trainer
 
 logger = logging.getLogger("kerastune")
 

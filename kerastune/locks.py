@@ -17,6 +17,7 @@ from typing import Any
 
 LOOK_SECONDS = 0.2  # more than `kerastune status` holds the lock for
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)  # of some network disks
+WITHOUT_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class LockError(ValueError):
@@ -145,13 +146,9 @@ class Lock:
     def _take_file(self) -> None:
         path = file_of(self._path)
         while True:
-            try:
-                with open(path, "x", encoding="utf-8") as stream:
-                    stream.write(Holder.here().text())
+            if _make(path):
                 self._file = path
                 return
-            except FileExistsError:
-                pass
             holder = Holder.read(path)
             if not holder.is_gone:
                 raise self._in_use(holder, f"wait for it; if it runs no more, delete {path}.")
@@ -183,9 +180,45 @@ def file_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.held")
 
 
+def files_of(path: Path) -> list[Path]:
+    """That file, and what a process left that was killed while it made or moved one."""
+    held = file_of(path)
+    return [held, *held.parent.glob(f"{held.name}.*")]
+
+
+def _make(path: Path) -> bool:
+    """Makes the file, unless there is one, with what it says: a process killed halfway leaves none that names nobody."""
+    text, aside = Holder.here().text(), _aside(path)
+    try:
+        aside.write_text(text, encoding="utf-8")
+        os.link(aside, path)
+    except (FileExistsError, FileNotFoundError):  # the second: whoever begins anew has cleared the directory
+        return False
+    except OSError as error:
+        if error.errno not in WITHOUT_LINKS:
+            raise
+        return _make_at_once(path, text)
+    finally:
+        aside.unlink(missing_ok=True)
+    return True
+
+
+def _make_at_once(path: Path, text: str) -> bool:
+    try:
+        with open(path, "x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}")
+
+
 def _set_aside(path: Path, stale: Holder) -> None:
     """Takes a stale file out of the way; of several processes that find it, one moves it."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    aside = _aside(path)
     try:
         os.rename(path, aside)
     except FileNotFoundError:

@@ -237,10 +237,9 @@ class Playbook:
         decision = stage.decide(self.recipe, facts, self.outcomes)
         keep = self.study.setting("keep")
         forget = keeping.surplus(self.outcomes, [*self.decisions, decision], keeping.KEEP if keep is None else keep)
-        self.study.add_decision(stage.name, decision.to_dict(), forget)
-        self.outcomes |= {trial: self._calibrated(self.study.outcome(trial)) for trial in forget}
         of_stage = [name for name, outcome in self.outcomes.items() if outcome.spec.stage == stage.name]
-        self.study.drop_checkpoints(of_stage)
+        self.study.add_decision(stage.name, decision.to_dict(), forget, of_stage)
+        self.outcomes |= {trial: self._calibrated(self.study.outcome(trial)) for trial in forget}
         self.decisions.append(decision)
         logger.info("Stage %s: %s", stage.name, decision.reason)
         self._on_decision(decision)

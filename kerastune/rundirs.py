@@ -92,7 +92,7 @@ class RunDir:
         # What was being written when a process was killed.
         unfinished = [_unfinished(entry) for entry in named]
         unfinished += [unsaved(each) for each in (self.model, self.ensemble, self.tta, self.calibrated)]
-        beside = [*logs.files(self.log), locks.file_of(self.lock), self.path / f"{self.study.name}-journal"]
+        beside = [*logs.files(self.log), *locks.files_of(self.lock), self.path / f"{self.study.name}-journal"]
         return [*named, *beside, *unfinished]
 
     def clear(self) -> None:

@@ -80,6 +80,8 @@ def from_parts(header: dict[str, Any], scores: bytes) -> tuple[Outcome, int]:
 def joined(segments: Sequence[bytes]) -> dict[str, Any]:
     """Curves and norms by field, of a trial's segments in their order, as `parts_of` gave them."""
     parts = [unpack(each) for each in segments]
+    # Of a segment that failed there is nothing, whose shapes and names would not fit.
+    parts = [part for part in parts if len(part["curve/loss"])] or parts[:1]
     whole = {name: np.concatenate([part[name] for part in parts]) if len(parts) > 1 else parts[0][name]
              for name in parts[-1]}  # fmt: skip
     curves = {name[len("curve/") :]: values for name, values in whole.items() if name not in NORMS}

@@ -132,11 +132,14 @@ class Study(Record):
         with self._transaction():
             self._put("facts", "name, value", with_digest(name, _json(value)))
 
-    def add_decision(self, stage: str, value: dict[str, Any], forget: Sequence[str] = ()) -> None:
-        """Records what a stage decided, and forgets the `"best"` weights of trials with it."""
+    def add_decision(
+        self, stage: str, value: dict[str, Any], forget: Sequence[str] = (), ended: Sequence[str] = ()
+    ) -> None:
+        """Records what a stage decided, and forgets with it the `"best"` weights of trials, and the `"last"` states of
+        those that will not go on."""
         with self._transaction():
-            for trial in forget:
-                self._forget(trial, "best")
+            for trial, kind in [*((each, "best") for each in forget), *((each, "last") for each in ended)]:
+                self._forget(trial, kind)
             self._put("decisions", "stage, value", with_digest(stage, _json(value)))
 
     def seconds(self) -> float:

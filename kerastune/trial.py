@@ -140,6 +140,9 @@ class Outcome:
         """This segment's outcome joined to what the trial had before it."""
         if earlier is None:
             return self
+        if self.error:
+            # Nothing was trained, and whoever failed knows of no layers: the curves stay those of before.
+            return dataclasses.replace(earlier, spec=self.spec, diverged_at=self.diverged_at, error=self.error)
         joined = {name: np.concatenate([earlier.curves[name], values]) for name, values in self.curves.items()}
         return dataclasses.replace(
             self,

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -118,10 +118,10 @@ def events(directory: Path) -> set[str]:
     return {*decided, *(f"segment {trial} {start}" for trial, start in segments)}
 
 
-def lost_events(directory: Path, acknowledged: set[str]) -> set[str]:
+def lost_events(directory: Path, acknowledged: Collection[str]) -> set[str]:
     """Events that were acknowledged and are not there; all of them when the study is refused."""
     try:
-        return acknowledged - events(directory)
+        return set(acknowledged) - events(directory)
     except StudyError as error:
         return {*acknowledged, str(error)}
 
@@ -132,7 +132,7 @@ class Attempt:
 
     status: int
     words: str
-    events: set[str]
+    events: list[str]
 
 
 def attempt(
@@ -140,33 +140,46 @@ def attempt(
     hit: Callable[[], None] = lambda: None,
     kill_after: float | None = None,
     number: int = signal.SIGKILL,
+    meanwhile: Callable[[], None] = lambda: None,
+    searching: Callable[..., str] = search,
     **arguments,
 ) -> Attempt:
-    """Runs a search in a fork, with a fault that `hit` prepares there, or a signal that comes after some seconds."""
+    """Runs a search in a fork, with a fault that `hit` prepares there, or a signal that comes after some seconds.
+
+    Args:
+        directory: of the search.
+        hit: called in the fork, before the search.
+        kill_after: seconds.
+        number: of the signal.
+        meanwhile: called in this process while the fork is at work.
+        searching: is the search.
+        arguments: of the search.
+    """
     with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
         # What arrives before the child is ready would run in the parent's name.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         child = os.fork()
         if child == 0:
             os.dup2(said.fileno(), 2)
-            _run(directory, hit, told.fileno(), arguments)
+            _run(directory, hit, told.fileno(), searching, arguments)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         if kill_after is not None:
             time.sleep(kill_after)
             os.kill(child, number)
+        meanwhile()
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         for stream in (told, said):
             stream.seek(0)
-        return Attempt(status, said.read().decode(errors="replace"), set(told.read().decode().split("\n")) - {""})
+        return Attempt(status, said.read().decode(errors="replace"), told.read().decode().splitlines())
 
 
-def _run(directory, hit, told, arguments) -> None:
+def _run(directory, hit, told, searching, arguments) -> None:
     write = os.write
     try:
         signal.signal(signal.SIGINT, _stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         hit()
-        found = search(directory, acknowledged=lambda event: write(told, f"{event}\n".encode()), **arguments)
+        found = searching(directory, acknowledged=lambda event: write(told, f"{event}\n".encode()), **arguments)
         with open(directory / "found", "w") as stream:
             stream.write(found)
         os._exit(0)
@@ -230,7 +243,7 @@ def _hit_at_random(directory: Path, tally: Tally, least: int, seed: int, number:
         while True:
             seconds = generator.choice([generator.uniform(0, 0.02), generator.uniform(0, 0.2)])
             ended = attempt(path, kill_after=seconds, number=number, trainer=SlowTrainer(tau=30))
-            seen |= ended.events
+            seen |= set(ended.events)
             if gone := lost_events(path, seen):
                 tally.count(f"search {searches}: lost {sorted(gone)}", lost=len(gone))
                 break

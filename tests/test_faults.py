@@ -120,7 +120,15 @@ MUTANTS = {
     "no lock": (
         "locks.py", "fcntl.flock(stream, kind | fcntl.LOCK_NB)", "pass", "test_study.py -k second"),
     "weights go after their decision": (
-        "playbook.py", "decision.to_dict(), forget)", "decision.to_dict())", "test_keeping.py -k forgets"),
+        "playbook.py", "to_dict(), forget, of_stage)", "to_dict(), (), of_stage)", "test_keeping.py -k forgets"),
+    "what a stage proposed at once is not recorded": (
+        "waves.py", "    study.put_fact(_name(index), [spec.to_dict() for spec in wave])", "    pass",
+        "test_fuzz.py -k few"),
+    "what a stage may spend is not recorded": (
+        "playbook.py", "            self.study.put_fact(name, value)\n", "            pass\n", "test_fuzz.py -k few"),
+    "what a worker says of an attempt before is taken": (
+        "executors/crew.py", "attempt is None or message.attempt != attempt.number", "attempt is None",
+        "test_fuzz.py -k few"),
 }  # fmt: skip
 
 

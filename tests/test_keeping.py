@@ -82,10 +82,27 @@ def test_a_search_forgets_what_it_does_not_keep_and_the_file_shrinks(tmp_path):
 
 def test_weights_go_in_the_transaction_of_the_decision(tmp_path, monkeypatch):
     with Study(tmp_path / "study.sqlite", tmp_path / "lock") as study:
-        study.add_segment(trained("a", 0.5)[1], None, State(50, [np.ones(2)], []))
+        study.add_segment(trained("a", 0.5)[1], *[State(50, [np.ones(2)], [])] * 2)
         study.add_decision("decay", {})
         with pytest.raises(ValueError, match="UNIQUE"):
-            study.add_decision("decay", {}, forget=["a"])
-        assert study.checkpoint("a", "best") is not None
-        study.add_decision("train", {}, forget=["a"])
-        assert study.checkpoint("a", "best") is None
+            study.add_decision("decay", {}, forget=["a"], ended=["a"])
+        assert study.checkpoint("a", "best") is not None and study.checkpoint("a", "last") is not None
+        study.add_decision("train", {}, forget=["a"], ended=["a"])
+        assert study.checkpoint("a", "best") is None and study.checkpoint("a", "last") is None
+
+
+def test_a_search_that_is_killed_after_a_decision_leaves_no_state_that_nobody_goes_on_from(tmp_path, monkeypatch):
+    whole = Study.add_decision
+
+    def killed(study, stage, *others):
+        whole(study, stage, *others)
+        if stage == "lr":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Study, "add_decision", killed)
+    with Study(tmp_path / "study.sqlite", tmp_path / "lock") as study:
+        with pytest.raises(KeyboardInterrupt):
+            advance(playbook(study), FakeTrainer(tau=30))
+    with Study(tmp_path / "study.sqlite", tmp_path / "lock") as study:
+        assert len(study.outcomes()) > 5
+        assert all(study.checkpoint(trial, "last") is None for trial in study.outcomes())

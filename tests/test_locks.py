@@ -104,6 +104,39 @@ def test_a_file_of_someone_who_may_still_run_is_not_taken_over(tmp_path, without
     assert locks.file_of(tmp_path / "lock").exists()
 
 
+@pytest.mark.parametrize("killed", [True, False])
+def test_who_is_stopped_while_it_makes_the_file_leaves_none_that_names_nobody(
+    tmp_path, without_locks, monkeypatch, killed
+):
+    def stop(*arguments, **named):
+        raise KeyboardInterrupt
+
+    run_dir = RunDir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", stop)
+        if killed:
+            patch.setattr(type(tmp_path), "unlink", stop)
+        with pytest.raises(KeyboardInterrupt):
+            Lock(run_dir.lock)
+    assert len(locks.files_of(run_dir.lock)) == 1 + killed
+    assert run_dir.is_ours()  # so that the same command goes on
+    Lock(run_dir.lock).close()
+    run_dir.clear()
+    assert [path.name for path in tmp_path.iterdir()] == [run_dir.lock.name]
+
+
+def test_where_there_are_no_links_either_the_file_is_made_all_the_same(tmp_path, without_locks, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    lock = Lock(tmp_path / "lock")
+    with pytest.raises(LockError, match=f"in use by process {os.getpid()} on"):
+        Lock(tmp_path / "lock")
+    lock.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
 def test_of_two_that_find_a_stale_file_one_has_the_lock(tmp_path, without_locks, monkeypatch):
     path = tmp_path / "lock"
     left(path, began="1")

@@ -82,6 +82,17 @@ def test_segments_come_back_joined_and_trials_in_their_order(tmp_path):
     assert_same(second.after(first), found["b"])
 
 
+def test_a_later_segment_that_failed_is_taken_and_what_was_before_it_stays(tmp_path):
+    first = outcome("a", 0, 100, example_scores=np.ones(3, np.float32))
+    failed = Outcome.failed(TrialSpec("a", "model", first.spec.recipe, 100, 200), ValueError("no such layer"))
+    with opened(tmp_path) as study:
+        study.add_segment(first, State(100, [], []), None)
+        study.add_segment(failed, None, None)
+    with opened(tmp_path) as study:
+        assert_same(failed.after(first), study.outcome("a"))
+        assert study.outcome("a").steps == 100 and study.outcome("a").error == "ValueError: no such layer"
+
+
 def test_the_same_segment_twice_is_refused(tmp_path):
     with opened(tmp_path) as study:
         study.add_segment(outcome(), None, None)

@@ -1,5 +1,6 @@
 """Specs, outcomes and states: the values that travel."""
 
+import dataclasses
 import io
 import json
 
@@ -91,6 +92,15 @@ def test_joining_leaves_both_sides_as_they_were():
 
 def test_divergence_of_the_last_segment_is_the_trials():
     assert outcome(50, 100, diverged_at=77).after(outcome(0, 50)).diverged_at == 77
+
+
+def test_a_later_segment_that_failed_leaves_the_curves_as_they_were():
+    first = outcome(0, 50, example_scores=np.ones(3))
+    failed = Outcome.failed(dataclasses.replace(first.spec, start=50, until=100), MemoryError("too large"))
+    joined = failed.after(first)
+    assert joined.steps == 50 and joined.layers == first.layers and set(joined.curves) == set(first.curves)
+    assert joined.update_norms.shape == first.update_norms.shape and joined.evals == first.evals
+    assert (joined.spec.start, joined.diverged_at, joined.error) == (50, 50, "MemoryError: too large")
 
 
 def test_a_state_survives_as_bytes_bit_by_bit():
