@@ -69,7 +69,7 @@ KINDS = (
 DAMAGES = ("flip", "flip", "cut", "journal", "journal", "foreign", "newer", "other")
 # What a sitting may say when it ends by itself, by what hit it.
 SAID = {
-    "damage": ("damaged", "is not a study of kerastune", "is of study version", "was ", "can't be "),
+    "damage": ("damaged", "is not a study of kerastune", "is of study version", "`budget` was", "can't be written"),
     "transient": ("a hiccup", "ran out of memory with nothing beside it"),
     "rival": ("is in use by",),
     "held": ("is in use by process",),
@@ -231,7 +231,10 @@ def search(
         study.settings(plan.settings() | ({"budget": "999999steps"} if sitting.kind == "other_setting" else {}))
         training.deadline = lambda: driver.seconds_left() < 0
         driver = plan.playbook(study, on_decision=lambda decision: acknowledged(f"decision {decision.stage}"))
-        begun = lambda spec: study.announce([each.trial for each in driver.in_flight])  # noqa: E731
+
+        def begun(spec):
+            study.announce([each.trial for each in driver.in_flight])
+
         for result in execution.results(executor, training, driver, begun):
             execution.record(result, driver)
             acknowledged(f"segment {result.spec.trial} {result.spec.start}")
@@ -533,9 +536,9 @@ def check_ended(directory: Path, plan: Plan) -> None:
                 raise Broken(f"not trained: {left}")
         if going_on := [trial for trial in outcomes if study.checkpoint(trial, "last") is not None]:
             raise Broken(f"states are left of {going_on}")
-        rows = study._database.execute("SELECT trial, start FROM segments ORDER BY id").fetchall()
-        for trial, starts in itertools.groupby(sorted(rows), lambda row: row[0]):
-            check_segments(trial, [start for _, start in starts], outcomes[trial])
+        rows = study._database.execute("SELECT trial, start, header FROM segments ORDER BY trial, start").fetchall()
+        for trial, segments in itertools.groupby(rows, lambda row: row[0]):
+            check_segments(trial, [(start, json.loads(header)["steps"]) for _, start, header in segments])
             check_kept(outcomes[trial], study.checkpoint(trial, "best"))
         if list(plan.stages) != [decision["stage"] for decision in study.decisions()]:
             raise Broken(f"decided were {[decision['stage'] for decision in study.decisions()]}")
@@ -543,12 +546,11 @@ def check_ended(directory: Path, plan: Plan) -> None:
             check_decisions(plan, study)
 
 
-def check_segments(trial: str, starts: list[int], outcome: Outcome) -> None:
-    """Segments follow one another without a gap."""
-    if starts[0] != 0 or starts[-1] != outcome.spec.start or len(outcome.losses) != outcome.steps:
-        raise Broken(f"{trial} has segments from {starts}, its last one begins at {outcome.spec.start}")
-    if any(each["step"] > outcome.steps for each in outcome.evals):
-        raise Broken(f"{trial} was evaluated after its end")
+def check_segments(trial: str, segments: list[tuple[int, int]]) -> None:
+    """Each segment, of a first step and so many steps, begins where the one before ended."""
+    ends = itertools.accumulate((steps for _, steps in segments), initial=0)
+    if any(start != end for (start, _), end in zip(segments, ends)):
+        raise Broken(f"{trial} has segments {segments}, which leave a gap or overlap")
 
 
 def check_kept(outcome: Outcome, kept: State | None) -> None:

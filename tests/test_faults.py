@@ -123,7 +123,7 @@ MUTANTS = {
         "playbook.py", "to_dict(), forget, of_stage)", "to_dict(), (), of_stage)", "test_keeping.py -k forgets"),
     "what a stage proposed at once is not recorded": (
         "waves.py", "    study.put_fact(_name(index), [spec.to_dict() for spec in wave])", "    pass",
-        "test_fuzz.py -k few"),
+        "test_waves.py -k order"),
     "what a stage may spend is not recorded": (
         "playbook.py", "            self.study.put_fact(name, value)\n", "            pass\n", "test_fuzz.py -k few"),
     "what a worker says of an attempt before is taken": (

@@ -15,7 +15,7 @@ import pytest
 from kerastune.stages import order
 
 HERE = Path(__file__).parent
-# Every stage and every fault is among them, and each of nine ways to break the driver is noticed by one of them.
+# Every stage and every fault is among them, and each of eight ways to break the driver is noticed by one of them.
 SEEDS = (2, 4, 5, 8, 19, 27, 42, 43, 49, 50, 53, 61, 79, 88, 113)
 FIRST = 2000  # of the seeds that a minute holds
 
