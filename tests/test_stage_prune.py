@@ -115,6 +115,13 @@ def test_a_constant_rate_falls_in_the_fine_tuning():
     assert segments[0].recipe.decay == "linear" and segments[0].recipe.total_steps == 200
 
 
+def test_a_training_that_has_not_come_to_its_last_step_may_be_pruned_where_its_weights_are_handed_on():
+    constant = RECIPE.replace(decay="none", total_steps=1000)
+    first = outcome(TrialSpec("train-400", "train", constant, 0, 400, 50, keep_best=True), wrong=100)
+    _, decision = tried(Prune((0.8,), weights), {"prune-80": 100}, recipe=constant, first=first)
+    assert decision.values["kept"] and "times less" in decision.reason
+
+
 def test_what_sets_out_from_another_trial_has_its_weights_and_the_first_loss_of_a_fresh_network(tmp_path):
     """Against the loss of a trained network, any bump that pruning makes would count as an explosion."""
     kept = State(400, [np.full(3, 7.0)], [])

@@ -85,9 +85,12 @@ class Prune(Stage):
         return Decision(self.name, recipe, recipe, _reason(values, left_out), evidence, values)
 
     def _point(self, outcome: Outcome, unpruned: Outcome, facts: Facts) -> dict[str, Any]:
-        """What is known of one model: its size, and what it gains over the unpruned one, if it came to its end."""
+        """What is known of one model: its size, and what it gains over the unpruned one, if it came to its end.
+
+        The unpruned one may have been stopped at a constant rate: it is what was handed on.
+        """
         point = {"trial": outcome.spec.trial, "sparsity": outcome.spec.sparsity, "steps": outcome.steps}
-        if not whole.is_comparable(outcome):
+        if outcome is not unpruned and not whole.is_comparable(outcome):
             return {**point, "gain": None}
         weights = list(self._weights(outcome.spec.trial))
         gain = scores.difference(outcome.example_scores, unpruned.example_scores)
