@@ -196,9 +196,12 @@ def canonical(study: Study) -> str:
     return json.dumps({"decisions": study.decisions(), "trials": trials}, sort_keys=True)
 
 
+OF_A_TEST = "of-a-test-"
+
+
 @contextlib.contextmanager
 def memory():
     """A directory in memory where the system has one, else on disk."""
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=place) as directory:
+    with tempfile.TemporaryDirectory(prefix=OF_A_TEST, dir=place) as directory:
         yield Path(directory)

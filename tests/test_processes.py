@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_outfit import FakeOutfit, Unloadable
-from fake_trainer import CHUNK, FakeTrainer, canonical, memory
+from fake_trainer import CHUNK, OF_A_TEST, FakeTrainer, canonical, memory
 from test_crew import driven
 from test_waves import opened, searching
 
@@ -148,9 +148,14 @@ def driver(directory):
     return started, [int(pid) for pid in pids]
 
 
+def in_memory():
+    """What is kept in shared memory, but for what tests beside this one keep there."""
+    return {name for name in os.listdir("/dev/shm") if not name.startswith(OF_A_TEST)}
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_driver_that_is_killed_or_interrupted_leaves_no_process_and_no_memory(tmp_path, number):
-    before = set(os.listdir("/dev/shm"))
+    before = in_memory()
     started, pids = driver(tmp_path)
     assert all(_state(pid) not in ("", "Z") for pid in pids)
     if number == signal.SIGINT:
@@ -160,7 +165,7 @@ def test_a_driver_that_is_killed_or_interrupted_leaves_no_process_and_no_memory(
     began = time.monotonic()
     assert are_gone([started.pid, *pids]) and time.monotonic() - began < 2
     started.wait()
-    assert set(os.listdir("/dev/shm")) <= before
+    assert in_memory() <= before
     with opened(tmp_path) as study:
         assert study.outcomes()  # and it goes on from there
 
