@@ -50,8 +50,7 @@ class Mlp(keras_tuner.HyperModel):
 class Cnn(keras_tuner.HyperModel):
     """`models.cnn`, whose depth follows from the size of the images.
 
-    Hyperparameters: `filters` (8, 16 or 32, default 16), `dense_units` (32, 64 or 128, default 64) and `deeper` (0 to 2
-    further convolutions, default 0: each costs time at every step).
+    Hyperparameters: `filters` (8, 16 or 32, default 16) and `dense_units` (32, 64 or 128, default 64).
 
     Args:
         task: gives the shape of an example and the outputs; not kept.
@@ -75,8 +74,7 @@ class Cnn(keras_tuner.HyperModel):
         """The uncompiled network of these hyperparameters."""
         filters = hp.Choice("filters", [8, 16, 32], default=16)
         dense_units = hp.Choice("dense_units", [32, 64, 128], default=64)
-        deeper = hp.Int("deeper", 0, 2, default=0)
-        return models.cnn(self.input_shape, self.num_outputs, self.kind, filters, dense_units, deeper)
+        return models.cnn(self.input_shape, self.num_outputs, self.kind, filters, dense_units)
 
 
 class ResNet(keras_tuner.HyperModel):

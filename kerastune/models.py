@@ -54,12 +54,7 @@ def mlp(
 
 
 def cnn(
-    input_shape: Sequence[int],
-    num_outputs: int,
-    kind: str,
-    filters: int = 16,
-    dense_units: int = 64,
-    deeper: int = 0,
+    input_shape: Sequence[int], num_outputs: int, kind: str, filters: int = 16, dense_units: int = 64
 ) -> keras.Model:
     """3x3 convolutions that double their filters while pooling halves the image, then one dense layer and Dropout.
 
@@ -73,7 +68,6 @@ def cnn(
         kind: `"classification"` (softmax) or `"regression"` (linear).
         filters: filters of the first convolution.
         dense_units: width of the dense layer before the output.
-        deeper: further convolutions, behind each of which the image is halved again.
 
     Returns:
         An uncompiled model `[batch, *input_shape] -> [batch, num_outputs]`.
@@ -84,17 +78,13 @@ def cnn(
     Example:
         >>> cnn((28, 28, 1), 10, "classification").count_params()
         105866
-        >>> cnn((28, 28, 1), 10, "classification", dense_units=128, deeper=1).count_params()
-        98442
     """
     sides = list(image_shape(input_shape, "cnn")[:2])
     inputs, x = _image_input(input_shape, "cnn")
     convolutions = 0
-    while convolutions < 2 or max(sides) > _SIDE_TO_FLATTEN or deeper:
-        is_further = convolutions >= 2 and max(sides) <= _SIDE_TO_FLATTEN
-        smallest, deeper = (2, deeper - 1) if is_further else (_SIDE_TO_FLATTEN, deeper)
+    while convolutions < 2 or max(sides) > _SIDE_TO_FLATTEN:
         x = layers.Conv2D(filters * 2**convolutions, 3, padding="same", activation="relu")(x)
-        pool = tuple(2 if side >= smallest else 1 for side in sides)
+        pool = tuple(2 if side >= _SIDE_TO_FLATTEN else 1 for side in sides)
         if max(pool) > 1:
             x = layers.MaxPooling2D(pool)(x)
         sides = [side // step for side, step in zip(sides, pool, strict=True)]

@@ -35,16 +35,6 @@ def test_cnn_halves_large_images_more_often_than_small_ones(input_shape, flat, c
     assert model.layers[-3].kernel.shape == (flat, 64)
 
 
-@pytest.mark.parametrize(
-    ("input_shape", "deeper", "flat"), [((28, 28, 1), 1, 3 * 3 * 64), ((8, 8, 1), 2, 128), ((64, 16), 1, 4 * 2 * 128)]
-)
-def test_a_deeper_cnn_halves_the_image_once_more_behind_each_convolution(input_shape, deeper, flat):
-    model = models.cnn(input_shape, 10, "classification", deeper=deeper)
-    plain = models.cnn(input_shape, 10, "classification")
-    assert _layer_names(model).count("Conv2D") == _layer_names(plain).count("Conv2D") + deeper
-    assert model.layers[-3].kernel.shape == (flat, 64)
-
-
 @pytest.mark.parametrize("builder", [models.mlp, models.cnn, models.resnet])
 @pytest.mark.parametrize("input_shape", [(9, 9, 3), (9, 9)])
 def test_every_network_gives_class_probabilities_or_plain_numbers(builder, input_shape):
