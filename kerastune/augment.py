@@ -44,10 +44,10 @@ class StepSeeds(keras.random.SeedGenerator):
 
 
 class Augmentation:
-    """Changes the floating inputs of training batches.
+    """Changes the inputs of training batches.
 
-    Images `[n, height, width, channels]` are moved, turned and flipped; the edge is repeated where nothing is left.
-    Sequences `[n, time, channels]` are moved in time in the same way. All others get normal noise, and integers stay.
+    Images (`is_image`) are moved, turned and flipped; the edge is repeated where nothing is left. Sequences
+    `[n, time, channels]` of floats are moved in time in the same way. Other floats get normal noise, integers stay.
 
     Args:
         strength: as `Recipe.augmentation`.
@@ -79,22 +79,33 @@ class Augmentation:
         return tf.nest.pack_sequence_as(x, changed)
 
     def _changed(self, array, seeds: StepSeeds):
-        if not array.dtype.is_floating:
-            return array
-        if array.shape.rank == 4:
+        if is_image(array):
             return self._through_layers(array, seeds)
-        if not self._strength:
+        if not array.dtype.is_floating or not self._strength:
             return array
         if array.shape.rank == 3:
             return shifted_in_time(array, self._strength, seeds.next())
         return array + self._strength * tf.random.stateless_normal(tf.shape(array), seeds.next(), dtype=array.dtype)
 
     def _through_layers(self, images, seeds: StepSeeds):
-        changed = images
+        changed = tf.cast(images, tf.float32)
         for layer in self._layers:
             transformation = layer.get_random_transformation(changed, training=True, seed=seeds)
             changed = layer.transform_images(changed, transformation, training=True)
-        return tf.cast(changed, images.dtype)
+        return tf.cast(changed if images.dtype.is_floating else tf.round(changed), images.dtype)
+
+
+def is_image(array) -> bool:
+    """Whether an input is of images: `[n, height, width, channels]`, of floats or of bytes.
+
+    Other integers may be names of things, between which there is nothing.
+
+    Example:
+        >>> is_image(np.zeros([2, 8, 8, 3], "uint8")), is_image(np.zeros([2, 8, 8, 3], "int64"))
+        (True, False)
+    """
+    dtype = keras.backend.standardize_dtype(array.dtype)
+    return len(array.shape) == 4 and ("float" in dtype or dtype == "uint8")
 
 
 def shifted_in_time(sequences, share: float, seed):

@@ -58,7 +58,7 @@ class Recipe:
         label_smoothing: share of every target that is spread over all classes, in `[0, 1)` (Szegedy et al. 2016,
             arXiv:1512.00567); only in training, only with one of Keras's cross-entropies.
         augmentation: strength, in `[0, 1)`: images are shifted by up to that share of their size and turned by up to a
-            fifth of it in full turns, sequences are shifted in time by up to that share, other inputs get normal noise
+            fifth of it in full turns, sequences are shifted in time by up to that share, other floats get normal noise
             of that standard deviation.
         flip: whether every second image, drawn at random, is flipped from left to right.
         class_weights: `"balanced"` (P7: the rarer a class, the more its examples weigh in the loss) or `"none"`;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from kerastune import smoothing, surgery
+from kerastune import augment, smoothing, surgery
 from kerastune.recipe import Recipe
 from kerastune.task import Task
 
@@ -24,12 +24,13 @@ def unusable(model: keras.Model, task: Task) -> dict[str, str]:
         {'flip': 'no input is an image [height, width, channels]'}
     """
     inputs = [np.asarray(array[:1]) for array in keras.tree.flatten(task.validation.x)]
-    floating = [array for array in inputs if array.dtype.kind == "f"]
+    has_images = any(augment.is_image(array) for array in inputs)
+    has_floats = any(array.dtype.kind == "f" for array in inputs)
     reasons = {
         "dropout": "" if surgery.dropout_layers(model) else "the model has no layer of Keras's Dropout family",
         "label_smoothing": smoothing.why_not(model.loss),
-        "augmentation": "" if floating else "all inputs are integers",
-        "flip": "" if any(a.ndim == 4 for a in floating) else "no input is an image [height, width, channels]",
+        "augmentation": "" if has_floats or has_images else "all inputs are integers, and no images",
+        "flip": "" if has_images else "no input is an image [height, width, channels]",
         "class_weights": _why_no_class_weights(task),
     }
     return {name: reason for name, reason in reasons.items() if reason}

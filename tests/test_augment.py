@@ -47,6 +47,19 @@ def test_about_every_second_image_is_flipped_from_left_to_right_and_never_upside
     assert (as_it_was ^ mirrored).all() and 0.4 < mirrored.mean() < 0.6
 
 
+def test_images_of_bytes_change_as_those_of_floats_do_and_stay_bytes():
+    x = np.round(255 * np.random.default_rng(1).random([50, 9, 9, 3]))
+    augmentation = Augmentation(0.1, True, seed=1)
+    changed = np.asarray(augmentation(x.astype("uint8"), 3))
+    assert changed.dtype == np.uint8 and (changed != x).any()
+    np.testing.assert_array_equal(changed, np.round(augmentation(x.astype("float32"), 3)))
+
+
+def test_other_integers_stay_for_they_may_be_names_of_things():
+    x = np.random.default_rng(1).integers(0, 10, [50, 9, 9, 1])
+    np.testing.assert_array_equal(Augmentation(0.3, True, seed=1)(x, 3), x)
+
+
 def test_a_sequence_moves_in_time_as_a_whole():
     x = np.tile(np.stack([np.arange(20.0), -np.arange(20.0)], axis=1)[None], [300, 1, 1]).astype("float32")
     moved = np.asarray(Augmentation(0.1, False, seed=1)(x, 0))
