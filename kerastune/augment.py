@@ -88,24 +88,26 @@ class Augmentation:
         return array + self._strength * tf.random.stateless_normal(tf.shape(array), seeds.next(), dtype=array.dtype)
 
     def _through_layers(self, images, seeds: StepSeeds):
-        changed = tf.cast(images, tf.float32)
+        changed = tf.cast(images if images.shape.rank == 4 else images[..., None], tf.float32)
         for layer in self._layers:
             transformation = layer.get_random_transformation(changed, training=True, seed=seeds)
             changed = layer.transform_images(changed, transformation, training=True)
-        return tf.cast(changed if images.dtype.is_floating else tf.round(changed), images.dtype)
+        changed = changed if images.dtype.is_floating else tf.round(changed)
+        return tf.cast(tf.reshape(changed, tf.shape(images)), images.dtype)
 
 
 def is_image(array) -> bool:
-    """Whether an input is of images: `[n, height, width, channels]`, of floats or of bytes.
+    """Whether an input is of images: floats or bytes `[n, height, width, channels]`, or bytes `[n, height, width]`.
 
-    Other integers may be names of things, between which there is nothing.
+    Floats of three axes are sequences `[n, time, channels]`, and other integers may be names of things, between which
+    there is nothing.
 
     Example:
         >>> is_image(np.zeros([2, 8, 8, 3], "uint8")), is_image(np.zeros([2, 8, 8, 3], "int64"))
         (True, False)
     """
-    dtype = keras.backend.standardize_dtype(array.dtype)
-    return len(array.shape) == 4 and ("float" in dtype or dtype == "uint8")
+    dtype, rank = keras.backend.standardize_dtype(array.dtype), len(array.shape)
+    return rank in (3, 4) if dtype == "uint8" else rank == 4 and "float" in dtype
 
 
 def shifted_in_time(sequences, share: float, seed):

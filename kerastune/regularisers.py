@@ -21,7 +21,7 @@ def unusable(model: keras.Model, task: Task) -> dict[str, str]:
 
     Example:
         >>> unusable(model, task)  # doctest: +SKIP
-        {'flip': 'no input is an image [height, width, channels]'}
+        {'flip': 'no input is an image'}
     """
     inputs = [np.asarray(array[:1]) for array in keras.tree.flatten(task.validation.x)]
     has_images = any(augment.is_image(array) for array in inputs)
@@ -30,7 +30,7 @@ def unusable(model: keras.Model, task: Task) -> dict[str, str]:
         "dropout": "" if surgery.dropout_layers(model) else "the model has no layer of Keras's Dropout family",
         "label_smoothing": smoothing.why_not(model.loss),
         "augmentation": "" if has_floats or has_images else "all inputs are integers, and no images",
-        "flip": "" if has_images else "no input is an image [height, width, channels]",
+        "flip": "" if has_images else "no input is an image",
         "class_weights": _why_no_class_weights(task),
     }
     return {name: reason for name, reason in reasons.items() if reason}

@@ -47,12 +47,14 @@ def test_about_every_second_image_is_flipped_from_left_to_right_and_never_upside
     assert (as_it_was ^ mirrored).all() and 0.4 < mirrored.mean() < 0.6
 
 
-def test_images_of_bytes_change_as_those_of_floats_do_and_stay_bytes():
-    x = np.round(255 * np.random.default_rng(1).random([50, 9, 9, 3]))
+@pytest.mark.parametrize("colours", [[3], [1], []])
+def test_images_of_bytes_change_as_those_of_floats_do_and_stay_bytes(colours):
+    x = np.round(255 * np.random.default_rng(1).random([50, 9, 9, *colours]))
     augmentation = Augmentation(0.1, True, seed=1)
     changed = np.asarray(augmentation(x.astype("uint8"), 3))
     assert changed.dtype == np.uint8 and (changed != x).any()
-    np.testing.assert_array_equal(changed, np.round(augmentation(x.astype("float32"), 3)))
+    of_floats = np.round(augmentation(x.astype("float32").reshape(50, 9, 9, -1), 3))
+    np.testing.assert_array_equal(changed, of_floats.reshape(x.shape))
 
 
 def test_other_integers_stay_for_they_may_be_names_of_things():

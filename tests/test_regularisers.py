@@ -28,6 +28,7 @@ CASES = [
     (np.zeros([4, 5, 3], "float32"), {"flip"}),
     (np.zeros([4, 5, 5, 3], "float32"), set()),
     (np.zeros([4, 5, 5, 3], "uint8"), set()),
+    (np.zeros([4, 5, 5], "uint8"), set()),
     (np.zeros([4, 5, 5, 3], "int64"), {"flip", "augmentation"}),
     (np.zeros([4, 3], int), {"flip", "augmentation"}),
     ({"image": np.zeros([4, 5, 5, 3], "float32"), "kind": np.zeros(4, int)}, set()),
