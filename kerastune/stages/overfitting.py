@@ -19,9 +19,9 @@ def overfitting(run: Outcome, facts: Facts) -> tuple[str, bool]:
     examples by more than the 95 % interval of the latter.
     """
     rise = loss_rise(run)
-    rises = f"validation loss ends {100 * rise:.2g} % above its least"
+    rises = f"validation loss ends {100 * rise:.1f} % above its least"
     gap, noise = _gap(run, facts)
-    gaps = f"training is {100 * gap:.2g} points better than validation, noise being {100 * noise:.2g}"
+    gaps = f"training is {100 * gap:.2f} points better than validation, noise being {100 * noise:.2f}"
     is_overfitting = bool(rise > RISE or gap > noise)
     verdict = "it overfits" if is_overfitting else "no overfitting, so nothing is added"
     return f"{rises} and {gaps}: {verdict}", is_overfitting
