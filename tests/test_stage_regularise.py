@@ -152,6 +152,15 @@ def test_what_the_decay_stage_trained_is_the_base_unless_the_network_had_other_r
     assert spec.trial == BASE
 
 
+def test_what_comes_on_top_of_a_training_without_regularisers_has_them_on():
+    spec = whole.segment("decay-linear", "decay", RECIPE.replace(regularisers="off"), None, CHUNK)
+    outcomes, known = {"decay-linear": ended(spec, 0.8)}, facts()
+    while specs := STAGE.propose(RECIPE, known, outcomes):
+        assert [each.recipe.regularisers for each in specs] == ["on"]  # off, a dropout rate has no effect
+        outcomes[specs[0].trial] = ended(specs[0], 0.9 if specs[0].trial == FIRST[1] else 0.79)
+    assert STAGE.decide(RECIPE, known, outcomes).after.dropout == 0.3
+
+
 # More steps
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 from kerastune import scores
@@ -96,11 +97,14 @@ def planned(recipe: Recipe, facts: Facts, stretch: int, chunk: int) -> Recipe:
 
 
 def trained_before(stages: tuple[str, ...], base: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Outcome | None:
-    """The first whole training of this very recipe by one of these stages, if there is any."""
+    """The first whole training of this very recipe by one of these stages, if there is any, as one of `base`.
+
+    It may have had off what regularises, where there was nothing to switch: what comes on top of it has it on.
+    """
     for outcome in outcomes.values():
         same = outcome.spec.recipe.replace(regularisers="on") == base and is_same_network(outcome, facts)
         if outcome.spec.stage in stages and same and is_comparable(outcome):
-            return outcome
+            return dataclasses.replace(outcome, spec=dataclasses.replace(outcome.spec, recipe=base))
     return None
 
 
