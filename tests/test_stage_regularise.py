@@ -8,7 +8,7 @@ from kerastune.scores import Objective
 from kerastune.stages import strengths, whole
 from kerastune.stages.base import Facts
 from kerastune.stages.overfitting import is_cut_short, overfitting
-from kerastune.stages.regularise import BASE, Regularise
+from kerastune.stages.regularise import BASE, TRAININGS, Regularise
 from kerastune.stages.strengths import uphill
 from kerastune.trial import Outcome, TrialSpec
 
@@ -26,7 +26,7 @@ NO_USE = {"dropout": "there is no such layer", "flip": "no input is an image", "
 
 def facts(**changes):
     return Facts(**{"num_train": 6400, "num_validation": COUNT, "objective": Objective("accuracy", "max"),
-                    "allowance": 10**6, "num_classes": 10, **changes})  # fmt: skip
+                    "allowance": 14_000, "num_classes": 10, **changes})  # fmt: skip
 
 
 def ended(spec, share, training=1.0, losses=(0.5, 0.5), falls=True, **changes):
@@ -190,6 +190,50 @@ def test_a_cut_short_training_is_one_whose_loss_falls_and_whose_validation_loss_
     assert is_cut_short(ended(spec, 0.8)) and is_cut_short(ended(spec, 0.8, losses=(0.5, 0.524)))
     assert not is_cut_short(ended(spec, 0.8, losses=(0.5, 0.526)))
     assert not is_cut_short(ended(spec, 0.8, falls=False))
+
+
+# Longer trainings
+
+LONG = f"{BASE}-x4"
+HOLDS_FOUR = facts(allowance=600 + 4 * 600 * TRAININGS)
+
+
+def test_where_the_budget_holds_them_all_trainings_are_longer():
+    outcomes, decision = drive({FIRST[2]: 0.9}, HOLDS_FOUR)
+    assert list(outcomes)[:2] == [BASE, LONG] and outcomes[LONG].spec.recipe.total_steps == 2400
+    assert {outcomes[name].spec.recipe.total_steps for name in FIRST} == {2400}
+    assert decision.after.flip and decision.after.total_steps == 2400
+    assert "all of the following have 2400 steps; without anything that is -1 points" in decision.reason
+    decays = [each.weight_decay for each in strengths.weight_decay(outcomes[LONG].spec.recipe).recipes[1:]]
+    assert outcomes[FIRST[3]].spec.recipe.weight_decay == decays[1]
+
+
+@pytest.mark.parametrize("base, kept", [(0.9, False), (0.75, True)])
+def test_a_longer_training_without_anything_must_be_beaten_where_it_is_better(base, kept):
+    outcomes, decision = drive({LONG: base, FIRST[2]: 0.88}, HOLDS_FOUR)
+    assert decision.after.flip == kept and decision.after.total_steps == (2400 if kept else 600)
+    assert decision.values["trial"] == (FIRST[2] if kept else BASE)  # more steps alone are for the training to judge
+
+
+@pytest.mark.parametrize(
+    "known, training",
+    [(facts(allowance=600 + 2 * 600 * TRAININGS - 1), 1.0), (HOLDS_FOUR, 0.8 + 1.9 * 1.96 * 0.4 / np.sqrt(COUNT))],
+)
+def test_trainings_stay_as_long_as_they_are_without_the_budget_or_a_gap_worth_it(known, training):
+    outcomes, decision = drive({}, known, training=training)
+    assert not any("base-x" in name for name in outcomes) and "it overfits" in decision.reason
+    assert {outcome.spec.recipe.total_steps for outcome in outcomes.values()} == {600}
+
+
+def test_what_was_begun_fixes_the_length_though_the_estimate_of_the_budget_changes():
+    outcomes = {BASE: ended(STAGE.propose(RECIPE, HOLDS_FOUR, {})[0], 0.8)}
+    (spec,) = STAGE.propose(RECIPE, HOLDS_FOUR, outcomes)
+    outcomes[LONG] = ended(spec, 0.8)
+    (spec,) = STAGE.propose(RECIPE, facts(allowance=10**6), outcomes)
+    assert spec.recipe.total_steps == 2400
+    outcomes = {BASE: outcomes[BASE], FIRST[0]: ended(whole.segment(FIRST[0], "regularise", RECIPE, None, CHUNK), 0.7)}
+    (spec,) = STAGE.propose(RECIPE, HOLDS_FOUR, outcomes)
+    assert spec.recipe.total_steps == 600
 
 
 # The budget

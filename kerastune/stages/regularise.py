@@ -2,23 +2,28 @@
 
 Only where the curves show overfitting. Augmentation, dropout, a flip, weight decay and label smoothing are tried on top
 of what was kept before, each at a few strengths, in whole trainings that are compared paired at their end; only a gain
-beyond noise is kept. What is kept may need more steps, and moves the best rate: both are tried at the end.
+beyond noise is kept. What regularises slows training and pays late: where the budget holds it and there is enough to
+be gained, all these trainings are longer than the recipe's. What is kept may need more steps still, and moves the best
+rate: both are tried at the end.
 """
 
 from __future__ import annotations
 
 from kerastune.recipe import Recipe
 from kerastune.stages import strengths, whole
-from kerastune.stages.base import Decision, Facts, spent
+from kerastune.stages.base import Decision, Facts, rounded_up, spent
 from kerastune.stages.decay import Decay
 from kerastune.stages.finetune import FineTune
-from kerastune.stages.overfitting import is_cut_short, overfitting
+from kerastune.stages.overfitting import gap_and_noise, is_cut_short, overfitting
 from kerastune.stages.strengths import Thing
 from kerastune.stages.walking import FAILED, Walk, WalkingStage
 from kerastune.stages.weights import Weights
 from kerastune.trial import Outcome
 
 BASE = "regularise-base"
+LENGTHENINGS = (8, 4, 2)  # times the steps, the first one of whose trainings the allowance holds TRAININGS
+TRAININGS = 12  # the base, two of each thing, other rates
+GAP = 2.0  # times its noise, from which on half of it can be gained beyond noise
 HANDED_ON = ("weight_decay", "dropout", "label_smoothing", "augmentation", "flip", "total_steps")
 
 
@@ -57,15 +62,56 @@ class Regularise(WalkingStage):
         walk.best = outcomes[BASE]
         found, is_overfitting = overfitting(walk.best, facts)
         walk.parts.append(found)
-        for make in strengths.ORDER if is_overfitting else ():
-            self._try(walk, make(walk.best.spec.recipe), facts, outcomes)
-            if walk.due:
-                return walk
-        if walk.best is not outcomes[BASE]:
-            for make in (self._longer, self._rates):
-                if not walk.due:
-                    make(walk, facts, outcomes)
+        if is_overfitting:
+            self._try_all(walk, facts, outcomes)
         return walk
+
+    def _try_all(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> None:
+        """Tries one thing after another, and then what those that were kept ask for."""
+        tried = self._lengthened(walk, facts, outcomes)
+        unregularised = walk.best
+        for make in strengths.ORDER:
+            if walk.due:
+                return
+            kept = walk.best.spec.recipe
+            self._try(walk, make(tried if walk.best is unregularised else kept), facts, outcomes)
+        if walk.best is unregularised:
+            walk.best = outcomes[BASE]  # more steps alone are for stage `train` to judge
+            return
+        for make in (self._longer, self._rates):
+            if not walk.due:
+                make(walk, facts, outcomes)
+
+    def _lengthened(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> Recipe:
+        """The recipe of the trainings that follow; a longer base is trained first, and must be beaten if it is better."""
+        base = walk.best.spec.recipe
+        times = self._times(walk.best, facts, outcomes)
+        if times == 1:
+            return base
+        name = f"{BASE}-x{times}"
+        every = self._interval(times * base.total_steps, base, facts)
+        longer = whole.lengthened(base, rounded_up(times * base.total_steps, every))
+        self._train(walk, name, longer, facts, outcomes)
+        if walk.due:
+            return longer
+        found = "it came to no end"
+        if whole.is_comparable(outcomes.get(name)):
+            found = whole.compare(outcomes[name], walk.best, facts)[0]
+            walk.best = max(walk.best, outcomes[name], key=walk.gain)
+        walk.parts.append(
+            f"since what regularises pays in long trainings, and the budget holds them, all of the following have "
+            f"{longer.total_steps} steps; without anything that is {found}"
+        )
+        return longer
+
+    def _times(self, base: Outcome, facts: Facts, outcomes: dict[str, Outcome]) -> int:
+        """How many times the steps of the base the trainings have; what was begun fixes it, as budgets are estimates."""
+        begun = [name for name, each in outcomes.items() if each.spec.stage == self.name and name != BASE]
+        if begun:
+            return next((times for times in LENGTHENINGS if f"{BASE}-x{times}" in begun), 1)
+        gap, noise = gap_and_noise(base, facts)
+        room = (facts.allowance - spent(outcomes, self.name)) / (TRAININGS * base.spec.recipe.total_steps)
+        return next((times for times in LENGTHENINGS if times <= room and gap >= GAP * noise), 1)
 
     def _try(self, walk: Walk, thing: Thing, facts: Facts, outcomes: dict[str, Outcome]) -> None:
         """Trains the levels of one thing as far as they lead uphill, and keeps the best if it gains beyond noise."""
