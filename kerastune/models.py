@@ -54,7 +54,12 @@ def mlp(
 
 
 def cnn(
-    input_shape: Sequence[int], num_outputs: int, kind: str, filters: int = 16, dense_units: int = 64
+    input_shape: Sequence[int],
+    num_outputs: int,
+    kind: str,
+    filters: int = 16,
+    dense_units: int = 64,
+    deeper: bool = False,
 ) -> keras.Model:
     """3x3 convolutions that double their filters while pooling halves the image, then one dense layer and Dropout.
 
@@ -68,6 +73,8 @@ def cnn(
         kind: `"classification"` (softmax) or `"regression"` (linear).
         filters: filters of the first convolution.
         dense_units: width of the dense layer before the output.
+        deeper: whether there is a second convolution before the first halving, and one more convolution with one more
+            halving behind the last: better in long trainings, but a step takes about three times as long.
 
     Returns:
         An uncompiled model `[batch, *input_shape] -> [batch, num_outputs]`.
@@ -78,20 +85,33 @@ def cnn(
     Example:
         >>> cnn((28, 28, 1), 10, "classification").count_params()
         105866
+        >>> cnn((28, 28, 1), 10, "classification", dense_units=128, deeper=True).count_params()
+        100762
     """
     sides = list(image_shape(input_shape, "cnn")[:2])
     inputs, x = _image_input(input_shape, "cnn")
     convolutions = 0
     while convolutions < 2 or max(sides) > _SIDE_TO_FLATTEN:
-        x = layers.Conv2D(filters * 2**convolutions, 3, padding="same", activation="relu")(x)
-        pool = tuple(2 if side >= _SIDE_TO_FLATTEN else 1 for side in sides)
-        if max(pool) > 1:
-            x = layers.MaxPooling2D(pool)(x)
-        sides = [side // step for side, step in zip(sides, pool, strict=True)]
+        for _ in range(1 + (deeper and not convolutions)):
+            x = _convolved(x, filters * 2**convolutions)
+        x, sides = _halved(x, sides, _SIDE_TO_FLATTEN)
         convolutions += 1
+    if deeper:
+        x, _ = _halved(_convolved(x, filters * 2**convolutions), sides, least=2)
     x = layers.Dense(dense_units, activation="relu")(layers.Flatten()(x))
     x = layers.Dropout(0.0)(x)
     return keras.Model(inputs, head(x, num_outputs, kind), name="cnn")
+
+
+def _convolved(x, filters: int):
+    return layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
+
+
+def _halved(x, sides: Sequence[int], least: int):
+    """What pooling makes of `x`, every side of at least `least` pixels being halved, and the sides that are left."""
+    pool = tuple(2 if side >= least else 1 for side in sides)
+    x = layers.MaxPooling2D(pool)(x) if max(pool) > 1 else x
+    return x, [side // step for side, step in zip(sides, pool, strict=True)]
 
 
 def resnet(input_shape: Sequence[int], num_outputs: int, kind: str, blocks: int = 2, width: int = 16) -> keras.Model:

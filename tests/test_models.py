@@ -35,6 +35,16 @@ def test_cnn_halves_large_images_more_often_than_small_ones(input_shape, flat, c
     assert model.layers[-3].kernel.shape == (flat, 64)
 
 
+@pytest.mark.parametrize(
+    ("input_shape", "flat"), [((28, 28, 1), 3 * 3 * 64), ((8, 8, 1), 2 * 2 * 64), ((64, 16, 1), 4 * 2 * 128)]
+)
+def test_a_deeper_cnn_has_one_more_convolution_first_and_one_more_halving_last(input_shape, flat):
+    plain, deeper = (models.cnn(input_shape, 10, "classification", deeper=each) for each in (False, True))
+    assert _layer_names(deeper)[:4] == [*_layer_names(plain)[:2], *_layer_names(plain)[1:3]]
+    assert _layer_names(deeper).count("Conv2D") == _layer_names(plain).count("Conv2D") + 2
+    assert deeper.layers[-3].kernel.shape == (flat, 64)
+
+
 @pytest.mark.parametrize("builder", [models.mlp, models.cnn, models.resnet])
 @pytest.mark.parametrize("input_shape", [(9, 9, 3), (9, 9)])
 def test_every_network_gives_class_probabilities_or_plain_numbers(builder, input_shape):

@@ -83,7 +83,7 @@ class Regularise(WalkingStage):
                 make(walk, facts, outcomes)
 
     def _lengthened(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> Recipe:
-        """The recipe of the trainings that follow; a longer base is trained first, and must be beaten if it is better."""
+        """The recipe of the trainings that follow; a longer base comes first, and must be beaten if it is better."""
         base = walk.best.spec.recipe
         times = self._times(walk.best, facts, outcomes)
         if times == 1:
