@@ -8,17 +8,19 @@ from kerastune.scores import Objective
 from kerastune.stages import strengths, whole
 from kerastune.stages.base import Facts
 from kerastune.stages.overfitting import is_cut_short, overfitting
-from kerastune.stages.regularise import BASE, TRAININGS, Regularise
+from kerastune.stages.regularise import BASE, Regularise
 from kerastune.stages.strengths import uphill
 from kerastune.trial import Outcome, TrialSpec
 
 CHUNK, COUNT = 50, 400
+FLAT, RISING = (0.5, 0.5), (0.5, 0.53)  # validation loss in the middle and at the end
 RECIPE = Recipe(learning_rate=0.03, total_steps=600)
 STAGE = Regularise(CHUNK)
 FIRST = [f"regularise-{name}" for name in
-         ("augmentation-0.1", "dropout-0.3", "flip-True", "weight_decay-1.0", "label_smoothing-0.1")]  # fmt: skip
+         ("dropout-0.3", "flip-True", "augmentation-0.1", "weight_decay-1.0", "label_smoothing-0.1")]  # fmt: skip
+DROPOUT, FLIP, AUGMENTATION, WEIGHT_DECAY, SMOOTHING = FIRST
 WEAKER = [f"regularise-{name}" for name in
-          ("augmentation-0.05", "dropout-0.1", "weight_decay-0.3", "label_smoothing-0.05")]  # fmt: skip
+          ("dropout-0.1", "augmentation-0.05", "weight_decay-0.3", "label_smoothing-0.05")]  # fmt: skip
 LONGER, RATES = "regularise-total_steps-x2", ["regularise-learning_rate-x0.5", "regularise-learning_rate-x2"]
 NO_USE = {"dropout": "there is no such layer", "flip": "no input is an image", "label_smoothing": "the loss is mse",
           "augmentation": "all inputs are integers"}  # fmt: skip
@@ -29,7 +31,7 @@ def facts(**changes):
                     "allowance": 14_000, "num_classes": 10, **changes})  # fmt: skip
 
 
-def ended(spec, share, training=1.0, losses=(0.5, 0.5), falls=True, **changes):
+def ended(spec, share, training=1.0, losses=FLAT, falls=True, **changes):
     """A whole training: its share of validation examples that are right, and its accuracy in training."""
     total = spec.recipe.total_steps
     spec = TrialSpec(spec.trial, changes.pop("stage", spec.stage), spec.recipe, 0, total, CHUNK, keep_best=True)
@@ -40,21 +42,22 @@ def ended(spec, share, training=1.0, losses=(0.5, 0.5), falls=True, **changes):
 
 
 def drive(shares, known=None, recipe=RECIPE, later=None, **base):
-    """Trains whatever is proposed, with the share of right examples that its name gives (0.79 by default).
+    """Trains whatever is proposed, with the share of right examples that its name gives (0.7975 by default, within noise of 0.8).
 
-    `base` are settings of the first training, which has a share of 0.8, `later` those of all others.
+    `base` are settings of the first training, which has a share of 0.8 and a validation loss that rises, `later` those
+    of all others.
     """
     known, outcomes = known or facts(), {}
     while specs := STAGE.propose(recipe, known, outcomes):
         for spec in specs:
-            settings = base if spec.trial == BASE else later or {}
-            share = shares.get(spec.trial, 0.8 if spec.trial == BASE else 0.79)
+            settings = {"losses": RISING, **base} if spec.trial == BASE else later or {}
+            share = shares.get(spec.trial, 0.8 if spec.trial == BASE else 0.7975)
             outcomes[spec.trial] = ended(spec, share, **settings)
     return outcomes, STAGE.decide(recipe, known, outcomes)
 
 
 def test_nothing_is_added_without_overfitting():
-    outcomes, decision = drive({}, training=0.81)
+    outcomes, decision = drive({}, training=0.81, losses=FLAT)
     assert list(outcomes) == [BASE] and decision.after == RECIPE.replace(regularisers="on")
     assert "no overfitting, so nothing is added" in decision.reason and decision.values["trial"] == BASE
 
@@ -69,20 +72,20 @@ def test_a_gap_beyond_noise_or_a_rising_validation_loss_is_overfitting(signs):
 
 
 def test_things_come_one_after_another_each_on_top_of_what_was_kept():
-    gains = {FIRST[0]: 0.85, FIRST[1]: 0.90, FIRST[2]: 0.80, FIRST[4]: 0.95, "regularise-label_smoothing-0.2": 0.97}
+    gains = {DROPOUT: 0.85, FLIP: 0.80, AUGMENTATION: 0.90, SMOOTHING: 0.95, "regularise-label_smoothing-0.2": 0.97}
     outcomes, decision = drive(gains)
     after = decision.after
     assert (after.augmentation, after.dropout, after.flip, after.weight_decay) == (0.1, 0.3, False, 0.0)
     assert after.label_smoothing == 0.2 and after.regularisers == "on" and after.total_steps == 600
-    assert {outcomes[name].spec.recipe.augmentation for name in FIRST[1:]} == {0.1}
-    assert {outcomes[name].spec.recipe.dropout for name in FIRST[2:]} == {0.3}
-    assert not any(outcomes[name].spec.recipe.flip for name in FIRST[3:])
+    assert {outcomes[name].spec.recipe.dropout for name in FIRST[1:]} == {0.3}
+    assert not any(outcomes[name].spec.recipe.flip for name in FIRST[2:])
+    assert {outcomes[name].spec.recipe.augmentation for name in FIRST[3:]} == {0.1}
     assert set(RATES) < set(outcomes) and set(decision.evidence) == set(outcomes)
     rates = [outcomes[name].spec.recipe for name in RATES]
     assert [each.learning_rate for each in rates] == [0.015, 0.06] and rates[0].label_smoothing == 0.2
     assert decision.values["trial"] == "regularise-label_smoothing-0.2"
     kept = {each["trial"] for each in decision.values["gains"] if each["kept"]}
-    assert kept == {FIRST[0], FIRST[1], "regularise-label_smoothing-0.2"}
+    assert kept == {DROPOUT, AUGMENTATION, "regularise-label_smoothing-0.2"}
     assert {each["trial"] for each in decision.values["gains"]} == set(outcomes) - {BASE}
     for words in ("augmentation 0.1, the best of 3", "dropout 0.3", "a horizontal flip", "label smoothing 0.2"):
         assert words in decision.reason
@@ -115,6 +118,12 @@ def test_strengths_are_climbed(gains, first, expected):
         tried.append(level)
         known[level] = gains[level]
     assert tried == expected
+
+
+def test_what_loses_beyond_noise_is_not_tried_any_weaker():
+    outcomes, decision = drive({DROPOUT: 0.7})
+    assert "regularise-dropout-0.1" not in outcomes and "regularise-augmentation-0.05" in outcomes
+    assert "dropout 0.3: -10 points" in decision.reason and "a loss beyond noise, so it is left out" in decision.reason
 
 
 def test_what_the_recipe_has_already_is_a_level_and_not_trained_again():
@@ -157,7 +166,7 @@ def test_what_comes_on_top_of_a_training_without_regularisers_has_them_on():
     outcomes, known = {"decay-linear": ended(spec, 0.8)}, facts()
     while specs := STAGE.propose(RECIPE, known, outcomes):
         assert [each.recipe.regularisers for each in specs] == ["on"]  # off, a dropout rate has no effect
-        outcomes[specs[0].trial] = ended(specs[0], 0.9 if specs[0].trial == FIRST[1] else 0.79)
+        outcomes[specs[0].trial] = ended(specs[0], 0.9 if specs[0].trial == DROPOUT else 0.79)
     assert STAGE.decide(RECIPE, known, outcomes).after.dropout == 0.3
 
 
@@ -165,8 +174,8 @@ def test_what_comes_on_top_of_a_training_without_regularisers_has_them_on():
 
 
 def test_a_kept_training_that_still_falls_gets_twice_the_steps_and_the_rates_are_checked_after():
-    outcomes, decision = drive({FIRST[1]: 0.9, LONGER: 0.95, RATES[0]: 0.945})
-    assert outcomes[LONGER].spec.recipe == outcomes[FIRST[1]].spec.recipe.replace(total_steps=1200)
+    outcomes, decision = drive({DROPOUT: 0.9, LONGER: 0.95, RATES[0]: 0.945})
+    assert outcomes[LONGER].spec.recipe == outcomes[DROPOUT].spec.recipe.replace(total_steps=1200)
     assert decision.after == outcomes[LONGER].spec.recipe and decision.values["total_steps"] == 1200
     assert "training loss still falls at the end; 1200 steps: +5 points" in decision.reason
     assert list(outcomes)[-3:] == [LONGER, *RATES]
@@ -174,14 +183,14 @@ def test_a_kept_training_that_still_falls_gets_twice_the_steps_and_the_rates_are
 
 
 def test_more_steps_must_gain_beyond_noise():
-    outcomes, decision = drive({FIRST[1]: 0.9, LONGER: 0.905})
+    outcomes, decision = drive({DROPOUT: 0.9, LONGER: 0.905})
     assert LONGER in outcomes and decision.after.total_steps == 600
     assert decision.reason.count("so it is kept") == 1
 
 
 @pytest.mark.parametrize("signs", [{"falls": False}, {"losses": (0.5, 0.53)}])
 def test_steps_that_are_enough_are_not_lengthened(signs):
-    outcomes, decision = drive({FIRST[1]: 0.9}, later=signs)
+    outcomes, decision = drive({DROPOUT: 0.9}, later=signs)
     assert LONGER not in outcomes and set(RATES) < set(outcomes) and "its steps are enough" in decision.reason
 
 
@@ -194,46 +203,45 @@ def test_a_cut_short_training_is_one_whose_loss_falls_and_whose_validation_loss_
 
 # Longer trainings
 
-LONG = f"{BASE}-x4"
-HOLDS_FOUR = facts(allowance=600 + 4 * 600 * TRAININGS)
+DOUBLED, TWICE_DOUBLED = f"{BASE}-1200", f"{BASE}-2400"
 
 
-def test_where_the_budget_holds_them_all_trainings_are_longer():
-    outcomes, decision = drive({FIRST[2]: 0.9}, HOLDS_FOUR)
-    assert list(outcomes)[:2] == [BASE, LONG] and outcomes[LONG].spec.recipe.total_steps == 2400
+def test_while_validation_loss_does_not_rise_more_steps_come_first_as_long_as_they_pay():
+    shares = {DOUBLED: 0.9, TWICE_DOUBLED: 0.9, f"{BASE}-4800": 0.99, DROPOUT: 0.95}
+    outcomes, decision = drive(shares, facts(allowance=10**6), losses=FLAT)
+    assert list(outcomes)[:4] == [BASE, DOUBLED, TWICE_DOUBLED, DROPOUT]
     assert {outcomes[name].spec.recipe.total_steps for name in FIRST} == {2400}
-    assert decision.after.flip and decision.after.total_steps == 2400
-    assert "all of the following have 2400 steps; without anything that is -1 points" in decision.reason
-    decays = [each.weight_decay for each in strengths.weight_decay(outcomes[LONG].spec.recipe).recipes[1:]]
-    assert outcomes[FIRST[3]].spec.recipe.weight_decay == decays[1]
+    assert decision.after.dropout == 0.3 and decision.after.total_steps == 2400
+    assert "1200 steps against 600: +10 points" in decision.reason and "2400 steps against 1200: +0 points" in decision.reason
+    decays = [each.weight_decay for each in strengths.weight_decay(outcomes[DROPOUT].spec.recipe).recipes[1:]]
+    assert outcomes[WEIGHT_DECAY].spec.recipe.weight_decay == decays[1]
 
 
-@pytest.mark.parametrize("base, kept", [(0.9, False), (0.75, True)])
-def test_a_longer_training_without_anything_must_be_beaten_where_it_is_better(base, kept):
-    outcomes, decision = drive({LONG: base, FIRST[2]: 0.88}, HOLDS_FOUR)
-    assert decision.after.flip == kept and decision.after.total_steps == (2400 if kept else 600)
-    assert decision.values["trial"] == (FIRST[2] if kept else BASE)  # more steps alone are for the training to judge
+def test_a_longer_training_whose_validation_loss_rises_is_not_doubled_again():
+    outcomes, _ = drive({DOUBLED: 0.9}, facts(allowance=10**6), losses=FLAT, later={"losses": RISING})
+    assert DOUBLED in outcomes and TWICE_DOUBLED not in outcomes and DROPOUT in outcomes
 
 
-@pytest.mark.parametrize(
-    "known, training",
-    [(facts(allowance=600 + 2 * 600 * TRAININGS - 1), 1.0), (HOLDS_FOUR, 0.8 + 1.9 * 1.96 * 0.4 / np.sqrt(COUNT))],
-)
-def test_trainings_stay_as_long_as_they_are_without_the_budget_or_a_gap_worth_it(known, training):
-    outcomes, decision = drive({}, known, training=training)
-    assert not any("base-x" in name for name in outcomes) and "it overfits" in decision.reason
-    assert {outcome.spec.recipe.total_steps for outcome in outcomes.values()} == {600}
+@pytest.mark.parametrize("share, kept", [(0.9, False), (0.75, True)])
+def test_a_longer_training_without_anything_must_be_beaten_where_it_is_better(share, kept):
+    outcomes, decision = drive({DOUBLED: share, TWICE_DOUBLED: share, FLIP: 0.88}, losses=FLAT)
+    assert decision.after.flip == kept and decision.values["trial"] == (FLIP if kept else DOUBLED)
+    assert decision.after.total_steps == 1200
+
+
+@pytest.mark.parametrize("allowance, is_tried", [(600 + 4 * 1200 - 1, False), (600 + 4 * 1200, True)])
+def test_without_room_for_more_steps_and_three_things_the_steps_are_left_to_the_training(allowance, is_tried):
+    outcomes, decision = drive({}, facts(allowance=allowance), losses=FLAT)
+    assert set(outcomes) == ({BASE, DOUBLED, DROPOUT, WEAKER[0], FLIP} if is_tried else {BASE})
+    if not is_tried:
+        assert decision.after == RECIPE.replace(regularisers="on") and "more steps come first" in decision.reason
 
 
 def test_what_was_begun_fixes_the_length_though_the_estimate_of_the_budget_changes():
-    outcomes = {BASE: ended(STAGE.propose(RECIPE, HOLDS_FOUR, {})[0], 0.8)}
-    (spec,) = STAGE.propose(RECIPE, HOLDS_FOUR, outcomes)
-    outcomes[LONG] = ended(spec, 0.8)
-    (spec,) = STAGE.propose(RECIPE, facts(allowance=10**6), outcomes)
-    assert spec.recipe.total_steps == 2400
-    outcomes = {BASE: outcomes[BASE], FIRST[0]: ended(whole.segment(FIRST[0], "regularise", RECIPE, None, CHUNK), 0.7)}
-    (spec,) = STAGE.propose(RECIPE, HOLDS_FOUR, outcomes)
-    assert spec.recipe.total_steps == 600
+    base = ended(STAGE.propose(RECIPE, facts(), {})[0], 0.8)
+    begun = ended(whole.segment(DROPOUT, "regularise", RECIPE.replace(dropout=0.3), None, CHUNK), 0.7)
+    (spec,) = STAGE.propose(RECIPE, facts(), {BASE: base, DROPOUT: begun})
+    assert spec.trial == FLIP and spec.recipe.total_steps == 600
 
 
 # The budget
@@ -247,7 +255,7 @@ def test_the_allowance_is_never_overrun_and_what_is_left_out_is_said(allowance):
     spends = min(allowance, COST) // 600 * 600 if allowance >= 1200 else 0
     assert sum(outcome.steps for outcome in outcomes.values()) == spends
     # What could be compared with nothing is left to the training.
-    assert (BASE in outcomes) == (FIRST[0] in outcomes) == (allowance >= 1200)
+    assert (BASE in outcomes) == (DROPOUT in outcomes) == (allowance >= 1200)
     if allowance < 1200:
         assert decision.after == RECIPE and f"its {allowance} steps do not hold two trainings of 600" in decision.reason
     elif allowance < COST - 600:
@@ -258,8 +266,8 @@ def test_the_allowance_is_never_overrun_and_what_is_left_out_is_said(allowance):
 
 @pytest.mark.parametrize("left, name", [(1200, "x2"), (1199, "x1.5"), (900, "x1.5"), (899, None)])
 def test_half_as_many_steps_more_where_twice_as_many_do_not_fit(left, name):
-    allowance = COST + 600 + left  # three trainings with dropout
-    outcomes, decision = drive({FIRST[1]: 0.9, "regularise-dropout-0.5": 0.79}, facts(allowance=allowance))
+    allowance = 600 * 8 + left  # the base, three rates of dropout, one of each other thing
+    outcomes, decision = drive({DROPOUT: 0.9, "regularise-dropout-0.5": 0.79}, facts(allowance=allowance))
     spent = sum(outcome.steps for trial, outcome in outcomes.items() if "total_steps" not in trial)
     longer = [trial for trial in outcomes if "total_steps" in trial]
     assert longer == ([f"regularise-total_steps-{name}"] if name else [])
@@ -270,26 +278,26 @@ def test_half_as_many_steps_more_where_twice_as_many_do_not_fit(left, name):
 
 def test_what_an_estimate_of_the_budget_did_not_hold_is_not_begun_behind_what_followed():
     known, outcomes = facts(allowance=1200), {}
-    outcomes[BASE] = ended(STAGE.propose(RECIPE, known, {})[0], 0.8)
+    outcomes[BASE] = ended(STAGE.propose(RECIPE, known, {})[0], 0.8, losses=RISING)
     (spec,) = STAGE.propose(RECIPE, known, outcomes)
-    assert spec.trial == FIRST[0]
-    outcomes[spec.trial] = ended(spec, 0.79)
+    assert spec.trial == DROPOUT
+    outcomes[spec.trial] = ended(spec, 0.7975)
     assert STAGE.propose(RECIPE, known, outcomes) == []
-    flipped = whole.segment(FIRST[2], "regularise", RECIPE.replace(flip=True, regularisers="on"), None, CHUNK)
-    outcomes[FIRST[2]] = ended(flipped, 0.79)
+    flipped = whole.segment(FLIP, "regularise", RECIPE.replace(flip=True, regularisers="on"), None, CHUNK)
+    outcomes[FLIP] = ended(flipped, 0.79)
     (spec,) = STAGE.propose(RECIPE, facts(), outcomes)
-    assert spec.trial == FIRST[3]
+    assert spec.trial == AUGMENTATION
 
 
 def test_trainings_go_in_quarters_and_those_that_fail_are_no_candidates():
     (first,) = STAGE.propose(RECIPE, facts(), {})
     assert (first.start, first.until, first.keep_best) == (0, 150, True)
-    outcomes = {BASE: ended(first, 0.8)}
-    while (specs := STAGE.propose(RECIPE, facts(), outcomes)) and "augmentation" in specs[0].trial:
+    outcomes = {BASE: ended(first, 0.8, losses=RISING)}
+    while (specs := STAGE.propose(RECIPE, facts(), outcomes)) and "dropout" in specs[0].trial:
         made = ended(specs[0], 0.95)
         outcomes[specs[0].trial] = Outcome(made.spec, made.curves, made.evals, diverged_at=20)
-    assert {FIRST[0], WEAKER[0]} < set(outcomes)
-    assert "augmentation could not be trained to an end" in STAGE.decide(RECIPE, facts(allowance=0), outcomes).reason
+    assert {DROPOUT, WEAKER[0]} < set(outcomes)
+    assert "dropout could not be trained to an end" in STAGE.decide(RECIPE, facts(allowance=0), outcomes).reason
 
 
 def test_a_regression_overfits_by_its_squared_errors():

@@ -644,12 +644,16 @@ def test_the_only_training_keeps_its_steps_where_validation_has_turned():
     assert first(tried(0.8, learning_rate=0.3)) == 1000
 
 
-def test_a_longer_training_is_chosen_if_it_gains_more_than_a_standard_error():
+def test_of_a_longer_and_a_shorter_training_the_better_one_on_the_mean_is_chosen():
     longer = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.80), scored(1200, 0.90)))
     assert longer.values["trial"] == "train-1200" and longer.after.total_steps == 1200
     assert "lengthened from 600" in longer.reason and "+10 points of accuracy" in longer.reason
-    same = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), other_examples(1200, 0.9025)))
-    assert same.values["trial"] == "train-600" and "+0.25 points of accuracy, 0.3 standard errors" in same.reason
+    little = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), other_examples(1200, 0.9025)))
+    assert little.values["trial"] == "train-1200" and "+0.25 points of accuracy, 0.3 standard errors" in little.reason
+    worse = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), other_examples(1200, 0.8975)))
+    assert worse.values["trial"] == "train-600"
+    same = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), scored(1200, 0.90)))
+    assert same.values["trial"] == "train-600"
 
 
 def test_the_reference_comes_back_unless_what_was_tuned_is_better_on_average():

@@ -20,7 +20,7 @@ def overfitting(run: Outcome, facts: Facts) -> tuple[str, bool]:
     """
     rise = loss_rise(run)
     rises = f"validation loss ends {100 * rise:.1f} % above its least"
-    gap, noise = gap_and_noise(run, facts)
+    gap, noise = _gap(run, facts)
     gaps = f"training is {100 * gap:.2f} points better than validation, noise being {100 * noise:.2f}"
     is_overfitting = bool(rise > RISE or gap > noise)
     verdict = "it overfits" if is_overfitting else "no overfitting, so nothing is added"
@@ -41,7 +41,7 @@ def loss_rise(run: Outcome) -> float:
     return float(losses[-1] / np.nanmin(losses) - 1)
 
 
-def gap_and_noise(run: Outcome, facts: Facts) -> tuple[float, float]:
+def _gap(run: Outcome, facts: Facts) -> tuple[float, float]:
     """By how much the end of the training is better than validation, in the metric or loss, and the noise of that."""
     name, sign = ("accuracy", 1) if "accuracy" in run.curves and "accuracy" in run.evals[-1] else ("loss", -1)
     training = float(np.mean(run.curves[name][-max(int(END_SHARE * run.steps), 1) :]))

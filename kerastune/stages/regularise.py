@@ -1,10 +1,9 @@
 """Stage 4: what keeps a network from learning its examples by heart (S4.1, P6), one thing after another.
 
-Only where the curves show overfitting. Augmentation, dropout, a flip, weight decay and label smoothing are tried on top
-of what was kept before, each at a few strengths, in whole trainings that are compared paired at their end; only a gain
-beyond noise is kept. What regularises slows training and pays late: where the budget holds it and there is enough to
-be gained, all these trainings are longer than the recipe's. What is kept may need more steps still, and moves the best
-rate: both are tried at the end.
+Only where the curves show overfitting, and more steps alone no longer help: what regularises slows training and pays
+late. Dropout, a flip, augmentation, weight decay and label smoothing are tried on top of what was kept before, each at a
+few strengths, in whole trainings that are compared paired at their end; only a gain beyond noise is kept. What is kept
+may need more steps still, and moves the best rate: both are tried at the end.
 """
 
 from __future__ import annotations
@@ -14,16 +13,14 @@ from kerastune.stages import strengths, whole
 from kerastune.stages.base import Decision, Facts, rounded_up, spent
 from kerastune.stages.decay import Decay
 from kerastune.stages.finetune import FineTune
-from kerastune.stages.overfitting import gap_and_noise, is_cut_short, overfitting
+from kerastune.stages.overfitting import RISE, is_cut_short, loss_rise, overfitting
 from kerastune.stages.strengths import Thing
 from kerastune.stages.walking import FAILED, Walk, WalkingStage
 from kerastune.stages.weights import Weights
 from kerastune.trial import Outcome
 
 BASE = "regularise-base"
-LENGTHENINGS = (8, 4, 2)  # times the steps, the first one of whose trainings the allowance holds TRAININGS
-TRAININGS = 12  # the base, two of each thing, other rates
-GAP = 2.0  # times its noise, from which on half of it can be gained beyond noise
+LEAST_TRIED = 3  # things for which a longer base leaves room
 HANDED_ON = ("weight_decay", "dropout", "label_smoothing", "augmentation", "flip", "total_steps")
 
 
@@ -31,7 +28,7 @@ class Regularise(WalkingStage):
     """Tunes what regularises, where the network overfits."""
 
     name = "regularise"
-    share = 0.5
+    share = 0.6
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         walk = self._walk(recipe, facts, outcomes)
@@ -62,13 +59,49 @@ class Regularise(WalkingStage):
         walk.best = outcomes[BASE]
         found, is_overfitting = overfitting(walk.best, facts)
         walk.parts.append(found)
-        if is_overfitting:
-            self._try_all(walk, facts, outcomes)
+        tried = self._long_enough(walk, facts, outcomes) if is_overfitting else None
+        if tried is not None:
+            self._try_all(walk, tried, facts, outcomes)
         return walk
 
-    def _try_all(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> None:
-        """Tries one thing after another, and then what those that were kept ask for."""
-        tried = self._lengthened(walk, facts, outcomes)
+    def _long_enough(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> Recipe | None:
+        """The recipe of trainings long enough to tell what regularising is worth; `None` while there is none.
+
+        Where validation loss does not rise, more steps may bring what regularising seems to bring: twice as many come
+        first, while they gain more than one standard error. Those of them that are better must be beaten.
+        """
+        recipe = walk.best.spec.recipe
+        while loss_rise(walk.best) <= RISE:
+            every = self._interval(2 * recipe.total_steps, recipe, facts)
+            longer = whole.lengthened(recipe, rounded_up(2 * recipe.total_steps, every))
+            name = f"{BASE}-{longer.total_steps}"
+            if name not in outcomes and self._is_trying(outcomes):
+                return recipe
+            if name not in outcomes and (1 + LEAST_TRIED) * longer.total_steps > self._left(facts, outcomes):
+                held = f"its {facts.allowance} steps do not hold {1 + LEAST_TRIED} trainings of {longer.total_steps}"
+                walk.parts.append(f"as validation loss does not rise yet, more steps come first: {held}")
+                return None
+            self._train(walk, name, longer, facts, outcomes)
+            if walk.due or not whole.is_comparable(outcomes[name]):
+                return None if walk.due else recipe
+            recipe, doubled, shorter = longer, outcomes[name], walk.best
+            gain, error = whole.gain_and_error(doubled, shorter)
+            words = whole.compare(doubled, shorter, facts)[0]
+            walk.parts.append(f"{recipe.total_steps} steps against {shorter.spec.recipe.total_steps}: {words}")
+            walk.best = doubled if gain > 0 else shorter
+            if gain <= error:
+                break
+        return recipe
+
+    def _is_trying(self, outcomes: dict[str, Outcome]) -> bool:
+        """Whether something that regularises was begun: budgets in time are estimates, and it fixed the length."""
+        return any(each.spec.stage == self.name and not name.startswith(BASE) for name, each in outcomes.items())
+
+    def _left(self, facts: Facts, outcomes: dict[str, Outcome]) -> int:
+        return facts.allowance - spent(outcomes, self.name)
+
+    def _try_all(self, walk: Walk, tried: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> None:
+        """Tries one thing after another on top of a recipe, and then what those that were kept ask for."""
         unregularised = walk.best
         for make in strengths.ORDER:
             if walk.due:
@@ -76,42 +109,10 @@ class Regularise(WalkingStage):
             kept = walk.best.spec.recipe
             self._try(walk, make(tried if walk.best is unregularised else kept), facts, outcomes)
         if walk.best is unregularised:
-            walk.best = outcomes[BASE]  # more steps alone are for stage `train` to judge
             return
         for make in (self._longer, self._rates):
             if not walk.due:
                 make(walk, facts, outcomes)
-
-    def _lengthened(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> Recipe:
-        """The recipe of the trainings that follow; a longer base comes first, and must be beaten if it is better."""
-        base = walk.best.spec.recipe
-        times = self._times(walk.best, facts, outcomes)
-        if times == 1:
-            return base
-        name = f"{BASE}-x{times}"
-        every = self._interval(times * base.total_steps, base, facts)
-        longer = whole.lengthened(base, rounded_up(times * base.total_steps, every))
-        self._train(walk, name, longer, facts, outcomes)
-        if walk.due:
-            return longer
-        found = "it came to no end"
-        if whole.is_comparable(outcomes.get(name)):
-            found = whole.compare(outcomes[name], walk.best, facts)[0]
-            walk.best = max(walk.best, outcomes[name], key=walk.gain)
-        walk.parts.append(
-            f"since what regularises pays in long trainings, and the budget holds them, all of the following have "
-            f"{longer.total_steps} steps; without anything that is {found}"
-        )
-        return longer
-
-    def _times(self, base: Outcome, facts: Facts, outcomes: dict[str, Outcome]) -> int:
-        """How many times the steps of the base the trainings have; what was begun fixes it, as budgets are estimates."""
-        begun = [name for name, each in outcomes.items() if each.spec.stage == self.name and name != BASE]
-        if begun:
-            return next((times for times in LENGTHENINGS if f"{BASE}-x{times}" in begun), 1)
-        gap, noise = gap_and_noise(base, facts)
-        room = (facts.allowance - spent(outcomes, self.name)) / (TRAININGS * base.spec.recipe.total_steps)
-        return next((times for times in LENGTHENINGS if times <= room and gap >= GAP * noise), 1)
 
     def _try(self, walk: Walk, thing: Thing, facts: Facts, outcomes: dict[str, Outcome]) -> None:
         """Trains the levels of one thing as far as they lead uphill, and keeps the best if it gains beyond noise."""

@@ -52,7 +52,7 @@ class Thing:
         return self.phrase.format(getattr(recipe, self.value))
 
 
-def uphill(gains: Sequence[float | None], first: int) -> int | None:
+def uphill(gains: Sequence[float | None], first: int, is_lost: bool = False) -> int | None:
     """Index of the level to try next, or `None` when the best one has been found: a climb over neighbours.
 
     The first level is a typical one. From then on the neighbours of the best level so far are tried, the stronger one
@@ -62,16 +62,20 @@ def uphill(gains: Sequence[float | None], first: int) -> int | None:
         gains: of every level over the one that is there already (whose own is 0), from weak to strong; `None` for those
             that were not tried, minus infinity for those that failed.
         first: index of the level that is tried first.
+        is_lost: whether the first level loses beyond noise; then what lies between is not worth a training.
 
     Example:
         >>> uphill([0.0, None, None, None], 2), uphill([0.0, None, 0.01, None], 2), uphill([0.0, None, -0.01, None], 2)
         (2, 3, 1)
+        >>> uphill([0.0, None, -0.2, None], 2, is_lost=True) is None
+        True
     """
     if gains[first] is None:
         return first
     best = max((i for i, gain in enumerate(gains) if gain is not None), key=lambda i: gains[i])
     for neighbour in (best + 1, best - 1):
-        if 0 <= neighbour < len(gains) and gains[neighbour] is None:
+        is_between = min(best, first) < neighbour < max(best, first)
+        if 0 <= neighbour < len(gains) and gains[neighbour] is None and not (is_lost and is_between):
             return neighbour
     return None
 
@@ -142,7 +146,7 @@ def total_steps(recipe: Recipe, every: int, fits: Callable[[Recipe, str], bool])
 
 
 # What is likely to gain most comes first: the budget may end at any of them.
-ORDER = (augmentation, dropout, flip, weight_decay, label_smoothing)
+ORDER = (dropout, flip, augmentation, weight_decay, label_smoothing)
 SEQUENCE = (*(make.__name__ for make in ORDER), total_steps.__name__, learning_rate.__name__)
 
 

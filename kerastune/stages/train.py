@@ -27,8 +27,9 @@ class Train(Stage):
     with decay nothing is picked from the middle of a run. Otherwise a training of twice the steps follows (of all that
     are left where no further doubling would fit, if that is at least half as many again), while the last one gained
     more than one standard error on the validation examples (the rule of Breiman et al. 1984, "Classification and
-    Regression Trees", 3.4.3): more steps of the same recipe are likely to help, and a longer training costs its user
-    nothing any more. What an earlier stage trained already is not trained again, unless regularisers come back.
+    Regression Trees", 3.4.3): more steps of the same recipe are likely to help. Of all of them the best on the mean is
+    kept: they are paid for, a longer one costs its user nothing any more. What an earlier stage trained already is not
+    trained again, unless regularisers come back.
 
     The reference comes back unless what was tuned beats it on validation: by its mean paired gain, at a tie by the loss
     of the kept weights, then by fewer seconds (steps, where seconds may not decide). Noise has no say in that: of two
@@ -201,19 +202,22 @@ def _pays(runs: list[Outcome]) -> bool:
         return False
     if len(runs) == 1:
         return True
-    mean, error = _gain_and_error(longest, runs[-2])
+    mean, error = whole.gain_and_error(longest, runs[-2])
     return mean > error
 
 
 def _chosen(runs: list[Outcome], facts: Facts) -> tuple[Outcome | None, list[str]]:
-    """Of trainings from the shortest on, the one that no longer one beats by more than a standard error; and why."""
+    """Of trainings of one recipe, from the shortest on, the one that no longer one beats on the mean; and why.
+
+    All of them are paid for, so there is no simpler one to be had for less: the mean is the best guess.
+    """
     runs = [run for run in runs if run.example_scores is not None]
     chosen, parts = runs[0] if runs else None, []
     for longer in runs[1:]:
-        mean, error = _gain_and_error(longer, chosen)
+        mean, error = whole.gain_and_error(longer, chosen)
         gain = f"{scores.gained(mean, facts.scored_by)}, {abs(mean) / max(error, 1e-12):.2g} standard errors"
         parts.append(f"{_steps(longer)} steps against {_steps(chosen)}: {gain}")
-        chosen = longer if mean > error else chosen
+        chosen = longer if mean > 0 else chosen
     return chosen, parts
 
 
@@ -236,11 +240,6 @@ def _beats(chosen: Outcome, baseline: Outcome, facts: Facts, outcomes: dict[str,
     else:
         costs, unit = [run.steps for run in (chosen, baseline)], "steps"
     return costs[0] < costs[1], ", a tie that the {} decide, {:.4g} against {:.4g}".format(unit, *costs)
-
-
-def _gain_and_error(longer: Outcome, shorter: Outcome) -> tuple[float, float]:
-    mean, low, high = scores.difference(longer.example_scores, shorter.example_scores)
-    return mean, (high - low) / (2 * 1.96)
 
 
 def _name(total: int) -> str:

@@ -133,11 +133,14 @@ class WalkingStage(WholeTrainings):
             The gain of every level, `None` for what was not tried; and whether the budget held no more of them.
         """
         gains: list[float | None] = [0.0 if recipe is None else None for _, recipe in trainings]
-        while (level := strengths.uphill(gains, first)) is not None:
+        is_lost = False
+        while (level := strengths.uphill(gains, first, is_lost)) is not None:
             name, recipe = trainings[level]
             if is_passed and name not in outcomes or not self._train(walk, name, recipe, facts, outcomes):
                 return gains, True
             if walk.due:
                 return gains, False
             gains[level] = walk.gain(outcomes[name])
+            if level == first and gains[level] > FAILED:
+                is_lost = whole.compare(outcomes[name], walk.best, facts)[1] < 0
         return gains, False

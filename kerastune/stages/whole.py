@@ -174,6 +174,12 @@ def gain(better: Outcome, worse: Outcome, outcomes: dict[str, Outcome]) -> score
     return scores.repeated_difference(*([each.example_scores for each in side] for side in zip(*pairs)))
 
 
+def gain_and_error(better: Outcome, worse: Outcome) -> tuple[float, float]:
+    """Mean paired gain on the validation examples, and its standard error."""
+    mean, low, high = scores.difference(better.example_scores, worse.example_scores)
+    return mean, (high - low) / (2 * 1.96)
+
+
 def repeats(
     better: Outcome, worse: Outcome, facts: Facts, outcomes: dict[str, Outcome], stage: str
 ) -> list[TrialSpec]:
