@@ -412,8 +412,8 @@ def finished(losses, batch_size=128):
 def test_steps_are_read_off_the_winners_curve_where_that_is_certain():
     sooner = finished(0.1 + 2 * np.exp(-np.arange(1000) / 60))
     after = with_steps(RECIPE, sooner, facts(), CHUNK)
-    assert convergence(sooner, ACCURACY).is_certain
-    assert after.total_steps == convergence(sooner, ACCURACY).total_steps < 600
+    assert convergence(sooner, facts()).is_certain
+    assert after.total_steps == convergence(sooner, facts()).total_steps < 600
     assert after.decay == RECIPE.decay and after.batch_size == 128
 
 

@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from fake_trainer import ACCURACY, CHUNK, FakeTrainer, facts
+from fake_trainer import CHUNK, FakeTrainer, facts
 
 from kerastune.recipe import Recipe
 from kerastune.scores import Objective
@@ -137,20 +137,28 @@ def test_start_trains_nothing_and_gives_its_reason():
 def test_the_earlier_of_training_loss_and_validation_has_converged():
     slow = falling(2000, tau=400)
     evals = [{"step": step, "loss": 0.5, "accuracy": 0.9} for step in range(100, 2001, 100)]
-    by_validation = convergence(made(0.1, slow, evals=evals), ACCURACY)
+    by_validation = convergence(made(0.1, slow, evals=evals), facts())
     assert by_validation.step == 100 and by_validation.by == "validation"
     rising = [{"step": s, "loss": 3 - s / 1000, "accuracy": s / 2000} for s in range(100, 2001, 100)]
-    by_loss = convergence(made(0.1, falling(2000, tau=50), evals=rising), ACCURACY)
+    by_loss = convergence(made(0.1, falling(2000, tau=50), evals=rising), facts())
     assert by_loss.step == pytest.approx(196, rel=0.2) and by_loss.by == "training loss"
 
 
 def test_without_evaluations_the_training_loss_decides():
-    assert convergence(made(0.1, falling(2000, tau=50)), ACCURACY).by == "training loss"
+    assert convergence(made(0.1, falling(2000, tau=50)), facts()).by == "training loss"
+
+
+def test_what_has_not_seen_every_example_has_not_converged():
+    flat = made(0.1, falling(2000, tau=50))  # batches of 64
+    seen = 2000 * flat.spec.recipe.batch_size
+    assert convergence(flat, facts(num_train=seen)).is_certain and convergence(flat, facts(num_train=0)).is_certain
+    found = convergence(flat, facts(num_train=seen + 1))
+    assert not found.is_certain and found.total_steps == 4000
 
 
 def test_an_objective_to_be_minimised_settles_too():
     evals = [{"step": s, "loss": max(3 - s / 100, 1.0)} for s in range(100, 2001, 100)]
-    found = convergence(made(0.1, falling(2000, tau=1000), evals=evals), Objective("loss", "min"))
+    found = convergence(made(0.1, falling(2000, tau=1000), evals=evals), facts(objective=Objective("loss", "min")))
     assert found.by == "validation" and found.step in (100, 200)
 
 
@@ -315,7 +323,7 @@ def test_the_best_three_go_on_and_a_diverged_one_is_no_candidate():
 def test_the_leader_goes_on_until_it_was_watched_past_convergence():
     outcomes, decision = drive(STAGE, FakeTrainer(tau=400))
     leader = outcomes[f"lr-{decision.after.learning_rate:g}"]
-    found = convergence(leader, ACCURACY)
+    found = convergence(leader, facts())
     assert found.is_certain and decision.values["converged"] is True
     assert decision.after.total_steps == found.total_steps
     assert leader.steps == max(outcome.steps for outcome in outcomes.values())
@@ -333,7 +341,7 @@ def test_a_leader_that_diverges_later_gives_way_to_the_next():
     outcomes, decision = drive(STAGE, Late(tau=300))
     assert outcomes["lr-0.03"].diverged_at == 250
     chosen = outcomes[f"lr-{decision.after.learning_rate:g}"]
-    assert chosen.diverged_at is None and convergence(chosen, ACCURACY).is_certain
+    assert chosen.diverged_at is None and convergence(chosen, facts()).is_certain
 
 
 def test_a_trial_that_a_callback_stopped_goes_no_further_and_may_still_win():
@@ -461,7 +469,7 @@ def test_the_reference_is_what_a_keras_user_does_today():
 def test_the_reference_is_trained_until_it_has_converged():
     outcomes, decision = drive(REFERENCE, FakeTrainer(tau=150))
     done = outcomes["reference"]
-    assert convergence(done, ACCURACY).is_certain and "until it had converged" in decision.reason
+    assert convergence(done, facts()).is_certain and "until it had converged" in decision.reason
     assert decision.after == decision.before
     best = max(values["accuracy"] for values in done.evals)
     assert decision.values == {"steps": done.steps, "accuracy": best} and f"{best:.4g}" in decision.reason

@@ -85,14 +85,14 @@ def with_steps(recipe: Recipe, chosen: Outcome, facts: Facts, chunk: int) -> Rec
     trained = chosen.spec.recipe
     steps = rounded_up(recipe.total_steps * recipe.batch_size / trained.batch_size, chunk)
     if is_certain(recipe, chosen, facts):
-        steps = convergence(chosen, facts.objective).total_steps
+        steps = convergence(chosen, facts).total_steps
     return trained.replace(decay=recipe.decay, total_steps=steps)
 
 
 def is_certain(recipe: Recipe, chosen: Outcome, facts: Facts) -> bool:
     """Whether the winner's own curve tells where it converges; `recipe` is what it was before."""
     converged = recipe.total_steps / curves.MARGIN * recipe.batch_size
-    return comparing.seen(chosen) >= converged and convergence(chosen, facts.objective).is_certain
+    return comparing.seen(chosen) >= converged and convergence(chosen, facts).is_certain
 
 
 def _numbers(standing: Standing) -> dict[str, float | None]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
 from kerastune import curves
 from kerastune.scores import Objective
+from kerastune.stages.base import Facts
 from kerastune.trial import Outcome
 
 VALIDATION, TRAINING_LOSS = "validation", "training loss"
@@ -23,12 +25,14 @@ class Convergence:
         seen: steps that were trained.
         by: `TRAINING_LOSS` or `VALIDATION`, whichever came first.
         surely: the step that must have been passed by half as much again to be certain.
+        epoch: steps after which every example has been seen, which it takes to be certain, too; 0 if not known.
     """
 
     step: int
     seen: int
     by: str
     surely: int
+    epoch: int = 0
 
     @property
     def total_steps(self) -> int:
@@ -42,21 +46,24 @@ class Convergence:
 
     @property
     def is_certain(self) -> bool:
-        """Whether the curve was watched up to 1.5x its converged step: before, an end of the curve looks like one."""
-        return curves.total_steps(self.surely) <= self.seen
+        """Whether the curve was watched for an epoch and up to 1.5x its converged step.
+
+        Before, the end of a curve looks like convergence, and so does what a few hundred noisy steps fall slowly.
+        """
+        return max(curves.total_steps(self.surely), self.epoch) <= self.seen
 
 
-def convergence(outcome: Outcome, objective: Objective) -> Convergence:
+def convergence(outcome: Outcome, facts: Facts) -> Convergence:
     """Where a sound trial has converged: the earlier of training loss and validation, of those that are certain.
 
     Validation has settled when neither the objective nor the validation loss improves any more: an accuracy moves in
     jumps and looks settled early, and the loss alone turns when the model grows too sure of itself.
     """
-    losses, settled = outcome.losses, _settled(outcome, objective)
-    by_loss = Convergence(
-        curves.converged_step(losses), outcome.steps, TRAINING_LOSS, curves.surely_flat_step(losses)
-    )
-    by_validation = Convergence(settled, outcome.steps, VALIDATION, settled)
+    losses, settled = outcome.losses, _settled(outcome, facts.objective)
+    epoch = math.ceil(facts.num_train / outcome.spec.recipe.batch_size)
+    sure = curves.surely_flat_step(losses)
+    by_loss = Convergence(curves.converged_step(losses), outcome.steps, TRAINING_LOSS, sure, epoch)
+    by_validation = Convergence(settled, outcome.steps, VALIDATION, settled, epoch)
     return min(by_loss, by_validation, key=lambda found: (not found.is_certain, found.step))
 
 

@@ -56,7 +56,7 @@ class LearningRate(Stage):
                 why = f"The {facts.allowance} steps that the budget holds for it are too few to compare rates"
             reason = f"{why}: the rate stays at {recipe.learning_rate:g}."
             return Decision(self.name, recipe, recipe, reason, evidence, {"rates": sorted(tried)})
-        found = convergence(tried[rate], facts.objective)
+        found = convergence(tried[rate], facts)
         chosen = recipe.replace(learning_rate=rate, total_steps=found.total_steps)
         values = {
             "rates": sorted(tried),
@@ -105,7 +105,7 @@ class LearningRate(Stage):
 
     def _reason(self, recipe, facts, tried, rate) -> str:
         outcome = tried[rate]
-        found = convergence(outcome, facts.objective)
+        found = convergence(outcome, facts)
         others = sorted((r for r in tried if r != rate), key=lambda r: abs(np.log(r / rate)))
         total = found.total_steps
         epochs = f" ({facts.epochs(total, recipe.batch_size):.3g} epochs)" if facts.num_train else ""
@@ -191,7 +191,7 @@ def _has_reached(outcome: Outcome, horizon: int) -> bool:
 
 def _is_done(outcome: Outcome, horizon: int, facts: Facts) -> bool:
     stopped_itself = outcome.steps < outcome.spec.until
-    return stopped_itself or (outcome.steps <= horizon and convergence(outcome, facts.objective).is_certain)
+    return stopped_itself or (outcome.steps <= horizon and convergence(outcome, facts).is_certain)
 
 
 def _survivors(alive: dict[float, Outcome], leader: float, horizon: int, limit: int) -> list[float]:

@@ -39,7 +39,7 @@ class Reference(Stage):
         stopped_itself = done.steps < done.spec.until
         if done.diverged_at is not None or stopped_itself or until <= done.steps:
             return []
-        if convergence(done, facts.objective).is_certain:
+        if convergence(done, facts).is_certain:
             return []
         return [TrialSpec(TRIAL, self.name, reference, done.steps, until, every, keep_best=True)]
 
@@ -59,7 +59,7 @@ class Reference(Stage):
         if best is None:
             reason = f"In {done.steps} steps the reference (Adam, rate 0.001) had no finite validation {name}."
             return Decision(self.name, recipe, recipe, reason, (TRIAL,), {"steps": done.steps})
-        ended = "until it had converged" if convergence(done, facts.objective).is_certain else "for its whole allowance"
+        ended = "until it had converged" if convergence(done, facts).is_certain else "for its whole allowance"
         ended = "until it was stopped" if done.steps < done.spec.until else ended
         reason = (
             f"The reference (Adam, rate 0.001, batches of 32), trained {ended} ({done.steps} steps), "
