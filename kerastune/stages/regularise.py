@@ -88,7 +88,9 @@ class Regularise(WalkingStage):
             gain, error = whole.gain_and_error(doubled, shorter)
             words = whole.compare(doubled, shorter, facts)[0]
             walk.parts.append(f"{recipe.total_steps} steps against {shorter.spec.recipe.total_steps}: {words}")
-            walk.best = doubled if gain > 0 else shorter
+            walk.note(doubled, f"{recipe.total_steps} steps")
+            if gain > 0:
+                walk.keep(doubled)
             if gain <= error:
                 break
         return recipe
