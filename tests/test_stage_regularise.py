@@ -120,6 +120,16 @@ def test_strengths_are_climbed(gains, first, expected):
     assert tried == expected
 
 
+def test_while_every_level_fails_the_next_beyond_them_is_tried():
+    failed = float("-inf")
+    gains, order = [None] * 5, []
+    while (level := uphill(gains, 1)) is not None:
+        order.append(level)
+        gains[level] = failed if level in (1, 2) else -0.1
+    assert order == [1, 2, 3, 4]
+    assert uphill([None, failed, failed], 1) == 0 and uphill([failed] * 3, 1) is None
+
+
 def test_what_loses_beyond_noise_is_not_tried_any_weaker():
     outcomes, decision = drive({DROPOUT: 0.7})
     assert "regularise-dropout-0.1" not in outcomes and "regularise-augmentation-0.05" in outcomes

@@ -18,7 +18,7 @@ from kerastune.trial import Outcome
 BASE, DECAY = "finetune-head", "finetune-layer_decay"
 DEPTHS = (2 / 3, 1 / 3, 0)  # of the pretrained layers, that stay frozen
 HEAD_SHARE = 0.25  # of the steps: after them a new head no longer sends noise into what was learnt before
-RATES = (3.0, 1.0, 0.3, 0.1)  # times the rate of the depth before; the second one is tried first
+RATES = (3.0, 1.0, 0.3, 0.1, 0.03)  # times the rate of the depth before; the second one is tried first
 SHARES = (1.0, 0.3, 0.1, 0.03)  # of the rate, that the lowest layer trained learns at
 HANDED_ON = ("frozen", "head", "head_share", "learning_rate", "layer_decay")
 TRAININGS = 6  # that the allowance should hold at least: the head, and a depth or two with their rates
@@ -172,7 +172,7 @@ def _depth(base: Recipe, frozen: int, rate: float, top: int) -> Ladder:
     recipe = base.replace(frozen=frozen, head_share=HEAD_SHARE)
     later = [f"finetune-{each}" for each in depths(top) if each < frozen]
     recipes = {f"{each:g}": recipe.replace(learning_rate=each) for each in rates}
-    words = "a training with {0.frozen} layers frozen and a rate of {0.learning_rate:g}"
+    words = f"a training with {frozen} layer{'s' * (frozen != 1)} frozen" + " and a rate of {0.learning_rate:g}"
     return Ladder(f"finetune-{frozen}", recipes, RATES.index(1.0), words, (*later, DECAY))
 
 

@@ -56,7 +56,8 @@ def uphill(gains: Sequence[float | None], first: int, is_lost: bool = False) -> 
     """Index of the level to try next, or `None` when the best one has been found: a climb over neighbours.
 
     The first level is a typical one. From then on the neighbours of the best level so far are tried, the stronger one
-    first: what goes the wrong way is given up after two trainings, and what gains is followed as long as it does.
+    first: what goes the wrong way is given up after two trainings, and what gains is followed as long as it does. While
+    all fail, the next one above them is tried, then the next below.
 
     Args:
         gains: of every level over the one that is there already (whose own is 0), from weak to strong; `None` for those
@@ -73,6 +74,9 @@ def uphill(gains: Sequence[float | None], first: int, is_lost: bool = False) -> 
     if gains[first] is None:
         return first
     best = max((i for i, gain in enumerate(gains) if gain is not None), key=lambda i: gains[i])
+    if gains[best] == float("-inf"):
+        tried = [i for i, gain in enumerate(gains) if gain is not None]
+        return next((i for i in (tried[-1] + 1, tried[0] - 1) if 0 <= i < len(gains)), None)
     for neighbour in (best + 1, best - 1):
         is_between = min(best, first) < neighbour < max(best, first)
         if 0 <= neighbour < len(gains) and gains[neighbour] is None and not (is_lost and is_between):
