@@ -69,6 +69,8 @@ def steps(rungs: Sequence[Rung], measure: str) -> bytes:
     """
     compared = [("gain", measure, f"points of {measure}")] * (measure != "loss")
     compared += [("loss_gain", "loss", "fall of the loss")]
+    # A temperature alone changes no accuracy.
+    compared = [each for each in compared if any(getattr(rung, each[0]) is not None for rung in rungs[1:])]
     figure, panels = drawing.panels(*[0.9 + 0.4 * (len(rungs) - 1)] * len(compared))
     for axes, (which, kind, unit) in zip(panels, compared):
         for place, rung in enumerate(rungs[1:]):

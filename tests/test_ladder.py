@@ -115,6 +115,16 @@ def test_the_report_has_a_table_and_a_picture_of_the_steps(monkeypatch):
     assert r"| \+ views | left out | +3 points (+2 to +4) | -0.02 (-0.03 to -0.01) | \- |" in text
 
 
+def test_where_a_temperature_is_the_only_step_no_empty_axes_stand_above_it(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(drawing, "png", drawn.append)
+    rungs = ladder.rungs([], result("calibrated", 1.5))
+    assert [rung.gain for rung in rungs] == [None, None]
+    combining_figures.steps(rungs, "accuracy")
+    (axes,) = drawn[0].axes
+    assert "fall of the loss" in axes.get_xlabel()
+
+
 def test_where_a_loss_compares_it_is_told_once():
     found = {**result("ensemble", 1.5), "scored by": "loss"}
     text = report_markdown.render("t", report.sections(Findings([ensemble()], {}, found, {}, Recipe())), "report")
