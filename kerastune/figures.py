@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 
 from kerastune import combining_figures, curves, drawing
@@ -14,6 +16,8 @@ from kerastune.trial import Outcome
 
 Z = 1.96  # standard errors on either side of a 95 % interval
 TITLES = {"regularise": "What regularises", "finetune": "What is unfrozen, and how fast it learns"}
+LABEL_WIDTH = 24  # characters, beyond which a label goes on in the next line
+LABEL_HEIGHT = 0.2  # inches of one line
 MOST_COMPARED = 24  # trainings in one panel
 
 
@@ -92,18 +96,18 @@ def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
 
 def gains(decision: Decision) -> bytes:
     """Gain of everything that a stage tried over what was kept before it, with its 95 % interval."""
-    figure, (axes,) = _panels(1)
+    words = [textwrap.fill(each["words"], LABEL_WIDTH) for each in decision.values["gains"]]
+    figure, (axes,) = drawing.panels(max(drawing.HEIGHT, LABEL_HEIGHT * len("\n".join(words).split("\n"))))
     measure = decision.values["scored_by"]
-    unit = f"points of {measure}" if measure != "loss" else "fall of the loss"
+    unit = f"points of {measure} gained" if measure != "loss" else "fall of the loss"
     for place, each in enumerate(decision.values["gains"]):
         mean, low, high = ((1 if measure == "loss" else 100) * each[name] for name in ("mean", "low", "high"))
         color, label = (drawing.GREEN, "kept") if each["kept"] else (drawing.GREY, "left out")
         axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=color, capsize=3, label=label)
-    words = [each["words"] for each in decision.values["gains"]]
-    axes.set_yticks(range(len(words)), words)
+    axes.set_yticks(range(len(words)), words, fontsize="small")
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=1)
-    axes.set(xlabel=f"gain on validation, {unit} (95 % interval)", title=TITLES.get(decision.stage, ""))
+    axes.set(xlabel=f"{unit}, 95 % interval", title=TITLES.get(decision.stage, ""))
     _legend(axes)
     return _png(figure)
 

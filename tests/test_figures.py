@@ -105,6 +105,11 @@ def test_stage_4_shows_every_gain_with_its_interval(drawn, measure, first):
     line, _, (bar,) = axes.containers[0]
     assert line.get_xdata()[0] == pytest.approx(first)
     np.testing.assert_allclose(bar.get_segments()[0][:, 0], [first / 2, 2 * first])
+    many = [{**gains[0], "words": f"{count} layers frozen at a rate of 0.003"} for count in range(12)]
+    figures.of_decision(decision("finetune", {"a": outcome("a")}, gains=many, scored_by=measure), {"a": outcome("a")})
+    (axes,) = drawn.pop().axes
+    assert axes.get_yticklabels()[0].get_text() == "0 layers frozen at a\nrate of 0.003"
+    assert axes.figure.get_figheight() > drawn[0].get_figheight()  # no label on top of another
     nothing = decision("regularise", {"a": outcome("a")}, gains=[], scored_by=measure)
     assert figures.of_decision(nothing, {"a": outcome("a")}).startswith(PNG) and len(drawn[1].axes) == 2
 

@@ -172,7 +172,7 @@ def _depth(base: Recipe, frozen: int, rate: float, top: int) -> Ladder:
     recipe = base.replace(frozen=frozen, head_share=HEAD_SHARE)
     later = [f"finetune-{each}" for each in depths(top) if each < frozen]
     recipes = {f"{each:g}": recipe.replace(learning_rate=each) for each in rates}
-    words = f"a training with {frozen} layer{'s' * (frozen != 1)} frozen" + " and a rate of {0.learning_rate:g}"
+    words = f"{frozen} layer{'s' * (frozen != 1)} frozen" + " at a rate of {0.learning_rate:g}"
     return Ladder(f"finetune-{frozen}", recipes, RATES.index(1.0), words, (*later, DECAY))
 
 
