@@ -60,8 +60,8 @@ def best_evaluation(evals: Sequence[dict], objective: Objective) -> dict | None:
     return max(sound, key=lambda values: (objective.gain(values[objective.name]), -values.get("loss", 0.0)))
 
 
-def kept_evaluation(evals: Sequence[dict], objective: Objective, keeps_last: bool) -> dict | None:
-    """The evaluation whose weights a training keeps: the last one, as when its rate decays, or else the best one.
+def kept_evaluation(evals: Sequence[dict], objective: Objective, decays: bool) -> dict | None:
+    """The evaluation whose weights a training keeps: the last one when its rate decays, else the best one.
 
     Decay fixes the horizon, so such a run is judged at its end only; and there, with the smallest steps, an evaluation
     scatters least. `None` when no objective is finite.
@@ -71,11 +71,11 @@ def kept_evaluation(evals: Sequence[dict], objective: Objective, keeps_last: boo
 
     Example:
         >>> evals = [{"step": 50, "loss": 0.2}, {"step": 100, "loss": 0.3}]
-        >>> [kept_evaluation(evals, Objective("loss", "min"), last)["step"] for last in (False, True)]
+        >>> [kept_evaluation(evals, Objective("loss", "min"), decays)["step"] for decays in (False, True)]
         [50, 100]
     """
     best = best_evaluation(evals, objective)
-    if best is None or not keeps_last:
+    if best is None or not decays:
         return best
     return next(values for values in reversed(evals) if np.isfinite(values[objective.name]))
 

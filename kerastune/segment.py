@@ -70,7 +70,8 @@ class Segment(keras.callbacks.Callback):
             return
         self.evals.append({"step": self.spec.start + self.steps, **values})
         if self.spec.keep_best and self.diverged_at is None:
-            if scores.kept_evaluation(self.evals, self.trainer.objective, self.spec.keeps_last) is self.evals[-1]:
+            decays = self.spec.recipe.decay != "none"
+            if scores.kept_evaluation(self.evals, self.trainer.objective, decays) is self.evals[-1]:
                 self.best = State(self.spec.start + self.steps, values_of(self.model.variables), [])
 
     def values(self, name: str) -> np.ndarray:

@@ -25,7 +25,6 @@ class TrialSpec:
         until: step at which the segment ends, `> start`.
         eval_every: steps between two evaluations on the validation part; 0 for none.
         keep_best: whether to keep the weights of the best evaluation (of the last one, when the rate decays).
-        at_end: whether those of the last one are kept at a constant rate, too, so that it compares with a decaying one.
         after: name of the trial from whose kept weights this one sets out; empty for a fresh start.
         sparsity: share of zeros, in `[0, 1)`, to which kernels are pruned in the first half of the trial.
         mix: share of a teacher in the loss, in `[0, 1]`; 0 for none.
@@ -42,7 +41,6 @@ class TrialSpec:
     until: int
     eval_every: int = 0
     keep_best: bool = False
-    at_end: bool = False
     after: str = ""
     sparsity: float = 0.0
     mix: float = 0.0
@@ -65,11 +63,6 @@ class TrialSpec:
     def from_dict(cls, values: dict[str, Any]) -> TrialSpec:
         """The spec of what `to_dict` gave."""
         return cls(**{**values, "recipe": Recipe.from_dict(values["recipe"])})
-
-    @property
-    def keeps_last(self) -> bool:
-        """Whether the last evaluation counts, not the best one."""
-        return self.at_end or self.recipe.decay != "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +134,7 @@ class Outcome:
 
     def kept_evaluation(self, objective: Objective) -> dict[str, float] | None:
         """The evaluation whose weights are kept: the last one of a decaying rate, else the best one; or `None`."""
-        return kept_evaluation(self.evals, objective, self.spec.keeps_last)
+        return kept_evaluation(self.evals, objective, self.spec.recipe.decay != "none")
 
     def after(self, earlier: Outcome | None) -> Outcome:
         """This segment's outcome joined to what the trial had before it."""

@@ -113,66 +113,6 @@ def test_without_a_gain_beyond_noise_decay_is_left_alone():
         assert words in decision.reason
 
 
-def longer(name, share, **changes):
-    """A training of the pair of twice the steps."""
-    recipe = RECIPES[name].replace(total_steps=2 * TOTAL)
-    return scored(f"{name}-x2", share, recipe=recipe, steps=2 * TOTAL, **changes)
-
-
-IMPROVING = scored(LINEAR, 0.8025), scored(NONE, 0.8, peak=TOTAL)
-
-
-def test_while_the_constant_rate_improves_a_gain_within_noise_is_looked_at_over_twice_the_steps():
-    specs = proposed(*IMPROVING)
-    assert set(specs) == {f"{LINEAR}-x2", f"{NONE}-x2"}
-    assert {spec.recipe.total_steps for spec in specs.values()} == {2 * TOTAL}
-    both = longer(LINEAR, 0.9, peak=TOTAL), longer(NONE, 0.8, peak=TOTAL)
-    decision = decided(*IMPROVING, *both)
-    assert decision.before == RECIPE and decision.after == RECIPES[LINEAR].replace(total_steps=2 * TOTAL)
-    assert decision.values["trial"] == f"{LINEAR}-x2" and {LINEAR, NONE, f"{NONE}-x2"} < set(decision.evidence)
-    assert "Of 6000 steps each" in decision.reason and "12000 steps each: +10 points" in decision.reason
-    assert decision.values["steps_spent"] == 6 * TOTAL
-
-
-def test_a_landscape_that_is_flat_over_twice_the_steps_keeps_the_steps_it_had():
-    both = longer(LINEAR, 0.8025), longer(NONE, 0.8, peak=TOTAL)
-    assert proposed(*IMPROVING, *both) == {}
-    decision = decided(*IMPROVING, *both)
-    assert decision.after == RECIPE.replace(decay="none") and decision.values["trial"] == f"{NONE}-x2"
-    assert "flat" in decision.reason and "the 3000 steps" in decision.reason
-
-
-@pytest.mark.parametrize("pair", [(scored(LINEAR, 0.8), IMPROVING[1]), (scored(LINEAR, 0.7), IMPROVING[1])])
-def test_decay_that_gains_nothing_gets_no_more_steps(pair):
-    assert proposed(*pair) == {}
-
-
-@pytest.mark.parametrize("allowance, is_held", [(6 * TOTAL - 1, False), (6 * TOTAL, True)])
-def test_twice_the_steps_must_fit_into_the_allowance(allowance, is_held):
-    assert bool(STAGE.propose(RECIPE, facts(allowance=allowance), by_name(*IMPROVING))) == is_held
-    if not is_held:
-        assert "flat" in STAGE.decide(RECIPE, facts(allowance=allowance), by_name(*IMPROVING)).reason
-
-
-@pytest.mark.parametrize("failed", [True, False])
-def test_a_longer_pair_that_comes_to_no_end_leaves_the_word_to_the_shorter(failed):
-    linear, none = longer(LINEAR, 0.9), longer(NONE, 0.8)
-    half = scored(f"{NONE}-x2", 0.8, steps=3000, recipe=none.spec.recipe)
-    half = dataclasses.replace(half, spec=dataclasses.replace(half.spec, until=3000))
-    none = dataclasses.replace(none, diverged_at=5) if failed else half
-    outcomes = (*IMPROVING, linear, none)
-    assert (proposed(*outcomes) == {}) == failed
-    decision = decided(*outcomes)
-    assert decision.values["flat"] and decision.values["trial"] == NONE
-
-
-def test_the_constant_rate_is_judged_at_its_end_like_the_decaying_one():
-    assert all(spec.at_end for spec in proposed().values())
-    pair = [dataclasses.replace(each, spec=dataclasses.replace(each.spec, at_end=True)) for each in HELPED]
-    again = proposed(*pair)
-    assert again.keys() == {f"{LINEAR}-seed2", f"{NONE}-seed2"} and all(spec.at_end for spec in again.values())
-
-
 def test_decay_that_does_harm_is_left_alone_too():
     decision = decided(scored(LINEAR, 0.7), scored(NONE, 0.8))
     assert decision.after.decay == "none" and decision.after.total_steps == 3000 and not decision.values["flat"]

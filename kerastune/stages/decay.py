@@ -1,15 +1,12 @@
 """Stage 3: whether the rate should fall, and how (S3.1 to S3.4).
 
-The lazy way first: linear decay against a constant rate over the same steps. Decay pays late: while it gains, but
-within noise, both are trained for twice the steps, as far as the budget holds them. Only if it gains beyond noise are a
-later start and the classic staircase tried, each of which must gain beyond noise itself. Decay fixes how long a training
-is, so all are trained to their end and compared there, the constant rate, too: the best of many evaluations would be
-ahead of any end by the luck of the choice.
+The lazy way first: linear decay against a constant rate over the same steps. Only if it gains beyond noise are a later
+start and the classic staircase tried, each of which must gain beyond noise itself. Decay fixes how long a training is,
+so all are trained to their end and compared there.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 from kerastune.recipe import Recipe
@@ -21,36 +18,10 @@ from kerastune.trial import Outcome, TrialSpec
 
 LINEAR, NONE, LATE, CLASSIC = "decay-linear", "decay-none", "decay-linear-late", "decay-exponential"
 WORDS = {LATE: "a later start", CLASSIC: "the exponential staircase"}
-LATE_PEAK = 0.5  # of the steps: a constant rate whose validation peaks after it still improves
 MUCH_LATER = 1.5  # times the peak without decay: then decay is too fast
 START_SHARE = 0.9  # of the peak without decay (S3.4: 3000 -> 2700)
 FACTOR = 0.5  # of a drop of the staircase: the first one is the half that the guide asks for
 END_SHARE = 0.01  # of the first rate: about where the staircase ends
-
-
-@dataclasses.dataclass(frozen=True)
-class Shorter:
-    """A pair of trainings that could not tell: what it brought in words, and the names of its trials."""
-
-    words: str
-    trials: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """The two trainings that decide, with linear decay and without.
-
-    Args:
-        recipe: with the steps that they are made for.
-        facts: with what shorter pairs left of the allowance.
-        outcomes: of all trials, those of the pair as `LINEAR` and `NONE`, whatever their names.
-        shorter: pairs before it.
-    """
-
-    recipe: Recipe
-    facts: Facts
-    outcomes: dict[str, Outcome]
-    shorter: tuple[Shorter, ...] = ()
 
 
 class Decay(WholeTrainings):
@@ -64,10 +35,7 @@ class Decay(WholeTrainings):
     share = 0.5
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
-        pair = self._long_enough(recipe, facts, outcomes)
-        return [_named(spec, len(pair.shorter)) for spec in self._proposed(pair.recipe, pair.facts, pair.outcomes)]
-
-    def _proposed(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
+        outcomes = self._with_paid(recipe, facts, outcomes)
         left = facts.allowance - spent(outcomes, self.name)
         pair = self._segments(self._pair(recipe, facts), facts, outcomes)
         if pair:
@@ -84,17 +52,9 @@ class Decay(WholeTrainings):
         return specs or self._repeats(variants, facts, outcomes, outcomes[LINEAR])
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        pair = self._long_enough(recipe, facts, outcomes, ended=True)
-        decision = self._decided(recipe, pair)
-        evidence = (*decision.evidence, *(trial for shorter in pair.shorter for trial in shorter.trials))
-        values = {**decision.values, "steps_spent": spent(outcomes, self.name)}
-        reason = " ".join([*(shorter.words for shorter in pair.shorter), decision.reason])
-        return dataclasses.replace(decision, before=recipe, evidence=evidence, values=values, reason=reason)
-
-    def _decided(self, given: Recipe, pair: Pair) -> Decision:
-        recipe, facts, outcomes = pair.recipe, pair.facts, pair.outcomes
+        outcomes = self._with_paid(recipe, facts, outcomes)
         linear, none = outcomes.get(LINEAR), outcomes.get(NONE)
-        values = {"trial": None, "flat": False}
+        values = {"trial": None, "flat": False, "steps_spent": spent(outcomes, self.name)}
         if not whole.is_comparable(linear) or (none is None or not whole.has_ended(none)):
             return self._untested(recipe, facts, outcomes, values)
         total = linear.spec.recipe.total_steps
@@ -109,47 +69,11 @@ class Decay(WholeTrainings):
         tried = f"Linear decay against a constant rate, {total} steps each{_stopped(none)}: {gain}"
         if sign > 0:
             return self._refined(recipe, facts, outcomes, tried, values)
-        values |= {"trial": none.spec.trial, "flat": sign == 0, "total_steps": given.total_steps}
+        values |= {"trial": NONE, "flat": sign == 0, "total_steps": recipe.total_steps}
         why = "The landscape is flat" if sign == 0 else "It does harm here"
-        rate = f"a constant rate of {given.learning_rate:g} for the {given.total_steps} steps that it had"
+        rate = f"a constant rate of {recipe.learning_rate:g} for the {recipe.total_steps} steps that it had"
         reason = f"{tried}. {why}, so decay is left alone: {rate}."
-        return Decision(self.name, given, given.replace(decay="none"), reason, _evidence(outcomes), values)
-
-    def _long_enough(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome], ended: bool = False) -> Pair:
-        """The pair that decides: while decay gains, but within noise, and the constant rate still improves, one of
-        twice the steps follows, as far as the allowance holds it; with `ended`, only if it came to its end."""
-        pair = Pair(recipe, facts, self._with_paid(recipe, facts, outcomes))
-        while True:
-            linear, none = pair.outcomes.get(LINEAR), pair.outcomes.get(NONE)
-            if not (whole.is_comparable(linear) and whole.is_comparable(none)):
-                return pair
-            first = whole.gain(linear, none, {})
-            names = {_name(name, len(pair.shorter) + 1): name for name in (LINEAR, NONE)}
-            begun = [pair.outcomes[name] for name in names if name in pair.outcomes]
-            cost = 2 * len(names) * linear.spec.recipe.total_steps
-            if ended:
-                is_held = len(begun) == len(names) and all(map(whole.is_comparable, begun))
-            elif begun:
-                is_held = not any(map(_has_failed, begun))
-            else:
-                is_held = cost <= pair.facts.allowance - spent(pair.outcomes, self.name)
-            improves = peaks.peak_step(none.evals, facts.objective) > LATE_PEAK * none.steps
-            if first.sign or first.mean <= 0 or not improves or not is_held:
-                return pair
-            pair = self._doubled(pair, names, whole.compare(linear, none, facts)[0])
-
-    def _doubled(self, pair: Pair, names: dict[str, str], gain: str) -> Pair:
-        """The next pair, whose trials `names` gives the names of the first."""
-        both = {name: pair.outcomes[name] for name in (LINEAR, NONE)}
-        total = both[LINEAR].spec.recipe.total_steps
-        words = f"Of {total} steps each, linear decay against a constant rate: {gain}, so twice as many were tried."
-        others = {name: outcome for name, outcome in pair.outcomes.items() if name not in both}
-        return Pair(
-            pair.recipe.replace(total_steps=2 * pair.recipe.total_steps),
-            dataclasses.replace(pair.facts, allowance=pair.facts.allowance - spent(both, self.name)),
-            {names.get(name, name): outcome for name, outcome in others.items()},
-            (*pair.shorter, Shorter(words, tuple(outcome.spec.trial for outcome in both.values()))),
-        )
+        return Decision(self.name, recipe, recipe.replace(decay="none"), reason, _evidence(outcomes), values)
 
     def _with_paid(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
         """The outcomes, with what stage `finetune` trained of the very recipe in the place of linear decay's."""
@@ -258,17 +182,6 @@ def staircase_interval(start: int, total_steps: int) -> int:
 def _evidence(outcomes: dict[str, Outcome]) -> tuple[str, ...]:
     known = [outcomes[name].spec.trial for name in (LINEAR, NONE, LATE, CLASSIC) if name in outcomes]
     return (*known, *(again for name in known for again in whole.repetitions(name, outcomes)))
-
-
-def _name(name: str, doublings: int) -> str:
-    return f"{name}-x{2**doublings}" if doublings else name
-
-
-def _named(spec: TrialSpec, doublings: int) -> TrialSpec:
-    """What is due of a pair, under the name of its length; the constant rate, too, is judged at its end."""
-    if spec.trial not in (LINEAR, NONE):
-        return spec
-    return dataclasses.replace(spec, trial=_name(spec.trial, doublings), at_end=True)
 
 
 def _cost(spec: TrialSpec) -> int:

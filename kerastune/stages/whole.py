@@ -16,9 +16,7 @@ EXTRA_SEEDS = 2  # with which a comparison that was won is repeated at most
 VERDICTS = {1: "a gain beyond noise", -1: "a loss beyond noise", 0: "within noise"}
 
 
-def segment(
-    trial: str, stage: str, recipe: Recipe, done: Outcome | None, every: int, at_end: bool = False
-) -> TrialSpec:
+def segment(trial: str, stage: str, recipe: Recipe, done: Outcome | None, every: int) -> TrialSpec:
     """The next quarter of a training of `recipe.total_steps` steps, evaluated at its end at least.
 
     Args:
@@ -27,7 +25,6 @@ def segment(
         recipe: how to train; its steps are a multiple of `every`.
         done: what was trained so far.
         every: steps between two evaluations.
-        at_end: as `TrialSpec.at_end`.
 
     Example:
         >>> [segment("a", "train", Recipe(total_steps=600), None, every).until for every in (50, 200)]
@@ -35,7 +32,7 @@ def segment(
     """
     total, start = recipe.total_steps, done.steps if done else 0
     until = min(start + rounded_up(total / SEGMENTS, every), total)
-    return TrialSpec(trial, stage, recipe, start, until, every, keep_best=True, at_end=at_end)
+    return TrialSpec(trial, stage, recipe, start, until, every, keep_best=True)
 
 
 def affordable(
@@ -213,10 +210,8 @@ def repeats(
         if due and done[0] is None and spent(outcomes, stage) + cost > facts.allowance:
             return []
         if due:
-            specs = [each.spec for each in (better, worse)]
-            return [
-                segment(names[i], stage, recipes[i], done[i], specs[i].eval_every, specs[i].at_end) for i in due
-            ]
+            every = [each.spec.eval_every for each in (better, worse)]
+            return [segment(names[i], stage, recipes[i], done[i], every[i]) for i in due]
         if gain(better, worse, outcomes).sign > 0:
             return []
     return []
