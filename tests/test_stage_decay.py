@@ -104,13 +104,25 @@ def test_trainings_go_on_to_their_end():
     assert set(proposed(HELPED[0])) == {NONE}
 
 
-def test_without_a_gain_beyond_noise_decay_is_left_alone():
-    pair = scored(LINEAR, 0.8025), scored(NONE, 0.8)
+@pytest.mark.parametrize("share", [0.8, 0.7975])
+def test_without_a_gain_decay_is_left_alone(share):
+    pair = scored(LINEAR, share), scored(NONE, 0.8)
     assert proposed(*pair) == {}
     decision = decided(*pair)
     assert decision.after == RECIPE.replace(decay="none") and decision.values["flat"] is True
-    for words in ("+0.25 points", "within noise", "flat", "left alone", "6000 steps each", "the 3000 steps"):
+    for words in ("0 points" if share == 0.8 else "-0.25", "within noise", "flat", "left alone", "the 3000 steps"):
         assert words in decision.reason
+
+
+def test_a_gain_on_the_mean_over_the_pick_of_the_evaluations_keeps_linear_decay_and_tries_no_more():
+    pair = scored(LINEAR, 0.8025), scored(NONE, 0.8)
+    assert proposed(*pair) == {}
+    decision = decided(*pair)
+    assert decision.after == RECIPES[LINEAR] and decision.values["flat"] is False
+    for words in ("+0.25 points", "within noise", "the pick of its 30 evaluations", "6000 steps each"):
+        assert words in decision.reason
+    single = dataclasses.replace(pair[1], evals=pair[1].evals[-1:])
+    assert decided(pair[0], single).after.decay == "none"  # nothing to pick from
 
 
 def test_decay_that_does_harm_is_left_alone_too():
@@ -148,7 +160,7 @@ def test_a_third_seed_only_decides_what_two_leave_open():
     luck = again(HELPED[0], example_scores=HELPED[1].example_scores), again(HELPED[1])
     assert list(proposed(*HELPED, *luck)) == [f"{LINEAR}-seed3", f"{NONE}-seed3"]
     open_ = decided(*HELPED, *luck)
-    assert open_.after.decay == "none" and open_.values["flat"] and open_.values["seeds"] == 2
+    assert open_.after == RECIPES[LINEAR] and open_.values["seeds"] == 2 and "on the mean" in open_.reason
     for words in ("+10 points", "95 % interval", "over 2 seeds +5 points of accuracy (spread 7.07;", "within noise"):
         assert words in open_.reason
     third = again(HELPED[0], 3), again(HELPED[1], 3)

@@ -1,8 +1,9 @@
 """Stage 3: whether the rate should fall, and how (S3.1 to S3.4).
 
-The lazy way first: linear decay against a constant rate over the same steps. Only if it gains beyond noise are a later
-start and the classic staircase tried, each of which must gain beyond noise itself. Decay fixes how long a training is,
-so all are trained to their end and compared there.
+The lazy way first: linear decay against a constant rate over the same steps. Decay fixes how long a training is, so it
+is judged at its end; a constant rate has the pick of its evaluations, on the very examples that compare the two. Ahead
+of that, a mean gain within noise is one already; without any the landscape is flat. Only if linear decay gains beyond
+noise are a later start and the classic staircase tried, each of which must gain beyond noise itself.
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ class Decay(WholeTrainings):
         tried = f"Linear decay against a constant rate, {total} steps each{_stopped(none)}: {gain}"
         if sign > 0:
             return self._refined(recipe, facts, outcomes, tried, values)
+        has_failed = any(_has_failed(outcomes[name]) for name in whole.repetitions(LINEAR, outcomes))
+        if measured.mean > 0 and len(none.evals) > 1 and not has_failed:
+            picked = f"a constant rate has the pick of its {len(none.evals)} evaluations, decay has none"
+            return self._kept(recipe, linear, f"{tried}. As {picked}, a gain on the mean is one", values, outcomes)
         values |= {"trial": NONE, "flat": sign == 0, "total_steps": recipe.total_steps}
         why = "The landscape is flat" if sign == 0 else "It does harm here"
         rate = f"a constant rate of {recipe.learning_rate:g} for the {recipe.total_steps} steps that it had"
@@ -122,11 +127,14 @@ class Decay(WholeTrainings):
             told = f", {found}" if found else ""
             parts.append(f"{WORDS[name]} at step {varied.decay_start} against {_short(chosen)}: {gain}{told}")
             chosen = outcome if sign > 0 else chosen
-        after = chosen.spec.recipe.replace(regularisers=recipe.regularisers)
-        values |= {"trial": chosen.spec.trial, "total_steps": after.total_steps}
         values |= {"peak": moved, "peak_without_decay": peak}
         parts.insert(0, f"The validation peak moved from step {peak} to {moved}")
-        reason = f"{tried}. {'; '.join(parts)}; so it is {whole.decay_words(after)}, over {after.total_steps} steps."
+        return self._kept(recipe, chosen, f"{tried}. {'; '.join(parts)}", values, outcomes)
+
+    def _kept(self, recipe: Recipe, chosen: Outcome, found: str, values: dict, outcomes: dict) -> Decision:
+        after = chosen.spec.recipe.replace(regularisers=recipe.regularisers)
+        values |= {"trial": chosen.spec.trial, "total_steps": after.total_steps}
+        reason = f"{found}; so it is {whole.decay_words(after)}, over {after.total_steps} steps."
         return Decision(self.name, recipe, after, reason, _evidence(outcomes), values)
 
     def _repeats(self, challengers, facts: Facts, outcomes: dict[str, Outcome], chosen: Outcome) -> list[TrialSpec]:
