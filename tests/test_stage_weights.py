@@ -82,6 +82,7 @@ def test_without_a_training_that_is_paid_for_both_are_trained():
 def test_where_nothing_is_to_be_tried_nothing_is_trained(changes, recipe, words):
     outcomes, decision = drive(0.9, facts(**changes), recipe=recipe, outcomes=paid_for())
     assert list(outcomes) == ["decay-linear"] and decision.after == recipe and words in decision.reason
+    assert decision.evidence == ()  # of a training that has nothing to do with it no picture is drawn
 
 
 def test_a_budget_that_does_not_hold_the_training_leaves_it_out():

@@ -43,8 +43,9 @@ class Weights(WholeTrainings):
         base, pair = self._pair(recipe, facts, outcomes)
         balanced, after = outcomes.get(BALANCED), recipe
         chosen = base if whole.is_comparable(base) else None
-        if reason := _why_not(recipe, facts):
-            reason = f"No class weights were tried: {reason}."
+        evidence = _evidence(base, balanced, outcomes)
+        if why_not := _why_not(recipe, facts):
+            reason, evidence = f"No class weights were tried: {why_not}.", ()
         elif not (whole.is_comparable(base) and whole.is_comparable(balanced)):
             cost = sum(each.total_steps for each in pair.values())
             ended = f"the stage has {facts.allowance} steps for trainings of {cost}"
@@ -60,7 +61,7 @@ class Weights(WholeTrainings):
             reason = f"Balanced class weights against none, {total} steps each: {gain}, {kept}."
         values = {"trial": chosen.spec.trial if chosen else None, "class_weights": after.class_weights}
         values["steps_spent"] = spent(outcomes, self.name)
-        return Decision(self.name, recipe, after, reason, _evidence(base, balanced, outcomes), values)
+        return Decision(self.name, recipe, after, reason, evidence, values)
 
     def _pair(self, recipe: Recipe, facts: Facts, outcomes: dict) -> tuple[Outcome | None, dict[str, Recipe]]:
         """The training without weights so far, and what this stage trains itself: that too, unless it was paid for."""
