@@ -37,6 +37,8 @@ class Stopped(BaseException):
 def listening(leave: Callable[[int], None]) -> Iterator[None]:
     """Raises `Stopped` where a signal to stop finds the main thread, and calls `leave` when it does not get out soon.
 
+    What was raised and lost, in a destructor, is raised again at the end: who was told to stop says that it did.
+
     SIGHUP is left alone where it is ignored already, as `nohup` has it.
 
     Args:
@@ -47,7 +49,8 @@ def listening(leave: Callable[[int], None]) -> Iterator[None]:
     numbers += [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
     heard, told = socket.socketpair()
     told.setblocking(False)
-    before = {number: signal.signal(number, _raise) for number in numbers}
+    caught: list[int] = []
+    before = {number: signal.signal(number, lambda each, frame: _raise(each, caught)) for number in numbers}
     before[signal.SIGALRM] = signal.getsignal(signal.SIGALRM)
     # Python writes a signal's number here as it arrives, also while the main thread is inside TensorFlow.
     descriptor = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
@@ -57,6 +60,8 @@ def listening(leave: Callable[[int], None]) -> Iterator[None]:
     watch.start()
     try:
         yield
+        if caught:
+            raise Stopped(caught[0])
     finally:
         over.set()
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -81,14 +86,16 @@ def behind(error: BaseException) -> Stopped | None:
     return error
 
 
-def _raise(number: int, frame) -> None:
+def _raise(number: int, caught: list[int]) -> None:
+    caught.append(number)
+
     def again(alarm: int, frame) -> None:
         signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
         raise Stopped(number)
 
     # Python drops what is raised in a destructor.
     signal.signal(signal.SIGALRM, again)
-    again(number, frame)
+    again(number, None)
 
 
 def _tell_of_others(lost, hook: Callable) -> None:

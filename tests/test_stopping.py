@@ -78,6 +78,16 @@ def test_a_terminal_that_is_gone_is_no_reason_to_stay():
     assert process.wait(timeout=10) == 129
 
 
+def test_what_was_lost_in_the_last_moment_is_told_at_the_end():
+    with pytest.raises(stopping.Stopped) as raised:
+        with stopping.listening(lambda status: None):
+            with contextlib.suppress(stopping.Stopped):  # as a destructor does
+                signal.raise_signal(signal.SIGTERM)
+    assert raised.value.status == 143
+    with stopping.listening(lambda status: None):
+        pass
+
+
 def test_an_error_that_arose_while_it_left_does_not_hide_it():
     with pytest.raises(ValueError) as raised:
         try:
@@ -94,12 +104,11 @@ def test_what_nohup_ignores_stays_ignored_and_all_is_put_back():
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
     earlier = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with stopping.listening(lambda status: None):
+        with pytest.raises(stopping.Stopped) as stopped, stopping.listening(lambda status: None):
             os.kill(os.getpid(), signal.SIGHUP)
-            with pytest.raises(stopping.Stopped) as stopped:
-                os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(1)
-            assert stopped.value.status == 143
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        assert stopped.value.status == 143
     finally:
         signal.signal(signal.SIGHUP, earlier)
     assert {number: signal.getsignal(number) for number in before} == before
