@@ -177,7 +177,7 @@ def gain(better: Outcome, worse: Outcome, outcomes: dict[str, Outcome]) -> score
 def gain_and_error(better: Outcome, worse: Outcome) -> tuple[float, float]:
     """Mean paired gain on the validation examples, and its standard error."""
     mean, low, high = scores.difference(better.example_scores, worse.example_scores)
-    return mean, (high - low) / (2 * 1.96)
+    return mean, (high - low) / (2 * scores.Z)
 
 
 def repeats(
