@@ -2,7 +2,7 @@
 
 import sys
 
-from kerastune.cli import main
+from kerastune.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -66,6 +67,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             with contextlib.suppress(OSError):
                 os.rmdir(flag_values.output_dir)  # made for this run; it stays when something is in it
         return 2
+
+
+def program(argv: Sequence[str] | None = None) -> int:
+    """`main` for a process of its own, which an interrupt ends also in its last moments.
+
+    While Python takes leave it would print an interrupt and end with status 0, as if nobody had told it to stop.
+    """
+    status = main(argv)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return status
 
 
 def _is_ours(error: Exception) -> bool:

@@ -5,4 +5,4 @@ import sys
 from kerastune import cli
 
 if __name__ == "__main__":
-    sys.exit(cli.main(["train", *sys.argv[1:]]))
+    sys.exit(cli.program(["train", *sys.argv[1:]]))

@@ -5,4 +5,4 @@ import sys
 from kerastune import cli
 
 if __name__ == "__main__":
-    sys.exit(cli.main(["tune", *sys.argv[1:]]))
+    sys.exit(cli.program(["tune", *sys.argv[1:]]))

@@ -70,6 +70,15 @@ def test_it_leaves_within_two_seconds_with_its_status():
         assert seconds[case] < 2 and "Traceback" not in error, (case, error)
 
 
+def test_an_interrupt_after_the_command_ends_the_process_too():
+    code = "atexit.register(lambda: (print('leaving', flush=True), time.sleep(20))); sys.exit(cli.program(['help']))"
+    code = f"import atexit, sys, time; from kerastune import cli; {code}"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert any(line == "leaving\n" for line in process.stdout)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == -signal.SIGINT
+
+
 def test_a_terminal_that_is_gone_is_no_reason_to_stay():
     process = begun(WORK["sleeping"])
     process.stderr.close()
