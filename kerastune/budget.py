@@ -11,6 +11,7 @@ UNITS = {"s": 1, "m": 60, "h": 3600}
 LEAST_STEPS = 1000
 LEAST_SECONDS = 5
 FINISH_SHARE = 0.1  # of a budget in time: for the figures of merit, saving, pictures, and a machine that slows down
+LEAST_FINISH = 0.6  # seconds that they take without any picture
 FINISH_CALLS = 2.0  # times what the first trial of a search took, most of it tracing, that they take at least
 FIRST_CALL = 1.0  # seconds that it is taken to take before it was timed
 MOST_FINISH_SHARE = 0.5  # of a budget that is hardly longer than that
@@ -59,13 +60,14 @@ class Budget:
         """Seconds after which no trial is planned any more; the rest is for what follows the last one.
 
         Args:
-            first_call: seconds that the first trial took, which tell how fast the machine traces and draws.
+            first_call: seconds that the first trial took, which tell how fast the machine traces and draws; 0 where
+                nothing is drawn.
 
         Example:
             >>> [Budget.parse(text).for_trials() for text in ("6s", "60s", "10m")]
             [4.0, 54.0, 540.0]
         """
-        finish = min(FINISH_CALLS * first_call, MOST_FINISH_SHARE * self.seconds)
+        finish = min(max(FINISH_CALLS * first_call, LEAST_FINISH), MOST_FINISH_SHARE * self.seconds)
         return self.seconds - max(FINISH_SHARE * self.seconds, finish)
 
     def deadline(self, first_call: float = FIRST_CALL) -> float:

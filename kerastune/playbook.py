@@ -33,6 +33,8 @@ class Playbook:
     in seconds a part is kept for what follows the last trial (`Budget.for_trials`), and training stops at
     `Budget.deadline` wherever it is.
     However short the time, the last stage that trains a model of its own has 50 steps: a search hands over a model.
+    A budget that does not hold both the reference and a search for a rate is the reference's alone: a rate that nothing
+    compared is worth less than the one that everybody knows.
 
     What a stage proposes at once is a wave, whose segments may be trained side by side. With a budget in steps the stage
     is asked again when all of the wave are recorded; with one in seconds whenever there is room for more, since what is
@@ -48,6 +50,7 @@ class Playbook:
 
     Attributes:
         jobs: segments that are trained side by side, at most; a budget in seconds holds more steps then.
+        is_short: whether the budget is too short for a search, so that all of it is the reference's.
 
     Example:
         >>> while (spec := playbook.next()) is not None:  # doctest: +SKIP
@@ -66,6 +69,7 @@ class Playbook:
         self.study = study
         self.stages = list(stages)
         self.budget = budget
+        self.is_short = _holds_no_search(budget, stages)
         self.jobs = 1
         known = waves.recorded(study)
         outcomes = waves.in_order(study.outcomes(), known)
@@ -151,6 +155,10 @@ class Playbook:
         """What each stage may spend at most, and what is left out unless earlier ones leave enough, in a sentence."""
         unit = "steps" if self.budget.steps is not None else "s"
         left = whole = self.budget.steps or self._for_trials()
+        kept = "" if self.budget.seconds is None else f"; {self.budget.seconds - whole:.3g} s are kept for the end"
+        if self.is_short:
+            alone = ", ".join(stage.name for stage in self.stages if stage.is_known)
+            return f"Plan for {self.budget}, too short for a search: {alone} alone, and no pictures{kept}."
         parts, left_out = [], []
         for stage in self.stages:
             share = self._share(stage, left)
@@ -161,10 +169,9 @@ class Playbook:
                 parts.append(stage.name)
             elif stage.share:
                 would = f"{stage.share * left:.2g}"
-                left_out.append(f"{stage.name} (it needs {self._least(stage):g} {unit} and would have {would})")
+                left_out.append(f"{stage.name} (it needs {_least(stage, self.budget):g} {unit} and would have {would})")
         planned = ", ".join(parts) or "nothing to train"
         gone = f"; left out, unless earlier stages leave enough: {', '.join(left_out)}" if left_out else ""
-        kept = "" if self.budget.seconds is None else f"; {self.budget.seconds - whole:.0f} s are kept for the end"
         return f"Plan for {self.budget}: {planned}{gone}{kept}; what a stage leaves goes to the next."
 
     def learn(self, **known) -> None:
@@ -219,13 +226,16 @@ class Playbook:
             done_by = self._recorded(f"done by/{stage.name}", lambda: self._moment(stage))
             seconds = max(done_by - self.study.seconds(), 0.0)
             allowance = spent(self.outcomes, stage.name) + int(at_once * seconds / self._seconds_per_step())
-            if stage is self._handing_over():
+            if stage is self._handing_over() and not self._has_model():
                 allowance = max(allowance, LEAST_TRAINING)
         return dataclasses.replace(self._facts, allowance=allowance, timed=self.budget.steps is None)
 
     def _handing_over(self) -> Stage | None:
         """The last stage that trains a model of its own."""
         return next((stage for stage in reversed(self.stages) if stage.share and not stage.combines), None)
+
+    def _has_model(self) -> bool:
+        return any(outcome.example_scores is not None for outcome in self.outcomes.values())
 
     def _recorded(self, name: str, plan: Callable[[], float]) -> float:
         if (value := self.study.fact(name)) is None:
@@ -256,7 +266,9 @@ class Playbook:
         return self.budget.for_trials(*self._first_call())
 
     def _first_call(self) -> list[float]:
-        """Seconds of the first trial, once there is one."""
+        """Seconds of the first trial, once there is one; 0 where no picture is drawn, whose cost they tell."""
+        if self.is_short:
+            return [0.0]
         return [outcome.seconds for outcome in list(self.outcomes.values())[:1]]
 
     def deadline(self) -> float:
@@ -269,8 +281,11 @@ class Playbook:
 
     def _share(self, stage: Stage, left: float) -> float:
         """What a stage may spend of what is left; nothing where that is less than it needs."""
+        if self.is_short:
+            return left if stage.is_known else 0
         share = stage.share * max(left - self._set_aside(stage), 0.0)
-        return share if share >= self._least(stage) else 0
+        return share if share >= _least(stage, self.budget) else 0
+
 
     def _set_aside(self, stage: Stage) -> float:
         """What the training needs for which the stage at work looks for settings, in the budget's unit."""
@@ -278,9 +293,6 @@ class Playbook:
             return 0.0  # nothing is known of it yet
         steps = stage.training_after * self.recipe.total_steps
         return steps if self.budget.steps is not None else steps * self._seconds_per_step()
-
-    def _least(self, stage: Stage) -> float:
-        return stage.least_seconds if self.budget.steps is None else stage.least_steps
 
     def _calibrated(self, outcome: Outcome) -> Outcome:
         """The outcome with the recorded seconds per step of its network, batch size and kind of optimizer."""
@@ -308,3 +320,16 @@ class Playbook:
             return statistics.median(long[-LATEST:])
         # The probe alone: no evaluation yet, which costs about a tenth, and most of its time was tracing.
         return 1.1 * longest.seconds_per_step
+
+
+def _least(stage: Stage, budget: Budget) -> float:
+    return stage.least_seconds if budget.steps is None else stage.least_steps
+
+
+def _holds_no_search(budget: Budget, stages: Sequence[Stage]) -> bool:
+    """Whether what is known and what leads a search are both wanted, and a budget holds only one of them."""
+    left, lacking = budget.steps or budget.for_trials(), []
+    for stage in (wanted := [stage for stage in stages if stage.is_known or stage.leads]):
+        lacking.append(stage.share * left < _least(stage, budget))
+        left *= 1 - stage.share
+    return len(wanted) > 1 and any(lacking)

@@ -137,6 +137,9 @@ def _result(findings: Findings) -> Section:
     figures = models(findings.result)
     parts = {part: None for values in figures.values() for part in values}
     blocks += pictured(findings.pictures, "result", _result_alt(findings))
+    if not findings.pictures:
+        drawing = f"kerastune report --output_dir={shlex.quote(findings.where)}"
+        blocks.append(Text(f"The budget was too short to draw pictures; they come with: {drawing}"))
     names = ladder.in_order(name for values in figures.values() for each in values.values() for name in each)
     rows = [(model, part, *(f"{values[part][name]:.4f}" if name in values[part] else "-" for name in names))
             for part in parts for model, values in figures.items() if part in values]  # fmt: skip

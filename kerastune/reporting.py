@@ -50,13 +50,16 @@ def about(task: Task, facts: Facts) -> dict[str, Any]:
     }
 
 
-def write(run_dir: RunDir, record: Record, stage_pictures: dict[str, bytes] | None = None) -> dict[str, bytes]:
+def write(
+    run_dir: RunDir, record: Record, stage_pictures: dict[str, bytes] | None = None, draws: bool = True
+) -> dict[str, bytes]:
     """Writes the report of what is on disk, anew.
 
     Args:
         run_dir: the output directory.
         record: its study.
         stage_pictures: of the decisions by stage, where they are drawn already.
+        draws: whether what is missing is drawn.
 
     Returns:
         The pictures of the result, by name.
@@ -68,7 +71,7 @@ def write(run_dir: RunDir, record: Record, stage_pictures: dict[str, bytes] | No
     if stage_pictures is None:
         stage_pictures = pictures_of_decisions(decisions, outcomes)
     rungs = ladder.rungs(decisions, result)
-    of_result = result_figures.drawn(result, report.costs(outcomes.values()), kept, rungs)
+    of_result = result_figures.drawn(result, report.costs(outcomes.values()), kept, rungs) if draws else {}
     flagfile = run_dir.flags.read_text(encoding="utf-8") if run_dir.flags.is_file() else ""
     findings = Findings(
         decisions=decisions,

@@ -35,10 +35,11 @@ class Story:
 
     Args:
         run_dir: the output directory.
+        draws: whether decisions get their pictures.
     """
 
-    def __init__(self, run_dir: RunDir):
-        self._run_dir = run_dir
+    def __init__(self, run_dir: RunDir, draws: bool = True):
+        self._run_dir, self._draws = run_dir, draws
         self.pictures: dict[str, bytes] = {}  # of the decisions, by stage
         self._shown: set[str] = set()
         self._is_told = False
@@ -86,7 +87,8 @@ class Story:
             if old != new
         ]
         table = "\n".join(["", "| changed | from | to |", "|---|---|---|", *changes]) if changes else ""
-        if (picture := figures.of_decision(decision, outcomes)) is not None:
+        picture = figures.of_decision(decision, outcomes) if self._draws else None
+        if picture is not None:
             self.pictures[decision.stage] = picture
 
         def fill(board: boards.Board) -> None:

@@ -292,7 +292,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         self.oracle.begin(self._playbook, keras_tuner.Objective(f"val_{objective.name}", objective.direction))
         for note in task.notes:
             logger.info("%s", note)
-        self._story = Story(self.run_dir)
+        self._story = Story(self.run_dir, draws=not self._playbook.is_short)
         self._story.rewrite(self._playbook.outcomes, self._playbook.decisions, self._first(), objective.name)
         if not study.decisions():
             logger.info("%s", self._playbook.plan())
@@ -391,4 +391,5 @@ class PlaybookTuner(keras_tuner.Tuner):
             study.put_fact(reporting.ABOUT, reporting.about(self._trainer.task, self._facts))
         outputs.write_records(self.run_dir, self._playbook, self.result, self._given)
         outputs.save_models(self.run_dir, self._trainer, self._playbook, states, chosen, self.result)
-        self._story.result(reporting.write(self.run_dir, study, self._story.pictures))
+        draws = not self._playbook.is_short
+        self._story.result(reporting.write(self.run_dir, study, self._story.pictures, draws))

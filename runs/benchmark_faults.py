@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 LEAVES = 2.0  # seconds in which a stopped command is gone
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 BUDGET = "--budget=1500steps"
+EXITING = 4  # flag of a process that has called exit, in Linux's /proc/PID/stat
 
 
 def command(output_dir):
@@ -75,6 +76,9 @@ def kill(process, tally):
 
 def stop(process, tally):
     """A signal to stop, or two of them: the command must be gone soon, with its status."""
+    if has_exited(process):
+        process.wait()
+        return
     number = list(SIGNALS)[tally.tried % len(SIGNALS)]
     began = time.monotonic()
     for _ in range(1 + tally.tried % 2):
@@ -83,6 +87,15 @@ def stop(process, tally):
     # Python itself is not there yet in the first moments.
     expected = status in (SIGNALS[number], -number)
     tally.count("" if expected and seconds < LEAVES else f"signal {number}: status {status} after {seconds:.1f} s")
+
+
+def has_exited(process):
+    """Whether a process has called exit: the kernel still takes its memory apart, and no signal reaches it any more."""
+    try:
+        state = pathlib.Path(f"/proc/{process.pid}/stat").read_text()
+    except OSError:  # another system
+        return process.poll() is not None
+    return bool(int(state.rpartition(")")[2].split()[6]) & EXITING)
 
 
 def in_directory(call, *arguments):

@@ -301,3 +301,27 @@ def test_a_stage_before_the_training_shares_what_the_training_leaves(tmp_path, t
         assert search.next() is None
         by_stage = {decision.stage: decision.values["allowance"] for decision in search.decisions}
     assert by_stage == {"lr": 5000, "batch": allowance, "train": 5000}
+
+
+@pytest.mark.parametrize("budget, is_short", [("6s", True), ("13s", True), ("20s", False), ("1000steps", False)])
+def test_a_budget_too_short_for_a_search_is_the_reference_s_alone(tmp_path, budget, is_short):
+    trainer = FakeTrainer(tau=5000, clock=FakeClock(), seconds_per_step=0.01)
+    with opened(tmp_path, clock=trainer.clock) as study:
+        stages = order.make(("start", "probe", "reference", "lr", "decay", "train"), "linear", CHUNK)
+        search = Playbook(study, stages, Recipe(), facts(allowance=0), Budget.parse(budget))
+        assert search.is_short is is_short
+        assert ("too short for a search: reference alone" in search.plan()) is is_short
+        if not is_short:
+            return
+        advance(search, trainer)
+        assert {spec.stage for spec in trainer.segments} == {"reference"}
+        assert 0.7 * float(budget[:-1]) < study.seconds() < float(budget[:-1])
+        assert [decision.stage for decision in search.decisions] == [stage.name for stage in stages]
+        train = search.decisions[-1]
+        assert train.values["trial"] == "reference" and train.after.optimizer == "adam"
+
+
+def test_a_short_budget_without_a_reference_is_searched_all_the_same(tmp_path):
+    with opened(tmp_path) as study:
+        stages = order.make(("start", "probe", "lr", "train"), "linear", CHUNK)
+        assert not Playbook(study, stages, Recipe(), facts(allowance=0), Budget.parse("6s")).is_short

@@ -306,3 +306,11 @@ def test_the_trainer_runs_what_the_trials_spec_says(searched):
     trial = tuner.oracle.get_trial("reference")
     spec = TrialSpec.from_dict(json.loads(trial.hyperparameters.values["kerastune/spec"]))
     assert spec.recipe.optimizer == "adam" and spec.recipe.learning_rate == 1e-3 and spec.recipe.batch_size == 32
+
+
+def test_a_budget_too_short_for_a_search_gives_the_reference_and_draws_nothing(tmp_path):
+    tuner = search(tmp_path, budget="6s")
+    assert tuner.result["trial"] == "reference" and len(tuner.get_best_models()) == 1
+    assert not list(tmp_path.rglob("*.png"))
+    (report,) = tmp_path.rglob("report.md")
+    assert "too short to draw pictures" in report.read_text()

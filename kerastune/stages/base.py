@@ -98,6 +98,8 @@ class Stage(abc.ABC):
     name: str
     share: float  # of what is left of the budget when the stage begins
     compares_seconds = False  # of its trials' steps: the first of each kind is trained with nothing beside it
+    is_known = False  # what anybody would have: all of a budget is its that is too short for both it and a search
+    leads = False  # a search begins with it: the later stages build on what it finds
     combines = False  # what earlier stages trained: without a model it has nothing to train for
     training_after = 0.0  # times the recipe's steps that are set aside for its training, before the stage has its share
     least_steps = 0  # a smaller share of a budget in steps, or of one in seconds, is left to the other stages

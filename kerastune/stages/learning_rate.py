@@ -29,6 +29,7 @@ class LearningRate(Stage):
 
     name = "lr"
     share = 0.4
+    leads = True
     compares_seconds = True  # stage `batch` does with what this one trained
     least_steps = 300
     least_seconds = 2.0

@@ -24,7 +24,7 @@ class Probe(Stage):
         starts = fresh_starts(recipe, self.name, TRIAL)
         missing = [spec for spec in starts if spec.trial not in outcomes]
         done = [outcomes[spec.trial] for spec in starts if spec.trial in outcomes]
-        if TRIAL in outcomes:
+        if TRIAL in outcomes or not facts.allowance:
             return []
         left = facts.allowance - spent(outcomes, self.name)
         if missing and (not done or len(missing) + TRY_OUT <= left):
@@ -36,6 +36,9 @@ class Probe(Stage):
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         starts = [spec.trial for spec in fresh_starts(recipe, self.name, TRIAL) if spec.trial in outcomes]
         rate = suggestion([outcomes[trial] for trial in starts])
+        if not starts:
+            reason = f"The budget is too short for a search: no rate was probed, it stays at {recipe.learning_rate:g}."
+            return Decision(self.name, recipe, recipe, reason, ())
         if rate is None:
             reason = f"No first loss and update is finite and above 0, so the rate stays at {recipe.learning_rate:g}."
             return Decision(self.name, recipe, recipe, reason, tuple(starts))

@@ -21,6 +21,7 @@ class Reference(Stage):
 
     name = "reference"
     share = 0.25
+    is_known = True
     least_steps = 50
     least_seconds = 3.0
 
