@@ -94,6 +94,16 @@ def test_no_more_seeds_than_members_and_a_seed_that_diverged_is_not_tried_again(
     assert "ensemble-seed-2" not in candidates(found)
 
 
+def test_a_seed_that_an_earlier_stage_trained_is_not_trained_again():
+    found = outcomes(trained("train-600-seed2", RECIPE.replace(seed=2)))
+    drive(stage({}, members=4), facts(timed=False), found)
+    assert list(found)[2:] == ["ensemble-seed-3", "ensemble-seed-4"]
+    for other in (RECIPE.replace(seed=2, dropout=0.5), RECIPE.replace(seed=2, total_steps=300)):
+        found = outcomes(trained("another", other))
+        drive(stage({}, members=3), facts(timed=False), found)
+        assert list(found)[2:] == ["ensemble-seed-2", "ensemble-seed-3"]
+
+
 def test_with_a_budget_in_time_the_predictions_are_paid_for_too():
     predicting = 2 * COUNT / 3 / RECIPE.batch_size
     for spare, expected in ((1, 1), (-1, 0)):

@@ -20,6 +20,7 @@ from kerastune.stages import whole
 from kerastune.stages.base import Decision, Facts, Stage, rounded_up, spent
 from kerastune.trial import Outcome, TrialSpec
 
+SEED = "ensemble-seed-"  # what the names of its trials begin with
 MEMBERS = 10  # at most: what each of them adds shrinks, and a user waits for all of them
 EVALUATED = 1 / 3  # of a training step, per example: an evaluated one has no backward pass
 
@@ -68,11 +69,14 @@ class Ensemble(Stage):
         every = single.spec.eval_every
         total = rounded_up(recipe.total_steps, every)
         left = facts.allowance - spent(outcomes, self.name) - _cost_of_predicting(outcomes, recipe, facts)
-        seeds = {f"ensemble-seed-{seed}": seed for seed in range(recipe.seed + 1, recipe.seed + self._members)}
-        trained = {name: whole.lengthened(recipe.replace(seed=seed), total) for name, seed in seeds.items()}
+        seeds = range(recipe.seed + 1, recipe.seed + self._members)
+        trained = {f"{SEED}{seed}": whole.lengthened(recipe.replace(seed=seed), total) for seed in seeds}
+        # An earlier stage may have repeated a comparison with one of these seeds.
+        paid = [outcomes[name].spec.recipe for name in candidates(outcomes) if not name.startswith(SEED)]
+        trained = {name: wanted for name, wanted in trained.items() if wanted not in paid}
         return [
             whole.segment(name, self.name, trained[name], done, every)
-            for name, done in whole.affordable(seeds, total, left, outcomes)
+            for name, done in whole.affordable(trained, total, left, outcomes)
         ]
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
