@@ -2,11 +2,14 @@
 
 Only where the curves show overfitting, and more steps alone no longer help: what regularises slows training and pays
 late. Dropout, a flip, augmentation, weight decay and label smoothing are tried on top of what was kept before, each at a
-few strengths, in whole trainings that are compared paired at their end; only a gain beyond noise is kept. What is kept
-may need more steps still, and moves the best rate: both are tried at the end.
+few strengths, in whole trainings that are compared paired at their end; only a gain beyond noise is kept. A flip and
+augmentation get twice the steps. What is kept moves the best rate, for which a training is set aside, and may need more
+steps still: both are tried at the end.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 from kerastune.recipe import Recipe
 from kerastune.stages import strengths, whole
@@ -20,7 +23,7 @@ from kerastune.stages.weights import Weights
 from kerastune.trial import Outcome
 
 BASE = "regularise-base"
-LEAST_TRIED = 3  # things for which a longer base leaves room
+LEAST_TRIED = 4  # trainings for which a longer base leaves room: two with dropout, a flip in twice the steps
 HANDED_ON = ("weight_decay", "dropout", "label_smoothing", "augmentation", "flip", "total_steps")
 
 
@@ -108,11 +111,15 @@ class Regularise(WalkingStage):
         for make in strengths.ORDER:
             if walk.due:
                 return
-            kept = walk.best.spec.recipe
-            self._try(walk, make(tried if walk.best is unregularised else kept), facts, outcomes)
+            if walk.best is unregularised:
+                self._try(walk, make(tried), facts, outcomes)
+            else:
+                kept = walk.best.spec.recipe
+                set_aside = dataclasses.replace(facts, allowance=facts.allowance - kept.total_steps)
+                self._try(walk, make(kept), set_aside, outcomes)
         if walk.best is unregularised:
             return
-        for make in (self._longer, self._rates):
+        for make in (self._rates, self._longer):
             if not walk.due:
                 make(walk, facts, outcomes)
 
@@ -131,7 +138,7 @@ class Regularise(WalkingStage):
         tried = [level for level, gain in enumerate(gains) if gain is not None and thing.recipes[level] is not None]
         sound = [outcomes[thing.names[level]] for level in tried if gains[level] != FAILED]
         if not sound:
-            left = f"was left out, the budget of the stage being {facts.allowance} steps"
+            left = f"was left out, the budget for it being {facts.allowance} steps"
             walk.parts.append(f"{thing.words} {'could not be trained to an end' if tried else left}")
             return
         for outcome in sound:

@@ -17,7 +17,8 @@ AUGMENTATIONS = (0.05, 0.1, 0.2)
 DROPOUTS = (0.1, 0.3, 0.5)
 SMOOTHINGS = (0.05, 0.1, 0.2)
 SHRINKS = (0.3, 1.0, 3.0, 10.0)  # exponents by which a weight that no gradient holds would shrink over the training
-RATES = (0.5, 2.0)  # times the rate, once something was kept
+RATES = (2.0, 0.5)  # times the rate, once something was kept; what regularises allows a higher one more often
+MORE_EXAMPLES = 2  # times the steps of what makes other examples of those there are: less is seen of each
 WORDS = {"flip": "a horizontal flip", "learning_rate": "another rate"}
 LENGTHS = (2.0, 1.5)  # times the steps, the first one that fits
 
@@ -33,6 +34,7 @@ class Thing:
         recipes: one per level, from weak to strong; `None` at the level that is there already.
         first: index of the level that is tried first.
         names: of the trials, one per level.
+        times: the steps of what was kept before that its levels are trained for.
     """
 
     value: str
@@ -41,15 +43,17 @@ class Thing:
     recipes: tuple[Recipe | None, ...]
     first: int
     names: tuple[str, ...]
+    times: int = 1
 
     def shown(self, recipe: Recipe) -> str:
         """What a recipe has of it, in words.
 
         Example:
-            >>> dropout(Recipe()).shown(Recipe(dropout=0.3)), flip(Recipe()).shown(Recipe(flip=True))
-            ('dropout 0.3', 'a horizontal flip')
+            >>> dropout(Recipe()).shown(Recipe(dropout=0.3)), flip(Recipe()).shown(Recipe(flip=True, total_steps=900))
+            ('dropout 0.3', 'a horizontal flip over 900 steps')
         """
-        return self.phrase.format(getattr(recipe, self.value))
+        words = self.phrase.format(getattr(recipe, self.value))
+        return f"{words} over {recipe.total_steps} steps" if self.times > 1 else words
 
 
 def uphill(gains: Sequence[float | None], first: int, is_lost: bool = False) -> int | None:
@@ -98,14 +102,19 @@ def is_passed(thing: Thing, trials: Iterable[str]) -> bool:
 
 
 def augmentation(recipe: Recipe) -> Thing:
-    """Shifts, turns or noise."""
-    return _ladder(recipe, "augmentation", "augmentation {:.4g}", AUGMENTATIONS, first=AUGMENTATIONS[1])
+    """Shifts, turns or noise, in twice the steps where there were none before."""
+    times = 1 if recipe.augmentation else MORE_EXAMPLES
+    return _ladder(recipe, "augmentation", "augmentation {:.4g}", AUGMENTATIONS, first=AUGMENTATIONS[1], times=times)
 
 
 def flip(recipe: Recipe) -> Thing:
-    """A horizontal flip, which keeps the label of a shoe and not that of a digit: only a training can tell."""
+    """A horizontal flip, which keeps the label of a shoe and not that of a digit: only a training can tell.
+
+    In twice the steps: in as many as before each of twice the examples is seen half as often.
+    """
     other = not recipe.flip
-    return _ladder(recipe, "flip", "a horizontal flip" if other else "no horizontal flip", (other,), first=other)
+    words, times = ("a horizontal flip", MORE_EXAMPLES) if other else ("no horizontal flip", 1)
+    return _ladder(recipe, "flip", words, (other,), first=other, times=times)
 
 
 def dropout(recipe: Recipe) -> Thing:
@@ -151,14 +160,17 @@ def total_steps(recipe: Recipe, every: int, fits: Callable[[Recipe, str], bool])
 
 # What is likely to gain most comes first: the budget may end at any of them.
 ORDER = (dropout, flip, augmentation, weight_decay, label_smoothing)
-SEQUENCE = (*(make.__name__ for make in ORDER), total_steps.__name__, learning_rate.__name__)
+SEQUENCE = (*(make.__name__ for make in ORDER), learning_rate.__name__, total_steps.__name__)
 
 
-def _ladder(recipe: Recipe, value: str, phrase: str, strengths: Sequence, first, shown: dict | None = None) -> Thing:
+def _ladder(
+    recipe: Recipe, value: str, phrase: str, strengths: Sequence, first, shown: dict | None = None, times: int = 1
+) -> Thing:
     """The strengths with the level that is there already among them, weak to strong; nothing at all is the weakest."""
     present = getattr(recipe, value)
     levels = sorted({*strengths, present}, key=lambda level: -1 if level is None else level)
-    recipes = tuple(None if level == present else recipe.replace(**{value: level}) for level in levels)
+    trained = whole.lengthened(recipe, times * recipe.total_steps)
+    recipes = tuple(None if level == present else trained.replace(**{value: level}) for level in levels)
     names = tuple(f"{PREFIX}-{value}-{(shown or {}).get(level, level)}" for level in levels)
     words = WORDS.get(value, value.replace("_", " "))
-    return Thing(value, words, phrase, recipes, levels.index(first), names)
+    return Thing(value, words, phrase, recipes, levels.index(first), names, times)
