@@ -58,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if (stopped := stopping.behind(error)) is not None:
             return leave(stopped.status)
-        if not isinstance(error, (flags.Error, ValueError, OSError, ImportError)):
+        # A worker that is lost again and again, a network that no memory holds: our words say it, others' bugs do not.
+        is_told = isinstance(error, (RuntimeError, MemoryError)) and _is_ours(error)
+        if not (is_told or isinstance(error, (flags.Error, ValueError, OSError, ImportError))):
             raise
         if not isinstance(error, (flags.Error, OSError)) and not _is_ours(error):
             traceback.print_exception(error)  # of the user's own code, or of a library under it

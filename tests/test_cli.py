@@ -240,6 +240,26 @@ def test_bad_input_is_refused_in_one_clear_line(tmp_path, capsys, arguments, wor
     assert not (tmp_path / "out" / "study.sqlite").exists() or "unitz" in words
 
 
+def test_a_network_that_no_memory_holds_is_told_in_one_line(tmp_path, capsys, monkeypatch):
+    def starved(*arguments, **others):
+        raise MemoryError
+
+    monkeypatch.setattr("kerastune.training.Trainer.run", starved)
+    arguments = ("--data=digits", "--model=mlp", BUDGET, f"--output_dir={tmp_path / 'out'}")
+    assert run("tune", *arguments) == 2
+    error = capsys.readouterr().err
+    assert "kerastune tune: probe-1 ran out of memory" in error and "Traceback" not in error
+
+
+def test_a_bug_is_raised_as_it_is(monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(cli, "run", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        run("tune")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["tune", "--help"]])
 def test_help_is_printed(arguments):
     process = start(*arguments)
