@@ -201,7 +201,7 @@ class Playbook:
         joined = outcome.after(earlier)
         found = joined.kept_evaluation(self.objective)
         if earlier is not None and found is not None and found["step"] <= outcome.spec.start:
-            best, outcome = None, dataclasses.replace(outcome, example_scores=None)
+            best, outcome = None, dataclasses.replace(outcome, example_scores=None, mirrored_scores=None)
         self.study.add_segment(outcome, last if outcome.diverged_at is None else None, best)
         joined = self.study.outcome(outcome.spec.trial)  # its curves stay in the study until they are used
         if alone and timing.is_measured(joined):

@@ -13,9 +13,9 @@ from kerastune.trial import Outcome, TrialSpec
 
 NORMS = ("norm_steps", "update_norms", "weight_norms")
 STORED = ("curves", *NORMS)  # fields that are read when they are used
-SCORES = "example_scores"
+BY_EXAMPLE = ("example_scores", "mirrored_scores")
 KEPT = "weights_kept"  # is not stored: the study has them, or it has not
-PLAIN = [field for field in dataclasses.fields(Outcome) if field.name not in (*STORED, SCORES, KEPT)]
+PLAIN = [field for field in dataclasses.fields(Outcome) if field.name not in (*STORED, *BY_EXAMPLE, KEPT)]
 
 
 class StoredOutcome(Outcome):
@@ -63,7 +63,8 @@ def parts_of(outcome: Outcome) -> tuple[dict[str, Any], bytes, bytes]:
     """The header of a segment as plain values, its scores of examples and its curves as bytes."""
     plain = {field.name: getattr(outcome, field.name) for field in PLAIN}
     header = {**plain, "spec": outcome.spec.to_dict(), "steps": outcome.steps}
-    scores = b"" if outcome.example_scores is None else pack({SCORES: outcome.example_scores})
+    by_example = {name: values for name in BY_EXAMPLE if (values := getattr(outcome, name)) is not None}
+    scores = pack(by_example) if by_example else b""
     norms = {name: getattr(outcome, name) for name in NORMS}
     return header, scores, pack(norms | {f"curve/{name}": values for name, values in outcome.curves.items()})
 
@@ -74,7 +75,7 @@ def from_parts(header: dict[str, Any], scores: bytes) -> tuple[Outcome, int]:
     steps = values.pop("steps")
     for name in ("evals", "layers", "notes"):
         values[name] = tuple(values[name])
-    return Outcome(curves={}, example_scores=unpack(scores)[SCORES] if scores else None, **values), steps
+    return Outcome(curves={}, **(unpack(scores) if scores else {}), **values), steps
 
 
 def joined(segments: Sequence[bytes]) -> dict[str, Any]:

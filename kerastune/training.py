@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune import depth, evaluate, initialisers, optimizers, pruning, scores, surgery
+from kerastune import depth, evaluate, initialisers, optimizers, pruning, scores, selection, surgery, tta
 from kerastune.batches import Batches
 from kerastune.callbacks.magnitude_pruning import MagnitudePruning
 from kerastune.distillation import Teaching
@@ -27,8 +27,9 @@ from kerastune.recording import StepRecorder
 from kerastune.schedules import rates
 from kerastune.segment import CHUNK, RATIO_EVERY, Segment, values_of
 from kerastune.smoothing import LabelSmoothing
-from kerastune.task import Task
+from kerastune.task import Task, labels
 from kerastune.trial import Outcome, State, TrialSpec
+from kerastune.views import Flip
 
 PRUNING_CHANGES = 20  # of the sparsity, at most, until it is reached
 MOST_COMPILED = 16  # models that are kept compiled; stage `model` tries many networks
@@ -146,7 +147,7 @@ class Trainer:
         outcome = run.outcome()
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
-            outcome = dataclasses.replace(outcome, example_scores=self._example_scores(member.model, run.best))
+            outcome = dataclasses.replace(outcome, **self._by_example(member.model, run.best, spec.recipe.flip))
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
 
     def outputs(self, recipe: Recipe, state: State, x) -> np.ndarray:
@@ -288,10 +289,18 @@ class Trainer:
         if self.task.stream is not None:
             tf.random.set_seed(seed)
 
-    def _example_scores(self, model, best: State) -> np.ndarray:
+    def _by_example(self, model, best: State, flip: bool) -> dict[str, np.ndarray]:
         _assign(model.variables, best.model)
-        outputs = evaluate.predict(model, self.task.validation.x)
-        return evaluate.example_scores(model, self.task, self.task.validation, outputs, self.objective)
+        task, part = self.task, self.task.validation
+        outputs = evaluate.predict(model, part.x)
+        found = {"example_scores": evaluate.example_scores(model, task, part, outputs, self.objective)}
+        if flip:
+            both = tta.predictions(model, part.x, {"mirrored": Flip()}, task.kind)
+            targets = labels(part.y) if task.kind == "classification" else part.y.reshape(len(part), -1)
+            measure = evaluate.scored_by(model, task, self.objective)
+            mean = np.mean(list(both.values()), axis=0)
+            found["mirrored_scores"] = selection.example_scores(mean, targets, measure)
+        return found
 
     def _fit(self, member: Compiled, spec: TrialSpec, callbacks) -> None:
         recipe, steps = spec.recipe, spec.until - spec.start

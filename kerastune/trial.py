@@ -85,6 +85,7 @@ class Outcome:
         peak_memory: bytes, of the process (CPU) or of the device (GPU).
         example_scores: score of every validation example with the best weights, larger is better `[n]`, when they
             were kept; else `None`.
+        mirrored_scores: the same of the mean over each image and its mirror image `[n]`, where the recipe flips them.
         notes: what a reader of the outcome must know.
         weights_kept: whether the best weights that came with the scores are still there (`keeping`).
         error: what kept the network from being built or trained, in one line; `diverged_at` is 0 then. Empty otherwise.
@@ -102,6 +103,7 @@ class Outcome:
     seconds_per_step: float = 0.0
     peak_memory: int = 0
     example_scores: np.ndarray | None = None
+    mirrored_scores: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     error: str = ""
     weights_kept: bool = True
@@ -155,6 +157,7 @@ class Outcome:
             seconds_per_step=earlier.seconds_per_step or self.seconds_per_step,
             peak_memory=max(earlier.peak_memory, self.peak_memory),
             example_scores=earlier.example_scores if self.example_scores is None else self.example_scores,
+            mirrored_scores=earlier.mirrored_scores if self.example_scores is None else self.mirrored_scores,
             notes=earlier.notes + tuple(note for note in self.notes if note not in earlier.notes),
         )
 

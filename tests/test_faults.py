@@ -88,6 +88,21 @@ def test_a_search_survives_disks_that_are_full_or_read_only(call):
     assert tally.tried >= MOUNTED[call]
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells that a process has exited")
+def test_a_process_that_has_exited_is_not_stopped_and_not_counted(monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE.parent / "runs"))
+    import benchmark_faults
+
+    tally = Tally("stop")
+    for code in ("import time; time.sleep(60)", "pass"):
+        process = subprocess.Popen([sys.executable, "-c", code])
+        if code == "pass":
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert benchmark_faults.has_exited(process) is (code == "pass")
+        benchmark_faults.stop(process, tally)
+        assert tally.tried == tally.survived == 1 and process.returncode is not None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("hit", ["kill", "stop"])
 def test_real_training_survives_ten_kills_and_six_signals(hit, tmp_path, monkeypatch):

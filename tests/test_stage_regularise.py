@@ -1,5 +1,7 @@
 """Stage 4: what regularises comes where the curves show overfitting, one thing after another, only beyond noise."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,24 @@ def test_a_gain_within_noise_is_left_out():
     outcomes, decision = drive({name: 0.805 for name in FIRST})
     assert decision.after == RECIPE.replace(regularisers="on")
     assert not set(RATES + [LONGER]) & set(outcomes) and "within noise, so it is left out" in decision.reason
+
+
+@pytest.mark.parametrize(
+    "share, both, views, kept",
+    [(0.805, 0.9, True, True), (0.805, 0.9, False, False), (0.805, 0.805, True, False), (0.805, None, True, False),
+     (0.9, 0.7, True, True), (0.6, 0.9, True, False)],
+)  # fmt: skip
+def test_a_flip_is_judged_with_the_mirror_images_where_views_may_be_averaged(share, both, views, kept):
+    stage, outcomes = Regularise(CHUNK, views=views), {}
+    while specs := stage.propose(RECIPE, facts(), outcomes):
+        trial = specs[0].trial
+        made = ended(specs[0], {BASE: 0.8, FLIP: share}.get(trial, 0.7), losses=RISING)
+        mirrored = None if trial != FLIP or both is None else (np.arange(COUNT) < both * COUNT).astype(float)
+        outcomes[trial] = dataclasses.replace(made, mirrored_scores=mirrored)
+    decision = stage.decide(RECIPE, facts(), outcomes)
+    assert decision.after.flip is kept and decision.values["trial"] == (FLIP if kept else BASE)
+    is_looked_at = views and both is not None and share == 0.805
+    assert ("looking at each example and its mirror image" in decision.reason) is is_looked_at
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,10 @@ def assert_same(given, found):
     assert list(given.curves) == list(found.curves)
     arrays = [(given.curves[name], found.curves[name]) for name in given.curves]
     arrays += [(getattr(given, n), getattr(found, n)) for n in ("norm_steps", "update_norms", "weight_norms")]
-    arrays += [(given.example_scores, found.example_scores)] if given.example_scores is not None else []
-    assert (given.example_scores is None) == (found.example_scores is None)
+    for name in ("example_scores", "mirrored_scores"):
+        pair = getattr(given, name), getattr(found, name)
+        arrays += [pair] if pair[0] is not None else []
+        assert (pair[0] is None) == (pair[1] is None)
     for a, b in arrays:
         assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
 
@@ -83,7 +85,7 @@ def test_segments_come_back_joined_and_trials_in_their_order(tmp_path):
 
 
 def test_a_later_segment_that_failed_is_taken_and_what_was_before_it_stays(tmp_path):
-    first = outcome("a", 0, 100, example_scores=np.ones(3, np.float32))
+    first = outcome("a", 0, 100, example_scores=np.ones(3, np.float32), mirrored_scores=np.ones(3, np.float32) / 3)
     failed = Outcome.failed(TrialSpec("a", "model", first.spec.recipe, 100, 200), ValueError("no such layer"))
     with opened(tmp_path) as study:
         study.add_segment(first, State(100, [], []), None)

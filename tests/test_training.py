@@ -333,6 +333,7 @@ def test_a_decaying_rate_keeps_its_last_weights(plain):
     outcome, state, best = plain.run(spec(recipe, until=400, eval_every=50, keep_best=True))
     assert best.step == 400 and same(best.model, state.model)
     assert outcome.example_scores.mean() == pytest.approx(outcome.evals[-1]["accuracy"])
+    assert outcome.mirrored_scores is None
 
 
 def test_without_being_asked_nothing_is_kept(plain):

@@ -73,9 +73,11 @@ def test_a_first_segment_is_itself():
 
 def test_joining_keeps_earlier_scores_unless_there_are_new_ones():
     old, new = np.zeros(3), np.ones(3)
-    first = outcome(0, 50, example_scores=old)
+    first = outcome(0, 50, example_scores=old, mirrored_scores=old)
     assert outcome(50, 100).after(first).example_scores is old
-    assert outcome(50, 100, example_scores=new).after(first).example_scores is new
+    assert outcome(50, 100).after(first).mirrored_scores is old
+    later = outcome(50, 100, example_scores=new, mirrored_scores=new).after(first)
+    assert later.example_scores is later.mirrored_scores is new
 
 
 def test_joining_keeps_a_time_per_step_and_says_each_note_once():

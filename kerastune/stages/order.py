@@ -91,7 +91,9 @@ def make(
         "finetune": lambda: FineTune(chunk, stretch=stretch),
         "decay": lambda: Decay(chunk, stretch=stretch),
         "weights": lambda: Weights(chunk, stretch=1 if Decay.name in names else stretch),
-        "regularise": lambda: Regularise(chunk, stretch=1 if Decay.name in names else stretch),
+        "regularise": lambda: Regularise(
+            chunk, stretch=1 if Decay.name in names else stretch, views=Tta.name in names
+        ),
         "train": lambda: Train(
             chunk,
             tuned=tuned,

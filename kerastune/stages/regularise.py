@@ -3,8 +3,9 @@
 Only where the curves show overfitting, and more steps alone no longer help: what regularises slows training and pays
 late. Dropout, a flip, augmentation, weight decay and label smoothing are tried on top of what was kept before, each at a
 few strengths, in whole trainings that are compared paired at their end; only a gain beyond noise is kept. A flip and
-augmentation get twice the steps. What is kept moves the best rate, for which a training is set aside, and may need more
-steps still: both are tried at the end.
+augmentation get twice the steps, and a flip is judged with the mirror images that it lets the network be asked about.
+What is kept moves the best rate, for which a training is set aside, and may need more steps still: both are tried at the
+end.
 """
 
 from __future__ import annotations
@@ -28,10 +29,20 @@ HANDED_ON = ("weight_decay", "dropout", "label_smoothing", "augmentation", "flip
 
 
 class Regularise(WalkingStage):
-    """Tunes what regularises, where the network overfits."""
+    """Tunes what regularises, where the network overfits.
+
+    Args:
+        chunk: as in `WholeTrainings`.
+        stretch: as in `WholeTrainings`.
+        views: whether a later stage may average over several views of an example.
+    """
 
     name = "regularise"
     share = 0.6
+
+    def __init__(self, chunk: int, stretch: int = 1, views: bool = False):
+        super().__init__(chunk, stretch)
+        self._views = views
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         walk = self._walk(recipe, facts, outcomes)
@@ -144,7 +155,8 @@ class Regularise(WalkingStage):
         for outcome in sound:
             walk.note(outcome, thing.shown(outcome.spec.recipe))
         best = max(sound, key=walk.gain)
-        gain, sign = whole.compare(best, walk.best, facts)
+        compare = whole.compare_mirrored if self._views else whole.compare
+        gain, sign = compare(best, walk.best, facts)
         among = f", the best of {len(tried)}" if len(tried) > 1 else ""
         more = " (the budget held no more of them)" if is_cut else ""
         kept = "is kept" if sign > 0 else "is left out"

@@ -156,6 +156,19 @@ def compare(better: Outcome, worse: Outcome, facts: Facts, outcomes: dict[str, O
     return f"{words}, {VERDICTS[over_seeds.sign]}", over_seeds.sign
 
 
+def compare_mirrored(better: Outcome, worse: Outcome, facts: Facts):
+    """As `compare`, of a network that flips its images and, within noise alone, looks at their mirror images, too.
+
+    Who learnt from both mirror images can be asked about both: what that gains is part of what the flip is worth.
+    """
+    words, sign = compare(better, worse, facts)
+    if sign != 0 or better.mirrored_scores is None:
+        return words, sign
+    both = scores.repeated_difference([better.mirrored_scores], [worse.example_scores])
+    found = f"{scores.gained(both.mean, facts.scored_by)} ({_interval(both, facts)}), {VERDICTS[both.sign]}"
+    return f"{words}; looking at each example and its mirror image {found}", both.sign
+
+
 def gain(better: Outcome, worse: Outcome, outcomes: dict[str, Outcome]) -> scores.Gain:
     """The paired gain over all seeds with which both settings came to their end; the first one's where it was not won.
 
