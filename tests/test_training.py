@@ -465,7 +465,7 @@ def test_a_trial_with_augmentation_goes_on_bit_by_bit(plain):
     assert not np.array_equal(whole.losses, plain.run(spec(until=150))[0].losses)
 
 
-def test_a_trial_with_everything_that_regularises_goes_on_bit_by_bit():
+def of_images():
     def images(hyperparameters):
         built = [layers.Flatten(), layers.Dense(8, "relu"), layers.Dropout(0.0), layers.Dense(3, "softmax")]
         return keras.Sequential([keras.Input([6, 6, 1]), *built])
@@ -474,7 +474,26 @@ def test_a_trial_with_everything_that_regularises_goes_on_bit_by_bit():
         x = np.random.default_rng(seed).normal(size=[60, 6, 6, 1]).astype("float32")
         return Part(x, np.arange(60) % 3)
 
-    made = trainer(images, task=task(train=of(1), validation=of(2)))
+    return trainer(images, task=task(train=of(1), validation=of(2)))
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_who_is_trained_with_a_flip_is_asked_about_both_mirror_images(flip):
+    made = of_images()
+    recipe = PLAIN.replace(flip=flip, regularisers="on")
+    outcome, _, best = made.run(spec(recipe=recipe, until=100, eval_every=50, keep_best=True))
+    model, data = made.finished_model(recipe, best), made.task.validation
+    alone, mirrored = (model.predict(x, verbose=0) for x in (data.x, data.x[:, :, ::-1]))
+    np.testing.assert_array_equal(outcome.example_scores, alone.argmax(axis=1) == data.y)
+    if not flip:
+        assert outcome.mirrored_scores is None
+        return
+    np.testing.assert_array_equal(outcome.mirrored_scores, (alone + mirrored).argmax(axis=1) == data.y)
+    assert not np.array_equal(outcome.mirrored_scores, outcome.example_scores)
+
+
+def test_a_trial_with_everything_that_regularises_goes_on_bit_by_bit():
+    made = of_images()
     values = {"augmentation": 0.2, "flip": True, "dropout": 0.3, "label_smoothing": 0.1, "weight_decay": 0.01}
     recipe = PLAIN.replace(regularisers="on", **values)
     whole, end, _ = made.run(spec(recipe=recipe, until=150))
