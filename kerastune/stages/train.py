@@ -31,12 +31,9 @@ class Train(Stage):
     kept: they are paid for, a longer one costs its user nothing any more. What an earlier stage trained already is not
     trained again, unless regularisers come back.
 
-    The reference comes back unless what was tuned beats it on validation: by its mean paired gain, at a tie by the loss
-    of the kept weights, then by fewer seconds (steps, where seconds may not decide). Noise has no say in that: of two
-    models that validation can't tell apart, its mean is still the best guess, and whoever is told that nothing they
-    get is worse than the reference looks at that figure. Where the figures are the same in everything, the reference
-    is what a user knows. A gain beyond noise is repeated with other seeds as far as the budget holds them, as
-    `whole.repeats` says; then the mean is that over all seeds, so that luck with one does not decide.
+    The reference comes back unless what was tuned beats it on validation beyond noise: it is the simpler setting, and
+    nothing of it was chosen on these examples, where what was tuned is the best of many. A gain is repeated with other
+    seeds as far as the budget holds them, as `whole.repeats` says, so that luck with one does not decide.
 
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
@@ -120,10 +117,10 @@ class Train(Stage):
         if baseline is not None and chosen is not None:
             again = [name for each in (chosen, baseline) for name in whole.repetitions(each.spec.trial, outcomes)]
             values["gain"] = whole.gain(chosen, baseline, outcomes).mean
-            beats, why = _beats(chosen, baseline, facts, outcomes)
-            parts.append(f"against the reference: {whole.compare(chosen, baseline, facts, outcomes)[0]}{why}")
-            parts.append("so what was tuned comes back" if beats else "so the reference is what comes back")
-            chosen = chosen if beats else baseline
+            words, sign = whole.compare(chosen, baseline, facts, outcomes)
+            parts.append(f"against the reference: {words}")
+            parts.append("so what was tuned comes back" if sign > 0 else "so the reference is what comes back")
+            chosen = chosen if sign > 0 else baseline
         elif chosen is None:
             parts.append("so the reference is what comes back")
         chosen = chosen or baseline
@@ -225,21 +222,6 @@ def _baseline(outcomes: dict[str, Outcome]) -> Outcome | None:
     """The reference, if it was trained and has scores."""
     baseline = outcomes.get(reference.TRIAL)
     return None if baseline is None or baseline.example_scores is None else baseline
-
-
-def _beats(chosen: Outcome, baseline: Outcome, facts: Facts, outcomes: dict[str, Outcome]) -> tuple[bool, str]:
-    """Whether what was tuned beats the reference; and what decided, in words, where validation is a tie."""
-    mean = whole.gain(chosen, baseline, outcomes).mean
-    if mean != 0:
-        return mean > 0, ""
-    losses = [run.kept_evaluation(facts.objective).get("loss", np.nan) for run in (chosen, baseline)]
-    if losses[0] != losses[1]:
-        return losses[0] < losses[1], ", a tie that validation loss decides, {:.4g} against {:.4g}".format(*losses)
-    if facts.timed:
-        costs, unit = [run.seconds_per_step * run.steps for run in (chosen, baseline)], "seconds of training"
-    else:
-        costs, unit = [run.steps for run in (chosen, baseline)], "steps"
-    return costs[0] < costs[1], ", a tie that the {} decide, {:.4g} against {:.4g}".format(unit, *costs)
 
 
 def _name(total: int) -> str:
