@@ -157,12 +157,12 @@ def compare(better: Outcome, worse: Outcome, facts: Facts, outcomes: dict[str, O
 
 
 def compare_mirrored(better: Outcome, worse: Outcome, facts: Facts):
-    """As `compare`, of a network that flips its images and, within noise alone, looks at their mirror images, too.
+    """As `compare`; where a flip is within noise, its network looks at the mirror images, too.
 
     Who learnt from both mirror images can be asked about both: what that gains is part of what the flip is worth.
     """
     words, sign = compare(better, worse, facts)
-    if sign != 0 or better.mirrored_scores is None:
+    if sign != 0 or better.mirrored_scores is None or worse.mirrored_scores is not None:
         return words, sign
     both = scores.repeated_difference([better.mirrored_scores], [worse.example_scores])
     found = f"{scores.gained(both.mean, facts.scored_by)} ({_interval(both, facts)}), {VERDICTS[both.sign]}"
