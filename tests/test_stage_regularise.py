@@ -116,9 +116,9 @@ def test_a_flip_is_judged_with_the_mirror_images_where_views_may_be_averaged(sha
     decision = stage.decide(RECIPE, facts(), outcomes)
     assert decision.after.flip is kept and decision.values["trial"] == (FLIP if kept else BASE)
     # What comes on top of a flip is compared as it is: both networks could be asked twice.
-    later = whole.compare_mirrored(dataclasses.replace(outcomes[FLIP], mirrored_scores=np.ones(COUNT)),
-                                   dataclasses.replace(outcomes[FLIP], mirrored_scores=np.zeros(COUNT)), facts())  # fmt: skip
-    assert later[1] == 0 and "mirror" not in later[0]
+    pair = (dataclasses.replace(outcomes[FLIP], mirrored_scores=values) for values in (np.ones(COUNT), np.zeros(COUNT)))
+    words, sign = whole.compare_mirrored(*pair, facts())
+    assert sign == 0 and "mirror" not in words
     is_looked_at = views and both is not None and share == 0.805
     assert ("looking at each example and its mirror image" in decision.reason) is is_looked_at
 
