@@ -228,7 +228,8 @@ class Playbook:
             allowance = spent(self.outcomes, stage.name) + int(at_once * seconds / self._seconds_per_step())
             if stage is self._handing_over() and not self._has_model():
                 allowance = max(allowance, LEAST_TRAINING)
-        return dataclasses.replace(self._facts, allowance=allowance, timed=self.budget.steps is None)
+        timed = self.budget.steps is None
+        return dataclasses.replace(self._facts, allowance=allowance, timed=timed, is_short=self.is_short)
 
     def _handing_over(self) -> Stage | None:
         """The last stage that trains a model of its own."""
@@ -285,7 +286,6 @@ class Playbook:
             return left if stage.is_known else 0
         share = stage.share * max(left - self._set_aside(stage), 0.0)
         return share if share >= _least(stage, self.budget) else 0
-
 
     def _set_aside(self, stage: Stage) -> float:
         """What the training needs for which the stage at work looks for settings, in the budget's unit."""

@@ -303,9 +303,10 @@ def test_a_stage_before_the_training_shares_what_the_training_leaves(tmp_path, t
     assert by_stage == {"lr": 5000, "batch": allowance, "train": 5000}
 
 
+@pytest.mark.parametrize("tau", [5000, 20])  # one converges soon: nothing follows, so it is trained to the end, too
 @pytest.mark.parametrize("budget, is_short", [("6s", True), ("13s", True), ("20s", False), ("1000steps", False)])
-def test_a_budget_too_short_for_a_search_is_the_reference_s_alone(tmp_path, budget, is_short):
-    trainer = FakeTrainer(tau=5000, clock=FakeClock(), seconds_per_step=0.01)
+def test_a_budget_too_short_for_a_search_is_the_reference_s_alone(tmp_path, budget, is_short, tau):
+    trainer = FakeTrainer(tau=tau, clock=FakeClock(), seconds_per_step=0.01)
     with opened(tmp_path, clock=trainer.clock) as study:
         stages = order.make(("start", "probe", "reference", "lr", "decay", "train"), "linear", CHUNK)
         search = Playbook(study, stages, Recipe(), facts(allowance=0), Budget.parse(budget))

@@ -475,6 +475,14 @@ def test_the_reference_is_trained_until_it_has_converged():
     assert decision.values == {"steps": done.steps, "accuracy": best} and f"{best:.4g}" in decision.reason
 
 
+def test_a_reference_that_nothing_follows_goes_on_to_the_end_of_the_budget():
+    known = facts(allowance=20_000)
+    converged, _ = drive(REFERENCE, FakeTrainer(tau=150), known=known)
+    alone, decision = drive(REFERENCE, FakeTrainer(tau=150), known=dataclasses.replace(known, is_short=True))
+    assert converged["reference"].steps < 20_000 and alone["reference"].steps == 20_000
+    assert "for its whole allowance" in decision.reason
+
+
 @pytest.mark.parametrize("allowance", [0, 49, 50, 120, 500, 777, 2000])
 def test_the_reference_stays_within_its_allowance(allowance):
     outcomes, decision = drive(REFERENCE, FakeTrainer(tau=10_000), known=facts(allowance=allowance, num_validation=9))

@@ -29,6 +29,7 @@ class Facts:
         pretrained: how many of them, from the input on, came with their weights; 0 where nobody looked.
         unusable: values of a recipe that would change nothing here, by name, each with the reason in words.
         scored_by: what the scores of single examples measure: `"accuracy"`, `"macro-F1"`, `"loss"` …
+        is_short: whether the budget holds no search, so that nothing follows what is known.
     """
 
     num_train: int
@@ -44,6 +45,7 @@ class Facts:
     pretrained: int = 0
     unusable: dict[str, str] = dataclasses.field(default_factory=dict)
     scored_by: str = "accuracy"
+    is_short: bool = False
 
     def epochs(self, steps: int, batch_size: int) -> float:
         """Steps as epochs, for people; 0 for a stream of unknown length."""

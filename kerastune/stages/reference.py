@@ -1,4 +1,7 @@
-"""The reference: what a Keras user does today, Adam at 1e-3 with batches of 32, trained until it has converged."""
+"""The reference: what a Keras user does today, Adam at 1e-3 with batches of 32, trained until it has converged.
+
+Where nothing follows, there is nothing to save time for: then it is trained to the end of the budget.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class Reference(Stage):
         stopped_itself = done.steps < done.spec.until
         if done.diverged_at is not None or stopped_itself or until <= done.steps:
             return []
-        if convergence(done, facts).is_certain:
+        if convergence(done, facts).is_certain and not facts.is_short:
             return []
         return [TrialSpec(TRIAL, self.name, reference, done.steps, until, every, keep_best=True)]
 
@@ -60,7 +63,8 @@ class Reference(Stage):
         if best is None:
             reason = f"In {done.steps} steps the reference (Adam, rate 0.001) had no finite validation {name}."
             return Decision(self.name, recipe, recipe, reason, (TRIAL,), {"steps": done.steps})
-        ended = "until it had converged" if convergence(done, facts).is_certain else "for its whole allowance"
+        has_converged = convergence(done, facts).is_certain and not facts.is_short
+        ended = "until it had converged" if has_converged else "for its whole allowance"
         ended = "until it was stopped" if done.steps < done.spec.until else ended
         reason = (
             f"The reference (Adam, rate 0.001, batches of 32), trained {ended} ({done.steps} steps), "
