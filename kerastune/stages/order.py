@@ -99,6 +99,7 @@ def make(
             tuned=tuned,
             stretch=1 if {Decay.name, Regularise.name} & set(names) else stretch,
             leaves=LEFT_TO_THE_ENSEMBLE if {Ensemble.name, *AFTERWARDS} & set(names) else 0.0,
+            regularises=Regularise.name in names,
         ),
         "ensemble": lambda: Ensemble(validation, members),
         "tta": lambda: Tta(look, lambda predictions: validation().figures(predictions)),

@@ -7,10 +7,11 @@ import numpy as np
 from kerastune import scores
 from kerastune.recipe import Recipe
 from kerastune.scores import best_evaluation
-from kerastune.stages import reference, whole
+from kerastune.stages import reference, strengths, whole
 from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
 from kerastune.stages.decay import Decay
 from kerastune.stages.finetune import FineTune
+from kerastune.stages.overfitting import overfitting
 from kerastune.stages.regularise import Regularise
 from kerastune.stages.weights import Weights
 from kerastune.trial import Outcome, TrialSpec
@@ -18,6 +19,7 @@ from kerastune.trial import Outcome, TrialSpec
 LEAST_LENGTHENING = 1.5  # below, what a longer training would gain is lost in noise
 EARLIER = (FineTune.name, Decay.name, Weights.name, Regularise.name)  # stages whose trainings are whole ones of a recipe
 OVERFITTING = 0.05  # of a value that is no share
+DROPOUT = strengths.DROPOUTS[1]  # of a longer training, where none was tuned: a typical one
 
 
 class Train(Stage):
@@ -31,6 +33,10 @@ class Train(Stage):
     kept: they are paid for, a longer one costs its user nothing any more. What an earlier stage trained already is not
     trained again, unless regularisers come back.
 
+    Where the longest of them overfits, and stage `regularise` had no budget to try dropout, a longer one has dropout:
+    more steps alone would be learning by heart. It is one training in the place of a comparison that would cost several,
+    so both the steps and the dropout are kept, or left, together.
+
     The reference comes back unless what was tuned beats it on validation beyond noise: it is the simpler setting, and
     nothing of it was chosen on these examples, where what was tuned is the best of many. A gain is repeated with other
     seeds as far as the budget holds them, as `whole.repeats` says, so that luck with one does not decide.
@@ -41,16 +47,20 @@ class Train(Stage):
         stretch: times the recipe's steps that the first training takes: `whole.DECAY_STRETCH` when they were found
             at a constant rate and the training decays linearly.
         leaves: share of what is left that a longer training leaves to the ensemble, in [0, 1).
+        regularises: whether a longer training may get dropout.
     """
 
     name = "train"
     share = 1.0
 
-    def __init__(self, chunk: int, tuned: bool = True, stretch: int = 1, leaves: float = 0.0):
+    def __init__(
+        self, chunk: int, tuned: bool = True, stretch: int = 1, leaves: float = 0.0, regularises: bool = False
+    ):
         self._chunk = chunk
         self._tuned = tuned
         self._stretch = stretch
         self._leaves = leaves
+        self._regularises = regularises
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
         runs = self._runs(recipe, facts, outcomes)
@@ -63,13 +73,13 @@ class Train(Stage):
         for run in runs:
             if not whole.has_ended(run):
                 # What was begun is finished: its decay fixes how long it is.
-                return [self._segment(recipe, run, _steps(run), run.spec.eval_every)]
+                return [whole.segment(run.spec.trial, self.name, run.spec.recipe, run, run.spec.eval_every)]
         left = int((1 - self._leaves) * (facts.allowance - spent(outcomes, self.name)))
-        total = self._other_total(runs, facts, left) if self._tuned else 0
+        total, dropout = self._other(runs, facts, outcomes, left) if self._tuned else (0, None)
         every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, total)
         total = total // every * every
         if total:
-            return [self._segment(recipe, None, total, every)]
+            return [self._segment(recipe.replace(dropout=dropout), None, total, every)]
         (chosen, _), baseline = _chosen(runs, facts), _baseline(outcomes)
         if chosen is None or baseline is None:
             return []
@@ -77,7 +87,8 @@ class Train(Stage):
 
     def _runs(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[Outcome]:
         """Trainings of the recipe, the shortest first."""
-        runs = [o for o in outcomes.values() if o.spec.stage == self.name and o.spec.trial == _name(_steps(o))]
+        own = [outcome for outcome in outcomes.values() if outcome.spec.stage == self.name]
+        runs = [outcome for outcome in own if outcome.spec.recipe.seed == recipe.seed]
         for outcome in outcomes.values() if self._tuned else ():
             trained = outcome.spec.recipe.replace(regularisers="on")
             is_whole = outcome.spec.stage in EARLIER and whole.is_comparable(outcome)
@@ -97,14 +108,28 @@ class Train(Stage):
             return wanted
         return max(wanted, _filling(wanted, int((1 - self._leaves) * facts.allowance)))
 
-    def _other_total(self, runs: list[Outcome], facts: Facts, left: int) -> int:
-        """Steps of one more training: fewer where the shortest one overfits, else more while that pays; 0 for none."""
+    def _other(self, runs: list[Outcome], facts: Facts, outcomes: dict, left: int) -> tuple[int, float | None]:
+        """Steps of one more training, 0 for none, and its dropout.
+
+        Fewer where the shortest one overfits, else more while that pays, or with dropout where that is called for.
+        """
+        longest, dropout = _steps(runs[-1]), runs[-1].spec.recipe.dropout
         if _overfits(runs[0], facts):
             half = _steps(runs[0]) // 2 // self._chunk * self._chunk
-            return half if half <= left else 0
-        longest = _steps(runs[-1])
+            return (half if half <= left else 0), runs[0].spec.recipe.dropout
         longer = _filling(2 * longest, left)
-        return longer if longer >= LEAST_LENGTHENING * longest and _pays(runs) else 0
+        longer = longer if longer >= LEAST_LENGTHENING * longest else 0
+        if self._calls_for_dropout(runs, facts, outcomes):
+            return longer, DROPOUT
+        return (longer if _pays(runs) else 0), dropout
+
+    def _calls_for_dropout(self, runs: list[Outcome], facts: Facts, outcomes: dict[str, Outcome]) -> bool:
+        """Whether a longer training would learn by heart, and neither a stage nor the model's author did anything."""
+        was_tried = any(outcome.spec.recipe.dropout is not None for outcome in outcomes.values())
+        is_usable = self._regularises and "dropout" not in facts.unusable and not facts.regularised
+        if was_tried or not is_usable or not whole.is_comparable(runs[-1]):
+            return False
+        return overfitting(runs[-1], facts)[1]
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         runs = [run for run in self._runs(recipe, facts, outcomes) if run.example_scores is not None]
@@ -133,7 +158,7 @@ class Train(Stage):
     def _segment(self, recipe, done, total, every) -> TrialSpec:
         trained = whole.lengthened(recipe, total)
         trained = trained.replace(regularisers="on" if self._tuned else recipe.regularisers)
-        return whole.segment(_name(total), self.name, trained, done, every)
+        return whole.segment(_name(trained), self.name, trained, done, every)
 
     def _kept(self, recipe, chosen, runs, facts) -> str:
         kept = chosen.kept_evaluation(facts.objective)
@@ -152,8 +177,10 @@ class Train(Stage):
         if chosen.steps < total or chosen.diverged_at is not None:
             ended = "stopped" if chosen.diverged_at is None else "diverged"
             changed += f", {ended} at step {chosen.steps if chosen.diverged_at is None else chosen.diverged_at},"
+        added = chosen.spec.recipe.dropout if chosen.spec.recipe.dropout != recipe.dropout else None
+        regularised = f" and dropout {added:g}" if added else ""
         return (
-            f"trained for {total} steps{changed} with {whole.decay_words(chosen.spec.recipe)}; the weights "
+            f"trained for {total} steps{changed} with {whole.decay_words(chosen.spec.recipe)}{regularised}; the weights "
             f"of step {kept['step']} are kept, with a validation {name} of {kept[name]:.4g}"
         )
 
@@ -213,7 +240,7 @@ def _chosen(runs: list[Outcome], facts: Facts) -> tuple[Outcome | None, list[str
     for longer in runs[1:]:
         mean, error = whole.gain_and_error(longer, chosen)
         gain = f"{scores.gained(mean, facts.scored_by)}, {abs(mean) / max(error, 1e-12):.2g} standard errors"
-        parts.append(f"{_steps(longer)} steps against {_steps(chosen)}: {gain}")
+        parts.append(f"{_shown(longer, chosen)} against {_steps(chosen)}: {gain}")
         chosen = longer if mean > 0 else chosen
     return chosen, parts
 
@@ -224,8 +251,13 @@ def _baseline(outcomes: dict[str, Outcome]) -> Outcome | None:
     return None if baseline is None or baseline.example_scores is None else baseline
 
 
-def _name(total: int) -> str:
-    return f"train-{total}"
+def _name(recipe: Recipe) -> str:
+    return f"train-{recipe.total_steps}"
+
+
+def _shown(run: Outcome, shorter: Outcome) -> str:
+    added = run.spec.recipe.dropout if run.spec.recipe.dropout != shorter.spec.recipe.dropout else None
+    return f"{_steps(run)} steps" + (f" with dropout {added:g}" if added else "")
 
 
 def _steps(outcome: Outcome) -> int:
