@@ -627,57 +627,55 @@ def learnt_by_heart(total, share, **changes):
 REGULARISES = Train(CHUNK, regularises=True)
 
 
-def test_where_a_training_overfits_a_longer_one_has_dropout():
+def test_where_a_training_overfits_a_longer_one_has_weight_decay():
     plain = learnt_by_heart(600, 0.9)
     (spec,) = REGULARISES.propose(TUNED, facts(), by_name(plain))
-    assert spec.recipe == TUNED.replace(total_steps=1200, regularisers="on", dropout=0.3)
-    assert TRAIN.propose(TUNED, facts(), by_name(plain))[0].recipe.dropout is None
+    area = 0.03 * 1200 / 2  # a falling rate, over all steps
+    assert spec.recipe.weight_decay == pytest.approx(3 / area, rel=0.15)
+    assert spec.recipe.replace(weight_decay=0.0) == TUNED.replace(total_steps=1200, regularisers="on")
+    assert TRAIN.propose(TUNED, facts(), by_name(plain))[0].recipe.weight_decay == 0
     fits = dataclasses.replace(plain, curves=plain.curves | {"accuracy": np.full(600, 0.92, np.float32)})
-    assert REGULARISES.propose(TUNED, facts(), by_name(fits))[0].recipe.dropout is None
+    assert REGULARISES.propose(TUNED, facts(), by_name(fits))[0].recipe.weight_decay == 0
     # More steps alone do not pay, but what regularises has not been tried yet.
     twice = by_name(plain, learnt_by_heart(1200, 0.9))
     assert TRAIN.propose(TUNED, facts(), twice) == []
     (spec,) = REGULARISES.propose(TUNED, facts(), twice)
-    assert (spec.recipe.total_steps, spec.recipe.dropout) == (2400, 0.3)
+    assert spec.recipe.total_steps == 2400 and spec.recipe.weight_decay == pytest.approx(3 / area / 2, rel=0.15)
     assert REGULARISES.propose(TUNED, facts(allowance=1200 + 1799), twice) == []
 
 
-@pytest.mark.parametrize(
-    "known", [{"regularised": True}, {"unusable": {"dropout": "the model has no layer of Keras's Dropout family"}}]
-)
-def test_no_dropout_comes_where_a_model_has_its_own_or_no_place_for_it(known):
-    (spec,) = REGULARISES.propose(TUNED, facts(**known), by_name(learnt_by_heart(600, 0.9)))
-    assert spec.recipe.dropout is None
+def test_no_weight_decay_comes_where_a_model_has_regularisers_of_its_own():
+    (spec,) = REGULARISES.propose(TUNED, facts(regularised=True), by_name(learnt_by_heart(600, 0.9)))
+    assert spec.recipe.weight_decay == 0
 
 
-def test_dropout_that_was_tried_before_is_not_tried_again():
-    plain = learnt_by_heart(600, 0.9)
-    tried = scored(600, 0.9, name="regularise-dropout-0.3", stage="regularise")
-    recipe = tried.spec.recipe.replace(dropout=0.3)
-    tried = dataclasses.replace(tried, spec=dataclasses.replace(tried.spec, recipe=recipe))
-    assert REGULARISES.propose(TUNED, facts(), by_name(plain, tried))[0].recipe.dropout is None
+def with_weight_decay(run, weight_decay=0.1):
+    recipe = run.spec.recipe.replace(weight_decay=weight_decay)
+    return dataclasses.replace(run, spec=dataclasses.replace(run.spec, recipe=recipe))
 
 
-def with_dropout(run):
-    return dataclasses.replace(run, spec=dataclasses.replace(run.spec, recipe=run.spec.recipe.replace(dropout=0.3)))
+def test_weight_decay_that_was_tried_before_is_not_tried_again():
+    tried = with_weight_decay(scored(600, 0.9, name="regularise-weight_decay-3.0", stage="regularise"))
+    (spec,) = REGULARISES.propose(TUNED, facts(), by_name(learnt_by_heart(600, 0.9), tried))
+    assert spec.recipe.weight_decay == 0
 
 
-def test_a_training_with_dropout_is_finished_lengthened_while_it_pays_and_told():
-    plain, longer = learnt_by_heart(600, 0.80), with_dropout(scored(1200, 0.90))
+def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_told():
+    plain, longer = learnt_by_heart(600, 0.80), with_weight_decay(scored(1200, 0.90))
     begun = dataclasses.replace(longer, evals=(), example_scores=None, curves={"loss": falling(300)})
     begun = dataclasses.replace(begun, spec=dataclasses.replace(begun.spec, until=300))
     (spec,) = REGULARISES.propose(TUNED, facts(), by_name(plain, begun))
-    assert (spec.trial, spec.start, spec.recipe.dropout) == ("train-1200", 300, 0.3)
+    assert (spec.trial, spec.start, spec.recipe.weight_decay) == ("train-1200", 300, 0.1)
     (spec,) = REGULARISES.propose(TUNED, facts(), by_name(plain, longer))
-    assert (spec.recipe.total_steps, spec.recipe.dropout) == (2400, 0.3)
-    worse = by_name(plain, with_dropout(scored(1200, 0.70)))
+    assert spec.recipe.total_steps == 2400 and spec.recipe.weight_decay == pytest.approx(3 / 36, rel=0.15)
+    worse = by_name(plain, with_weight_decay(scored(1200, 0.70)))
     assert REGULARISES.propose(TUNED, facts(), worse) == []
     kept = REGULARISES.decide(TUNED, facts(), by_name(plain, longer))
-    assert kept.values["trial"] == "train-1200" and kept.after.dropout == 0.3
-    assert "linear decay from 0.03 and dropout 0.3" in kept.reason
-    assert "1200 steps with dropout 0.3 against 600: +10 points" in kept.reason
+    assert kept.values["trial"] == "train-1200" and kept.after.weight_decay == 0.1
+    assert "linear decay from 0.03 and weight decay 0.1;" in kept.reason
+    assert "1200 steps with weight decay 0.1 against 600: +10 points" in kept.reason
     left = REGULARISES.decide(TUNED, facts(), worse)
-    assert left.values["trial"] == "train-600" and left.after.dropout is None
+    assert left.values["trial"] == "train-600" and left.after.weight_decay == 0
 
 
 def test_a_loss_overfits_when_it_ends_five_percent_above_its_least():

@@ -17,6 +17,7 @@ AUGMENTATIONS = (0.05, 0.1, 0.2)
 DROPOUTS = (0.1, 0.3, 0.5)
 SMOOTHINGS = (0.05, 0.1, 0.2)
 SHRINKS = (0.3, 1.0, 3.0, 10.0)  # exponents by which a weight that no gradient holds would shrink over the training
+TYPICAL_SHRINK = 3.0
 RATES = (2.0, 0.5)  # times the rate, once something was kept; what regularises allows a higher one more often
 MORE_EXAMPLES = 2  # times the steps of what makes other examples of those there are: less is seen of each
 WORDS = {"flip": "a horizontal flip", "learning_rate": "another rate"}
@@ -124,11 +125,21 @@ def dropout(recipe: Recipe) -> Thing:
 
 def weight_decay(recipe: Recipe) -> Thing:
     """Decoupled weight decay, such that a weight shrinks alike whatever rate and number of steps."""
+    strengths = {decay_that_shrinks(recipe, shrink): shrink for shrink in SHRINKS}
+    first = decay_that_shrinks(recipe, TYPICAL_SHRINK)
+    return _ladder(recipe, "weight_decay", "weight decay {:.4g}", tuple(strengths), first, shown=strengths)
+
+
+def decay_that_shrinks(recipe: Recipe, shrink: float) -> float:
+    """Weight decay under which a weight that no gradient holds ends at e**-shrink of what it was.
+
+    Example:
+        >>> decay_that_shrinks(Recipe(learning_rate=0.1, decay="none", total_steps=300), shrink=3.0)
+        0.1
+    """
     table = schedules.rates(recipe)
     moved = recipe.total_steps * table[0] if len(table) == 1 else np.sum(table)
-    strengths = {float(f"{shrink / moved:.2g}"): shrink for shrink in SHRINKS}
-    first = list(strengths)[1]
-    return _ladder(recipe, "weight_decay", "weight decay {:.4g}", tuple(strengths), first, shown=strengths)
+    return float(f"{shrink / moved:.2g}")
 
 
 def label_smoothing(recipe: Recipe) -> Thing:
@@ -158,8 +169,8 @@ def total_steps(recipe: Recipe, every: int, fits: Callable[[Recipe, str], bool])
     return Thing("total_steps", "a longer training", "{} steps", (None, longer), 1, ("", name))
 
 
-# What is likely to gain most comes first: the budget may end at any of them.
-ORDER = (dropout, flip, augmentation, weight_decay, label_smoothing)
+# What is likely to gain most for its steps comes first: the budget may end at any of them.
+ORDER = (weight_decay, dropout, flip, augmentation, label_smoothing)
 SEQUENCE = (*(make.__name__ for make in ORDER), learning_rate.__name__, total_steps.__name__)
 
 

@@ -19,7 +19,6 @@ from kerastune.trial import Outcome, TrialSpec
 LEAST_LENGTHENING = 1.5  # below, what a longer training would gain is lost in noise
 EARLIER = (FineTune.name, Decay.name, Weights.name, Regularise.name)  # stages whose trainings are whole ones of a recipe
 OVERFITTING = 0.05  # of a value that is no share
-DROPOUT = strengths.DROPOUTS[1]  # of a longer training, where none was tuned: a typical one
 
 
 class Train(Stage):
@@ -33,9 +32,9 @@ class Train(Stage):
     kept: they are paid for, a longer one costs its user nothing any more. What an earlier stage trained already is not
     trained again, unless regularisers come back.
 
-    Where the longest of them overfits, and stage `regularise` had no budget to try dropout, a longer one has dropout:
-    more steps alone would be learning by heart. It is one training in the place of a comparison that would cost several,
-    so both the steps and the dropout are kept, or left, together.
+    Where the longest of them overfits, and stage `regularise` had no budget to try anything, a longer one has weight
+    decay of a typical strength: more steps alone would be learning by heart. It is one training in the place of a
+    comparison that would cost several, so the steps and the weight decay are kept, or left, together.
 
     The reference comes back unless what was tuned beats it on validation beyond noise: it is the simpler setting, and
     nothing of it was chosen on these examples, where what was tuned is the best of many. A gain is repeated with other
@@ -47,7 +46,7 @@ class Train(Stage):
         stretch: times the recipe's steps that the first training takes: `whole.DECAY_STRETCH` when they were found
             at a constant rate and the training decays linearly.
         leaves: share of what is left that a longer training leaves to the ensemble, in [0, 1).
-        regularises: whether a longer training may get dropout.
+        regularises: whether a longer training may get weight decay.
     """
 
     name = "train"
@@ -69,17 +68,17 @@ class Train(Stage):
             most = min(wanted, facts.allowance)
             every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most)
             total = min(rounded_up(wanted, every), facts.allowance // every * every)
-            return [self._segment(recipe, None, total, every)] if total else []
+            return [self._beginning(recipe, total, every)] if total else []
         for run in runs:
             if not whole.has_ended(run):
                 # What was begun is finished: its decay fixes how long it is.
                 return [whole.segment(run.spec.trial, self.name, run.spec.recipe, run, run.spec.eval_every)]
         left = int((1 - self._leaves) * (facts.allowance - spent(outcomes, self.name)))
-        total, dropout = self._other(runs, facts, outcomes, left) if self._tuned else (0, None)
+        total = self._other_total(runs, facts, outcomes, left) if self._tuned else 0
         every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, total)
         total = total // every * every
         if total:
-            return [self._segment(recipe.replace(dropout=dropout), None, total, every)]
+            return [self._beginning(self._regularised(recipe, runs, facts, outcomes, total), total, every)]
         (chosen, _), baseline = _chosen(runs, facts), _baseline(outcomes)
         if chosen is None or baseline is None:
             return []
@@ -108,26 +107,29 @@ class Train(Stage):
             return wanted
         return max(wanted, _filling(wanted, int((1 - self._leaves) * facts.allowance)))
 
-    def _other(self, runs: list[Outcome], facts: Facts, outcomes: dict, left: int) -> tuple[int, float | None]:
-        """Steps of one more training, 0 for none, and its dropout.
-
-        Fewer where the shortest one overfits, else more while that pays, or with dropout where that is called for.
-        """
-        longest, dropout = _steps(runs[-1]), runs[-1].spec.recipe.dropout
+    def _other_total(self, runs: list[Outcome], facts: Facts, outcomes: dict[str, Outcome], left: int) -> int:
+        """Steps of one more training, 0 for none: fewer where the shortest overfits, else more while that may pay."""
         if _overfits(runs[0], facts):
             half = _steps(runs[0]) // 2 // self._chunk * self._chunk
-            return (half if half <= left else 0), runs[0].spec.recipe.dropout
+            return half if half <= left else 0
+        longest = _steps(runs[-1])
         longer = _filling(2 * longest, left)
-        longer = longer if longer >= LEAST_LENGTHENING * longest else 0
-        if self._calls_for_dropout(runs, facts, outcomes):
-            return longer, DROPOUT
-        return (longer if _pays(runs) else 0), dropout
+        may_pay = _pays(runs) or self._calls_for_weight_decay(runs, facts, outcomes)
+        return longer if longer >= LEAST_LENGTHENING * longest and may_pay else 0
 
-    def _calls_for_dropout(self, runs: list[Outcome], facts: Facts, outcomes: dict[str, Outcome]) -> bool:
+    def _regularised(self, recipe: Recipe, runs: list[Outcome], facts: Facts, outcomes: dict, total: int) -> Recipe:
+        """The recipe for one more training: with weight decay where it is longer, and called for or there already."""
+        longest = runs[-1]
+        had_it = longest.spec.recipe.weight_decay != recipe.weight_decay
+        if total <= _steps(longest) or not (had_it or self._calls_for_weight_decay(runs, facts, outcomes)):
+            return recipe
+        longer = whole.lengthened(recipe, total)
+        return recipe.replace(weight_decay=strengths.decay_that_shrinks(longer, strengths.TYPICAL_SHRINK))
+
+    def _calls_for_weight_decay(self, runs: list[Outcome], facts: Facts, outcomes: dict[str, Outcome]) -> bool:
         """Whether a longer training would learn by heart, and neither a stage nor the model's author did anything."""
-        was_tried = any(outcome.spec.recipe.dropout is not None for outcome in outcomes.values())
-        is_usable = self._regularises and "dropout" not in facts.unusable and not facts.regularised
-        if was_tried or not is_usable or not whole.is_comparable(runs[-1]):
+        was_tried = any(outcome.spec.recipe.weight_decay for outcome in outcomes.values())
+        if not self._regularises or was_tried or facts.regularised or not whole.is_comparable(runs[-1]):
             return False
         return overfitting(runs[-1], facts)[1]
 
@@ -155,10 +157,10 @@ class Train(Stage):
         values["trial"] = chosen.spec.trial
         return Decision(self.name, recipe, after, reason[0].upper() + reason[1:], evidence, values)
 
-    def _segment(self, recipe, done, total, every) -> TrialSpec:
+    def _beginning(self, recipe: Recipe, total: int, every: int) -> TrialSpec:
         trained = whole.lengthened(recipe, total)
         trained = trained.replace(regularisers="on" if self._tuned else recipe.regularisers)
-        return whole.segment(_name(trained), self.name, trained, done, every)
+        return whole.segment(f"train-{total}", self.name, trained, None, every)
 
     def _kept(self, recipe, chosen, runs, facts) -> str:
         kept = chosen.kept_evaluation(facts.objective)
@@ -177,8 +179,8 @@ class Train(Stage):
         if chosen.steps < total or chosen.diverged_at is not None:
             ended = "stopped" if chosen.diverged_at is None else "diverged"
             changed += f", {ended} at step {chosen.steps if chosen.diverged_at is None else chosen.diverged_at},"
-        added = chosen.spec.recipe.dropout if chosen.spec.recipe.dropout != recipe.dropout else None
-        regularised = f" and dropout {added:g}" if added else ""
+        added = chosen.spec.recipe.weight_decay
+        regularised = f" and weight decay {added:g}" if added != recipe.weight_decay else ""
         return (
             f"trained for {total} steps{changed} with {whole.decay_words(chosen.spec.recipe)}{regularised}; the weights "
             f"of step {kept['step']} are kept, with a validation {name} of {kept[name]:.4g}"
@@ -251,13 +253,10 @@ def _baseline(outcomes: dict[str, Outcome]) -> Outcome | None:
     return None if baseline is None or baseline.example_scores is None else baseline
 
 
-def _name(recipe: Recipe) -> str:
-    return f"train-{recipe.total_steps}"
-
-
 def _shown(run: Outcome, shorter: Outcome) -> str:
-    added = run.spec.recipe.dropout if run.spec.recipe.dropout != shorter.spec.recipe.dropout else None
-    return f"{_steps(run)} steps" + (f" with dropout {added:g}" if added else "")
+    added = run.spec.recipe.weight_decay
+    is_new = added != shorter.spec.recipe.weight_decay
+    return f"{_steps(run)} steps" + (f" with weight decay {added:g}" if is_new else "")
 
 
 def _steps(outcome: Outcome) -> int:
