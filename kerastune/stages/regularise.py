@@ -38,7 +38,7 @@ class Regularise(WalkingStage):
     """
 
     name = "regularise"
-    share = 0.6
+    share = 0.7
 
     def __init__(self, chunk: int, stretch: int = 1, views: bool = False):
         super().__init__(chunk, stretch)

@@ -19,6 +19,7 @@ from kerastune.trial import Outcome, TrialSpec
 LEAST_LENGTHENING = 1.5  # below, what a longer training would gain is lost in noise
 EARLIER = (FineTune.name, Decay.name, Weights.name, Regularise.name)  # stages whose trainings are whole ones of a recipe
 OVERFITTING = 0.05  # of a value that is no share
+SLOWED = 8  # times the steps that a training may take, at most, once weight decay keeps it from learning by heart
 
 
 class Train(Stage):
@@ -32,9 +33,10 @@ class Train(Stage):
     kept: they are paid for, a longer one costs its user nothing any more. What an earlier stage trained already is not
     trained again, unless regularisers come back.
 
-    Where the longest of them overfits, and stage `regularise` had no budget to try anything, a longer one has weight
-    decay of a typical strength: more steps alone would be learning by heart. It is one training in the place of a
-    comparison that would cost several, so the steps and the weight decay are kept, or left, together.
+    Where the longest of them overfits, and stage `regularise` had no budget to try anything, one of all steps that are
+    left (up to eight times as many) has weight decay of a typical strength: more steps alone would be learning by heart,
+    and what regularises pays late. It is one training in the place of a comparison that would cost several, so the steps
+    and the weight decay are kept, or left, together.
 
     The reference comes back unless what was tuned beats it on validation beyond noise: it is the simpler setting, and
     nothing of it was chosen on these examples, where what was tuned is the best of many. A gain is repeated with other
@@ -113,9 +115,11 @@ class Train(Stage):
             half = _steps(runs[0]) // 2 // self._chunk * self._chunk
             return half if half <= left else 0
         longest = _steps(runs[-1])
-        longer = _filling(2 * longest, left)
-        may_pay = _pays(runs) or self._calls_for_weight_decay(runs, facts, outcomes)
-        return longer if longer >= LEAST_LENGTHENING * longest and may_pay else 0
+        if self._calls_for_weight_decay(runs, facts, outcomes):
+            longer = min(SLOWED * longest, left)
+        else:
+            longer = _filling(2 * longest, left) if _pays(runs) else 0
+        return longer if longer >= LEAST_LENGTHENING * longest else 0
 
     def _regularised(self, recipe: Recipe, runs: list[Outcome], facts: Facts, outcomes: dict, total: int) -> Recipe:
         """The recipe for one more training: with weight decay where it is longer, and called for or there already."""
