@@ -19,10 +19,10 @@ FLAT, RISING = (0.5, 0.5), (0.5, 0.53)  # validation loss in the middle and at t
 RECIPE = Recipe(learning_rate=0.03, total_steps=600)
 STAGE = Regularise(CHUNK)
 FIRST = [f"regularise-{name}" for name in
-         ("weight_decay-3.0", "dropout-0.3", "flip-True", "augmentation-0.1", "label_smoothing-0.1")]  # fmt: skip
-WEIGHT_DECAY, DROPOUT, FLIP, AUGMENTATION, SMOOTHING = FIRST
+         ("weight_decay-0.001", "flip-True", "dropout-0.3", "augmentation-0.1", "label_smoothing-0.1")]  # fmt: skip
+WEIGHT_DECAY, FLIP, DROPOUT, AUGMENTATION, SMOOTHING = FIRST
 WEAKER = [f"regularise-{name}" for name in
-          ("weight_decay-0.3", "dropout-0.1", "augmentation-0.05", "label_smoothing-0.05")]  # fmt: skip
+          ("weight_decay-0.0003", "dropout-0.1", "augmentation-0.05", "label_smoothing-0.05")]  # fmt: skip
 LONGER, RATES = "regularise-total_steps-x2", ["regularise-learning_rate-x2", "regularise-learning_rate-x0.5"]
 NO_USE = {"dropout": "there is no such layer", "flip": "no input is an image", "label_smoothing": "the loss is mse",
           "augmentation": "all inputs are integers"}  # fmt: skip

@@ -16,8 +16,8 @@ PREFIX = "regularise"
 AUGMENTATIONS = (0.05, 0.1, 0.2)
 DROPOUTS = (0.1, 0.3, 0.5)
 SMOOTHINGS = (0.05, 0.1, 0.2)
-SHRINKS = (0.3, 1.0, 3.0, 10.0)  # exponents by which a weight that no gradient holds would shrink over the training
-TYPICAL_SHRINK = 3.0
+PENALTIES = (3e-4, 1e-3, 3e-3)  # of SGD: factors of an L2 penalty
+SHRINKS = (0.3, 1.0, 3.0)  # of Adam: exponents by which a weight that no gradient holds would shrink over the training
 RATES = (2.0, 0.5)  # times the rate, once something was kept; what regularises allows a higher one more often
 MORE_EXAMPLES = 2  # times the steps of what makes other examples of those there are: less is seen of each
 WORDS = {"flip": "a horizontal flip", "learning_rate": "another rate"}
@@ -124,22 +124,34 @@ def dropout(recipe: Recipe) -> Thing:
 
 
 def weight_decay(recipe: Recipe) -> Thing:
-    """Decoupled weight decay, such that a weight shrinks alike whatever rate and number of steps."""
-    strengths = {decay_that_shrinks(recipe, shrink): shrink for shrink in SHRINKS}
-    first = decay_that_shrinks(recipe, TYPICAL_SHRINK)
-    return _ladder(recipe, "weight_decay", "weight decay {:.4g}", tuple(strengths), first, shown=strengths)
+    """Decoupled weight decay, such that it means the same whatever rate, momentum and number of steps."""
+    strengths = weight_decays(recipe)
+    return _ladder(
+        recipe, "weight_decay", "weight decay {:.4g}", tuple(strengths), typical_weight_decay(recipe), shown=strengths
+    )
 
 
-def decay_that_shrinks(recipe: Recipe, shrink: float) -> float:
-    """Weight decay under which a weight that no gradient holds ends at e**-shrink of what it was.
+def typical_weight_decay(recipe: Recipe) -> float:
+    """The strength that is tried first.
 
     Example:
-        >>> decay_that_shrinks(Recipe(learning_rate=0.1, decay="none", total_steps=300), shrink=3.0)
-        0.1
+        >>> typical_weight_decay(Recipe(momentum=0.9))
+        0.01
     """
+    return list(weight_decays(recipe))[1]
+
+
+def weight_decays(recipe: Recipe) -> dict[float, float]:
+    """The strengths by what they mean: the L2 penalty that SGD would need, or how far a weight of Adam's shrinks.
+
+    With momentum a gradient, and so a penalty's, acts 1 / (1 - momentum) times, decoupled decay acts once. Adam divides
+    gradients by their size, so that a penalty tells nothing there (Loshchilov and Hutter 2019, arXiv:1711.05101).
+    """
+    if recipe.optimizer == "sgd":
+        return {float(f"{penalty / (1 - recipe.momentum):.2g}"): penalty for penalty in PENALTIES}
     table = schedules.rates(recipe)
     moved = recipe.total_steps * table[0] if len(table) == 1 else np.sum(table)
-    return float(f"{shrink / moved:.2g}")
+    return {float(f"{shrink / moved:.2g}"): shrink for shrink in SHRINKS}
 
 
 def label_smoothing(recipe: Recipe) -> Thing:
@@ -170,7 +182,7 @@ def total_steps(recipe: Recipe, every: int, fits: Callable[[Recipe, str], bool])
 
 
 # What is likely to gain most for its steps comes first: the budget may end at any of them.
-ORDER = (weight_decay, dropout, flip, augmentation, label_smoothing)
+ORDER = (weight_decay, flip, dropout, augmentation, label_smoothing)
 SEQUENCE = (*(make.__name__ for make in ORDER), learning_rate.__name__, total_steps.__name__)
 
 

@@ -128,7 +128,7 @@ class Train(Stage):
         if total <= _steps(longest) or not (had_it or self._calls_for_weight_decay(runs, facts, outcomes)):
             return recipe
         longer = whole.lengthened(recipe, total)
-        return recipe.replace(weight_decay=strengths.decay_that_shrinks(longer, strengths.TYPICAL_SHRINK))
+        return recipe.replace(weight_decay=strengths.typical_weight_decay(longer))
 
     def _calls_for_weight_decay(self, runs: list[Outcome], facts: Facts, outcomes: dict[str, Outcome]) -> bool:
         """Whether a longer training would learn by heart, and neither a stage nor the model's author did anything."""
