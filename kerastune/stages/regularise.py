@@ -1,7 +1,7 @@
 """Stage 4: what keeps a network from learning its examples by heart (S4.1, P6), one thing after another.
 
 Only where the curves show overfitting, and more steps alone no longer help: what regularises slows training and pays
-late. Weight decay, a flip, dropout, augmentation and label smoothing are tried on top of what was kept before, each at a
+late. Dropout, a flip, weight decay, augmentation and label smoothing are tried on top of what was kept before, each at a
 few strengths, in whole trainings that are compared paired at their end; only a gain beyond noise is kept. A flip and
 augmentation get twice the steps, and a flip is judged with the mirror images that it lets the network be asked about.
 What is kept moves the best rate, for which a training is set aside, and may need more steps still: both are tried at the
@@ -24,7 +24,7 @@ from kerastune.stages.weights import Weights
 from kerastune.trial import Outcome
 
 BASE = "regularise-base"
-LEAST_TRIED = 4  # trainings for which a longer base leaves room: two with weight decay, a flip in twice the steps
+LEAST_TRIED = 4  # trainings for which a longer base leaves room: two with dropout, a flip in twice the steps
 HANDED_ON = ("weight_decay", "dropout", "label_smoothing", "augmentation", "flip", "total_steps")
 
 

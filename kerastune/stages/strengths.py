@@ -182,7 +182,7 @@ def total_steps(recipe: Recipe, every: int, fits: Callable[[Recipe, str], bool])
 
 
 # What is likely to gain most for its steps comes first: the budget may end at any of them.
-ORDER = (weight_decay, flip, dropout, augmentation, label_smoothing)
+ORDER = (dropout, flip, weight_decay, augmentation, label_smoothing)
 SEQUENCE = (*(make.__name__ for make in ORDER), learning_rate.__name__, total_steps.__name__)
 
 
