@@ -673,8 +673,6 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
     assert kept.values["trial"] == "train-1200" and kept.after.weight_decay == 0.1
     assert "linear decay from 0.03 and weight decay 0.1, since a shorter one overfits;" in kept.reason
     assert "1200 steps with weight decay 0.1 against 600: +10 points" in kept.reason
-    within = by_name(learnt_by_heart(600, 0.90), with_weight_decay(other_examples(1200, 0.9125)))
-    assert REGULARISES.decide(TUNED, facts(), within).values["trial"] == "train-600"
     left = REGULARISES.decide(TUNED, facts(), worse)
     assert left.values["trial"] == "train-600" and left.after.weight_decay == 0
 

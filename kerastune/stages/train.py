@@ -36,7 +36,7 @@ class Train(Stage):
     Where the longest of them overfits, and stage `regularise` had no budget to try anything, one of all steps that are
     left (up to eight times as many) has weight decay of a typical strength: more steps alone would be learning by heart,
     and what regularises pays late. It is one training in the place of a comparison that would cost several, so the steps
-    and the weight decay are kept together, if they gain beyond noise.
+    and the weight decay are kept, or left, together.
 
     The reference comes back unless what was tuned beats it on validation beyond noise: it is the simpler setting, and
     nothing of it was chosen on these examples, where what was tuned is the best of many. A gain is repeated with other
@@ -184,8 +184,7 @@ class Train(Stage):
             ended = "stopped" if chosen.diverged_at is None else "diverged"
             changed += f", {ended} at step {chosen.steps if chosen.diverged_at is None else chosen.diverged_at},"
         added = chosen.spec.recipe.weight_decay
-        is_new = added != recipe.weight_decay
-        regularised = f" and weight decay {added:g}, since a shorter one overfits" if is_new else ""
+        regularised = f" and weight decay {added:g}, since a shorter one overfits" if added != recipe.weight_decay else ""
         return (
             f"trained for {total} steps{changed} with {whole.decay_words(chosen.spec.recipe)}{regularised}; the weights "
             f"of step {kept['step']} are kept, with a validation {name} of {kept[name]:.4g}"
@@ -240,8 +239,7 @@ def _pays(runs: list[Outcome]) -> bool:
 def _chosen(runs: list[Outcome], facts: Facts) -> tuple[Outcome | None, list[str]]:
     """Of trainings of one recipe, from the shortest on, the one that no longer one beats on the mean; and why.
 
-    All of them are paid for, so there is no simpler one to be had for less: the mean is the best guess. Weight decay is
-    another setting, and has to win beyond noise.
+    All of them are paid for, so there is no simpler one to be had for less: the mean is the best guess.
     """
     runs = [run for run in runs if run.example_scores is not None]
     chosen, parts = runs[0] if runs else None, []
@@ -249,8 +247,7 @@ def _chosen(runs: list[Outcome], facts: Facts) -> tuple[Outcome | None, list[str
         mean, error = whole.gain_and_error(longer, chosen)
         gain = f"{scores.gained(mean, facts.scored_by)}, {abs(mean) / max(error, 1e-12):.2g} standard errors"
         parts.append(f"{_shown(longer, chosen)} against {_steps(chosen)}: {gain}")
-        is_other = longer.spec.recipe.weight_decay != chosen.spec.recipe.weight_decay
-        chosen = longer if mean > (scores.Z * error if is_other else 0) else chosen
+        chosen = longer if mean > 0 else chosen
     return chosen, parts
 
 
