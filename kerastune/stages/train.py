@@ -184,7 +184,8 @@ class Train(Stage):
             ended = "stopped" if chosen.diverged_at is None else "diverged"
             changed += f", {ended} at step {chosen.steps if chosen.diverged_at is None else chosen.diverged_at},"
         added = chosen.spec.recipe.weight_decay
-        regularised = f" and weight decay {added:g}, since a shorter one overfits" if added != recipe.weight_decay else ""
+        is_new = added != recipe.weight_decay
+        regularised = f" and weight decay {added:g}, since a shorter one overfits" if is_new else ""
         return (
             f"trained for {total} steps{changed} with {whole.decay_words(chosen.spec.recipe)}{regularised}; the weights "
             f"of step {kept['step']} are kept, with a validation {name} of {kept[name]:.4g}"
