@@ -654,7 +654,7 @@ def with_weight_decay(run, weight_decay=0.1):
 
 
 def test_weight_decay_that_was_tried_before_is_not_tried_again():
-    tried = with_weight_decay(scored(600, 0.9, name="regularise-weight_decay-3.0", stage="regularise"))
+    tried = with_weight_decay(scored(600, 0.9, name="regularise-weight_decay-0.001", stage="regularise"))
     (spec,) = REGULARISES.propose(TUNED, facts(), by_name(learnt_by_heart(600, 0.9), tried))
     assert spec.recipe.weight_decay == 0
 

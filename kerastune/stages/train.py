@@ -183,9 +183,8 @@ class Train(Stage):
         if chosen.steps < total or chosen.diverged_at is not None:
             ended = "stopped" if chosen.diverged_at is None else "diverged"
             changed += f", {ended} at step {chosen.steps if chosen.diverged_at is None else chosen.diverged_at},"
-        added = chosen.spec.recipe.weight_decay
-        is_new = added != recipe.weight_decay
-        regularised = f" and weight decay {added:g}, since a shorter one overfits" if is_new else ""
+        added = _added_weight_decay(chosen.spec.recipe, recipe)
+        regularised = f" and {added}, since a shorter one overfits" if added else ""
         return (
             f"trained for {total} steps{changed} with {whole.decay_words(chosen.spec.recipe)}{regularised}; the weights "
             f"of step {kept['step']} are kept, with a validation {name} of {kept[name]:.4g}"
@@ -259,9 +258,13 @@ def _baseline(outcomes: dict[str, Outcome]) -> Outcome | None:
 
 
 def _shown(run: Outcome, shorter: Outcome) -> str:
-    added = run.spec.recipe.weight_decay
-    is_new = added != shorter.spec.recipe.weight_decay
-    return f"{_steps(run)} steps" + (f" with weight decay {added:g}" if is_new else "")
+    added = _added_weight_decay(run.spec.recipe, shorter.spec.recipe)
+    return f"{_steps(run)} steps" + (f" with {added}" if added else "")
+
+
+def _added_weight_decay(recipe: Recipe, before: Recipe) -> str:
+    """The weight decay of a recipe in words, where the one before had another."""
+    return f"weight decay {recipe.weight_decay:g}" if recipe.weight_decay != before.weight_decay else ""
 
 
 def _steps(outcome: Outcome) -> int:
