@@ -36,6 +36,7 @@ class Segment(keras.callbacks.Callback):
         self.evals: list[dict[str, float]] = []
         self.seconds: list[float] = []
         self.diverged_at: int | None = None
+        self.out_of_time = False
         self.best: State | None = None
         self.steps = 0
 
@@ -59,7 +60,8 @@ class Segment(keras.callbacks.Callback):
         bad = curves.diverged_at(recent, self.first_loss)
         if bad is not None:
             self.diverged_at = self.spec.start + self.steps - len(recent) + bad
-        if bad is not None or self.trainer.deadline():
+        self.out_of_time = bad is None and self.spec.start + self.steps < self.spec.until and self.trainer.deadline()
+        if bad is not None or self.out_of_time:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
@@ -96,6 +98,7 @@ class Segment(keras.callbacks.Callback):
             seconds_per_step=float(np.median(self.seconds[1:] or self.seconds)),
             peak_memory=peak_memory(),
             notes=self._notes(),
+            out_of_time=self.out_of_time,
         )
 
     def _notes(self) -> tuple[str, ...]:

@@ -87,6 +87,7 @@ class Outcome:
             were kept; else `None`.
         mirrored_scores: the same of the mean over each image and its mirror image `[n]`, where the recipe flips them.
         notes: what a reader of the outcome must know.
+        out_of_time: whether the end of the budget stopped it, and not what it showed.
         weights_kept: whether the best weights that came with the scores are still there (`keeping`).
         error: what kept the network from being built or trained, in one line; `diverged_at` is 0 then. Empty otherwise.
     """
@@ -105,6 +106,7 @@ class Outcome:
     example_scores: np.ndarray | None = None
     mirrored_scores: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    out_of_time: bool = False
     error: str = ""
     weights_kept: bool = True
 

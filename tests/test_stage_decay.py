@@ -191,6 +191,16 @@ def test_a_setting_that_fails_with_another_seed_has_not_won():
     assert decided(*HELPED, again(HELPED[0]), other).after == RECIPES[LINEAR]
 
 
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_repetition_that_the_end_of_the_budget_stopped_tells_nothing(late):
+    pair = [again(HELPED[0]), again(HELPED[1], example_scores=HELPED[1].example_scores + 0.3)]
+    assert decided(*HELPED, *pair).values["seeds"] == 2
+    pair[late] = dataclasses.replace(pair[late], out_of_time=True, curves={"loss": pair[late].losses[:230]})
+    decision = decided(*HELPED, *pair)
+    assert decision.values["seeds"] == 1 and decision.after == RECIPES[LINEAR]
+    assert "with one seed, a gain beyond noise" in decision.reason and "no end" not in decision.reason
+
+
 # A later start (S3.3)
 
 

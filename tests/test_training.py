@@ -270,9 +270,10 @@ def test_a_deadline_stops_at_a_chunk_and_steps_are_told():
     made = trainer(on_steps=told.append, deadline=lambda: len(told) == 2)
     outcome, state, _ = made.run(spec(until=170))
     assert told == [50, 50] and outcome.steps == state.step == 100 and outcome.diverged_at is None
+    assert outcome.out_of_time
     told.clear()
-    assert made.run(spec(until=70))[0].steps == 70
-    assert told == [50, 20]
+    in_time = made.run(spec(until=70))[0]
+    assert told == [50, 20] and in_time.steps == 70 and not in_time.out_of_time
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,8 @@ def compare_mirrored(better: Outcome, worse: Outcome, facts: Facts):
 def gain(better: Outcome, worse: Outcome, outcomes: dict[str, Outcome]) -> scores.Gain:
     """The paired gain over all seeds with which both settings came to their end; the first one's where it was not won.
 
-    What was not won with the first seed is not repeated, so what repetitions there are belong to other comparisons.
+    What was not won with the first seed is not repeated, so what repetitions there are belong to other comparisons. One
+    that the end of the budget stopped tells nothing: the other setting's had more time.
     """
     first = scores.repeated_difference([better.example_scores], [worse.example_scores])
     if first.sign < 1:
@@ -180,7 +181,7 @@ def gain(better: Outcome, worse: Outcome, outcomes: dict[str, Outcome]) -> score
     pairs = [(better, worse)]
     for index in range(1, EXTRA_SEEDS + 1):
         pair = tuple(outcomes.get(_repetition_name(each, index)) for each in (better, worse))
-        if all(is_comparable(each) for each in pair):
+        if all(is_comparable(each) and not each.out_of_time for each in pair):
             pairs.append(pair)
     if len(pairs) == 1:
         return first
@@ -248,8 +249,10 @@ def _repetition(outcome: Outcome, index: int) -> Recipe:
 
 
 def _failed_repetition(outcome: Outcome, outcomes: dict[str, Outcome]) -> Outcome | None:
+    """The first repetition that had its time and came to no end, if any."""
     again = (outcomes.get(_repetition_name(outcome, index)) for index in range(1, EXTRA_SEEDS + 1))
-    return next((each for each in again if each is not None and has_ended(each) and not is_comparable(each)), None)
+    ended = (each for each in again if each is not None and has_ended(each) and not each.out_of_time)
+    return next((each for each in ended if not is_comparable(each)), None)
 
 
 def _interval(gain: scores.Gain, facts: Facts) -> str:
