@@ -10,7 +10,7 @@ from collections.abc import Callable
 UNITS = {"s": 1, "m": 60, "h": 3600}
 LEAST_STEPS = 1000
 LEAST_SECONDS = 5
-FINISH_SHARE = 0.1  # of a budget in time: for the figures of merit, saving, pictures, and a machine that slows down
+FINISH_SHARE = 0.05  # of a budget in time: for the figures of merit, saving, pictures, and a machine that slows down
 LEAST_FINISH = 0.6  # seconds that they take without any picture
 FINISH_CALLS = 2.0  # times what the first trial of a search took, most of it tracing, that they take at least
 FIRST_CALL = 1.0  # seconds that it is taken to take before it was timed
@@ -65,7 +65,7 @@ class Budget:
 
         Example:
             >>> [Budget.parse(text).for_trials() for text in ("6s", "60s", "10m")]
-            [4.0, 54.0, 540.0]
+            [4.0, 57.0, 570.0]
         """
         finish = min(max(FINISH_CALLS * first_call, LEAST_FINISH), MOST_FINISH_SHARE * self.seconds)
         return self.seconds - max(FINISH_SHARE * self.seconds, finish)

@@ -17,7 +17,7 @@ from kerastune.playbook import Playbook
 from kerastune.predictions import MOST_MISTAKES, Mistakes, Predictions
 from kerastune.recipe import Recipe
 from kerastune.rundirs import RunDir
-from kerastune.stages import reference
+from kerastune.stages import reference, whole
 from kerastune.stages.distil import Distil
 from kerastune.stages.prune import Prune
 from kerastune.task import Part, Task, joined, labels
@@ -27,19 +27,27 @@ from kerastune.trial import Outcome, State, TrialSpec
 REFIT = "refit"
 
 
-def refit(trainer: Trainer, recipe: Recipe) -> tuple[Outcome, State, State | None]:
-    """Trains the recipe once more on training and validation data together, for as many epochs.
+def times_of_refit(task: Task) -> float:
+    """Times a recipe's steps that as many epochs take on training and validation data together."""
+    return 1 + len(task.validation) / len(task.train)
 
-    Its steps come on top of the budget.
+
+def spec_of_refit(recipe: Recipe, task: Task) -> TrialSpec:
+    """A training of the recipe on training and validation data together, for as many epochs."""
+    longer = whole.lengthened(recipe, round(recipe.total_steps * times_of_refit(task)))
+    return TrialSpec(REFIT, REFIT, longer, 0, longer.total_steps)
+
+
+def refit(trainer: Trainer, spec: TrialSpec) -> tuple[Outcome, State, State | None]:
+    """Trains what `spec_of_refit` gave, to its end.
 
     Returns:
         As `Trainer.run`; the last state is `None` when the training diverged.
     """
     task = trainer.task
-    both = joined(task.train, task.validation)
-    longer = recipe.replace(total_steps=round(recipe.total_steps * len(both) / len(task.train)))
-    again = Trainer(dataclasses.replace(task, train=both), trainer.build, trainer.objective, trainer.callbacks)
-    outcome, last, _ = again.run(TrialSpec(REFIT, REFIT, longer, 0, longer.total_steps))
+    again = trainer.on(dataclasses.replace(task, train=joined(task.train, task.validation)))
+    again.deadline = lambda: False  # its time was set aside, and half of a decay would be worth nothing
+    outcome, last, _ = again.run(spec)
     return outcome, last, last if outcome.diverged_at is None else None
 
 

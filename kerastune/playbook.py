@@ -30,8 +30,8 @@ class Playbook:
     to the later ones; the last ones may spend all. Stage `batch` shares what the training of the recipe leaves: where
     the budget hardly holds one, more steps are worth more than another momentum. A stage whose share is below what it
     needs to find anything out (`least_steps`, `least_seconds`) gets nothing, and the later ones have more. Of a budget
-    in seconds a part is kept for what follows the last trial (`Budget.for_trials`), and training stops at
-    `Budget.deadline` wherever it is.
+    in seconds a part is kept for what follows the last trial (`Budget.for_trials`), and so is the time of a training on
+    all examples; training stops at `Budget.deadline`, that time before it, wherever it is.
     However short the time, the last stage that trains a model of its own has 50 steps: a search hands over a model.
     A budget that does not hold both the reference and a search for a rate is the reference's alone: a rate that nothing
     compared is worth less than the one that everybody knows.
@@ -47,6 +47,8 @@ class Playbook:
         facts: what is known of the data; `allowance` is filled in for every stage.
         budget: for all stages together.
         on_decision: called with every decision that is made now.
+        refit: times the recipe's steps that a training on all examples takes at the end, 0 for none. A budget in seconds
+            sets its time aside, one in steps does not hold it.
 
     Attributes:
         jobs: segments that are trained side by side, at most; a budget in seconds holds more steps then.
@@ -65,6 +67,7 @@ class Playbook:
         facts: Facts,
         budget: Budget,
         on_decision: Callable[[Decision], None] = lambda decision: None,
+        refit: float = 0.0,
     ):
         self.study = study
         self.stages = list(stages)
@@ -81,6 +84,7 @@ class Playbook:
         self.objective, self.scored_by = facts.objective, facts.scored_by
         self._facts = facts
         self._on_decision = on_decision
+        self._refit = refit
 
     @property
     def recipe(self) -> Recipe:
@@ -264,7 +268,18 @@ class Playbook:
         return now + self._share(stage, max(self._for_trials() - now, 0.0))
 
     def _for_trials(self) -> float:
-        return self.budget.for_trials(*self._first_call())
+        return self.budget.for_trials(*self._first_call()) - self._seconds_of_refit()
+
+    def _seconds_of_refit(self) -> float:
+        if not self._refit or self.budget.seconds is None:
+            return 0.0
+        # As much again as a single training may take at most, which is what the reference of a short budget takes.
+        most = self.budget.for_trials(0.0) * self._refit / (1 + self._refit)
+        if self.is_short:
+            return most
+        if any(stage.leads for stage in self.stages[len(self.decisions) :]):
+            return 0.0  # nobody knows its steps yet
+        return min(self._refit * self.recipe.total_steps * self._seconds_per_step(), most)
 
     def _first_call(self) -> list[float]:
         """Seconds of the first trial, once there is one; 0 where no picture is drawn, whose cost they tell."""
@@ -274,7 +289,7 @@ class Playbook:
 
     def deadline(self) -> float:
         """Seconds of the budget after which training stops where it is."""
-        return self.budget.deadline(*self._first_call())
+        return self.budget.deadline(*self._first_call()) - self._seconds_of_refit()
 
     def seconds_left(self) -> float:
         """Seconds of the budget until training stops where it is; infinite with a budget in steps."""

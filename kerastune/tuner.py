@@ -82,7 +82,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             budget.
         recipe: where tuning starts; its batch size is kept when a recipe is given, and suggested (P7) otherwise.
         refit: whether the chosen recipe is trained once more, on training and validation data together, for the model
-            that is saved.
+            that is saved. Its time is set aside; of a budget in steps it is on top.
         stages: names of the stages to run, in this order; by default all, but for what the other arguments leave out,
             `model` only for a hypermodel of your own (the size of a built-in network is searched when it is named), and
             `finetune` only for a `hypermodels.Pretrained`.
@@ -171,7 +171,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         searched, sample = samplers.searched(space), samplers.Sampler(space, seed)
         self._stages = order.make(
             *(names, self._first_recipe.decay, CHUNK, searched, sample, self._validation, members, self._look),
-            *(sparsities, self._kept_weights),
+            *(sparsities, self._kept_weights, refit),
         )
 
     @property
@@ -286,7 +286,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         study.settings({**self._given, **self._settings(task, objective, described)})
         if self._trained is not None:
             inheriting.take(study, self._trained, identity.of_data(task))
-        self._playbook = Playbook(study, self._stages, self._first(), facts, self.budget, self._on_decision)
+        refit = outputs.times_of_refit(task) if self._refit else 0.0
+        self._playbook = Playbook(study, self._stages, self._first(), facts, self.budget, self._on_decision, refit)
         self._facts = facts
         self._look_at_network(self._first())
         self.oracle.begin(self._playbook, keras_tuner.Objective(f"val_{objective.name}", objective.direction))
@@ -371,12 +372,18 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._look_at_network(decision.before)
         self._story.decision(decision, self._playbook.outcomes)
 
+    def _train_on_all(self) -> None:
+        spec = outputs.spec_of_refit(self.recipe, self._trainer.task)
+        self._playbook.begin(spec)
+        self._shown.segment(spec)
+        self._playbook.record(*outputs.refit(self._trainer, spec))
+        self._story.segment(self._playbook.outcomes[outputs.REFIT], start=0)
+
     def _finish(self, study: Study) -> None:
-        study.announce([])
         chosen = self.oracle.chosen_trial()
         if self._refit and chosen is not None and outputs.REFIT not in self._playbook.outcomes:
-            self._playbook.record(*outputs.refit(self._trainer, self.recipe))
-            self._story.segment(self._playbook.outcomes[outputs.REFIT], start=0)
+            self._train_on_all()
+        study.announce([])
         for name in self._playbook.outcomes:
             if (state := study.checkpoint(name, "best")) is not None:
                 self._best_states[name] = state

@@ -322,6 +322,20 @@ def test_a_budget_too_short_for_a_search_is_the_reference_s_alone(tmp_path, budg
         assert train.values["trial"] == "reference" and train.after.optimizer == "adam"
 
 
+@pytest.mark.parametrize("tau", [30, 300, 5000])
+@pytest.mark.parametrize("budget", [6, 20, 60, 200])
+def test_the_time_of_a_training_on_all_examples_is_set_aside(tmp_path, budget, tau):
+    trainer = FakeTrainer(tau=tau, clock=FakeClock(), seconds_per_step=0.01)
+    with opened(tmp_path, clock=trainer.clock) as study:
+        stages = order.make(("start", "probe", "reference", "lr", "decay", "train"), "linear", CHUNK, refit=True)
+        search = Playbook(study, stages, Recipe(), facts(allowance=0), Budget.parse(f"{budget}s"), refit=1.1)
+        trainer.deadline = lambda: study.seconds() > search.deadline()
+        advance(search, trainer)
+        again = 0.01 * 1.1 * search.recipe.total_steps
+        assert search.decisions[-1].values["trial"] and study.seconds() + again <= 1.05 * budget
+        assert study.seconds() + again >= 0.5 * budget or tau < 5000
+
+
 def test_a_short_budget_without_a_reference_is_searched_all_the_same(tmp_path):
     with opened(tmp_path) as study:
         stages = order.make(("start", "probe", "lr", "train"), "linear", CHUNK)

@@ -672,9 +672,22 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
     kept = REGULARISES.decide(TUNED, facts(), by_name(plain, longer))
     assert kept.values["trial"] == "train-1200" and kept.after.weight_decay == 0.1
     assert "linear decay from 0.03 and weight decay 0.1, since a shorter one overfits;" in kept.reason
-    assert "1200 steps with weight decay 0.1 against 600: +10 points" in kept.reason
+    assert "1200 steps with weight decay 0.1 against 600: +10 points" in kept.reason and "beyond noise" in kept.reason
+    within = REGULARISES.decide(TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125))))
+    assert within.values["trial"] == "train-600" and "+1.25 points" in within.reason and "within noise" in within.reason
     left = REGULARISES.decide(TUNED, facts(), worse)
     assert left.values["trial"] == "train-600" and left.after.weight_decay == 0
+
+
+def test_what_stage_regularise_saw_to_be_enough_is_not_lengthened():
+    kept = scored(600, 0.9, name="regularise-dropout-0.3", stage="regularise")
+    for last_loss, expected in ((0.5, [1200]), (2.0, [])):
+        curves = {"loss": np.linspace(2.0, last_loss, 600, dtype=np.float32)}
+        specs = TRAIN.propose(TUNED, facts(), by_name(dataclasses.replace(kept, curves=curves)))
+        assert [spec.recipe.total_steps for spec in specs] == expected
+    spec = dataclasses.replace(kept.spec, trial="regularise-base")
+    plain = dataclasses.replace(kept, spec=spec, curves=curves)
+    assert TRAIN.propose(TUNED, facts(), by_name(plain)) != []
 
 
 def test_a_loss_overfits_when_it_ends_five_percent_above_its_least():

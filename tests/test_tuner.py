@@ -314,3 +314,29 @@ def test_a_budget_too_short_for_a_search_gives_the_reference_and_draws_nothing(t
     assert not list(tmp_path.rglob("*.png"))
     (report,) = tmp_path.rglob("report.md")
     assert "too short to draw pictures" in report.read_text()
+
+
+def test_a_refit_trains_on_all_examples_what_was_chosen_without_some(tmp_path):
+    (x, y), test = toy(), toy(seed=1)
+    validation = (x[300:], y[300:])
+    given = {"directory": tmp_path, "budget": "1000steps", "stages": ["train"], "recipe": Recipe(total_steps=300)}
+    seen = []
+
+    class Seen(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen.append(self.params["steps"] or self.params["epochs"])
+
+    tuner = PlaybookTuner(build, refit=True, **given)
+    tuner.search(x[:300], y[:300], validation_data=validation, test_data=test, callbacks=[Seen()], verbose=0)
+    outcome = tuner._playbook.outcomes["refit"]
+    assert outcome.steps == outcome.spec.recipe.total_steps == 400 and seen[-1] == 400 and len(seen) == 4
+    assert outcome.spec.recipe.replace(total_steps=300) == tuner.recipe
+    saved = keras.saving.load_model(tmp_path / "playbook" / "model.keras")
+    accuracy = np.mean(saved.predict(test[0], verbose=0).argmax(axis=1) == test[1])
+    assert accuracy == pytest.approx(tuner.result["refit"]["test"]["accuracy"])
+    # It has learnt the validation part, which the chosen one had not.
+    losses = [tuner.result[name]["validation"]["nll"] for name in ("refit", "tuned")]
+    assert losses[0] < losses[1]
+    again = PlaybookTuner(build, refit=True, **given)
+    again.search(x[:300], y[:300], validation_data=validation, test_data=test, callbacks=[Seen()], verbose=0)
+    assert again.result == tuner.result and len(seen) == 4

@@ -29,7 +29,7 @@ ORDER = (
 )
 AFTERWARDS = ("distil", "prune")  # only where they are named
 ALONE = ("ensemble", "tta")  # they would be made of other models than the one that comes back
-LEFT_TO_THE_ENSEMBLE = 0.5  # of what the training of the recipe leaves: as much for more models as for a longer one
+LEFT_TO_OTHERS = 0.5  # of what the training of the recipe leaves: as much for more models as for a longer one
 
 
 def check(names: Sequence[str]) -> None:
@@ -62,6 +62,7 @@ def make(
     look: Look | None = None,
     sparsities: Sequence[float] = SPARSITIES,
     weights: KeptWeights | None = None,
+    refit: bool = False,
 ) -> list[Stage]:
     """The stages of these names.
 
@@ -76,6 +77,7 @@ def make(
         look: what models say of views of the validation part, for stage `tta`; needed where that is one of them.
         sparsities: that stage `prune` tries.
         weights: gives the kept weights of a trial; needed for that stage.
+        refit: whether the recipe is trained once more at the end, on all examples.
     """
     check(names)
     tuned = any(stage.name in names for stage in (LearningRate, Batch, Model, FineTune, Decay, Weights, Regularise))
@@ -98,7 +100,7 @@ def make(
             chunk,
             tuned=tuned,
             stretch=1 if {Decay.name, Regularise.name} & set(names) else stretch,
-            leaves=LEFT_TO_THE_ENSEMBLE if {Ensemble.name, *AFTERWARDS} & set(names) else 0.0,
+            leaves=LEFT_TO_OTHERS if refit or {Ensemble.name, *AFTERWARDS} & set(names) else 0.0,
             regularises=Regularise.name in names,
         ),
         "ensemble": lambda: Ensemble(validation, members),

@@ -11,8 +11,8 @@ from kerastune.stages import reference, strengths, whole
 from kerastune.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up, spent
 from kerastune.stages.decay import Decay
 from kerastune.stages.finetune import FineTune
-from kerastune.stages.overfitting import overfitting
-from kerastune.stages.regularise import Regularise
+from kerastune.stages.overfitting import is_cut_short, overfitting
+from kerastune.stages.regularise import BASE, Regularise
 from kerastune.stages.weights import Weights
 from kerastune.trial import Outcome, TrialSpec
 
@@ -29,14 +29,15 @@ class Train(Stage):
     with decay nothing is picked from the middle of a run. Otherwise a training of twice the steps follows (of all that
     are left where no further doubling would fit, if that is at least half as many again), while the last one gained
     more than one standard error on the validation examples (the rule of Breiman et al. 1984, "Classification and
-    Regression Trees", 3.4.3): more steps of the same recipe are likely to help. Of all of them the best on the mean is
+    Regression Trees", 3.4.3): more steps of the same recipe are likely to help, unless stage `regularise` saw that its
+    own were enough. Of all of them the best on the mean is
     kept: they are paid for, a longer one costs its user nothing any more. What an earlier stage trained already is not
     trained again, unless regularisers come back.
 
     Where the longest of them overfits, and stage `regularise` had no budget to try anything, one of all steps that are
     left (up to eight times as many) has weight decay of a typical strength: more steps alone would be learning by heart,
     and what regularises pays late. It is one training in the place of a comparison that would cost several, so the steps
-    and the weight decay are kept, or left, together.
+    and the weight decay are kept together, if they gain beyond noise.
 
     The reference comes back unless what was tuned beats it on validation beyond noise: it is the simpler setting, and
     nothing of it was chosen on these examples, where what was tuned is the best of many. A gain is repeated with other
@@ -226,12 +227,16 @@ def _has_turned(recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> b
 
 
 def _pays(runs: list[Outcome]) -> bool:
-    """Whether the last lengthening gained more than one standard error; the first training is taken to."""
+    """Whether the last lengthening gained more than one standard error.
+
+    The first training is taken to, but for a regularised one, whose curves stage `regularise` has asked already.
+    """
     longest = runs[-1]
     if longest.steps < _steps(longest) or longest.diverged_at is not None or longest.example_scores is None:
         return False
     if len(runs) == 1:
-        return True
+        is_asked = longest.spec.stage == Regularise.name and not longest.spec.trial.startswith(BASE)
+        return not is_asked or is_cut_short(longest)
     mean, error = whole.gain_and_error(longest, runs[-2])
     return mean > error
 
@@ -239,15 +244,21 @@ def _pays(runs: list[Outcome]) -> bool:
 def _chosen(runs: list[Outcome], facts: Facts) -> tuple[Outcome | None, list[str]]:
     """Of trainings of one recipe, from the shortest on, the one that no longer one beats on the mean; and why.
 
-    All of them are paid for, so there is no simpler one to be had for less: the mean is the best guess.
+    All of them are paid for, so there is no simpler one to be had for less: the mean is the best guess. Weight decay is
+    another setting, which has to win beyond noise.
     """
     runs = [run for run in runs if run.example_scores is not None]
     chosen, parts = runs[0] if runs else None, []
     for longer in runs[1:]:
-        mean, error = whole.gain_and_error(longer, chosen)
-        gain = f"{scores.gained(mean, facts.scored_by)}, {abs(mean) / max(error, 1e-12):.2g} standard errors"
+        if longer.spec.recipe.weight_decay > 0 and chosen.spec.recipe.weight_decay == 0:
+            gain, sign = whole.compare(longer, chosen, facts)
+            is_better = sign > 0
+        else:
+            mean, error = whole.gain_and_error(longer, chosen)
+            gain = f"{scores.gained(mean, facts.scored_by)}, {abs(mean) / max(error, 1e-12):.2g} standard errors"
+            is_better = mean > 0
         parts.append(f"{_shown(longer, chosen)} against {_steps(chosen)}: {gain}")
-        chosen = longer if mean > 0 else chosen
+        chosen = longer if is_better else chosen
     return chosen, parts
 
 
