@@ -372,17 +372,14 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._look_at_network(decision.before)
         self._story.decision(decision, self._playbook.outcomes)
 
-    def _train_on_all(self) -> None:
-        spec = outputs.spec_of_refit(self.recipe, self._trainer.task)
-        self._playbook.begin(spec)
-        self._shown.segment(spec)
-        self._playbook.record(*outputs.refit(self._trainer, spec))
-        self._story.segment(self._playbook.outcomes[outputs.REFIT], start=0)
-
     def _finish(self, study: Study) -> None:
         chosen = self.oracle.chosen_trial()
         if self._refit and chosen is not None and outputs.REFIT not in self._playbook.outcomes:
-            self._train_on_all()
+            spec = outputs.spec_of_refit(self.recipe, self._trainer.task)
+            self._playbook.begin(spec)
+            self._shown.segment(spec)
+            self._playbook.record(*outputs.refit(self._trainer, spec))
+            self._story.segment(self._playbook.outcomes[outputs.REFIT], start=0)
         study.announce([])
         for name in self._playbook.outcomes:
             if (state := study.checkpoint(name, "best")) is not None:

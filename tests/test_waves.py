@@ -157,7 +157,7 @@ def test_with_a_budget_in_seconds_the_stage_is_asked_again_whenever_there_is_roo
         for spec in search.ready()[:2]:
             search.begin(spec)
         assert [spec.trial for spec in search.ready()] == ["wide-2", "wide-3"]
-        clock.now += 45
+        clock.now += 48
         assert search.ready() == [] and search.stage is not None  # nothing is decided while trials are in flight
         for spec in (TrialSpec(f"wide-{i}", "wide", Recipe(seed=i), 0, 1000) for i in range(2)):
             search.record(*trainer().run(spec))
