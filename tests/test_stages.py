@@ -675,6 +675,12 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
     assert "1200 steps with weight decay 0.1 against 600: +10 points" in kept.reason and "beyond noise" in kept.reason
     within = REGULARISES.decide(TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125))))
     assert within.values["trial"] == "train-600" and "+1.25 points" in within.reason and "within noise" in within.reason
+    lucky = repeated(plain, example_scores=plain.example_scores * (np.arange(400) < 280))
+    over = REGULARISES.decide(TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125)), lucky))
+    assert over.values["trial"] == "train-1200" and "600 (the mean of 2 seeds): +6.25 points" in over.reason
+    late = dataclasses.replace(lucky, out_of_time=True)
+    cut = REGULARISES.decide(TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125)), late))
+    assert cut.values["trial"] == "train-600"
     left = REGULARISES.decide(TUNED, facts(), worse)
     assert left.values["trial"] == "train-600" and left.after.weight_decay == 0
 

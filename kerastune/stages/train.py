@@ -82,7 +82,7 @@ class Train(Stage):
         total = total // every * every
         if total:
             return [self._beginning(self._regularised(recipe, runs, facts, outcomes, total), total, every)]
-        (chosen, _), baseline = _chosen(runs, facts), _baseline(outcomes)
+        (chosen, _), baseline = _chosen(runs, facts, outcomes), _baseline(outcomes)
         if chosen is None or baseline is None:
             return []
         return whole.repeats(chosen, baseline, facts, outcomes, self.name)
@@ -140,7 +140,7 @@ class Train(Stage):
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         runs = [run for run in self._runs(recipe, facts, outcomes) if run.example_scores is not None]
-        (chosen, longer), baseline = _chosen(runs, facts), _baseline(outcomes)
+        (chosen, longer), baseline = _chosen(runs, facts, outcomes), _baseline(outcomes)
         if chosen is None and baseline is None:
             reason = f"Nothing could be trained to its end: {_why_not(outcomes, facts, self.name)}."
             return Decision(self.name, recipe, recipe, reason, tuple(sorted(outcomes)), {"trial": None})
@@ -241,25 +241,30 @@ def _pays(runs: list[Outcome]) -> bool:
     return mean > error
 
 
-def _chosen(runs: list[Outcome], facts: Facts) -> tuple[Outcome | None, list[str]]:
+def _chosen(runs: list[Outcome], facts: Facts, outcomes: dict[str, Outcome]) -> tuple[Outcome | None, list[str]]:
     """Of trainings of one recipe, from the shortest on, the one that no longer one beats on the mean; and why.
 
     All of them are paid for, so there is no simpler one to be had for less: the mean is the best guess. Weight decay is
-    another setting, which has to win beyond noise.
+    another setting, which has to win beyond noise, against all the seeds of the one without that there are.
     """
     runs = [run for run in runs if run.example_scores is not None]
     chosen, parts = runs[0] if runs else None, []
     for longer in runs[1:]:
-        if longer.spec.recipe.weight_decay > 0 and chosen.spec.recipe.weight_decay == 0:
-            gain, sign = whole.compare(longer, chosen, facts)
-            is_better = sign > 0
-        else:
-            mean, error = whole.gain_and_error(longer, chosen)
-            gain = f"{scores.gained(mean, facts.scored_by)}, {abs(mean) / max(error, 1e-12):.2g} standard errors"
-            is_better = mean > 0
-        parts.append(f"{_shown(longer, chosen)} against {_steps(chosen)}: {gain}")
+        gain, is_better = _against(longer, chosen, facts, outcomes)
+        parts.append(f"{_shown(longer, chosen)} against {_steps(chosen)}{gain}")
         chosen = longer if is_better else chosen
     return chosen, parts
+
+
+def _against(longer: Outcome, chosen: Outcome, facts: Facts, outcomes: dict[str, Outcome]) -> tuple[str, bool]:
+    """What a training gains over a shorter one, in words, and whether it takes its place."""
+    if longer.spec.recipe.weight_decay > 0 and chosen.spec.recipe.weight_decay == 0:
+        setting, seeds = whole.over_seeds(chosen, outcomes)
+        gain, sign = whole.compare(longer, setting, facts)
+        return f" (the mean of {seeds} seeds)" * (seeds > 1) + f": {gain}", sign > 0
+    mean, error = whole.gain_and_error(longer, chosen)
+    in_errors = f"{abs(mean) / max(error, 1e-12):.2g} standard errors"
+    return f": {scores.gained(mean, facts.scored_by)}, {in_errors}", mean > 0
 
 
 def _baseline(outcomes: dict[str, Outcome]) -> Outcome | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
+import numpy as np
+
 from kerastune import scores
 from kerastune.recipe import Recipe
 from kerastune.stages.base import Facts, evaluation_interval, rounded_up, spent
@@ -186,6 +188,17 @@ def gain(better: Outcome, worse: Outcome, outcomes: dict[str, Outcome]) -> score
     if len(pairs) == 1:
         return first
     return scores.repeated_difference(*([each.example_scores for each in side] for side in zip(*pairs)))
+
+
+def over_seeds(outcome: Outcome, outcomes: dict[str, Outcome]) -> tuple[Outcome, int]:
+    """A training with the mean scores of all the seeds with which its setting came to its end, and how many those are.
+
+    One run may be a lucky one of its setting. What it is compared with was trained once, so seeds are not paired.
+    """
+    again = [outcomes[name] for name in repetitions(outcome.spec.trial, outcomes)]
+    found = [each.example_scores for each in again if is_comparable(each) and not each.out_of_time]
+    found = [outcome.example_scores, *found]
+    return dataclasses.replace(outcome, example_scores=np.mean(found, axis=0)), len(found)
 
 
 def gain_and_error(better: Outcome, worse: Outcome) -> tuple[float, float]:
