@@ -115,9 +115,11 @@ def _difference(gain: dict[str, float], measure: str) -> tuple[str, str]:
 
 
 def models(result: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
-    """The figures of every model in a result, by model and part, the reference first."""
+    """The figures of every model in a result, by model and part, the reference first; none on what it was trained on."""
     found = {name: value for name, value in result.items()
              if isinstance(value, dict) and value.keys() & {"validation", "test"}}  # fmt: skip
+    if "refit" in found:
+        found["refit"] = {part: values for part, values in found["refit"].items() if part != "validation"}
     first = [name for name in ("reference", *ladder.MODELS) if name in found]
     return {name: found[name] for name in (*first, *(name for name in found if name not in first))}
 
@@ -148,6 +150,8 @@ def _result(findings: Findings) -> Section:
         blocks.append(Table("Figures of every model", header, tuple(rows)))
         how = "The test part was looked at once, for these figures" if "test" in parts else "There is no test part"
         blocks.append(Text(f"{how}; validation has chosen the settings, so its figures flatter."))
+    if "refit" in figures:
+        blocks.append(Text(f"The refit model is {ladder.MODELS['refit']}, those of the validation part among them."))
     return Section("Result", tuple(blocks))
 
 

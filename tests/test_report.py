@@ -172,6 +172,15 @@ def test_the_verdict_in_plain_words():
     assert "no model" in report.verdict({"stages": {}})
 
 
+def test_a_refit_model_has_no_figures_on_what_it_has_learnt():
+    refit = {"validation": {"accuracy": 0.9876}, "test": {"accuracy": 0.7654}}
+    (result,) = [each for each in report.sections(findings(result={**RESULT, "refit": refit})) if each.title == "Result"]
+    told = str(result.blocks)
+    assert "0.7654" in told and "0.9876" not in told
+    assert "The refit model is the single model, trained once more on all examples" in told
+    assert "refit" not in str(report.sections(findings()))
+
+
 def test_later_gains_have_a_sentence_each():
     gained = RESULT | {"gain of the ensemble": {"mean": 0.01, "low": 0.005, "high": 0.015},
                        "gain of the views": {"mean": 0.01, "low": -0.005, "high": 0.015}}  # fmt: skip
