@@ -105,6 +105,9 @@ def predictions(task: Task, outputs: dict[str, dict[str, np.ndarray]]) -> Predic
         outputs: by model and part, probabilities `[n, classes]`, or numbers `[n, outputs]` in the user's units.
     """
     parts = {"validation": task.validation} | ({"test": task.test} if task.test is not None else {})
+    # What a refit model says of what it has learnt tells nothing.
+    outputs = {name: given for name, each in outputs.items()
+               if (given := {part: each[part] for part in each if (name, part) != (REFIT, "validation")})}  # fmt: skip
     true = {name: _true(task, part) for name, part in parts.items()}
     final = [name for name in outputs if name != REFIT][-1]
     kept = Predictions(tuple(map(str, task.class_names)), true, outputs, final)

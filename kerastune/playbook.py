@@ -72,7 +72,7 @@ class Playbook:
         self.study = study
         self.stages = list(stages)
         self.budget = budget
-        self.is_short = _holds_no_search(budget, stages)
+        self.is_short = _holds_no_search(budget, stages, refit)
         self.jobs = 1
         known = waves.recorded(study)
         outcomes = waves.in_order(study.outcomes(), known)
@@ -271,14 +271,20 @@ class Playbook:
         return self.budget.for_trials(*self._first_call()) - self._seconds_of_refit()
 
     def _seconds_of_refit(self) -> float:
+        """What is set aside for a training on all examples: planned when the stage at work begins, and recorded."""
         if not self._refit or self.budget.seconds is None:
             return 0.0
-        # As much again as a single training may take at most, which is what the reference of a short budget takes.
-        most = self.budget.for_trials(0.0) * self._refit / (1 + self._refit)
         if self.is_short:
-            return most
+            return self.budget.for_trials(0.0) * self._refit / (1 + self._refit)
         if any(stage.leads for stage in self.stages[len(self.decisions) :]):
             return 0.0  # nobody knows its steps yet
+        stage = "end" if self.stage is None else self.stage.name
+        return self._recorded(f"set aside/{stage}", self._planned_for_refit)
+
+    def _planned_for_refit(self) -> float:
+        left = max(self.budget.for_trials(*self._first_call()) - self.study.seconds(), 0.0)
+        # At most as much again as a training has that takes all that is left.
+        most = left * self._refit / (1 + self._refit)
         return min(self._refit * self.recipe.total_steps * self._seconds_per_step(), most)
 
     def _first_call(self) -> list[float]:
@@ -341,9 +347,9 @@ def _least(stage: Stage, budget: Budget) -> float:
     return stage.least_seconds if budget.steps is None else stage.least_steps
 
 
-def _holds_no_search(budget: Budget, stages: Sequence[Stage]) -> bool:
+def _holds_no_search(budget: Budget, stages: Sequence[Stage], refit: float) -> bool:
     """Whether what is known and what leads a search are both wanted, and a budget holds only one of them."""
-    left, lacking = budget.steps or budget.for_trials(), []
+    left, lacking = budget.steps or budget.for_trials() / (1 + refit), []
     for stage in (wanted := [stage for stage in stages if stage.is_known or stage.leads]):
         lacking.append(stage.share * left < _least(stage, budget))
         left *= 1 - stage.share

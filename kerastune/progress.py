@@ -44,6 +44,9 @@ class Display:
         if self._bar is not None:
             if len(self._playbook.stages) == 1 and self._last_step:
                 self._last_step = min(self._last_step, spec.recipe.total_steps)  # a single training knows its end
+            if self._last_step:
+                # What comes on top of the budget is begun after all of it.
+                self._last_step = max(self._last_step, self._earlier + self._steps + spec.until - spec.start)
             others = len(running) - 1
             self._bar.update(self._task, description=_about(spec) + f", and {others} beside it" * (others > 0))
 

@@ -104,7 +104,7 @@ class Trainer:
         """A trainer of the same networks on other examples, which shares what is compiled and traced already.
 
         Args:
-            task: with inputs and targets of the same shapes, and imbalanced if that of this trainer is.
+            task: with inputs and targets of the same shapes, and about as imbalanced as that of this trainer.
         """
         other = copy.copy(self)
         other.task, other._batches, other._copies, other._initial = task, Batches(task), {}, {}

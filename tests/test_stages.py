@@ -676,6 +676,9 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
     within = REGULARISES.decide(TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125))))
     assert within.values["trial"] == "train-600" and "+1.25 points" in within.reason and "within noise" in within.reason
     lucky = repeated(plain, example_scores=plain.example_scores * (np.arange(400) < 280))
+    own = REGULARISES.decide(TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125)), lucky))
+    assert own.values["trial"] == "train-600"  # a repetition that it paid for itself gives nobody a second chance
+    lucky = dataclasses.replace(lucky, spec=dataclasses.replace(lucky.spec, stage="decay"))
     over = REGULARISES.decide(TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125)), lucky))
     assert over.values["trial"] == "train-1200" and "600 (the mean of 2 seeds): +6.25 points" in over.reason
     late = dataclasses.replace(lucky, out_of_time=True)

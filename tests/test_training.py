@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import layers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kerastune import batches, evaluate, schedules, segment, training
+from kerastune import batches, evaluate, outputs, schedules, segment, training
 from kerastune.callbacks import StepLogger
 from kerastune.recipe import Recipe
 from kerastune.scores import Objective
@@ -274,6 +274,19 @@ def test_a_deadline_stops_at_a_chunk_and_steps_are_told():
     told.clear()
     in_time = made.run(spec(until=70))[0]
     assert told == [50, 20] and in_time.steps == 70 and not in_time.out_of_time
+
+
+def test_a_refit_is_trained_to_its_end_on_all_examples_whatever_the_deadline():
+    made = trainer(deadline=lambda: True)
+    examples = len(made.task.train) + len(made.task.validation)
+    wanted = outputs.spec_of_refit(PLAIN.replace(total_steps=300, decay="linear"), made.task)
+    assert wanted.until == round(300 * examples / len(made.task.train))
+    outcome, state, kept = outputs.refit(made, wanted)
+    assert outcome.steps == wanted.until and state is kept and not outcome.out_of_time
+    assert made.run(spec(until=200))[0].steps == CHUNK  # the deadline is still that of the search
+    said = {"validation": np.eye(3, dtype=np.float32)[np.zeros(len(made.task.validation), int)]}
+    told = outputs.predictions(made.task, {"tuned": said, "refit": said})
+    assert made.task.test is None and set(told.outputs) == {"tuned"}
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ ORDER = (
 )
 AFTERWARDS = ("distil", "prune")  # only where they are named
 ALONE = ("ensemble", "tta")  # they would be made of other models than the one that comes back
-LEFT_TO_OTHERS = 0.5  # of what the training of the recipe leaves: as much for more models as for a longer one
+LEFT_TO_OTHERS = 0.5  # of what the training leaves: as much for more models, or for all examples, as for a longer one
 
 
 def check(names: Sequence[str]) -> None:
@@ -77,7 +77,7 @@ def make(
         look: what models say of views of the validation part, for stage `tta`; needed where that is one of them.
         sparsities: that stage `prune` tries.
         weights: gives the kept weights of a trial; needed for that stage.
-        refit: whether the recipe is trained once more at the end, on all examples.
+        refit: whether the budget holds a training on all examples at the end.
     """
     check(names)
     tuned = any(stage.name in names for stage in (LearningRate, Batch, Model, FineTune, Decay, Weights, Regularise))

@@ -1,6 +1,6 @@
 """The reference: what a Keras user does today, Adam at 1e-3 with batches of 32, trained until it has converged.
 
-Where nothing follows, there is nothing to save time for: then it is trained to the end of the budget.
+Where nothing follows, there is nothing to save time for: then it is trained to the end of what the budget gives it.
 """
 
 from __future__ import annotations

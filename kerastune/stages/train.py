@@ -30,9 +30,8 @@ class Train(Stage):
     are left where no further doubling would fit, if that is at least half as many again), while the last one gained
     more than one standard error on the validation examples (the rule of Breiman et al. 1984, "Classification and
     Regression Trees", 3.4.3): more steps of the same recipe are likely to help, unless stage `regularise` saw that its
-    own were enough. Of all of them the best on the mean is
-    kept: they are paid for, a longer one costs its user nothing any more. What an earlier stage trained already is not
-    trained again, unless regularisers come back.
+    own were enough. Of all of them the best on the mean is kept: they are paid for, a longer one costs its user nothing
+    any more. What an earlier stage trained already is not trained again, unless regularisers come back.
 
     Where the longest of them overfits, and stage `regularise` had no budget to try anything, one of all steps that are
     left (up to eight times as many) has weight decay of a typical strength: more steps alone would be learning by heart,
@@ -245,7 +244,8 @@ def _chosen(runs: list[Outcome], facts: Facts, outcomes: dict[str, Outcome]) -> 
     """Of trainings of one recipe, from the shortest on, the one that no longer one beats on the mean; and why.
 
     All of them are paid for, so there is no simpler one to be had for less: the mean is the best guess. Weight decay is
-    another setting, which has to win beyond noise, against all the seeds of the one without that there are.
+    another setting, which has to win beyond the noise of the examples, against all the seeds of the one without that
+    earlier stages trained.
     """
     runs = [run for run in runs if run.example_scores is not None]
     chosen, parts = runs[0] if runs else None, []
@@ -259,7 +259,9 @@ def _chosen(runs: list[Outcome], facts: Facts, outcomes: dict[str, Outcome]) -> 
 def _against(longer: Outcome, chosen: Outcome, facts: Facts, outcomes: dict[str, Outcome]) -> tuple[str, bool]:
     """What a training gains over a shorter one, in words, and whether it takes its place."""
     if longer.spec.recipe.weight_decay > 0 and chosen.spec.recipe.weight_decay == 0:
-        setting, seeds = whole.over_seeds(chosen, outcomes)
+        # Its own repetitions come after this comparison: they must not decide it a second time.
+        earlier = {name: each for name, each in outcomes.items() if each.spec.stage in EARLIER}
+        setting, seeds = whole.over_seeds(chosen, earlier)
         gain, sign = whole.compare(longer, setting, facts)
         return f" (the mean of {seeds} seeds)" * (seeds > 1) + f": {gain}", sign > 0
     mean, error = whole.gain_and_error(longer, chosen)

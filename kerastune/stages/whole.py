@@ -137,7 +137,7 @@ def compare(better: Outcome, worse: Outcome, facts: Facts, outcomes: dict[str, O
 
     Args:
         better: the setting that would replace the other one.
-        worse: the simpler setting, trained with the same seed.
+        worse: the simpler setting, trained with the same seed, or the mean of it `over_seeds`.
         facts: what the scores measure.
         outcomes: where repetitions with other seeds are looked for, if any; see `repeats`.
 
@@ -193,7 +193,8 @@ def gain(better: Outcome, worse: Outcome, outcomes: dict[str, Outcome]) -> score
 def over_seeds(outcome: Outcome, outcomes: dict[str, Outcome]) -> tuple[Outcome, int]:
     """A training with the mean scores of all the seeds with which its setting came to its end, and how many those are.
 
-    One run may be a lucky one of its setting. What it is compared with was trained once, so seeds are not paired.
+    One run may be a lucky one of its setting, which came this far because it won. What it is compared with was trained
+    once, so seeds can't be paired: an interval of the difference is one of the examples alone.
     """
     again = [outcomes[name] for name in repetitions(outcome.spec.trial, outcomes)]
     found = [each.example_scores for each in again if is_comparable(each) and not each.out_of_time]
