@@ -70,9 +70,11 @@ def result(
         ("tuned", chosen, states.get(chosen)),
         (REFIT, REFIT, states.get(REFIT)),
     ):
-        if state is not None:
+        # What a refit model says of the validation part, which it has learnt, tells nothing.
+        parts = {part: each for part, each in _parts(trainer.task).items() if (name, part) != (REFIT, "validation")}
+        if state is not None and parts:
             recipe = playbook.outcomes[trial].spec.recipe
-            found[name], test_scores[name], outputs[name] = _figures(trainer, recipe, state)
+            found[name], test_scores[name], outputs[name] = _figures(trainer, recipe, state, parts)
     if {"reference", "tuned"} <= set(test_scores) and trainer.task.test is not None:
         mean, low, high = scores.difference(test_scores["tuned"], test_scores["reference"])
         found["gain"] = {"mean": mean, "low": low, "high": high}
@@ -104,10 +106,7 @@ def predictions(task: Task, outputs: dict[str, dict[str, np.ndarray]]) -> Predic
         task: whose parts these are.
         outputs: by model and part, probabilities `[n, classes]`, or numbers `[n, outputs]` in the user's units.
     """
-    parts = {"validation": task.validation} | ({"test": task.test} if task.test is not None else {})
-    # What a refit model says of what it has learnt tells nothing.
-    outputs = {name: given for name, each in outputs.items()
-               if (given := {part: each[part] for part in each if (name, part) != (REFIT, "validation")})}  # fmt: skip
+    parts = _parts(task)
     true = {name: _true(task, part) for name, part in parts.items()}
     final = [name for name in outputs if name != REFIT][-1]
     kept = Predictions(tuple(map(str, task.class_names)), true, outputs, final)
@@ -226,24 +225,23 @@ def save(model: keras.Model, path: Path) -> None:
     os.replace(rundirs.unsaved(path), path)
 
 
-def _figures(trainer: Trainer, recipe: Recipe, state: State):
-    """Figures on validation and test, the score of every test example (`None` without a test part), and the outputs."""
+def _parts(task: Task) -> dict[str, Part]:
+    """What was held out, by name."""
+    return {"validation": task.validation} | ({"test": task.test} if task.test is not None else {})
+
+
+def _figures(trainer: Trainer, recipe: Recipe, state: State, parts: dict[str, Part]):
+    """Figures on every part, the score of every test example (`None` without a test part), and the outputs."""
     task = trainer.task
     model = trainer.finished_model(recipe, state)
     logits = evaluate.gives_logits(model, sample(task.validation.x))
-    kept = {}
-
-    def of(name: str, part: Part):
+    found, by_example, kept = {}, {}, {}
+    for name, part in parts.items():
         outputs = evaluate.predict(model, part.x)
         kept[name] = in_users_units(task, outputs, logits)
-        each = evaluate.example_scores(model, task, part, outputs, trainer.objective)
-        return evaluate.figures(task, part, outputs, logits), each
-
-    found = {"validation": of("validation", task.validation)[0]}
-    if task.test is None:
-        return found, None, kept
-    found["test"], test_scores = of("test", task.test)
-    return found, test_scores, kept
+        by_example[name] = evaluate.example_scores(model, task, part, outputs, trainer.objective)
+        found[name] = evaluate.figures(task, part, outputs, logits)
+    return found, by_example.get("test"), kept
 
 
 def in_users_units(task: Task, outputs: np.ndarray, logits: bool) -> np.ndarray:

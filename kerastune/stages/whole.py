@@ -183,7 +183,7 @@ def gain(better: Outcome, worse: Outcome, outcomes: dict[str, Outcome]) -> score
     pairs = [(better, worse)]
     for index in range(1, EXTRA_SEEDS + 1):
         pair = tuple(outcomes.get(_repetition_name(each, index)) for each in (better, worse))
-        if all(is_comparable(each) and not each.out_of_time for each in pair):
+        if all(map(_tells, pair)):
             pairs.append(pair)
     if len(pairs) == 1:
         return first
@@ -197,8 +197,7 @@ def over_seeds(outcome: Outcome, outcomes: dict[str, Outcome]) -> tuple[Outcome,
     once, so seeds can't be paired: an interval of the difference is one of the examples alone.
     """
     again = [outcomes[name] for name in repetitions(outcome.spec.trial, outcomes)]
-    found = [each.example_scores for each in again if is_comparable(each) and not each.out_of_time]
-    found = [outcome.example_scores, *found]
+    found = [outcome.example_scores, *(each.example_scores for each in again if _tells(each))]
     return dataclasses.replace(outcome, example_scores=np.mean(found, axis=0)), len(found)
 
 
@@ -260,6 +259,11 @@ def _repetition(outcome: Outcome, index: int) -> Recipe:
     if recipe.decay == "none":
         return recipe.replace(total_steps=rounded_up(outcome.steps, outcome.spec.eval_every))
     return recipe
+
+
+def _tells(repetition: Outcome | None) -> bool:
+    """Whether a repetition says something of its setting: it came to its end, and not to that of the budget."""
+    return is_comparable(repetition) and not repetition.out_of_time
 
 
 def _failed_repetition(outcome: Outcome, outcomes: dict[str, Outcome]) -> Outcome | None:
