@@ -50,8 +50,8 @@ class Mlp(keras_tuner.HyperModel):
 class Cnn(keras_tuner.HyperModel):
     """`models.cnn`, whose depth follows from the size of the images.
 
-    Hyperparameters: `filters` (8, 16 or 32, default 16), `dense_units` (32, 64 or 128, default 64) and `deeper` (default
-    no: two convolutions more cost time at every step).
+    Hyperparameters: `filters` (8, 16 or 32, default 16), `dense_units` (32, 64 or 128, default 64), `deeper` and
+    `batch_norm` (default no: two convolutions more, and a BatchNorm behind each, cost time at every step).
 
     Args:
         task: gives the shape of an example and the outputs; not kept.
@@ -76,7 +76,8 @@ class Cnn(keras_tuner.HyperModel):
         filters = hp.Choice("filters", [8, 16, 32], default=16)
         dense_units = hp.Choice("dense_units", [32, 64, 128], default=64)
         deeper = hp.Boolean("deeper", default=False)
-        return models.cnn(self.input_shape, self.num_outputs, self.kind, filters, dense_units, deeper)
+        batch_norm = hp.Boolean("batch_norm", default=False)
+        return models.cnn(self.input_shape, self.num_outputs, self.kind, filters, dense_units, deeper, batch_norm)
 
 
 class ResNet(keras_tuner.HyperModel):

@@ -60,6 +60,7 @@ def cnn(
     filters: int = 16,
     dense_units: int = 64,
     deeper: bool = False,
+    batch_norm: bool = False,
 ) -> keras.Model:
     """3x3 convolutions that double their filters while pooling halves the image, then one dense layer and Dropout.
 
@@ -75,6 +76,8 @@ def cnn(
         dense_units: width of the dense layer before the output.
         deeper: whether there is a second convolution before the first halving, and one more convolution with one more
             halving behind the last; a step on 28x28 images then takes about twice as long.
+        batch_norm: whether every convolution has a BatchNorm before its ReLU (Ioffe & Szegedy 2015, arXiv:1502.03167),
+            behind the pooling, where there is least to normalise; a step then takes about 1.4 times as long.
 
     Returns:
         An uncompiled model `[batch, *input_shape] -> [batch, num_outputs]`.
@@ -90,28 +93,31 @@ def cnn(
     """
     sides = list(image_shape(input_shape, "cnn")[:2])
     inputs, x = _image_input(input_shape, "cnn")
+    if deeper:
+        x = _convolved(x, filters, (1, 1), batch_norm)
     convolutions = 0
     while convolutions < 2 or max(sides) > _SIDE_TO_FLATTEN:
-        for _ in range(1 + (deeper and not convolutions)):
-            x = _convolved(x, filters * 2**convolutions)
-        x, sides = _halved(x, sides, _SIDE_TO_FLATTEN)
+        pool = _pool(sides, _SIDE_TO_FLATTEN)
+        x = _convolved(x, filters * 2**convolutions, pool, batch_norm)
+        sides = [side // step for side, step in zip(sides, pool, strict=True)]
         convolutions += 1
     if deeper:
-        x, _ = _halved(_convolved(x, filters * 2**convolutions), sides, least=2)
+        x = _convolved(x, filters * 2**convolutions, _pool(sides, least=2), batch_norm)
     x = layers.Dense(dense_units, activation="relu")(layers.Flatten()(x))
     x = layers.Dropout(0.0)(x)
     return keras.Model(inputs, head(x, num_outputs, kind), name="cnn")
 
 
-def _convolved(x, filters: int):
-    return layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
-
-
-def _halved(x, sides: Sequence[int], least: int):
-    """What pooling makes of `x`, every side of at least `least` pixels being halved, and the sides that are left."""
-    pool = tuple(2 if side >= least else 1 for side in sides)
+def _convolved(x, filters: int, pool: Sequence[int], batch_norm: bool):
+    activation = None if batch_norm else "relu"
+    x = layers.Conv2D(filters, 3, padding="same", use_bias=not batch_norm, activation=activation)(x)
     x = layers.MaxPooling2D(pool)(x) if max(pool) > 1 else x
-    return x, [side // step for side, step in zip(sides, pool, strict=True)]
+    return layers.ReLU()(layers.BatchNormalization()(x)) if batch_norm else x
+
+
+def _pool(sides: Sequence[int], least: int) -> tuple[int, ...]:
+    """By how much pooling divides every side: sides of at least `least` pixels are halved."""
+    return tuple(2 if side >= least else 1 for side in sides)
 
 
 def resnet(input_shape: Sequence[int], num_outputs: int, kind: str, blocks: int = 2, width: int = 16) -> keras.Model:

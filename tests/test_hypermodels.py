@@ -58,8 +58,9 @@ def test_resnet_is_deeper_for_larger_images(side, blocks):
 def test_hyperparameters_reach_the_networks():
     mlp = _built("mlp", _task([99, 5]), units=64, layers=1)
     assert [layer.units for layer in mlp.layers if hasattr(layer, "units")] == [64, 10]
-    cnn = _built("cnn", _task([9, 8, 8, 1]), filters=8, dense_units=32, deeper=True)
+    cnn = _built("cnn", _task([9, 8, 8, 1]), filters=8, dense_units=32, deeper=True, batch_norm=True)
     assert sum(isinstance(each, keras.layers.Conv2D) for each in cnn.layers) == 4
+    assert sum(isinstance(each, keras.layers.BatchNormalization) for each in cnn.layers) == 4
     assert cnn.layers[1].filters == 8 and [each.units for each in cnn.layers if hasattr(each, "units")][0] == 32
     resnet = _built("resnet", _task([9, 8, 8, 1]), blocks=2, width=8)
     assert resnet.layers[1].filters == 8 and sum(isinstance(each, keras.layers.Add) for each in resnet.layers) == 6
@@ -71,7 +72,7 @@ def test_few_hyperparameters_are_declared():
         hp = keras_tuner.HyperParameters()
         hypermodels.load(name, _task([9, 8, 8, 1])).build(hp)
         declared[name] = sorted(hp.values)
-    cnn = ["deeper", "dense_units", "filters"]
+    cnn = ["batch_norm", "deeper", "dense_units", "filters"]
     assert declared == {"mlp": ["layers", "units"], "cnn": cnn, "resnet": ["blocks", "width"]}
 
 

@@ -45,6 +45,15 @@ def test_a_deeper_cnn_has_one_more_convolution_first_and_one_more_halving_last(i
     assert deeper.layers[-3].kernel.shape == (flat, 64)
 
 
+def test_batch_norm_stands_between_every_convolution_or_its_pooling_and_the_relu():
+    model = models.cnn((28, 28, 1), 10, "classification", dense_units=128, deeper=True, batch_norm=True)
+    pooled = ["Conv2D", "MaxPooling2D", "BatchNormalization", "ReLU"]
+    convolutions = ["Conv2D", "BatchNormalization", "ReLU", *3 * pooled]
+    assert _layer_names(model) == ["InputLayer", *convolutions, "Flatten", "Dense", "Dropout", "Dense"]
+    assert not any(layer.use_bias for layer in model.layers if layer.name.startswith("conv2d"))
+    assert model.count_params() == 101_146  # of 128 filters a scale, a mean and a variance more
+
+
 @pytest.mark.parametrize("builder", [models.mlp, models.cnn, models.resnet])
 @pytest.mark.parametrize("input_shape", [(9, 9, 3), (9, 9)])
 def test_every_network_gives_class_probabilities_or_plain_numbers(builder, input_shape):

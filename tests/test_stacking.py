@@ -49,6 +49,7 @@ BUILDERS = {
     "mlp": lambda: models.mlp((12, 10, 3), 4, "classification", units=6),
     "linear": lambda: models.mlp((12, 10, 3), 4, "regression", num_layers=0),
     "cnn": lambda: models.cnn((12, 10, 3), 4, "classification", filters=3, dense_units=5),
+    "cnn with BatchNorm": lambda: models.cnn((12, 10, 3), 4, "classification", 3, 5, batch_norm=True),
     "resnet": lambda: models.resnet((12, 10, 3), 4, "classification", blocks=1, width=3),
     "gates": squeeze_and_excite,
     "activations": sequential(
