@@ -52,7 +52,7 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_bool("ensemble", True, "Look for an ensemble that beats the single model.", **values)
     flags.DEFINE_bool("tta", True, "Average over views of an example where that helps.", **values)
     flags.DEFINE_integer("members", MEMBERS, "Most models in an ensemble.", 2, **values)
-    flags.DEFINE_integer("folds", 5, "Parts that crossval cuts the examples into, each held out once.", **values)
+    flags.DEFINE_integer("folds", 5, "Parts, each left out once: by crossval, or by an ensemble's members.", **values)
     flags.DEFINE_integer("repeats", 1, "Times that crossval cuts them anew.", **values)
     flags.DEFINE_string("groups", "", "Column or array of what crossval must not tear apart.", **values)
     flags.DEFINE_list("sparsity", [f"{each:g}" for each in SPARSITIES], "Shares of zeros that prune tries.", **values)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kerastune import calibration, scores
-
-Z = 1.96  # standard errors on either side of a 95 % interval
+from kerastune.scores import Z
 
 
 def probabilities(outputs: np.ndarray, logits: bool) -> np.ndarray:

@@ -11,10 +11,10 @@ from kerastune.drawing import legend as _legend
 from kerastune.drawing import line as _line
 from kerastune.drawing import png as _png
 from kerastune.recipe import Recipe
+from kerastune.scores import Z
 from kerastune.stages.base import Decision
 from kerastune.trial import Outcome
 
-Z = 1.96  # standard errors on either side of a 95 % interval
 TITLES = {"regularise": "What regularises", "finetune": "What is unfrozen, and how fast it learns"}
 LABEL_WIDTH = 24  # characters, beyond which a label goes on in the next line
 LABEL_HEIGHT = 0.2  # inches of one line

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 BOOTSTRAP_DRAWS = 2000
-Z = 1.96  # standard errors of a 95 % interval of a normal distribution
+Z = 1.96  # standard errors on either side of a 95 % interval of a normal distribution
 # The same of Student's, by degrees of freedom; in between they are read off straight lines over one over the freedom.
 STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 7: 2.365, 10: 2.228, 20: 2.086, 60: 2.0, 10**9: Z}
 

@@ -29,9 +29,11 @@ class TrialSpec:
         sparsity: share of zeros, in `[0, 1)`, to which kernels are pruned in the first half of the trial.
         mix: share of a teacher in the loss, in `[0, 1]`; 0 for none.
         temperature: that softens what the teacher says, `> 0`.
+        folds: parts that the training data are cut into, to leave one out; 0 for none.
+        left_out: number of that part, from 1; 0 for none.
 
     Raises:
-        ValueError: when the steps do not fit together, or the sparsity is none.
+        ValueError: when the steps or the folds do not fit together, or the sparsity is none.
     """
 
     trial: str
@@ -45,11 +47,15 @@ class TrialSpec:
     sparsity: float = 0.0
     mix: float = 0.0
     temperature: float = 1.0
+    folds: int = 0
+    left_out: int = 0
 
     def __post_init__(self):
         sparsity.check(self.sparsity)
         if not 0 <= self.start < self.until:
             raise ValueError(f"`until` ({self.until}) must be > `start` ({self.start}), and `start` >= 0.")
+        if not bool(self.folds) <= self.left_out <= self.folds:
+            raise ValueError(f"`left_out` ({self.left_out}) must be the number of one of the {self.folds} folds.")
         if self.eval_every and (self.start % self.eval_every or self.until % self.eval_every):
             raise ValueError(
                 f"`eval_every` ({self.eval_every}) must divide `start` ({self.start}) and `until` ({self.until})."

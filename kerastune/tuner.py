@@ -35,6 +35,7 @@ from kerastune import (
     samplers,
     surgery,
 )
+from kerastune.batches import without_fold
 from kerastune.budget import Budget, Stopwatch
 from kerastune.building import Builder
 from kerastune.executors.base import INLINE, Result
@@ -88,6 +89,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             `finetune` only for a `hypermodels.Pretrained`.
         ensemble: whether an ensemble that beats the single model is looked for.
         members: of that ensemble, at most.
+        folds: of the training part; so many of the members leave out one each, beside those of other seeds.
         tta: whether the last stage looks for views of an example whose mean beats the example as it is.
         sparsities: shares of zeros, in `[0, 1)`, that stage `prune` tries where `stages` names it.
         teacher: a classifier of the same inputs and classes, for stage `distil` where `stages` names it.
@@ -125,6 +127,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         stages: Sequence[str] | None = None,
         ensemble: bool = True,
         members: int = MEMBERS,
+        folds: int = 0,
         tta: bool = True,
         sparsities: Sequence[float] = SPARSITIES,
         trained: str | os.PathLike | None = None,
@@ -158,7 +161,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         order.check(names)
         if Distil.name in names and teacher is None:
             raise ValueError("`teacher` must be a trained classifier for stage distil, got none.")
-        self._members, self._keep = members, keeping.checked(keep)
+        self._members, self._folds, self._keep = members, folds, keeping.checked(keep)
         self._sparsities, self._teacher = tuple(sparsities), teacher
         self._playbook: Playbook | None = None
         self._best_states: dict[str, Any] = {}
@@ -171,7 +174,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         searched, sample = samplers.searched(space), samplers.Sampler(space, seed)
         self._stages = order.make(
             *(names, self._first_recipe.decay, CHUNK, searched, sample, self._validation, members, self._look),
-            *(sparsities, self._kept_weights, refit and self.budget.seconds is not None),
+            *(sparsities, self._kept_weights, refit and self.budget.seconds is not None, folds),
         )
 
     @property
@@ -206,6 +209,8 @@ class PlaybookTuner(keras_tuner.Tuner):
             raise ValueError("`refit` joins training and validation data, which needs arrays, not a tf.data.Dataset.")
         suggested = any(stage.name == Start.name for stage in self._stages)
         preflight.check(task, 1 if suggested else self._first_recipe.batch_size)
+        if self._folds:
+            without_fold(task, self._folds, left_out=1)  # refused before anything is trained
         self.run_dir.open()
         clear = self.run_dir.clear if self._overwrite else lambda: None
         watch = Stopwatch()
@@ -327,6 +332,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             "objective": f"{objective.name}:{objective.direction}",
             "stages": [stage.name for stage in self._stages],
             "members": self._members,
+            **({"folds": self._folds} if self._folds else {}),
             "keep": self._keep,
             **self._first().to_dict(),
             "refit": self._refit,

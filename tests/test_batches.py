@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerastune.batches import VALIDATION_BATCH, Batches, inputs, order
+from kerastune.batches import VALIDATION_BATCH, Batches, inputs, order, without_fold
 from kerastune.task import Part, Task
 
 N = 10
@@ -47,6 +47,24 @@ def test_the_order_does_not_depend_on_the_global_seed():
     first = order(N, 4, seed=3, start=0, until=5).tolist()
     np.random.seed(2)
     assert order(N, 4, seed=3, start=0, until=5).tolist() == first
+
+
+def test_folds_leave_out_every_example_once_and_a_share_of_every_class():
+    rows = [without_fold(task(), 3, left_out) for left_out in (1, 2, 3)]
+    left_out = [np.setdiff1d(np.arange(N), each) for each in rows]
+    assert sorted(np.concatenate(left_out)) == list(range(N))
+    assert all(set(task().train.y[each]) == {0, 1, 2} for each in left_out)
+    with pytest.raises(ValueError, match="^`folds` must be 0 for a tf.data.Dataset"):
+        without_fold(task(train=None, stream=tf.data.Dataset.from_tensor_slices((np.zeros([4, 2]), [0, 1, 2, 0]))), 3, 1)
+
+
+def test_only_the_given_rows_are_seen_each_once_per_epoch():
+    rows = np.array([1, 3, 4, 8], np.int32)
+    batches = seen(Batches(task()).training(2, seed=1, start=0, until=4, rows=rows))
+    numbers = np.concatenate([x[:, 0] / 2 for x, _ in batches])
+    assert sorted(numbers[:4]) == sorted(numbers[4:]) == rows.tolist()
+    (whole,) = seen(Batches(task()).training(2, seed=1, start=3, until=4, rows=rows))
+    assert whole[0].tolist() == batches[3][0].tolist()
 
 
 def test_training_batches_are_the_examples_of_the_order():

@@ -104,6 +104,27 @@ def test_going_on_changes_nothing_and_other_members_are_refused(searched):
         search(directory, members=4)
 
 
+def test_members_of_folds_learn_from_the_training_part_without_one(searched, tmp_path):
+    tuner = search(tmp_path, folds=2, members=4)
+    outcomes = tuner._playbook.outcomes
+    cuts = {name: (outcome.spec.folds, outcome.spec.left_out) for name, outcome in outcomes.items()}
+    assert list(cuts.values()) == [(0, 0), (2, 1), (2, 2), (0, 0)]
+    assert set(tuner.decisions[-1].evidence) == set(cuts)
+    # Of the same seeds, those that learn from all examples have other losses.
+    whole = searched[0]._playbook.outcomes
+    assert not np.array_equal(outcomes["ensemble-fold-1"].losses, whole["ensemble-seed-2"].losses)
+    assert np.array_equal(outcomes["ensemble-seed-4"].losses, whole["ensemble-seed-4"].losses)
+    assert search(tmp_path, folds=2, members=4).result == tuner.result
+    with pytest.raises(ValueError, match="`folds` was 2"):
+        search(tmp_path, folds=3, members=4)
+
+
+def test_folds_that_the_data_do_not_hold_are_refused_before_any_training(tmp_path):
+    with pytest.raises(ValueError, match="^`folds` .41. is more than the smallest class has examples"):
+        search(tmp_path, folds=41, members=50)
+    assert not (tmp_path / "playbook" / "study.sqlite").exists()
+
+
 def test_it_follows_the_training_unless_it_is_left_out(tmp_path):
     for wanted, after in ((True, "ensemble"), (False, "tta")):
         names = [stage.name for stage in PlaybookTuner(narrow, directory=tmp_path, ensemble=wanted)._stages]

@@ -33,7 +33,7 @@ def figures(predictions):
     return {"accuracy": float(np.mean(predictions.argmax(axis=1) == TRUE)), **calibration.figures(predictions, TRUE)}
 
 
-def stage(predictions, members=10, targets=TRUE, asked=None):
+def stage(predictions, members=10, targets=TRUE, asked=None, folds=0):
     """The stage over predictions by trial name; who is not named guesses with a seed of its own."""
 
     def predict(name):
@@ -42,7 +42,7 @@ def stage(predictions, members=10, targets=TRUE, asked=None):
         return predictions[name] if name in predictions else guesses(sum(map(ord, name)))
 
     judged = figures if targets is TRUE else lambda numbers: {"mse": float(np.mean((numbers - targets) ** 2))}
-    return Ensemble(lambda: Validation(targets, predict, judged), members)
+    return Ensemble(lambda: Validation(targets, predict, judged), members, folds)
 
 
 def trained(name, recipe=RECIPE, of_stage="train", share=0.8, **changes):
@@ -102,6 +102,22 @@ def test_a_seed_that_an_earlier_stage_trained_is_not_trained_again():
         found = outcomes(trained("another", other))
         drive(stage({}, members=3), facts(timed=False), found)
         assert list(found)[2:] == ["ensemble-seed-2", "ensemble-seed-3"]
+
+
+def test_members_that_leave_out_a_fold_come_before_those_of_other_seeds():
+    found = outcomes()
+    segments = drive(stage({}, members=5, folds=3), facts(timed=False), found)
+    assert list(found)[1:] == ["ensemble-fold-1", "ensemble-fold-2", "ensemble-fold-3", "ensemble-seed-5"]
+    cuts = {spec.trial: (spec.folds, spec.left_out, spec.recipe.seed) for spec in segments}
+    assert list(cuts.values()) == [(3, 1, 2), (3, 2, 3), (3, 3, 4), (0, 0, 5)]
+    found = outcomes(trained("train-600-seed2", RECIPE.replace(seed=2)))  # on all examples
+    assert stage({}, folds=3).propose(RECIPE, facts(timed=False), found)[0].trial == "ensemble-fold-1"
+
+
+@pytest.mark.parametrize("folds", [1, 5, -1])
+def test_folds_that_the_members_do_not_hold_are_refused(folds):
+    with pytest.raises(ValueError, match=f"`folds` must be 0, or 2 to 4 with 5 `members` in all, got {folds}"):
+        stage({}, members=5, folds=folds)
 
 
 def test_with_a_budget_in_time_the_predictions_are_paid_for_too():

@@ -7,13 +7,12 @@ import dataclasses
 import numpy as np
 
 from kerastune import curves
-from kerastune.scores import Objective
+from kerastune.scores import Objective, Z
 from kerastune.stages.base import Facts
 from kerastune.trial import Outcome
 
 VALIDATION, SECONDS, NOISE, ALONE = "validation", "seconds", "noise", "alone"  # what decided
 FEWER_SECONDS = 0.9  # of the other's; below, the gain in time is worth a change
-Z = 1.96  # standard errors of a 95 % interval
 
 
 @dataclasses.dataclass(frozen=True)

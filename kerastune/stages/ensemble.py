@@ -2,8 +2,9 @@
 single model (S4.5).
 
 Every whole training of the search that kept its weights is a candidate: they are paid for. What is left of the budget
-trains the chosen recipe again with other seeds. Validation has chosen the recipe already, so members, weights, mean and
-temperature are cross-fitted over folds of it for every figure that is reported; the ones handed on are fitted on all.
+trains the chosen recipe again with other seeds and, where that is asked for, on all folds but one of the training part.
+Validation has chosen the recipe already, so members, weights, mean and temperature are cross-fitted over folds of it for
+every figure that is reported; the ones handed on are fitted on all.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from kerastune.stages import whole
 from kerastune.stages.base import Decision, Facts, Stage, rounded_up, spent
 from kerastune.trial import Outcome, TrialSpec
 
-SEED = "ensemble-seed-"  # what the names of its trials begin with
 MEMBERS = 10  # at most: what each of them adds shrinks, and a user waits for all of them
 EVALUATED = 1 / 3  # of a training step, per example: an evaluated one has no backward pass
 
@@ -47,20 +47,28 @@ class Ensemble(Stage):
     Args:
         validation: gives what is known of the validation part; asked when the stage decides.
         members: most of them, `>= 2`.
+        folds: of the training part, so many of the new trainings leaving out one each (Krogh & Vedelsby 1995, "Neural
+            Network Ensembles, Cross Validation, and Active Learning"); 0 for none. The validation part is in no fold.
 
     Raises:
-        ValueError: for fewer than two members.
+        ValueError: for fewer than two members, or folds that are not 0 or 2 to `members - 1`.
     """
 
     name = "ensemble"
     share = 1.0
     combines = True
 
-    def __init__(self, validation: Callable[[], Validation], members: int = MEMBERS):
+    def __init__(self, validation: Callable[[], Validation], members: int = MEMBERS, folds: int = 0):
         if members < 2:
             raise ValueError(f"`members` must be at least 2, got {members}; leave the ensemble out for one model.")
+        if folds and not 2 <= folds < members:
+            raise ValueError(
+                f"`folds` must be 0, or 2 to {members - 1} with {members} `members` in all, got {folds}; "
+                "allow more `members`, or fewer folds."
+            )
         self._validation = validation
         self._members = members
+        self._folds = folds
 
     def propose(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[TrialSpec]:
         single = of_recipe(recipe, outcomes)
@@ -69,15 +77,25 @@ class Ensemble(Stage):
         every = single.spec.eval_every
         total = rounded_up(recipe.total_steps, every)
         left = facts.allowance - spent(outcomes, self.name) - _cost_of_predicting(outcomes, recipe, facts)
-        seeds = range(recipe.seed + 1, recipe.seed + self._members)
-        trained = {f"{SEED}{seed}": whole.lengthened(recipe.replace(seed=seed), total) for seed in seeds}
-        # An earlier stage may have repeated a comparison with one of these seeds.
-        paid = [outcomes[name].spec.recipe for name in candidates(outcomes) if not name.startswith(SEED)]
-        trained = {name: wanted for name, wanted in trained.items() if wanted not in paid}
+        wanted = self._wanted(whole.lengthened(recipe, total), outcomes)
         return [
-            whole.segment(name, self.name, trained[name], done, every)
-            for name, done in whole.affordable(trained, total, left, outcomes)
+            dataclasses.replace(whole.segment(name, self.name, wanted[name][0], done, every), **wanted[name][1])
+            for name, done in whole.affordable(wanted, total, left, outcomes)
         ]
+
+    def _wanted(self, recipe: Recipe, outcomes: dict[str, Outcome]) -> dict[str, tuple[Recipe, dict[str, int]]]:
+        """By name of the trial how to train, and without which fold; members of folds first."""
+        specs = [outcomes[name].spec for name in candidates(outcomes)]
+        # An earlier stage may have repeated a comparison with one of the seeds.
+        paid = [spec.recipe for spec in specs if spec.stage != self.name]
+        wanted = {}
+        for number in range(1, self._members):
+            other = recipe.replace(seed=recipe.seed + number)
+            if number <= self._folds:
+                wanted[f"ensemble-fold-{number}"] = other, {"folds": self._folds, "left_out": number}
+            elif other not in paid:
+                wanted[f"ensemble-seed-{other.seed}"] = other, {}
+        return wanted
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         single = of_recipe(recipe, outcomes)

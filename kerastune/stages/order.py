@@ -63,6 +63,7 @@ def make(
     sparsities: Sequence[float] = SPARSITIES,
     weights: KeptWeights | None = None,
     refit: bool = False,
+    folds: int = 0,
 ) -> list[Stage]:
     """The stages of these names.
 
@@ -78,6 +79,7 @@ def make(
         sparsities: that stage `prune` tries.
         weights: gives the kept weights of a trial; needed for that stage.
         refit: whether the budget holds a training on all examples at the end.
+        folds: of the training part, that so many members of an ensemble leave out one each.
     """
     check(names)
     tuned = any(stage.name in names for stage in (LearningRate, Batch, Model, FineTune, Decay, Weights, Regularise))
@@ -103,7 +105,7 @@ def make(
             leaves=LEFT_TO_OTHERS if refit or {Ensemble.name, *AFTERWARDS} & set(names) else 0.0,
             regularises=Regularise.name in names,
         ),
-        "ensemble": lambda: Ensemble(validation, members),
+        "ensemble": lambda: Ensemble(validation, members, folds),
         "tta": lambda: Tta(look, lambda predictions: validation().figures(predictions)),
         "distil": Distil,
         "prune": lambda: Prune(sparsities, weights),
