@@ -1,4 +1,4 @@
-"""Batches as `tf.data` pipelines: which examples a step sees is a function of the seed and the step alone."""
+"""Batches as `tf.data` pipelines: which examples a step sees is a function of the data, the seed and the step alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune import folds
 from kerastune.augment import Augmentation
 from kerastune.task import Part, Task, labels
 
@@ -62,8 +61,8 @@ class Batches:
     ) -> tf.data.Dataset:
         """Batches of steps `start` to `until`, exactly so many: `(x, y)` or `(x, y, sample_weight)`.
 
-        `augmentation`, `flip` and `class_weights` are those of a recipe; `rows` are indices of the only examples that
-        are seen, of all by default.
+        `augmentation`, `flip` and `class_weights` are those of a recipe; `rows`, int32 `[n]`, are indices of the only
+        examples that are seen, of all by default (a stream has none).
         """
         task = weighed(self._task, class_weights)
         if self._training is None:
@@ -71,8 +70,8 @@ class Batches:
             steps = until - start
             batches = stream.take(steps).apply(tf.data.experimental.assert_cardinality(steps))
         else:
-            rows = np.arange(len(task.train), dtype=np.int32) if rows is None else rows
-            indices = rows[order(len(rows), batch_size, seed, start, until)]
+            indices = order(len(task.train if rows is None else rows), batch_size, seed, start, until)
+            indices = indices if rows is None else rows[indices]
             # The user's own weights are among the tensors already.
             examples = self._training if task is self._task else (*self._training[:2], tf.constant(_weights(task)))
             batches = _gathered(examples, indices, batch_size)
@@ -116,25 +115,6 @@ def weighed(task: Task, class_weights: str) -> Task:
     return dataclasses.replace(
         task, class_weight={index: float(average / count) for index, count in enumerate(counts) if count}
     )
-
-
-def without_fold(task: Task, count: int, left_out: int) -> np.ndarray:
-    """Indices `[n]` of the training examples outside of one of `count` folds, numbered from 1.
-
-    Every class has its share in every fold; the cut is the same for all seeds.
-
-    Raises:
-        ValueError: for a stream, and for folds that the examples can't be cut into.
-
-    Example:
-        >>> part = Part(np.zeros([4, 2]), np.array([0, 1, 0, 1]))
-        >>> without_fold(Task("toy", "classification", part, part, class_names=("a", "b")), 2, left_out=1).shape
-        (2,)
-    """
-    if task.train is None:
-        raise ValueError("`folds` must be 0 for a tf.data.Dataset, which can't be cut: give arrays.")
-    classes = labels(task.train.y) if task.kind == "classification" else None
-    return folds.cut(len(task.train), count, classes=classes)[left_out - 1].train.astype(np.int32)
 
 
 def _weights(task: Task) -> np.ndarray | None:

@@ -299,7 +299,7 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         stages=stages,
         refit=flag_values.refit,
         members=flag_values.members,
-        folds=flag_values.folds if flag_values["folds"].present else 0,
+        member_folds=flag_values.member_folds,
         sparsities=_sparsities(flag_values.sparsity),
         trained=flag_values.trained or None,
         teacher=teacher,

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kerastune.task import Task, labels
+
 LIMITS = {"accuracy": (0, 1), "macro_f1": (0, 1), "ece": (0, 1), "r2": (-np.inf, 1)}
 NEVER_NEGATIVE = ("nll", "brier", "mae", "rmse")
 LEVEL = 0.975  # of the quantile that is the upper end of a 95 % interval
@@ -70,6 +72,32 @@ def cut(
             found.append(Fold(name, repeat, number, np.sort(train), np.sort(held_out)))
     _check_sides(found, classes)
     return found
+
+
+def training_rows(task: Task, count: int, left_out: int) -> np.ndarray:
+    """Indices of the training examples outside of one fold of them, ascending, int32 `[n]`; the same cut at every call.
+
+    Args:
+        task: the prepared data; every fold has its share of every class.
+        count: of the folds, at least 2.
+        left_out: number of the fold, 1 to `count`.
+
+    Raises:
+        ValueError: for a stream, and for folds that the examples can't be cut into.
+
+    Example:
+        >>> from kerastune.task import Part
+        >>> part = Part(np.zeros([4, 2]), np.array([0, 1, 0, 1]))
+        >>> training_rows(Task("toy", "classification", part, part, class_names=("a", "b")), 2, left_out=1).shape
+        (2,)
+    """
+    if task.train is None:
+        raise ValueError("`member_folds` must be 0 for a tf.data.Dataset, which can't be cut: give arrays.")
+    try:
+        found = cut(len(task.train), count, classes=labels(task.train.y) if task.kind == "classification" else None)
+    except ValueError as error:
+        raise ValueError(f"`member_folds` must be 0 here, or fit the training part; got {count}: {error}") from error
+    return found[left_out - 1].train.astype(np.int32)
 
 
 def _splits(num_examples: int, folds: int, state: int, classes, groups):

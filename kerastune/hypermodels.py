@@ -50,8 +50,9 @@ class Mlp(keras_tuner.HyperModel):
 class Cnn(keras_tuner.HyperModel):
     """`models.cnn`, whose depth follows from the size of the images.
 
-    Hyperparameters: `filters` (8, 16 or 32, default 16), `dense_units` (32, 64 or 128, default 64), `deeper` and
-    `batch_norm` (default no: two convolutions more, and a BatchNorm behind each, cost time at every step).
+    Hyperparameters: `filters` (8, 16 or 32, default 16), `dense_units` (32, 64 or 128, default 64), `deeper` (two
+    convolutions more) and `batch_norm` (a BatchNorm behind every convolution), both left out by default: they cost time
+    at every step.
 
     Args:
         task: gives the shape of an example and the outputs; not kept.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kerastune import folds
 from kerastune.task import Part, Task, labels
 
 MEMINFO = "/proc/meminfo"
@@ -48,6 +49,23 @@ def check(task: Task, batch_size: int) -> None:
     if task.class_weight is not None:
         check_class_weight(task.class_weight, task.class_names)
     check_batch_size(batch_size, len(task.stream if task.train is None else task.train))
+
+
+def check_joined_and_cut(task: Task, refit: bool, member_folds: int) -> None:
+    """Refuses to join the training part with validation, or to cut it in folds, where that can't be done.
+
+    Args:
+        task: the prepared task.
+        refit: whether training and validation part are to be joined.
+        member_folds: folds of the training part, one of which is left out at a time; 0 for none.
+
+    Raises:
+        ValueError: for a stream, and for folds that the examples can't be cut into.
+    """
+    if refit and task.train is None:
+        raise ValueError("`refit` joins training and validation data, which needs arrays, not a tf.data.Dataset.")
+    if member_folds:
+        folds.training_rows(task, member_folds, left_out=1)
 
 
 def check_batch_size(batch_size: int, num_examples: int) -> None:

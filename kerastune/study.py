@@ -99,10 +99,11 @@ class Study(Record):
                 for name, value in values.items():
                     self._put("settings", "name, value", with_digest(name, _json(value)))
             return
-        for name, value in values.items():
-            if known.get(name) != _json(value):
+        for name in [*values, *known]:
+            now = _json(values[name]) if name in values else "not set"
+            if known.get(name, "not set") != now:
                 raise StudyError(
-                    f"`{name}` was {known.get(name, 'not set')} when this search began and is {_json(value)} now: "
+                    f"`{name}` was {known.get(name, 'not set')} when this search began and is {now} now: "
                     "give it the old value to go on, name another output directory, or begin anew with --overwrite."
                 )
 

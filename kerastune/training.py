@@ -18,8 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune import depth, evaluate, initialisers, optimizers, pruning, scores, selection, surgery, tta
-from kerastune.batches import Batches, without_fold
+from kerastune import depth, evaluate, folds, initialisers, optimizers, pruning, scores, selection, surgery, tta
+from kerastune.batches import Batches
 from kerastune.callbacks.magnitude_pruning import MagnitudePruning
 from kerastune.distillation import Teaching
 from kerastune.recipe import Recipe
@@ -305,7 +305,7 @@ class Trainer:
     def _fit(self, member: Compiled, spec: TrialSpec, callbacks) -> None:
         recipe, steps = spec.recipe, spec.until - spec.start
         every = spec.eval_every or steps
-        rows = without_fold(self.task, spec.folds, spec.left_out) if spec.folds else None
+        rows = folds.training_rows(self.task, spec.folds, spec.left_out) if spec.folds else None
         changes = recipe.augmentation, recipe.flip, recipe.class_weights, rows
         batches = self._batches.training(recipe.batch_size, recipe.seed, spec.start, spec.until, *changes)
         member.record(batches.element_spec)

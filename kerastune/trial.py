@@ -29,7 +29,7 @@ class TrialSpec:
         sparsity: share of zeros, in `[0, 1)`, to which kernels are pruned in the first half of the trial.
         mix: share of a teacher in the loss, in `[0, 1]`; 0 for none.
         temperature: that softens what the teacher says, `> 0`.
-        folds: parts that the training data are cut into, to leave one out; 0 for none.
+        folds: parts that the training part is cut into, at least 2, to leave one out; 0 for none.
         left_out: number of that part, from 1; 0 for none.
 
     Raises:
@@ -54,8 +54,8 @@ class TrialSpec:
         sparsity.check(self.sparsity)
         if not 0 <= self.start < self.until:
             raise ValueError(f"`until` ({self.until}) must be > `start` ({self.start}), and `start` >= 0.")
-        if not bool(self.folds) <= self.left_out <= self.folds:
-            raise ValueError(f"`left_out` ({self.left_out}) must be the number of one of the {self.folds} folds.")
+        if self.folds == 1 or not bool(self.folds) <= self.left_out <= self.folds:
+            raise ValueError(f"`left_out` ({self.left_out}) must be one of `folds` ({self.folds}), which are 0 or >= 2.")
         if self.eval_every and (self.start % self.eval_every or self.until % self.eval_every):
             raise ValueError(
                 f"`eval_every` ({self.eval_every}) must divide `start` ({self.start}) and `until` ({self.until})."

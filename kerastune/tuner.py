@@ -35,7 +35,6 @@ from kerastune import (
     samplers,
     surgery,
 )
-from kerastune.batches import without_fold
 from kerastune.budget import Budget, Stopwatch
 from kerastune.building import Builder
 from kerastune.executors.base import INLINE, Result
@@ -47,7 +46,7 @@ from kerastune.scores import Objective
 from kerastune.stages import order
 from kerastune.stages.base import Decision
 from kerastune.stages.distil import Distil
-from kerastune.stages.ensemble import MEMBERS, Validation
+from kerastune.stages.ensemble import MEMBERS, Ensemble, Validation
 from kerastune.stages.finetune import FineTune
 from kerastune.stages.model import Model
 from kerastune.stages.prune import SPARSITIES, Prune
@@ -89,7 +88,8 @@ class PlaybookTuner(keras_tuner.Tuner):
             `finetune` only for a `hypermodels.Pretrained`.
         ensemble: whether an ensemble that beats the single model is looked for.
         members: of that ensemble, at most.
-        folds: of the training part; so many of the members leave out one each, beside those of other seeds.
+        member_folds: 0, or 2 to `members - 1`: so many of the trainings for the ensemble each leave out another one of
+            as many folds of the training part, as far as the budget holds them; for arrays only.
         tta: whether the last stage looks for views of an example whose mean beats the example as it is.
         sparsities: shares of zeros, in `[0, 1)`, that stage `prune` tries where `stages` names it.
         teacher: a classifier of the same inputs and classes, for stage `distil` where `stages` names it.
@@ -127,7 +127,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         stages: Sequence[str] | None = None,
         ensemble: bool = True,
         members: int = MEMBERS,
-        folds: int = 0,
+        member_folds: int = 0,
         tta: bool = True,
         sparsities: Sequence[float] = SPARSITIES,
         trained: str | os.PathLike | None = None,
@@ -161,7 +161,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         order.check(names)
         if Distil.name in names and teacher is None:
             raise ValueError("`teacher` must be a trained classifier for stage distil, got none.")
-        self._members, self._folds, self._keep = members, folds, keeping.checked(keep)
+        self._members, self._keep = members, keeping.checked(keep)
+        self._folds = member_folds if Ensemble.name in names else 0
         self._sparsities, self._teacher = tuple(sparsities), teacher
         self._playbook: Playbook | None = None
         self._best_states: dict[str, Any] = {}
@@ -174,7 +175,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         searched, sample = samplers.searched(space), samplers.Sampler(space, seed)
         self._stages = order.make(
             *(names, self._first_recipe.decay, CHUNK, searched, sample, self._validation, members, self._look),
-            *(sparsities, self._kept_weights, refit and self.budget.seconds is not None, folds),
+            *(sparsities, self._kept_weights, refit and self.budget.seconds is not None, member_folds),
         )
 
     @property
@@ -205,12 +206,9 @@ class PlaybookTuner(keras_tuner.Tuner):
         verbose = others.pop("verbose", 1)
         arguments.refuse_callbacks(callbacks)
         task = self._task(x, y, validation_data, others)
-        if self._refit and task.train is None:
-            raise ValueError("`refit` joins training and validation data, which needs arrays, not a tf.data.Dataset.")
         suggested = any(stage.name == Start.name for stage in self._stages)
         preflight.check(task, 1 if suggested else self._first_recipe.batch_size)
-        if self._folds:
-            without_fold(task, self._folds, left_out=1)  # refused before anything is trained
+        preflight.check_joined_and_cut(task, self._refit, self._folds)
         self.run_dir.open()
         clear = self.run_dir.clear if self._overwrite else lambda: None
         watch = Stopwatch()
@@ -332,28 +330,25 @@ class PlaybookTuner(keras_tuner.Tuner):
             "objective": f"{objective.name}:{objective.direction}",
             "stages": [stage.name for stage in self._stages],
             "members": self._members,
-            **({"folds": self._folds} if self._folds else {}),
             "keep": self._keep,
             **self._first().to_dict(),
             "refit": self._refit,
-            **self._space(),
             **(self.hypermodel.settings if isinstance(self.hypermodel, hypermodels.Pretrained) else {}),
             **self._tried(),
             "contents of the data": identity.of_data(task),
             "architecture, loss and metrics": described,
         }
 
-    def _space(self) -> dict[str, Any]:
-        """What stage `model` searches, when it is among the stages."""
-        if not any(stage.name == Model.name for stage in self._stages):
-            return {}
-        return {"search space": self.oracle.get_space().get_config()["space"]}
-
     def _tried(self) -> dict[str, Any]:
-        """What the stages that make a model smaller begin with, where they are among the stages."""
+        """What single stages are given beside the recipe, where they are among the stages."""
         names = [stage.name for stage in self._stages]
-        sparsities = {"sparsity": sorted(self._sparsities)} if Prune.name in names else {}
-        return sparsities | ({"teacher": identity.of_weights(self._teacher)} if Distil.name in names else {})
+        given = {
+            "search space": (Model, lambda: self.oracle.get_space().get_config()["space"]),
+            "sparsity": (Prune, lambda: sorted(self._sparsities)),
+            "teacher": (Distil, lambda: identity.of_weights(self._teacher)),
+        }
+        found = {name: value() for name, (stage, value) in given.items() if stage.name in names}
+        return found | ({"member_folds": self._folds} if self._folds else {})
 
     def _look_at_network(self, before: Recipe) -> None:
         """Tells the playbook what it must know of the present network, if that is not the one of `before`."""

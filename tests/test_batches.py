@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerastune.batches import VALIDATION_BATCH, Batches, inputs, order, without_fold
+from kerastune.batches import VALIDATION_BATCH, Batches, inputs, order
 from kerastune.task import Part, Task
 
 N = 10
@@ -47,15 +47,6 @@ def test_the_order_does_not_depend_on_the_global_seed():
     first = order(N, 4, seed=3, start=0, until=5).tolist()
     np.random.seed(2)
     assert order(N, 4, seed=3, start=0, until=5).tolist() == first
-
-
-def test_folds_leave_out_every_example_once_and_a_share_of_every_class():
-    rows = [without_fold(task(), 3, left_out) for left_out in (1, 2, 3)]
-    left_out = [np.setdiff1d(np.arange(N), each) for each in rows]
-    assert sorted(np.concatenate(left_out)) == list(range(N))
-    assert all(set(task().train.y[each]) == {0, 1, 2} for each in left_out)
-    with pytest.raises(ValueError, match="^`folds` must be 0 for a tf.data.Dataset"):
-        without_fold(task(train=None, stream=tf.data.Dataset.from_tensor_slices((np.zeros([4, 2]), [0, 1, 2, 0]))), 3, 1)
 
 
 def test_only_the_given_rows_are_seen_each_once_per_epoch():

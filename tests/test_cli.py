@@ -159,7 +159,7 @@ def test_ensemble_trains_a_given_recipe_with_several_seeds(tmp_path, capsys, mon
     assert asked == [["train", "ensemble"]]
     monkeypatch.undo()
     assert run("ensemble", *given, "--members=1", f"--output_dir={tmp_path / 'other'}") == 2
-    assert run("ensemble", *given, "--folds=2", "--notta", f"--output_dir={tmp_path / 'folds'}") == 0
+    assert run("ensemble", *given, "--member_folds=2", "--notta", f"--output_dir={tmp_path / 'folds'}") == 0
     decisions = [json.loads(line) for line in (tmp_path / "folds" / "decisions.jsonl").read_text().splitlines()]
     assert decisions[1]["evidence"] == ["train-100", "ensemble-fold-1", "ensemble-fold-2"]
 

@@ -105,7 +105,7 @@ def test_going_on_changes_nothing_and_other_members_are_refused(searched):
 
 
 def test_members_of_folds_learn_from_the_training_part_without_one(searched, tmp_path):
-    tuner = search(tmp_path, folds=2, members=4)
+    tuner = search(tmp_path, member_folds=2, members=4)
     outcomes = tuner._playbook.outcomes
     cuts = {name: (outcome.spec.folds, outcome.spec.left_out) for name, outcome in outcomes.items()}
     assert list(cuts.values()) == [(0, 0), (2, 1), (2, 2), (0, 0)]
@@ -114,14 +114,16 @@ def test_members_of_folds_learn_from_the_training_part_without_one(searched, tmp
     whole = searched[0]._playbook.outcomes
     assert not np.array_equal(outcomes["ensemble-fold-1"].losses, whole["ensemble-seed-2"].losses)
     assert np.array_equal(outcomes["ensemble-seed-4"].losses, whole["ensemble-seed-4"].losses)
-    assert search(tmp_path, folds=2, members=4).result == tuner.result
-    with pytest.raises(ValueError, match="`folds` was 2"):
-        search(tmp_path, folds=3, members=4)
+    assert search(tmp_path, member_folds=2, members=4).result == tuner.result
+    for changed, now in (({"member_folds": 3}, "3"), ({}, "not set")):
+        with pytest.raises(ValueError, match=f"`member_folds` was 2 when this search began and is {now} now"):
+            search(tmp_path, **changed, members=4)
 
 
 def test_folds_that_the_data_do_not_hold_are_refused_before_any_training(tmp_path):
-    with pytest.raises(ValueError, match="^`folds` .41. is more than the smallest class has examples"):
-        search(tmp_path, folds=41, members=50)
+    refused = r"^`member_folds` must be 0 here, .* got 60: .* than the smallest class has examples"
+    with pytest.raises(ValueError, match=refused):
+        search(tmp_path, member_folds=60, members=80)
     assert not (tmp_path / "playbook" / "study.sqlite").exists()
 
 

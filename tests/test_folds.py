@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from kerastune import diagnostics, folds
+from kerastune.task import Part, Task
 
 CLASSES = np.repeat([0, 1, 2], [30, 20, 10])
 GROUPS = np.arange(60) % 12
@@ -32,6 +33,15 @@ def test_no_group_is_on_both_sides(classes):
 def test_classes_keep_their_shares():
     for fold in folds.cut(60, 5, repeats=2, classes=CLASSES):
         assert np.bincount(CLASSES[fold.held_out]).tolist() == [6, 4, 2]
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_rows_of_a_training_part_leave_out_another_fold_each(kind):
+    part = Part(np.zeros([60, 2]), CLASSES if kind == "classification" else CLASSES / 7)
+    task = Task("toy", kind, part, part, class_names=("a", "b", "c") if kind == "classification" else ())
+    left_out = [np.setdiff1d(np.arange(60), folds.training_rows(task, 5, number)) for number in range(1, 6)]
+    assert sorted(np.concatenate(left_out)) == list(range(60)) and {len(rows) for rows in left_out} == {12}
+    assert kind == "regression" or all(np.bincount(CLASSES[rows]).tolist() == [6, 4, 2] for rows in left_out)
 
 
 @pytest.mark.parametrize("groups", [None, GROUPS])

@@ -99,6 +99,17 @@ def test_the_batch_size_is_checked_against_a_stream_too():
     preflight.check(good_task(train=None, stream=range(4)), batch_size=4)
 
 
+@pytest.mark.parametrize(
+    ("refit", "member_folds", "message"),
+    [(True, 0, "^`refit` joins .* needs arrays"), (False, 3, "^`member_folds` must be 0")],
+)
+def test_a_stream_is_neither_joined_nor_cut(refit, member_folds, message):
+    stream = good_task(train=None, stream=range(9))
+    with pytest.raises(ValueError, match=message):
+        preflight.check_joined_and_cut(stream, refit, member_folds)
+    preflight.check_joined_and_cut(stream, False, 0)
+
+
 @pytest.mark.parametrize("class_weight", [{3: 1.0}, {0: -1.0}, {0: np.nan}, {"a": 1.0}])
 def test_bad_class_weights_are_refused(class_weight):
     with pytest.raises(ValueError, match="class_weight"):

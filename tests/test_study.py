@@ -225,6 +225,13 @@ def test_a_changed_setting_is_refused_by_name_with_both_values(tmp_path, name, v
         study.settings(settings)
 
 
+def test_a_setting_that_is_no_longer_given_is_refused(tmp_path):
+    with opened(tmp_path) as study:
+        study.settings({"seed": 1, "member_folds": 2})
+    with opened(tmp_path) as study, pytest.raises(StudyError, match="`member_folds` was 2 .* is not set now"):
+        study.settings({"seed": 1})
+
+
 # the lock
 
 

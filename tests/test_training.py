@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import layers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kerastune import batches, evaluate, outputs, schedules, segment, training
+from kerastune import batches, evaluate, folds, outputs, schedules, segment, training
 from kerastune.callbacks import StepLogger
 from kerastune.recipe import Recipe
 from kerastune.scores import Objective
@@ -263,6 +263,19 @@ def test_an_explosion_stops_the_run_and_is_measured_against_the_trials_first_los
     assert 50 < outcome.diverged_at < 100 and outcome.steps == CHUNK
     before, after = np.split(outcome.losses, [outcome.diverged_at - 49])
     assert before[0] < 3 * first.losses[0] < after.max()
+
+
+def test_a_member_of_a_fold_sees_the_rows_outside_of_its_own_in_every_segment(monkeypatch):
+    made = trainer()
+    asked, batches_of = [], made._batches.training
+    monkeypatch.setattr(made._batches, "training", lambda *given: asked.append(given[-1]) or batches_of(*given))
+    cut = {"folds": 3, "left_out": 2}
+    first, state, _ = made.run(spec(until=50, **cut))
+    second, *_ = made.run(spec(start=50, until=100, **cut), state)
+    rows = folds.training_rows(made.task, 3, 2)
+    assert [same([rows], [given]) for given in asked] == [True, True] and len(rows) == len(made.task.train) * 2 // 3
+    whole, *_ = made.run(spec(until=100, **cut))
+    assert np.array_equal(whole.losses, [*first.losses, *second.losses])
 
 
 def test_a_deadline_stops_at_a_chunk_and_steps_are_told():

@@ -66,9 +66,9 @@ def test_joining_adds_time_and_keeps_the_largest_memory():
     assert joined.seconds == 4.0 and joined.peak_memory == 999
 
 
-@pytest.mark.parametrize(("folds", "left_out"), [(3, 0), (3, 4), (0, 1), (3, -1)])
+@pytest.mark.parametrize(("folds", "left_out"), [(3, 0), (3, 4), (0, 1), (3, -1), (1, 1)])
 def test_a_fold_that_is_left_out_is_one_of_them(folds, left_out):
-    with pytest.raises(ValueError, match="must be the number of one of the"):
+    with pytest.raises(ValueError, match="`left_out` .* must be one of `folds`"):
         TrialSpec("a", "ensemble", Recipe(), 0, 50, folds=folds, left_out=left_out)
 
 

@@ -63,8 +63,8 @@ class Ensemble(Stage):
             raise ValueError(f"`members` must be at least 2, got {members}; leave the ensemble out for one model.")
         if folds and not 2 <= folds < members:
             raise ValueError(
-                f"`folds` must be 0, or 2 to {members - 1} with {members} `members` in all, got {folds}; "
-                "allow more `members`, or fewer folds."
+                f"`member_folds` must be 0, or at least 2 and less than `members` ({members}), got {folds}: one member "
+                "is the recipe on all examples."
             )
         self._validation = validation
         self._members = members

@@ -79,7 +79,7 @@ def make(
         sparsities: that stage `prune` tries.
         weights: gives the kept weights of a trial; needed for that stage.
         refit: whether the budget holds a training on all examples at the end.
-        folds: of the training part, that so many members of an ensemble leave out one each.
+        folds: of the training part, that so many trainings for the ensemble leave out one each.
     """
     check(names)
     tuned = any(stage.name in names for stage in (LearningRate, Batch, Model, FineTune, Decay, Weights, Regularise))

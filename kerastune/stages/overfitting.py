@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kerastune import curves
+from kerastune.scores import Z
 from kerastune.stages.base import Facts
 from kerastune.trial import Outcome
 
@@ -47,4 +48,4 @@ def _gap(run: Outcome, facts: Facts) -> tuple[float, float]:
     training = float(np.mean(run.curves[name][-max(int(END_SHARE * run.steps), 1) :]))
     validation = run.evals[-1][name]
     spread = np.sqrt(validation * (1 - validation)) if name == "accuracy" else float(np.std(run.example_scores))
-    return sign * (training - validation), float(1.96 * spread / np.sqrt(facts.num_validation))
+    return sign * (training - validation), float(Z * spread / np.sqrt(facts.num_validation))
