@@ -16,7 +16,7 @@ _WHERE = {
     "Trainer": "kerastune.training",
     "cross_validate": "kerastune.crossval",
 }
-_MODULES = ("callbacks", "curves", "data", "pruning", "schedules", "surgery")
+_MODULES = ("callbacks", "curves", "data", "ensemble", "pruning", "schedules", "surgery", "tta", "views")
 
 __all__ = [*_WHERE, *_MODULES]
 

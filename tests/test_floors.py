@@ -1,6 +1,7 @@
 """The house: four floors, imports downwards only, and a door that opens at once."""
 
 import ast
+import re
 import resource
 import subprocess
 import sys
@@ -323,6 +324,11 @@ def test_the_door_is_small_and_every_name_of_it_is_there():
         defined = [getattr(node, "name", "") for node in TREES[room_of(module)].body]
         assert name in defined, f"{module} has no {name}"
     assert set(kerastune._MODULES) <= set(MODULES)
+
+
+def test_what_the_readme_names_is_behind_the_door():
+    named = re.findall(r"`kerastune\.(\w+)[.`(]", (ROOT / "README.md").read_text())
+    assert {"tta", "views", "callbacks"} <= set(named) <= {*kerastune.__all__, "log"}  # kerastune.log is a file
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():
