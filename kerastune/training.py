@@ -306,8 +306,8 @@ class Trainer:
         recipe, steps = spec.recipe, spec.until - spec.start
         every = spec.eval_every or steps
         rows = folds.training_rows(self.task, spec.folds, spec.left_out) if spec.folds else None
-        changes = recipe.augmentation, recipe.flip, recipe.class_weights, rows
-        batches = self._batches.training(recipe.batch_size, recipe.seed, spec.start, spec.until, *changes)
+        changes = recipe.augmentation, recipe.flip, recipe.class_weights
+        batches = self._batches.training(recipe.batch_size, recipe.seed, spec.start, spec.until, *changes, rows=rows)
         member.record(batches.element_spec)
         member.model.fit(
             batches,

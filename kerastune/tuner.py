@@ -175,7 +175,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         searched, sample = samplers.searched(space), samplers.Sampler(space, seed)
         self._stages = order.make(
             *(names, self._first_recipe.decay, CHUNK, searched, sample, self._validation, members, self._look),
-            *(sparsities, self._kept_weights, refit and self.budget.seconds is not None, member_folds),
+            *(sparsities, self._kept_weights, refit and self.budget.seconds is not None, self._folds),
         )
 
     @property

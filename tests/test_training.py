@@ -267,13 +267,13 @@ def test_an_explosion_stops_the_run_and_is_measured_against_the_trials_first_los
 
 def test_a_member_of_a_fold_sees_the_rows_outside_of_its_own_in_every_segment(monkeypatch):
     made = trainer()
-    asked, batches_of = [], made._batches.training
-    monkeypatch.setattr(made._batches, "training", lambda *given: asked.append(given[-1]) or batches_of(*given))
+    asked, given = [], made._batches.training
+    monkeypatch.setattr(made._batches, "training", lambda *how, rows: asked.append(rows) or given(*how, rows=rows))
     cut = {"folds": 3, "left_out": 2}
     first, state, _ = made.run(spec(until=50, **cut))
     second, *_ = made.run(spec(start=50, until=100, **cut), state)
     rows = folds.training_rows(made.task, 3, 2)
-    assert [same([rows], [given]) for given in asked] == [True, True] and len(rows) == len(made.task.train) * 2 // 3
+    assert [same([rows], [each]) for each in asked] == [True, True] and len(rows) == len(made.task.train) * 2 // 3
     whole, *_ = made.run(spec(until=100, **cut))
     assert np.array_equal(whole.losses, [*first.losses, *second.losses])
 
