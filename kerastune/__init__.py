@@ -3,27 +3,49 @@
 Importing this package imports neither TensorFlow nor Keras: names are resolved when they are used.
 """
 
-import importlib
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kerastune.runtime import lazy
+
+if TYPE_CHECKING:
+    from kerastune import analysis, callbacks, data, inference, models, schedules
+    from kerastune.budget import Budget
+    from kerastune.playbook.stages.base import Decision
+    from kerastune.problem import Problem
+    from kerastune.recipe import Recipe
+    from kerastune.training.trainer import Trainer
+    from kerastune.tuner.cross_validation import cross_validate
+    from kerastune.tuner.playbook_tuner import PlaybookTuner
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "Budget",
+    "Decision",
+    "PlaybookTuner",
+    "Problem",
+    "Recipe",
+    "Trainer",
+    "analysis",
+    "callbacks",
+    "cross_validate",
+    "data",
+    "inference",
+    "models",
+    "schedules",
+]
+
 _WHERE = {
     "Budget": "kerastune.budget",
-    "Decision": "kerastune.stages.base",
-    "PlaybookTuner": "kerastune.tuner",
+    "Decision": "kerastune.playbook.stages.base",
+    "PlaybookTuner": "kerastune.tuner.playbook_tuner",
+    "Problem": "kerastune.problem",
     "Recipe": "kerastune.recipe",
-    "Task": "kerastune.task",
-    "Trainer": "kerastune.training",
-    "cross_validate": "kerastune.crossval",
+    "Trainer": "kerastune.training.trainer",
+    "cross_validate": "kerastune.tuner.cross_validation",
 }
-_MODULES = ("callbacks", "curves", "data", "ensemble", "pruning", "schedules", "surgery", "tta", "views")
+_PACKAGES = [name for name in __all__ if name not in _WHERE]
 
-__all__ = [*_WHERE, *_MODULES]
-
-
-def __getattr__(name):
-    if name in _WHERE:
-        return getattr(importlib.import_module(_WHERE[name]), name)
-    if name in _MODULES:
-        return importlib.import_module(f"kerastune.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy.attributes(__name__, _WHERE, _PACKAGES)

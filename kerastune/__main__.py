@@ -2,7 +2,7 @@
 
 import sys
 
-from kerastune.cli import program
+from kerastune.cli.entry import program
 
 if __name__ == "__main__":
     sys.exit(program())

@@ -1,16 +1,93 @@
-"""What is asked of a training run, and what came of it: values that travel between driver, workers and the study."""
+"""What is asked of a training run, and what came of it: values that travel between driver, workers
+and the study.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from kerastune import sparsity
+from kerastune.analysis import sparsity
 from kerastune.recipe import Recipe
-from kerastune.scores import Objective, kept_evaluation
+
+pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """The validation value that chooses, and its direction.
+
+    Args:
+        name: as Keras logs it, without `val_`: `"accuracy"`, `"loss"` …
+        direction: `"max"` or `"min"`.
+
+    Raises:
+        ValueError: for another direction.
+
+    Example:
+        >>> Objective("loss", "min").gain(0.5)
+        -0.5
+    """
+
+    name: str
+    direction: str
+
+    def __post_init__(self):
+        if self.direction not in ("max", "min"):
+            raise ValueError(
+                f"the direction of `{self.name}` must be max or min, got {self.direction!r}."
+            )
+
+    def gain(self, value: float) -> float:
+        """The value, or its negative, so that larger is better."""
+        return value if self.direction == "max" else -value
+
+
+def best_evaluation(evals: Sequence[dict], objective: Objective) -> dict | None:
+    """The evaluation with the best objective; among equals the lowest loss, then the first.
+
+    Evaluations whose objective is not finite are passed over; `None` when nothing is left.
+
+    Raises:
+        ValueError: when the objective is not among the values.
+    """
+    for values in evals:
+        if objective.name not in values:
+            known = ", ".join(name for name in values if name != "step")
+            raise ValueError(
+                f"the objective `{objective.name}` is not among the validation values; they are: {known}."
+            )
+    sound = [values for values in evals if np.isfinite(values[objective.name])]
+    if not sound:
+        return None
+    return max(
+        sound, key=lambda values: (objective.gain(values[objective.name]), -values.get("loss", 0.0))
+    )
+
+
+def kept_evaluation(evals: Sequence[dict], objective: Objective, decays: bool) -> dict | None:
+    """The evaluation whose weights a training keeps: the last one when its rate decays, else the
+    best one.
+
+    Decay fixes the horizon, so such a run is judged at its end only; and there, with the smallest
+    steps, an evaluation scatters least. `None` when no objective is finite.
+
+    Raises:
+        ValueError: when the objective is not among the values.
+
+    Example:
+        >>> evals = [{"step": 50, "loss": 0.2}, {"step": 100, "loss": 0.3}]
+        >>> [kept_evaluation(evals, Objective("loss", "min"), decays)["step"] for decays in (False, True)]
+        [50, 100]
+    """
+    best = best_evaluation(evals, objective)
+    if best is None or not decays:
+        return best
+    return next(values for values in reversed(evals) if np.isfinite(values[objective.name]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,12 +98,15 @@ class TrialSpec:
         trial: name of the trial, for example `"lr-03"`; the same for all its segments.
         stage: name of the stage that asked for it.
         recipe: how to train.
-        start: steps that are done already; a checkpoint at this step comes with the spec when it is not 0.
+        start: steps that are done already; a checkpoint at this step comes with the spec when it is
+            not 0.
         until: step at which the segment ends, `> start`.
         eval_every: steps between two evaluations on the validation part; 0 for none.
-        keep_best: whether to keep the weights of the best evaluation (of the last one, when the rate decays).
+        keep_best: whether to keep the weights of the best evaluation (of the last one, when the
+            rate decays).
         after: name of the trial from whose kept weights this one sets out; empty for a fresh start.
-        sparsity: share of zeros, in `[0, 1)`, to which kernels are pruned in the first half of the trial.
+        sparsity: share of zeros, in `[0, 1)`, to which kernels are pruned in the first half of the
+            trial.
         mix: share of a teacher in the loss, in `[0, 1]`; 0 for none.
         temperature: that softens what the teacher says, `> 0`.
         folds: parts that the training part is cut into, at least 2, to leave one out; 0 for none.
@@ -53,9 +133,13 @@ class TrialSpec:
     def __post_init__(self):
         sparsity.check(self.sparsity)
         if not 0 <= self.start < self.until:
-            raise ValueError(f"`until` ({self.until}) must be > `start` ({self.start}), and `start` >= 0.")
+            raise ValueError(
+                f"`until` ({self.until}) must be > `start` ({self.start}), and `start` >= 0."
+            )
         if self.folds == 1 or not bool(self.folds) <= self.left_out <= self.folds:
-            raise ValueError(f"`left_out` ({self.left_out}) must be one of `folds` ({self.folds}), which are 0 or >= 2.")
+            raise ValueError(
+                f"`left_out` ({self.left_out}) must be one of `folds` ({self.folds}), which are 0 or >= 2."
+            )
         if self.eval_every and (self.start % self.eval_every or self.until % self.eval_every):
             raise ValueError(
                 f"`eval_every` ({self.eval_every}) must divide `start` ({self.start}) and `until` ({self.until})."
@@ -78,24 +162,28 @@ class Outcome:
     Args:
         spec: the last segment that was run.
         curves: true values of every step by name (`"loss"`, `"accuracy"` …), float32 `[steps]`.
-        evals: one dict per evaluation: `"step"` and the validation values by name (`"loss"`, `"accuracy"` …).
+        evals: one dict per evaluation: `"step"` and the validation values by name (`"loss"`,
+            `"accuracy"` …).
         layers: names of the layers whose norms were measured.
         norm_steps: steps at which norms were measured, `[k]`.
         update_norms: L2 norm of each layer's update, `[k, layers]`.
         weight_norms: L2 norm of each layer's weights before the update, `[k, layers]`.
         diverged_at: step at which the loss was not finite or exploded; `None` when it never was.
         seconds: wall time of all segments.
-        seconds_per_step: median over chunks of steps, evaluation and tracing left out; 0 when nothing was timed. Stages
-            see that of the calibration in its place (`calibration`), the same for every trial of the same network,
-            batch size and kind of optimizer.
+        seconds_per_step: median over chunks of steps, evaluation and tracing left out; 0 when
+            nothing was timed. Stages see that of the calibration in its place (`calibration`), the
+            same for every trial of the same network, batch size and kind of optimizer.
         peak_memory: bytes, of the process (CPU) or of the device (GPU).
-        example_scores: score of every validation example with the best weights, larger is better `[n]`, when they
-            were kept; else `None`.
-        mirrored_scores: the same of the mean over each image and its mirror image `[n]`, where the recipe flips them.
+        example_scores: score of every validation example with the best weights, larger is better
+            `[n]`, when they were kept; else `None`.
+        mirrored_scores: the same of the mean over each image and its mirror image `[n]`, where the
+            recipe flips them.
         notes: what a reader of the outcome must know.
         out_of_time: whether the end of the budget stopped it, and not what it showed.
-        weights_kept: whether the best weights that came with the scores are still there (`keeping`).
-        error: what kept the network from being built or trained, in one line; `diverged_at` is 0 then. Empty otherwise.
+        weights_kept: whether the best weights that came with the scores are still there
+            (`keeping`).
+        error: what kept the network from being built or trained, in one line; `diverged_at` is 0
+            then. Empty otherwise.
     """
 
     spec: TrialSpec
@@ -103,8 +191,12 @@ class Outcome:
     evals: tuple[dict[str, float], ...] = ()
     layers: tuple[str, ...] = ()
     norm_steps: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
-    update_norms: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros([0, 0], np.float32))
-    weight_norms: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros([0, 0], np.float32))
+    update_norms: np.ndarray = dataclasses.field(
+        default_factory=lambda: np.zeros([0, 0], np.float32)
+    )
+    weight_norms: np.ndarray = dataclasses.field(
+        default_factory=lambda: np.zeros([0, 0], np.float32)
+    )
     diverged_at: int | None = None
     seconds: float = 0.0
     seconds_per_step: float = 0.0
@@ -143,7 +235,9 @@ class Outcome:
         return dataclasses.replace(self, seconds_per_step=seconds_per_step)
 
     def kept_evaluation(self, objective: Objective) -> dict[str, float] | None:
-        """The evaluation whose weights are kept: the last one of a decaying rate, else the best one; or `None`."""
+        """The evaluation whose weights are kept: the last one of a decaying rate, else the best
+        one; or `None`.
+        """
         return kept_evaluation(self.evals, objective, self.spec.recipe.decay != "none")
 
     def after(self, earlier: Outcome | None) -> Outcome:
@@ -151,9 +245,15 @@ class Outcome:
         if earlier is None:
             return self
         if self.error:
-            # Nothing was trained, and whoever failed knows of no layers: the curves stay those of before.
-            return dataclasses.replace(earlier, spec=self.spec, diverged_at=self.diverged_at, error=self.error)
-        joined = {name: np.concatenate([earlier.curves[name], values]) for name, values in self.curves.items()}
+            # Nothing was trained, and whoever failed knows of no layers: the curves stay those of
+            # before.
+            return dataclasses.replace(
+                earlier, spec=self.spec, diverged_at=self.diverged_at, error=self.error
+            )
+        joined = {
+            name: np.concatenate([earlier.curves[name], values])
+            for name, values in self.curves.items()
+        }
         return dataclasses.replace(
             self,
             curves=joined,
@@ -164,8 +264,12 @@ class Outcome:
             seconds=earlier.seconds + self.seconds,
             seconds_per_step=earlier.seconds_per_step or self.seconds_per_step,
             peak_memory=max(earlier.peak_memory, self.peak_memory),
-            example_scores=earlier.example_scores if self.example_scores is None else self.example_scores,
-            mirrored_scores=earlier.mirrored_scores if self.example_scores is None else self.mirrored_scores,
+            example_scores=earlier.example_scores
+            if self.example_scores is None
+            else self.example_scores,
+            mirrored_scores=earlier.mirrored_scores
+            if self.example_scores is None
+            else self.mirrored_scores,
             notes=earlier.notes + tuple(note for note in self.notes if note not in earlier.notes),
         )
 
@@ -177,8 +281,10 @@ class State:
     Args:
         step: steps done.
         model: values of `model.variables` (weights, then random states), in their order.
-        optimizer: values of `optimizer.variables`, in their order; empty when only the weights are kept.
-        first_loss: loss of the trial's first step, against which an explosion is measured; NaN when unknown.
+        optimizer: values of `optimizer.variables`, in their order; empty when only the weights are
+            kept.
+        first_loss: loss of the trial's first step, against which an explosion is measured; NaN when
+            unknown.
 
     Example:
         >>> state = State(3, [np.ones(2)], [])
@@ -204,7 +310,15 @@ class State:
         """The state that `to_bytes` wrote; nothing is unpickled."""
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             groups = {
-                group: [archive[f"{group}/{i}"] for i in range(sum(name.startswith(f"{group}/") for name in archive))]
+                group: [
+                    archive[f"{group}/{i}"]
+                    for i in range(sum(name.startswith(f"{group}/") for name in archive))
+                ]
                 for group in ("model", "optimizer")
             }
-            return cls(int(archive["step"]), groups["model"], groups["optimizer"], float(archive["first_loss"]))
+            return cls(
+                int(archive["step"]),
+                groups["model"],
+                groups["optimizer"],
+                float(archive["first_loss"]),
+            )

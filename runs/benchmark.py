@@ -1,24 +1,31 @@
-"""Measures kerastune beside what its users have today: python runs/benchmark.py --output_dir=benchmark-out.
+"""Measures kerastune beside what its users have today: python runs/benchmark.py
+--output_dir=benchmark-out.
 
-What is the same for all contestants of a task and seed: the machine, the seconds, the prepared data and their cut, the
-network, and that the one model which is handed over was chosen on validation data (by accuracy, or by loss in a
-regression). The seed sets the cut, the weights and the search, so that the spread is over all three. Test data are
-looked at when the seconds are over.
+What is the same for all contestants of a task and seed: the machine, the seconds, the prepared data
+and their cut, the network, and that the one model which is handed over was chosen on validation
+data (by accuracy, or by loss in a regression). The seed sets the cut, the weights and the search,
+so that the spread is over all three. Test data are looked at when the seconds are over.
 
-- Every run is a process of its own. Seconds begin when everything is imported and the data are prepared. What is in
-  training when they end is stopped at its next batch and still evaluated; kerastune has to end by itself, its figures,
-  TensorBoard runs and saved model included. What comes a tenth of the seconds too late is not counted, for anybody.
-- Rivals search the rate (1e-5 to 1, log-uniform), the optimizer (SGD with momentum 0.9, Adam) and the batch size (32,
-  64, 128). Their trials have at most 30 epochs with an early stopping of patience 3; 100 and 10 on the generated tasks,
-  whose loss stands still before it falls. They keep the weights of the best epoch of all trials, the one that was cut
-  off by the end included; among equals that of the lowest loss, where KerasTuner itself would keep the first.
-- kerastune has the recipe that it begins with (Nesterov momentum, batch size from the data, He initialisers) and finds
-  rate and number of steps. `defaults` is one training with Adam at 1e-3 and batches of 32, and a patience of 10 epochs.
-- The learning rate's range is what a user writes who does not know it. A narrower one favours the rivals.
+- Every run is a process of its own. Seconds begin when everything is imported and the data are
+  prepared. What is in training when they end is stopped at its next batch and still evaluated;
+  kerastune has to end by itself, its figures,
+  TensorBoard runs and saved model included. What comes a tenth of the seconds too late is not
+  counted, for anybody.
+- Rivals search the rate (1e-5 to 1, log-uniform), the optimizer (SGD with momentum 0.9, Adam) and
+  the batch size (32, 64, 128). Their trials have at most 30 epochs with an early stopping of
+  patience 3; 100 and 10 on the generated tasks,
+  whose loss stands still before it falls. They keep the weights of the best epoch of all trials,
+  the one that was cut off by the end included; among equals that of the lowest loss, where
+  KerasTuner itself would keep the first.
+- kerastune has the recipe that it begins with (Nesterov momentum, batch size from the data, He
+  initializers) and finds rate and number of steps. `defaults` is one training with Adam at 1e-3 and
+  batches of 32, and a patience of 10 epochs.
+- The learning rate's range is what a user writes who does not know it. A narrower one favors the
+rivals.
 - `kerastune/10` is kerastune with a tenth of the seconds. It hands over one model, not an ensemble.
 
-Rows are appended to `results.jsonl` as soon as they are there; the same command goes on where it was interrupted. Run
-nothing else meanwhile: all contestants lose, but not by the same.
+Rows are appended to `results.jsonl` as soon as they are there; the same command goes on where it
+was interrupted. Run nothing else meanwhile: all contestants lose, but not by the same.
 """
 
 import dataclasses
@@ -35,8 +42,17 @@ from absl import app, flags
 from kerastune.budget import LEAST_SECONDS
 
 FLAGS = flags.FLAGS
-GRACE = 1.1  # of the seconds, after which nothing counts: the last evaluation or saving has to fit in
-RIVALS = ("defaults", "RandomSearch", "Hyperband", "BayesianOptimization", "optuna median", "optuna hyperband")
+GRACE = (
+    1.1  # of the seconds, after which nothing counts: the last evaluation or saving has to fit in
+)
+RIVALS = (
+    "defaults",
+    "RandomSearch",
+    "Hyperband",
+    "BayesianOptimization",
+    "optuna median",
+    "optuna hyperband",
+)
 PROBLEMS = {  # source, network, and the epochs that a user of a rival would allow a trial
     "digits": ("digits", "cnn", 30),
     "fashion_mnist": ("fashion_mnist", "cnn", 30),
@@ -56,11 +72,13 @@ class Run:
     contestant: str
     seed: int
     seconds: float
-    reference: bool = False
+    baseline: bool = False
 
 
 def wanted():
-    """The runs that the flags ask for. Contestants are the inner loop, so that all meet the machine in like moods."""
+    """The runs that the flags ask for. Contestants are the inner loop, so that all meet the machine
+    in like moods.
+    """
     runs = []
     for seed in map(int, FLAGS.seeds):
         for task in FLAGS.tasks:
@@ -68,10 +86,10 @@ def wanted():
             seconds = FLAGS.fashion_seconds if is_fashion else FLAGS.seconds
             share = FLAGS.fashion_share if is_fashion else FLAGS.share
             for name in FLAGS.contestants:
-                reference = FLAGS.reference and name == "kerastune"
-                runs.append(Run(task, name, seed, seconds, reference))
+                baseline = FLAGS.baseline and name == "kerastune"
+                runs.append(Run(task, name, seed, seconds, baseline))
                 if name == "kerastune" and share > 1:
-                    runs.append(Run(task, f"{name}/{share}", seed, seconds / share, reference))
+                    runs.append(Run(task, f"{name}/{share}", seed, seconds / share, baseline))
     return runs
 
 
@@ -80,9 +98,16 @@ def check(runs):
     for run in runs:
         if run.contestant.startswith("kerastune") and run.seconds < LEAST_SECONDS:
             found = f"{run.contestant} on {run.task} has {run.seconds:g} s, but kerastune needs {LEAST_SECONDS} s"
-            sys.exit(f"benchmark: {found}: raise --seconds, or lower --share (1 leaves the share out).")
-    if any(run.contestant.startswith("optuna") for run in runs) and importlib.util.find_spec("optuna") is None:
-        sys.exit("benchmark: optuna is missing: pip install -e '.[benchmark]', or name --contestants without it.")
+            sys.exit(
+                f"benchmark: {found}: raise --seconds, or lower --share (1 leaves the share out)."
+            )
+    if (
+        any(run.contestant.startswith("optuna") for run in runs)
+        and importlib.util.find_spec("optuna") is None
+    ):
+        sys.exit(
+            "benchmark: optuna is missing: pip install -e '.[benchmark]', or name --contestants without it."
+        )
 
 
 # Rows on disk.
@@ -115,16 +140,20 @@ def append_row(path, row):
 def race(run):
     """Runs one contestant in this process; gives its row."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.path.insert(0, str(pathlib.Path(__file__).parent))  # for `contestants` and `generated_tasks`
+    sys.path.insert(
+        0, str(pathlib.Path(__file__).parent)
+    )  # for `contestants` and `generated_tasks`
     import contestants
 
-    from kerastune import data, hypermodels, runtime
+    from kerastune.data import loading
+    from kerastune.models import hypermodels
+    from kerastune.runtime import devices
 
-    runtime.set_up()
+    devices.set_up()
     source, model, epochs = PROBLEMS[run.task]
-    task = data.load(source, seed=run.seed)
+    task = loading.load(source, seed=run.seed)
     arena = contestants.Race(task, hypermodels.load(model, task), epochs, run.seconds, run.seed)
-    contestants.start(run.contestant.partition("/")[0], arena, run.reference)
+    contestants.start(run.contestant.partition("/")[0], arena, run.baseline)
     spent = arena.spent()
     curve = in_time(arena.test_scores(), run.seconds)
     return {
@@ -172,7 +201,9 @@ def run_missing(runs, path):
 
 
 def grouped(runs, rows):
-    """`{task: {contestant: rows of all seeds}}`, in the order of the runs; what has no row is left out."""
+    """`{task: {contestant: rows of all seeds}}`, in the order of the runs; what has no row is left
+    out.
+    """
     groups = {}
     for run in runs:
         if run in rows:
@@ -187,7 +218,9 @@ def table(groups):
     for task, group in groups.items():
         rows = next(iter(group.values()))
         longest = max(row["run"]["seconds"] for rows in group.values() for row in rows)
-        cells = [_cell([row["score"] for row in group[name]]) if name in group else "" for name in names]
+        cells = [
+            _cell([row["score"] for row in group[name]]) if name in group else "" for name in names
+        ]
         lines.append(f"| {task} ({rows[0]['metric']}, %) | {longest:g} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -202,7 +235,9 @@ def overrun(groups):
     most = {}
     for group in groups.values():
         for name, rows in group.items():
-            most[name] = max([most.get(name, 0), *(row["spent"] / row["run"]["seconds"] for row in rows)])
+            most[name] = max(
+                [most.get(name, 0), *(row["spent"] / row["run"]["seconds"] for row in rows)]
+            )
     return ", ".join(f"{name} {share:.2f}" for name, share in most.items())
 
 
@@ -218,7 +253,9 @@ def mean_curve(rows, moments):
 
 
 def picture(groups, path):
-    """Draws the test score of what a contestant would hand over, against the seconds; one panel per task."""
+    """Draws the test score of what a contestant would hand over, against the seconds; one panel per
+    task.
+    """
     import numpy as np
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
@@ -236,7 +273,12 @@ def picture(groups, path):
         ends = [100 * statistics.mean(row["score"] for row in rows) for rows in group.values()]
         # Bad beginnings would press together what is to be compared.
         room = max(max(ends) - min(ends), 2)
-        axes.set(xscale="log", xlabel="seconds", title=task, ylim=(min(ends) - 0.6 * room, max(ends) + 0.2 * room))
+        axes.set(
+            xscale="log",
+            xlabel="seconds",
+            title=task,
+            ylim=(min(ends) - 0.6 * room, max(ends) + 0.2 * room),
+        )
         axes.set_ylabel(f"test {next(iter(group.values()))[0]['metric']}, %")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
@@ -245,17 +287,24 @@ def picture(groups, path):
     for axes in panels:
         axes.set_axis_off()
     lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
-    figure.legend([lines[name] for name in names], names, loc="outside lower center", ncols=2 * min(columns, 2))
+    figure.legend(
+        [lines[name] for name in names],
+        names,
+        loc="outside lower center",
+        ncols=2 * min(columns, 2),
+    )
     figure.savefig(path)
 
 
 def _line(axes, moments, values, name, names):
     family, _, share = name.partition("/")
-    colour = f"C{list(dict.fromkeys(each.partition('/')[0] for each in names)).index(family)}"
+    color = f"C{list(dict.fromkeys(each.partition('/')[0] for each in names)).index(family)}"
     width = 2.4 if family == "kerastune" else 1.3
     style = "--" if share else "-"
-    axes.step(moments, values, style, where="post", color=colour, linewidth=width, label=name, zorder=width)
-    axes.plot(moments[-1:], values[-1:], "o", color=colour, markersize=5, label="_end", zorder=width)
+    axes.step(
+        moments, values, style, where="post", color=color, linewidth=width, label=name, zorder=width
+    )
+    axes.plot(moments[-1:], values[-1:], "o", color=color, markersize=5, label="_end", zorder=width)
 
 
 def main(argv):
@@ -272,7 +321,9 @@ def main(argv):
         picture(groups, directory / "anytime.png")
         report = f"{table(groups)}\n\nMost time taken, in shares of the seconds: {overrun(groups)}."
         (directory / "table.md").write_text(report + "\n")
-        print(f"\n{report}\n\n{len(FLAGS.seeds)} seeds, mean ± standard deviation. Curves: {directory / 'anytime.png'}")
+        print(
+            f"\n{report}\n\n{len(FLAGS.seeds)} seeds, mean ± standard deviation. Curves: {directory / 'anytime.png'}"
+        )
     for run in failed:
         print(f"benchmark: failed: {run}", file=sys.stderr)
     return 1 if failed else 0
@@ -291,14 +342,22 @@ def define():
     flags.DEFINE_list("seeds", ["1", "2", "3", "4", "5"], "Of cut, weights and search.")
     flags.DEFINE_float("seconds", 60.0, "Of one search.", 0.1)
     flags.DEFINE_float("fashion_seconds", 240.0, "Of one search on Fashion-MNIST.", 0.1)
-    flags.DEFINE_integer("share", 10, "kerastune runs again with this part of the seconds; 1: it does not.", 1)
+    flags.DEFINE_integer(
+        "share", 10, "kerastune runs again with this part of the seconds; 1: it does not.", 1
+    )
     flags.DEFINE_integer("fashion_share", 4, "The same on Fashion-MNIST.", 1)
-    flags.DEFINE_bool("reference", False, "Whether kerastune trains Keras's defaults, too, within its seconds.")
+    flags.DEFINE_bool(
+        "baseline", False, "Whether kerastune trains Keras's defaults, too, within its seconds."
+    )
     flags.DEFINE_string("output_dir", "benchmark-out", "Where rows, table and picture go.")
     flags.DEFINE_string("one", "", "A run as JSON, in a child process: its row is printed.")
     flags.register_validator("tasks", known(PROBLEMS), f"must be among {', '.join(PROBLEMS)}")
-    flags.register_validator("contestants", known(contestants), f"must be among {', '.join(contestants)}")
-    flags.register_validator("seeds", lambda seeds: all(seed.isdigit() for seed in seeds), "must be integers >= 0")
+    flags.register_validator(
+        "contestants", known(contestants), f"must be among {', '.join(contestants)}"
+    )
+    flags.register_validator(
+        "seeds", lambda seeds: all(seed.isdigit() for seed in seeds), "must be integers >= 0"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Prints what pruning costs and what a teacher is worth (S4.4): python runs/benchmark_compression.py --seeds=5.
+"""Prints what pruning costs and what a teacher is worth (S4.4): python
+runs/benchmark_compression.py --seeds=5.
 
-On Fashion-MNIST, with one recipe for all. The built-in network is trained, pruned and fine-tuned; then it teaches a
-student of a quarter of its parameters, which is compared with the same student alone, its temperature and mix being
-chosen on validation. The test part is looked at for each of the four once, at the end.
+On Fashion-MNIST, with one recipe for all. The built-in network is trained, pruned and fine-tuned;
+then it teaches a student of a quarter of its parameters, which is compared with the same student
+alone, its temperature and mix being chosen on validation. The test part is looked at for each of
+the four once, at the end.
 """
 
 import tempfile
@@ -19,16 +21,16 @@ BUDGET = "1000000steps"  # more than all trainings take
 
 def large(hp=None):
     """The built-in network."""
-    from kerastune import models
+    from kerastune.models import networks
 
-    return models.cnn(SHAPE, 10, "classification", filters=16, dense_units=64)
+    return networks.cnn(SHAPE, 10, "classification", filters=16, dense_units=64)
 
 
 def small(hp=None):
     """A quarter of its parameters."""
-    from kerastune import models
+    from kerastune.models import networks
 
-    return models.cnn(SHAPE, 10, "classification", filters=8, dense_units=32)
+    return networks.cnn(SHAPE, 10, "classification", filters=8, dense_units=32)
 
 
 def part(raw):
@@ -60,7 +62,9 @@ def scored(tuner, trial, test):
     """Accuracy of a trial's kept weights in percent."""
     import keras_tuner
 
-    model = tuner.load_model(keras_tuner.engine.trial.Trial(tuner.oracle.get_space(), trial_id=trial))
+    model = tuner.load_model(
+        keras_tuner.engine.trial.Trial(tuner.oracle.get_space(), trial_id=trial)
+    )
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return 100 * model.evaluate(*test, verbose=0)[1]
 
@@ -70,38 +74,60 @@ def compress(parts, seed, directory):
     data, test = cut(parts, seed), part(parts["test"])
     pruned = searched(large, ["train", "prune"], seed, data, directory, sparsities=[FLAGS.sparsity])
     curve = pruned.decisions[-1].values["curve"]
-    found = {"trained": scored(pruned, curve[0]["trial"], test), "pruned": scored(pruned, curve[1]["trial"], test)}
+    found = {
+        "trained": scored(pruned, curve[0]["trial"], test),
+        "pruned": scored(pruned, curve[1]["trial"], test),
+    }
     ranked = pruned.oracle.get_best_trials(len(pruned.oracle.trials))
-    teacher = pruned.load_model(next(trial for trial in ranked if trial.trial_id == curve[0]["trial"]))
-    taught = searched(small, ["train", "distil"], seed, data, directory, teacher=teacher)
+    teacher = pruned.load_model(
+        next(trial for trial in ranked if trial.trial_id == curve[0]["trial"])
+    )
+    taught = searched(small, ["train", "distill"], seed, data, directory, teacher=teacher)
     values = taught.decisions[-1].values
-    best = max((each for each in values["grid"] if each["gain"]), key=lambda each: each["gain"]["mean"])
-    found |= {"student alone": scored(taught, values["alone"], test), "taught": scored(taught, best["trial"], test)}
+    best = max(
+        (each for each in values["grid"] if each["gain"]), key=lambda each: each["gain"]["mean"]
+    )
+    found |= {
+        "student alone": scored(taught, values["alone"], test),
+        "taught": scored(taught, best["trial"], test),
+    }
     shown = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
-    print(f"seed {seed}: {shown}. {pruned.decisions[-1].reason} {taught.decisions[-1].reason}", flush=True)
+    print(
+        f"seed {seed}: {shown}. {pruned.decisions[-1].reason} {taught.decisions[-1].reason}",
+        flush=True,
+    )
     return found
 
 
 def main(argv):
     """Prints a row for each of the two, over seeds."""
-    from kerastune import sources
+    from kerastune.data import sources
 
     parts, found = sources.read("fashion_mnist", "", 64).parts, []
     for seed in range(1, FLAGS.seeds + 1):
         with tempfile.TemporaryDirectory() as directory:
             found.append(compress(parts, seed, directory))
-    print(f"\n| {FLAGS.steps} steps, {FLAGS.seeds} seeds | before | after | gain in points |\n|---|---|---|---|")
-    pairs = {f"pruned to {100 * FLAGS.sparsity:g} %": ("trained", "pruned"), "taught": ("student alone", "taught")}
+    print(
+        f"\n| {FLAGS.steps} steps, {FLAGS.seeds} seeds | before | after | gain in points |\n|---|---|---|---|"
+    )
+    pairs = {
+        f"pruned to {100 * FLAGS.sparsity:g} %": ("trained", "pruned"),
+        "taught": ("student alone", "taught"),
+    }
     for name, (before, after) in pairs.items():
         one, other = (np.array([each[key] for each in found]) for key in (before, after))
         gain = other - one
         spread = gain.std(ddof=1) if len(gain) > 1 else 0.0
         means = f"{one.mean():.2f} % | {other.mean():.2f} %"
-        print(f"| {name} | {means} | {gain.mean():+.2f} ± {spread:.2f} ({gain.min():+.2f} to {gain.max():+.2f}) |")
+        print(
+            f"| {name} | {means} | {gain.mean():+.2f} ± {spread:.2f} ({gain.min():+.2f} to {gain.max():+.2f}) |"
+        )
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("seeds", 5, "Repetitions, each with a cut of the data and weights of its own.", 1)
+    flags.DEFINE_integer(
+        "seeds", 5, "Repetitions, each with a cut of the data and weights of its own.", 1
+    )
     flags.DEFINE_integer("steps", 3000, "Of each training, in batches of 64.", 100)
     flags.DEFINE_float("sparsity", 0.8, "Share of zeros.", 0, 0.99)
     app.run(main)

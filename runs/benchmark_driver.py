@@ -1,9 +1,11 @@
-"""Prints what the driver of a search takes, whatever the number of trials: python runs/benchmark_driver.py.
+"""Prints what the driver of a search takes, whatever the number of trials: python
+runs/benchmark_driver.py.
 
-A fake trainer hands in trials of 1,000 recorded steps with loss, accuracy and norms of five layers, each the network's
-own event in the study. Printed are time and memory while they arrive, what the finished study takes to be opened, and
-its size; then the load of one core when the trials come from many workers. Times are of the process, so that a busy
-machine does not count, but for those called wall.
+A fake trainer hands in trials of 1,000 recorded steps with loss, accuracy and norms of five layers,
+each the network's own event in the study. Printed are time and memory while they arrive, what the
+finished study takes to be opened, and its size; then the load of one core when the trials come from
+many workers. Times are of the process, so that a busy machine does not count, but for those called
+wall.
 """
 
 import logging
@@ -17,12 +19,11 @@ import numpy as np
 from absl import app, flags
 
 from kerastune.budget import Budget
-from kerastune.playbook import Playbook
+from kerastune.playbook.driver import Playbook
+from kerastune.playbook.stages.base import Decision, Facts, Stage
 from kerastune.recipe import Recipe
-from kerastune.scores import Objective
-from kerastune.stages.base import Decision, Facts, Stage
-from kerastune.study import Study
-from kerastune.trial import Outcome, TrialSpec
+from kerastune.study.database import Study
+from kerastune.trial import Objective, Outcome, TrialSpec
 
 FLAGS = flags.FLAGS
 LAYERS = 5
@@ -42,7 +43,16 @@ class Many(Stage):
         if number >= self.trials:
             return []
         rate = recipe.learning_rate * (1 + number / self.trials)
-        return [TrialSpec(f"many-{number:05}", self.name, recipe.replace(learning_rate=rate), 0, self.steps, self.steps)]
+        return [
+            TrialSpec(
+                f"many-{number:05}",
+                self.name,
+                recipe.replace(learning_rate=rate),
+                0,
+                self.steps,
+                self.steps,
+            )
+        ]
 
     def decide(self, recipe, facts, outcomes):
         return Decision(self.name, recipe, recipe, f"{len(outcomes)} trials came in.", ())
@@ -57,13 +67,17 @@ def result(spec, noise):
     evals = ({"step": spec.until, "loss": float(losses[-1]), "accuracy": 0.5},)
     layers = tuple(f"dense_{number}" for number in range(LAYERS))
     curves = {"loss": losses, "accuracy": 1 - losses / 3}
-    return Outcome(spec, curves, evals, layers, measured, norms, norms, seconds=1.0, seconds_per_step=1e-3)
+    return Outcome(
+        spec, curves, evals, layers, measured, norms, norms, seconds=1.0, seconds_per_step=1e-3
+    )
 
 
 def search(study, trials, steps):
     """The driver of a search of that many trials."""
     facts = Facts(6400, 400, Objective("accuracy", "max"), 0, 10)
-    return Playbook(study, [Many(trials, steps)], Recipe(), facts, Budget(steps=10 * trials * steps))
+    return Playbook(
+        study, [Many(trials, steps)], Recipe(), facts, Budget(steps=10 * trials * steps)
+    )
 
 
 def resident():
@@ -102,7 +116,10 @@ def apart(trials):
     """`row` in a process of its own, whose memory is that of this number of trials alone."""
     read, write = os.pipe()
     if (child := os.fork()) == 0:
-        with tempfile.TemporaryDirectory(dir=FLAGS.directory or None) as directory, open(write, "w") as stream:
+        with (
+            tempfile.TemporaryDirectory(dir=FLAGS.directory or None) as directory,
+            open(write, "w") as stream,
+        ):
             print(*row(trials, pathlib.Path(directory)), file=stream)
         os._exit(0)
     os.close(write)
@@ -124,7 +141,9 @@ def main(argv):
         cells += [f"{opened:.2f}", f"{opened_wall:.2f}", f"{size:.0f}"]
         print(f"| {trials} | {' | '.join(cells)} |", flush=True)
     share = FLAGS.workers * seconds / trials / FLAGS.trial_seconds
-    print(f"\n{FLAGS.workers} workers, a trial every {FLAGS.trial_seconds:g} s each, keep {share:.0%} of one core busy.")
+    print(
+        f"\n{FLAGS.workers} workers, a trial every {FLAGS.trial_seconds:g} s each, keep {share:.0%} of one core busy."
+    )
 
 
 if __name__ == "__main__":
@@ -132,5 +151,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("steps", 1000, "Recorded steps of every trial.", 50)
     flags.DEFINE_integer("workers", 1000, "Workers of the simulated cluster.", 1)
     flags.DEFINE_float("trial_seconds", 10, "That a worker takes for a trial.", 0.001)
-    flags.DEFINE_string("directory", "", "Where studies are written; the system's temporary directory by default.")
+    flags.DEFINE_string(
+        "directory", "", "Where studies are written; the system's temporary directory by default."
+    )
     sys.exit(app.run(main))

@@ -1,10 +1,12 @@
-"""Measures how much more several workers train in the same time: python runs/benchmark_executors.py.
+"""Measures how much more several workers train in the same time: python
+runs/benchmark_executors.py.
 
-`processes` trains the built-in cnn on Fashion-MNIST with one worker and with two, one thread each, in turn in every
-round, so that a noisy machine troubles both alike; what is told is the median of the ratios. Workers have started and
-traced before. `simulated` has workers that only say when they are done, in simulated time, behind the same crew,
-playbook and study: what costs anything is the processor's time of the driver, which is added to the clock, and the
-waiting for the last segment of a wave; not the waiting for the disk.
+`processes` trains the built-in cnn on Fashion-MNIST with one worker and with two, one thread each,
+in turn in every round, so that a noisy machine troubles both alike; what is told is the median of
+the ratios. Workers have started and traced before. `simulated` has workers that only say when they
+are done, in simulated time, behind the same crew, playbook and study: what costs anything is the
+processor's time of the driver, which is added to the clock, and the waiting for the last segment of
+a wave; not the waiting for the disk.
 """
 
 import heapq
@@ -20,13 +22,12 @@ import numpy as np
 from absl import app, flags
 
 from kerastune.budget import Budget
-from kerastune.executors.crew import DONE, READY, STEPS, Crew, Message, Workers
-from kerastune.playbook import Playbook
+from kerastune.executors.worker_pool import DONE, READY, STEPS, Crew, Message, Workers
+from kerastune.playbook.driver import Playbook
+from kerastune.playbook.stages.base import Decision, Facts, Stage
 from kerastune.recipe import Recipe
-from kerastune.scores import Objective
-from kerastune.stages.base import Decision, Facts, Stage
-from kerastune.study import Study
-from kerastune.trial import Outcome, State, TrialSpec
+from kerastune.study.database import Study
+from kerastune.trial import Objective, Outcome, State, TrialSpec
 
 FLAGS = flags.FLAGS
 ACCURACY = Objective("accuracy", "max")
@@ -41,7 +42,8 @@ class Wave(Stage):
 
     def __init__(self, lengths, recipe):
         self._specs = [
-            TrialSpec(f"wave-{i}", self.name, recipe.replace(seed=i), 0, steps) for i, steps in enumerate(lengths)
+            TrialSpec(f"wave-{i}", self.name, recipe.replace(seed=i), 0, steps)
+            for i, steps in enumerate(lengths)
         ]
 
     def propose(self, recipe, facts, outcomes):
@@ -52,8 +54,8 @@ class Wave(Stage):
 
 
 class Simulated(Workers):
-    """Workers whose training takes no time here: a clock jumps to whatever ends next, and what the driver's own code
-    costs the processor is added to it."""
+    """Workers whose training takes no time here: a clock jumps to whatever ends next, and what the
+    driver's own code costs the processor is added to it."""
 
     def __init__(self, seconds_per_step):
         self._seconds, self._random = seconds_per_step, random.Random(1)
@@ -81,7 +83,9 @@ class Simulated(Workers):
         for done in range(50, steps + 1, 50):
             self._later(seconds * done / steps, Message(worker, STEPS, order.attempt, 50))
         losses = np.random.default_rng(order.spec.recipe.seed).random(steps, np.float32)
-        outcome = Outcome(order.spec, {"loss": losses}, seconds=seconds, seconds_per_step=self._seconds)
+        outcome = Outcome(
+            order.spec, {"loss": losses}, seconds=seconds, seconds_per_step=self._seconds
+        )
         self._later(seconds, Message(worker, DONE, order.attempt, (outcome, self._state, None)))
 
     def receive(self, timeout):
@@ -119,14 +123,18 @@ def seconds_of(team, lengths, recipe, clock=time.perf_counter):
 
 def report_simulated():
     """Prints a row per number of workers."""
-    print("| workers | segments | seconds | share of ideal | driver, of a core |\n|---|---|---|---|---|")
+    print(
+        "| workers | segments | seconds | share of ideal | driver, of a core |\n|---|---|---|---|---|"
+    )
     for count in map(int, FLAGS.workers):
         lengths = [LENGTHS[i % len(LENGTHS)] for i in range(FLAGS.segments * count)]
         workers = Simulated(FLAGS.seconds / statistics.mean(LENGTHS))
         with Crew(workers, count, clock=workers.clock) as team:
             seconds = seconds_of(team, lengths, Recipe(), workers.clock)
         share, busy = workers.worked / (count * seconds), workers.driven / seconds
-        print(f"| {count} | {len(lengths)} | {seconds:.1f} | {share:.3f} | {busy:.2f} |", flush=True)
+        print(
+            f"| {count} | {len(lengths)} | {seconds:.1f} | {share:.3f} | {busy:.2f} |", flush=True
+        )
 
 
 def processor_seconds(pids):
@@ -137,14 +145,15 @@ def processor_seconds(pids):
 
 def report_processes():
     """Prints a row per round, and the median of the ratios."""
-    from kerastune import data, hypermodels
-    from kerastune.building import Builder
-    from kerastune.executors.outfit import Outfit
+    from kerastune.data import loading
     from kerastune.executors.processes import Processes
-    from kerastune.samplers import keras_tuner
-    from kerastune.training import Trainer
+    from kerastune.executors.worker_setup import Outfit
+    from kerastune.models import hypermodels
+    from kerastune.training.trainer import Trainer
+    from kerastune.tuner.builder import Builder
+    from kerastune.tuner.samplers import keras_tuner
 
-    task = data.load("fashion_mnist")
+    task = loading.load("fashion_mnist")
     builder = Builder(hypermodels.load("cnn", task), keras_tuner.HyperParameters())
     outfit = Outfit.of(Trainer(task, builder, ACCURACY))
     recipe, lengths = Recipe(batch_size=64, decay="none"), [FLAGS.steps] * 4
@@ -153,7 +162,9 @@ def report_processes():
     with Crew(workers[0], 1) as one, Crew(workers[1], 2) as two:
         for team in (one, two):
             seconds_of(team, lengths, recipe)
-        print("| round | steps a second, 1 job | 2 jobs | ratio | processor's ms a step, 1 job | 2 jobs |")
+        print(
+            "| round | steps a second, 1 job | 2 jobs | ratio | processor's ms a step, 1 job | 2 jobs |"
+        )
         print("|---|---|---|---|---|---|", flush=True)
         ratios, costs = [], []
         for index in range(FLAGS.rounds):
@@ -164,10 +175,17 @@ def report_processes():
                 cost.append(1000 * (processor_seconds(processes.pids) - before) / sum(lengths))
             ratios.append(rates[1] / rates[0])
             costs.append(cost[1] / cost[0])
-            row = [index + 1, *(f"{each:.1f}" for each in rates), f"{ratios[-1]:.2f}", *(f"{each:.1f}" for each in cost)]
+            row = [
+                index + 1,
+                *(f"{each:.1f}" for each in rates),
+                f"{ratios[-1]:.2f}",
+                *(f"{each:.1f}" for each in cost),
+            ]
             print(f"| {' | '.join(map(str, row))} |", flush=True)
     median, cost = statistics.median(ratios), statistics.median(costs)
-    print(f"median ratio {median:.2f}, {median / 2:.2f} of ideal; a step costs the processor {cost:.2f} times as much")
+    print(
+        f"median ratio {median:.2f}, {median / 2:.2f} of ideal; a step costs the processor {cost:.2f} times as much"
+    )
 
 
 def main(argv):
@@ -181,7 +199,9 @@ if __name__ == "__main__":
     flags.DEFINE_list("parts", ["processes", "simulated"], "What to measure.")
     flags.DEFINE_integer("rounds", 5, "Rounds of real training.", 1)
     flags.DEFINE_integer("steps", 400, "Steps of each of the four segments of a round.", 50)
-    flags.DEFINE_list("workers", ["1", "2", "4", "8", "16", "32", "64"], "Numbers of simulated workers.")
+    flags.DEFINE_list(
+        "workers", ["1", "2", "4", "8", "16", "32", "64"], "Numbers of simulated workers."
+    )
     flags.DEFINE_integer("segments", 16, "Simulated segments for each worker.", 1)
     flags.DEFINE_float("seconds", 5.0, "Mean seconds of a simulated segment.", 0.0)
     sys.exit(app.run(main))

@@ -1,8 +1,9 @@
 """Prints what hit a search and what it survived, as a table: python runs/benchmark_faults.py.
 
-A search with the fake trainer of the tests runs in memory, a fault hits it, and it is taken up again. It survived if it
-ended by itself or in one line, when all that it had been told was recorded is still there, and when it comes to the very
-end of a search that nothing hit. With --real_kills and --signals the command itself trains on digits.
+A search with the fake trainer of the tests runs in memory, a fault hits it, and it is taken up
+again. It survived if it ended by itself or in one line, when all that it had been told was recorded
+is still there, and when it comes to the very end of a search that nothing hit. With --real_kills
+and --signals the command itself trains on digits.
 """
 
 import logging
@@ -35,7 +36,9 @@ def command(output_dir):
 def start(output_dir, said):
     """The command, begun; what it says goes to a file."""
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(command(output_dir), env={**os.environ, "PYTHONPATH": paths}, stdout=said, stderr=said)
+    return subprocess.Popen(
+        command(output_dir), env={**os.environ, "PYTHONPATH": paths}, stdout=said, stderr=said
+    )
 
 
 def decided(output_dir):
@@ -86,11 +89,17 @@ def stop(process, tally):
     status, seconds = process.wait(), time.monotonic() - began
     # Python itself is not there yet in the first moments.
     expected = status in (SIGNALS[number], -number)
-    tally.count("" if expected and seconds < LEAVES else f"signal {number}: status {status} after {seconds:.1f} s")
+    tally.count(
+        ""
+        if expected and seconds < LEAVES
+        else f"signal {number}: status {status} after {seconds:.1f} s"
+    )
 
 
 def has_exited(process):
-    """Whether a process has called exit: the kernel still takes its memory apart, and no signal reaches it any more."""
+    """Whether a process has called exit: the kernel still takes its memory apart, and no signal
+    reaches it any more.
+    """
     try:
         state = pathlib.Path(f"/proc/{process.pid}/stat").read_text()
     except OSError:  # another system
@@ -137,7 +146,11 @@ def tallies():
     yield in_memory(flips, FLAGS.flips)
     for tally, hit, least in (
         (Tally("kill -9 while Keras trains"), kill, FLAGS.real_kills),
-        (Tally("SIGINT, SIGTERM, SIGHUP, once and twice, while the command runs"), stop, FLAGS.signals),
+        (
+            Tally("SIGINT, SIGTERM, SIGHUP, once and twice, while the command runs"),
+            stop,
+            FLAGS.signals,
+        ),
     ):
         if least:
             in_directory(real, tally, hit, least)
@@ -146,7 +159,9 @@ def tallies():
 
 def main(argv):
     sys.path.insert(0, str(ROOT / "tests"))  # for the harness
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` has it ignored, by commands that are stopped here, too
+    signal.signal(
+        signal.SIGHUP, signal.SIG_DFL
+    )  # `nohup` has it ignored, by commands that are stopped here, too
     logging.getLogger("kerastune").addHandler(logging.NullHandler())
     logging.getLogger("kerastune").propagate = False
     print("| fault | tried | survived | lost |\n|---|---|---|---|", flush=True)
@@ -162,9 +177,13 @@ def main(argv):
 
 if __name__ == "__main__":
     flags.DEFINE_integer("kills", 200, "Kills at random moments, with the fake trainer.", 0)
-    flags.DEFINE_integer("real_kills", 3, "Kills at random moments, with real training: up to a minute each.", 0)
+    flags.DEFINE_integer(
+        "real_kills", 3, "Kills at random moments, with real training: up to a minute each.", 0
+    )
     flags.DEFINE_integer("signals", 3, "Signals to stop at random moments, with real training.", 0)
-    flags.DEFINE_integer("every", 1, "Of so many transactions, errors of the disk and sizes of it only one.", 1)
+    flags.DEFINE_integer(
+        "every", 1, "Of so many transactions, errors of the disk and sizes of it only one.", 1
+    )
     flags.DEFINE_integer("cut_every", 7, "Of so many lengths that a study is cut off at one.", 1)
     flags.DEFINE_integer("flips", 2000, "Studies with flipped bytes.", 0)
     sys.exit(app.run(main))

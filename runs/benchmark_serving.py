@@ -1,8 +1,9 @@
-"""Prints how long k members take as one stacked model, as branches of one graph and as k calls: python
-runs/benchmark_serving.py.
+"""Prints how long k members take as one stacked model, as branches of one graph and as k calls:
+python runs/benchmark_serving.py.
 
-Members are kerastune's own networks with fresh weights (latency does not depend on their values), compiled as they are
-served. Every figure is a median over calls taken in turns; ratios are of these medians.
+Members are kerastune's own networks with fresh weights (latency does not depend on their values),
+compiled as they are served. Every figure is a median over calls taken in turns; ratios are of these
+medians.
 """
 
 import itertools
@@ -18,19 +19,24 @@ SHAPES = {"mlp": (64,), "cnn": (28, 28, 1)}  # a table of 64 columns, an image
 
 def member(model):
     """A member with fresh weights."""
-    from kerastune import models
+    from kerastune.models import networks
 
-    return getattr(models, model)(SHAPES[model], 10, "classification")
+    return getattr(networks, model)(SHAPES[model], 10, "classification")
 
 
 def row(model, count, batch_size):
     """Milliseconds of every variant, and the largest difference of the stacked outputs."""
-    from kerastune import latency, stacking
+    from kerastune.inference.stacking import benchmark, stacked_model
 
     members = [member(model) for _ in range(count)]
-    x = stacking.batch(np.random.default_rng(0).random((64, *SHAPES[model]), np.float32), batch_size)
-    functions = [stacking.compiled(each) for each in members]
-    stacked, branches = (stacking.compiled(make(members)) for make in (stacking.stack, stacking.branches))
+    x = stacked_model.batch(
+        np.random.default_rng(0).random((64, *SHAPES[model]), np.float32), batch_size
+    )
+    functions = [stacked_model.compiled(each) for each in members]
+    stacked, branches = (
+        stacked_model.compiled(make(members))
+        for make in (stacked_model.stack, stacked_model.branches)
+    )
     calls = {
         "one": lambda: functions[0](x).numpy(),
         "calls": lambda: [function(x).numpy() for function in functions],
@@ -38,7 +44,9 @@ def row(model, count, batch_size):
         "stacked": lambda: stacked(x).numpy(),
     }
     difference = np.abs(np.stack(calls["calls"](), axis=1) - calls["stacked"]()).max()
-    return {name: 1000 * seconds for name, seconds in latency.medians(calls, FLAGS.rounds).items()}, difference
+    return {
+        name: 1000 * seconds for name, seconds in benchmark.medians(calls, FLAGS.rounds).items()
+    }, difference
 
 
 def main(argv):
@@ -47,10 +55,17 @@ def main(argv):
     ratios = "stacked to k calls | stacked to branches | stacked to one member"
     print(f"| {titles} | {ratios} |\n{'|---' * 10}|")
     differences = []
-    for model, count, batch_size in itertools.product(FLAGS.models, map(int, FLAGS.members), (1, 64)):
+    for model, count, batch_size in itertools.product(
+        FLAGS.models, map(int, FLAGS.members), (1, 64)
+    ):
         times, difference = row(model, count, batch_size)
         differences.append(difference)
-        cells = [model, count, batch_size, *(f"{times[name]:.2f}" for name in ("one", "calls", "branches", "stacked"))]
+        cells = [
+            model,
+            count,
+            batch_size,
+            *(f"{times[name]:.2f}" for name in ("one", "calls", "branches", "stacked")),
+        ]
         cells += [f"{times['stacked'] / times[name]:.2f}" for name in ("calls", "branches", "one")]
         print(f"| {' | '.join(map(str, cells))} |", flush=True)
     print(f"\nStacked outputs differ from the members' by at most {max(differences):.1g}.")

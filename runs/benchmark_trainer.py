@@ -1,8 +1,9 @@
 """Measures the trainer against bare `model.fit` on Fashion-MNIST: python runs/benchmark_trainer.py.
 
-Every round times all variants one after the other, so that a noisy machine troubles them alike; ratios are medians over
-the rounds. A step's time is that between the ends of two calls of the train function, the median of one `fit`; a call's
-is that of the whole `fit`, set-up included. Other programs that run meanwhile spoil the figures.
+Every round times all variants one after the other, so that a noisy machine troubles them alike;
+ratios are medians over the rounds. A step's time is that between the ends of two calls of the train
+function, the median of one `fit`; a call's is that of the whole `fit`, set-up included. Other
+programs that run meanwhile spoil the figures.
 """
 
 import os
@@ -20,9 +21,9 @@ STAGE_1 = ["digits:mlp", "digits:cnn", "fashion_mnist:mlp", "fashion_mnist:cnn"]
 
 def builder(name):
     """Builds a built-in network for Fashion-MNIST."""
-    from kerastune import models
+    from kerastune.models import networks
 
-    return lambda hyperparameters: getattr(models, name)((28, 28, 1), 10, "classification")
+    return lambda hyperparameters: getattr(networks, name)((28, 28, 1), 10, "classification")
 
 
 def compiled(build, steps_per_execution):
@@ -58,16 +59,19 @@ def stopwatch():
 
 
 def variants(name, task, steps, watch):
-    """By the name of the variant: a function that trains `steps` steps, and the steps of one call of its function."""
+    """By the name of the variant: a function that trains `steps` steps, and the steps of one call
+    of its function.
+    """
     from kerastune.recipe import Recipe
-    from kerastune.scores import Objective
-    from kerastune.training import CHUNK, Trainer
-    from kerastune.trial import TrialSpec
+    from kerastune.training.trainer import CHUNK, Trainer
+    from kerastune.trial import Objective, TrialSpec
 
     x, y = task.train.x[: steps * BATCH_SIZE], task.train.y[: steps * BATCH_SIZE]
     default, chunked = compiled(builder(name), 1), compiled(builder(name), CHUNK)
     trainer = Trainer(task, builder(name), Objective("accuracy", "max"), [watch])
-    spec = TrialSpec("benchmark", "benchmark", Recipe(batch_size=BATCH_SIZE, decay="none"), 0, steps)
+    spec = TrialSpec(
+        "benchmark", "benchmark", Recipe(batch_size=BATCH_SIZE, decay="none"), 0, steps
+    )
     bare = {"batch_size": BATCH_SIZE, "verbose": 0, "callbacks": [watch]}
     return {
         "model.fit, its defaults": (lambda: default.fit(x, y, **bare), 1),
@@ -87,7 +91,10 @@ def milliseconds(name, task, steps, rounds):
             began = time.perf_counter()
             train()
             whole = time.perf_counter() - began
-            step = statistics.median(b - a for a, b in zip(watch.ends, watch.ends[1:])) / steps_per_call
+            step = (
+                statistics.median(b - a for a, b in zip(watch.ends, watch.ends[1:]))
+                / steps_per_call
+            )
             times[variant].append((1e3 * step, 1e3 * whole / steps))
     return {variant: values[1:] for variant, values in times.items()}
 
@@ -104,15 +111,18 @@ def report_times(task):
             steps, calls = zip(*values)
             ratio = statistics.median(step / base for step, (base, _) in zip(steps, chunked))
             faster = statistics.median(base / call for call, (_, base) in zip(calls, default))
-            cells = [f"{value:.2f}" for value in (statistics.median(steps), ratio, statistics.median(calls), faster)]
+            cells = [
+                f"{value:.2f}"
+                for value in (statistics.median(steps), ratio, statistics.median(calls), faster)
+            ]
             print(f"| {name} | {variant} | {' | '.join(cells)} |", flush=True)
 
 
 def hand_written(build, batches, weights):
     """Losses of a plain loop with a gradient tape and stock SGD over the same batches.
 
-    Its step is a `tf.function`, so that both use the same kernels: an eager convolution differs in its last bit, and in
-    50 steps such a bit grows to about 0.02.
+    Its step is a `tf.function`, so that both use the same kernels: an eager convolution differs in
+    its last bit, and in 50 steps such a bit grows to about 0.02.
     """
     import keras
     import tensorflow as tf
@@ -125,7 +135,9 @@ def hand_written(build, batches, weights):
     @tf.function
     def step(x, y):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, model(x, training=True)))
+            loss = tf.reduce_mean(
+                keras.losses.sparse_categorical_crossentropy(y, model(x, training=True))
+            )
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return loss
 
@@ -133,11 +145,13 @@ def hand_written(build, batches, weights):
 
 
 def report_losses(task):
-    """Prints how far recorded losses are from those of a hand-written loop over the same 50 batches."""
+    """Prints how far recorded losses are from those of a hand-written loop over the same 50
+    batches.
+    """
     import numpy as np
 
-    from kerastune.batches import Batches
-    from kerastune.recording import StepRecorder
+    from kerastune.data.batches import Batches
+    from kerastune.training.step_recorder import StepRecorder
 
     batches = Batches(task).training(BATCH_SIZE, seed=1, start=0, until=50)
     for name in FLAGS.models:
@@ -150,17 +164,20 @@ def report_losses(task):
             recorder.install()
             model.fit(batches, shuffle=False, verbose=0)
             difference = np.abs(recorder.read().values["loss"] - expected).max()
-            print(f"{name}, steps_per_execution={steps_per_execution}: losses differ by at most {difference:.1g}")
+            print(
+                f"{name}, steps_per_execution={steps_per_execution}: losses differ by at most {difference:.1g}"
+            )
 
 
 def report_traces(task):
-    """Prints how often the train function was traced again for other rates, momenta, schedules and batch sizes."""
+    """Prints how often the train function was traced again for other rates, momenta, schedules and
+    batch sizes.
+    """
     import keras
 
     from kerastune.recipe import Recipe
-    from kerastune.scores import Objective
-    from kerastune.training import Trainer
-    from kerastune.trial import TrialSpec
+    from kerastune.training.trainer import Trainer
+    from kerastune.trial import Objective, TrialSpec
 
     class Counted(keras.Model):
         traced = 0
@@ -174,43 +191,70 @@ def report_traces(task):
         return Counted(network.input, network.output)
 
     trainer = Trainer(task, build, Objective("accuracy", "max"))
-    settings = [(64, 0.9, 0.01, "none"), (64, 0.5, 0.1, "none"), (256, 0.9, 0.01, "linear"), (32, 0.0, 0.03, "linear")]
+    settings = [
+        (64, 0.9, 0.01, "none"),
+        (64, 0.5, 0.1, "none"),
+        (256, 0.9, 0.01, "linear"),
+        (32, 0.0, 0.03, "linear"),
+    ]
     traced = []
     for i, (batch_size, momentum, rate, decay) in enumerate(settings):
-        recipe = Recipe(batch_size=batch_size, momentum=momentum, learning_rate=rate, decay=decay, total_steps=100)
+        recipe = Recipe(
+            batch_size=batch_size,
+            momentum=momentum,
+            learning_rate=rate,
+            decay=decay,
+            total_steps=100,
+        )
         trainer.run(TrialSpec(f"trial-{i}", "benchmark", recipe, 0, 100))
         traced.append(Counted.traced)
-    print(f"Times that the train step was traced by the end of each of {len(settings)} trials: {traced}")
+    print(
+        f"Times that the train step was traced by the end of each of {len(settings)} trials: {traced}"
+    )
 
 
 def report_stage_1(task):
-    """Prints what stage 1 cost, in trainings of the number of steps that it found; `task` is one of several here."""
+    """Prints what stage 1 cost, in trainings of the number of steps that it found; `task` is one of
+    several here.
+    """
     import kerastune
-    from kerastune import data, hypermodels
+    from kerastune.data import loading
+    from kerastune.models import hypermodels
 
     print("| data | model | steps of stage 1 | steps it found | times |")
     print("|---|---|---|---|---|")
     for search in FLAGS.searches:
         source, name = search.split(":")
-        task = task if source == task.name else data.load(source)
+        task = task if source == task.name else loading.load(source)
         with tempfile.TemporaryDirectory() as directory:
             tuner = kerastune.PlaybookTuner(
-                hypermodels.load(name, task), budget="60000steps", directory=directory, stages=("start", "probe", "lr")
+                hypermodels.load(name, task),
+                budget="60000steps",
+                directory=directory,
+                stages=("start", "probe", "lr"),
             )
             tuner.search(task, verbose=0)
         values = tuner.decisions[-1].values
         times = values["steps_spent"] / values["total_steps"]
-        print(f"| {source} | {name} | {values['steps_spent']} | {values['total_steps']} | {times:.1f} |", flush=True)
+        print(
+            f"| {source} | {name} | {values['steps_spent']} | {values['total_steps']} | {times:.1f} |",
+            flush=True,
+        )
 
 
 def main(argv):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from kerastune import data
+    from kerastune.data import loading
 
-    task = data.load("fashion_mnist")
+    task = loading.load("fashion_mnist")
     for part in FLAGS.parts:
         print(f"\n{part}", flush=True)
-        {"losses": report_losses, "traces": report_traces, "times": report_times, "stage_1": report_stage_1}[part](task)
+        {
+            "losses": report_losses,
+            "traces": report_traces,
+            "times": report_times,
+            "stage_1": report_stage_1,
+        }[part](task)
 
 
 if __name__ == "__main__":
@@ -218,5 +262,9 @@ if __name__ == "__main__":
     flags.DEFINE_integer("rounds", 7, "Rounds of timings.", 1)
     flags.DEFINE_list("models", ["mlp", "cnn"], "Built-in models.")
     flags.DEFINE_list("parts", ["losses", "traces", "times", "stage_1"], "What to measure.")
-    flags.DEFINE_list("searches", STAGE_1, "Data and model of the searches whose stage 1 is measured, as digits:mlp.")
+    flags.DEFINE_list(
+        "searches",
+        STAGE_1,
+        "Data and model of the searches whose stage 1 is measured, as digits:mlp.",
+    )
     sys.exit(app.run(main))

@@ -1,8 +1,8 @@
 """Prints what fine-tuning is worth (S4.2, S4.3): python runs/benchmark_transfer.py --seeds=5.
 
-A network learns the first five classes of Fashion-MNIST, then the other five from a few examples of each. Every
-contestant has the same examples and the same budget of steps to find its rate and train in: from scratch; all layers
-at one rate; and stage `finetune`.
+A network learns the first five classes of Fashion-MNIST, then the other five from a few examples of
+each. Every contestant has the same examples and the same budget of steps to find its rate and train
+in: from scratch; all layers at one rate; and stage `finetune`.
 """
 
 import pathlib
@@ -25,14 +25,16 @@ STAGES = {
 def part(raw, classes):
     """Images in [0, 1] and integer classes from 0 on."""
     chosen = np.isin(raw.y, classes)
-    return raw.x[chosen].reshape(-1, *SHAPE).astype("float32") / 255, raw.y[chosen].astype(int) - min(classes)
+    return raw.x[chosen].reshape(-1, *SHAPE).astype("float32") / 255, raw.y[chosen].astype(
+        int
+    ) - min(classes)
 
 
 def network(hp=None):
     """The built-in network, small."""
-    from kerastune import models
+    from kerastune.models import networks
 
-    return models.cnn(SHAPE, 5, "classification", filters=8, dense_units=32)
+    return networks.cnn(SHAPE, 5, "classification", filters=8, dense_units=32)
 
 
 def pretrain(parts, seed, path):
@@ -41,7 +43,9 @@ def pretrain(parts, seed, path):
 
     keras.utils.set_random_seed(seed)
     model = network()
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], steps_per_execution=50)
+    model.compile(
+        "adam", "sparse_categorical_crossentropy", metrics=["accuracy"], steps_per_execution=50
+    )
     model.fit(*part(parts["training"], range(5)), batch_size=64, epochs=FLAGS.epochs, verbose=0)
     known = model.evaluate(*part(parts["test"], range(5)), verbose=0)[1]
     print(f"seed {seed}: {known:.3f} on the first five", flush=True)
@@ -61,23 +65,28 @@ def few(parts, seed):
 def accuracy(name, path, parts, seed, directory):
     """Test accuracy of one contestant, and what it decided."""
     from kerastune import PlaybookTuner
-    from kerastune.hypermodels import Pretrained
+    from kerastune.models.hypermodels import Pretrained
 
     train, validation = few(parts, seed)
     recipe = Recipe(batch_size=16, learning_rate=0.03)
     model = network if name == "from scratch" else Pretrained(path)
     options = {"budget": FLAGS.budget, "recipe": recipe, "stages": STAGES[name], "seed": seed}
-    tuner = PlaybookTuner(model, directory=directory, project_name=name.replace(" ", "-"), **options)
+    tuner = PlaybookTuner(
+        model, directory=directory, project_name=name.replace(" ", "-"), **options
+    )
     test = part(parts["test"], range(5, 10))
     tuner.search(*train, validation_data=validation, test_data=test, verbose=0)
     found = tuner.result["tuned"]["test"]["accuracy"]
-    print(f"seed {seed}, {name}: {found:.4f}. {tuner.decisions[len(STAGES[name]) - 2].reason}", flush=True)
+    print(
+        f"seed {seed}, {name}: {found:.4f}. {tuner.decisions[len(STAGES[name]) - 2].reason}",
+        flush=True,
+    )
     return found
 
 
 def main(argv):
     """Prints a table of accuracies over seeds, and the paired differences to `finetune`."""
-    from kerastune import sources
+    from kerastune.data import sources
 
     parts = sources.read("fashion_mnist", "", 64).parts
     found = {name: [] for name in STAGES}
@@ -87,16 +96,22 @@ def main(argv):
             pretrain(parts, seed, path)
             for name, values in found.items():
                 values.append(accuracy(name, path, parts, seed, directory))
-    print(f"\n| {FLAGS.examples} examples a class, {FLAGS.seeds} seeds | test accuracy | finetune is better by |")
+    print(
+        f"\n| {FLAGS.examples} examples a class, {FLAGS.seeds} seeds | test accuracy | finetune is better by |"
+    )
     print("|---|---|---|")
     for name, values in found.items():
         gain = 100 * (np.array(found["finetune"]) - values)
         spread = f"{100 * np.mean(values):.1f} ± {100 * np.std(values, ddof=1) if len(values) > 1 else 0:.1f} %"
-        print(f"| {name} | {spread} | {gain.mean():+.1f} points ({gain.min():+.1f} to {gain.max():+.1f}) |")
+        print(
+            f"| {name} | {spread} | {gain.mean():+.1f} points ({gain.min():+.1f} to {gain.max():+.1f}) |"
+        )
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("seeds", 5, "Repetitions, each with a network, examples and weights of its own.", 1)
+    flags.DEFINE_integer(
+        "seeds", 5, "Repetitions, each with a network, examples and weights of its own.", 1
+    )
     flags.DEFINE_integer("examples", 50, "Of each class, to train on.", 1)
     flags.DEFINE_integer("validation", 100, "Of each class, to choose by.", 1)
     flags.DEFINE_integer("epochs", 2, "Of the first training.", 1)

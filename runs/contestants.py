@@ -1,4 +1,6 @@
-"""What `benchmark.py` compares: every contestant is a function that trains in a `Race` until its seconds are over."""
+"""What `benchmark.py` compares: every contestant is a function that trains in a `Race` until its
+seconds are over.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,10 @@ import keras
 import keras_tuner
 import numpy as np
 
-from kerastune import PlaybookTuner, evaluate, surgery
+from kerastune import PlaybookTuner
 from kerastune.budget import Budget
-from kerastune.scores import Objective
+from kerastune.models import compiling, output_kind, regularization, scoring
+from kerastune.trial import Objective
 
 RATES = (1e-5, 1.0)
 OPTIMIZERS = ("sgd", "adam")
@@ -23,22 +26,33 @@ WORST_LOSS = 10.0  # of targets of variance 1: a diverged trial, and a number th
 
 
 class Race:
-    """One task, seed and number of seconds: the clock, and the best weights so far with the moments they were found.
+    """One task, seed and number of seconds: the clock, and the best weights so far with the moments
+    they were found.
 
     Args:
         task: data for all contestants.
         hypermodel: its default network is everybody's.
-        epochs: most epochs of a rival's trial; a tenth of them is the patience of its early stopping.
+        epochs: most epochs of a rival's trial; a tenth of them is the patience of its early
+            stopping.
         seconds: of the whole search.
         seed: of the weights and of the search.
     """
 
     def __init__(self, task, hypermodel, epochs: int, seconds: float, seed: int):
-        self.task, self.hypermodel, self.epochs, self.seconds, self.seed = task, hypermodel, epochs, seconds, seed
-        self.objective = Objective(*(("loss", "min") if task.kind == "regression" else ("accuracy", "max")))
+        self.task, self.hypermodel, self.epochs, self.seconds, self.seed = (
+            task,
+            hypermodel,
+            epochs,
+            seconds,
+            seed,
+        )
+        self.objective = Objective(
+            *(("loss", "min") if task.kind == "regression" else ("accuracy", "max"))
+        )
         self.trials = 0
         keras.utils.set_random_seed(seed)
-        # What one has before anything was trained; building it wakes TensorFlow up, too, before the clock starts.
+        # What one has before anything was trained; building it wakes TensorFlow up, too, before the
+        # clock starts.
         self.incumbents = [(0.0, weights_of(self.build()))]
         self._best = (-math.inf, -math.inf)
 
@@ -57,17 +71,31 @@ class Race:
     def build(self) -> keras.Model:
         """A new network, the same for all."""
         model = self.hypermodel.build(keras_tuner.HyperParameters())
-        surgery.make_dropout_tunable(model)  # as kerastune has it, so that the variables of all are the same
+        regularization.make_dropout_tunable(
+            model
+        )  # as kerastune has it, so that the variables of all are the same
         return model
 
     def compiled(self, optimizer: str, rate: float) -> keras.Model:
         """A new network as a user of Keras compiles it."""
-        made = keras.optimizers.Adam(rate) if optimizer == "adam" else keras.optimizers.SGD(rate, momentum=0.9)
+        made = (
+            keras.optimizers.Adam(rate)
+            if optimizer == "adam"
+            else keras.optimizers.SGD(rate, momentum=0.9)
+        )
         model = self.build()
-        evaluate.compile_for(model, self.task, made)
+        compiling.compile_for(model, self.task, made)
         return model
 
-    def fit(self, model, batch_size: int, epochs: int, patience: int, callbacks=(), initial_epoch: int = 0) -> dict:
+    def fit(
+        self,
+        model,
+        batch_size: int,
+        epochs: int,
+        patience: int,
+        callbacks=(),
+        initial_epoch: int = 0,
+    ) -> dict:
         """Trains a rival's trial; gives its best validation value by name, a finite one."""
         self.trials += 1
         train, validation = self.task.train, self.task.validation
@@ -83,10 +111,14 @@ class Race:
         ).history
         name = f"val_{self.objective.name}"
         values = [value for value in history[name] if math.isfinite(value)]
-        return {name: max(values) if self.objective.direction == "max" else min([*values, WORST_LOSS])}
+        return {
+            name: max(values) if self.objective.direction == "max" else min([*values, WORST_LOSS])
+        }
 
     def offer(self, value: float, loss: float, weights) -> None:
-        """Takes weights, or a function that gives them, if their validation value is the best; the loss breaks ties."""
+        """Takes weights, or a function that gives them, if their validation value is the best; the
+        loss breaks ties.
+        """
         gain = (self.objective.gain(value), -loss)
         if gain > self._best:
             self._best = gain
@@ -104,15 +136,21 @@ class Race:
         for moment, weights in self.incumbents:
             for variable, value in zip(model.variables, weights, strict=True):
                 variable.assign(value)
-            outputs = evaluate.predict(model, self.task.test.x)
-            scored.append((moment, evaluate.figures(self.task, self.task.test, outputs, logits=False)[name]))
+            outputs = output_kind.predict(model, self.task.test.x)
+            scored.append(
+                (moment, scoring.figures(self.task, self.task.test, outputs, logits=False)[name])
+            )
         return scored
 
 
 class Keeper(keras.callbacks.Callback):
-    """Offers the weights of every epoch to the race, and stops what diverged or what the deadline overtook."""
+    """Offers the weights of every epoch to the race, and stops what diverged or what the deadline
+    overtook.
+    """
 
-    async_safe = True  # Keras then calls it as it calls its own, and a rival pays nothing for being watched
+    async_safe = (
+        True  # Keras then calls it as it calls its own, and a rival pays nothing for being watched
+    )
 
     def __init__(self, race: Race):
         super().__init__()
@@ -137,7 +175,7 @@ def weights_of(model: keras.Model) -> list[np.ndarray]:
 # Contestants.
 
 
-def run_kerastune(race: Race, reference: bool) -> None:
+def run_kerastune(race: Race, baseline: bool) -> None:
     """As `kerastune tune` does; files are written, too."""
     race.begin()
     with tempfile.TemporaryDirectory() as directory:
@@ -146,7 +184,7 @@ def run_kerastune(race: Race, reference: bool) -> None:
             budget=str(Budget(seconds=race.seconds)),
             directory=directory,
             seed=race.seed,
-            reference=reference,
+            baseline=baseline,
             ensemble=False,
             tta=False,
         )
@@ -157,7 +195,9 @@ def run_kerastune(race: Race, reference: bool) -> None:
 
 
 class _Observed(PlaybookTuner):
-    """Offers the weights that the study holds after every segment: what would be left after an interruption."""
+    """Offers the weights that the study holds after every segment: what would be left after an
+    interruption.
+    """
 
     def on_trial_end(self, trial):
         super().on_trial_end(trial)
@@ -169,7 +209,9 @@ class _Observed(PlaybookTuner):
 
 
 def run_defaults(race: Race) -> None:
-    """Adam at 1e-3 with batches of 32 and an early stopping that has patience: one training is all there is."""
+    """Adam at 1e-3 with batches of 32 and an early stopping that has patience: one training is all
+    there is.
+    """
     race.begin()
     race.fit(race.compiled("adam", 1e-3), batch_size=32, epochs=MANY, patience=10)
 
@@ -224,7 +266,9 @@ class _Searched(keras_tuner.HyperModel):
 
     def fit(self, hp, model, epochs, callbacks, initial_epoch=0, verbose=0):
         patience = max(self.race.epochs // 10, 1)
-        return self.race.fit(model, hp.get("batch_size"), epochs, patience, callbacks, initial_epoch)
+        return self.race.fit(
+            model, hp.get("batch_size"), epochs, patience, callbacks, initial_epoch
+        )
 
 
 def run_optuna(race: Race, pruner: str) -> None:
@@ -265,11 +309,11 @@ def run_optuna(race: Race, pruner: str) -> None:
     study.optimize(objective, timeout=race.seconds)
 
 
-def start(contestant: str, race: Race, reference: bool) -> None:
+def start(contestant: str, race: Race, baseline: bool) -> None:
     """Runs a contestant by name, to its end."""
     logging.getLogger("kerastune").setLevel(logging.WARNING)
     if contestant == "kerastune":
-        run_kerastune(race, reference)
+        run_kerastune(race, baseline)
     elif contestant == "defaults":
         run_defaults(race)
     elif contestant.startswith("optuna "):

@@ -1,14 +1,24 @@
 """Seeded data sets made by formula, as `module:function` gives them to `--data`: arrays `(x, y)`.
 
-Those of the probe's table come first; the constants of the probe were fitted on the last group. Those for the benchmark
-are harder: a rate that is a little off, or too few steps, leaves them at chance.
+Those of the probe's table come first; the constants of the probe were fitted on the last group.
+Those for the benchmark are harder: a rate that is a little off, or too few steps, leaves them at
+chance.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-FITTING_TABLES = ("rings", "blobs", "few_blobs", "checkerboard", "teacher", "needles", "friedman", "few_friedman")
+FITTING_TABLES = (
+    "rings",
+    "blobs",
+    "few_blobs",
+    "checkerboard",
+    "teacher",
+    "needles",
+    "friedman",
+    "few_friedman",
+)
 FITTING_IMAGES = ("strokes", "textures", "dots", "patches")
 
 
@@ -32,7 +42,9 @@ def parity(n: int = 5000, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gratings(n: int = 4000, seed: int = 1, side: int = 20) -> tuple[np.ndarray, np.ndarray]:
-    """Noisy waves `[n, side, side]` in one of eight orientations, of any phase and of several wavelengths."""
+    """Noisy waves `[n, side, side]` in one of eight orientations, of any phase and of several
+    wavelengths.
+    """
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 8, n)
     angle, phase, length = y * np.pi / 8, rng.uniform(0, 2 * np.pi, n), rng.uniform(4, 9, n)
@@ -47,12 +59,18 @@ def shapes(n: int = 4000, seed: int = 1, side: int = 24) -> tuple[np.ndarray, np
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 5, n)
     size = rng.uniform(4, 8, n)[:, None, None]
-    centre = rng.uniform(8, side - 8, (2, n))[:, :, None, None]
-    down, right = np.abs(np.mgrid[:side, :side][:, None] - centre)
+    center = rng.uniform(8, side - 8, (2, n))[:, :, None, None]
+    down, right = np.abs(np.mgrid[:side, :side][:, None] - center)
     disc = np.hypot(down, right) < size
     square = np.maximum(down, right) < 0.85 * size
     cross = square & (np.minimum(down, right) < 0.3 * size)
-    kinds = [disc, square, down + right < 1.2 * size, disc & (np.hypot(down, right) > 0.6 * size), cross]
+    kinds = [
+        disc,
+        square,
+        down + right < 1.2 * size,
+        disc & (np.hypot(down, right) > 0.6 * size),
+        cross,
+    ]
     return np.choose(y[:, None, None], kinds) + rng.normal(0, 0.4, (n, side, side)), y
 
 
@@ -67,10 +85,13 @@ def fashion_last() -> tuple:
 
 
 def _fashion(classes: range) -> tuple:
-    from kerastune import data, sources
+    from kerastune.data import loading, sources
 
     parts = sources.read("fashion_mnist", "", 64).parts
-    kept = [data.take(part, np.flatnonzero(np.isin(part.y, classes))) for part in (parts["training"], parts["test"])]
+    kept = [
+        loading.take(part, np.flatnonzero(np.isin(part.y, classes)))
+        for part in (parts["training"], parts["test"])
+    ]
     return tuple((part.x, part.y - classes.start) for part in kept)
 
 
@@ -83,7 +104,9 @@ def long_spirals() -> tuple[np.ndarray, np.ndarray]:
 
 
 def sparse_parity(n: int = 8000, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Twenty-five signs `[n, 25]`; the class is the product of five of them, so that no four tell anything of it."""
+    """Twenty-five signs `[n, 25]`; the class is the product of five of them, so that no four tell
+    anything of it.
+    """
     x = np.random.default_rng(seed).choice([-1.0, 1.0], (n, 25))
     return x, (x[:, [2, 7, 13, 19, 23]].prod(axis=1) > 0).astype(int)
 
@@ -99,7 +122,9 @@ def rings(n: int = 1500, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), y
 
 
-def blobs(n: int = 4000, seed: int = 1, classes: int = 10, features: int = 30) -> tuple[np.ndarray, np.ndarray]:
+def blobs(
+    n: int = 4000, seed: int = 1, classes: int = 10, features: int = 30
+) -> tuple[np.ndarray, np.ndarray]:
     """Normal clouds that touch `[n, features]`."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, classes, n)
@@ -112,12 +137,14 @@ def few_blobs() -> tuple[np.ndarray, np.ndarray]:
 
 
 def checkerboard(n: int = 3000, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """The colour of a field of a board of 3 x 3 fields `[n, 2]`."""
+    """The color of a field of a board of 3 x 3 fields `[n, 2]`."""
     x = np.random.default_rng(seed).uniform(0, 3, (n, 2))
     return x, np.floor(x).sum(axis=1).astype(int) % 2
 
 
-def teacher(n: int = 6000, seed: int = 1, features: int = 60, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
+def teacher(
+    n: int = 6000, seed: int = 1, features: int = 60, classes: int = 5
+) -> tuple[np.ndarray, np.ndarray]:
     """Classes that a random network with one hidden layer gives to normal inputs `[n, features]`."""
     rng = np.random.default_rng(seed)
     x = rng.normal(0, 1, (n, features))
@@ -137,7 +164,12 @@ def friedman(n: int = 5000, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Friedman's first regression problem: five of ten uniform features matter `[n, 10]`."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(0, 1, (n, 10))
-    y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]
+    y = (
+        10 * np.sin(np.pi * x[:, 0] * x[:, 1])
+        + 20 * (x[:, 2] - 0.5) ** 2
+        + 10 * x[:, 3]
+        + 5 * x[:, 4]
+    )
     return x, y + rng.normal(0, 1, n)
 
 
@@ -163,12 +195,14 @@ def strokes(n: int = 4000, seed: int = 1, side: int = 20) -> tuple[np.ndarray, n
 
 
 def textures(n: int = 4000, seed: int = 1, side: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Noise of six colours: white to brown in its spectrum, `[n, side, side]`."""
+    """Noise of six colors: white to brown in its spectrum, `[n, side, side]`."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 6, n)
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None])
     frequency[0, 0] = 1 / side
-    spectrum = np.fft.fft2(rng.normal(0, 1, (n, side, side))) * frequency ** (-0.4 * y[:, None, None])
+    spectrum = np.fft.fft2(rng.normal(0, 1, (n, side, side))) * frequency ** (
+        -0.4 * y[:, None, None]
+    )
     x = np.fft.ifft2(spectrum).real
     return x / x.std(axis=(1, 2), keepdims=True), y
 
@@ -179,11 +213,15 @@ def dots(n: int = 4000, seed: int = 1, side: int = 16) -> tuple[np.ndarray, np.n
     y = rng.integers(1, 13, n)
     scores = rng.uniform(size=(n, side * side))
     x = scores <= np.take_along_axis(np.sort(scores, axis=1), y[:, None] - 1, axis=1)
-    return x.reshape(n, side, side) + rng.normal(0, 0.2, (n, side, side)), y.astype(float) + rng.normal(0, 0.1, n)
+    return x.reshape(n, side, side) + rng.normal(0, 0.2, (n, side, side)), y.astype(
+        float
+    ) + rng.normal(0, 0.1, n)
 
 
 def patches(n: int = 4000, seed: int = 1, side: int = 14) -> tuple[np.ndarray, np.ndarray]:
-    """Colour images `[n, side, side, 3]` that hold one of seven small random patterns somewhere, in noise."""
+    """Color images `[n, side, side, 3]` that hold one of seven small random patterns somewhere, in
+    noise.
+    """
     rng = np.random.default_rng(seed)
     patterns = rng.normal(0, 1.5, (7, 5, 5, 3))
     y = rng.integers(0, 7, n)

@@ -2,7 +2,7 @@
 
 import sys
 
-from kerastune import cli
+from kerastune.cli import entry
 
 if __name__ == "__main__":
-    sys.exit(cli.program(["probe", *sys.argv[1:]]))
+    sys.exit(entry.program(["probe", *sys.argv[1:]]))

@@ -1,9 +1,10 @@
 """How often every stage decides the same when the seed is another: python runs/stability.py.
 
-The seed is that of the cut of the data, of the weights and of the batches, so all that a user's luck consists of. The
-budget is one of steps, so other programs that run meanwhile change nothing. A decision that varies should have said so
-itself ("flat", "within noise", "alike"): the last column counts how many of those that differ from the most frequent
-one did, or kept what the stage was given.
+The seed is that of the cut of the data, of the weights and of the batches, so all that a user's
+luck consists of. The budget is one of steps, so other programs that run meanwhile change nothing. A
+decision that varies should have said so itself ("flat", "within noise", "alike"): the last column
+counts how many of those that differ from the most frequent one did, or kept what the stage was
+given.
 """
 
 import collections
@@ -24,25 +25,32 @@ def decided(decision):
     if decision.stage == "lr":
         return f"rate {after.learning_rate:g}"
     if decision.stage == "batch":
-        return f"{after.optimizer} {after.batch_size}" + (f" m{after.momentum:g}" if after.optimizer == "sgd" else "")
+        return f"{after.optimizer} {after.batch_size}" + (
+            f" m{after.momentum:g}" if after.optimizer == "sgd" else ""
+        )
     if decision.stage == "decay":
         return after.decay
-    if decision.stage == "regularise":
+    if decision.stage == "regularize":
         names = ("weight_decay", "dropout", "label_smoothing", "augmentation", "flip")
         return ", ".join(n for n in names if getattr(after, n) != getattr(before, n)) or "nothing"
     if decision.stage == "train":
-        return "the reference" if values["trial"] == "reference" else "what was tuned"
+        return "the baseline" if values["trial"] == "baseline" else "what was tuned"
     if decision.stage in ("ensemble", "tta"):
         return "kept" if values["kept"] else "left out"
     return None
 
 
 def search(task, seed):
-    """The decisions of one search: `[stage, what it decided, whether its words call that a matter of noise]`."""
-    from kerastune import PlaybookTuner, data, hypermodels, runtime
+    """The decisions of one search: `[stage, what it decided, whether its words call that a matter
+    of noise]`.
+    """
+    from kerastune import PlaybookTuner
+    from kerastune.data import loading
+    from kerastune.models import hypermodels
+    from kerastune.runtime import devices
 
-    runtime.set_up()
-    loaded = data.load(task, seed=seed)
+    devices.set_up()
+    loaded = loading.load(task, seed=seed)
     tuner = PlaybookTuner(
         hypermodels.load(TASKS[task], loaded),
         budget=FLAGS.budget,
@@ -91,7 +99,9 @@ def define():
     flags.DEFINE_list("seeds", ["1", "2", "3", "4", "5"], "Of cut, weights and batches.")
     flags.DEFINE_string("budget", "20000steps", "Of every search.")
     flags.DEFINE_string("output_dir", "stability-out", "Where the searches and stability.json go.")
-    flags.register_validator("tasks", lambda tasks: set(tasks) <= set(TASKS), f"must be among {', '.join(TASKS)}")
+    flags.register_validator(
+        "tasks", lambda tasks: set(tasks) <= set(TASKS), f"must be among {', '.join(TASKS)}"
+    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import sys
 
-from kerastune import cli
+from kerastune.cli import entry
 
 if __name__ == "__main__":
-    sys.exit(cli.program(["train", *sys.argv[1:]]))
+    sys.exit(entry.program(["train", *sys.argv[1:]]))

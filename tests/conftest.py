@@ -2,6 +2,14 @@
 
 import os
 import signal
+import sys
+from pathlib import Path
+
+# Helpers, and what one test file takes from another, are found here and in processes of a test.
+HERE = Path(__file__).parent
+FOLDERS = sorted({str(path.parent) for path in HERE.rglob("*.py")} - {str(HERE)})
+sys.path[:0] = FOLDERS
+os.environ["PYTHONPATH"] = os.pathsep.join([*FOLDERS, os.environ.get("PYTHONPATH", "")])
 
 # Under `nohup` it is ignored, by commands that a test starts and stops, too.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

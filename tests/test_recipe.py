@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from kerastune import command_flags
+from kerastune.cli import command_flags
 from kerastune.recipe import CHOICES, Recipe
 
 OTHER = Recipe(
@@ -31,12 +31,19 @@ OTHER = Recipe(
     layer_rate=("*/bias=0", "dense=1=0.1"),
     frozen=3,
     head=2,
-    head_share=0.1 + 0.2,
+    head_fraction=0.1 + 0.2,
     decay_interval=7,
-    initialisers="keep",
-    regularisers="on",
+    initializers="keep",
+    regularizers="on",
     seed=0,
-    hyperparameters={"units": 128, "act": 'say "hi" = #1', "rate": 1e-300, "flag": False, "none": None, "ü x": "é\n"},
+    hyperparameters={
+        "units": 128,
+        "act": 'say "hi" = #1',
+        "rate": 1e-300,
+        "flag": False,
+        "none": None,
+        "ü x": "é\n",
+    },
 )
 
 
@@ -65,10 +72,12 @@ def random_recipe(seed):
         flip=bool(generator.integers(2)),
         decay_interval=int(generator.integers(1, 10**6)),
         layer_decay=float(generator.uniform(0.1, 1)),
-        layer_rate=[f"layer_{i}*={generator.random()!r}" for i in range(int(generator.integers(3)))],
+        layer_rate=[
+            f"layer_{i}*={generator.random()!r}" for i in range(int(generator.integers(3)))
+        ],
         frozen=int(generator.integers(100)),
         head=int(generator.integers(1, 5)),
-        head_share=float(generator.uniform(0, 1)),
+        head_fraction=float(generator.uniform(0, 1)),
         seed=int(generator.integers(0, 2**31)),
         hyperparameters={"width": float(generator.random()), "depth": int(generator.integers(100))},
     )
@@ -117,7 +126,12 @@ def test_json_is_the_same_text_for_equal_recipes():
 
 
 def test_numpy_numbers_become_plain_ones():
-    recipe = Recipe(learning_rate=np.float64(0.1), momentum=np.float32(0.5), batch_size=np.int64(32), seed=np.int32(3))
+    recipe = Recipe(
+        learning_rate=np.float64(0.1),
+        momentum=np.float32(0.5),
+        batch_size=np.int64(32),
+        seed=np.int32(3),
+    )
     assert parsed(recipe.to_flags()) == recipe == Recipe.from_json(recipe.to_json())
     assert type(recipe.learning_rate) is float and type(recipe.batch_size) is int
 
@@ -133,7 +147,9 @@ def test_a_recipe_cannot_be_changed():
         Recipe().seed = 3
 
 
-@pytest.mark.parametrize("given, meant", [("learnin_rate", "learning_rate"), ("batchsize", "batch_size")])
+@pytest.mark.parametrize(
+    "given, meant", [("learnin_rate", "learning_rate"), ("batchsize", "batch_size")]
+)
 def test_an_unknown_name_is_refused_with_the_one_that_was_meant(given, meant):
     with pytest.raises(ValueError, match=f"`{given}`.*did you mean `{meant}`"):
         Recipe.from_dict({given: 1})
@@ -154,9 +170,12 @@ BAD = [
     *[("optimizer", value) for value in ("SGD", "rmsprop", None, 3)],
     *[("decay", value) for value in ("cosine", True)],
     ("class_weights", "auto"),
-    ("initialisers", "he"),
-    *[("regularisers", value) for value in (True, "")],
-    *[("learning_rate", value) for value in (0, 0.0, -0.1, math.inf, math.nan, "0.1", None, True, 1j, [0.1])],
+    ("initializers", "he"),
+    *[("regularizers", value) for value in (True, "")],
+    *[
+        ("learning_rate", value)
+        for value in (0, 0.0, -0.1, math.inf, math.nan, "0.1", None, True, 1j, [0.1])
+    ],
     *[("momentum", value) for value in (-0.1, 1, 1.5, math.nan, "0.9", None, False)],
     *[("nesterov", value) for value in (1, 0, "true", None)],
     *[("batch_size", value) for value in (0, -1, 1.5, 64.0, math.nan, "64", None, True)],
@@ -164,16 +183,23 @@ BAD = [
     *[("decay_start", value) for value in (-1, 1.0, "1", None, True)],
     *[("weight_decay", value) for value in (-1e-9, math.nan, math.inf, "0.5", None)],
     *[("augmentation", value) for value in (-0.1, 1, 1.5, math.nan, "0.5", None)],
-    *[(name, value) for name in ("dropout", "label_smoothing") for value in (-0.1, 1, 1.5, math.nan, "0.5", True)],
+    *[
+        (name, value)
+        for name in ("dropout", "label_smoothing")
+        for value in (-0.1, 1, 1.5, math.nan, "0.5", True)
+    ],
     ("label_smoothing", None),
     *[("flip", value) for value in (1, 0, "true", None)],
     *[("decay_factor", value) for value in (0, 0.0, 1, 1.5, -0.5, math.nan, "0.5", None)],
     *[("decay_interval", value) for value in (0, 1.0, "1")],
     *[("layer_decay", value) for value in (0, 0.0, 1.5, -0.5, math.nan, "0.5", None)],
-    *[("layer_rate", value) for value in (["dense"], ["dense=x"], ["dense=-1"], ["=0.1"], ["a=nan"], "dense=1", None)],
+    *[
+        ("layer_rate", value)
+        for value in (["dense"], ["dense=x"], ["dense=-1"], ["=0.1"], ["a=nan"], "dense=1", None)
+    ],
     *[("frozen", value) for value in (-1, 1.5, "1", None)],
     *[("head", value) for value in (0, 1.5, None)],
-    *[("head_share", value) for value in (-0.1, 1, math.nan, "0.5", None)],
+    *[("head_fraction", value) for value in (-0.1, 1, math.nan, "0.5", None)],
     *[("seed", value) for value in (-1, 0.5, "1", None, True)],
     *[("hyperparameters", value) for value in (None, [], "units=3")],
 ]
@@ -195,7 +221,8 @@ def test_every_value_of_a_recipe_has_a_bad_one_in_these_tests(name):
 
 
 @pytest.mark.parametrize(
-    "name, value", [("seed", 0), ("momentum", 0.0), ("batch_size", 1), ("total_steps", 1), ("decay_start", 0)]
+    "name, value",
+    [("seed", 0), ("momentum", 0.0), ("batch_size", 1), ("total_steps", 1), ("decay_start", 0)],
 )
 def test_the_ends_of_the_ranges_are_taken(name, value):
     assert getattr(Recipe(**{name: value}), name) == value

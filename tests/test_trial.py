@@ -45,7 +45,9 @@ def test_evaluations_that_do_not_fit_are_refused_with_their_numbers(start, until
 
 
 def test_a_spec_survives_json():
-    given = TrialSpec("t", "train", Recipe(hyperparameters={"units": 8}), 100, 300, 50, keep_best=True)
+    given = TrialSpec(
+        "t", "train", Recipe(hyperparameters={"units": 8}), 100, 300, 50, keep_best=True
+    )
     assert TrialSpec.from_dict(json.loads(json.dumps(given.to_dict()))) == given
 
 
@@ -104,11 +106,21 @@ def test_divergence_of_the_last_segment_is_the_trials():
 
 def test_a_later_segment_that_failed_leaves_the_curves_as_they_were():
     first = outcome(0, 50, example_scores=np.ones(3))
-    failed = Outcome.failed(dataclasses.replace(first.spec, start=50, until=100), MemoryError("too large"))
+    failed = Outcome.failed(
+        dataclasses.replace(first.spec, start=50, until=100), MemoryError("too large")
+    )
     joined = failed.after(first)
-    assert joined.steps == 50 and joined.layers == first.layers and set(joined.curves) == set(first.curves)
+    assert (
+        joined.steps == 50
+        and joined.layers == first.layers
+        and set(joined.curves) == set(first.curves)
+    )
     assert joined.update_norms.shape == first.update_norms.shape and joined.evals == first.evals
-    assert (joined.spec.start, joined.diverged_at, joined.error) == (50, 50, "MemoryError: too large")
+    assert (joined.spec.start, joined.diverged_at, joined.error) == (
+        50,
+        50,
+        "MemoryError: too large",
+    )
 
 
 def test_a_state_survives_as_bytes_bit_by_bit():

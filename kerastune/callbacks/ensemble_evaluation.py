@@ -10,29 +10,36 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune import evaluate
 from kerastune.callbacks.evaluation_callback import EvaluationCallback
+from kerastune.models import output_kind
 
 
 class EnsembleEvaluation(EvaluationCallback):
     """Evaluates the model in training averaged with others, as an ensemble of equal weights (S4.5).
 
-    Logs `val_ensemble_accuracy` (`val_ensemble_mse` for a regression) at the ends of epochs, to watch whether a model
-    that is no better alone is still of use to the others. Probabilities are averaged: those that give logits go
-    through a softmax, or a sigmoid, first. The others are asked once, when training begins, and not kept.
+    Logs `val_ensemble_accuracy` (`val_ensemble_mse` for a regression) at the ends of epochs, to
+    watch whether a model that is no better alone is still of use to the others. Probabilities are
+    averaged: those that give logits go through a softmax, or a sigmoid, first. The others are asked
+    once, when training begins, and not kept.
 
     Args:
-        models: the others: built Keras models of the same inputs, or paths that `keras.models.load_model` reads.
-        validation_data: `(x, y)`, arrays or dicts of arrays, or a `tf.data.Dataset` of such batches, which is read
-            into memory. Targets are integer classes, one-hot rows, 0 and 1, or numbers.
-        snapshots: earlier evaluations of the model in training that count as members too, the last so many; `>= 0`.
-        metric: a function of `y` and the averaged outputs that gives a number, in the place of accuracy.
+        models: the others: built Keras models of the same inputs, or paths that
+            `keras.models.load_model` reads.
+        validation_data: `(x, y)`, arrays or dicts of arrays, or a `tf.data.Dataset` of such
+            batches, which is read into memory. Targets are integer classes, one-hot rows, 0 and 1,
+            or numbers.
+        snapshots: earlier evaluations of the model in training that count as members too, the last
+            so many; `>= 0`.
+        metric: a function of `y` and the averaged outputs that gives a number, in the place of
+            accuracy.
         log_dir: directory of a TensorBoard run that gets `validation/ensemble_accuracy`, or `None`.
         every_epochs: epochs between two evaluations, `>= 1`.
-        kind: `"classification"` or `"regression"`, where neither the model's end nor its loss tells.
+        kind: `"classification"` or `"regression"`, where neither the model's end nor its loss
+            tells.
 
     Raises:
-        ValueError: for a number out of range; in `fit`, when `kind` is needed and missing, or outputs differ in shape.
+        ValueError: for a number out of range; in `fit`, when `kind` is needed and missing, or
+            outputs differ in shape.
 
     Example:
         >>> together = EnsembleEvaluation(["a.keras", "b.keras"], (x_val, y_val), log_dir="logs")  # doctest: +SKIP
@@ -66,7 +73,9 @@ class EnsembleEvaluation(EvaluationCallback):
         own = self._outputs(self.model)
         members = [*self._others, *self._earlier, own]
         if len({each.shape for each in members}) > 1:
-            raise ValueError(f"the models' outputs differ in shape: {[each.shape for each in members]}.")
+            raise ValueError(
+                f"the models' outputs differ in shape: {[each.shape for each in members]}."
+            )
         self._earlier.append(own)
         return np.mean(members, axis=0)
 
@@ -75,7 +84,7 @@ class EnsembleEvaluation(EvaluationCallback):
         self._others, self._earlier = [], collections.deque()
 
     def _outputs(self, model: keras.Model) -> np.ndarray:
-        return evaluate.averageable(model, self._x, self.told_kind())
+        return output_kind.averageable(model, self._x, self.told_kind())
 
 
 def _loaded(model: keras.Model | str | os.PathLike) -> keras.Model:

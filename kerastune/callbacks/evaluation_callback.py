@@ -9,27 +9,31 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune import evaluate
-from kerastune.boards import Board
-from kerastune.task import labels
+from kerastune.models import output_kind
+from kerastune.problem import labels
+from kerastune.runtime.tensorboard_writer import Board
 
 OF_ONE_FIT = ("board", "_x", "_y")
 
 
 class EvaluationCallback(keras.callbacks.Callback):
-    """Evaluates averaged outputs at the ends of epochs, and logs the value as `val_<title>_<metric>`.
+    """Evaluates averaged outputs at the ends of epochs, and logs the value as
+    `val_<title>_<metric>`.
 
-    The logs get one new name; those that are there keep their values. It can be monitored by callbacks that stand
-    after this one. Nothing of the model is changed.
+    The logs get one new name; those that are there keep their values. It can be monitored by
+    callbacks that stand after this one. Nothing of the model is changed.
 
     Args:
-        validation_data: `(x, y)`, arrays or dicts of arrays, or a `tf.data.Dataset` of such batches, which is read
-            into memory. Targets are integer classes, one-hot rows, 0 and 1, or numbers.
-        metric: a function of `y` and the averaged outputs (probabilities, or numbers) that gives a number; its own
-            name goes into the logs. By default accuracy, or the mean squared error (`mse`) of a regression.
+        validation_data: `(x, y)`, arrays or dicts of arrays, or a `tf.data.Dataset` of such
+            batches, which is read into memory. Targets are integer classes, one-hot rows, 0 and 1,
+            or numbers.
+        metric: a function of `y` and the averaged outputs (probabilities, or numbers) that gives a
+            number; its own name goes into the logs. By default accuracy, or the mean squared error
+            (`mse`) of a regression.
         log_dir: directory of a TensorBoard run that the value is written to as well, or `None`.
         every_epochs: epochs between two evaluations, `>= 1`.
-        kind: `"classification"` or `"regression"`, where neither the model's end nor its loss tells.
+        kind: `"classification"` or `"regression"`, where neither the model's end nor its loss
+            tells.
 
     Raises:
         ValueError: when `every_epochs` is below 1, or in `fit`, when `kind` is needed and missing.
@@ -65,13 +69,17 @@ class EvaluationCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every_epochs:
             return
-        metric = self.metric or (_mean_squared_error if self.told_kind() == "regression" else _accuracy)
+        metric = self.metric or (
+            _mean_squared_error if self.told_kind() == "regression" else _accuracy
+        )
         value = float(metric(self._y, self.averaged(self._x)))
         name = f"{self.title}_{_NAMES.get(metric) or metric.__name__}"
         if logs is not None:
             logs[f"val_{name}"] = value
         if self.board is not None:
-            self.board.scalars(int(self.model.optimizer.iterations.numpy()), {f"validation/{name}": value})
+            self.board.scalars(
+                int(self.model.optimizer.iterations.numpy()), {f"validation/{name}": value}
+            )
             self.board.flush()
 
     def on_train_end(self, logs=None):
@@ -82,15 +90,18 @@ class EvaluationCallback(keras.callbacks.Callback):
 
     def told_kind(self) -> str:
         """The kind that was given, or that the model in training tells."""
-        return self.kind or evaluate.kind_of(self.model)
+        return self.kind or output_kind.kind_of(self.model)
 
     def __getstate__(self):
-        # Open files can't be copied; an exception during `fit` leaves them here, and the model always.
-        return {name: value for name, value in vars(self).items() if name not in OF_ONE_FIT} | {"_model": None}
+        # Open files can't be copied; an exception during `fit` leaves them here, and the model
+        # always.
+        return {name: value for name, value in vars(self).items() if name not in OF_ONE_FIT} | {
+            "_model": None
+        }
 
 
 def _accuracy(y: np.ndarray, outputs: np.ndarray) -> float:
-    return float(np.mean(evaluate.predicted_classes(outputs, logits=False) == labels(y)))
+    return float(np.mean(output_kind.predicted_classes(outputs, logits=False) == labels(y)))
 
 
 def _mean_squared_error(y: np.ndarray, outputs: np.ndarray) -> float:

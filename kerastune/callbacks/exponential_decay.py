@@ -8,20 +8,22 @@ from kerastune.schedules.keras_schedules import ExponentialDecay as ExponentialD
 
 
 class ExponentialDecay(RateDecay):
-    """Multiplies the learning rate by a factor at a step of a `fit`, and again after every interval (S3.4).
+    """Multiplies the learning rate by a factor at a step of a `fit`, and again after every interval
+    (S3.4).
 
-    The rate starts at what the optimizer has when training begins and is set inside the train function (so exactly,
-    also with many steps per execution). When training ends the optimizer has its first rate again, unless something
-    else has set another one meanwhile.
+    The rate starts at what the optimizer has when training begins and is set inside the train
+    function (so exactly, also with many steps per execution). When training ends the optimizer has
+    its first rate again, unless something else has set another one meanwhile.
 
     Args:
-        start: step of this `fit` at which the rate first drops, `>= 0`: a little before the one at which validation
-            is best without decay.
+        start: step of this `fit` at which the rate first drops, `>= 0`: a little before the one at
+            which validation is best without decay.
         factor: of every drop, in `(0, 1)`.
         interval: steps between two drops, `>= 1`.
 
     Raises:
-        ValueError: when an argument is out of its range; at the start of training, when the optimizer has a schedule.
+        ValueError: when an argument is out of its range; at the start of training, when the
+            optimizer has a schedule.
 
     Example:
         >>> decay = ExponentialDecay(start=2700, factor=0.5, interval=500)

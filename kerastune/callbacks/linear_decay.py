@@ -10,9 +10,10 @@ from kerastune.schedules.linear import check_linear_decay
 class LinearDecay(RateDecay):
     """Lets the learning rate fall linearly to zero over a `fit` (S3.1, the lazy way of fastText).
 
-    The rate starts at what the optimizer has when training begins, is recomputed every `interval` steps inside the
-    train function (so exactly, also with many steps per execution), and reaches zero at `total_steps`. When training
-    ends the optimizer has its first rate again, unless something else has set another one meanwhile.
+    The rate starts at what the optimizer has when training begins, is recomputed every `interval`
+    steps inside the train function (so exactly, also with many steps per execution), and reaches
+    zero at `total_steps`. When training ends the optimizer has its first rate again, unless
+    something else has set another one meanwhile.
 
     Args:
         total_steps: steps of this `fit`, from its first one on, `>= 1`.
@@ -20,7 +21,8 @@ class LinearDecay(RateDecay):
         start: step of this `fit` from which the rate falls, `>= 0`.
 
     Raises:
-        ValueError: when an argument is out of its range; at the start of training, when the optimizer has a schedule.
+        ValueError: when an argument is out of its range; at the start of training, when the
+            optimizer has a schedule.
 
     Example:
         >>> model.fit(x, y, epochs=10, callbacks=[LinearDecay(total_steps=5000)])  # doctest: +SKIP

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import keras
 
-from kerastune import pruning
-from kerastune import sparsity as rules
+from kerastune.analysis import sparsity as rules
+from kerastune.models import pruning
 
 
 class MagnitudePruning(keras.callbacks.Callback):
-    """Sets more and more of the smallest weights to zero during `fit`, and keeps them there at every step (S4.4).
+    """Sets more and more of the smallest weights to zero during `fit`, and keeps them there at
+    every step (S4.4).
 
-    The share of zeros grows from 0 at `begin_step` to `sparsity` at `end_step`, fast first and slow at the end
-    (`kerastune.sparsity.at`, after Zhu and Gupta 2017, arXiv:1710.01878). Steps are the optimizer's `iterations`, so a
-    model that is compiled anew begins at 0 and a training that goes on from a checkpoint goes on here too. With several
-    steps per execution the share changes after the execution in which its step falls; zeros hold at every step.
+    The share of zeros grows from 0 at `begin_step` to `sparsity` at `end_step`, fast first and slow
+    at the end (`kerastune.analysis.sparsity.at`, after Zhu and Gupta 2017, arXiv:1710.01878). Steps
+    are the optimizer's `iterations`, so a model that is compiled anew begins at 0 and a training
+    that goes on from a checkpoint goes on here too. With several steps per execution the share
+    changes after the execution in which its step falls; zeros hold at every step.
 
-    Training should go on for a while after `end_step`, at a falling rate, for the other weights to make up for what is
-    gone. The masks stay when `fit` ends, so that a later one keeps the zeros too, until `kerastune.pruning.strip`
-    takes them off. A saved model has none of them, and loads without kerastune.
+    Training should go on for a while after `end_step`, at a falling rate, for the other weights to
+    make up for what is gone. The masks stay when `fit` ends, so that a later one keeps the zeros
+    too, until `kerastune.models.pruning.strip` takes them off. A saved model has none of them, and
+    loads without kerastune.
 
     Logs `sparsity` at the ends of epochs: the share of zeros among what is pruned.
 
@@ -27,9 +30,10 @@ class MagnitudePruning(keras.callbacks.Callback):
         end_step: step at which it is reached, `>= begin_step`.
         begin_step: step from which it grows, `>= 0`.
         every: steps between two changes, `>= 1`.
-        scope: `"global"`: the smallest weights of all kernels together; `"layer"`: the same share of each.
-        which: a function that tells of a variable whether it is pruned; kernels alone by default, no biases,
-            normalisations or embeddings.
+        scope: `"global"`: the smallest weights of all kernels together; `"layer"`: the same share
+            of each.
+        which: a function that tells of a variable whether it is pruned; kernels alone by default,
+            no biases, normalizations or embeddings.
 
     Raises:
         ValueError: for an argument out of range; in `fit`, for a model with nothing to prune.
@@ -61,7 +65,8 @@ class MagnitudePruning(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         if pruning.install(self.model, self.which):
-            # Keras has made the train function for this `fit` already, perhaps one that was traced without masks.
+            # Keras has made the train function for this `fit` already, perhaps one that was traced
+            # without masks.
             type(self.model).make_train_function(self.model, force=True)
         self._present = None
         self._follow()

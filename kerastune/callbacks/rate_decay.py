@@ -7,16 +7,16 @@ import abc
 import keras
 import tensorflow as tf
 
-from kerastune.optimizers import inner
-from kerastune.wrapping import StepWrapper, install_for_one_fit, uninstall_after_fit
+from kerastune.models.step_wrapper import StepWrapper, install_for_one_fit, uninstall_after_fit
+from kerastune.training.optimizers import inner
 
 
 class RateDecay(keras.callbacks.Callback, abc.ABC):
     """Sets the rate of every step of a `fit` by a schedule, inside the train function.
 
-    The schedule starts at what the optimizer has when training begins, and is exact also with many steps per
-    execution. When training ends the optimizer has its first rate again, unless something else has set another one
-    meanwhile.
+    The schedule starts at what the optimizer has when training begins, and is exact also with many
+    steps per execution. When training ends the optimizer has its first rate again, unless something
+    else has set another one meanwhile.
     """
 
     @abc.abstractmethod
@@ -40,22 +40,33 @@ class RateDecay(keras.callbacks.Callback, abc.ABC):
 
     def __getstate__(self):
         # A copy has no part in the `fit` that an exception may have ended, nor in its model.
-        return {**{name: value for name, value in vars(self).items() if name != "_wrapper"}, "_model": None}
+        return {
+            **{name: value for name, value in vars(self).items() if name != "_wrapper"},
+            "_model": None,
+        }
 
 
 class _RateSetter(StepWrapper):
     """Sets the optimizer's rate before every step."""
 
-    def __init__(self, model, schedule: keras.optimizers.schedules.LearningRateSchedule, first_rate: float):
+    def __init__(
+        self, model, schedule: keras.optimizers.schedules.LearningRateSchedule, first_rate: float
+    ):
         super().__init__(model)
         self.schedule = schedule
         self.first_rate = first_rate
-        self.optimizer = model.optimizer  # after an exception the model may be compiled with another one
-        self._start = tf.Variable(int(self.optimizer.iterations.numpy()), dtype=tf.int64, trainable=False)
+        self.optimizer = (
+            model.optimizer
+        )  # after an exception the model may be compiled with another one
+        self._start = tf.Variable(
+            int(self.optimizer.iterations.numpy()), dtype=tf.int64, trainable=False
+        )
         self._last = tf.Variable(first_rate, trainable=False)
 
     def step(self, data):
-        done = tf.cast(tf.convert_to_tensor(self.optimizer.iterations.value), tf.int64) - self._start
+        done = (
+            tf.cast(tf.convert_to_tensor(self.optimizer.iterations.value), tf.int64) - self._start
+        )
         self._last.assign(self.schedule(done))
         self.optimizer.learning_rate.assign(self._last)
         return self.inner(data)

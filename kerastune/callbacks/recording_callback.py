@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import keras
 
-from kerastune.boards import Board
-from kerastune.recording import Chunk, StepRecorder
-from kerastune.wrapping import install_for_one_fit, uninstall_after_fit
+from kerastune.models.step_wrapper import install_for_one_fit, uninstall_after_fit
+from kerastune.runtime.tensorboard_writer import Board
+from kerastune.training.step_recorder import Chunk, StepRecorder
 
 LEAST_CAPACITY = 50  # steps between two readings when Keras runs one step at a time
 
@@ -14,8 +14,8 @@ LEAST_CAPACITY = 50  # steps between two readings when Keras runs one step at a 
 class RecordingCallback(keras.callbacks.Callback):
     """Records steps during one `fit`, and hands what was recorded to `write`.
 
-    Everything is made in `on_train_begin` and undone in `on_train_end`, so the callback can be used again and copied.
-    Steps are counted on from the optimizer's `iterations`.
+    Everything is made in `on_train_begin` and undone in `on_train_end`, so the callback can be used
+    again and copied. Steps are counted on from the optimizer's `iterations`.
 
     Args:
         log_dir: directory of the TensorBoard run.
@@ -57,8 +57,11 @@ class RecordingCallback(keras.callbacks.Callback):
         del self.recorder, self.board
 
     def __getstate__(self):
-        # Variables and open files can't be copied; an exception during `fit` leaves them here, and the model always.
-        kept = {name: value for name, value in vars(self).items() if name not in ("recorder", "board")}
+        # Variables and open files can't be copied; an exception during `fit` leaves them here, and
+        # the model always.
+        kept = {
+            name: value for name, value in vars(self).items() if name not in ("recorder", "board")
+        }
         return {**kept, "_model": None}
 
     def read(self) -> None:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from kerastune import scores
+from kerastune.analysis import metrics
 from kerastune.callbacks.recording_callback import RecordingCallback
-from kerastune.recording import Chunk, StepRecorder
-from kerastune.task import is_imbalanced
+from kerastune.problem import is_imbalanced
+from kerastune.training.step_recorder import Chunk, StepRecorder
 
 
 class StepLogger(RecordingCallback):
     """Writes the true loss and accuracy of every step to TensorBoard (P1).
 
-    Keras's own per-batch values are running means since the epoch began; these are the step's own. `step/<name>` is
-    written for the loss and every compiled metric that is a mean, `validation/<name>` after every evaluation. When the
-    classes seen since the last evaluation are imbalanced (largest at least 3x the smallest), `macro_f1` over that
-    interval is written too. The user's `logs` stay what they were.
+    Keras's own per-batch values are running means since the epoch began; these are the step's own.
+    `step/<name>` is written for the loss and every compiled metric that is a mean,
+    `validation/<name>` after every evaluation. When the classes seen since the last evaluation are
+    imbalanced (largest at least 3x the smallest), `macro_f1` over that interval is written too. The
+    user's `logs` stay what they were.
 
     Args:
         log_dir: directory of the TensorBoard run.
-        num_classes: classes of the confusion matrix behind macro-F1; the default takes them from the model's output
-            when it is trained with a cross-entropy, and 0 turns macro-F1 off.
+        num_classes: classes of the confusion matrix behind macro-F1; the default takes them from
+            the model's output when it is trained with a cross-entropy, and 0 turns macro-F1 off.
 
     Example:
         >>> model.fit(x, y, callbacks=[StepLogger("logs/run-1")])  # doctest: +SKIP
@@ -35,7 +36,9 @@ class StepLogger(RecordingCallback):
         loss = self.model.loss
         num_classes = _num_classes(self.model) if self.num_classes is None else self.num_classes
         self._confusion = np.zeros([num_classes, num_classes])
-        threshold = 0.0 if getattr(loss, "from_logits", False) or _option(loss, "from_logits") else 0.5
+        threshold = (
+            0.0 if getattr(loss, "from_logits", False) or _option(loss, "from_logits") else 0.5
+        )
         return StepRecorder(self.model, capacity, num_classes=num_classes, threshold=threshold)
 
     def write(self, start: int, chunk: Chunk) -> None:
@@ -45,18 +48,28 @@ class StepLogger(RecordingCallback):
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
-        values = {name[4:]: value for name, value in (logs or {}).items() if name.startswith("val_")}
-        scalars = {f"validation/{name}": value for name, value in values.items() if np.ndim(value) == 0}
+        values = {
+            name[4:]: value for name, value in (logs or {}).items() if name.startswith("val_")
+        }
+        scalars = {
+            f"validation/{name}": value for name, value in values.items() if np.ndim(value) == 0
+        }
         if is_imbalanced(self._confusion.sum(axis=1)):
-            scalars["step/macro_f1"] = scores.macro_f1_of_confusion(self._confusion)
+            scalars["step/macro_f1"] = metrics.macro_f1_of_confusion(self._confusion)
         self._confusion[:] = 0
         if scalars:
             self.board.scalars(self.step, scalars)
 
 
 def _num_classes(model) -> int:
-    """Classes of a model with one output that is trained with a cross-entropy; 0 for any other, or several labels."""
-    name = getattr(model.loss, "name", None) or getattr(model.loss, "__name__", None) or str(model.loss)
+    """Classes of a model with one output that is trained with a cross-entropy; 0 for any other, or
+    several labels.
+    """
+    name = (
+        getattr(model.loss, "name", None)
+        or getattr(model.loss, "__name__", None)
+        or str(model.loss)
+    )
     name = name.lower().replace("_", "")
     shape = getattr(model, "output_shape", None)
     if "crossentropy" not in name or not isinstance(shape, tuple) or len(shape) != 2:

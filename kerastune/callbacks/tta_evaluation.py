@@ -7,27 +7,33 @@ from typing import Any
 
 import numpy as np
 
-from kerastune import tta
 from kerastune.callbacks.evaluation_callback import EvaluationCallback
+from kerastune.inference import tta
 
 
 class TTAEvaluation(EvaluationCallback):
-    """Evaluates the model in training as `kerastune.tta.wrap` would make it: averaged over views (S4.7).
+    """Evaluates the model in training as `kerastune.inference.tta.wrap` would make it: averaged
+    over views (S4.7).
 
     Logs `val_tta_accuracy` (`val_tta_mse` for a regression) at the ends of epochs.
 
     Args:
-        views: as `kerastune.tta.wrap` takes them: layers of `kerastune.views`, or registered layers or functions.
-        validation_data: `(x, y)`, arrays or dicts of arrays, or a `tf.data.Dataset` of such batches, which is read
-            into memory. Targets are integer classes, one-hot rows, 0 and 1, or numbers.
+        views: as `kerastune.inference.tta.wrap` takes them: layers of `kerastune.inference.views`,
+            or registered layers or functions.
+        validation_data: `(x, y)`, arrays or dicts of arrays, or a `tf.data.Dataset` of such
+            batches, which is read into memory. Targets are integer classes, one-hot rows, 0 and 1,
+            or numbers.
         weights: of the example as it is, first, and of every view, `>= 0`; equal by default.
-        metric: a function of `y` and the averaged outputs that gives a number, in the place of accuracy.
+        metric: a function of `y` and the averaged outputs that gives a number, in the place of
+            accuracy.
         log_dir: directory of a TensorBoard run that gets `validation/tta_accuracy`, or `None`.
         every_epochs: epochs between two evaluations, `>= 1`.
-        kind: `"classification"` or `"regression"`, where neither the model's end nor its loss tells.
+        kind: `"classification"` or `"regression"`, where neither the model's end nor its loss
+            tells.
 
     Raises:
-        ValueError: as `kerastune.tta.wrap`, and for a number out of range; in `fit`, when `kind` is needed and missing.
+        ValueError: as `kerastune.inference.tta.wrap`, and for a number out of range; in `fit`, when
+            `kind` is needed and missing.
 
     Example:
         >>> mirrored = TTAEvaluation([views.Flip("horizontal")], (x_val, y_val))  # doctest: +SKIP

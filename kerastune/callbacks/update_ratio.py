@@ -1,19 +1,23 @@
-"""The ratio of update to weights in TensorBoard, and the learning rate that the first update suggests."""
+"""The ratio of update to weights in TensorBoard, and the learning rate that the first update
+suggests.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from kerastune import boards, probe
+from kerastune.analysis import learning_rate_probe
 from kerastune.callbacks.recording_callback import RecordingCallback
-from kerastune.recording import Chunk, StepRecorder
+from kerastune.runtime import tensorboard_writer
+from kerastune.training.step_recorder import Chunk, StepRecorder
 
 
 class UpdateRatio(RecordingCallback):
     """Measures how far each step moves the weights, relative to their size (S1.7).
 
-    Every `every` steps it writes `update_ratio/<layer>` and `update_ratio/whole_model` to TensorBoard: the L2 norm of
-    the update over the L2 norm of the weights before it. Variables of rank 1 and less (biases, scales) are left out.
+    Every `every` steps it writes `update_ratio/<layer>` and `update_ratio/whole_model` to
+    TensorBoard: the L2 norm of the update over the L2 norm of the weights before it. Variables of
+    rank 1 and less (biases, scales) are left out.
 
     Args:
         log_dir: directory of the TensorBoard run.
@@ -41,7 +45,9 @@ class UpdateRatio(RecordingCallback):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self.first_update = None
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)  # unwrapped: loss scaling
+        optimizer = getattr(
+            self.model.optimizer, "inner_optimizer", self.model.optimizer
+        )  # unwrapped: loss scaling
         self._settings = {
             "optimizer": type(optimizer).__name__.lower(),
             "rates": [float(np.asarray(optimizer.learning_rate))],
@@ -52,24 +58,27 @@ class UpdateRatio(RecordingCallback):
     def write(self, start: int, chunk: Chunk) -> None:
         layers = list(self.recorder.layers)
         for step, update, weight in zip(chunk.ratio_steps, chunk.update_norms, chunk.weight_norms):
-            self.board.scalars(start + step, boards.ratios(layers, update, weight))
+            self.board.scalars(start + step, tensorboard_writer.ratios(layers, update, weight))
         if start == 0 and "loss" in chunk.values:
             norms = {"update_norms": chunk.update_norms[:1], "weight_norms": chunk.weight_norms[:1]}
             self.first_update = {**self._settings, "losses": chunk.values["loss"][:1], **norms}
 
     def suggest_learning_rate(self) -> float:
-        """A learning rate for this model, optimizer and batch size, from the first step of the last `fit`.
+        """A learning rate for this model, optimizer and batch size, from the first step of the last
+        `fit`.
 
-        It counts only if it was the optimizer's very first: later steps carry momentum, and training has changed what
-        is measured. The rate of that step, and what came after it, don't matter. For SGD one start is a rough guide:
-        suggestions from other seeds differ by a factor of about 1.5, and `kerastune probe` averages several.
+        It counts only if it was the optimizer's very first: later steps carry momentum, and
+        training has changed what is measured. The rate of that step, and what came after it, don't
+        matter. For SGD one start is a rough guide: suggestions from other seeds differ by a factor
+        of about 1.5, and `kerastune probe` averages several.
 
         Raises:
-            ValueError: when the optimizer's first step was not measured, or there is no rule for the optimizer.
+            ValueError: when the optimizer's first step was not measured, or there is no rule for
+                the optimizer.
         """
         if self.first_update is None:
             raise ValueError(
                 "the optimizer's first step was not measured: call `fit` with this callback after `compile`, before "
                 "any other training."
             )
-        return probe.suggest_learning_rate(**self.first_update)
+        return learning_rate_probe.suggest_learning_rate(**self.first_update)

@@ -1,1 +1,1 @@
-"""Executors: where segments are trained, one after another here, or several at once in workers."""
+"""Where trials run: in this process, in several processes, or on Ray."""

@@ -1,4 +1,6 @@
-"""What an executor is: it takes the segments that a search has ready, and gives what came of each, in any order."""
+"""What an executor is: it takes the segments that a search has ready, and gives what came of each,
+in any order.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kerastune.playbook import Playbook
+from kerastune.playbook.driver import Playbook
 from kerastune.trial import Outcome, State, TrialSpec
 
 INLINE, PROCESSES, RAY = "inline", "processes", "ray"
@@ -50,7 +52,8 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def run(self, search: Playbook, on_begin: Callable[[TrialSpec], Any]) -> Iterator[Result]:
-        """Trains until the search has nothing more; whoever iterates records each result before asking for the next.
+        """Trains until the search has nothing more; whoever iterates records each result before
+        asking for the next.
 
         Args:
             search: says what is ready, and takes note of what was begun.
@@ -97,5 +100,7 @@ def is_out_of_memory(error: Exception) -> bool:
         >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("shape"))
         (True, False)
     """
-    named = any(each.__name__ in ("MemoryError", "ResourceExhaustedError") for each in type(error).__mro__)
+    named = any(
+        each.__name__ in ("MemoryError", "ResourceExhaustedError") for each in type(error).__mro__
+    )
     return named or "out of memory" in str(error).lower()

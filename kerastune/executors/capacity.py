@@ -17,9 +17,11 @@ def cores() -> int:
 
 
 def threads(num_cores: int, jobs: int, variables: Mapping[str, str] = os.environ) -> int:
-    """Threads of each of several workers: the cores divided between them, or as many as TensorFlow is told to use.
+    """Threads of each of several workers: the cores divided between them, or as many as TensorFlow
+    is told to use.
 
-    How many threads share a sum changes how it is rounded; `TF_NUM_INTRAOP_THREADS` makes them as many everywhere.
+    How many threads share a sum changes how it is rounded; `TF_NUM_INTRAOP_THREADS` makes them as
+    many everywhere.
 
     Example:
         >>> threads(8, 3, {}), threads(2, 4, {}), threads(8, 2, {"TF_NUM_INTRAOP_THREADS": "1"})
@@ -50,7 +52,8 @@ def fitting(needed: int, free: int, num_cores: int, gpus: list[int] = ()) -> int
 
 
 def free_memory(system: Path = Path("/")) -> int:
-    """Bytes of memory that are free: of the machine, or of the container that this process is in, if that is less.
+    """Bytes of memory that are free: of the machine, or of the container that this process is in,
+    if that is less.
 
     Args:
         system: where `/proc` and `/sys` are.
@@ -60,7 +63,9 @@ def free_memory(system: Path = Path("/")) -> int:
         lines = (system / "proc/meminfo").read_text().splitlines()
         found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
         group = system / "sys/fs/cgroup"
-        found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+        found.append(
+            int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+        )
     except (OSError, ValueError):  # not Linux, or a group without a limit
         pass
     if not found and "SC_PHYS_PAGES" in os.sysconf_names:
@@ -72,7 +77,9 @@ def gpu_memory() -> list[int]:
     """Bytes of memory of every GPU that NVIDIA's driver tells of."""
     command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+        told = subprocess.run(
+            command, capture_output=True, text=True, timeout=20, check=True
+        ).stdout
         return [int(line) * 2**20 for line in told.split()]
     except (OSError, ValueError, subprocess.SubprocessError):
         return []

@@ -1,4 +1,6 @@
-"""Workers as processes of this machine, started afresh (`spawn`) so that none inherits TensorFlow's threads."""
+"""Workers as processes of this machine, started afresh (`spawn`) so that none inherits TensorFlow's
+threads.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ import struct
 from multiprocessing import connection, reduction
 
 from kerastune.executors import capacity, worker
-from kerastune.executors.crew import LOST, Crew, Message, Order, Workers
-from kerastune.executors.sharing import Shared
+from kerastune.executors.shared_memory import Shared
+from kerastune.executors.worker_pool import LOST, Crew, Message, Order, Workers
 
 PIPE_SECONDS = 60  # that a message may take through a pipe: a worker that is stopped in the middle of one is lost
 END_SECONDS = 2.0  # that a killed process may take to be gone
@@ -26,12 +28,13 @@ class _Process:
 
 
 class Processes(Workers):
-    """Worker processes, which have the task's arrays in shared memory.
+    """Worker processes, which have the problem's arrays in shared memory.
 
     Args:
-        outfit: of every worker; its `set_up` prepares the process, and its `trainer()` gives what trains, as those of
-            `Outfit` do.
-        jobs: how many will work side by side, as far as that is known: they divide cores and GPU memory between them.
+        outfit: of every worker; its `set_up` prepares the process, and its `trainer()` gives what
+            trains, as those of `Outfit` do.
+        jobs: how many will work side by side, as far as that is known: they divide cores and GPU
+            memory between them.
     """
 
     def __init__(self, outfit, jobs: int):
@@ -57,7 +60,10 @@ class Processes(Workers):
         place = min(range(max(len(self._gpus), 1)), key=taken.count)
         threads, limit = self._divided()
         process = self._context.Process(
-            target=worker.main, args=(theirs, place, threads, limit), daemon=True, name=f"kerastune-{self._started}"
+            target=worker.main,
+            args=(theirs, place, threads, limit),
+            daemon=True,
+            name=f"kerastune-{self._started}",
         )
         process.start()
         theirs.close()
@@ -74,7 +80,9 @@ class Processes(Workers):
         state = order.state and order.state.to_bytes()
         message = (order.attempt, order.spec, state, order.seconds_left)
         try:
-            self._processes[number].pipe.send_bytes(pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
+            self._processes[number].pipe.send_bytes(
+                pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+            )
         except OSError:
             self._unsaid.append(Message(number, LOST, 0, "did not take its order"))
 
@@ -114,7 +122,9 @@ class Processes(Workers):
 
     def _divided(self) -> tuple[int, int | None]:
         """Threads of each worker, and bytes of its GPU."""
-        return capacity.threads(capacity.cores(), self._jobs), capacity.gpu_limit(self._jobs, self._gpus)
+        return capacity.threads(capacity.cores(), self._jobs), capacity.gpu_limit(
+            self._jobs, self._gpus
+        )
 
 
 def crew(outfit, jobs: int, on_steps, on_start) -> Crew:
@@ -129,13 +139,19 @@ def crew(outfit, jobs: int, on_steps, on_start) -> Crew:
     workers = Processes(outfit, jobs or capacity.cores())
 
     def fit(peak_memory: int) -> int:
-        return capacity.fitting(peak_memory, capacity.free_memory(), capacity.cores(), capacity.gpu_memory())
+        return capacity.fitting(
+            peak_memory, capacity.free_memory(), capacity.cores(), capacity.gpu_memory()
+        )
 
-    return Crew(workers, jobs, fit, sticky=bool(outfit.callbacks), on_steps=on_steps, on_start=on_start)
+    return Crew(
+        workers, jobs, fit, sticky=bool(outfit.callbacks), on_steps=on_steps, on_start=on_start
+    )
 
 
 def _limit(pipe: connection.Connection) -> None:
-    """Lets reading and writing fail after a time, so that nobody waits for a process that is stopped."""
+    """Lets reading and writing fail after a time, so that nobody waits for a process that is
+    stopped.
+    """
     seconds = struct.pack("ll", PIPE_SECONDS, 0)
     with socket.socket(fileno=os.dup(pipe.fileno())) as side:
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):

@@ -1,6 +1,7 @@
 """Workers as actors of a Ray cluster, on this machine or others (extra `kerastune[ray]`).
 
-Ray core alone is used: it places the actors, moves bytes, and tells when one is lost; who trains what is for the crew.
+Ray core alone is used: it places the actors, moves bytes, and tells when one is lost; who trains
+what is for the crew.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ import time
 from typing import Any
 
 from kerastune.executors import capacity, worker
-from kerastune.executors.crew import FAILED, LOST, READY, STEPS, UNFIT, Crew, Message, Order, Workers
+from kerastune.executors.worker_pool import (
+    FAILED,
+    LOST,
+    READY,
+    STEPS,
+    UNFIT,
+    Crew,
+    Message,
+    Order,
+    Workers,
+)
 
 BEAT = 0.5  # seconds between two questions how far an actor is
 
@@ -23,18 +34,24 @@ def check() -> None:
     try:
         import ray  # noqa: F401
     except ImportError as error:
-        raise ImportError("`executor` ray needs Ray, which is not here: pip install 'kerastune[ray]'.") from error
+        raise ImportError(
+            "`executor` ray needs Ray, which is not here: pip install 'kerastune[ray]'."
+        ) from error
 
 
 class Actor:
-    """What runs in an actor's process: it trains one segment at a time, and says meanwhile how far it is."""
+    """What runs in an actor's process: it trains one segment at a time, and says meanwhile how far
+    it is.
+    """
 
     def __init__(self):
         self._steps = 0
         self._trainer = None
 
     def prepare(self, set_up, shared: list, threads: int, gpus: float) -> tuple[str, int, Any]:
-        """Makes a trainer of the outfit in the object store; says `READY` with where it is, or `UNFIT`."""
+        """Makes a trainer of the outfit in the object store; says `READY` with where it is, or
+        `UNFIT`.
+        """
         import ray
 
         try:
@@ -48,7 +65,9 @@ class Actor:
             return UNFIT, 0, f"an actor can't be set up ({type(error).__name__}: {first_line})"
         return READY, 0, (ray.get_runtime_context().get_node_id(), os.getpid())
 
-    def run(self, attempt: int, spec, state: bytes | None, seconds_left: float) -> tuple[str, int, Any]:
+    def run(
+        self, attempt: int, spec, state: bytes | None, seconds_left: float
+    ) -> tuple[str, int, Any]:
         """Trains a segment, as `worker.answer`."""
         until = time.monotonic() + seconds_left
         self._trainer.deadline = lambda: time.monotonic() > until
@@ -66,7 +85,7 @@ class Actor:
 @dataclasses.dataclass
 class _Known:
     handle: Any
-    waits: dict = dataclasses.field(default_factory=dict)  # object reference to what it is of
+    waits: dict = dataclasses.field(default_factory=dict)  # object baseline to what it is of
     place: tuple[str, int] | None = None
     attempt: int = 0
     steps: int = 0
@@ -74,11 +93,12 @@ class _Known:
 
 
 class Actors(Workers):
-    """Actors of a cluster, which have the task from its object store.
+    """Actors of a cluster, which have the problem from its object store.
 
     Args:
         outfit: of every actor, as `processes.Processes` takes it.
-        jobs: how many will work side by side; 0 for one on every core. They divide cores and GPUs between them.
+        jobs: how many will work side by side; 0 for one on every core. They divide cores and GPUs
+            between them.
         address: of the cluster; empty for one on this machine, which ends with the search.
     """
 
@@ -91,7 +111,10 @@ class Actors(Workers):
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         elif self._is_ours:
             ray.init(
-                num_cpus=capacity.cores(), include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+                num_cpus=capacity.cores(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
             )
         self._shared = ray.put(outfit)
         resources = ray.cluster_resources()
@@ -111,9 +134,13 @@ class Actors(Workers):
         threads = capacity.threads(self.cores, self._jobs)
         cpus = min(threads, self.cores / self._jobs)
         gpus = min(self._gpus / self._jobs, 1.0)
-        kind = self._ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_concurrency=2)(Actor)
+        kind = self._ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_concurrency=2)(
+            Actor
+        )
         known = _Known(kind.remote())
-        known.waits[known.handle.prepare.remote(self._outfit.set_up, [self._shared], threads, gpus)] = READY
+        known.waits[
+            known.handle.prepare.remote(self._outfit.set_up, [self._shared], threads, gpus)
+        ] = READY
         self._actors[self._started] = known
         return self._started
 
@@ -121,33 +148,41 @@ class Actors(Workers):
         known = self._actors[number]
         known.attempt, known.asked = order.attempt, time.monotonic()
         state = order.state and order.state.to_bytes()
-        known.waits[known.handle.run.remote(order.attempt, order.spec, state, order.seconds_left)] = "run"
+        known.waits[
+            known.handle.run.remote(order.attempt, order.spec, state, order.seconds_left)
+        ] = "run"
 
     def receive(self, timeout: float) -> list[Message]:
         self._ask()
-        owners = {reference: number for number, known in self._actors.items() for reference in known.waits}
+        owners = {
+            baseline: number for number, known in self._actors.items() for baseline in known.waits
+        }
         if not owners:
             time.sleep(timeout)
             return []
         done, _ = self._ray.wait(list(owners), num_returns=1, timeout=min(timeout, BEAT))
         if done:
             done, _ = self._ray.wait(list(owners), num_returns=len(owners), timeout=0)
-        said = [self._read(owners[reference], reference) for reference in done]
+        said = [self._read(owners[baseline], baseline) for baseline in done]
         return [message for message in said if message is not None]
 
     def _ask(self) -> None:
         """Asks those that train how far they are; an answer is a sign of life."""
         now = time.monotonic()
         for known in self._actors.values():
-            if "run" in known.waits.values() and STEPS not in known.waits.values() and now >= known.asked + BEAT:
+            if (
+                "run" in known.waits.values()
+                and STEPS not in known.waits.values()
+                and now >= known.asked + BEAT
+            ):
                 known.waits[known.handle.steps.remote()] = STEPS
                 known.asked = now
 
-    def _read(self, number: int, reference) -> Message | None:
+    def _read(self, number: int, baseline) -> Message | None:
         known = self._actors[number]
-        asked = known.waits.pop(reference)
+        asked = known.waits.pop(baseline)
         try:
-            answer = self._ray.get(reference)
+            answer = self._ray.get(baseline)
         except self._ray.exceptions.OutOfMemoryError as error:
             return Message(number, FAILED, known.attempt, MemoryError(str(error)))
         except self._ray.exceptions.RayError as error:
@@ -196,4 +231,6 @@ def crew(outfit, jobs: int, on_steps, on_start, address: str = "") -> Crew:
     def fit(peak_memory: int) -> int:
         return capacity.fitting(peak_memory, max(workers.memory - peak_memory, 0), workers.cores)
 
-    return Crew(workers, jobs, fit, sticky=bool(outfit.callbacks), on_steps=on_steps, on_start=on_start)
+    return Crew(
+        workers, jobs, fit, sticky=bool(outfit.callbacks), on_steps=on_steps, on_start=on_start
+    )

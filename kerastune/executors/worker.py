@@ -1,4 +1,6 @@
-"""A worker process: it imports TensorFlow once, and trains one segment after another until its pipe is closed."""
+"""A worker process: it imports TensorFlow once, and trains one segment after another until its pipe
+is closed.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ import traceback
 from multiprocessing import connection, reduction
 from typing import Any
 
-from kerastune import environment
-from kerastune.executors import sharing
-from kerastune.executors.crew import DONE, FAILED, READY, STEPS, UNFIT
+from kerastune.executors import shared_memory
+from kerastune.executors.worker_pool import DONE, FAILED, READY, STEPS, UNFIT
+from kerastune.runtime import environment
 from kerastune.trial import State
 
 
@@ -22,8 +24,8 @@ def main(pipe: connection.Connection, place: int, threads: int, memory_limit: in
     """Trains what comes through the pipe.
 
     Args:
-        pipe: its other end is the driver's. What it needs to set up comes first, then the outfit and the descriptor of
-            its arrays.
+        pipe: its other end is the driver's. What it needs to set up comes first, then the outfit
+            and the descriptor of its arrays.
         place: of its GPU, where there are several.
         threads: that it may use.
         memory_limit: bytes that it may take of its GPU; `None` to take them as they are needed.
@@ -38,7 +40,7 @@ def main(pipe: connection.Connection, place: int, threads: int, memory_limit: in
         with environment.quiet_start():
             # Before the outfit, whose parts may touch a device when they are unpickled.
             pickle.loads(set_up)(place, threads, memory_limit)
-            trainer = sharing.opened(data, descriptor).trainer()
+            trainer = shared_memory.opened(data, descriptor).trainer()
             os.close(descriptor)
     except Exception as error:
         first_line = next(iter(str(error).splitlines()), "")
@@ -54,7 +56,9 @@ def main(pipe: connection.Connection, place: int, threads: int, memory_limit: in
 
 
 def answer(trainer, attempt: int, spec, state: bytes | None) -> tuple[str, int, Any]:
-    """What a worker says of a segment: `DONE` with plain values and states as bytes, or `FAILED` with the error."""
+    """What a worker says of a segment: `DONE` with plain values and states as bytes, or `FAILED`
+    with the error.
+    """
     try:
         outcome, last, best = trainer.run(spec, state and State.from_bytes(state))
         return DONE, attempt, (outcome, last.to_bytes(), best and best.to_bytes())

@@ -7,12 +7,16 @@ import numpy as np
 from kerastune.schedules.linear import check_decay, checked_step
 
 
-def exponential_decay(step, learning_rate: float, start: int, factor: float = 0.5, interval: int = 100):
-    """Rate that is multiplied by a factor at `start` and again after every interval (S3.4, the classic way).
+def exponential_decay(
+    step, learning_rate: float, start: int, factor: float = 0.5, interval: int = 100
+):
+    """Rate that is multiplied by a factor at `start` and again after every interval (S3.4, the
+    classic way).
 
-    `learning_rate * factor ** (1 + floor((step - start) / interval))` from `start` on, `learning_rate` before it. The
-    first drop is at `start` itself, so with a factor of 0.5 or less the rate has halved from there on: the guide wants
-    that by the best validation step without decay, a little before which decay starts, however long the interval.
+    `learning_rate * factor ** (1 + floor((step - start) / interval))` from `start` on,
+    `learning_rate` before it. The first drop is at `start` itself, so with a factor of 0.5 or less
+    the rate has halved from there on: the guide wants that by the best validation step without
+    decay, a little before which decay starts, however long the interval.
 
     Args:
         step: number of updates done so far, an integer or an array of integers, `>= 0`.

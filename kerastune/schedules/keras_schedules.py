@@ -46,14 +46,18 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         return ops.where(step < self.total_steps, rate, 0.0)
 
     def get_config(self):
-        return {name: getattr(self, name) for name in ("learning_rate", "total_steps", "interval", "start")}
+        return {
+            name: getattr(self, name)
+            for name in ("learning_rate", "total_steps", "interval", "start")
+        }
 
 
 @keras.saving.register_keras_serializable(package="kerastune")
 class ExponentialDecay(keras.optimizers.schedules.LearningRateSchedule):
     """`kerastune.schedules.exponential_decay` for a Keras optimizer (S3.4).
 
-    Keras's own `ExponentialDecay(staircase=True)` begins to count its intervals at the first step, and can't wait.
+    Keras's own `ExponentialDecay(staircase=True)` begins to count its intervals at the first step,
+    and can't wait.
 
     Args:
         learning_rate: rate of the first step, `> 0`.
@@ -82,7 +86,11 @@ class ExponentialDecay(keras.optimizers.schedules.LearningRateSchedule):
         passed = ops.cast(step, "int32") - self.start
         drops = ops.where(passed < 0, 0, 1 + passed // self.interval)
         factor = ops.convert_to_tensor(self.factor, "float64")
-        return ops.cast(self.learning_rate * ops.power(factor, ops.cast(drops, "float64")), "float32")
+        return ops.cast(
+            self.learning_rate * ops.power(factor, ops.cast(drops, "float64")), "float32"
+        )
 
     def get_config(self):
-        return {name: getattr(self, name) for name in ("learning_rate", "start", "factor", "interval")}
+        return {
+            name: getattr(self, name) for name in ("learning_rate", "start", "factor", "interval")
+        }

@@ -8,16 +8,18 @@ import numpy as np
 def linear_decay(step, learning_rate: float, total_steps: int, interval: int = 100, start: int = 0):
     """Rate that falls linearly to zero at the last step (S3.1, the lazy way of fastText).
 
-    From `start` on it is `learning_rate * (1 - floor(passed / interval) * interval / (total_steps - start))` with
-    `passed = step - start` for `step < total_steps`, and `0` from `total_steps` on. The rate is thus recomputed every
-    `interval` steps and constant in between. Before `start` it is `learning_rate`.
+    From `start` on it is `learning_rate * (1 - floor(passed / interval) * interval / (total_steps -
+    start))` with `passed = step - start` for `step < total_steps`, and `0` from `total_steps` on.
+    The rate is thus recomputed every `interval` steps and constant in between. Before `start` it is
+    `learning_rate`.
 
     Args:
         step: number of updates done so far, an integer or an array of integers, `>= 0`.
         learning_rate: rate of the first step, `> 0`.
         total_steps: step from which the rate is zero, `>= 1`.
         interval: steps between two changes of the rate, `>= 1`; 1 gives a straight line.
-        start: step from which the line falls, `>= 0`; not below `total_steps`, there is one drop, at the end.
+        start: step from which the line falls, `>= 0`; not below `total_steps`, there is one drop,
+            at the end.
 
     Returns:
         The rate, of the shape of `step`.

@@ -20,5 +20,7 @@ def rates(recipe: Recipe) -> np.ndarray:
         return np.array([recipe.learning_rate])
     steps, rate = np.arange(recipe.total_steps), recipe.learning_rate
     if recipe.decay == "exponential":
-        return exponential_decay(steps, rate, recipe.decay_start, recipe.decay_factor, recipe.decay_interval)
+        return exponential_decay(
+            steps, rate, recipe.decay_start, recipe.decay_factor, recipe.decay_interval
+        )
     return linear_decay(steps, rate, recipe.total_steps, recipe.decay_interval, recipe.decay_start)

@@ -1,0 +1,1 @@
+"""The `kerastune` command: commands, flags, and the table at the end."""

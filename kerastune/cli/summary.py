@@ -1,0 +1,165 @@
+"""The small table at the end of a command: what was chosen, why, and what it gained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from kerastune.playbook import wording
+from kerastune.playbook.stages.prune import Prune
+from kerastune.report import gain_steps
+from kerastune.tuner.cross_validation import CrossValidation
+from kerastune.tuner.playbook_tuner import PlaybookTuner
+from kerastune.tuner.results import REFIT
+
+
+def show(tuner: PlaybookTuner) -> None:
+    """Prints what a search found."""
+    console = Console()
+    console.print(_decisions(tuner))
+    for decision in tuner.decisions:
+        if decision.stage == Prune.name and "curve" in decision.values:
+            console.print(_sparsities(decision.values))
+    if tuner.result.get("tuned"):
+        console.print(_figures(tuner))
+        console.print(_gain(tuner))
+        if words := gain_steps.handed_over(tuner.result):
+            console.print(words)
+    console.print(f"The report: {escape(str(tuner.run_dir.report))}", soft_wrap=True)
+    console.print(f"Everything is in {escape(str(tuner.run_dir.path))}; look at it with:")
+    console.print(
+        f"  tensorboard --logdir={escape(str(tuner.run_dir.tensorboard))}", soft_wrap=True
+    )
+
+
+def show_folds(crossed: CrossValidation) -> None:
+    """Prints what a cross-validation found."""
+    console, result, run_dir = Console(), crossed.result, crossed.run_dir
+    repeats = f", {result['repeats']} times" if result["repeats"] > 1 else ""
+    console.print(
+        _folds(result, f"{result['folds']} folds{repeats}, {result['examples']} examples")
+    )
+    console.print(_over_folds(result["summary"]))
+    for name, found in result["out of fold"].items():
+        of_whole = ", for whole groups" if result["grouped"] else ""
+        interval = f"95 % interval {found['low']:.4f} to {found['high']:.4f}{of_whole}"
+        console.print(
+            f"All held-out examples together: {name} {found['mean']:.4f}, {interval}.",
+            soft_wrap=True,
+        )
+    if (test := result.get("ensemble on the test part")) is not None:
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in test.items())
+        console.print(
+            f"The folds' ensemble on the test part, which no fold had: {shown}.", soft_wrap=True
+        )
+    console.print(f"The report: {escape(str(run_dir.report))}", soft_wrap=True)
+    console.print(f"The ensemble: {escape(str(run_dir.ensemble))}", soft_wrap=True)
+    console.print(f"Out-of-fold predictions: {escape(str(run_dir.out_of_fold))}", soft_wrap=True)
+    console.print(f"Everything is in {escape(str(run_dir.path))}; look at it with:")
+    console.print(f"  tensorboard --logdir={escape(str(run_dir.tensorboard))}", soft_wrap=True)
+
+
+def _folds(result: dict[str, Any], title: str) -> Table:
+    table, summary = Table(title=title), result["summary"]
+    for column in ("", "held out", *summary):
+        table.add_column(escape(column))
+    for fold in result["by fold"]:
+        table.add_row(
+            fold["name"],
+            str(fold["held out"]),
+            *(f"{fold['metrics'][name]:.4f}" for name in summary),
+        )
+    return table
+
+
+def _over_folds(summary: dict[str, dict[str, float]]) -> Table:
+    table = Table(title="Over the folds")
+    for column in ("", "mean", "spread", "95 % interval of the mean"):
+        table.add_column(column)
+    for name, found in summary.items():
+        ends = f"{found['low']:.4f} to {found['high']:.4f}"
+        table.add_row(escape(name), f"{found['mean']:.4f}", f"{found['std']:.4f}", ends)
+    return table
+
+
+def _decisions(tuner: PlaybookTuner) -> Table:
+    table = Table(title="What was decided, and why", show_lines=True)
+    table.add_column("stage")
+    table.add_column("reason")
+    for decision in tuner.decisions:
+        table.add_row(escape(decision.stage), escape(decision.reason))
+    return table
+
+
+def _sparsities(values: dict[str, Any]) -> Table:
+    table = Table(title="Size and validation")
+    for column in (
+        "kernels' zeros",
+        "kB",
+        "kB gzipped",
+        values["objective"],
+        "gain",
+        "95 % interval",
+        "",
+    ):
+        table.add_column(column)
+    for point in values["curve"]:
+        cells = [f"{100 * point['sparsity']:g} %"]
+        if (gain := point["gain"]) is None:
+            cells += ["-"] * 5
+        else:
+            cells += [f"{point[name] / 1000:.1f}" for name in ("bytes", "gzip_bytes")]
+            cells += [
+                f"{point['value']:.4f}",
+                wording.gained(gain["mean"], values["scored_by"]).split(" of ")[0],
+            ]
+            cells.append(wording.interval(gain["low"], gain["high"], values["scored_by"]))
+        table.add_row(*cells, "comes back" if point["trial"] == values["trial"] else "")
+    return table
+
+
+def _figures(tuner: PlaybookTuner) -> Table:
+    rows = [
+        (name, part, figures)
+        for name in (
+            "baseline",
+            "tuned",
+            "calibrated",
+            "ensemble",
+            "tta",
+            "unpruned",
+            "alone",
+            REFIT,
+        )
+        for part, figures in tuner.result.get(name, {}).items()
+    ]
+    table = Table(title="What it gained")
+    for column in ("", "part", *rows[0][2]):
+        table.add_column(column)
+    for name, part, figures in rows:
+        table.add_row(name, part, *(f"{value:.4f}" for value in figures.values()))
+    return table
+
+
+def _gain(tuner: PlaybookTuner) -> str:
+    lines = [
+        f"{words}, on the test part: {_in_words(tuner.result[name], tuner.result['scored by'])}"
+        for name, words in (
+            ("gain", "Against the baseline"),
+            ("gain of the ensemble", "The ensemble against the tuned model"),
+            ("gain of the views", "With its views against without"),
+            ("gain of the pruning", "Pruned against unpruned"),
+            ("gain of the teaching", "With its teacher against alone"),
+        )
+        if name in tuner.result
+    ]
+    return "\n".join(lines) or "The test part was used once, for these figures."
+
+
+def _in_words(gain: dict[str, float], measure: str) -> str:
+    verdict = "beyond noise" if gain["low"] > 0 or gain["high"] < 0 else "within noise"
+    interval = wording.interval(gain["low"], gain["high"], measure)
+    return f"{wording.gained(gain['mean'], measure)}, paired 95 % interval {interval} ({verdict})."

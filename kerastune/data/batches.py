@@ -1,0 +1,201 @@
+"""Batches as `tf.data` pipelines: which examples a step sees is a function of the data, the seed
+and the step alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerastune.data.augmentation import Augmentation
+from kerastune.problem import Part, Problem, labels
+
+VALIDATION_BATCH = 512
+STREAM_SHUFFLE = 10_000  # examples held to shuffle a stream
+
+
+def order(num_examples: int, batch_size: int, seed: int, start: int, until: int) -> np.ndarray:
+    """Indices of the examples that steps `start` to `until` see.
+
+    The stream of examples is one seeded permutation of the data after another; a step takes the
+    next `batch_size` of it. So each example is seen once per epoch, and a run that goes on from a
+    checkpoint sees what it would have seen.
+
+    Returns:
+        int32 array `[(until - start) * batch_size]`.
+
+    Example:
+        >>> whole = order(10, 4, seed=1, start=0, until=5)
+        >>> bool((whole[12:] == order(10, 4, seed=1, start=3, until=5)).all()), sorted(whole[:10]) == list(range(10))
+        (True, True)
+    """
+    first, last = start * batch_size, until * batch_size
+    epochs = range(first // num_examples, (last - 1) // num_examples + 1)
+    stream = [np.random.default_rng([seed, epoch]).permutation(num_examples) for epoch in epochs]
+    offset = epochs[0] * num_examples
+    return np.concatenate(stream)[first - offset : last - offset].astype(np.int32)
+
+
+class Batches:
+    """The batches of a problem, from arrays that are handed to TensorFlow once.
+
+    Args:
+        problem: the prepared data.
+    """
+
+    def __init__(self, problem: Problem):
+        self._problem = problem
+        self._training = (
+            None if problem.stream is not None else _tensors(problem.train, _weights(problem))
+        )
+        self._validation = _tensors(problem.validation, problem.validation.sample_weight)
+
+    def training(
+        self,
+        batch_size: int,
+        seed: int,
+        start: int,
+        until: int,
+        augmentation: float = 0.0,
+        flip: bool = False,
+        class_weights: str = "none",
+        rows: np.ndarray | None = None,
+    ) -> tf.data.Dataset:
+        """Batches of steps `start` to `until`, exactly so many: `(x, y)` or `(x, y,
+        sample_weight)`.
+
+        `augmentation`, `flip` and `class_weights` are those of a recipe; `rows`, int32 `[n]`, are
+        indices of the only examples that are seen, of all by default (a stream has none).
+        """
+        problem = weighed(self._problem, class_weights)
+        if self._training is None:
+            stream = (
+                _weighted(problem).shuffle(STREAM_SHUFFLE, seed=seed).repeat().batch(batch_size)
+            )
+            steps = until - start
+            batches = stream.take(steps).apply(tf.data.experimental.assert_cardinality(steps))
+        else:
+            indices = order(
+                len(problem.train if rows is None else rows), batch_size, seed, start, until
+            )
+            indices = indices if rows is None else rows[indices]
+            # The user's own weights are among the tensors already.
+            examples = (
+                self._training
+                if problem is self._problem
+                else (*self._training[:2], tf.constant(_weights(problem)))
+            )
+            batches = _gathered(examples, indices, batch_size)
+        if augmentation or flip:
+            changed = Augmentation(augmentation, flip, seed)
+            batches = batches.enumerate(start).map(
+                lambda step, batch: (changed(batch[0], step), *batch[1:])
+            )
+        return batches.prefetch(1)
+
+    def validation(self) -> tf.data.Dataset:
+        """All validation examples in their order."""
+        indices = np.arange(len(self._problem.validation), dtype=np.int32)
+        return _gathered(self._validation, indices, VALIDATION_BATCH).prefetch(1)
+
+
+def inputs(x, batch_size: int) -> tf.data.Dataset:
+    """Inputs alone, an array `[n, ...]` or a dict of them, in their order.
+
+    Keras makes a pipeline of arrays, too, at whose end it waits for the thread that tunes it:
+    TensorFlow's looks up at doubling intervals only, so that a `predict` of 0.7 s may take 1.3 s.
+    """
+    tensors = keras.tree.map_structure(tf.convert_to_tensor, x)
+    count = len(keras.tree.flatten(x)[0])
+    return _gathered(tensors, np.arange(count, dtype=np.int32), batch_size).prefetch(1)
+
+
+def weighed(problem: Problem, class_weights: str) -> Problem:
+    """The problem with weights that make all classes count the same in the loss, where they are
+    `"balanced"`.
+
+    A class weighs as many times more than an average one as it is rarer, so an example weighs 1 on
+    the mean. Counted in the training part; of a stream, in the validation part. Class weights of
+    the user's are kept as they are.
+
+    Example:
+        >>> part = Part(np.zeros([4, 2]), np.array([0, 1, 1, 1]))
+        >>> weighed(Problem("toy", "classification", part, part, class_names=("a", "b")), "balanced").class_weight[0]
+        2.0
+    """
+    if class_weights == "none" or problem.class_weight is not None:
+        return problem
+    counts = np.bincount(
+        labels((problem.validation if problem.train is None else problem.train).y),
+        minlength=problem.num_classes,
+    )
+    average = counts[counts > 0].mean()
+    return dataclasses.replace(
+        problem,
+        class_weight={index: float(average / count) for index, count in enumerate(counts) if count},
+    )
+
+
+def _weights(problem: Problem) -> np.ndarray | None:
+    """Weight of every training example: its own times that of its class."""
+    weights = problem.train.sample_weight
+    if problem.class_weight is None:
+        return weights
+    by_class = _class_weights(problem)[labels(problem.train.y)]
+    return by_class if weights is None else weights * by_class
+
+
+def _class_weights(problem: Problem) -> np.ndarray:
+    return np.array(
+        [problem.class_weight.get(index, 1.0) for index in range(problem.num_classes)], np.float32
+    )
+
+
+def _weighted(problem: Problem) -> tf.data.Dataset:
+    """The problem's stream, every example with its own weight times that of its class."""
+    if problem.class_weight is None:
+        return problem.stream
+    weights = tf.constant(_class_weights(problem))
+
+    def weigh(x, y, *own):
+        label = (
+            tf.argmax(y)
+            if y.shape.rank and y.shape[0] > 1
+            else tf.cast(tf.reshape(y, ()), tf.int64)
+        )
+        return x, y, tf.gather(weights, label) * (tf.cast(own[0], tf.float32) if own else 1.0)
+
+    return problem.stream.map(weigh)
+
+
+def _tensors(part: Part, weights):
+    examples = (part.x, part.y) if weights is None else (part.x, part.y, weights)
+    return keras.tree.map_structure(tf.convert_to_tensor, examples)
+
+
+def _gathered(examples, indices: np.ndarray, batch_size: int) -> tf.data.Dataset:
+    indices = tf.constant(indices)
+
+    def batch(step):
+        # A slice that depends on `step` leaves the batch dimension `None`, so another batch size
+        # traces nothing.
+        rows = indices[step * batch_size : (step + 1) * batch_size]
+        return tf.nest.map_structure(lambda array: tf.gather(array, rows), examples)
+
+    count = -(-len(indices) // batch_size)
+    return tf.data.Dataset.range(count).map(batch).with_options(_lean())
+
+
+def _lean() -> tf.data.Options:
+    """One thread gathers the next batch: TensorFlow's defaults take cores from the training, and
+    time to begin.
+    """
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 1
+    options.threading.max_intra_op_parallelism = 1
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return options

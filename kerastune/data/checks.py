@@ -1,0 +1,341 @@
+"""What is refused before any training: one clear line each for what Keras would accept silently
+(`PLAYBOOK` P).
+
+Every function here takes plain arrays and raises `ValueError` with the name, the value, what was
+expected and what to do. "Part" is `"training"`, `"validation"` or `"test"`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from kerastune.data import folds
+from kerastune.problem import Part, Problem, labels
+
+MEMINFO = "/proc/meminfo"
+
+
+def check(problem: Problem, batch_size: int) -> None:
+    """Refuses a problem that cannot be trained on with this batch size (`PLAYBOOK` P, P7).
+
+    Checks every part (finite, numeric, equal lengths and shapes, rank, weights), the labels (in
+    range, every class in the training part, at least two classes), the class weights and the batch
+    size.
+
+    Args:
+        problem: the prepared problem; of its `stream`, which is checked when it is made, only the
+            length is looked at.
+        batch_size: examples per step, from 1 to the number of training examples.
+
+    Raises:
+        ValueError: with one line, for the first thing that is wrong.
+
+    Example:
+        >>> part = Part(np.zeros([4, 2], "float32"), np.array([0, 1, 1, 1]))
+        >>> check(Problem("toy", "classification", part, part, class_names=("a", "b")), batch_size=8)
+        Traceback (most recent call last):
+            ...
+        ValueError: `batch_size` (8) is larger than the training part (4 examples); choose at most 4.
+    """
+    parts = {"training": problem.train, "validation": problem.validation, "test": problem.test}
+    if problem.train is None and problem.stream is None:
+        raise ValueError("The problem has no training data; give `train` or `stream`.")
+    expected = problem.validation if problem.train is None else problem.train
+    for where, part in parts.items():
+        if part is not None:
+            check_part(part, where)
+            check_same_shape(shapes(expected), shapes(part), where)
+            check_task_labels(problem, part, where)
+    if problem.class_weight is not None:
+        check_class_weight(problem.class_weight, problem.class_names)
+    check_batch_size(batch_size, len(problem.stream if problem.train is None else problem.train))
+
+
+def check_joined_and_cut(problem: Problem, refit: bool, member_folds: int) -> None:
+    """Refuses to join the training part with validation, or to cut it in folds, where that can't be
+    done.
+
+    Args:
+        problem: the prepared problem.
+        refit: whether training and validation part are to be joined.
+        member_folds: folds of the training part, one of which is left out at a time; 0 for none.
+
+    Raises:
+        ValueError: for a stream, and for folds that the examples can't be cut into.
+    """
+    if refit and problem.train is None:
+        raise ValueError(
+            "`refit` joins training and validation data, which needs arrays, not a tf.data.Dataset."
+        )
+    if member_folds:
+        folds.training_rows(problem, member_folds, left_out=1)
+
+
+def check_batch_size(batch_size: int, num_examples: int) -> None:
+    """Refuses a batch size below 1 or above the number of training examples (`PLAYBOOK` P7)."""
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
+    if batch_size > num_examples:
+        raise ValueError(
+            f"`batch_size` ({batch_size}) is larger than the training part ({num_examples} examples); "
+            f"choose at most {num_examples}."
+        )
+
+
+def check_part(part: Part, where: str) -> None:
+    """Refuses a part with wrong types, ranks, lengths, weights, or values that are not finite.
+
+    Example:
+        >>> check_part(Part(np.zeros([3, 2]), np.zeros(4)), "test")
+        Traceback (most recent call last):
+            ...
+        ValueError: The test part has 3 examples in `x` but 4 in `y`; give one target for every example.
+    """
+    check_inputs(part.x, where)
+    check_targets(part.y, where)
+    for name, array in entries(part.x):
+        if len(array) != len(part.y):
+            raise ValueError(
+                f"The {where} part has {len(array)} examples in `{name}` but {len(part.y)} in `y`; "
+                "give one target for every example."
+            )
+    if part.sample_weight is not None:
+        check_sample_weight(part.sample_weight, len(part.y), where)
+
+
+def check_inputs(x: Any, where: str) -> None:
+    """Refuses inputs that are not one array `[n, features, ...]` or a dict of arrays `[n, ...]` of
+    finite numbers.
+    """
+    if isinstance(x, dict) and not x:
+        raise ValueError(f"`x` of the {where} part is an empty dict; give at least one array.")
+    for name, array in entries(x):
+        what = f"`{name}` of the {where} part"
+        if isinstance(name, str) and "/" in name:
+            raise ValueError(
+                f"{what} has a '/' in its name, which Keras refuses for inputs; rename it."
+            )
+        lowest = 1 if isinstance(x, dict) else 2
+        if array.ndim < lowest:
+            raise ValueError(
+                f"{what} has rank {array.ndim} (shape {array.shape}); expected [examples, features, ...]: "
+                "use `x.reshape(-1, 1)` for a single feature."
+            )
+        check_numbers(array, what)
+
+
+def check_targets(y: np.ndarray, where: str) -> None:
+    """Refuses targets that are not `[n]` or `[n, outputs]` of finite numbers, or texts `[n]`."""
+    what = f"`y` of the {where} part"
+    if y.ndim not in (1, 2):
+        raise ValueError(
+            f"{what} has rank {y.ndim} (shape {y.shape}); expected [examples] or [examples, outputs]."
+        )
+    if y.dtype.kind == "U" and len(y):
+        return
+    check_numbers(y, what)
+
+
+def check_numbers(array: np.ndarray, what: str) -> None:
+    """Refuses an array that is empty, has no features, is not numeric, or holds NaN or infinite
+    values.
+    """
+    if len(array) == 0:
+        raise ValueError(f"{what} is empty (shape {array.shape}); give at least one example.")
+    if array.size == 0:
+        raise ValueError(f"{what} has no features (shape {array.shape}); give at least one.")
+    check_dtype(array, what)
+    bad = ~np.isfinite(array) if array.dtype.kind == "f" else np.False_
+    if bad.any():
+        first = np.argwhere(bad)[0]
+        column = f", first in row {first[0]}" + (f", column {first[1]}" if array.ndim == 2 else "")
+        raise ValueError(
+            f"{what} has {int(bad.sum())} values that are NaN or infinite{column}; clean or impute them first."
+        )
+
+
+def check_dtype(array: np.ndarray, what: str) -> None:
+    """Refuses anything but booleans, integers and real numbers, by the name of the type."""
+    if array.dtype.kind in "biuf":
+        return
+    remedy = {
+        "O": "convert it with `.astype('float32')` (or `.astype(str)` for labels)",
+        "c": "give real and imaginary parts as two features",
+        "U": "encode the texts as numbers, or give a .csv, whose text columns are encoded",
+        "S": "encode the bytes as numbers",
+    }.get(array.dtype.kind, "convert it to numbers")
+    raise ValueError(f"{what} has dtype {array.dtype}, expected numbers; {remedy}.")
+
+
+def check_sample_weight(weight: np.ndarray, num_examples: int, where: str) -> None:
+    """Refuses weights that are not `[n]` finite numbers of at least 0 with a positive sum."""
+    what = f"`sample_weight` of the {where} part"
+    if weight.shape != (num_examples,):
+        raise ValueError(
+            f"{what} has shape {weight.shape}, expected ({num_examples},): one weight for every example."
+        )
+    check_numbers(weight, what)
+    if weight.min() < 0:
+        raise ValueError(
+            f"{what} has {int((weight < 0).sum())} negative values; weights are at least 0."
+        )
+    if weight.sum() == 0:
+        raise ValueError(f"{what} is 0 for every example; at least one must be positive.")
+
+
+def check_same_shape(expected: dict[str, tuple], given: dict[str, tuple], where: str) -> None:
+    """Refuses a part whose examples have other names or shapes (`shapes`) than those of the
+    training part.
+    """
+    if expected != given:
+        raise ValueError(
+            f"Examples of the {where} part have the shapes {given}, those of the training part {expected}; "
+            "give all parts the same inputs and targets."
+        )
+
+
+def check_task_labels(problem: Problem, part: Part, where: str) -> None:
+    """Refuses class labels of a finished problem that are not numbers from 0 to `num_classes - 1`."""
+    if problem.kind != "classification":
+        return
+    if part.y.dtype.kind == "U":
+        raise ValueError(f"`y` of the {where} part holds texts; number the classes from 0 on.")
+    if part.y.ndim == 2 and part.y.shape[1] not in (1, problem.num_classes):
+        raise ValueError(
+            f"`y` of the {where} part has {part.y.shape[1]} columns, expected 1 or {problem.num_classes}, one per class."
+        )
+    check_classes(labels(part.y), problem.class_names, where)
+
+
+def check_classes(classes: np.ndarray, class_names: tuple[str, ...], where: str) -> list[str]:
+    """Refuses integer labels `[n]` out of range, and in the training part fewer than two classes or
+    a missing one.
+
+    Returns:
+        The names of the classes that are missing (outside the training part that is worth a note,
+        not an error).
+
+    Example:
+        >>> check_classes(np.array([0, 0]), ("cat", "dog"), "validation")
+        ['dog']
+    """
+    num_classes = len(class_names)
+    if num_classes < 2:
+        raise ValueError(
+            f"There is only one class ({', '.join(class_names)}); classification needs at least two."
+        )
+    if classes.min() < 0 or classes.max() >= num_classes:
+        worst = classes.min() if classes.min() < 0 else classes.max()
+        raise ValueError(
+            f"`y` of the {where} part has the label {worst}; expected 0 to {num_classes - 1} for {num_classes} classes."
+        )
+    counts = np.bincount(classes, minlength=num_classes)
+    missing = [class_names[index] for index in np.flatnonzero(counts == 0)]
+    if missing and where == "training":
+        raise ValueError(
+            f"{len(missing)} of {num_classes} classes have no example in the training part ({shorten(missing)}); "
+            "add examples, or number only the classes that occur."
+        )
+    return missing
+
+
+def check_class_weight(class_weight: dict[int, float], class_names: tuple[str, ...]) -> None:
+    """Refuses weights of classes that do not exist, and weights that are not finite numbers of at
+    least 0.
+    """
+    if not class_names:
+        raise ValueError(
+            "`class_weight` is for classification; for regression use `sample_weight`."
+        )
+    for label, weight in class_weight.items():
+        if label not in range(len(class_names)):
+            raise ValueError(
+                f"`class_weight` has the label {label!r}; expected 0 to {len(class_names) - 1}."
+            )
+        if not (np.isfinite(weight) and weight >= 0):
+            raise ValueError(
+                f"`class_weight` of the label {label} is {weight}; expected a finite number, at least 0."
+            )
+
+
+def check_memory(num_bytes: int, what: str) -> None:
+    """Refuses what would not fit into the memory that is still available, by name.
+
+    Example:
+        >>> check_memory(10**18, "big.npz")
+        Traceback (most recent call last):
+            ...
+        ValueError: big.npz needs about 1000000000.0 GB of memory, ... larger than memory is not supported: ...
+    """
+    available = available_memory()
+    if num_bytes > available:
+        raise ValueError(
+            f"{what} needs about {num_bytes / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are available; "
+            "data larger than memory is not supported: give fewer examples or smaller ones."
+        )
+
+
+def available_memory() -> int:
+    """Bytes of memory that can still be used: Linux's own estimate, elsewhere all there is."""
+    try:
+        with open(MEMINFO) as lines:
+            return next(
+                int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")
+            )
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def as_array(values: Any, what: str) -> np.ndarray:
+    """Gives `values` as an array, and refuses sparse, ragged and object ones by name.
+
+    Example:
+        >>> as_array([[1, 2], [3]], "`x`")
+        Traceback (most recent call last):
+            ...
+        ValueError: `x` is ragged (its rows differ in length); pad or cut them to one shape.
+    """
+    kind = type(values).__name__
+    if hasattr(values, "toarray") or "Sparse" in kind:
+        raise ValueError(
+            f"{what} is sparse ({kind}), expected an array; use its dense form, as `.toarray()` gives."
+        )
+    try:
+        array = None if "Ragged" in kind else np.asarray(values)
+    except ValueError:
+        array = None
+    if array is None:
+        raise ValueError(
+            f"{what} is ragged (its rows differ in length); pad or cut them to one shape."
+        )
+    if array.dtype.kind != "U":
+        check_dtype(array, what)
+    if array.ndim == 0:
+        raise ValueError(
+            f"{what} is a single value ({kind}), expected an array with one entry for every example."
+        )
+    return array
+
+
+def entries(x: Any) -> list[tuple[str, np.ndarray]]:
+    """Names and arrays of inputs: `x` itself, or every entry of a dict."""
+    return list(x.items()) if isinstance(x, dict) else [("x", x)]
+
+
+def shapes(part: Part) -> dict[str, tuple[int, ...]]:
+    """Shape of one example, by input, and of its target.
+
+    Example:
+        >>> shapes(Part(np.zeros([3, 2]), np.zeros([3, 1])))
+        {'x': (2,), 'y': (1,)}
+    """
+    return {name: array.shape[1:] for name, array in entries(part.x)} | {"y": part.y.shape[1:]}
+
+
+def shorten(names: list[str], most: int = 5) -> str:
+    """Joins names with commas and says how many were left out."""
+    left_out = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(str(name) for name in names[:most]) + left_out

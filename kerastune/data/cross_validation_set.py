@@ -1,0 +1,201 @@
+"""All examples that there are to learn from, before anything is fitted to them, so that every fold
+fits its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from kerastune.data import loading, sources, splits
+from kerastune.data.folds import Fold
+from kerastune.data.sources import Raw
+from kerastune.problem import Part, Problem, joined
+
+
+@dataclasses.dataclass(frozen=True)
+class Foldable:
+    """Raw examples that folds are cut from, and a test part that no fold has.
+
+    Args:
+        raw: as it was read; all that is folded is its training part.
+        kind: `"classification"` or `"regression"`.
+        rows: number of every example `[n]` among those of the source: its training part, then its
+            validation part.
+        classes: the classes; `None` for regression.
+        settings: arguments of `data.finish` that every fold has alike.
+        notes: what was done to the data, one sentence each.
+
+    Example:
+        >>> examples = from_arrays(np.eye(4), np.array([0, 1, 0, 1]))
+        >>> fold = Fold("fold-1", 1, 1, np.array([0, 1]), np.array([2, 3]))
+        >>> len(examples), len(examples.problem(fold).train)
+        (4, 2)
+    """
+
+    raw: Raw
+    kind: str
+    rows: np.ndarray
+    classes: splits.Classes | None
+    settings: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    @property
+    def _examples(self) -> Part:
+        return self.raw.parts["training"]
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """What every example belongs to `[n]`, or `None`."""
+        return self.raw.groups
+
+    @property
+    def true(self) -> np.ndarray:
+        """Integer classes `[n]`, or numbers `[n, outputs]` in the user's units."""
+        return self._true("training")
+
+    @property
+    def true_test(self) -> np.ndarray:
+        """As `true`, of the test part."""
+        return self._true("test")
+
+    def inputs(self, chosen: np.ndarray) -> Any:
+        """Raw inputs of some of the examples, by their places `[k]`."""
+        return loading.take(self._examples, chosen).x
+
+    def _true(self, where: str) -> np.ndarray:
+        part = self.raw.parts[where]
+        if self.classes is not None:
+            return self.classes.encode(part.y, where)
+        return part.y.reshape(len(part), -1).astype(np.float64)
+
+    def problem(self, fold: Fold) -> Problem:
+        """The problem of one fold: everything is fitted to its training part, and what is held out
+        is its validation part.
+
+        Raises:
+            ValueError: for a training part that nothing can be fitted to.
+        """
+        parts = {**self.raw.parts, "training": loading.take(self._examples, fold.train)}
+        parts["validation"] = loading.take(self._examples, fold.held_out)
+        try:
+            return loading.finish(
+                dataclasses.replace(self.raw, parts=parts), kind=self.kind, **self.settings
+            )
+        except ValueError as error:
+            raise ValueError(f"{fold.name} can't be trained on: {error}") from error
+
+
+def load(
+    source: str,
+    *,
+    label: str = "",
+    image_size: int = 64,
+    standardize: bool | None = None,
+    seed: int = 1,
+    for_own_model: bool = False,
+    kind: str = "",
+    groups: str = "",
+) -> Foldable:
+    """Reads a data set whose training and validation parts are folded; arguments as those of
+    `data.load`.
+
+    Where the source has no test part, the one that `data.load` cuts off with this seed is cut off
+    here too. With groups none is cut off: it would be torn from examples of the same groups, and
+    flatter the models.
+
+    Args:
+        groups: name of the column of a .csv (which is no input then), or of the array of a .npz,
+            that tells which examples belong together.
+
+    Raises:
+        ValueError, FileNotFoundError, ImportError: in one line, as `data.load`.
+
+    Example:
+        >>> examples = load("iris")
+        >>> len(examples), len(examples.raw.parts["test"])
+        (128, 22)
+    """
+    raw = sources.read(source, label, image_size, groups)
+    return _foldable(raw, seed, for_own_model, standardize, kind, cut_test=not groups)
+
+
+def from_arrays(
+    x: Any,
+    y: Any = None,
+    *,
+    groups: Any = None,
+    test_data: Any = None,
+    sample_weight: Any = None,
+    class_weight: dict[Any, float] | None = None,
+    seed: int = 1,
+    name: str = "data",
+    kind: str = "",
+    prepare: bool = False,
+) -> Foldable:
+    """Takes arrays, all of which are folded; arguments as those of `data.from_arrays`.
+
+    Args:
+        groups: numbers or texts `[n]`; examples with the same one belong together.
+
+    Raises:
+        ValueError: in one line, for what can't be folded.
+    """
+    train = (x, y) if sample_weight is None else (x, y, sample_weight)
+    sources.refuse_stream(x)
+    raw = sources.raw({"train": train, "test": test_data}, name)
+    raw = dataclasses.replace(raw, groups=None if groups is None else np.asarray(groups))
+    return _foldable(raw, seed, not prepare, None, kind, class_weight=class_weight)
+
+
+def _foldable(
+    raw, seed, for_own_model, standardize, kind, class_weight=None, cut_test=False
+) -> Foldable:
+    if raw.stream is not None:
+        sources.refuse_stream(raw.stream)
+    if seed < 0:
+        raise ValueError(f"`seed` must be at least 0, got {seed}.")
+    loading.check_raw(raw, for_own_model)
+    kind = loading.kind_of(raw, kind)
+    parts = dict(raw.parts)
+    if "validation" in parts:
+        parts["training"] = joined(parts["training"], parts.pop("validation"))
+    _check_groups(raw.groups, len(parts["training"]))
+    classes = (
+        splits.find_classes(parts["training"].y, raw.class_names)
+        if kind == "classification"
+        else None
+    )
+    rows, notes = np.arange(len(parts["training"])), ()
+    if cut_test and "test" not in parts:
+        strata = classes.encode(parts["training"].y, "training") if classes else None
+        rows, off = splits.cut(len(rows), loading.cut_seed("test", seed), strata)
+        parts["training"], parts["test"] = (
+            loading.take(parts["training"], rows),
+            loading.take(parts["training"], off),
+        )
+        notes = (
+            f"{len(off)} of {len(rows) + len(off)} examples were cut off as the test part and are in no fold.",
+        )
+    settings = {
+        "seed": seed,
+        "for_own_model": for_own_model,
+        "standardize": standardize,
+        "class_weight": class_weight,
+    }
+    return Foldable(
+        dataclasses.replace(raw, parts=parts), kind, rows, classes, settings, (*raw.notes, *notes)
+    )
+
+
+def _check_groups(groups: np.ndarray | None, num_examples: int) -> None:
+    if groups is not None and (groups.shape != (num_examples,) or groups.dtype.kind not in "biufU"):
+        raise ValueError(
+            f"`groups` has shape {groups.shape} and dtype {groups.dtype}, expected ({num_examples},) numbers or texts: "
+            "one group for every example of the training part, then of a validation part that is given."
+        )

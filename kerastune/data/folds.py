@@ -1,0 +1,281 @@
+"""k-fold cross-validation as rules on arrays (S4.6): which examples are held out when, and what the
+scores come to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kerastune.problem import Problem, labels
+
+LIMITS = {"accuracy": (0, 1), "macro_f1": (0, 1), "ece": (0, 1), "r2": (-np.inf, 1)}
+NEVER_NEGATIVE = ("nll", "brier", "mae", "rmse")
+LEVEL = 0.975  # of the quantile that is the upper end of a 95 % interval
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """One cut of the examples in two.
+
+    Args:
+        name: `"fold-2"`, or `"repeat-1-fold-2"` where there are several repeats.
+        repeat: from 1.
+        number: within the repeat, from 1.
+        train: indices of the examples that are trained on, ascending.
+        held_out: indices of the others, ascending; over the folds of a repeat every example is held
+            out once.
+    """
+
+    name: str
+    repeat: int
+    number: int
+    train: np.ndarray
+    held_out: np.ndarray
+
+
+def cut(
+    num_examples: int,
+    folds: int,
+    repeats: int = 1,
+    seed: int = 1,
+    classes: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+) -> list[Fold]:
+    """Cuts examples into folds, several times over if asked; the same for the same seed.
+
+    Classes keep their shares in every fold, and a group stays whole, through scikit-learn's
+    `KFold`, `StratifiedKFold` and `StratifiedGroupKFold` (without classes all examples are of one,
+    so that the folds of whole groups are about equally large: `GroupKFold` could not be repeated,
+    since it always puts the largest groups into the same folds).
+
+    Args:
+        num_examples: how many there are.
+        folds: parts of one repeat, at least 2.
+        repeats: of the whole cut, each shuffled anew, at least 1.
+        seed: at least 0.
+        classes: integer classes `[n]` to stratify by; `None` for numbers to be predicted.
+        groups: numbers or texts `[n]`; examples with the same one are never on both sides of a cut.
+
+    Raises:
+        ValueError: in one line, for folds that such examples can't be cut into.
+
+    Example:
+        >>> found = cut(6, 3, classes=np.array([0, 0, 0, 1, 1, 1]))
+        >>> [len(fold.held_out) for fold in found], sorted(np.concatenate([fold.held_out for fold in found]).tolist())
+        ([2, 2, 2], [0, 1, 2, 3, 4, 5])
+    """
+    _check(num_examples, folds, repeats, classes, groups)
+    found = []
+    for repeat in range(1, repeats + 1):
+        state = int(np.random.SeedSequence([seed, repeat]).generate_state(1)[0])
+        for number, (train, held_out) in enumerate(
+            _splits(num_examples, folds, state, classes, groups), start=1
+        ):
+            name = f"fold-{number}" if repeats == 1 else f"repeat-{repeat}-fold-{number}"
+            found.append(Fold(name, repeat, number, np.sort(train), np.sort(held_out)))
+    _check_sides(found, classes)
+    return found
+
+
+def training_rows(problem: Problem, count: int, left_out: int) -> np.ndarray:
+    """Indices of the training examples outside of one fold of them, ascending, int32 `[n]`; the
+    same cut at every call.
+
+    Args:
+        problem: the prepared data; every fold has its share of every class.
+        count: of the folds, at least 2.
+        left_out: number of the fold, 1 to `count`.
+
+    Raises:
+        ValueError: for a stream, and for folds that the examples can't be cut into.
+
+    Example:
+        >>> from kerastune.problem import Part
+        >>> part = Part(np.zeros([4, 2]), np.array([0, 1, 0, 1]))
+        >>> training_rows(Problem("toy", "classification", part, part, class_names=("a", "b")), 2, left_out=1).shape
+        (2,)
+    """
+    if problem.train is None:
+        raise ValueError(
+            "`member_folds` must be 0 for a tf.data.Dataset, which can't be cut: give arrays."
+        )
+    try:
+        found = cut(
+            len(problem.train),
+            count,
+            classes=labels(problem.train.y) if problem.kind == "classification" else None,
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"`member_folds` must be 0 here, or fit the training part; got {count}: {error}"
+        ) from error
+    return found[left_out - 1].train.astype(np.int32)
+
+
+def _splits(num_examples: int, folds: int, state: int, classes, groups):
+    from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
+
+    rows = np.zeros(num_examples)
+    if groups is not None:
+        strata = np.zeros(num_examples, np.int64) if classes is None else classes
+        return StratifiedGroupKFold(folds, shuffle=True, random_state=state).split(
+            rows, strata, groups
+        )
+    kind = KFold if classes is None else StratifiedKFold
+    return kind(folds, shuffle=True, random_state=state).split(rows, classes)
+
+
+def _check(num_examples: int, folds: int, repeats: int, classes, groups) -> None:
+    if folds < 2:
+        raise ValueError(
+            f"`folds` must be at least 2, got {folds}: one part is held out, the others are trained on."
+        )
+    if repeats < 1:
+        raise ValueError(f"`repeats` must be at least 1, got {repeats}.")
+    if folds > num_examples:
+        raise ValueError(
+            f"`folds` ({folds}) is more than the examples ({num_examples}); choose at most as many."
+        )
+    if groups is not None:
+        _check_groups(num_examples, folds, groups)
+    elif classes is not None:
+        counts = np.bincount(classes)
+        if folds > (least := counts[counts > 0].min()):
+            raise ValueError(
+                f"`folds` ({folds}) is more than the smallest class has examples ({least}); choose at most {least}, "
+                "so that every fold has one of every class, or add examples."
+            )
+
+
+def _check_groups(num_examples: int, folds: int, groups: np.ndarray) -> None:
+    if groups.shape != (num_examples,):
+        raise ValueError(
+            f"`groups` has shape {groups.shape}, expected ({num_examples},): one group for every example."
+        )
+    missing = (
+        np.isnan(groups)
+        if groups.dtype.kind == "f"
+        else groups == ""
+        if groups.dtype.kind == "U"
+        else np.False_
+    )
+    if missing.any():
+        raise ValueError(
+            f"`groups` is missing for {int(missing.sum())} examples, first in row {int(np.argmax(missing))}; "
+            "give each a group, one of its own where it belongs to none."
+        )
+    if (count := len(np.unique(groups))) < folds:
+        raise ValueError(
+            f"`folds` ({folds}) is more than there are groups ({count}); choose at most {count}."
+        )
+
+
+def _check_sides(folds: Sequence[Fold], classes) -> None:
+    """Refuses what only whole groups can bring about: an empty fold, or a class that is held out
+    altogether.
+    """
+    for fold in folds:
+        if not len(fold.held_out):
+            raise ValueError(
+                f"{fold.name} would be empty, since groups stay whole; choose fewer `folds`."
+            )
+        missing = [] if classes is None else np.setdiff1d(classes, classes[fold.train])
+        if len(missing):
+            raise ValueError(
+                f"class {int(missing[0])} (counted from 0) would have no training example in {fold.name}, since groups "
+                "stay whole: it must occur in groups of at least two folds; choose fewer `folds` or add examples."
+            )
+
+
+def summary(
+    by_fold: Sequence[Mapping[str, float]], num_train: Sequence[int], num_held_out: Sequence[int]
+) -> dict[str, dict[str, float]]:
+    """Mean, standard deviation and 95 % interval of every metric over the folds.
+
+    The training parts of two folds share most of their examples, so their scores are not
+    independent and the plain standard error `s / sqrt(J)` is too small. The interval is that of the
+    corrected resampled t: the variance of the mean is `(1 / J + held out / trained on) s²`, with
+    Student's quantile of J - 1 degrees of freedom. Nadeau and Bengio (2003), "Inference for the
+    Generalization Error", Machine Learning 52, for random cuts; Bouckaert and Frank (2004),
+    "Evaluating the Replicability of Significance Tests", PAKDD, for repeated folds. No unbiased
+    estimate of that variance exists (Bengio and Grandvalet 2004), so the interval is a good rule
+    and no exact one. It is cut off where the metric can't be.
+
+    Args:
+        by_fold: metrics by name, one dict for each of the J >= 2 folds of all repeats.
+        num_train: examples that each fold was trained on `[J]`.
+        num_held_out: examples that each held out `[J]`.
+
+    Returns:
+        By metric `{"mean", "std", "low", "high"}`. A metric that is not finite in every fold (R² of
+        a single example)
+        is left out.
+
+    Example:
+        >>> found = summary([{"accuracy": 0.8}, {"accuracy": 0.9}], [50, 50], [50, 50])["accuracy"]
+        >>> round(found["mean"], 2), round(found["std"], 3), found["low"], found["high"]
+        (0.85, 0.071, 0, 1)
+    """
+    from scipy import stats
+
+    quantile = float(stats.t.ppf(LEVEL, len(by_fold) - 1))
+    share = 1 / len(by_fold) + np.sum(num_held_out) / np.sum(num_train)
+    found = {}
+    for name in by_fold[0]:
+        values = np.array([metrics.get(name, np.nan) for metrics in by_fold], np.float64)
+        if np.isfinite(values).all():
+            mean, std = float(values.mean()), float(values.std(ddof=1))
+            half = quantile * float(np.sqrt(share)) * std
+            lowest, highest = (
+                (0, np.inf) if name in NEVER_NEGATIVE else LIMITS.get(name, (-np.inf, np.inf))
+            )
+            low, high = max(mean - half, lowest), min(mean + half, highest)
+            found[name] = {"mean": mean, "std": std, "low": low, "high": high}
+    return found
+
+
+def pooled(
+    each: np.ndarray, groups: np.ndarray | None = None, is_share: bool = True
+) -> dict[str, float]:
+    """The mean of what every held-out example scored, with its 95 % interval for other examples of
+    the same kind.
+
+    It has the spread of the examples alone, and not what other training data would bring; `summary`
+    has that. Shares of right answers have Wilson's interval (1927). Examples of one group are
+    alike, so with groups the interval is that of a sample of whole groups (Cochran 1977, "Sampling
+    Techniques", 9A), with Student's quantile.
+
+    Args:
+        each: score of every example `[n]`, its mean over the repeats: 1 or 0 for right or wrong, or
+            an error.
+        groups: numbers or texts `[n]`, at least two different ones, or `None`.
+        is_share: whether scores lie between 0 and 1.
+
+    Returns:
+        `{"mean", "low", "high"}`.
+
+    Example:
+        >>> {name: round(value, 2) for name, value in pooled(np.ones(4)).items()}
+        {'mean': 1.0, 'low': 0.51, 'high': 1.0}
+    """
+    from scipy import stats
+
+    each = np.asarray(each, np.float64)
+    mean, count, z = float(each.mean()), len(each), float(stats.norm.ppf(LEVEL))
+    lowest, highest = (0.0, 1.0) if is_share else (-np.inf, np.inf)
+    if groups is not None:
+        _, places = np.unique(groups, return_inverse=True)
+        sums = np.bincount(places, each - mean)
+        half = float(stats.t.ppf(LEVEL, len(sums) - 1))
+        half *= float(np.sqrt(len(sums) / (len(sums) - 1) * np.square(sums).sum())) / count
+    elif is_share:
+        middle = mean + z**2 / (2 * count)
+        spread = z * float(np.sqrt(mean * (1 - mean) / count + z**2 / (4 * count**2)))
+        low, high = ((middle + sign * spread) / (1 + z**2 / count) for sign in (-1, 1))
+        return {"mean": mean, "low": min(low, mean), "high": max(high, mean)}
+    else:
+        half = z * float(each.std(ddof=1)) / float(np.sqrt(count))
+    return {"mean": mean, "low": max(mean - half, lowest), "high": min(mean + half, highest)}

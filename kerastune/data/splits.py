@@ -1,0 +1,288 @@
+"""What targets mean, and seeded cuts that keep the proportions of the classes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from kerastune.data.checks import shorten
+
+FRACTION = 0.15  # of the part that is cut
+LARGEST_CUT = 5000  # examples: beyond, evaluating costs more than the smaller noise is worth
+SMALLEST_WHOLE = 10  # examples: below, a cut would leave a part nearly empty
+MOST_INTEGER_CLASSES = (
+    20  # distinct whole numbers that are taken for classes without further evidence
+)
+
+
+def cut(
+    num_examples: int, seed: list[int], classes: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts `FRACTION` of the examples off, at most `LARGEST_CUT`, the same for the same seed.
+
+    Every class keeps its share, up to rounding by the largest remainder, and at least one example
+    stays behind.
+
+    Args:
+        num_examples: how many there are, at least `SMALLEST_WHOLE`.
+        seed: numbers of at least 0; a different list gives an independent cut.
+        classes: integer classes `[n]` to stratify by; `None` for a plain random cut.
+
+    Returns:
+        Indices that stay and indices that are cut off, each ascending.
+
+    Raises:
+        ValueError: if there are too few examples to cut.
+
+    Example:
+        >>> stay, off = cut(40, [1], np.repeat([0, 1], 20))
+        >>> len(stay), (off < 20).sum(), (off >= 20).sum()
+        (34, np.int64(3), np.int64(3))
+    """
+    if num_examples < SMALLEST_WHOLE:
+        raise ValueError(
+            f"The training part has {num_examples} examples, too few to cut a part off (at least {SMALLEST_WHOLE}); "
+            "give the validation and test parts yourself."
+        )
+    if classes is None:
+        classes = np.zeros(num_examples, np.int64)
+    order = np.random.default_rng(seed).permutation(num_examples)
+    quota = quotas(np.bincount(classes), min(round(FRACTION * num_examples), LARGEST_CUT))
+    off = np.concatenate(
+        [order[classes[order] == label][:count] for label, count in enumerate(quota)]
+    )
+    stay = np.ones(num_examples, bool)
+    stay[off] = False
+    return np.flatnonzero(stay), np.sort(off)
+
+
+def quotas(counts: np.ndarray, size: int) -> np.ndarray:
+    """How many of each class make up a cut of `size`, by largest remainder; each class keeps at
+    least one.
+
+    Example:
+        >>> quotas(np.array([70, 29, 1]), 10).tolist()
+        [7, 3, 0]
+    """
+    shares = counts * size / counts.sum()
+    quota = np.floor(shares).astype(np.int64)
+    largest_first = np.argsort(quota - shares, kind="stable")
+    quota[largest_first[: size - quota.sum()]] += 1
+    return np.minimum(quota, np.maximum(counts - 1, 0))
+
+
+def infer_kind(y: np.ndarray) -> str:
+    """Tells classification from regression by the training targets.
+
+    * Booleans, texts and one-hot rows are classes.
+    * Integers are classes if they run from 0 without a gap, or if there are at most 20 different
+    ones.
+    * Floats are classes only if they are exactly 0, 1, ..., k - 1 with k at most 20.
+    * Everything else is regression. An explicit kind always wins over this rule.
+
+    Args:
+        y: targets `[n]`, `[n, 1]`, one-hot `[n, classes]` or numbers `[n, outputs]`.
+
+    Returns:
+        `"classification"` or `"regression"`.
+
+    Raises:
+        ValueError: for rows of 0 and 1 that are not one-hot (several labels per example).
+
+    Example:
+        >>> infer_kind(np.array([3, 5, 3])), infer_kind(np.array([1.0, 2.0])), infer_kind(np.array([0.0, 1.0]))
+        ('classification', 'regression', 'classification')
+    """
+    if y.dtype.kind in "bU" or is_one_hot(y):
+        return "classification"
+    if y.ndim == 2 and y.shape[1] > 1:
+        if np.isin(y, (0, 1)).all():
+            raise ValueError(
+                "`y` has rows of 0 and 1 that are not one-hot; several labels per example are not supported: "
+                "give one class per example, or say that the kind is regression."
+            )
+        return "regression"
+    values = np.unique(y)
+    counts_from_0 = np.array_equal(values, np.arange(len(values)))
+    few = len(values) <= MOST_INTEGER_CLASSES
+    is_classes = (counts_from_0 and few) if y.dtype.kind == "f" else (counts_from_0 or few)
+    return "classification" if is_classes else "regression"
+
+
+def is_one_hot(y: np.ndarray) -> bool:
+    """Whether `y` is `[n, classes]` with exactly one 1 in every row and 0 elsewhere."""
+    if y.ndim != 2 or y.shape[1] < 2 or y.dtype.kind not in "biuf":
+        return False
+    return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """The classes of a problem: the labels as the user wrote them, and a name for each.
+
+    Args:
+        values: distinct labels `[classes]`, ascending.
+        names: their names, in the same order.
+
+    Example:
+        >>> classes = find_classes(np.array(["no", "yes", "no"]))
+        >>> classes.names, classes.encode(np.array(["yes"]), "test").tolist()
+        (('no', 'yes'), [1])
+    """
+
+    values: np.ndarray
+    names: tuple[str, ...]
+
+    def encode(self, y: np.ndarray, where: str) -> np.ndarray:
+        """Integer classes `[n]` of the targets of a part; raises `ValueError` for a label that does
+        not exist.
+        """
+        if y.ndim == 2 and y.shape[1] > 1:
+            if not is_one_hot(y) or y.shape[1] != len(self.names):
+                raise ValueError(
+                    f"`y` of the {where} part {y.shape} is not one-hot for {len(self.names)} classes."
+                )
+            return y.argmax(axis=1).astype(np.int32)
+        y = y.reshape(len(y))
+        if (y.dtype.kind == "U") != (self.values.dtype.kind == "U"):
+            raise ValueError(
+                f"`y` of the {where} part has dtype {y.dtype}, that of the training part is different."
+            )
+        places = np.searchsorted(self.values, y).clip(0, len(self.values) - 1)
+        strangers = np.unique(y[self.values[places] != y])
+        if len(strangers):
+            raise ValueError(
+                f"`y` of the {where} part has labels that are no class of the training part: "
+                f"{shorten(strangers.tolist())}; the classes are {shorten(list(self.names))}."
+            )
+        return places.astype(np.int32)
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether the labels are the integer classes already."""
+        return self.values.dtype.kind in "iuf" and np.array_equal(
+            self.values, np.arange(len(self.values))
+        )
+
+
+def find_classes(y: np.ndarray, names: tuple[str, ...] = ()) -> Classes:
+    """Finds the classes in the targets of the training part; labels that do not run from 0 on are
+    renumbered.
+
+    Labels that start at 0 and have fewer gaps than classes are class numbers with a class missing:
+    refused.
+
+    Args:
+        y: training targets: texts, booleans or whole numbers `[n]` or `[n, 1]`, or one-hot `[n,
+            classes]`.
+        names: names of the classes 0, 1, ..., where the source knows them.
+
+    Raises:
+        ValueError: for negative or fractional labels, and for a missing class.
+
+    Example:
+        >>> find_classes(np.array([10, 30, 10])).names
+        ('10', '30')
+    """
+    if names or is_one_hot(y):
+        values = np.arange(len(names) or y.shape[1])
+        return Classes(values, names or tuple(str(value) for value in values))
+    if y.ndim == 2 and y.shape[1] > 1:
+        raise ValueError(
+            f"`y` {y.shape} is not one-hot; give one class per example, or rows with a single 1."
+        )
+    values = np.unique(y)
+    if values.dtype.kind in "iuf":
+        values = _whole_numbers(values)
+    return Classes(values, tuple(str(value) for value in values.tolist()))
+
+
+def _whole_numbers(values: np.ndarray) -> np.ndarray:
+    """The distinct labels as integers; refuses fractions, negative labels and a missing class."""
+    if (values != np.floor(values)).any():
+        raise ValueError(
+            f"Class labels must be whole numbers, got {values[values != np.floor(values)][0]}."
+        )
+    if values[0] < 0:
+        raise ValueError(
+            f"`y` has the label {values[0]}; labels are at least 0: number the classes from 0 on."
+        )
+    values = values.astype(np.int64)
+    num_gaps = int(values[-1]) + 1 - len(values)
+    if values[0] == 0 and 0 < num_gaps < len(values):
+        gaps = np.setdiff1d(np.arange(values[-1]), values)
+        raise ValueError(
+            f"The labels run from 0 to {values[-1]}, but {shorten(gaps.tolist())} have no example in the training "
+            "part; add examples, or number only the classes that occur."
+        )
+    return values
+
+
+@dataclasses.dataclass(frozen=True)
+class Targets:
+    """How targets are prepared: labels become integer classes, numbers are standardized.
+
+    Args:
+        classes: the classes; `None` for regression.
+        mean: mean of the training targets in the user's units, a number or `[outputs]` (0 for
+            classes).
+        scale: their standard deviation (1 for classes).
+        as_given: keep shape, one-hot rows and numbered labels as they are, for a user's own model.
+
+    Example:
+        >>> fit_targets(np.array([1.0, 3.0]), None).encode(np.array([[5.0]]), "test").tolist()
+        [3.0]
+    """
+
+    classes: Classes | None
+    mean: float | np.ndarray = 0.0
+    scale: float | np.ndarray = 1.0
+    as_given: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """What the targets were taken for, for people."""
+        if self.classes is None:
+            mean, scale = (
+                np.array2string(np.asarray(value), precision=4) for value in (self.mean, self.scale)
+            )
+            return f"Regression: targets have mean {mean} and standard deviation {scale}."
+        return f"Classification with {len(self.classes.names)} classes: {shorten(list(self.classes.names))}."
+
+    def encode(self, y: np.ndarray, where: str) -> np.ndarray:
+        """Prepares the targets of a part; raises `ValueError` for labels that do not exist."""
+        if self.classes is None:
+            y = ((y.astype(np.float64) - self.mean) / self.scale).astype(np.float32)
+            return y if self.as_given or np.ndim(self.mean) else y.reshape(len(y))
+        encoded = self.classes.encode(y, where)
+        stays = self.as_given and self.classes.is_numbered and y.dtype.kind in "iuf"
+        return y if stays else encoded
+
+
+def fit_targets(y: np.ndarray, classes: Classes | None, as_given: bool = False) -> Targets:
+    """Fits the preparation of targets to those of the training part.
+
+    Args:
+        y: training targets `[n]`, `[n, outputs]`, or any labels that `classes` has.
+        classes: for classification.
+        as_given: see `Targets`.
+
+    Raises:
+        ValueError: if a number to be predicted is the same for every training example.
+
+    Example:
+        >>> fit_targets(np.array([[0.0, 5.0], [2.0, 7.0]]), None).mean.tolist()
+        [1.0, 6.0]
+    """
+    if classes is not None:
+        return Targets(classes, as_given=as_given)
+    columns = y.astype(np.float64).reshape(len(y), -1)
+    mean, scale = columns.mean(axis=0), columns.std(axis=0)
+    if (columns == columns[0]).all(axis=0).any():
+        raise ValueError(
+            f"`y` of the training part is always {columns[0][0]}; there is nothing to learn."
+        )
+    if len(mean) == 1:
+        mean, scale = float(mean[0]), float(scale[0])
+    return Targets(None, mean, scale, as_given)

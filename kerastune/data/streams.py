@@ -1,0 +1,148 @@
+"""Reads a `tf.data.Dataset`: as arrays, or scanned once and then prepared example by example.
+
+TensorFlow is imported only where a dataset is at hand, so that arrays can be loaded without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from kerastune.data import checks, preprocessing, splits
+from kerastune.problem import Part
+
+STREAM_BATCH = 256  # examples that are read from a tf.data.Dataset in one go
+INFINITE = -1  # what tf.data gives as the cardinality of an endless dataset
+
+
+def is_dataset(value: Any) -> bool:
+    """Whether a value is a `tf.data.Dataset`.
+
+    Example:
+        >>> is_dataset(np.zeros(3))
+        False
+    """
+    # Named by what it can do, so that arrays can be loaded without importing TensorFlow.
+    return hasattr(value, "element_spec") and hasattr(value, "as_numpy_iterator")
+
+
+def _is_batched(dataset: Any, where: str) -> bool:
+    """Whether the elements are batches; refuses datasets that are endless or not of plain tensors
+    of one shape.
+
+    Targets of rank 0 are single examples. Otherwise elements are batches if all leading sizes are
+    open, or if all are the same and the inputs have rank 2 or more.
+    """
+    spec = dataset.element_spec
+    what = f"The tf.data.Dataset of the {where} part"
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        raise ValueError(f"{what} must give (x, y) or (x, y, sample_weight).")
+    if int(dataset.cardinality()) == INFINITE:
+        raise ValueError(f"{what} never ends; leave out `.repeat()`, steps are counted elsewhere.")
+    inputs = list(spec[0].values()) if isinstance(spec[0], dict) else [spec[0]]
+    tensors = [*inputs, *spec[1:]]
+    for tensor in tensors:
+        if (
+            type(tensor).__name__ != "TensorSpec"
+            or tensor.shape.rank is None
+            or tensor.dtype.name == "string"
+        ):
+            raise ValueError(f"{what} must hold dense numeric tensors of known rank, got {tensor}.")
+    leading = {tensor.shape[0] if tensor.shape.rank else () for tensor in tensors}
+    is_batched = leading == {None} or (
+        len(leading) == 1 and () not in leading and inputs[0].shape.rank > 1
+    )
+    if any(None in tuple(tensor.shape)[is_batched:] for tensor in tensors):
+        raise ValueError(
+            f"{what} has examples of different shapes; pad, cut or resize them to one shape."
+        )
+    return is_batched
+
+
+def _batches(dataset: Any, where: str) -> Any:
+    """Batches of a dataset as checked parts."""
+    batches = dataset if _is_batched(dataset, where) else dataset.batch(STREAM_BATCH)
+    for batch in batches.as_numpy_iterator():
+        part = Part(*batch)
+        checks.check_part(part, where)
+        yield part
+
+
+def materialize(dataset: Any, where: str) -> Part:
+    """All examples of a dataset as arrays; refused as soon as they fill half of the memory."""
+    parts, used, most = [], 0, checks.available_memory() // 2
+    for part in _batches(dataset, where):
+        parts.append(part)
+        used += sum(array.nbytes for _, array in checks.entries(part.x))
+        if used > most:
+            raise ValueError(
+                f"The tf.data.Dataset of the {where} part is larger than memory; give fewer examples."
+            )
+    if not parts:
+        raise ValueError(
+            f"The tf.data.Dataset of the {where} part is empty; give at least one example."
+        )
+    join = {name: np.concatenate([dict(checks.entries(part.x))[name] for part in parts])
+            for name, _ in checks.entries(parts[0].x)}  # fmt: skip
+    x = join if isinstance(parts[0].x, dict) else join["x"]
+    return Part(x, *_join_targets(parts))
+
+
+def _join_targets(parts: list[Part]) -> tuple[np.ndarray, np.ndarray | None]:
+    weights = [part.sample_weight for part in parts]
+    return np.concatenate([part.y for part in parts]), None if weights[
+        0
+    ] is None else np.concatenate(weights)
+
+
+def scan(dataset: Any) -> Part:
+    """Reads a training dataset once: profile of its inputs, and all targets and weights."""
+    profiles, parts = None, []
+    for part in _batches(dataset, "training"):
+        profiles = preprocessing.profile(part.x, measure=False) if profiles is None else profiles
+        for name, array in checks.entries(part.x):
+            (profiles[name] if isinstance(profiles, dict) else profiles).add(array)
+        parts.append(dataclasses.replace(part, x=None))
+    if not parts:
+        raise ValueError(
+            "The tf.data.Dataset of the training part is empty; give at least one example."
+        )
+    return Part(profiles, *_join_targets(parts))
+
+
+def single_examples(dataset: Any, num_examples: int) -> Any:
+    """A training dataset of single examples, that knows how many there are."""
+    import tensorflow as tf
+
+    single = dataset.unbatch() if _is_batched(dataset, "training") else dataset
+    return single.apply(tf.data.experimental.assert_cardinality(num_examples))
+
+
+def prepare_stream(stream: Any, preparation: Any, targets: splits.Targets) -> Any:
+    """Prepares every example of a dataset as the arrays of the other parts were prepared."""
+    import tensorflow as tf
+
+    def target(y: Any) -> Any:
+        if targets.classes is None:
+            y = (tf.cast(y, tf.float64) - targets.mean) / targets.scale
+            return tf.cast(
+                y if targets.as_given or np.size(targets.mean) > 1 else tf.reshape(y, ()),
+                tf.float32,
+            )
+        if targets.as_given:
+            return y
+        y = tf.argmax(y) if y.shape.rank and y.shape[0] > 1 else tf.reshape(y, ())
+        return tf.cast(y, tf.int32)
+
+    def prepare(x: Any, y: Any, *weight: Any) -> tuple:
+        batch = preparation.graph(tf.nest.map_structure(lambda tensor: tensor[None], x))
+        return (tf.nest.map_structure(lambda tensor: tensor[0], batch), target(y), *weight)
+
+    if targets.classes is not None and not targets.classes.is_numbered:
+        raise ValueError(
+            f"The labels of a tf.data.Dataset must run from 0 on, got {checks.shorten(list(targets.classes.names))};"
+            " number the classes in the dataset."
+        )
+    return stream.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)

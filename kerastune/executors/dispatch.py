@@ -1,0 +1,139 @@
+"""How a search is executed: which executor there is, what is done where it can't be, and what
+becomes of results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from kerastune.executors.base import (
+    EXECUTORS,
+    INLINE,
+    PROCESSES,
+    RAY,
+    Executor,
+    Inline,
+    Result,
+    Unfit,
+    is_out_of_memory,
+)
+from kerastune.playbook.driver import Playbook
+from kerastune.playbook.stages.batch import Batch
+from kerastune.playbook.stages.model import Model
+from kerastune.runtime import signals
+from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:  # what becomes of results can be tested without TensorFlow
+    from kerastune.training.trainer import Trainer
+
+logger = logging.getLogger("kerastune")
+
+
+def check(executor: str, jobs: int) -> None:
+    """Raises `ValueError` for an executor that there is not, jobs below 0, or several of them
+    inline.
+
+    Example:
+        >>> check("processes", 2)
+    """
+    if executor not in EXECUTORS:
+        raise ValueError(f"`executor` must be one of {', '.join(EXECUTORS)}, got {executor!r}.")
+    if not isinstance(jobs, int) or jobs < 0:
+        raise ValueError(
+            f"`jobs` must be a whole number of trials at once, or 0 to measure how many fit, got {jobs!r}."
+        )
+    if executor == INLINE and jobs > 1:
+        raise ValueError(
+            f"`jobs` is {jobs}, but inline trains one trial at a time: choose executor processes."
+        )
+    if executor == RAY:
+        from kerastune.executors import ray_actors
+
+        ray_actors.check()
+
+
+@contextlib.contextmanager
+def started(
+    executor: str, jobs: int, ray_address: str, trainer: Trainer, on_start: Callable[[float], None]
+) -> Iterator[Executor]:
+    """The executor for the length of a `with` block; inline, with a sentence, where the search
+    can't be sent.
+
+    Args:
+        executor: its name.
+        jobs: as `check` takes them.
+        ray_address: of a cluster.
+        trainer: trains inline, and workers as it does.
+        on_start: called with seconds in which there were only workers that start.
+    """
+    try:
+        chosen = _crew(executor, jobs, ray_address, trainer, on_start)
+    except Unfit as why:
+        _say_inline(why)
+        chosen = Inline(trainer)
+    with chosen:
+        yield chosen
+
+
+def results(
+    executor: Executor, trainer: Trainer, playbook: Playbook, on_begin: Callable[[TrialSpec], None]
+) -> Iterator[Result]:
+    """What comes of every segment, until every stage has decided; inline where workers turn out not
+    to do.
+    """
+    try:
+        yield from executor.run(playbook, on_begin)
+    except Unfit as why:
+        _say_inline(why)
+        executor.close()
+        yield from Inline(trainer).run(playbook, on_begin)
+
+
+def record(result: Result, playbook: Playbook) -> None:
+    """Records a result. A network that can't be built or trained, and a batch that needs too much
+    memory, are recorded as failed, since their stages pass them over.
+
+    Raises:
+        Exception: what any other training raised.
+    """
+    error, spec = result.error, result.spec
+    if error is None:
+        playbook.record(result.outcome, result.last, result.best, result.alone)
+        return
+    if signals.behind(error) is not None:
+        raise error
+    starved = is_out_of_memory(error)
+    if not (spec.stage == Model.name or (starved and spec.stage == Batch.name)):
+        if starved:
+            recipe = spec.recipe
+            raise MemoryError(
+                f"{spec.trial} ran out of memory with nothing beside it (batches of {recipe.batch_size}): "
+                "choose a smaller network or --batch_size."
+            ) from error
+        raise error
+    first = not any(outcome.error for outcome in playbook.outcomes.values())
+    logger.warning(
+        "%s failed and is passed over (%s).", spec.trial, error, exc_info=error if first else None
+    )
+    playbook.record(Outcome.failed(spec, error), None, None)
+
+
+def _crew(executor: str, jobs: int, ray_address: str, trainer: Trainer, on_start) -> Executor:
+    if executor == INLINE:
+        return Inline(trainer)
+    from kerastune.executors.worker_setup import Outfit
+
+    if executor == PROCESSES:
+        from kerastune.executors import processes
+
+        return processes.crew(Outfit.of(trainer), jobs, trainer.on_steps, on_start)
+    from kerastune.executors import ray_actors
+
+    return ray_actors.crew(Outfit.of(trainer), jobs, trainer.on_steps, on_start, ray_address)
+
+
+def _say_inline(why: Unfit) -> None:
+    logger.warning("Trials run inline, one after another, since %s.", why)

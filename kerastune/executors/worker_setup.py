@@ -1,0 +1,81 @@
+"""What a worker needs to train any segment of a search: it is sent once, and a trainer is made of
+it once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from kerastune.executors.base import Unfit
+from kerastune.problem import Problem
+from kerastune.runtime import devices
+from kerastune.training.trainer import Trainer
+from kerastune.trial import Objective
+
+
+@dataclasses.dataclass(frozen=True)
+class Outfit:
+    """What a trainer is made of, and under which precision.
+
+    Args:
+        problem: without what only the driver needs.
+        build: as `Trainer` takes it.
+        objective: as `Trainer` takes it.
+        callbacks: of the user's.
+        teacher: of trials that have one, pickled: a device must not be touched before it is set up.
+        precision: Keras's global dtype policy.
+    """
+
+    problem: Problem
+    build: Callable[[dict[str, Any]], keras.Model]
+    objective: Objective
+    callbacks: tuple[keras.callbacks.Callback, ...]
+    teacher: bytes | None
+    precision: str
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> Outfit:
+        """The outfit with which a worker trains as this trainer does.
+
+        Raises:
+            Unfit: when it can't be sent, with the reason in words.
+        """
+        if trainer.problem.stream is not None:
+            raise Unfit("the data are a tf.data stream, which can't be sent to a worker")
+        pieces = {
+            "the model's builder": trainer.build,
+            "a callback": trainer.callbacks,
+            "the teacher": trainer.teacher,
+        }
+        sent = [_pickled(words, piece) for words, piece in pieces.items()]
+        problem = dataclasses.replace(trainer.problem, test=None, attach=None, notes=())
+        policy = keras.config.dtype_policy().name
+        teacher = sent[-1] if trainer.teacher is not None else None
+        return cls(
+            problem, trainer.build, trainer.objective, tuple(trainer.callbacks), teacher, policy
+        )
+
+    @staticmethod
+    def set_up(place: int, threads: int, memory_limit: int | None) -> None:
+        """Sets a worker up, as `runtime.set_up_worker` takes it; before an outfit is unpickled."""
+        devices.set_up_worker(place, threads, memory_limit)
+
+    def trainer(self) -> Trainer:
+        """A trainer of the worker's own."""
+        devices.set_up(gpu_memory_growth=False, precision=self.precision)
+        trainer = Trainer(self.problem, self.build, self.objective, self.callbacks)
+        trainer.teacher = self.teacher and pickle.loads(self.teacher)
+        return trainer
+
+
+def _pickled(words: str, piece: Any) -> bytes:
+    try:
+        return pickle.dumps(piece)
+    except Exception as error:
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise Unfit(f"{words} can't be sent to a worker ({first_line})") from error

@@ -1,0 +1,1 @@
+"""From trained models to TensorFlow Serving and other formats."""

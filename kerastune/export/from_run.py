@@ -1,0 +1,126 @@
+"""From what a search left in its output directory to what is served: the very weights, nothing is
+trained again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerastune.data import loading, sources, tabular
+from kerastune.export import versions
+from kerastune.export.saved_model import export, save_as
+from kerastune.export.signatures import MOST_EXAMPLES
+from kerastune.models import saved_models
+from kerastune.study.run_directory import RunDir
+
+IMAGE_MODELS = ("cnn", "resnet")  # built-in models that take nothing else
+
+
+def release(
+    run_dir: RunDir,
+    base: Path,
+    format: str,
+    settings: Mapping[str, Any],
+    views: bool = True,
+    ensemble: bool = True,
+) -> Path:
+    """Exports what a finished search, or cross-validation, came to: its views, or its ensemble, or
+    its calibrated model.
+
+    Class names are those that the search left behind. For a SavedModel, a few dozen real inputs are
+    read from the data again, to compare with and to warm up; where the data can't be read, random
+    numbers take their place and a warning says so.
+
+    Args:
+        run_dir: the search's output directory.
+        base: directory of exported models.
+        format: one of `publishing.ENDINGS`.
+        settings: `data`, `label`, `image_size`, `groups`, `model` and `pretrained` as the search
+            was given them; empty if it was not told by flags.
+        views: whether views that are averaged may be part of it.
+        ensemble: whether an ensemble may.
+
+    Returns:
+        The version's directory, or the file.
+
+    Raises:
+        ValueError: for a directory without a finished search, and whatever `export` refuses.
+    """
+    # Views are those of the ensemble, where there is one.
+    views = views and (ensemble or not run_dir.ensemble.is_file())
+    made = {
+        run_dir.tta: views,
+        run_dir.ensemble: ensemble,
+        run_dir.calibrated: True,
+        run_dir.model: True,
+    }
+    path = next((path for path, is_wanted in made.items() if is_wanted and path.is_file()), None)
+    if path is None:
+        raise ValueError(
+            f"`output_dir` ({run_dir.path}) holds no {run_dir.model.name}: let `kerastune tune` finish."
+        )
+    model_setting = settings.get("pretrained") or settings.get("model", "")
+    model, name = saved_models.load(path, model_setting), run_dir.path.name.lstrip(".")
+    if format != versions.SAVED_MODEL:
+        return save_as(model, base, name, format)
+    told = (file for file in (run_dir.result, run_dir.crossval) if file.is_file())
+    figures = next((json.loads(file.read_text(encoding="utf-8")) for file in told), {})
+    image = True if model_setting in IMAGE_MODELS else None
+    examples = _examples_or_none(settings)
+    return export(
+        model, base, name, class_names=figures.get("classes", ()), examples=examples, image=image
+    )
+
+
+def examples(
+    source: str, label: str = "", image_size: int = 64, count: int = MOST_EXAMPLES, groups: str = ""
+) -> Any:
+    """Raw inputs of a data set, as a saved model takes them: evenly from its test part, or else
+    from another one.
+
+    Args:
+        source: as `data.load` takes it.
+        label: name of the target column of a .csv.
+        image_size: height and width that images in folders are resized to, in pixels.
+        count: how many, at most.
+        groups: name of a column or array that is no input.
+
+    Example:
+        >>> examples("digits", count=5).shape
+        (5, 8, 8)
+    """
+    raw = sources.read(source, label, image_size, groups)
+    part = next(
+        raw.parts[where] for where in ("test", "validation", "training") if where in raw.parts
+    )
+    chosen = loading.take(part, np.linspace(0, len(part) - 1, min(count, len(part))).astype(int)).x
+    if not raw.is_table:
+        return chosen
+    if any(column.dtype.kind == "U" for column in chosen.values()):
+        return {tabular.safe_name(name): column[:, None] for name, column in chosen.items()}
+    return np.stack(list(chosen.values()), axis=1)
+
+
+def _examples_or_none(settings: Mapping[str, Any]) -> Any:
+    if not settings.get("data"):
+        reason = "the search was not given its data by name"
+    else:
+        try:
+            named = {
+                name: settings[name]
+                for name in ("label", "image_size", "groups")
+                if name in settings
+            }
+            return examples(settings["data"], **named)
+        except (ValueError, OSError, ImportError) as error:
+            reason = str(error)
+    logging.getLogger("kerastune").warning(
+        "Compared on random inputs, not on real ones (%s); --data=... names them.", reason
+    )
+    return None

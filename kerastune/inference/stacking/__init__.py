@@ -1,0 +1,1 @@
+"""Members of the same architecture as one model, for serving."""

@@ -1,0 +1,144 @@
+"""Compiles a model for a problem: its own loss and metrics, or those that fit the targets."""
+
+from __future__ import annotations
+
+import keras
+
+from kerastune import trial
+from kerastune.models import keras_metrics, output_kind
+from kerastune.models.label_smoothing import SmoothedCrossentropy
+from kerastune.problem import Problem
+from kerastune.runtime import naming
+
+
+def compile_for(
+    model: keras.Model,
+    problem: Problem,
+    optimizer,
+    steps_per_execution: int = 1,
+    watch: bool = False,
+    smoothed: bool = False,
+    objective: str | None = None,
+) -> None:
+    """Compiles a model with this optimizer: as its builder compiled it, or else with loss and
+    metrics for the problem.
+
+    Args:
+        model: a built model.
+        problem: tells what loss fits a model that was not compiled.
+        optimizer: takes the place of the builder's.
+        steps_per_execution: steps in one call of the train function.
+        watch: whether macro-F1 is measured too when classes are imbalanced. It is kerastune's own
+            metric, which a model that is saved should not need.
+        smoothed: whether the training loss is one whose labels can be smoothed, a
+            `SmoothedCrossentropy`.
+        objective: name of the value that chooses; measured too where the model does not and
+            `measures` knows it. This is for tuning as well, not for a model that is saved.
+
+    Raises:
+        ValueError: when it should be and can't.
+    """
+    settings = (
+        dict(model._compile_config.config) if model.compiled else _default_settings(model, problem)
+    )
+    wanted = ["macro_f1"] if watch and problem.imbalanced else []
+    if objective not in (None, "loss", *wanted, *_measured(model, settings)):
+        wanted.append(objective)
+    if added := _added_metrics(wanted, model, problem, settings.get("metrics")):
+        settings["metrics"] = [*(settings.get("metrics") or []), *added]
+    if smoothed:
+        settings["loss"] = SmoothedCrossentropy(settings.get("loss"))
+    changes = {"optimizer": optimizer, "steps_per_execution": steps_per_execution}
+    # The base class's own method: a model may override `compile` with other arguments.
+    keras.Model.compile(model, **{**settings, **changes})
+
+
+def _added_metrics(
+    wanted: list[str], model: keras.Model, problem: Problem, metrics
+) -> list[keras.metrics.Metric]:
+    """The metrics of these names, as far as they are known; none where the model has several
+    outputs to measure.
+    """
+    if not wanted or not (metrics is None or _is_flat(metrics)):
+        return []
+    form = output_kind.averaged_form(
+        model, output_kind.first_examples(problem.validation.x), problem.kind
+    )
+    made = [keras_metrics.make(name, problem, form) for name in wanted]
+    return [metric for metric in made if metric is not None]
+
+
+def _measured(model: keras.Model, settings: dict) -> list[str]:
+    return metric_names(model) if model.compiled else _names(settings.get("metrics"))
+
+
+def _is_flat(metrics) -> bool:
+    return isinstance(metrics, (list, tuple)) and not any(
+        isinstance(each, (list, tuple, dict)) for each in metrics
+    )
+
+
+def _default_settings(model: keras.Model, problem: Problem) -> dict:
+    if problem.kind == "regression":
+        return {
+            "loss": "mean_squared_error",
+            "metrics": [keras.metrics.MeanAbsoluteError(name="mae")],
+        }
+    x = output_kind.first_examples(problem.validation.x)
+    logits = output_kind.gives_logits(model, x)
+    threshold = 0.0 if logits else 0.5
+    if output_kind.outputs_of(model, x).shape[-1] == 1:
+        loss = keras.losses.BinaryCrossentropy(from_logits=logits)
+        accuracy = keras.metrics.BinaryAccuracy("accuracy", threshold=threshold)
+    elif problem.validation.y.ndim == 2 and problem.validation.y.shape[1] > 1:
+        loss, accuracy = keras.losses.CategoricalCrossentropy(from_logits=logits), "accuracy"
+    else:
+        loss, accuracy = keras.losses.SparseCategoricalCrossentropy(from_logits=logits), "accuracy"
+    return {"loss": loss, "metrics": [accuracy]}
+
+
+def default_objective(model: keras.Model, problem: Problem) -> trial.Objective:
+    """Macro-F1 with imbalanced classes and accuracy otherwise, where a compiled model measures it,
+    else the loss.
+    """
+    names = metric_names(model)
+    if problem.imbalanced and "macro_f1" in names:
+        return trial.Objective("macro_f1", "max")
+    if problem.kind == "classification":
+        for name in ("accuracy", "acc"):
+            if name in names:
+                return trial.Objective(name, "max")
+    return trial.Objective("loss", "min")
+
+
+def check_objective(
+    objective: trial.Objective, model: keras.Model, kind: str = "classification"
+) -> None:
+    """Raises `ValueError` when a model, compiled by `compile_for`, does not measure the objective
+    of such a problem.
+    """
+    names = ["loss", *metric_names(model)]
+    if objective.name not in names:
+        known = [f"val_{name}" for name in (*names, *keras_metrics.known(kind))]
+        hint = naming.did_you_mean(f"val_{objective.name.lower()}", known)
+        raise ValueError(
+            f"`objective` (val_{objective.name}) is not measured by the model, and no metric of Keras's that suits a "
+            f"{kind} without further settings{hint}; it measures: {', '.join(f'val_{name}' for name in names)}."
+        )
+
+
+def metric_names(model: keras.Model) -> list[str]:
+    """Names of a compiled model's metrics in the logs, before Keras has made them."""
+    compiled = model._compile_metrics
+    names = _names([compiled._user_metrics, compiled._user_weighted_metrics]) if compiled else []
+    return names + [
+        metric.name for metric in model.metrics if metric is not compiled and metric.name != "loss"
+    ]
+
+
+def _names(metrics) -> list[str]:
+    given = [name for name in keras.tree.flatten(metrics) if name]
+    return [
+        name if isinstance(name, str) else getattr(name, "name", None) or name.__name__
+        for name in given
+    ]

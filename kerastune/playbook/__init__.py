@@ -1,0 +1,1 @@
+"""The playbook: which trials come next, and what is decided from them."""

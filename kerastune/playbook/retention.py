@@ -1,0 +1,61 @@
+"""Which kept weights a study gives up, so that its size does not grow with the number of trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kerastune.playbook.stages import baseline
+from kerastune.playbook.stages.base import Decision
+from kerastune.trial import Outcome
+
+KEEP = 20  # of the best, unless told otherwise: twice as many as an ensemble has members
+
+
+def checked(keep: int) -> int:
+    """The number of best weights to keep.
+
+    Raises:
+        ValueError: when it is none.
+
+    Example:
+        >>> checked(0)
+        0
+    """
+    if isinstance(keep, bool) or not isinstance(keep, int) or keep < 0:
+        raise ValueError(f"`keep` must be a whole number >= 0, got {keep!r}.")
+    return keep
+
+
+def surplus(outcomes: Mapping[str, Outcome], decisions: Sequence[Decision], keep: int) -> list[str]:
+    """Trials whose weights go once a stage has decided.
+
+    The `keep` best by their scores of the validation examples stay; of equal ones the earlier. So
+    do, whatever `keep` says, those that later stages set out from or that are handed over: the
+    baseline, the best of every stage, what a decision names, members of an ensemble, and what has
+    the recipe that was decided last.
+
+    Args:
+        outcomes: of all trials.
+        decisions: of all stages that have decided, the last one included.
+        keep: number of weights, `>= 0`.
+
+    Example:
+        >>> surplus({}, [], keep=1)
+        []
+    """
+    kept = [
+        each for each in outcomes.values() if each.example_scores is not None and each.weights_kept
+    ]
+    ranked = sorted(kept, key=lambda outcome: -float(outcome.example_scores.mean()))
+    staying = {outcome.spec.trial for outcome in ranked[:keep]} | {baseline.TRIAL}
+    staying |= {outcome.spec.after for outcome in outcomes.values()}
+    best_first: dict[str, str] = {}
+    for outcome in ranked:
+        staying.add(best_first.setdefault(outcome.spec.stage, outcome.spec.trial))
+    for decision in decisions:
+        staying |= {decision.values.get("trial"), *decision.values.get("weights", ())}
+    if decisions:
+        last = decisions[-1].after
+        staying |= {each.spec.trial for each in kept if last.replace(total_steps=each.spec.recipe.total_steps)
+                    == each.spec.recipe}  # fmt: skip
+    return [outcome.spec.trial for outcome in kept if outcome.spec.trial not in staying]

@@ -1,0 +1,1 @@
+"""What several stages share: searches over settings, and comparisons of trainings."""

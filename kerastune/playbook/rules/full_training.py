@@ -1,0 +1,334 @@
+"""Whole trainings, which are judged at their end: how they are cut into segments, and how two of
+them compare.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+
+from kerastune.analysis import comparison
+from kerastune.playbook import wording
+from kerastune.playbook.stages.base import Facts, evaluation_interval, rounded_up, spent
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome, TrialSpec
+
+DECAY_STRETCH = (
+    2  # linear decay halves the mean rate: it takes twice the steps to go as far as a constant one
+)
+SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
+EXTRA_SEEDS = 2  # with which a comparison that was won is repeated at most
+VERDICTS = {1: "a gain beyond noise", -1: "a loss beyond noise", 0: "within noise"}
+
+
+def segment(trial: str, stage: str, recipe: Recipe, done: Outcome | None, every: int) -> TrialSpec:
+    """The next quarter of a training of `recipe.total_steps` steps, evaluated at its end at least.
+
+    Args:
+        trial: name of the trial.
+        stage: name of the stage.
+        recipe: how to train; its steps are a multiple of `every`.
+        done: what was trained so far.
+        every: steps between two evaluations.
+
+    Example:
+        >>> [segment("a", "train", Recipe(total_steps=600), None, every).until for every in (50, 200)]
+        [150, 200]
+    """
+    total, start = recipe.total_steps, done.steps if done else 0
+    until = min(start + rounded_up(total / SEGMENTS, every), total)
+    return TrialSpec(trial, stage, recipe, start, until, every, keep_best=True)
+
+
+def affordable(
+    trials: Iterable[str], total: int, left: int, outcomes: dict[str, Outcome]
+) -> list[tuple[str, Outcome | None]]:
+    """Of trainings of `total` steps, those that go on or begin, in their order; those that ended
+    are left out.
+
+    Args:
+        trials: their names.
+        total: steps of each.
+        left: steps that are left for all of them; what was begun is finished, even if it takes
+            more.
+        outcomes: by name of the trial, what was trained so far.
+
+    Returns:
+        Names, with what was trained of each.
+
+    Example:
+        >>> affordable(["a", "b", "c"], total=100, left=250, outcomes={})
+        [('a', None), ('b', None)]
+    """
+    due = []
+    for trial in trials:
+        done = outcomes.get(trial)
+        if done is not None and has_ended(done):
+            continue
+        left -= total - (done.steps if done else 0)
+        if done is None and left < 0:
+            break
+        due.append((trial, done))
+    return due
+
+
+def has_ended(outcome: Outcome) -> bool:
+    """Whether a training goes no further: it came to its end, diverged, or was stopped."""
+    if outcome.diverged_at is not None or outcome.steps < outcome.spec.until:
+        return True
+    return outcome.steps >= outcome.spec.recipe.total_steps
+
+
+def is_comparable(outcome: Outcome | None) -> bool:
+    """Whether a training has scores that may be compared with another's.
+
+    A run with decay has them at its end only. One at a constant rate has them wherever a callback
+    of the user's stopped it: its best weights count.
+    """
+    if outcome is None or outcome.diverged_at is not None or outcome.example_scores is None:
+        return False
+    return has_ended(outcome) and (outcome.spec.recipe.decay == "none" or not was_stopped(outcome))
+
+
+def is_same_network(outcome: Outcome, facts: Facts) -> bool:
+    """Whether a training had on what regularizes the network itself, or there is nothing of it to
+    switch.
+    """
+    recipe = outcome.spec.recipe
+    return recipe.regularizers == "on" or not (facts.regularized or recipe.dropout)
+
+
+def planned(recipe: Recipe, facts: Facts, stretch: int, chunk: int) -> Recipe:
+    """The recipe of a whole training with what regularizes on, its steps stretched and in whole
+    evaluations.
+    """
+    wanted = rounded_up(stretch * recipe.total_steps, chunk)
+    every = evaluation_interval(facts.num_validation, recipe.batch_size, chunk, most=wanted)
+    return lengthened(recipe.replace(regularizers="on"), rounded_up(wanted, every))
+
+
+def trained_before(
+    stages: tuple[str, ...], base: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+) -> Outcome | None:
+    """The first whole training of this very recipe by one of these stages, if there is any, as one
+    of `base`.
+
+    It may have had off what regularizes, where there was nothing to switch: what comes on top of it
+    has it on.
+    """
+    for outcome in outcomes.values():
+        same = outcome.spec.recipe.replace(regularizers="on") == base and is_same_network(
+            outcome, facts
+        )
+        if outcome.spec.stage in stages and same and is_comparable(outcome):
+            return dataclasses.replace(outcome, spec=dataclasses.replace(outcome.spec, recipe=base))
+    return None
+
+
+def was_stopped(outcome: Outcome) -> bool:
+    """Whether something other than divergence ended a training before its last step."""
+    return outcome.diverged_at is None and outcome.steps < outcome.spec.until
+
+
+def lengthened(recipe: Recipe, total_steps: int) -> Recipe:
+    """The recipe with other total steps and a decay of the same shape.
+
+    Example:
+        >>> recipe = Recipe(decay="exponential", decay_start=900, decay_interval=200, total_steps=2000)
+        >>> longer = lengthened(recipe, 4000)
+        >>> longer.decay_start, longer.decay_interval
+        (1800, 400)
+    """
+    times, changes = total_steps / recipe.total_steps, {"total_steps": total_steps}
+    if recipe.decay != "none":
+        changes["decay_start"] = round(times * recipe.decay_start)
+    if recipe.decay == "exponential":
+        changes["decay_interval"] = max(round(times * recipe.decay_interval), 1)
+    return recipe.replace(**changes)
+
+
+def compare(
+    better: Outcome, worse: Outcome, facts: Facts, outcomes: dict[str, Outcome] | None = None
+):
+    """The paired gain in words, and its sign where it is beyond noise (0 within).
+
+    Args:
+        better: the setting that would replace the other one.
+        worse: the simpler setting, trained with the same seed, or the mean of it `over_seeds`.
+        facts: what the scores measure.
+        outcomes: where repetitions with other seeds are looked for, if any; see `repeats`.
+
+    Returns:
+        A pair: words with the numbers of the first seed and those over all seeds, and the sign that
+            the latter give.
+    """
+    first, over_seeds = gain(better, worse, {}), gain(better, worse, outcomes or {})
+    words = (
+        f"{wording.gained(first.mean, facts.scored_by)} on validation ({_interval(first, facts)})"
+    )
+    lost = _failed_repetition(better, outcomes or {}) if first.sign > 0 else None
+    if lost is not None:
+        return f"{words}, but with seed {lost.spec.recipe.seed} it came to no end: {VERDICTS[0]}", 0
+    if over_seeds.seeds > 1:
+        between = f"spread {wording.spread(over_seeds.spread, facts.scored_by)}"
+        mean = wording.gained(over_seeds.mean, facts.scored_by)
+        words += (
+            f", over {over_seeds.seeds} seeds {mean} ({between}; {_interval(over_seeds, facts)})"
+        )
+    elif outcomes is not None and first.sign > 0:
+        words += " with one seed"
+    return f"{words}, {VERDICTS[over_seeds.sign]}", over_seeds.sign
+
+
+def compare_mirrored(better: Outcome, worse: Outcome, facts: Facts):
+    """As `compare`; where a flip is within noise, its network looks at the mirror images, too.
+
+    Who learnt from both mirror images can be asked about both: what that gains is part of what the
+    flip is worth.
+    """
+    words, sign = compare(better, worse, facts)
+    if sign != 0 or better.mirrored_scores is None or worse.mirrored_scores is not None:
+        return words, sign
+    both = comparison.repeated_difference([better.mirrored_scores], [worse.example_scores])
+    found = f"{wording.gained(both.mean, facts.scored_by)} ({_interval(both, facts)}), {VERDICTS[both.sign]}"
+    return f"{words}; looking at each example and its mirror image {found}", both.sign
+
+
+def gain(better: Outcome, worse: Outcome, outcomes: dict[str, Outcome]) -> comparison.Gain:
+    """The paired gain over all seeds with which both settings came to their end; the first one's
+    where it was not won.
+
+    What was not won with the first seed is not repeated, so what repetitions there are belong to
+    other comparisons. One that the end of the budget stopped tells nothing: the other setting's had
+    more time.
+    """
+    first = comparison.repeated_difference([better.example_scores], [worse.example_scores])
+    if first.sign < 1:
+        return first
+    pairs = [(better, worse)]
+    for index in range(1, EXTRA_SEEDS + 1):
+        pair = tuple(outcomes.get(_repetition_name(each, index)) for each in (better, worse))
+        if all(map(_tells, pair)):
+            pairs.append(pair)
+    if len(pairs) == 1:
+        return first
+    return comparison.repeated_difference(
+        *([each.example_scores for each in side] for side in zip(*pairs))
+    )
+
+
+def over_seeds(outcome: Outcome, outcomes: dict[str, Outcome]) -> tuple[Outcome, int]:
+    """A training with the mean scores of all the seeds with which its setting came to its end, and
+    how many those are.
+
+    One run may be a lucky one of its setting, which came this far because it won. What it is
+    compared with was trained once, so seeds can't be paired: an interval of the difference is one
+    of the examples alone.
+    """
+    again = [outcomes[name] for name in repetitions(outcome.spec.trial, outcomes)]
+    found = [outcome.example_scores, *(each.example_scores for each in again if _tells(each))]
+    return dataclasses.replace(outcome, example_scores=np.mean(found, axis=0)), len(found)
+
+
+def gain_and_error(better: Outcome, worse: Outcome) -> tuple[float, float]:
+    """Mean paired gain on the validation examples, and its standard error."""
+    mean, low, high = comparison.difference(better.example_scores, worse.example_scores)
+    return mean, (high - low) / (2 * comparison.Z)
+
+
+def repeats(
+    better: Outcome, worse: Outcome, facts: Facts, outcomes: dict[str, Outcome], stage: str
+) -> list[TrialSpec]:
+    """The segments that repeat a comparison with another seed, where it was won with the first one.
+
+    Both settings are trained once more, if the stage's allowance holds it; and a third time, if two
+    seeds together leave the gain within noise. Nobody is given a second chance, so that looking
+    twice does not make a false gain more likely: what was not won with the first seed is lost.
+    Where the allowance does not hold it, one seed decides.
+
+    Args:
+        better: the setting that would replace the other one, trained to its end.
+        worse: the simpler one.
+        facts: the stage's allowance and what the scores measure.
+        outcomes: of all trials; repetitions of other comparisons count where they are of the same
+            trial.
+        stage: name of the stage that pays.
+    """
+    if gain(better, worse, {}).sign < 1:
+        return []
+    for index in range(1, EXTRA_SEEDS + 1):
+        names = [_repetition_name(each, index) for each in (better, worse)]
+        done = [outcomes.get(name) for name in names]
+        due = [i for i, each in enumerate(done) if each is None or not has_ended(each)]
+        if _failed_repetition(better, outcomes) is not None:
+            return []
+        recipes = [_repetition(each, index) for each in (better, worse)]
+        cost = sum(recipes[i].total_steps for i in due if done[i] is None)
+        # What was begun is finished: with a budget in time, what is left of it is only an estimate.
+        if due and done[0] is None and spent(outcomes, stage) + cost > facts.allowance:
+            return []
+        if due:
+            every = [each.spec.eval_every for each in (better, worse)]
+            return [segment(names[i], stage, recipes[i], done[i], every[i]) for i in due]
+        if gain(better, worse, outcomes).sign > 0:
+            return []
+    return []
+
+
+def repetitions(name: str, outcomes: dict[str, Outcome]) -> list[str]:
+    """Names of the trainings that repeat a trial with other seeds, as far as there are any."""
+    return sorted(each for each in outcomes if each.startswith(f"{name}-seed"))
+
+
+def _repetition_name(outcome: Outcome, index: int) -> str:
+    return f"{outcome.spec.trial}-seed{outcome.spec.recipe.seed + index}"
+
+
+def _repetition(outcome: Outcome, index: int) -> Recipe:
+    """The recipe of a training with another seed; at a constant rate it goes as far as the first
+    one went.
+    """
+    recipe = outcome.spec.recipe.replace(seed=outcome.spec.recipe.seed + index)
+    if recipe.decay == "none":
+        return recipe.replace(total_steps=rounded_up(outcome.steps, outcome.spec.eval_every))
+    return recipe
+
+
+def _tells(repetition: Outcome | None) -> bool:
+    """Whether a repetition says something of its setting: it came to its end, and not to that of
+    the budget.
+    """
+    return is_comparable(repetition) and not repetition.out_of_time
+
+
+def _failed_repetition(outcome: Outcome, outcomes: dict[str, Outcome]) -> Outcome | None:
+    """The first repetition that had its time and came to no end, if any."""
+    again = (outcomes.get(_repetition_name(outcome, index)) for index in range(1, EXTRA_SEEDS + 1))
+    ended = (
+        each for each in again if each is not None and has_ended(each) and not each.out_of_time
+    )
+    return next((each for each in ended if not is_comparable(each)), None)
+
+
+def _interval(gain: comparison.Gain, facts: Facts) -> str:
+    return f"95 % interval {wording.interval(gain.low, gain.high, facts.scored_by)}"
+
+
+def decay_words(recipe: Recipe) -> str:
+    """How the rate of a recipe falls, for people.
+
+    Example:
+        >>> decay_words(Recipe(learning_rate=0.1)), decay_words(Recipe(learning_rate=0.1, decay_start=1350))
+        ('linear decay from 0.1', 'linear decay from 0.1, beginning at step 1350')
+    """
+    rate = f"{recipe.learning_rate:g}"
+    if recipe.decay == "none":
+        return f"a constant rate of {rate}"
+    if recipe.decay == "linear":
+        return f"linear decay from {rate}" + (
+            f", beginning at step {recipe.decay_start}" * (recipe.decay_start > 0)
+        )
+    drops = f"times {recipe.decay_factor:g} at step {recipe.decay_start} and every {recipe.decay_interval} steps after"
+    return f"exponential decay from {rate}, {drops}"

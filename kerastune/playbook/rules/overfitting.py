@@ -1,0 +1,68 @@
+"""What a whole training shows of overfitting, and whether more steps are worth a try once it is
+regularized.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kerastune.analysis import curves
+from kerastune.analysis.comparison import Z
+from kerastune.playbook.stages.base import Facts
+from kerastune.trial import Outcome
+
+RISE = 0.05  # of the least validation loss
+END_SHARE = 0.1  # of the steps, over which the training's own values are averaged
+
+
+def overfitting(run: Outcome, facts: Facts) -> tuple[str, bool]:
+    """What a whole training shows of overfitting, in words, and whether it does (`PLAYBOOK`:
+    overfitting).
+
+    Either validation loss ends more than 5 % above its least, or the metric is better on training
+    than on validation examples by more than the 95 % interval of the latter.
+    """
+    rise = loss_rise(run)
+    rises = f"validation loss ends {100 * rise:.1f} % above its least"
+    gap, noise = _gap(run, facts)
+    gaps = (
+        f"training is {100 * gap:.2f} points better than validation, noise being {100 * noise:.2f}"
+    )
+    is_overfitting = bool(rise > RISE or gap > noise)
+    verdict = "it overfits" if is_overfitting else "no overfitting, so nothing is added"
+    return f"{rises} and {gaps}: {verdict}", is_overfitting
+
+
+def is_cut_short(run: Outcome) -> bool:
+    """Whether a regularized training could do with more steps: its loss still falls, validation's
+    has not risen.
+
+    With what regularizes on, examples are not learnt by heart so soon: what was enough before may
+    not be now.
+    """
+    return curves.still_falls(run.losses) and loss_rise(run) <= RISE
+
+
+def loss_rise(run: Outcome) -> float:
+    """How far the validation loss ends above its least, as a share of it."""
+    losses = np.array([values["loss"] for values in run.evals])
+    return float(losses[-1] / np.nanmin(losses) - 1)
+
+
+def _gap(run: Outcome, facts: Facts) -> tuple[float, float]:
+    """By how much the end of the training is better than validation, in the metric or loss, and the
+    noise of that.
+    """
+    name, sign = (
+        ("accuracy", 1)
+        if "accuracy" in run.curves and "accuracy" in run.evals[-1]
+        else ("loss", -1)
+    )
+    training = float(np.mean(run.curves[name][-max(int(END_SHARE * run.steps), 1) :]))
+    validation = run.evals[-1][name]
+    spread = (
+        np.sqrt(validation * (1 - validation))
+        if name == "accuracy"
+        else float(np.std(run.example_scores))
+    )
+    return sign * (training - validation), float(Z * spread / np.sqrt(facts.num_validation))

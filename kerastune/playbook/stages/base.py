@@ -1,0 +1,161 @@
+"""What a stage is: two pure functions of the outcomes so far."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any
+
+from kerastune.recipe import Recipe
+from kerastune.trial import Objective, Outcome, TrialSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a stage may know besides the outcomes.
+
+    Args:
+        num_train: training examples; 0 for a stream of unknown length.
+        num_validation: validation examples.
+        objective: the validation value that chooses.
+        allowance: steps that the stage may spend in all.
+        num_classes: classes; 0 for regression.
+        imbalanced: whether the largest class is at least 3x the smallest.
+        num_parameters: of the model.
+        regularized: whether the model, as it was built, has regularizers that a recipe switches
+            off.
+        timed: whether seconds may decide; with a budget in steps they may not, so that the same
+            seed decides the same.
+        levels: layers with kernels that the model trains.
+        pretrained: how many of them, from the input on, came with their weights; 0 where nobody
+            looked.
+        unusable: values of a recipe that would change nothing here, by name, each with the reason
+            in words.
+        scored_by: what the scores of single examples measure: `"accuracy"`, `"macro-F1"`, `"loss"`
+            …
+        is_short: whether the budget holds no search, so that nothing follows what is known.
+    """
+
+    num_train: int
+    num_validation: int
+    objective: Objective
+    allowance: int
+    num_classes: int = 0
+    imbalanced: bool = False
+    num_parameters: int = 0
+    regularized: bool = False
+    timed: bool = True
+    levels: int = 0
+    pretrained: int = 0
+    unusable: dict[str, str] = dataclasses.field(default_factory=dict)
+    scored_by: str = "accuracy"
+    is_short: bool = False
+
+    def epochs(self, steps: int, batch_size: int) -> float:
+        """Steps as epochs, for people; 0 for a stream of unknown length."""
+        return steps * batch_size / self.num_train if self.num_train else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """What a stage decided.
+
+    Args:
+        stage: name of the stage.
+        before: the recipe it received.
+        after: the recipe it hands on.
+        reason: one sentence with its numbers; never empty.
+        evidence: names of the trials that it looked at.
+        values: the numbers behind the sentence, plain values by name.
+
+    Raises:
+        ValueError: when the reason is empty.
+    """
+
+    stage: str
+    before: Recipe
+    after: Recipe
+    reason: str
+    evidence: tuple[str, ...]
+    values: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if not self.reason.strip():
+            raise ValueError(f"the decision of stage {self.stage} has no reason.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name, ready for JSON."""
+        recipes = {"before": self.before.to_dict(), "after": self.after.to_dict()}
+        return {**dataclasses.asdict(self), **recipes}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Decision:
+        """The decision of what `to_dict` gave."""
+        recipes = {name: Recipe.from_dict(values[name]) for name in ("before", "after")}
+        return cls(**{**values, **recipes, "evidence": tuple(values["evidence"])})
+
+
+class Stage(abc.ABC):
+    """One paragraph of the playbook.
+
+    Both methods are pure: no counters, no random state, so the same records always give the same
+    next trial.
+    """
+
+    name: str
+    share: float  # of what is left of the budget when the stage begins
+    compares_seconds = (
+        False  # of its trials' steps: the first of each kind is trained with nothing beside it
+    )
+    is_known = False  # what anybody would have: all of a budget is its that is too short for both it and a search
+    leads = False  # a search begins with it: the later stages build on what it finds
+    combines = False  # what earlier stages trained: without a model it has nothing to train for
+    training_after = 0.0  # times the recipe's steps that are set aside for its training, before the stage has its share
+    least_steps = (
+        0  # a smaller share of a budget in steps, or of one in seconds, is left to the other stages
+    )
+    least_seconds = 0.0  # on two busy CPU cores, what must be traced anew included
+
+    @abc.abstractmethod
+    def propose(
+        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> list[TrialSpec]:
+        """The segments to train next; an empty list when the stage can decide."""
+
+    @abc.abstractmethod
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        """The decision from all outcomes."""
+
+
+def rounded_up(steps: float, unit: int) -> int:
+    """The least multiple of `unit` that is not below `steps`.
+
+    Example:
+        >>> rounded_up(401, 50)
+        450
+    """
+    return int(-(-steps // unit) * unit)
+
+
+def evaluation_interval(
+    num_validation: int, batch_size: int, chunk: int, most: int | None = None
+) -> int:
+    """Steps between two evaluations, a multiple of `chunk`, such that they cost about a tenth of
+    the training.
+
+    An evaluated example costs about a third of a trained one, its backward pass being left out. A
+    training of `most` steps is evaluated at its end at least, however many examples there are.
+
+    Example:
+        >>> evaluation_interval(num_validation=6000, batch_size=64, chunk=50)
+        350
+        >>> evaluation_interval(num_validation=60_000, batch_size=64, chunk=50, most=430)
+        400
+    """
+    interval = rounded_up(max(chunk, 10 * num_validation / (3 * batch_size)), chunk)
+    return interval if most is None else min(interval, max(most // chunk, 1) * chunk)
+
+
+def spent(outcomes: dict[str, Outcome], stage: str) -> int:
+    """Steps that the trials of a stage have used so far."""
+    return sum(outcome.steps for outcome in outcomes.values() if outcome.spec.stage == stage)

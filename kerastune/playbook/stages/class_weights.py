@@ -1,0 +1,108 @@
+"""Whether rare classes weigh more in the loss (P7): with imbalanced classes, balanced weights
+against none.
+"""
+
+from __future__ import annotations
+
+from kerastune.playbook.rules import full_training
+from kerastune.playbook.rules.hill_climb import WholeTrainings
+from kerastune.playbook.stages.base import Decision, Facts, spent
+from kerastune.playbook.stages.decay import Decay
+from kerastune.playbook.stages.finetune import FineTune
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome, TrialSpec
+
+BASE, BALANCED = "weights-none", "weights-balanced"
+
+
+class Weights(WholeTrainings):
+    """Tries balanced class weights where classes are imbalanced and the data came with no weights
+    of their own.
+
+    One whole training with weights is compared, paired, with one without, which stage `decay` has
+    mostly paid for. A gain is repeated with other seeds as `whole.repeats` says, and weights are
+    kept only beyond noise.
+    """
+
+    name = "weights"
+    share = 0.3
+
+    def propose(
+        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> list[TrialSpec]:
+        if _why_not(recipe, facts):
+            return []
+        base, pair = self._pair(recipe, facts, outcomes)
+        due = [
+            spec for name, each in pair.items() for spec in self._due(name, each, facts, outcomes)
+        ]
+        cost = sum(spec.recipe.total_steps for spec in due)
+        # What was begun is finished: with a budget in time, what is left of it is only an estimate.
+        if (
+            not any(spec.start for spec in due)
+            and spent(outcomes, self.name) + cost > facts.allowance
+        ):
+            return []
+        if due:
+            return due
+        balanced = outcomes[BALANCED]
+        if full_training.is_comparable(base) and full_training.is_comparable(balanced):
+            return full_training.repeats(balanced, base, facts, outcomes, self.name)
+        return []
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        base, pair = self._pair(recipe, facts, outcomes)
+        balanced, after = outcomes.get(BALANCED), recipe
+        chosen = base if full_training.is_comparable(base) else None
+        evidence = _evidence(base, balanced, outcomes)
+        if why_not := _why_not(recipe, facts):
+            reason, evidence = f"No class weights were tried: {why_not}.", ()
+        elif not (full_training.is_comparable(base) and full_training.is_comparable(balanced)):
+            cost = sum(each.total_steps for each in pair.values())
+            ended = f"the stage has {facts.allowance} steps for trainings of {cost}"
+            if balanced is not None or BASE in outcomes:
+                ended = "its trainings did not come to an end that can be compared"
+            reason = f"No class weights: {ended}."
+        else:
+            gain, sign = full_training.compare(balanced, base, facts, outcomes)
+            if sign > 0:
+                chosen, after = balanced, recipe.replace(class_weights="balanced")
+            total = balanced.spec.recipe.total_steps
+            kept = "so they are kept" if sign > 0 else "so there are none"
+            reason = f"Balanced class weights against none, {total} steps each: {gain}, {kept}."
+        values = {
+            "trial": chosen.spec.trial if chosen else None,
+            "class_weights": after.class_weights,
+        }
+        values["steps_spent"] = spent(outcomes, self.name)
+        return Decision(self.name, recipe, after, reason, evidence, values)
+
+    def _pair(
+        self, recipe: Recipe, facts: Facts, outcomes: dict
+    ) -> tuple[Outcome | None, dict[str, Recipe]]:
+        """The training without weights so far, and what this stage trains itself: that too, unless
+        it was paid for.
+        """
+        base = full_training.planned(recipe, facts, self._stretch, self._chunk)
+        balanced = {BALANCED: base.replace(class_weights="balanced")}
+        known = full_training.trained_before((FineTune.name, Decay.name), base, facts, outcomes)
+        return (known, balanced) if known else (outcomes.get(BASE), {BASE: base, **balanced})
+
+
+def _why_not(recipe: Recipe, facts: Facts) -> str:
+    """Why there is nothing to try, in words; empty where there is."""
+    if "class_weights" in facts.unusable:
+        return facts.unusable["class_weights"]
+    if not facts.imbalanced:
+        return "no class is three times as large as another"
+    return "the recipe has them already" if recipe.class_weights == "balanced" else ""
+
+
+def _evidence(
+    base: Outcome | None, balanced: Outcome | None, outcomes: dict[str, Outcome]
+) -> tuple[str, ...]:
+    known = [outcome.spec.trial for outcome in (base, balanced) if outcome is not None]
+    return (
+        *known,
+        *(again for name in known for again in full_training.repetitions(name, outcomes)),
+    )

@@ -1,0 +1,302 @@
+"""Stage 3: whether the rate should fall, and how (S3.1 to S3.4).
+
+The lazy way first: linear decay against a constant rate over the same steps. Decay fixes how long a
+training is, so it is judged at its end; a constant rate has the pick of its evaluations, on the
+very examples that compare the two. Ahead of that, a mean gain within noise is one already; without
+any the landscape is flat. Only if linear decay gains beyond noise are a later start and the classic
+staircase tried, each of which must gain beyond noise itself.
+"""
+
+from __future__ import annotations
+
+import math
+
+from kerastune.playbook.rules import decay_curves, full_training
+from kerastune.playbook.rules.hill_climb import WholeTrainings
+from kerastune.playbook.stages.base import Decision, Facts, rounded_up, spent
+from kerastune.playbook.stages.finetune import FineTune
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome, TrialSpec
+
+LINEAR, NONE, LATE, CLASSIC = "decay-linear", "decay-none", "decay-linear-late", "decay-exponential"
+WORDS = {LATE: "a later start", CLASSIC: "the exponential staircase"}
+MUCH_LATER = 1.5  # times the peak without decay: then decay is too fast
+START_SHARE = 0.9  # of the peak without decay (S3.4: 3000 -> 2700)
+FACTOR = 0.5  # of a drop of the staircase: the first one is the half that the guide asks for
+END_SHARE = 0.01  # of the first rate: about where the staircase ends
+
+
+class Decay(WholeTrainings):
+    """Chooses the decay of the learning rate.
+
+    The steps that it hands on are those that the chosen decay was trained for, or would have been:
+    nothing after it stretches them again. Without decay they stay what they were.
+    """
+
+    name = "decay"
+    share = 0.5
+
+    def propose(
+        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> list[TrialSpec]:
+        outcomes = self._with_paid(recipe, facts, outcomes)
+        left = facts.allowance - spent(outcomes, self.name)
+        pair = self._segments(self._pair(recipe, facts), facts, outcomes)
+        if pair:
+            lost = LINEAR in outcomes and _has_failed(outcomes[LINEAR])
+            # What was begun is finished: with a budget in time, what is left of it is only an
+            # estimate.
+            return (
+                pair if not lost and (LINEAR in outcomes or sum(map(_cost, pair)) <= left) else []
+            )
+        if again := self._repeats({LINEAR: None}, facts, outcomes, outcomes[NONE]):
+            return again
+        variants, specs = self._variants(recipe, facts, outcomes), []
+        for spec in self._segments(variants, facts, outcomes):
+            if _cost(spec) <= left:
+                specs.append(spec)
+                left -= _cost(spec)
+        return specs or self._repeats(variants, facts, outcomes, outcomes[LINEAR])
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        outcomes = self._with_paid(recipe, facts, outcomes)
+        linear, none = outcomes.get(LINEAR), outcomes.get(NONE)
+        values = {"trial": None, "flat": False, "steps_spent": spent(outcomes, self.name)}
+        if not full_training.is_comparable(linear) or (
+            none is None or not full_training.has_ended(none)
+        ):
+            return self._untested(recipe, facts, outcomes, values)
+        total = linear.spec.recipe.total_steps
+        if not full_training.is_comparable(none):
+            reason = f"A constant rate {_failure(none)}; linear decay came to its end, {total} steps, and is kept."
+            values |= {"trial": linear.spec.trial, "total_steps": total}
+            after = linear.spec.recipe.replace(regularizers=recipe.regularizers)
+            return Decision(self.name, recipe, after, reason, _evidence(outcomes), values)
+        gain, sign = full_training.compare(linear, none, facts, outcomes)
+        measured = full_training.gain(linear, none, outcomes)
+        values |= {"gain": [measured.mean, measured.low, measured.high], "seeds": measured.seeds}
+        tried = f"Linear decay against a constant rate, {total} steps each{_stopped(none)}: {gain}"
+        if sign > 0:
+            return self._refined(recipe, facts, outcomes, tried, values)
+        has_failed = any(
+            _has_failed(outcomes[name]) for name in full_training.repetitions(LINEAR, outcomes)
+        )
+        if measured.mean > 0 and len(none.evals) > 1 and not has_failed:
+            picked = (
+                f"a constant rate has the pick of its {len(none.evals)} evaluations, decay has none"
+            )
+            return self._kept(
+                recipe, linear, f"{tried}. As {picked}, a gain on the mean is one", values, outcomes
+            )
+        values |= {"trial": NONE, "flat": sign == 0, "total_steps": recipe.total_steps}
+        why = "The landscape is flat" if sign == 0 else "It does harm here"
+        rate = f"a constant rate of {recipe.learning_rate:g} for the {recipe.total_steps} steps that it had"
+        reason = f"{tried}. {why}, so decay is left alone: {rate}."
+        return Decision(
+            self.name, recipe, recipe.replace(decay="none"), reason, _evidence(outcomes), values
+        )
+
+    def _with_paid(
+        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> dict[str, Outcome]:
+        """The outcomes, with what stage `finetune` trained of the very recipe in the place of
+        linear decay's.
+        """
+        if (
+            LINEAR in outcomes or facts.regularized or recipe.dropout
+        ):  # there regularizers were on, here they are not
+            return outcomes
+        linear = self._pair(recipe, facts)[LINEAR].replace(regularizers="on")
+        paid = full_training.trained_before((FineTune.name,), linear, facts, outcomes)
+        return outcomes | {LINEAR: paid} if paid else outcomes
+
+    def _pair(self, recipe: Recipe, facts: Facts) -> dict[str, Recipe]:
+        wanted = rounded_up(self._stretch * recipe.total_steps, self._chunk)
+        total = rounded_up(wanted, self._interval(wanted, recipe, facts))
+        linear = recipe.replace(decay="linear", decay_start=0, total_steps=total)
+        return {LINEAR: linear, NONE: linear.replace(decay="none")}
+
+    def _variants(
+        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> dict[str, Recipe]:
+        """What is worth trying once linear decay helps: a later start (S3.3) and the staircase
+        (S3.4).
+        """
+        linear, none = outcomes.get(LINEAR), outcomes.get(NONE)
+        if not (full_training.is_comparable(linear) and full_training.is_comparable(none)):
+            return {}
+        if full_training.compare(linear, none, facts, outcomes)[1] < 1:
+            return {}
+        decayed, moved = linear.spec.recipe, decay_curves.peak_step(linear.evals, facts.objective)
+        peak = decay_curves.peak_step(none.evals, facts.objective)
+        start, total = start_before(peak, self._chunk), decayed.total_steps
+        if start >= total:
+            return {}
+        late = {LATE: decayed.replace(decay_start=start)} if moved > MUCH_LATER * peak else {}
+        interval = staircase_interval(start, total)
+        classic = {"decay_start": start, "decay_factor": FACTOR, "decay_interval": interval}
+        return {**late, CLASSIC: decayed.replace(decay="exponential", **classic)}
+
+    def _refined(self, recipe, facts, outcomes, tried, values) -> Decision:
+        chosen, parts = outcomes[LINEAR], []
+        peak, moved = (
+            decay_curves.peak_step(outcomes[name].evals, facts.objective) for name in (NONE, LINEAR)
+        )
+        variants = self._variants(recipe, facts, outcomes)
+        for name, varied in variants.items():
+            outcome = outcomes.get(name)
+            if not full_training.is_comparable(outcome):
+                failure = (
+                    _failure(outcome)
+                    if outcome
+                    else f"its {varied.total_steps} steps exceed the budget"
+                )
+                parts.append(
+                    f"{WORDS[name]} at step {varied.decay_start} stays untested ({failure})"
+                )
+                continue
+            gain, sign = full_training.compare(outcome, chosen, facts, outcomes)
+            found = _diagnosis(outcome, outcomes[NONE], facts) if name == CLASSIC else ""
+            values |= {"interval": found} if found else {}
+            told = f", {found}" if found else ""
+            parts.append(
+                f"{WORDS[name]} at step {varied.decay_start} against {_short(chosen)}: {gain}{told}"
+            )
+            chosen = outcome if sign > 0 else chosen
+        values |= {"peak": moved, "peak_without_decay": peak}
+        parts.insert(0, f"The validation peak moved from step {peak} to {moved}")
+        return self._kept(recipe, chosen, f"{tried}. {'; '.join(parts)}", values, outcomes)
+
+    def _kept(
+        self, recipe: Recipe, chosen: Outcome, found: str, values: dict, outcomes: dict
+    ) -> Decision:
+        after = chosen.spec.recipe.replace(regularizers=recipe.regularizers)
+        values |= {"trial": chosen.spec.trial, "total_steps": after.total_steps}
+        reason = (
+            f"{found}; so it is {full_training.decay_words(after)}, over {after.total_steps} steps."
+        )
+        return Decision(self.name, recipe, after, reason, _evidence(outcomes), values)
+
+    def _repeats(
+        self, challengers, facts: Facts, outcomes: dict[str, Outcome], chosen: Outcome
+    ) -> list[TrialSpec]:
+        """What is due to repeat with other seeds what each in turn won against the one chosen so
+        far.
+        """
+        for outcome in (outcomes.get(name) for name in challengers):
+            if full_training.is_comparable(outcome) and full_training.is_comparable(chosen):
+                if again := full_training.repeats(outcome, chosen, facts, outcomes, self.name):
+                    return again
+                chosen = (
+                    outcome
+                    if full_training.compare(outcome, chosen, facts, outcomes)[1] > 0
+                    else chosen
+                )
+        return []
+
+    def _untested(self, recipe, facts, outcomes, values) -> Decision:
+        pair = self._pair(recipe, facts)
+        total = pair[LINEAR].total_steps
+        after = recipe.replace(total_steps=total) if recipe.decay == "linear" else recipe
+        begun = {name: outcomes[name] for name in pair if name in outcomes}
+        failed = [name for name, outcome in begun.items() if _has_failed(outcome)]
+        if failed:
+            why = "; ".join(f"{name} {_failure(begun[name])}" for name in failed)
+        elif begun:
+            why = f"the {facts.allowance} steps of its budget ended in the middle of its two trainings"
+        else:
+            why = f"two trainings of {total} steps cost {2 * total}, its budget holds {facts.allowance}"
+        reason = f"Decay was not tested: {why}. It stays {full_training.decay_words(after)}, over {after.total_steps} steps."
+        return Decision(
+            self.name,
+            recipe,
+            after,
+            reason,
+            tuple(begun),
+            {**values, "total_steps": after.total_steps},
+        )
+
+    def _segments(self, recipes, facts, outcomes) -> list[TrialSpec]:
+        """The next segment of every training that has not ended."""
+        return [
+            spec
+            for name, recipe in recipes.items()
+            for spec in self._due(name, recipe, facts, outcomes)
+        ]
+
+
+def start_before(peak: int, chunk: int) -> int:
+    """Step at which decay starts: a little before the best validation without decay, in whole
+    chunks.
+
+    Example:
+        >>> start_before(3000, chunk=50)
+        2700
+    """
+    return max(int(START_SHARE * peak) // chunk, 1) * chunk
+
+
+def staircase_interval(start: int, total_steps: int) -> int:
+    """Steps between two drops of the staircase, such that the rate ends at about 1 % of what it
+    was.
+
+    Example:
+        >>> staircase_interval(2700, 6200)  # seven halves, the last one as long as the others
+        500
+    """
+    drops = round(math.log(END_SHARE, FACTOR))
+    return -(-(total_steps - start) // drops)
+
+
+def _evidence(outcomes: dict[str, Outcome]) -> tuple[str, ...]:
+    known = [
+        outcomes[name].spec.trial for name in (LINEAR, NONE, LATE, CLASSIC) if name in outcomes
+    ]
+    return (
+        *known,
+        *(again for name in known for again in full_training.repetitions(name, outcomes)),
+    )
+
+
+def _cost(spec: TrialSpec) -> int:
+    """Steps from a segment to the end of its training."""
+    return spec.recipe.total_steps - spec.start
+
+
+def _has_failed(outcome: Outcome) -> bool:
+    return full_training.has_ended(outcome) and not full_training.is_comparable(outcome)
+
+
+def _failure(outcome: Outcome) -> str:
+    if outcome.diverged_at is not None:
+        return f"diverged at step {outcome.diverged_at}"
+    if full_training.was_stopped(outcome):
+        return f"was stopped at step {outcome.steps} of {outcome.spec.recipe.total_steps}, before its end"
+    if not full_training.has_ended(outcome):
+        return f"was trained for {outcome.steps} of {outcome.spec.recipe.total_steps} steps"
+    return "gave no finite validation value"
+
+
+def _stopped(none: Outcome) -> str:
+    return (
+        f" (the constant rate was stopped at step {none.steps})"
+        if full_training.was_stopped(none)
+        else ""
+    )
+
+
+def _short(outcome: Outcome) -> str:
+    return WORDS.get(outcome.spec.trial, "linear decay from the first step")
+
+
+def _diagnosis(staircase: Outcome, none: Outcome, facts: Facts) -> str:
+    """What the evaluations say about the staircase's interval; nothing when it seems right."""
+    recipe = staircase.spec.recipe
+    drops = range(recipe.decay_start, recipe.total_steps, recipe.decay_interval)
+    if decay_curves.is_flatter(staircase.evals, none.evals, facts.objective):
+        return (
+            "its interval too short, since validation is flatter around its peak than without decay"
+        )
+    if decay_curves.only_first_drop_helps(staircase.evals, facts.objective, drops):
+        return "its interval too long, since only the first drop brought anything"
+    return ""

@@ -1,0 +1,157 @@
+"""Distillation: whether a student that a larger model teaches is better than the same student alone
+(S4.4).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from kerastune.analysis import comparison
+from kerastune.playbook.rules import full_training
+from kerastune.playbook.stages import ensemble
+from kerastune.playbook.stages.base import Decision, Facts, Stage, spent
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome, TrialSpec
+
+# Temperature, and share of the teacher in the loss. Hinton, Vinyals and Dean 2015
+# (arXiv:1503.02531) found 2.5 to 4 best for small students, and a considerably lower weight on the
+# targets than on the teacher.
+GRID = ((2.0, 0.5), (2.0, 0.9), (4.0, 0.5), (4.0, 0.9))
+EXTRA_TRAININGS = 2 * full_training.EXTRA_SEEDS  # of the comparison with other seeds
+
+
+class Distill(Stage):
+    """Trains the student of the recipe with a teacher, over a small grid of temperatures and mixes.
+
+    Each has the rate of the recipe, lowered as `matched_rate` says.
+
+    The best of them on validation is compared with the student alone, paired on the validation
+    examples; a gain beyond noise is repeated with other seeds, as far as the budget holds them, and
+    kept only if it stays beyond noise.
+    """
+
+    name = "distill"
+    share = 1.0
+    combines = True
+
+    def propose(
+        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> list[TrialSpec]:
+        alone = _alone(recipe, outcomes)
+        if alone is None:
+            return []
+        left = facts.allowance - spent(outcomes, self.name)
+        settings = {trial_name(*setting): setting for setting in GRID}
+        due = []
+        for name, done in full_training.affordable(
+            settings, alone.spec.recipe.total_steps, left, outcomes
+        ):
+            temperature, mix = settings[name]
+            trained = alone.spec.recipe
+            trained = trained.replace(
+                learning_rate=matched_rate(trained.learning_rate, temperature, mix)
+            )
+            spec = full_training.segment(name, self.name, trained, done, alone.spec.eval_every)
+            due.append(dataclasses.replace(spec, temperature=temperature, mix=mix))
+        best = _best(outcomes, facts)
+        if due:
+            return due
+        if best is None:
+            return []
+        proposed = full_training.repeats(best, alone, facts, outcomes, self.name)
+        return [
+            _taught_like(best, spec) if spec.trial.startswith(f"{best.spec.trial}-") else spec
+            for spec in proposed
+        ]
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        alone, best = _alone(recipe, outcomes), _best(outcomes, facts)
+        if alone is None or best is None:
+            reason = "No student came to its end both alone and with its teacher, so there is nothing to compare."
+            trial = None if alone is None else alone.spec.trial
+            return Decision(self.name, recipe, recipe, reason, (), {"trial": trial, "kept": False})
+        words, sign = full_training.compare(best, alone, facts, outcomes)
+        over_seeds = full_training.gain(best, alone, outcomes)
+        values = {
+            "trial": best.spec.trial if sign > 0 else alone.spec.trial,
+            "alone": alone.spec.trial,
+            "kept": sign > 0,
+            "temperature": best.spec.temperature,
+            "mix": best.spec.mix,
+            "grid": [_point(outcome, alone, facts) for outcome in _grid(outcomes)],
+            "gain": dataclasses.asdict(over_seeds),
+            "scored_by": facts.scored_by,
+            "steps_spent": spent(outcomes, self.name),
+        }
+        setting = f"temperature {best.spec.temperature:g}, {100 * best.spec.mix:g} % of the loss from the teacher"
+        reason = f"The best of {len(values['grid'])} settings, {setting}, against the student alone: {words}; "
+        reason += (
+            "the taught student comes back."
+            if sign > 0
+            else "the student that had no teacher comes back."
+        )
+        again = [
+            name
+            for each in (best, alone)
+            for name in full_training.repetitions(each.spec.trial, outcomes)
+        ]
+        evidence = (alone.spec.trial, *(outcome.spec.trial for outcome in _grid(outcomes)), *again)
+        return Decision(self.name, recipe, recipe, reason, evidence, values)
+
+
+def matched_rate(learning_rate: float, temperature: float, mix: float) -> float:
+    """The rate with which the first steps are as long with a teacher as without.
+
+    While the student knows nothing, gradients of the soft loss, which has the square of the
+    temperature as a factor, are about the temperature times those of hard targets; the rate was
+    found with the latter.
+
+    Example:
+        >>> round(matched_rate(0.1, 4.0, 0.5), 3), matched_rate(0.1, 1.0, 0.9)
+        (0.04, 0.1)
+    """
+    return learning_rate / (1 - mix + mix * temperature)
+
+
+def trial_name(temperature: float, mix: float) -> str:
+    """Name of the trial with this temperature and mix.
+
+    Example:
+        >>> trial_name(2.0, 0.9)
+        'distill-t2-m0.9'
+    """
+    return f"distill-t{temperature:g}-m{mix:g}"
+
+
+def _alone(recipe: Recipe, outcomes: dict[str, Outcome]) -> Outcome | None:
+    return ensemble.of_recipe(
+        recipe, {name: o for name, o in outcomes.items() if o.spec.stage != Distill.name}
+    )
+
+
+def _grid(outcomes: dict[str, Outcome]) -> list[Outcome]:
+    return [outcomes[trial_name(*each)] for each in GRID if trial_name(*each) in outcomes]
+
+
+def _best(outcomes: dict[str, Outcome], facts: Facts) -> Outcome | None:
+    """The setting of the best scores; at a tie the first."""
+    sound = [outcome for outcome in _grid(outcomes) if full_training.is_comparable(outcome)]
+    return max(sound, key=lambda outcome: float(outcome.example_scores.mean()), default=None)
+
+
+def _taught_like(best: Outcome, spec: TrialSpec) -> TrialSpec:
+    return dataclasses.replace(spec, temperature=best.spec.temperature, mix=best.spec.mix)
+
+
+def _point(outcome: Outcome, alone: Outcome, facts: Facts) -> dict[str, Any]:
+    point = {
+        "trial": outcome.spec.trial,
+        "temperature": outcome.spec.temperature,
+        "mix": outcome.spec.mix,
+    }
+    if not full_training.is_comparable(outcome):
+        return {**point, "gain": None}
+    gain = comparison.difference(outcome.example_scores, alone.example_scores)
+    value = outcome.kept_evaluation(facts.objective)[facts.objective.name]
+    return {**point, "value": value, "gain": dict(zip(("mean", "low", "high"), gain))}

@@ -1,0 +1,305 @@
+"""The last stage that trains: an ensemble of what was trained on the way and of new seeds, where it
+beats the best single model (S4.5).
+
+Every whole training of the search that kept its weights is a candidate: they are paid for. What is
+left of the budget trains the chosen recipe again with other seeds and, where that is asked for, on
+all folds but one of the training part. Validation has chosen the recipe already, so members,
+weights, mean and temperature are cross-fitted over folds of it for every figure that is reported;
+the ones handed on are fitted on all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from kerastune.analysis import comparison, ensemble_selection
+from kerastune.analysis.ensemble_selection import Blend
+from kerastune.playbook import wording
+from kerastune.playbook.rules import full_training
+from kerastune.playbook.stages.base import Decision, Facts, Stage, rounded_up, spent
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome, TrialSpec
+
+MEMBERS = 10  # at most: what each of them adds shrinks, and a user waits for all of them
+EVALUATED = 1 / 3  # of a training step, per example: an evaluated one has no backward pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Validation:
+    """What the stage is told of the validation part, by a floor that has models.
+
+    Args:
+        targets: integer classes `[n]`, or numbers `[n]` or `[n, outputs]`, as the models are
+            trained for.
+        predict: gives the predictions of a trial's kept weights: probabilities `[n, classes]` or
+            numbers `[n, outputs]`.
+        figures: gives figures of merit by name, of such predictions.
+    """
+
+    targets: np.ndarray
+    predict: Callable[[str], np.ndarray]
+    figures: Callable[[np.ndarray], dict[str, float]]
+
+
+class Ensemble(Stage):
+    """Chooses the members of an ensemble, and whether it is worth more than one model.
+
+    Args:
+        validation: gives what is known of the validation part; asked when the stage decides.
+        members: most of them, `>= 2`.
+        folds: of the training part, so many of the new trainings leaving out one each (Krogh &
+            Vedelsby 1995, "Neural Network Ensembles, Cross Validation, and Active Learning"); 0 for
+            none. The validation part is in no fold.
+
+    Raises:
+        ValueError: for fewer than two members, or folds that are not 0 or 2 to `members - 1`.
+    """
+
+    name = "ensemble"
+    share = 1.0
+    combines = True
+
+    def __init__(
+        self, validation: Callable[[], Validation], members: int = MEMBERS, folds: int = 0
+    ):
+        if members < 2:
+            raise ValueError(
+                f"`members` must be at least 2, got {members}; leave the ensemble out for one model."
+            )
+        if folds and not 2 <= folds < members:
+            raise ValueError(
+                f"`member_folds` must be 0, or at least 2 and less than `members` ({members}), got {folds}: one member "
+                "is the recipe on all examples."
+            )
+        self._validation = validation
+        self._members = members
+        self._folds = folds
+
+    def propose(
+        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> list[TrialSpec]:
+        single = of_recipe(recipe, outcomes)
+        if single is None:
+            return []
+        every = single.spec.eval_every
+        total = rounded_up(recipe.total_steps, every)
+        left = (
+            facts.allowance
+            - spent(outcomes, self.name)
+            - _cost_of_predicting(outcomes, recipe, facts)
+        )
+        wanted = self._wanted(full_training.lengthened(recipe, total), outcomes)
+        return [
+            dataclasses.replace(
+                full_training.segment(name, self.name, wanted[name][0], done, every),
+                **wanted[name][1],
+            )
+            for name, done in full_training.affordable(wanted, total, left, outcomes)
+        ]
+
+    def _wanted(
+        self, recipe: Recipe, outcomes: dict[str, Outcome]
+    ) -> dict[str, tuple[Recipe, dict[str, int]]]:
+        """By name of the trial how to train, and without which fold; members of folds first."""
+        specs = [outcomes[name].spec for name in candidates(outcomes)]
+        # An earlier stage may have repeated a comparison with one of the seeds.
+        paid = [spec.recipe for spec in specs if spec.stage != self.name]
+        wanted = {}
+        for number in range(1, self._members):
+            other = recipe.replace(seed=recipe.seed + number)
+            if number <= self._folds:
+                wanted[f"ensemble-fold-{number}"] = (
+                    other,
+                    {"folds": self._folds, "left_out": number},
+                )
+            elif other not in paid:
+                wanted[f"ensemble-seed-{other.seed}"] = other, {}
+        return wanted
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        single = of_recipe(recipe, outcomes)
+        if single is None:
+            reason = "No whole training kept its weights, so there is nothing to combine."
+            return Decision(self.name, recipe, recipe, reason, (), {"trial": None})
+        names = [single.spec.trial, *(n for n in candidates(outcomes) if n != single.spec.trial)]
+        known = self._validation()
+        predictions = np.stack([known.predict(name) for name in names])
+        verdict = judge(predictions, known.targets, facts.scored_by, self._members)
+        weights = dict(zip(names, verdict.blend.weights.tolist()))
+        values = {
+            "trial": names[0],
+            "steps_spent": spent(outcomes, self.name),
+            "weights": {name: weight for name, weight in weights.items() if weight},
+            "mean": verdict.blend.mean,
+            "temperature": verdict.blend.temperature,
+            "kept": verdict.is_kept,
+            "gain": comparison.named(verdict.gain),
+            "loss gain": comparison.named(verdict.loss_gain),
+            "temperature gain": comparison.named(verdict.temperature_gain),
+            "disagreement": verdict.disagreement.tolist(),
+            "validation": {
+                "single": known.figures(predictions[0]),
+                "before": known.figures(verdict.before),
+                "after": known.figures(verdict.after),
+            },
+            "reliability": ensemble_selection.reliability(
+                verdict.before, verdict.after, known.targets
+            ),
+        }
+        return Decision(
+            self.name, recipe, recipe, _reason(names, verdict, values, facts), tuple(names), values
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What came of judging an ensemble against its first candidate.
+
+    Args:
+        blend: what is handed on, fitted on all examples: the ensemble, or the first candidate
+            alone.
+        is_kept: whether it is the ensemble.
+        gain: of the ensemble over the first candidate, cross-fitted: mean and ends of the 95 %
+            interval.
+        loss_gain: the same, kept or not, as a fall of the loss (`selection.losses`), without
+            temperatures.
+        temperature_gain: of what is handed on by its temperature, kept or not, as a fall of the
+            log-likelihood loss.
+        before: cross-fitted predictions of what is handed on, without temperature.
+        after: the same with it; the same again where the temperature is 1.
+        disagreement: of the ensemble's members, kept or not, `[members, members]`, in the order of
+            their candidates.
+    """
+
+    blend: Blend
+    is_kept: bool
+    gain: tuple[float, float, float]
+    loss_gain: tuple[float, float, float]
+    temperature_gain: tuple[float, float, float]
+    before: np.ndarray
+    after: np.ndarray
+    disagreement: np.ndarray
+
+
+def judge(predictions: np.ndarray, targets: np.ndarray, measure: str, most: int) -> Verdict:
+    """Whether an ensemble beats the first candidate beyond noise, and what is handed on.
+
+    Both are compared by cross-fitted predictions with a temperature each, so that it is the members
+    that gain. The temperature itself is kept only if it lowers the log-likelihood loss beyond
+    noise.
+
+    Args:
+        predictions: of all candidates, the best single model first.
+        targets: of the same examples.
+        measure: what is compared, as `selection.example_scores` takes it.
+        most: members at most.
+    """
+    alone = ensemble_selection.cross_fitted(predictions[:1], targets)
+    together = (
+        ensemble_selection.cross_fitted(predictions, targets, most)
+        if len(predictions) > 1
+        else alone
+    )
+    by_example = [
+        ensemble_selection.example_scores(after, targets, measure) for _, after in (together, alone)
+    ]
+    gain = comparison.difference(*by_example)
+    loss_gain = comparison.difference(
+        *(-ensemble_selection.losses(before, targets) for before, _ in (together, alone))
+    )
+    is_kept = gain[1] > 0
+    blend = ensemble_selection.fit(predictions, targets, most)
+    apart = ensemble_selection.disagreement(predictions[blend.weights > 0], targets)
+    if not is_kept:
+        temperature = ensemble_selection.fit(predictions[:1], targets).temperature
+        blend = Blend(np.eye(len(predictions))[0], temperature=temperature)
+    found = ensemble_selection.judged(blend.temperature, *(together if is_kept else alone), targets)
+    blend = dataclasses.replace(blend, temperature=found.value)
+    return Verdict(blend, is_kept, gain, loss_gain, found.gain, found.before, found.after, apart)
+
+
+def candidates(outcomes: dict[str, Outcome]) -> list[str]:
+    """Names of the trainings that may be members: their weights were kept, and they came to the end
+    of their decay.
+    """
+    return [
+        name
+        for name, outcome in outcomes.items()
+        if outcome.diverged_at is None
+        and outcome.example_scores is not None
+        and outcome.weights_kept
+        and (
+            outcome.spec.recipe.decay == "none" or outcome.steps >= outcome.spec.recipe.total_steps
+        )
+    ]
+
+
+def of_recipe(recipe: Recipe, outcomes: dict[str, Outcome]) -> Outcome | None:
+    """The training of the recipe that was handed on, else the candidate with the best scores;
+    `None` without any.
+    """
+
+    def rank(outcome: Outcome):
+        trained = outcome.spec.recipe
+        # The baseline has no total steps of its own.
+        is_chosen = recipe in (trained, trained.replace(total_steps=outcome.steps))
+        return outcome.spec.stage != Ensemble.name, is_chosen, float(outcome.example_scores.mean())
+
+    return max((outcomes[name] for name in candidates(outcomes)), key=rank, default=None)
+
+
+def _cost_of_predicting(outcomes: dict[str, Outcome], recipe: Recipe, facts: Facts) -> int:
+    """Steps in whose time all candidates, and one more, predict the validation part; none of a
+    budget in steps.
+    """
+    count = len(candidates(outcomes)) + 1
+    return round(EVALUATED * count * facts.num_validation / recipe.batch_size) if facts.timed else 0
+
+
+def _reason(names: list[str], verdict: Verdict, values: dict, facts: Facts) -> str:
+    mean, low, high = verdict.gain
+    if len(names) == 1:
+        first = f"{names[0]} is the only whole training, so it comes back alone"
+    else:
+        beyond = "beyond noise" if low > 0 or high < 0 else "within noise"
+        gain = (
+            f"{wording.gained(mean, facts.scored_by)} on validation against {names[0]} alone (95 % interval "
+            f"{wording.interval(low, high, facts.scored_by)}, cross-fitted over {ensemble_selection.FOLDS} folds), {beyond}"
+        )
+        if verdict.is_kept:
+            weights = values["weights"]
+            members = ", ".join(f"{name} {weight:.2g}" for name, weight in weights.items())
+            first = f"The {values['mean']} mean of {len(weights)} of {len(names)} trainings ({members}): {gain}"
+        else:
+            first = (
+                f"An ensemble out of {len(names)} trainings: {gain}, so {names[0]} alone comes back"
+            )
+    parts = [first]
+    if len(verdict.disagreement) > 1:
+        apart = verdict.disagreement.sum() / (verdict.disagreement.size - len(verdict.disagreement))
+        unit = f"{apart:.2g} standard deviations apart"
+        classes = f"disagree on {100 * apart:.2g} % of the examples"
+        parts.append(f"two members {classes if facts.num_classes else f'are {unit}'} on average")
+    if facts.num_classes:
+        parts.append(calibrated(values))
+    return "; ".join(parts) + "."
+
+
+def calibrated(values: dict) -> str:
+    """What a temperature did, in words; `values` are those of a decision that has one."""
+    before, after = values["validation"]["before"], values["validation"]["after"]
+    if values["temperature"] == 1:
+        found = f"{before['nll']:.3g} (ECE {before['ece']:.2g})"
+        return f"no temperature lowers its log-likelihood loss of {found} beyond noise"
+    moved = ", ".join(
+        f"{words} {before[name]:.3g} to {after[name]:.3g}"
+        for name, words in (
+            ("nll", "log-likelihood loss"),
+            ("ece", "ECE"),
+            ("brier", "Brier score"),
+        )
+    )
+    return f"a temperature of {values['temperature']:.3g} takes it from {moved}"

@@ -1,0 +1,247 @@
+"""How deep to unfreeze a pretrained model, and how much slower its lower layers learn (S4.2, S4.3).
+
+The head alone comes first: earlier stages found its rate. Then layers are unfrozen from the top in
+a few steps, each with a check of its rate; every training begins with some steps in which only the
+new head moves. How deep to go and a decay of the rate from layer to layer are kept only beyond
+noise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from kerastune.playbook.rules import batch_grid, full_training
+from kerastune.playbook.rules.hill_climb import FAILED, Walk, WalkingStage
+from kerastune.playbook.stages.base import Decision, Facts, spent
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome
+
+BASE, DECAY = "finetune-head", "finetune-layer_decay"
+DEPTHS = (2 / 3, 1 / 3, 0)  # of the pretrained layers, that stay frozen
+HEAD_SHARE = (
+    0.25  # of the steps: after them a new head no longer sends noise into what was learnt before
+)
+RATES = (
+    3.0,
+    1.0,
+    0.3,
+    0.1,
+    0.03,
+)  # times the rate of the depth before; the second one is tried first
+SHARES = (1.0, 0.3, 0.1, 0.03)  # of the rate, that the lowest layer trained learns at
+HANDED_ON = ("frozen", "head", "head_fraction", "learning_rate", "layer_decay")
+TRAININGS = (
+    6  # that the allowance should hold at least: the head, and a depth or two with their rates
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ladder:
+    """One thing that is tried, at a few levels.
+
+    Args:
+        prefix: of the names of its trials.
+        recipes: one per level by the rest of the trial's name; `None` at the level that is there
+            already.
+        first: index of the level that is tried first.
+        words: what one level is called, a format of a recipe.
+        later: prefixes of the trials of what is tried after it.
+    """
+
+    prefix: str
+    recipes: dict[str, Recipe | None]
+    first: int
+    words: str
+    later: tuple[str, ...]
+
+
+class FineTune(WalkingStage):
+    """Tunes what of a pretrained model is trained, and how fast.
+
+    The steps that it hands on are those of its trainings where it unfroze something, else those
+    that it was given; later stages stretch them as it does.
+
+    Args:
+        chunk: steps in one call of the train function; every number of steps is a multiple of it.
+        stretch: times the recipe's steps that a training takes.
+    """
+
+    name = "finetune"
+    share = 0.6
+    least_steps = 600
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        walk = self._walk(recipe, facts, outcomes)
+        best = recipe if walk.best is None else walk.best.spec.recipe
+        found = {name: getattr(best, name) for name in HANDED_ON}
+        values = {
+            "trial": walk.best.spec.trial if walk.best else None,
+            **found,
+            "pretrained": facts.pretrained,
+            "gains": walk.gains,
+            "scored_by": facts.scored_by,
+            "steps_spent": spent(outcomes, self.name),
+        }
+        evidence = (
+            *walk.seen,
+            *(again for name in walk.seen for again in full_training.repetitions(name, outcomes)),
+        )
+        after = recipe.replace(**found)
+        if walk.best is not None and best.frozen < (recipe.frozen or facts.pretrained):
+            after = full_training.lengthened(after, best.total_steps // self._stretch)
+        return Decision(self.name, recipe, after, walk.reason, evidence, values)
+
+    def _walk(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Walk:
+        walk = Walk()
+        if not facts.pretrained:
+            walk.parts = [
+                "no layer has weights that were loaded and may be trained, so there is nothing to fine-tune"
+            ]
+            return walk
+        top = recipe.frozen or facts.pretrained
+        alone = recipe.replace(frozen=top, head=facts.levels - facts.pretrained, head_fraction=0.0)
+        base = self._planned(alone, facts, outcomes)
+        self._train(walk, BASE, base, facts, outcomes)
+        if walk.due or not full_training.is_comparable(outcomes.get(BASE)):
+            walk.parts = [
+                "nothing is unfrozen: no whole training of the head could be had to compare with"
+            ]
+            return walk
+        walk.best, rate = outcomes[BASE], base.learning_rate
+        walk.parts.append(
+            f"of {facts.levels} layers with kernels, {facts.pretrained} came with their weights"
+        )
+        walk.parts[-1] += f"; trainings of {base.total_steps} steps tell what to unfreeze"
+        for frozen in depths(top):
+            found, goes_on = self._try(walk, _depth(base, frozen, rate, top), facts, outcomes)
+            rate = min(
+                found, base.learning_rate
+            )  # noise alone must not drive it up from depth to depth
+            if not goes_on:
+                break
+        if not walk.due:
+            self._decay(walk, top, facts, outcomes)
+        return walk
+
+    def _planned(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Recipe:
+        """A whole training of the head alone, shortened where the allowance would not hold a few of
+        that length.
+
+        The steps were found with the head alone, which is slow: more layers learn the same in fewer
+        steps.
+        """
+        planned = full_training.planned(recipe, facts, self._stretch, self._chunk)
+        if BASE in outcomes:
+            # With a budget in time the allowance changes, and all trainings must have the same
+            # length.
+            return full_training.lengthened(planned, outcomes[BASE].spec.recipe.total_steps)
+        most = max(facts.allowance // TRAININGS, self._chunk)
+        every = self._interval(most, recipe, facts)
+        return full_training.lengthened(planned, min(planned.total_steps, most // every * every))
+
+    def _decay(self, walk: Walk, top: int, facts: Facts, outcomes: dict[str, Outcome]) -> None:
+        recipe = walk.best.spec.recipe
+        if recipe.frozen == top:
+            walk.parts.append(
+                f"so the {top} lowest stay frozen and only what is above them is trained"
+            )
+        elif recipe.layer_decay < 1 or recipe.layer_rate:
+            walk.parts.append("the rates of layers are those that were given")
+        else:
+            self._try(walk, _layer_decay(recipe, facts), facts, outcomes)
+
+    def _try(self, walk: Walk, ladder: Ladder, facts: Facts, outcomes: dict) -> tuple[float, bool]:
+        """Trains the levels of one thing; gives the rate of the best, and whether to go on."""
+        names = [f"{ladder.prefix}-{each}" for each in ladder.recipes]
+        recipes = list(ladder.recipes.values())
+        is_passed = any(
+            trial.startswith(f"{prefix}-") for trial in outcomes for prefix in ladder.later
+        )
+        gains, is_cut = self._climb(
+            walk, list(zip(names, recipes)), ladder.first, is_passed, facts, outcomes
+        )
+        rate = walk.best.spec.recipe.learning_rate
+        if walk.due:
+            return rate, False
+        # The one that was tried first wins a tie.
+        tried = sorted(
+            (i for i, gain in enumerate(gains) if recipes[i] and gain is not None),
+            key=ladder.first.__ne__,
+        )
+        sound = [outcomes[names[i]] for i in tried if gains[i] != FAILED]
+        if not sound:
+            left = (
+                "could not be trained to an end"
+                if tried
+                else f"exceeds the {facts.allowance} steps of the stage"
+            )
+            walk.parts.append(f"{ladder.words.format(recipes[ladder.first])} {left}")
+            return rate, False
+        best = max(sound, key=walk.gain)
+        walk.due = (
+            [] if is_passed else full_training.repeats(best, walk.best, facts, outcomes, self.name)
+        )
+        if walk.due:
+            return rate, False
+        among = f", the best of {len(sound)}" if len(sound) > 1 else ""
+        words = (
+            ladder.words.format(best.spec.recipe)
+            + among
+            + " (the budget held no more of them)" * is_cut
+        )
+        for outcome in sound:
+            walk.note(outcome, ladder.words.format(outcome.spec.recipe))
+        return best.spec.recipe.learning_rate, self._judge(walk, words, best, facts, outcomes)
+
+    def _judge(
+        self, walk: Walk, words: str, best: Outcome, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> bool:
+        """Keeps the best level if it gains beyond noise; gives whether there is hope for more of
+        the same.
+        """
+        gain, sign = full_training.compare(best, walk.best, facts, outcomes)
+        walk.parts.append(f"{words}: {gain}, so it {'is kept' if sign > 0 else 'is left out'}")
+        if sign > 0:
+            walk.keep(best)
+        return sign >= 0
+
+
+def depths(top: int) -> list[int]:
+    """Numbers of layers that stay frozen, from nearly all to none: unfreezing from the top in a few
+    steps.
+
+    Example:
+        >>> depths(12), depths(2), depths(1)
+        ([8, 4, 0], [1, 0], [0])
+    """
+    return [each for each in dict.fromkeys(round(share * top) for share in DEPTHS) if each < top]
+
+
+def _depth(base: Recipe, frozen: int, rate: float, top: int) -> Ladder:
+    rates = [batch_grid.rounded(factor * rate) for factor in RATES]
+    recipe = base.replace(frozen=frozen, head_fraction=HEAD_SHARE)
+    later = [f"finetune-{each}" for each in depths(top) if each < frozen]
+    recipes = {f"{each:g}": recipe.replace(learning_rate=each) for each in rates}
+    words = f"{frozen} layer{'s' * (frozen != 1)} frozen" + " at a rate of {0.learning_rate:g}"
+    return Ladder(f"finetune-{frozen}", recipes, RATES.index(1.0), words, (*later, DECAY))
+
+
+def _layer_decay(recipe: Recipe, facts: Facts) -> Ladder:
+    factors = [decay_for(share, facts.levels - 1 - recipe.frozen) for share in SHARES]
+    recipes = {
+        f"{each:g}": None if each == 1 else recipe.replace(layer_decay=each) for each in factors
+    }
+    return Ladder(
+        DECAY, recipes, 1, "a rate that falls by {0.layer_decay:g} from layer to layer", ()
+    )
+
+
+def decay_for(share: float, num_layers: int) -> float:
+    """The factor from layer to layer with which the rate falls to a share over so many layers, with
+    three digits.
+
+    Example:
+        >>> decay_for(0.1, 4), decay_for(1.0, 4)
+        (0.562, 1.0)
+    """
+    return float(f"{share ** (1 / num_layers):.3g}")

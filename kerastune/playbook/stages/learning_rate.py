@@ -1,0 +1,279 @@
+"""Stage 1: learning rate and number of steps (S1.1 to S1.4).
+
+Coarse rates a decade apart, centerd by the probe and extended while the best is on the edge; finer
+ones around the best; all for a short horizon. Then only the promising go on, from where they stood,
+twice as far each time, until the leader has been watched up to 1.5x the step at which it converged.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kerastune.analysis import curves
+from kerastune.playbook.rules.convergence import convergence
+from kerastune.playbook.stages.base import (
+    Decision,
+    Facts,
+    Stage,
+    evaluation_interval,
+    rounded_up,
+    spent,
+)
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome, TrialSpec
+
+HIGHEST, LOWEST = 10.0, 1e-7
+FINER = (0.3, 0.5, 2.0, 3.0)  # times the best coarse rate (S1.2: 0.003, 0.005 ... 0.03 around 0.01)
+SURVIVORS = (3, 2)  # most trials that go on after the first horizons; afterwards the leader alone
+
+
+class LearningRate(Stage):
+    """Chooses the rate whose curve falls fastest and deepest, and reads the number of steps off it.
+
+    Args:
+        chunk: steps in one call of the train function; every number of steps is a multiple of it.
+    """
+
+    name = "lr"
+    share = 0.4
+    leads = True
+    compares_seconds = True  # stage `batch` does with what this one trained
+    least_steps = 300
+    least_seconds = 2.0
+
+    def __init__(self, chunk: int):
+        self._chunk = chunk
+
+    def propose(
+        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> list[TrialSpec]:
+        tried = _by_rate(outcomes)
+        horizon = self.first_horizon(recipe, facts)
+        for rates in (_coarse, _finer):
+            wanted = [rate for rate in rates(recipe, tried, horizon) if rate not in tried]
+            if wanted:
+                specs = [self._spec(recipe, facts, rate, None, horizon) for rate in wanted]
+                return self._affordable(specs, facts, outcomes)
+        return self._affordable(self._race(recipe, facts, tried, horizon)[1], facts, outcomes)
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        tried = _by_rate(outcomes)
+        rate = self._race(recipe, facts, tried, self.first_horizon(recipe, facts))[0]
+        evidence = tuple(tried[rate].spec.trial for rate in sorted(tried))
+        if rate is None:
+            why = f"Every rate diverged ({_list(tried)})"
+            if not tried:
+                why = f"The {facts.allowance} steps that the budget holds for it are too few to compare rates"
+            reason = f"{why}: the rate stays at {recipe.learning_rate:g}."
+            return Decision(self.name, recipe, recipe, reason, evidence, {"rates": sorted(tried)})
+        found = convergence(tried[rate], facts)
+        chosen = recipe.replace(learning_rate=rate, total_steps=found.total_steps)
+        values = {
+            "rates": sorted(tried),
+            "diverged": [
+                r for r, outcome in sorted(tried.items()) if outcome.diverged_at is not None
+            ],
+            "learning_rate": rate,
+            "suggested_rate": recipe.learning_rate,
+            "converged_step": found.step,
+            "total_steps": chosen.total_steps,
+            "converged": found.is_certain,
+            "steps_spent": spent(outcomes, self.name),
+        }
+        return Decision(
+            self.name, recipe, chosen, self._reason(recipe, facts, tried, rate), evidence, values
+        )
+
+    def first_horizon(self, recipe: Recipe, facts: Facts) -> int:
+        """Steps of the first comparison: a quarter epoch, within 100 and 400 steps, in whole
+        evaluations.
+        """
+        return rounded_up(_quarter_epoch(recipe, facts), self._interval(recipe, facts))
+
+    def _interval(self, recipe: Recipe, facts: Facts) -> int:
+        # Seldom enough to be cheap, but at the end of every horizon: a long wait would make all
+        # horizons long.
+        quarter = rounded_up(_quarter_epoch(recipe, facts), self._chunk)
+        return evaluation_interval(
+            facts.num_validation, recipe.batch_size, self._chunk, most=quarter
+        )
+
+    def _race(self, recipe, facts, tried, horizon) -> tuple[float | None, list[TrialSpec]]:
+        """The leader, and what the survivors still need, doubling the horizon until the leader has
+        converged.
+        """
+        alive = sorted(tried)
+        rung = 0
+        while True:
+            leader = _leader({rate: tried[rate] for rate in alive}, horizon)
+            if leader is None or _is_done(tried[leader], horizon, facts):
+                return leader, []
+            limit = SURVIVORS[rung] if rung < len(SURVIVORS) else 1
+            alive = _survivors({rate: tried[rate] for rate in alive}, leader, horizon, limit)
+            rung, horizon = rung + 1, 2 * horizon
+            behind = [rate for rate in alive if not _has_reached(tried[rate], horizon)]
+            if behind:
+                return leader, [
+                    self._spec(recipe, facts, rate, tried[rate], horizon) for rate in behind
+                ]
+
+    def _spec(self, recipe, facts, rate, earlier, until) -> TrialSpec:
+        every = self._interval(recipe, facts)
+        trial = recipe.replace(learning_rate=rate, decay="none", total_steps=until)
+        return TrialSpec(
+            f"lr-{rate:g}", self.name, trial, earlier.steps if earlier else 0, until, every
+        )
+
+    def _affordable(self, specs, facts, outcomes) -> list[TrialSpec]:
+        cost = sum(spec.until - spec.start for spec in specs)
+        return specs if spent(outcomes, self.name) + cost <= facts.allowance else []
+
+    def _reason(self, recipe, facts, tried, rate) -> str:
+        outcome = tried[rate]
+        found = convergence(outcome, facts)
+        others = sorted((r for r in tried if r != rate), key=lambda r: abs(np.log(r / rate)))
+        total = found.total_steps
+        epochs = (
+            f" ({facts.epochs(total, recipe.batch_size):.3g} epochs)" if facts.num_train else ""
+        )
+        if found.is_certain:
+            steps = f"it has converged by step {found.step} ({found.by}), so training takes {total} steps{epochs}"
+        elif outcome.steps < outcome.spec.until:
+            steps = f"it was stopped at step {outcome.steps}, so training takes twice that, {total} steps{epochs}"
+        else:
+            steps = (
+                f"it still improved when the stage's allowance ended at step {outcome.steps}, so training takes "
+                f"twice that, {total} steps{epochs}"
+            )
+        return (
+            f"Of {len(tried)} rates from {min(tried):g} to {max(tried):g}, {rate:g} falls fastest and deepest "
+            f"(smoothed loss {_last(outcome, outcome.steps):.3g} after {outcome.steps} steps; for comparison "
+            f"{_neighbors(tried, rate, others[:2])}){_alike(tried, rate)}; {steps}. The probe had suggested "
+            f"{recipe.learning_rate:.2g}, {recipe.learning_rate / rate:.2g} times that."
+        )
+
+
+def _quarter_epoch(recipe: Recipe, facts: Facts) -> float:
+    return min(max(facts.num_train / recipe.batch_size / 4, 100), 400)
+
+
+def _by_rate(outcomes: dict[str, Outcome]) -> dict[float, Outcome]:
+    return {
+        o.spec.recipe.learning_rate: o
+        for o in outcomes.values()
+        if o.spec.stage == LearningRate.name
+    }
+
+
+def _leader(tried: dict[float, Outcome], horizon: int | None = None) -> float | None:
+    """Rate whose curve falls fastest and deepest; ties and equals go to the lower rate."""
+    rates = sorted(tried)
+    index = curves.fastest_and_deepest([_curve(tried[rate], horizon) for rate in rates])
+    return None if index is None else rates[index]
+
+
+def _curve(outcome: Outcome, horizon: int | None) -> np.ndarray:
+    """Losses up to a horizon; those of a trial that diverged end in NaN, so that no rule takes it
+    for a sound one.
+    """
+    losses = outcome.losses[:horizon]
+    return np.append(losses, np.nan) if outcome.diverged_at is not None else losses
+
+
+def _last(outcome: Outcome, horizon: int) -> float:
+    return float(curves.smoothed(_curve(outcome, horizon))[-1])
+
+
+def _mean(outcome: Outcome, horizon: int) -> float:
+    return float(curves.smoothed(_curve(outcome, horizon)).mean())
+
+
+def _coarse(recipe, tried, horizon) -> list[float]:
+    """Decades around the suggested rate; one more beyond the best while it is on the edge (S1.1)."""
+    center = int(np.clip(np.round(np.log10(recipe.learning_rate)), -5, 0))
+    decades = {center - 1, center, center + 1}
+    while all(_decade(d) in tried for d in decades):
+        best = _leader({_decade(d): tried[_decade(d)] for d in decades}, horizon)
+        beyond = max(decades) + 1 if best == _decade(max(decades)) else min(decades) - 1
+        on_edge = best is None or best in (_decade(max(decades)), _decade(min(decades)))
+        if not on_edge or not LOWEST <= _decade(beyond) <= HIGHEST:
+            break
+        decades.add(beyond)
+    return [_decade(d) for d in sorted(decades)]
+
+
+def _finer(recipe, tried, horizon) -> list[float]:
+    """Rates between the best decade and its neighbors (S1.2)."""
+    decades = {
+        rate: outcome for rate, outcome in tried.items() if rate == _decade(round(np.log10(rate)))
+    }
+    best = _leader(decades, horizon)
+    return [] if best is None else [_rounded(best * factor) for factor in FINER]
+
+
+def _decade(exponent: int) -> float:
+    return float(f"1e{int(exponent)}")
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.1g}")
+
+
+def _has_reached(outcome: Outcome, horizon: int) -> bool:
+    # A trial that diverged, or that a callback of the user's stopped, goes no further.
+    return (
+        outcome.steps >= horizon
+        or outcome.diverged_at is not None
+        or outcome.steps < outcome.spec.until
+    )
+
+
+def _is_done(outcome: Outcome, horizon: int, facts: Facts) -> bool:
+    stopped_itself = outcome.steps < outcome.spec.until
+    return stopped_itself or (outcome.steps <= horizon and convergence(outcome, facts).is_certain)
+
+
+def _survivors(alive: dict[float, Outcome], leader: float, horizon: int, limit: int) -> list[float]:
+    """The leader and the best others that are not hopeless, `limit` in all."""
+    rates = sorted(alive)
+    last = np.array([_last(alive[rate], horizon) for rate in rates])
+    fall = float(alive[leader].losses[0]) - np.nanmin(last)
+    lost = curves.hopeless(last, noise=curves.CONVERGED_SHARE * max(fall, 0.0))
+    hopeful = [rate for rate, gone in zip(rates, lost) if not gone and rate != leader]
+    ranked = sorted(hopeful, key=lambda rate: last[rates.index(rate)])
+    return sorted([leader, *ranked[: limit - 1]])
+
+
+def _neighbors(tried: dict[float, Outcome], rate: float, others: list[float]) -> str:
+    parts = []
+    for other in sorted(others):
+        outcome = tried[other]
+        if outcome.diverged_at is not None:
+            parts.append(f"{other:g} diverged at step {outcome.diverged_at}")
+            continue
+        common = min(outcome.steps, tried[rate].steps)
+        pair = f"{_last(outcome, common):.3g} against {_last(tried[rate], common):.3g}"
+        parts.append(f"{other:g} {pair} at step {common}")
+        if _last(outcome, common) < _last(tried[rate], common):
+            means = f"{_mean(outcome, common):.3g} against {_mean(tried[rate], common):.3g}"
+            parts[-1] += f", about as deep but slower: {means} on the way"
+    return "; ".join(parts) or "no other was trained"
+
+
+def _alike(tried: dict[float, Outcome], rate: float) -> str:
+    """The rates whose loss can't be told from the chosen one's after as many steps, in words, if
+    there are any.
+    """
+    chosen, alike = tried[rate], []
+    for other, outcome in sorted(tried.items()):
+        common = min(outcome.steps, chosen.steps)
+        if other == rate or outcome.diverged_at is not None or not common:
+            continue
+        ends = [_last(each, common) for each in (outcome, chosen)]
+        noise = curves.CONVERGED_SHARE * max(float(chosen.losses[0]) - min(ends), 0.0)
+        alike += [other] * (abs(ends[0] - ends[1]) <= noise)
+    return f", within noise of {' and '.join(f'{other:g}' for other in alike)}" if alike else ""
+
+
+def _list(tried: dict[float, Outcome]) -> str:
+    return ", ".join(f"{rate:g}" for rate in sorted(tried))

@@ -1,0 +1,136 @@
+"""The probe: a learning rate from the first updates of a few fresh starts (S1.7)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kerastune.analysis import learning_rate_probe
+from kerastune.playbook.stages.base import Decision, Facts, Stage, spent
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome, TrialSpec
+
+TRIAL = "probe"
+TRY_OUT = 50  # batches at the suggested rate
+SAFER = 3.0  # what a rate that diverges there is divided by
+
+
+class Probe(Stage):
+    """Suggests a rate from a few single batches and tries it out for 50; it centers the grid, never
+    replaces it.
+    """
+
+    name = "probe"
+    share = 1.0
+
+    def propose(
+        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> list[TrialSpec]:
+        starts = fresh_starts(recipe, self.name, TRIAL)
+        missing = [spec for spec in starts if spec.trial not in outcomes]
+        done = [outcomes[spec.trial] for spec in starts if spec.trial in outcomes]
+        if TRIAL in outcomes or not facts.allowance:
+            return []
+        left = facts.allowance - spent(outcomes, self.name)
+        if missing and (not done or len(missing) + TRY_OUT <= left):
+            return missing
+        rate = suggestion(done)
+        affordable = rate is not None and TRY_OUT <= left
+        return (
+            [_spec(TRIAL, self.name, recipe.replace(learning_rate=rate), TRY_OUT)]
+            if affordable
+            else []
+        )
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        starts = [
+            spec.trial for spec in fresh_starts(recipe, self.name, TRIAL) if spec.trial in outcomes
+        ]
+        rate = suggestion([outcomes[trial] for trial in starts])
+        if not starts:
+            reason = f"The budget is too short for a search: no rate was probed, it stays at {recipe.learning_rate:g}."
+            return Decision(self.name, recipe, recipe, reason, ())
+        if rate is None:
+            reason = f"No first loss and update is finite and above 0, so the rate stays at {recipe.learning_rate:g}."
+            return Decision(self.name, recipe, recipe, reason, tuple(starts))
+        why = f"{_why(recipe.optimizer)} at a rate of {rate:.2g} ({_batches(len(starts))})"
+        if TRIAL not in outcomes:
+            reason = f"{why}; the budget is too short to try it out."
+            suggested = recipe.replace(learning_rate=rate)
+            return Decision(
+                self.name, recipe, suggested, reason, tuple(starts), {"suggested_rate": rate}
+            )
+        tried = outcomes[TRIAL]
+        ratio = float(
+            np.median(learning_rate_probe.whole_model_ratio(tried.update_norms, tried.weight_norms))
+        )
+        if tried.diverged_at is None:
+            suggested = rate
+            then = f"over {tried.steps} batches at that rate an update moved the weights by {ratio:.2g} of their size"
+        else:
+            suggested = rate / SAFER
+            then = f"tried out, it diverged at step {tried.diverged_at}, so {suggested:.2g} is suggested"
+        reason = f"{why}; {then}."
+        values = {
+            "suggested_rate": suggested,
+            "update_ratio": ratio,
+            "diverged": tried.diverged_at is not None,
+        }
+        return Decision(
+            self.name, recipe, recipe.replace(learning_rate=suggested), reason, (TRIAL,), values
+        )
+
+
+def fresh_starts(recipe: Recipe, stage: str, trial: str) -> list[TrialSpec]:
+    """Trials of one step each from seeds of their own, as many as a suggestion for the recipe's
+    optimizer averages.
+
+    Args:
+        recipe: its rate does not matter.
+        stage: name of the stage that asks for them.
+        trial: what the names of the trials begin with.
+
+    Example:
+        >>> [spec.trial for spec in fresh_starts(Recipe(optimizer="adam"), "probe", "probe")]
+        ['probe-1']
+    """
+    first = recipe.replace(learning_rate=learning_rate_probe.BASELINE_RATE)
+    seeds = range(recipe.seed, recipe.seed + learning_rate_probe.starts(recipe.optimizer))
+    return [
+        _spec(f"{trial}-{i}", stage, first.replace(seed=seed), 1) for i, seed in enumerate(seeds, 1)
+    ]
+
+
+def suggestion(starts: list[Outcome]) -> float | None:
+    """The rate that the first updates of fresh starts suggest; `None` when none of them can be
+    used.
+    """
+    measured = [outcome for outcome in starts if len(outcome.update_norms)]
+    if not measured:
+        return None
+    recipe = measured[0].spec.recipe
+    try:
+        return learning_rate_probe.suggest_learning_rate(
+            recipe.optimizer,
+            rates=np.array([outcome.spec.recipe.learning_rate for outcome in measured]),
+            losses=np.array([outcome.losses[0] for outcome in measured]),
+            update_norms=np.stack([outcome.update_norms[0] for outcome in measured]),
+            weight_norms=np.stack([outcome.weight_norms[0] for outcome in measured]),
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
+        )
+    except ValueError:
+        return None
+
+
+def _spec(trial: str, stage: str, recipe: Recipe, steps: int) -> TrialSpec:
+    return TrialSpec(trial, stage, recipe.replace(decay="none", total_steps=steps), 0, steps)
+
+
+def _why(optimizer: str) -> str:
+    if optimizer == "adam":
+        return f"The first update is {learning_rate_probe.TARGET_RATIO:.2g} of the size of the weights, about right for adam,"
+    return f"One plain gradient step would remove {learning_rate_probe.LOSS_SHARE:.2g} of the first loss, about right for sgd,"
+
+
+def _batches(count: int) -> str:
+    return f"{count} fresh starts of one batch each" if count > 1 else "one batch"

@@ -1,0 +1,208 @@
+"""Pruning of the final model: how many of its weights can be zero before validation notices (S4.4).
+
+For every sparsity the trained model is fine-tuned for half its steps, at the rates of its own
+recipe from the start (Renda, Frankle and Carbin 2020, "Comparing Rewinding and Fine-tuning in
+Neural Network Pruning", arXiv:2003.02389); the sparsity grows in the first half of them. Each is
+compared with the model as it was, paired on validation examples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerastune.analysis import comparison, sparsity
+from kerastune.playbook import wording
+from kerastune.playbook.rules import full_training
+from kerastune.playbook.stages import ensemble
+from kerastune.playbook.stages.base import Decision, Facts, Stage, rounded_up, spent
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome, TrialSpec
+
+SPARSITIES = (0.5, 0.8, 0.9)
+FINE_TUNING = 0.5  # steps of one, as a share of the recipe's
+
+KeptWeights = Callable[[str], Sequence[np.ndarray]]
+
+
+class Prune(Stage):
+    """Prunes what was trained to several sparsities, and keeps the largest one without a loss
+    beyond noise.
+
+    Sparsities are tried from the smallest on, and the first that loses beyond noise ends what can
+    be kept: one that does not lose behind one that does is luck. A sparsity of 0 shows what
+    fine-tuning alone does.
+
+    Args:
+        sparsities: shares of zeros, in `[0, 1)`; each once, in any order.
+        weights: gives the kept weights of a trial, for their size; asked when the stage decides.
+
+    Raises:
+        ValueError: for no sparsity, one out of range, or one that is given twice.
+    """
+
+    name = "prune"
+    share = 1.0
+    combines = True
+
+    def __init__(self, sparsities: Sequence[float], weights: KeptWeights):
+        self._sparsities = checked(sparsities)
+        self._weights = weights
+
+    def propose(
+        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> list[TrialSpec]:
+        unpruned = _unpruned(recipe, outcomes)
+        if unpruned is None:
+            return []
+        every = unpruned.spec.eval_every
+        total = max(rounded_up(FINE_TUNING * unpruned.spec.recipe.total_steps, every), every)
+        left = facts.allowance - spent(outcomes, self.name)
+        tuned = _fine_tuning(unpruned.spec.recipe, total)
+        shares = {trial_name(share): share for share in self._sparsities}
+        due = []
+        for name, done in full_training.affordable(shares, total, left, outcomes):
+            spec = full_training.segment(name, self.name, tuned, done, every)
+            due.append(dataclasses.replace(spec, after=unpruned.spec.trial, sparsity=shares[name]))
+        return due
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        unpruned = _unpruned(recipe, outcomes)
+        if unpruned is None:
+            reason = "No whole training kept its weights, so there is nothing to prune."
+            return Decision(self.name, recipe, recipe, reason, (), {"trial": None, "kept": False})
+        tried = [outcomes[name] for name in map(trial_name, self._sparsities) if name in outcomes]
+        curve = [self._point(outcome, unpruned, facts) for outcome in (unpruned, *tried)]
+        kept = _largest_without_loss(curve[1:])
+        values = {
+            "trial": kept["trial"] if kept else unpruned.spec.trial,
+            "unpruned": unpruned.spec.trial,
+            "kept": kept is not None,
+            "sparsity": kept["sparsity"] if kept else 0.0,
+            "curve": curve,
+            "objective": facts.objective.name,
+            "scored_by": facts.scored_by,
+            "steps_spent": spent(outcomes, self.name),
+        }
+        left_out = [share for share in self._sparsities if trial_name(share) not in outcomes]
+        evidence = tuple(point["trial"] for point in curve)
+        return Decision(self.name, recipe, recipe, _reason(values, left_out), evidence, values)
+
+    def _point(self, outcome: Outcome, unpruned: Outcome, facts: Facts) -> dict[str, Any]:
+        """What is known of one model: its size, and what it gains over the unpruned one, if it came
+        to its end.
+
+        The unpruned one may have been stopped at a constant rate: it is what was handed on.
+        """
+        point = {
+            "trial": outcome.spec.trial,
+            "sparsity": outcome.spec.sparsity,
+            "steps": outcome.steps,
+        }
+        if outcome is not unpruned and not full_training.is_comparable(outcome):
+            return {**point, "gain": None}
+        weights = list(self._weights(outcome.spec.trial))
+        gain = comparison.difference(outcome.example_scores, unpruned.example_scores)
+        return {
+            **point,
+            "value": outcome.kept_evaluation(facts.objective)[facts.objective.name],
+            "gain": dict(zip(("mean", "low", "high"), gain)),
+            "zeros": sparsity.zeros(weights),
+            "bytes": sum(array.nbytes for array in weights),
+            "gzip_bytes": sparsity.gzipped(weights),
+        }
+
+
+def checked(sparsities: Sequence[float]) -> tuple[float, ...]:
+    """The sparsities from the smallest on.
+
+    Raises:
+        ValueError: for none, one out of range, or one that is given twice.
+
+    Example:
+        >>> checked([0.8, 0.5])
+        (0.5, 0.8)
+    """
+    found = tuple(sorted(sparsity.check(share) for share in sparsities))
+    if not found:
+        raise ValueError(
+            "`sparsity` must be one share in [0, 1) at least, as 0.5,0.8,0.9, got none."
+        )
+    for share, other in zip(found, found[1:]):
+        if trial_name(share) == trial_name(other):
+            raise ValueError(f"`sparsity` has {other:g} twice; give each once.")
+    return found
+
+
+def trial_name(share: float) -> str:
+    """Name of the trial that prunes to a sparsity.
+
+    Example:
+        >>> trial_name(0.8), trial_name(0.975)
+        ('prune-80', 'prune-97.5')
+    """
+    return f"prune-{100 * share:.6g}"
+
+
+def _unpruned(recipe: Recipe, outcomes: dict[str, Outcome]) -> Outcome | None:
+    """The training of the recipe that was handed on."""
+    return ensemble.of_recipe(
+        recipe, {name: o for name, o in outcomes.items() if o.spec.stage != Prune.name}
+    )
+
+
+def _fine_tuning(recipe: Recipe, total: int) -> Recipe:
+    """The recipe for so many steps; the rate falls in any case, so that the end is what is judged."""
+    if recipe.decay == "none":
+        return recipe.replace(total_steps=total, decay="linear", decay_start=0)
+    return full_training.lengthened(recipe, total)
+
+
+def _largest_without_loss(curve: list[dict[str, Any]]) -> dict[str, Any] | None:
+    kept = None
+    for point in curve:
+        if point["gain"] is None or point["gain"]["high"] < 0:
+            break
+        kept = point if point["sparsity"] else kept
+    return kept
+
+
+def _reason(values: dict[str, Any], left_out: Sequence[float]) -> str:
+    curve, measure = values["curve"], values["scored_by"]
+    unpruned, tried = curve[0], curve[1:]
+    kept = next(
+        (point for point in tried if values["kept"] and point["trial"] == values["trial"]), None
+    )
+    parts = []
+    if kept is None:
+        parts.append(f"nothing is pruned: {unpruned['trial']} comes back as it is")
+    else:
+        before, after = (point["gzip_bytes"] for point in (unpruned, kept))
+        parts.append(
+            f"pruned to {_percent(kept)}, against {values['unpruned']} on validation: {_gained(kept, measure)}; "
+            f"gzipped, {before / 1000:.4g} kB of weights are {after / 1000:.4g} kB, {before / after:.3g} times less"
+        )
+    parts += [
+        f"{_percent(point)}: {_gained(point, measure)}" for point in tried if point is not kept
+    ]
+    if left_out:
+        shares = ", ".join(f"{100 * share:g} %" for share in left_out)
+        parts.append(f"the budget held no more, so {shares} was not tried")
+    reason = "; ".join(parts) + "."
+    return reason[0].upper() + reason[1:]
+
+
+def _percent(point: dict[str, Any]) -> str:
+    return f"{100 * point['sparsity']:g} %"
+
+
+def _gained(point: dict[str, Any], measure: str) -> str:
+    gain = point["gain"]
+    if gain is None:
+        return f"came to no end (step {point['steps']})"
+    sign = 1 if gain["low"] > 0 else -1 if gain["high"] < 0 else 0
+    interval = wording.interval(gain["low"], gain["high"], measure)
+    return f"{wording.gained(gain['mean'], measure)} (95 % interval {interval}), {full_training.VERDICTS[sign]}"

@@ -1,0 +1,219 @@
+"""Stage 4: what keeps a network from learning its examples by heart (S4.1, P6), one thing after
+another.
+
+Only where the curves show overfitting, and more steps alone no longer help: what regularizes slows
+training and pays late. Dropout, a flip, weight decay, augmentation and label smoothing are tried on
+top of what was kept before, each at a few strengths, in whole trainings that are compared paired at
+their end; only a gain beyond noise is kept. A flip and augmentation get twice the steps, and a flip
+is judged with the mirror images that it lets the network be asked about. What is kept moves the
+best rate, for which a training is set aside, and may need more steps still: both are tried at the
+end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from kerastune.playbook.rules import full_training, regularizers
+from kerastune.playbook.rules.hill_climb import FAILED, Walk, WalkingStage
+from kerastune.playbook.rules.overfitting import RISE, is_cut_short, loss_rise, overfitting
+from kerastune.playbook.rules.regularizers import Thing
+from kerastune.playbook.stages.base import Decision, Facts, rounded_up, spent
+from kerastune.playbook.stages.class_weights import Weights
+from kerastune.playbook.stages.decay import Decay
+from kerastune.playbook.stages.finetune import FineTune
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome
+
+BASE = "regularize-base"
+LEAST_TRIED = (
+    4  # trainings for which a longer base leaves room: two with dropout, a flip in twice the steps
+)
+HANDED_ON = ("weight_decay", "dropout", "label_smoothing", "augmentation", "flip", "total_steps")
+
+
+class Regularize(WalkingStage):
+    """Tunes what regularizes, where the network overfits.
+
+    Args:
+        chunk: as in `WholeTrainings`.
+        stretch: as in `WholeTrainings`.
+        views: whether a later stage may average over several views of an example.
+    """
+
+    name = "regularize"
+    share = 0.7
+
+    def __init__(self, chunk: int, stretch: int = 1, views: bool = False):
+        super().__init__(chunk, stretch)
+        self._views = views
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        walk = self._walk(recipe, facts, outcomes)
+        after = recipe if walk.best is None else walk.best.spec.recipe
+        values = {
+            "trial": walk.best.spec.trial if walk.best else None,
+            **{name: getattr(after, name) for name in HANDED_ON},
+            "gains": walk.gains,
+            "scored_by": facts.scored_by,
+            "steps_spent": spent(outcomes, self.name),
+        }
+        return Decision(self.name, recipe, after, walk.reason, tuple(walk.seen), values)
+
+    def _walk(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Walk:
+        walk = Walk()
+        base = full_training.planned(recipe, facts, self._stretch, self._chunk)
+        known = full_training.trained_before(
+            (FineTune.name, Decay.name, Weights.name), base, facts, outcomes
+        )
+        outcomes = outcomes | {BASE: known} if known else outcomes
+        if BASE not in outcomes and 2 * base.total_steps > facts.allowance:
+            # Alone it would tell of overfitting that nothing can be done about, in time that the
+            # training could use.
+            held = f"its {facts.allowance} steps do not hold two trainings of {base.total_steps}"
+            walk.parts = [f"nothing is regularized: {held}, one with something and one without"]
+            return walk
+        self._train(walk, BASE, base, facts, outcomes)
+        if walk.due or not full_training.is_comparable(outcomes.get(BASE)):
+            walk.parts = [
+                "nothing is regularized: no whole training could be had to look for overfitting"
+            ]
+            return walk
+        walk.best = outcomes[BASE]
+        found, is_overfitting = overfitting(walk.best, facts)
+        walk.parts.append(found)
+        tried = self._long_enough(walk, facts, outcomes) if is_overfitting else None
+        if tried is not None:
+            self._try_all(walk, tried, facts, outcomes)
+        return walk
+
+    def _long_enough(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> Recipe | None:
+        """The recipe of trainings long enough to tell what regularizing is worth; `None` while
+        there is none.
+
+        Where validation loss does not rise, more steps may bring what regularizing seems to bring:
+        twice as many come first, while they gain more than one standard error. Those of them that
+        are better must be beaten.
+        """
+        recipe = walk.best.spec.recipe
+        while loss_rise(walk.best) <= RISE:
+            every = self._interval(2 * recipe.total_steps, recipe, facts)
+            longer = full_training.lengthened(recipe, rounded_up(2 * recipe.total_steps, every))
+            name = f"{BASE}-{longer.total_steps}"
+            if name not in outcomes and self._is_trying(outcomes):
+                return recipe
+            if name not in outcomes and (1 + LEAST_TRIED) * longer.total_steps > self._left(
+                facts, outcomes
+            ):
+                held = f"its {facts.allowance} steps do not hold {1 + LEAST_TRIED} trainings of {longer.total_steps}"
+                walk.parts.append(
+                    f"as validation loss does not rise yet, more steps come first: {held}"
+                )
+                return None
+            self._train(walk, name, longer, facts, outcomes)
+            if walk.due or not full_training.is_comparable(outcomes[name]):
+                return None if walk.due else recipe
+            recipe, doubled, shorter = longer, outcomes[name], walk.best
+            gain, error = full_training.gain_and_error(doubled, shorter)
+            words = full_training.compare(doubled, shorter, facts)[0]
+            walk.parts.append(
+                f"{recipe.total_steps} steps against {shorter.spec.recipe.total_steps}: {words}"
+            )
+            walk.note(doubled, f"{recipe.total_steps} steps")
+            if gain > 0:
+                walk.keep(doubled)
+            if gain <= error:
+                break
+        return recipe
+
+    def _is_trying(self, outcomes: dict[str, Outcome]) -> bool:
+        """Whether something that regularizes was begun: budgets in time are estimates, and it fixed
+        the length.
+        """
+        return any(
+            each.spec.stage == self.name and not name.startswith(BASE)
+            for name, each in outcomes.items()
+        )
+
+    def _left(self, facts: Facts, outcomes: dict[str, Outcome]) -> int:
+        return facts.allowance - spent(outcomes, self.name)
+
+    def _try_all(
+        self, walk: Walk, tried: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> None:
+        """Tries one thing after another on top of a recipe, and then what those that were kept ask
+        for.
+        """
+        unregularized = walk.best
+        for make in regularizers.ORDER:
+            if walk.due:
+                return
+            if walk.best is unregularized:
+                self._try(walk, make(tried), facts, outcomes)
+            else:
+                kept = walk.best.spec.recipe
+                set_aside = dataclasses.replace(facts, allowance=facts.allowance - kept.total_steps)
+                self._try(walk, make(kept), set_aside, outcomes)
+        if walk.best is unregularized:
+            return
+        for make in (self._rates, self._longer):
+            if not walk.due:
+                make(walk, facts, outcomes)
+
+    def _try(self, walk: Walk, thing: Thing, facts: Facts, outcomes: dict[str, Outcome]) -> None:
+        """Trains the levels of one thing as far as they lead uphill, and keeps the best if it gains
+        beyond noise.
+        """
+        if thing.value in facts.unusable:
+            walk.parts.append(f"{thing.words} was left out, since {facts.unusable[thing.value]}")
+            return
+        is_passed = regularizers.is_passed(thing, outcomes)
+        trainings = list(zip(thing.names, thing.recipes))
+        gains, is_cut = self._climb(walk, trainings, thing.first, is_passed, facts, outcomes)
+        if not walk.due:
+            self._judge(walk, thing, gains, is_cut, facts, outcomes)
+
+    def _judge(
+        self, walk: Walk, thing: Thing, gains: list, is_cut: bool, facts: Facts, outcomes: dict
+    ) -> None:
+        tried = [
+            level
+            for level, gain in enumerate(gains)
+            if gain is not None and thing.recipes[level] is not None
+        ]
+        sound = [outcomes[thing.names[level]] for level in tried if gains[level] != FAILED]
+        if not sound:
+            left = f"was left out, the budget for it being {facts.allowance} steps"
+            walk.parts.append(
+                f"{thing.words} {'could not be trained to an end' if tried else left}"
+            )
+            return
+        for outcome in sound:
+            walk.note(outcome, thing.shown(outcome.spec.recipe))
+        best = max(sound, key=walk.gain)
+        compare = full_training.compare_mirrored if self._views else full_training.compare
+        gain, sign = compare(best, walk.best, facts)
+        among = f", the best of {len(tried)}" if len(tried) > 1 else ""
+        more = " (the budget held no more of them)" if is_cut else ""
+        kept = "is kept" if sign > 0 else "is left out"
+        walk.parts.append(f"{thing.shown(best.spec.recipe)}{among}{more}: {gain}, so it {kept}")
+        if sign > 0:
+            walk.keep(best)
+
+    def _longer(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> None:
+        """Tries more steps where those that there were are not enough for what regularizes."""
+        if not is_cut_short(walk.best):
+            walk.parts.append(
+                "its steps are enough: training loss no longer falls, or validation loss rises again"
+            )
+            return
+        recipe = walk.best.spec.recipe
+        every = walk.best.spec.eval_every
+        thing = regularizers.total_steps(
+            recipe, every, lambda longer, name: self._fits(name, longer, facts, outcomes)
+        )
+        walk.parts.append("with what is kept, training loss still falls at the end")
+        self._try(walk, thing, facts, outcomes)
+
+    def _rates(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> None:
+        self._try(walk, regularizers.learning_rate(walk.best.spec.recipe), facts, outcomes)

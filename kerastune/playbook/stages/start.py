@@ -1,0 +1,61 @@
+"""Before tuning: a batch size to start with (P7)."""
+
+from __future__ import annotations
+
+from kerastune.playbook.stages.base import Decision, Facts, Stage
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome, TrialSpec
+
+GOOD_START = 64
+SMALL_DATA = 5000  # training examples
+LARGE_MODEL = 10  # parameters per training example
+LEAST_STEPS_PER_EPOCH = 8
+
+
+def starting_batch_size(facts: Facts) -> tuple[int, str]:
+    """A batch size and its reason (P7).
+
+    64; twice that when the classes are imbalanced, so that rare ones are in most batches; half of
+    it when the data is small and the model is not, since such a model generalizes better with
+    noisier steps; never so large that an epoch has fewer than 8 steps.
+
+    Example:
+        >>> from kerastune.scores import Objective
+        >>> facts = Facts(50_000, 5_000, Objective("accuracy", "max"), 0, num_classes=10, num_parameters=100_000)
+        >>> starting_batch_size(facts)
+        (64, '64 is a good start')
+    """
+    size, reason = GOOD_START, f"{GOOD_START} is a good start"
+    if facts.imbalanced:
+        size, reason = (
+            2 * GOOD_START,
+            "the classes are imbalanced, and a larger batch holds the rare ones too",
+        )
+    elif 0 < facts.num_train < SMALL_DATA and facts.num_parameters > LARGE_MODEL * facts.num_train:
+        size = GOOD_START // 2
+        reason = (
+            f"{facts.num_train} training examples are few for {facts.num_parameters:,} parameters"
+        )
+    while facts.num_train and size > 1 and facts.num_train < LEAST_STEPS_PER_EPOCH * size:
+        size //= 2
+        reason = f"with {facts.num_train} training examples an epoch keeps at least {LEAST_STEPS_PER_EPOCH} steps"
+    return size, reason
+
+
+class Start(Stage):
+    """Sets the batch size that the learning rate is tuned with."""
+
+    name = "start"
+    share = 0.0
+
+    def propose(
+        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> list[TrialSpec]:
+        return []
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        size, reason = starting_batch_size(facts)
+        sentence = f"Tuning starts with batches of {size}: {reason}."
+        return Decision(
+            self.name, recipe, recipe.replace(batch_size=size), sentence, (), {"batch_size": size}
+        )

@@ -1,0 +1,139 @@
+"""Test-time augmentation: which views of an example are averaged, and whether that helps at all
+(S4.7).
+
+Views are chosen and weighed by their validation loss. What that gains is judged on examples which
+had no part in it: chosen on all folds of the validation part but one, the views predict that one.
+Only a gain beyond noise is kept. A mean over views is less certain than what it is taken of, so it
+has a temperature of its own, found the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from kerastune.analysis import comparison, ensemble_selection, view_selection
+from kerastune.playbook import wording
+from kerastune.playbook.stages.base import Decision, Facts, Stage
+from kerastune.playbook.stages.ensemble import calibrated
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome, TrialSpec
+
+NAMED = 3  # views that lose most, named in a sentence
+Look = Callable[
+    [], tuple[Mapping[str, np.ndarray], np.ndarray]
+]  # predictions by view, and the targets
+
+
+class Tta(Stage):
+    """Chooses the views that the final model, or ensemble, averages over; it trains nothing.
+
+    Args:
+        look: gives the predictions of every candidate view for the validation examples, by name,
+            the identity's among them, and the targets, as `choose` takes them; an empty dict when
+            there is no model or no view. Called once, when the stage decides.
+        figures: gives figures of merit by name, of predictions for the validation examples.
+    """
+
+    name = "tta"
+    share = 0.0
+
+    def __init__(self, look: Look, figures: Callable[[np.ndarray], dict[str, float]]):
+        self._look = look
+        self._figures = figures
+
+    def propose(
+        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
+    ) -> list[TrialSpec]:
+        return []
+
+    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+        predictions, targets = self._look()
+        if set(predictions) <= {view_selection.IDENTITY}:
+            none = "there is no model, or no view of such inputs, to try"
+            why = "no time was left to look at a view" if predictions else none
+            reason = f"Examples are predicted as they are: {why}."
+            return Decision(
+                self.name,
+                recipe,
+                recipe,
+                reason,
+                (),
+                {"kept": False, "views": [], "weights": [1.0]},
+            )
+        choice = view_selection.choose(predictions, targets, facts.scored_by)
+        chosen = [name for name in choice.weights if name != view_selection.IDENTITY]
+        values = {
+            "kept": choice.is_kept,
+            "views": chosen,
+            "weights": [
+                choice.weights.get(name, 0.0) for name in (view_selection.IDENTITY, *chosen)
+            ],
+            "tried": choice.tried,
+            "gain": comparison.named(choice.gain),
+            "loss gain": comparison.named(choice.loss_gain),
+            "alone": {name: comparison.named(effect) for name, effect in choice.alone.items()},
+            "added": {name: comparison.named(effect) for name, effect in choice.added.items()},
+            "scored_by": facts.scored_by,
+            "validation": {"single": self._figures(predictions[view_selection.IDENTITY])},
+        }
+        reason = sentence(choice, facts.scored_by)
+        if choice.is_kept:
+            found = choice.temperature
+            values |= {
+                "temperature": found.value,
+                "temperature gain": comparison.named(found.gain),
+                "reliability": ensemble_selection.reliability(found.before, found.after, targets),
+            }
+            values["validation"] |= {
+                "before": self._figures(found.before),
+                "after": self._figures(found.after),
+            }
+            reason += f" For that mean, {calibrated(values)}." if facts.num_classes else ""
+        return Decision(self.name, recipe, recipe, reason, (), values)
+
+
+def sentence(choice: view_selection.Choice, measure: str) -> str:
+    """A choice in words."""
+    others = [
+        f"`{name}` ({weight:.2g})"
+        for name, weight in choice.tried.items()
+        if name != view_selection.IDENTITY
+    ]
+    mean, low, high = choice.gain
+    gained = f"{wording.gained(mean, measure)} on validation (95 % interval {wording.interval(low, high, measure)})"
+    if not others:
+        first = f"No mean over any of {len(choice.alone)} views has a lower validation loss than the example as it is"
+    elif choice.is_kept:
+        own = (
+            f"The example as it is ({choice.tried[view_selection.IDENTITY]:.2g}) and "
+            if view_selection.IDENTITY in choice.tried
+            else ""
+        )
+        first = (
+            f"{own}{', '.join(others)} are averaged: {gained}, cross-fitted, a gain beyond noise"
+        )
+    else:
+        verdict = "a loss beyond noise" if high < 0 else "within noise"
+        first = f"Examples are predicted as they are: averaging them with {', '.join(others)} gives {gained}, "
+        first += f"cross-fitted, {verdict}"
+    return f"{first}; {_alone_in_words(choice.alone, measure)}."
+
+
+def _alone_in_words(alone: Mapping[str, view_selection.Interval], measure: str) -> str:
+    losing = sorted((name for name in alone if alone[name][2] < 0), key=lambda name: alone[name][0])
+    harmless = (
+        f"{len(alone) - len(losing)} of {len(alone)} views alone are no worse than it beyond noise"
+    )
+    if not losing:
+        return harmless
+    worst = [
+        f"`{name}` {wording.gained(alone[name][0], measure)} ({wording.interval(*alone[name][1:], measure)})"
+        for name in losing[:NAMED]
+    ]
+    return (
+        f"{harmless}, and {len(losing)} lose: "
+        + ("the most " if len(losing) > NAMED else "")
+        + ", ".join(worst)
+    )

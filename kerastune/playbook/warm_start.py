@@ -1,0 +1,113 @@
+"""A search that sets out from what another one has trained: its model, as the first trial of its
+own study.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+from kerastune.playbook.rules import full_training
+from kerastune.playbook.stages.train import Train
+from kerastune.recipe import Recipe
+from kerastune.study.database import Record, Study
+from kerastune.study.run_directory import RunDir
+from kerastune.trial import Outcome, State
+
+FOLLOWING = ("ensemble", "tta", "distill", "prune")  # stages that go on from a trained model
+CONTENTS = "contents of the data"  # name of the setting that tells one data set from another
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What was trained, and on what.
+
+    Args:
+        outcome: of the trial that was chosen.
+        state: its kept weights.
+        contents: what `identity.of_data` says of its data.
+        where: its output directory.
+    """
+
+    outcome: Outcome
+    state: State
+    contents: str
+    where: str
+
+    @property
+    def recipe(self) -> Recipe:
+        """How it was trained, with as many steps as it took."""
+        recipe = self.outcome.spec.recipe
+        return recipe if recipe.decay != "none" else recipe.replace(total_steps=self.outcome.steps)
+
+
+def read(directory: str | os.PathLike) -> Trained:
+    """The chosen training of an output directory of `kerastune tune` or `train`.
+
+    Raises:
+        ValueError: when there is none, or it kept no weights.
+    """
+    run_dir = RunDir(directory)
+    with Record(run_dir.study) as record:
+        chosen = (record.fact("result") or {}).get("trial")
+        outcome, state = record.outcomes().get(chosen), record.checkpoint(chosen, "best")
+        if not full_training.is_comparable(outcome) or state is None:
+            raise ValueError(
+                f"`trained` ({run_dir.path}) has no finished training: let its search come to its end."
+            )
+        return Trained(outcome, state, record.setting(CONTENTS) or "", str(run_dir.path))
+
+
+def check_stages(names: Sequence[str]) -> None:
+    """Raises `ValueError` for stages that would tune what was trained already, or hand on nothing
+    of it.
+
+    Example:
+        >>> check_stages(["train", "prune"])
+    """
+    if Train.name not in names or not set(names) <= {Train.name, *FOLLOWING}:
+        raise ValueError(
+            f"`trained` is for the stages {Train.name} and after it {', '.join(FOLLOWING)}, got {', '.join(names)}."
+        )
+
+
+def check_recipe(trained: Trained, recipe: Recipe) -> None:
+    """Raises `ValueError` naming the first value in which a recipe differs from that of what was
+    trained.
+    """
+    for name, value in trained.recipe.to_dict().items():
+        if (given := recipe.to_dict()[name]) != value:
+            raise ValueError(
+                f"`{name}` is {given!r}, but {trained.where} was trained with {value!r}: leave it out, or leave "
+                "`trained` out to train anew."
+            )
+
+
+def take(study: Study, trained: Trained, contents: str) -> None:
+    """Makes what was trained the first trial of a study that has none; else does nothing.
+
+    Args:
+        study: of the search that sets out.
+        trained: as `read` gives it.
+        contents: what `identity.of_data` says of the data of this search.
+
+    Raises:
+        ValueError: when it was trained on other data.
+    """
+    if trained.contents != contents:
+        raise ValueError(
+            f"{trained.where} was trained on other data ({trained.contents}) than these ({contents}): give the same "
+            "data, split by the same seed."
+        )
+    if study.outcomes():
+        return
+    recipe = trained.recipe
+    spec = dataclasses.replace(
+        trained.outcome.spec,
+        trial=f"{Train.name}-{recipe.total_steps}",
+        stage=Train.name,
+        recipe=recipe,
+        start=0,
+    )
+    study.add_segment(dataclasses.replace(trained.outcome, spec=spec), None, trained.state)

@@ -1,0 +1,113 @@
+"""What a report is made of, whatever it is written as: sections of texts, tables, pictures and
+code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """A paragraph; `is_lead` for the sentence that a reader must see first."""
+
+    words: str
+    is_lead: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Items:
+    """A list of sentences."""
+
+    sentences: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table with a caption; `is_folded` when it need not be seen at once."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    is_folded: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A PNG; `name` names its file, `alt` says what it shows."""
+
+    name: str
+    alt: str
+    png: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Code:
+    """Lines to copy."""
+
+    lines: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it; parts are sections one level deeper."""
+
+    title: str
+    blocks: tuple[Text | Items | Table | Picture | Code, ...] = ()
+    parts: tuple[Section, ...] = ()
+
+
+def pictured(pictures: Mapping[str, bytes], name: str, alt: str) -> list[Picture]:
+    """The picture of this name, if there is one."""
+    return [Picture(name, alt, pictures[name])] if name in pictures else []
+
+
+def plain(text: Any) -> str:
+    """Text in one line in which nothing hides: signs that can't be printed are written out.
+
+    Line breaks, escape sequences of terminals and marks that turn the direction of writing are
+    such.
+
+    Example:
+        >>> plain("two\\nlines"), plain("\\x1b[31mred")
+        ('two\\\\nlines', '\\\\x1b[31mred')
+    """
+    shown = (
+        c if c.isprintable() or unicodedata.category(c) == "Zs" else repr(c)[1:-1]
+        for c in str(text)
+    )
+    return "".join(shown)
+
+
+def number(value: Any) -> str:
+    """A value as it stands in a table.
+
+    Example:
+        >>> number(0.123456), number(True), number([1, 2.0]), number(None), number(1234567)
+        ('0.1235', 'yes', '1, 2', '-', '1,234,567')
+    """
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return "-" if value != value else f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(number(each) for each in value) or "none"
+    return str(value)
+
+
+def slug(text: str) -> str:
+    """A name for a file or an anchor.
+
+    Example:
+        >>> slug("What it is made of")
+        'what-it-is-made-of'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,0 +1,196 @@
+"""Pictures of what was made of models: members of an ensemble, views of an example, sparsities; as
+PNG bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kerastune.report.figures import plotting
+from kerastune.report.gain_steps import Rung
+
+_INTERVAL = ("mean", "low", "high")
+
+
+def ensemble(values: dict[str, Any]) -> bytes:
+    """Weights of the members, how much they disagree, and what was promised against what came of
+    it.
+
+    Args:
+        values: of the decision of stage `ensemble`.
+    """
+    shown = [_weights, *([_disagreement] if len(values["disagreement"]) > 1 else [])]
+    shown += [_reliability] if values["reliability"] else []
+    figure, panels = plotting.panels(
+        0.9 + 0.32 * len(values["weights"]), *[plotting.HEIGHT] * (len(shown) - 1)
+    )
+    for draw, axes in zip(shown, panels):
+        draw(axes, values)
+    return plotting.png(figure)
+
+
+def views(values: dict[str, Any]) -> bytes:
+    """What every view gains in the place of the example as it is, and averaged with it, with 95 %
+    intervals; of views that are kept, what was promised against what came of it.
+
+    Args:
+        values: of the decision of stage `tta`.
+    """
+    names = sorted(values["added"], key=lambda name: values["added"][name]["mean"], reverse=True)
+    shown = [1.1 + 0.32 * len(names), *([plotting.HEIGHT] if values.get("reliability") else [])]
+    figure, (axes, *below) = plotting.panels(*shown)
+    for lower in below:
+        _reliability(lower, values)
+    is_loss = values["scored_by"] == "loss"
+    ways = (
+        ("alone", -0.12, plotting.GREY, "in the example's place"),
+        ("added", 0.12, plotting.BLUE, "averaged with it"),
+    )
+    for way, aside, color, label in ways:
+        effects = [values[way][name] for name in names]
+        mean, low, high = (
+            (1 if is_loss else 100) * np.array([e[key] for e in effects]) for key in _INTERVAL
+        )
+        style = {"fmt": "o", "color": color, "capsize": 3, "label": label}
+        axes.errorbar(mean, np.arange(len(names)) + aside, xerr=[mean - low, high - mean], **style)
+    weights = dict(zip(values["views"], values["weights"][1:]))
+    words = [f"{name} (kept: {weights[name]:.2g})" if name in weights else name for name in names]
+    axes.set_yticks(range(len(names)), words)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.axvline(0, color="black", linewidth=1)
+    # What does not keep the label loses a hundred times what the others gain.
+    axes.set_xscale("symlog", linthresh=0.01 if is_loss else 1)
+    axes.xaxis.set_major_formatter("{x:g}")
+    unit = "fall of the loss" if is_loss else f"points of {values['scored_by']}"
+    axes.set(xlabel=f"gain on validation, {unit}", title="What every view gains")
+    plotting.legend(axes)
+    return plotting.png(figure)
+
+
+def steps(rungs: Sequence[Rung], measure: str) -> bytes:
+    """What every step from the single model to what is handed over gained on validation, with 95 %
+    intervals.
+
+    Args:
+        rungs: the steps, the single model first.
+        measure: what models are compared by, as `Facts.scored_by`.
+    """
+    compared = [("gain", measure, f"points of {measure}")] * (measure != "loss")
+    compared += [("loss_gain", "loss", "fall of the loss")]
+    # A temperature alone changes no accuracy.
+    compared = [
+        each for each in compared if any(getattr(rung, each[0]) is not None for rung in rungs[1:])
+    ]
+    figure, panels = plotting.panels(*[0.9 + 0.4 * (len(rungs) - 1)] * len(compared))
+    for axes, (which, kind, unit) in zip(panels, compared):
+        for place, rung in enumerate(rungs[1:]):
+            if (gain := getattr(rung, which)) is not None:
+                mean, low, high = ((1 if kind == "loss" else 100) * gain[key] for key in _INTERVAL)
+                color, label = (
+                    (plotting.GREEN, "kept") if rung.is_kept else (plotting.GREY, "left out")
+                )
+                style = {"fmt": "o", "color": color, "capsize": 4, "label": label}
+                axes.errorbar(mean, place, xerr=[[mean - low], [high - mean]], **style)
+        axes.axvline(0, color="black", linewidth=1)
+        axes.set_yticks(range(len(rungs) - 1), [rung.name for rung in rungs[1:]])
+        axes.set_ylim(len(rungs) - 1.5, -0.5)
+        axes.set(xlabel=f"{unit} over the step before (right is better)")
+        plotting.legend(axes)
+    panels[0].set_title("What each step gained on validation")
+    return plotting.png(figure)
+
+
+def pruning(values: dict[str, Any]) -> bytes:
+    """What every sparsity costs on validation, with 95 % intervals, and how small it makes the
+    gzipped weights.
+
+    Args:
+        values: of the decision of stage `prune`.
+    """
+    figure, (upper, lower) = plotting.panels(plotting.HEIGHT, 0.8 * plotting.HEIGHT)
+    points = [point for point in values["curve"] if point["gain"] is not None]
+    shares = 100 * np.array([point["sparsity"] for point in points])
+    is_loss = values["scored_by"] == "loss"
+    mean, low, high = (
+        (1 if is_loss else 100) * np.array([p["gain"][key] for p in points]) for key in _INTERVAL
+    )
+    upper.axhline(0, color="black", linewidth=1)
+    upper.errorbar(
+        shares, mean, yerr=[mean - low, high - mean], fmt="o-", color=plotting.BLUE, capsize=3
+    )
+    unit = "fall of the loss" if is_loss else f"points of {values['scored_by']}"
+    upper.set(ylabel=f"gain, {unit}", title="What pruning costs on validation, and what it saves")
+    lower.plot(shares, [point["gzip_bytes"] / 1000 for point in points], "s-", color=plotting.GREEN)
+    lower.set(ylabel="gzipped weights, kB", ylim=(0, None))
+    for axes in (upper, lower):
+        axes.set_xlabel("zeros among the weights of kernels, %")
+        if values["kept"]:
+            axes.axvline(
+                100 * values["sparsity"], color=plotting.ORANGE, linestyle=":", label="kept"
+            )
+            plotting.legend(axes)
+    return plotting.png(figure)
+
+
+def distillation(values: dict[str, Any]) -> bytes:
+    """What a student gains on validation by a teacher, for every temperature and mix, with 95 %
+    intervals.
+
+    Args:
+        values: of the decision of stage `distill`.
+    """
+    points = [point for point in values["grid"] if point["gain"] is not None]
+    figure, (axes,) = plotting.panels(1.3 + 0.4 * len(points))
+    is_loss = values["scored_by"] == "loss"
+    mean, low, high = (
+        (1 if is_loss else 100) * np.array([p["gain"][key] for p in points]) for key in _INTERVAL
+    )
+    axes.errorbar(
+        mean,
+        range(len(points)),
+        xerr=[mean - low, high - mean],
+        fmt="o",
+        color=plotting.BLUE,
+        capsize=3,
+    )
+    axes.set_yticks(
+        range(len(points)), [f"temperature {p['temperature']:g}, mix {p['mix']:g}" for p in points]
+    )
+    axes.set_ylim(len(points) - 0.5, -0.5)
+    axes.axvline(0, color="black", linewidth=1)
+    unit = "fall of the loss" if is_loss else f"points of {values['scored_by']}"
+    axes.set(
+        xlabel=f"gain on validation with one seed, {unit}",
+        title="What a teacher brings the student",
+    )
+    return plotting.png(figure)
+
+
+def _weights(axes, values: dict[str, Any]) -> None:
+    names = sorted(values["weights"], key=values["weights"].get)
+    axes.barh(names, [values["weights"][name] for name in names], color=plotting.GREEN)
+    kept = f"{values['mean']} mean" if values["kept"] else "one model comes back"
+    axes.set(xlabel="weight", title=f"Members ({kept})")
+    axes.grid(alpha=0.3, axis="x")
+
+
+def _disagreement(axes, values: dict[str, Any]) -> None:
+    image = axes.imshow(values["disagreement"], cmap="viridis", vmin=0)
+    axes.figure.colorbar(image, ax=axes)
+    axes.set(xlabel="member", ylabel="member", title="How much two members disagree")
+    axes.set(xticks=range(len(values["disagreement"])), yticks=range(len(values["disagreement"])))
+
+
+def _reliability(axes, values: dict[str, Any]) -> None:
+    axes.plot([0, 1], [0, 1], color=plotting.GREY, linestyle=":", label="as promised")
+    temperature = values["temperature"]
+    for name, words in (("before", "as averaged"), ("after", f"temperature {temperature:.3g}")):
+        if name == "before" or temperature != 1:
+            confidence, right, _ = np.transpose(values["reliability"][name])
+            error = values["validation"][name]["ece"]
+            axes.plot(confidence, right, "o-", label=f"{words}: error {error:.3f}")
+    axes.set(xlabel="confidence", ylabel="accuracy", title="What is promised, and what comes of it")
+    plotting.legend(axes)

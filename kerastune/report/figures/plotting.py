@@ -1,0 +1,139 @@
+"""How pictures look: sizes, colors that everybody can tell apart, legends beside what they explain."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
+
+from kerastune.report.blocks import plain
+
+HEIGHT = 3.1  # inches, of one of several axes
+WIDTH = 5.6  # inches, which are 100 pixels each in a report
+DOTS = 200  # per inch: twice that, for fine screens
+LABELS_HEIGHT = 0.42  # inches that ticks and label of an x axis take
+MOST_POINTS = 2000  # of one line
+MANY = 10  # values, of which a few may be cut off
+MOST_LABELLED = 16  # lines that a legend names
+# Okabe and Ito, "Color Universal Design" (2008), without yellow and black.
+BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, GREY = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B7075"),
+)
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY)
+DASHES = ("-", "--", ":", "-.")
+
+
+def panels(*heights: float) -> tuple[Figure, np.ndarray]:
+    """A figure with axes of these heights in inches, one above the other: TensorBoard and phones
+    show narrow cards.
+    """
+    figure = blank(sum(heights))
+    axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for each in axes:
+        each.set_prop_cycle(
+            color=COLORS * len(DASHES), linestyle=np.repeat(DASHES, len(COLORS)).tolist()
+        )
+        each.spines[["top", "right"]].set_visible(False)
+        each.grid(alpha=0.3)
+        each.set_axisbelow(True)
+    return figure, axes
+
+
+def blank(height: float, layout: str | None = "constrained") -> Figure:
+    """A figure without axes, `height` inches high; `None` leaves their places to the caller."""
+    return Figure(figsize=(WIDTH, height), dpi=DOTS, layout=layout)
+
+
+def shades(count: int) -> list[tuple[float, ...]]:
+    """Colors of things that have an order, from dark to light."""
+    return [matplotlib.colormaps["viridis"](place) for place in np.linspace(0, 0.85, count)]
+
+
+def line(
+    axes: Axes, values: np.ndarray, label: str, bold: bool = False, each: int = 1, **style
+) -> None:
+    """A curve over its steps, or over `each` examples per step; long ones are thinned, their ends
+    stay.
+    """
+    steps = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_POINTS)).astype(int))
+    style = {"linewidth": 2.6 if bold else 1.1, "zorder": 3 if bold else 2, **style}
+    axes.plot(each * steps, values[steps], label=words(label), **style)
+
+
+def legend(axes: Axes) -> None:
+    """Names the lines of an axes once each, below it, where nothing is hidden."""
+    handles, labels = axes.get_legend_handles_labels()
+    unique = dict(zip(labels, handles))
+    if unique:
+        columns = max(1, min(4, 64 // (6 + max(map(len, unique)))))
+        below = axes.transAxes + ScaledTranslation(0, -LABELS_HEIGHT, axes.figure.dpi_scale_trans)
+        place = {
+            "loc": "upper center",
+            "bbox_to_anchor": (0.5, 0),
+            "bbox_transform": below,
+            "ncols": columns,
+        }
+        axes.legend(unique.values(), unique.keys(), fontsize="small", frameon=False, **place)
+    axes.grid(alpha=0.3)
+
+
+def limit(
+    axes: Axes, values: Sequence[float], lowest_share: float = 0.0, highest_share: float = 1.0
+) -> None:
+    """Sets the range of y to what most values need, so that a few far off do not flatten the
+    others.
+    """
+    sound = np.array([value for value in values if np.isfinite(value)])
+    if len(sound) >= MANY:
+        low, high = np.quantile(sound, [lowest_share, highest_share])
+        if high > low:
+            axes.set_ylim(low - 0.08 * (high - low), high + 0.08 * (high - low))
+
+
+def count_along(axes: Axes, unit: str) -> None:
+    """Makes the x axis one of steps, examples and the like: whole numbers, few and easy to read."""
+    axes.set_xlabel(unit)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,.0f}"))
+
+
+def _plain_powers(axis: Axis, low: float, high: float) -> None:
+    """Labels of a logarithmic axis as numbers, not as powers; with less than two decades also 2 and
+    5 of each.
+    """
+    axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+    axis.set_minor_locator(LogLocator(subs=(2, 5)))
+    is_short = high < 100 * low
+    axis.set_minor_formatter(
+        FuncFormatter(lambda value, place: f"{value:g}") if is_short else NullFormatter()
+    )
+
+
+def words(text: str, most: int = 32) -> str:
+    """A user's text as a label: short, in one line, and no formula."""
+    text = plain(text)
+    shown = text if len(text) <= most else f"{text[: most - 1]}…"
+    # A line whose label begins with an underscore is not in the legend.
+    return ("\u200a" * shown.startswith("_") + shown).replace("$", r"\$")
+
+
+def png(figure: Figure) -> bytes:
+    """The bytes of a PNG file."""
+    for axes in figure.axes:
+        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            if axis.get_scale() == "log":
+                _plain_powers(axis, *limits)
+    stream = io.BytesIO()
+    # Names in scripts that the font lacks are boxes here; the tables beside the picture have them.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        figure.savefig(stream, format="png", pil_kwargs={"compress_level": 4})
+    return stream.getvalue()

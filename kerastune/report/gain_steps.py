@@ -1,0 +1,147 @@
+"""What each step from one model to what is handed over gained, with its noise, and how far that can
+be trusted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from kerastune.playbook.stages.base import Decision
+
+MODELS = {
+    "tuned": "the single model",
+    "refit": "the single model, trained once more on all examples",
+    "calibrated": "the single model with its temperature",
+    "ensemble": "the ensemble",
+    "tta": "the mean over several views of an example",
+}
+FIGURES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "nll": "log-likelihood loss",
+    "ece": "calibration error",
+    "brier": "Brier score",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R2",
+}  # of merit, as people call them, in the order of a table
+
+
+@dataclasses.dataclass(frozen=True)
+class Rung:
+    """A step on the way from the single model to what is handed over.
+
+    Args:
+        name: of the step.
+        is_kept: whether it is part of what is handed over.
+        gain: over the step before, in what models are compared by: `"mean"` and the ends of its 95
+            % interval, `"low"` and `"high"`; `None` where it can't change that, as a temperature.
+        loss_gain: the same as a fall of the log-likelihood loss, or of the squared error.
+        figures: of merit with it, on validation; empty where it is left out.
+    """
+
+    name: str
+    is_kept: bool = True
+    gain: dict[str, float] | None = None
+    loss_gain: dict[str, float] | None = None
+    figures: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+def rungs(decisions: Sequence[Decision], result: dict[str, Any]) -> list[Rung]:
+    """The steps that were tried, in their order, the single model first.
+
+    All gains are cross-fitted: members, weights and temperature are those that were found without
+    the example.
+
+    Args:
+        decisions: of the stages.
+        result: the figures of `result.json`; without them there are no steps.
+
+    Example:
+        >>> handed = {"model": "tuned", "temperature": 1.0, "gain": {"mean": 0.0, "low": 0.0, "high": 0.0}}
+        >>> result = {"tuned": {"validation": {"accuracy": 0.9}}, "handed over": handed | {"after": {"nll": 0.3}}}
+        >>> [(rung.name, rung.is_kept) for rung in rungs([], result)]
+        [('single model', True), ('+ temperature', False)]
+    """
+    handed = result.get("handed over", {})
+    if not handed or "tuned" not in result:
+        return []
+    made = {decision.stage: decision for decision in decisions}
+    ensemble, views = (made[name].values if name in made else {} for name in ("ensemble", "tta"))
+    found = [Rung("single model", figures=result["tuned"]["validation"])]
+    if "gain" in ensemble and len(made["ensemble"].evidence) > 1:
+        found.append(_of_decision("+ ensemble", ensemble))
+    if ensemble.get("kept") and views.get("kept") and "temperature" in handed:
+        of_ensemble = ensemble["temperature gain"], ensemble["validation"]["after"]
+        found.append(_of_temperature("+ temperature", ensemble["temperature"], *of_ensemble))
+    if "gain" in views:
+        found.append(_of_decision("+ views", views))
+    if "temperature" in handed:
+        name = "+ temperature of the views" if views.get("kept") else "+ temperature"
+        kept = result.get(handed["model"], {}).get("validation", {})
+        found.append(_of_temperature(name, handed["temperature"], handed["gain"], kept))
+    return found
+
+
+def _of_decision(name: str, values: dict[str, Any]) -> Rung:
+    figures = values["validation"]["before"] if values["kept"] else {}
+    return Rung(name, values["kept"], values["gain"], values["loss gain"], figures)
+
+
+def _of_temperature(
+    name: str, temperature: float, gain: dict[str, float], figures: dict[str, float]
+) -> Rung:
+    is_kept = temperature != 1
+    return Rung(
+        f"{name} {temperature:.3g}" if is_kept else name,
+        is_kept,
+        None,
+        gain,
+        figures if is_kept else {},
+    )
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of figures of merit, each once, as a table has them: those that are known first.
+
+    Example:
+        >>> in_order(["auc", "nll", "accuracy"])
+        ['accuracy', 'nll', 'auc']
+    """
+    given = dict.fromkeys(names)
+    return list(dict.fromkeys([*(name for name in FIGURES if name in given), *given]))
+
+
+def shown(found: Sequence[Rung]) -> list[tuple[str, str]]:
+    """Which figures of merit a table of steps has, with what people call them."""
+    names = {name for rung in found for name in rung.figures}
+    return [(name, words) for name, words in FIGURES.items() if name in names]
+
+
+def handed_over(result: dict[str, Any]) -> str:
+    """What is handed over and how far its confidence can be trusted, in a sentence; empty where
+    there is no model.
+
+    Example:
+        >>> handed_over({"handed over": {"model": "ensemble"}})
+        'What is handed over is the ensemble.'
+    """
+    handed = result.get("handed over")
+    if not handed:
+        return ""
+    told = f"What is handed over is {MODELS[handed['model']]}"
+    if "temperature" not in handed:
+        return f"{told}."
+    before, after = handed["before"]["ece"], handed["after"]["ece"]
+    test = result.get(handed["model"], {}).get("test", {}).get("ece")
+    on_test = "" if test is None else f"{test:.4f} on the test part, "
+    if handed["temperature"] == 1:
+        how = (
+            f"{after:.4f} on validation; no temperature lowers its log-likelihood loss beyond noise"
+        )
+    else:
+        how = f"{after:.4f} on validation, cross-fitted, where it was {before:.4f} before a temperature of "
+        how += f"{handed['temperature']:.3g}"
+    return f"{told}, with an expected calibration error of {on_test}{how}."

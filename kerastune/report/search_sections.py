@@ -1,0 +1,397 @@
+"""What a report says, in sections, from plain values: each section is there when its data are."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from kerastune.analysis import error_analysis
+from kerastune.playbook import wording
+from kerastune.playbook.stages.base import Decision
+from kerastune.recipe import Recipe
+from kerastune.report import error_sections, gain_steps
+from kerastune.report.blocks import Code, Items, Section, Table, Text, number, pictured
+from kerastune.report.predictions import Predictions
+from kerastune.trial import Outcome
+
+QUESTIONS = {
+    "start": "What batch size to begin with?",
+    "probe": "About which learning rate?",
+    "baseline": "What would a Keras user have?",
+    "lr": "Which learning rate, and how many steps?",
+    "batch": "Which batch size, momentum and optimizer?",
+    "finetune": "How deep to unfreeze, and how fast should each layer learn?",
+    "decay": "Should the rate fall?",
+    "weights": "Should rare classes weigh more?",
+    "regularize": "Does it learn its examples by heart?",
+    "train": "What is handed over?",
+    "model": "Which architecture?",
+    "ensemble": "Do several models together do better?",
+    "tta": "Does it help to look at several views of an example?",
+    "distill": "Does a teacher help?",
+    "prune": "How many weights can be zero?",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """Everything that a report may tell; what is empty or `None` is left out.
+
+    Args:
+        decisions: of the stages, in their order.
+        outcomes: of every trial, by name.
+        result: the figures of `result.json`; empty while a search goes on.
+        about: what `reporting.about` recorded of data, model and surroundings.
+        recipe: the last one.
+        flagfile: text of `best.flags`.
+        where: the output directory.
+        predictions: what the models gave on validation and test part.
+        pictures: PNG bytes by name: `"stage-lr"` …, `"result"`, `"steps"`, `"spending"`,
+            `"confusion"`, `"reliability"`, `"mistakes"`, `"residuals"`.
+    """
+
+    decisions: list[Decision]
+    outcomes: dict[str, Outcome]
+    result: dict[str, Any]
+    about: dict[str, Any]
+    recipe: Recipe | None
+    flagfile: str = ""
+    where: str = ""
+    predictions: Predictions | None = None
+    pictures: dict[str, bytes] = dataclasses.field(default_factory=dict)
+
+
+def title(findings: Findings) -> str:
+    """The heading of the whole."""
+    return f"{findings.about.get('data') or 'A search'}, tuned by kerastune"
+
+
+def sections(findings: Findings) -> list[Section]:
+    """All sections that there are data for, in their order."""
+    made = (_result, _steps, _decisions, _mistakes, _spending, _recipe, _data)
+    return [section for make in made if (section := make(findings)) is not None]
+
+
+def verdict(result: dict[str, Any]) -> str:
+    """What a search gained, in plain words."""
+    part = "test" if "test" in result.get("tuned", {}) else "validation"
+    if "tuned" not in result:
+        return (
+            "No training came to its end, so there is no model to report on."
+            if result
+            else "The search goes on."
+        )
+    name, value = next(iter(result["tuned"][part].items()))
+    reaches = f"The tuned model has a {part} {_called(name)} of {value:.4f}"
+    if result.get("trial") == "baseline":
+        return f"{reaches}: the baseline itself is handed over, since nothing else was better."
+    if "gain" not in result:
+        missing = (
+            "test part to compare it on" if "baseline" in result else "baseline to compare it with"
+        )
+        return f"{reaches}; there is no {missing}."
+    is_more, by = _difference(result["gain"], result["scored by"])
+    if is_more:
+        return f"{reaches} and is {is_more} than the baseline, beyond noise ({by})."
+    return (
+        f"{reaches}; it can't be told from the baseline, the difference being within noise ({by})."
+    )
+
+
+def further_gains(result: dict[str, Any]) -> list[str]:
+    """What ensemble, views and pruning gained on the test part: a sentence each."""
+    sentences = []
+    for what, subject, other in (
+        ("ensemble", "The ensemble", "the tuned model"),
+        ("views", "The mean over several views of an example", "the example as it is alone"),
+        ("pruning", "The pruned model", "the one that was not"),
+        ("teaching", "The student with its teacher", "the same student alone"),
+    ):
+        if (gain := result.get(f"gain of the {what}")) is not None:
+            is_more, by = _difference(gain, result["scored by"])
+            verdict = (
+                f"is {is_more} than {other}, beyond noise"
+                if is_more
+                else f"is as good as {other}, within noise"
+            )
+            sentences.append(f"{subject} {verdict} ({by}).")
+    return sentences
+
+
+def _difference(gain: dict[str, float], measure: str) -> tuple[str, str]:
+    """`"better"`, `"worse"` or nothing, and the numbers."""
+    is_beyond_noise = gain["low"] > 0 or gain["high"] < 0
+    by = f"{wording.gained(gain['mean'], measure)}, 95 % interval {wording.interval(gain['low'], gain['high'], measure)}"
+    return ("better" if gain["mean"] > 0 else "worse") if is_beyond_noise else "", by
+
+
+def models(result: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
+    """The figures of every model in a result, by model and part, the baseline first."""
+    found = {name: value for name, value in result.items()
+             if isinstance(value, dict) and value.keys() & {"validation", "test"}}  # fmt: skip
+    first = [name for name in ("baseline", *gain_steps.MODELS) if name in found]
+    return {name: found[name] for name in (*first, *(name for name in found if name not in first))}
+
+
+def costs(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, float]]:
+    """Steps and seconds of every stage, in the order in which they began."""
+    found: dict[str, tuple[int, float]] = {}
+    for outcome in outcomes:
+        steps, seconds = found.get(outcome.spec.stage, (0, 0.0))
+        found[outcome.spec.stage] = (steps + outcome.steps, seconds + outcome.seconds)
+    return found
+
+
+def _result(findings: Findings) -> Section:
+    sentences = [*further_gains(findings.result), gain_steps.handed_over(findings.result)]
+    blocks = [
+        Text(verdict(findings.result), is_lead=True),
+        *(Text(words) for words in sentences if words),
+    ]
+    figures = models(findings.result)
+    parts = {part: None for values in figures.values() for part in values}
+    blocks += pictured(findings.pictures, "result", _result_alt(findings))
+    if not findings.pictures:
+        drawing = f"kerastune report --output_dir={shlex.quote(findings.where)}"
+        blocks.append(Text(f"The budget was too short to draw pictures; they come with: {drawing}"))
+    names = gain_steps.in_order(
+        name for values in figures.values() for each in values.values() for name in each
+    )
+    rows = [(model, part, *(f"{values[part][name]:.4f}" if name in values[part] else "-" for name in names))
+            for part in parts for model, values in figures.items() if part in values]  # fmt: skip
+    if rows:
+        header = ("model", "part", *(_called(name) for name in names))
+        blocks.append(Table("Figures of every model", header, tuple(rows)))
+        how = (
+            "The test part was looked at once, for these figures"
+            if "test" in parts
+            else "There is no test part"
+        )
+        blocks.append(Text(f"{how}; validation has chosen the settings, so its figures flatter."))
+    if "refit" in figures:
+        blocks.append(
+            Text(
+                f"The refit model is {gain_steps.MODELS['refit']}, those of the validation part among them."
+            )
+        )
+    return Section("Result", tuple(blocks))
+
+
+def _result_alt(findings: Findings) -> str:
+    kept = findings.predictions
+    if kept is None:
+        return ""
+    found = {name: error_analysis.with_interval(parts[kept.part], kept.true[kept.part], measure(kept, findings.result))
+             for name, parts in kept.outputs.items()}  # fmt: skip
+    told = "; ".join(
+        f"{name} {v:.4f}, interval {low:.4f} to {high:.4f}"
+        for name, (v, low, high) in found.items()
+    )
+    return f"{measure(kept, findings.result)} on the {kept.part} part with 95 % intervals: {told}"
+
+
+def measure(kept: Predictions, result: dict[str, Any]) -> str:
+    """What single models are compared by in the first picture."""
+    if not kept.is_classification:
+        return "mean absolute error"
+    return "macro-F1" if result.get("scored by") == "macro-F1" else "accuracy"
+
+
+def _steps(findings: Findings) -> Section | None:
+    found = gain_steps.rungs(findings.decisions, findings.result)
+    if len(found) < 2:
+        return None
+    measure, named = findings.result["scored by"], gain_steps.shown(found)
+    compared = [("gain", measure)] * (measure != "loss") + [("loss_gain", "loss")]
+    header = ("step", "kept", *(f"change of {words} (95 % interval)" for _, words in compared))
+    rows = []
+    for rung in found:
+        changes = (_change(getattr(rung, which), words) for which, words in compared)
+        figures = (
+            f"{rung.figures[name]:.4f}" if name in rung.figures else "-" for name, _ in named
+        )
+        rows.append((rung.name, "yes" if rung.is_kept else "left out", *changes, *figures))
+    words = (
+        "Each step against the one before, on the validation examples: paired differences, members, weights and "
+        "temperatures being those that were found on other examples (cross-fitted). Only what is better beyond noise is "
+        "kept; on the right is what there is with it."
+    )
+    if {("+ ensemble", True), ("+ views", True)} <= {(rung.name, rung.is_kept) for rung in found}:
+        words += " Views are looked at through the ensemble that all of these examples have chosen."
+    table = Table(
+        "From one model to what is handed over",
+        (*header, *(words for _, words in named)),
+        tuple(rows),
+    )
+    alt = "Gain of every step with its 95 % interval: " + "; ".join(
+        ", ".join(row[:3]) for row in rows[1:]
+    )
+    return Section(
+        "What each step gained", (Text(words), *pictured(findings.pictures, "steps", alt), table)
+    )
+
+
+def _change(gain: dict[str, float] | None, measure: str) -> str:
+    if gain is None:
+        return "-"
+    ends = wording.interval(gain["low"], gain["high"], measure)
+    return f"{wording.gained(gain['mean'], measure).split(' of ')[0]} ({ends})"
+
+
+def _mistakes(findings: Findings) -> Section | None:
+    kept = findings.predictions
+    if kept is None:
+        return None
+    return error_sections.section(
+        kept, findings.pictures, f"Of the {kept.final} model, on the {kept.part} part."
+    )
+
+
+def _decisions(findings: Findings) -> Section | None:
+    if not findings.decisions:
+        return None
+    parts = tuple(_decision(findings, decision) for decision in findings.decisions)
+    return Section("What was decided, and why", (), parts)
+
+
+def _decision(findings: Findings, decision: Decision) -> Section:
+    question = QUESTIONS.get(decision.stage)
+    seen = {
+        name: findings.outcomes[name] for name in decision.evidence if name in findings.outcomes
+    }
+    blocks = [Text(decision.reason)]
+    alt = f"What stage {decision.stage} looked at: {', '.join(seen) or 'its numbers'}"
+    blocks += pictured(findings.pictures, f"stage-{decision.stage}", alt)
+    changes = [
+        (name, number(old), number(new))
+        for (name, old), new in zip(
+            decision.before.to_dict().items(), decision.after.to_dict().values(), strict=True
+        )
+        if old != new
+    ]
+    if changes:
+        blocks.append(
+            Table("What it changed in the recipe", ("setting", "from", "to"), tuple(changes))
+        )
+    if seen:
+        blocks.append(_trials(seen))
+    if numbers := tuple(
+        (name, _number(value)) for name, value in _flat(decision.values) if not _is_drawn(value)
+    ):
+        blocks.append(Table("The numbers behind it", ("name", "value"), numbers, is_folded=True))
+    return Section(f"{decision.stage}: {question}" if question else decision.stage, tuple(blocks))
+
+
+def _trials(outcomes: dict[str, Outcome]) -> Table:
+    header = (
+        "trial",
+        "optimizer",
+        "rate",
+        "batch size",
+        "steps",
+        "seconds",
+        "last loss",
+        "validation at the end",
+    )
+    rows = []
+    for name, outcome in outcomes.items():
+        recipe = outcome.spec.recipe
+        end = outcome.evals[-1] if outcome.evals else {}
+        values = ", ".join(
+            f"{_called(name)} {number(value)}" for name, value in end.items() if name != "step"
+        )
+        loss = (
+            "diverged"
+            if outcome.diverged_at is not None
+            else number(float(outcome.losses[-50:].mean()))
+        )
+        settings = (recipe.optimizer, number(recipe.learning_rate), number(recipe.batch_size))
+        rows.append(
+            (name, *settings, number(outcome.steps), f"{outcome.seconds:.1f}", loss, values or "-")
+        )
+    return Table("The trials that it looked at", header, tuple(rows), is_folded=True)
+
+
+def _is_drawn(value: Any) -> bool:
+    """Whether a value is a matrix or a curve, which a picture shows."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], list)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{number(value['mean'])}, 95 % interval {number(value['low'])} to {number(value['high'])}"
+    return number(value)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value.keys() != {"mean", "low", "high"}:
+            yield from _flat(value, f"{prefix}{name} / ")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _spending(findings: Findings) -> Section | None:
+    spent = costs(findings.outcomes.values())
+    if not spent:
+        return None
+    rows = [(stage, number(steps), f"{seconds:.1f}") for stage, (steps, seconds) in spent.items()]
+    trained = sum(seconds for _, seconds in spent.values())
+    rows.append(("together", number(sum(steps for steps, _ in spent.values())), f"{trained:.1f}"))
+    words = []
+    if "seconds" in findings.result:
+        rest = max(findings.result["seconds"] - trained, 0.0)
+        words = [Text(f"Of a budget of {findings.result['budget']}, {findings.result['seconds']:.0f} s were spent; "
+                      f"{rest:.0f} s of them not on training but on choosing, drawing and saving.")]  # fmt: skip
+    told = ", ".join(f"{stage} {steps} steps" for stage, (steps, _) in spent.items())
+    picture = pictured(
+        findings.pictures, "spending", f"Shares of the stages in steps and in seconds: {told}"
+    )
+    table = Table("Spent", ("stage", "steps", "seconds"), tuple(rows))
+    return Section("What was spent where", (*words, *picture, table))
+
+
+def _recipe(findings: Findings) -> Section | None:
+    if findings.recipe is None:
+        return None
+    rows = tuple((name, number(value)) for name, value in _flat(findings.recipe.to_dict()))
+    blocks = [Table("The recipe", ("setting", "value"), rows)]
+    if findings.flagfile:
+        path = shlex.quote(os.path.join(findings.where, "best.flags"))
+        own = "" if "\n--data=" in findings.flagfile else " --data=... --model=..."
+        blocks += [
+            Text("To train it again:"),
+            Code(f"kerastune train --flagfile={path}{own} --output_dir=again-out"),
+            Text("with this flagfile:"),
+            Code(findings.flagfile),
+        ]
+    return Section("Recipe", tuple(blocks))
+
+
+def _data(findings: Findings) -> Section | None:
+    return data_section(findings.about) if findings.about else None
+
+
+def data_section(about: dict[str, Any]) -> Section:
+    """The section on data and surroundings, of what `reporting.about` recorded."""
+    parts = [(f"{part} examples", number(count)) for part, count in about["parts"].items() if count]
+    rows = [("data", about["data"]), ("kind", about["kind"]), *parts]
+    if about["class_names"]:
+        rows.append(("classes", number(len(about["class_names"]))))
+    rows += [
+        ("parameters of the model", number(about["parameters"])),
+        ("objective", about["objective"]),
+    ]
+    blocks = [Table("What was learnt", ("", "value"), tuple(rows))]
+    if about["notes"]:
+        blocks += [Text("What was done to the data:"), Items(tuple(about["notes"]))]
+    blocks.append(Table("Surroundings", ("", "value"), tuple(about["environment"].items())))
+    return Section("Data and surroundings", tuple(blocks))
+
+
+def _called(name: str) -> str:
+    """A figure of merit as people call it."""
+    return gain_steps.FIGURES.get(name, name.replace("_", " "))

@@ -1,0 +1,196 @@
+"""How a search stands, told from its study while another process writes it, or after."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+
+from kerastune.budget import Budget
+from kerastune.runtime import locks, signals
+from kerastune.runtime.locks import Holder
+from kerastune.study.reader import Record
+from kerastune.study.run_directory import RunDir
+from kerastune.trial import Outcome
+
+LATEST = 5  # trials that are listed
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """How a search stands.
+
+    Args:
+        holder: who is at work on it; `None` when nobody is.
+        budget: of the search.
+        stages: names of all its stages, in their order.
+        reasons: of the decisions so far, by stage.
+        outcomes: of every trial so far, by name, in the order in which they began.
+        seconds: spent by the last event that was recorded, interruptions left out.
+        is_finished: whether the result is there.
+        going_on: the command that goes on with it; empty when it is not known.
+    """
+
+    holder: Holder | None
+    budget: Budget
+    stages: list[str]
+    reasons: dict[str, str]
+    outcomes: dict[str, Outcome]
+    seconds: float
+    is_finished: bool
+    going_on: str = ""
+
+    @property
+    def stage(self) -> str:
+        """The stage that is at work or would go on; empty when all have decided."""
+        return next((name for name in self.stages if name not in self.reasons), "")
+
+    @property
+    def steps(self) -> int:
+        """Steps that were trained so far."""
+        return sum(outcome.steps for outcome in self.outcomes.values())
+
+    @property
+    def left(self) -> str:
+        """What is left of the budget, in words; of one in steps also how long that takes at the
+        pace so far.
+        """
+        if self.budget.steps is not None:
+            left = max(self.budget.steps - self.steps, 0)
+            pace = (
+                f", at most {left * self.seconds / self.steps:.0f} s at the pace so far"
+                if self.steps
+                else ""
+            )
+            return f"{left:,} of {self.budget.steps:,} steps{pace}"
+        return f"{max(self.budget.seconds - self.seconds, 0):.0f} of {self.budget.seconds:.0f} s"
+
+
+def read(run_dir: RunDir) -> Status:
+    """How the search of an output directory stands.
+
+    Raises:
+        StudyError: when there is no study, or it is damaged.
+
+    Example:
+        >>> print(*lines(read(RunDir("digits-out"))), sep="\\n")  # doctest: +SKIP
+    """
+    with Record(run_dir.study) as record:
+        return Status(
+            holder=locks.holder(run_dir.lock),
+            budget=Budget.parse(record.setting("budget")),
+            stages=record.setting("stages"),
+            reasons={decision["stage"]: decision["reason"] for decision in record.decisions()},
+            outcomes=record.outcomes(),
+            seconds=record.spent(),
+            is_finished=record.fact("result") is not None,
+            going_on=_going_on(run_dir),
+        )
+
+
+def lines_of_folds(run_dir: RunDir) -> list[str]:
+    """How a cross-validation stands, in words, a line each.
+
+    Raises:
+        StudyError: when its study is damaged.
+    """
+    with Record(run_dir.study) as record:
+        outcomes, folds, repeats = (
+            record.outcomes(),
+            record.setting("folds"),
+            record.setting("repeats"),
+        )
+        each = record.setting("total_steps")
+    holder, steps = locks.holder(run_dir.lock), sum(outcome.steps for outcome in outcomes.values())
+    if holder:
+        first = f"Running ({holder.name or 'another process'})"
+    elif run_dir.crossval.is_file() and steps == folds * repeats * each:
+        first = "Finished"
+    else:
+        first = "Stopped: its own command, run again, goes on from here"
+    found = [
+        f"{first}. {steps:,} of {folds * repeats * each:,} steps in {folds * repeats} folds are trained."
+    ]
+    return found + [
+        f"  {outcome.spec.trial}: {_about(outcome)}"
+        for outcome in list(outcomes.values())[-LATEST:]
+    ]
+
+
+def is_of_folds(run_dir: RunDir) -> bool:
+    """Whether an output directory is a cross-validation's and not a search's."""
+    with Record(run_dir.study) as record:
+        return record.setting("command") == "crossval"
+
+
+def lines(status: Status) -> list[str]:
+    """A status in words, a line each; the first says whether the search runs, and what to do if it
+    does not.
+    """
+    found = [_first(status)]
+    found += (
+        [f"  {status.going_on}"]
+        if status.going_on and not status.holder and not status.is_finished
+        else []
+    )
+    found.append(f"Spent: {status.seconds:.0f} s, {status.steps:,} steps in {len(status.outcomes)} trials; "
+                 f"left of the budget: {status.left}.")  # fmt: skip
+    running = status.holder.running if status.holder else ()
+    found += ["", "At work:", *(f"  {each}" for each in running)] if running else []
+    found += ["", "Decided:"] if status.reasons else []
+    found += [f"  {stage}: {reason}" for stage, reason in status.reasons.items()]
+    latest = list(status.outcomes.values())[-LATEST:]
+    found += ["", "The latest trials:"] if latest else []
+    found += [f"  {outcome.spec.trial}: {_about(outcome)}" for outcome in latest]
+    return found
+
+
+def _first(status: Status) -> str:
+    if status.holder:
+        at_work = f"at stage {status.stage}" if status.stage else "writing its results"
+        who, decided = (
+            status.holder.name or "another process",
+            f"{len(status.reasons)} of {len(status.stages)}",
+        )
+        return f"Running ({who}), {at_work}, {decided} stages decided."
+    if status.is_finished:
+        return "Finished."
+    how = (
+        "it goes on from here with:"
+        if status.going_on
+        else "its own command, run again, goes on from here."
+    )
+    return (
+        f"Stopped {f'at stage {status.stage}' if status.stage else 'after the last stage'}: {how}"
+    )
+
+
+def _going_on(run_dir: RunDir) -> str:
+    last = Holder.read(run_dir.lock)
+    if not last.command:
+        return ""
+    command = signals.resuming_command(last.command, run_dir.path)
+    return (
+        command
+        if last.directory == os.getcwd()
+        else f"cd {shlex.quote(last.directory)} && {command}"
+    )
+
+
+def _about(outcome: Outcome) -> str:
+    if outcome.diverged_at is not None:
+        return f"diverged at step {outcome.diverged_at}"
+    last = "".join(f", validation {name} {value:.4g}" for name, value in _last_values(outcome))
+    return (
+        f"{outcome.steps:,} steps, loss {float(outcome.losses[-50:].mean()):.4g}{last}"
+        if outcome.steps
+        else "failed"
+    )
+
+
+def _last_values(outcome: Outcome) -> list[tuple[str, float]]:
+    return [
+        (name, value)
+        for name, value in (outcome.evals[-1] if outcome.evals else {}).items()
+        if name != "step"
+    ]

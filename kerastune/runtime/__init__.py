@@ -1,0 +1,1 @@
+"""The process: devices, logs, signals, locks; knows nothing of the rest."""

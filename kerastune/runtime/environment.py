@@ -1,0 +1,87 @@
+"""What kerastune can't run under, told before anything heavy is imported, and a quiet start for
+what can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")  # what layers may compute in
+VERSIONS = ("kerastune", "tensorflow", "keras", "keras-tuner", "numpy")
+KERAS_TUNER_WORKERS = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
+
+
+def check(variables: Mapping[str, str] = os.environ) -> None:
+    """Refuses environment variables under which Keras or KerasTuner would work otherwise than
+    kerastune needs.
+
+    Raises:
+        ValueError: naming the variable: another Keras backend, legacy Keras, or KerasTuner's chief
+            and workers.
+
+    Example:
+        >>> check({"TF_USE_LEGACY_KERAS": "1"})
+        Traceback (most recent call last):
+            ...
+        ValueError: TF_USE_LEGACY_KERAS is '1', but kerastune works with Keras 3: unset it.
+    """
+    backend = variables.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise ValueError(
+            f"KERAS_BACKEND is {backend!r}, but kerastune needs 'tensorflow': unset it."
+        )
+    legacy = variables.get("TF_USE_LEGACY_KERAS", "")
+    if legacy.lower() in ("1", "true"):
+        raise ValueError(
+            f"TF_USE_LEGACY_KERAS is {legacy!r}, but kerastune works with Keras 3: unset it."
+        )
+    for name in KERAS_TUNER_WORKERS:
+        if name in variables:
+            raise ValueError(
+                f"{name} is set, but kerastune does not run as KerasTuner's chief or worker: unset it."
+            )
+
+
+def described() -> dict[str, str]:
+    """What a search ran under, for the report: date, versions, cores."""
+    found = {"finished": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")}
+    found["Python"] = platform.python_version()
+    for name in VERSIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except (
+            importlib.metadata.PackageNotFoundError
+        ):  # a checkout that is not installed, or tensorflow-cpu
+            continue
+    return found | {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": str(os.cpu_count()),
+    }
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Keeps what TensorFlow's C++ code prints while it starts off the screen, unless it fails to
+    start.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(screen, held.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)

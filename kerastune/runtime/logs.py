@@ -1,0 +1,107 @@
+"""One logger, two handlers: a line is on disk as soon as it is on the screen (P2)."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import logging.handlers
+import re
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.highlighter import NullHighlighter
+from rich.logging import RichHandler
+
+LOG_BYTES = 2**20  # after which a log file begins anew
+OLDER = 3  # log files that are kept of those before
+CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]"
+)  # all but tabs and ends of lines
+
+logger = logging.getLogger("kerastune")
+
+
+class Lines(logging.Formatter):
+    """A message is one line, whatever the names in it hold, and nothing in a log moves a terminal's
+    cursor.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return super().formatMessage(record).replace("\n", "\\n")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return CONTROLS.sub(lambda found: repr(found.group())[1:-1], super().format(record))
+
+
+class LogFile(logging.handlers.RotatingFileHandler):
+    """A log file that is bounded, and that is given up, with a word, when it can't be written any
+    more.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__(path, maxBytes=LOG_BYTES, backupCount=OLDER, encoding="utf-8")
+        self.setFormatter(Lines("%(asctime)s %(message)s"))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        logger.removeHandler(self)
+        logger.warning("%s can't be written (%s): from here on the log is on the screen alone.",
+                       self.baseFilename, sys.exc_info()[1])  # fmt: skip
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
+@functools.cache
+def console() -> Console:
+    """The screen, looked at when it is first needed: while TensorFlow starts, the command holds it
+    back.
+    """
+    return Console(stderr=True)
+
+
+def to_screen() -> None:
+    """Shows the log on the screen, once however often it is called."""
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, RichHandler) for handler in logger.handlers):
+        handler = RichHandler(
+            console=console(),
+            show_path=False,
+            show_level=False,
+            highlighter=NullHighlighter(),
+            log_time_format="%X",
+        )
+        handler.setFormatter(Lines("%(message)s"))
+        logger.addHandler(handler)
+
+
+def files(path: Path) -> list[Path]:
+    """The log file and the older ones beside it."""
+    return [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, OLDER + 1))]
+
+
+@contextlib.contextmanager
+def to_file(path: Path):
+    """Writes the log to a file too, for the length of a `with` block.
+
+    Raises:
+        OSError: when the file can't be opened; what can't be written later is told on the screen
+            once.
+    """
+    logger.setLevel(logging.INFO)
+    # Every line is flushed.
+    handler = LogFile(path)
+    logger.addHandler(handler)
+    try:
+        yield
+    except BaseException:
+        record = logger.makeRecord(
+            logger.name, logging.ERROR, __file__, 0, "Ended early.", (), sys.exc_info()
+        )
+        handler.handle(record)
+        raise
+    finally:
+        logger.removeHandler(handler)
+        handler.close()

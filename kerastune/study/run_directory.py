@@ -1,0 +1,185 @@
+"""The only module that names files: what stands where in an output directory."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+
+from kerastune.runtime import locks, logs
+from kerastune.study.reader import is_study
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RunDir:
+    """An output directory and the names of what kerastune leaves in it.
+
+    Args:
+        path: the directory; `open` makes it.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        self.study = self.path / "study.sqlite"
+        self.lock = self.path / "kerastune.lock"
+        self.log = self.path / "kerastune.log"
+        self.recipe = self.path / "recipe.json"
+        self.flags = self.path / "best.flags"
+        self.decisions = self.path / "decisions.jsonl"
+        self.result = self.path / "result.json"
+        self.model = self.path / "model.keras"
+        self.ensemble = self.path / "ensemble.keras"
+        self.tta = self.path / "tta.keras"
+        self.calibrated = self.path / "calibrated.keras"
+        self.prune = self.path / "prune.json"
+        self.distill = self.path / "distill.json"
+        self.tensorboard = self.path / "tensorboard"
+        self.predictions = self.path / "predictions.npz"
+        self.crossval = self.path / "crossval.json"
+        self.crossval_flags = self.path / "crossval.flags"
+        self.out_of_fold = self.path / "out_of_fold.npz"
+        self.report = self.path / "report.html"
+        self.report_markdown = self.path / "report.md"
+        self.report_pictures = self.path / "report"
+
+    def open(self) -> None:
+        """Makes the directory, or takes up one that is kerastune's.
+
+        Raises:
+            ValueError: when the directory holds something and kerastune did not make it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        held = [entry.name for entry in self.path.iterdir()]
+        if held and not self.is_ours():
+            raise ValueError(
+                f"`output_dir` ({self.path}) is not empty and not kerastune's (it holds {held[0]!r}): name another one."
+            )
+
+    def is_ours(self) -> bool:
+        """Whether kerastune made this directory: it holds a study, or a lock and nothing that is
+        not ours.
+        """
+        ours = {entry.name for entry in self._ours()}
+        held = {entry.name for entry in self.path.iterdir()}
+        return is_study(self.study) or (self.lock.name in held and held <= ours)
+
+    @property
+    def export(self) -> Path:
+        """Directory of exported models; a server may be reading it, so `clear` leaves it alone."""
+        return self.path / "export"
+
+    def trial_board(self, trial: str) -> Path:
+        """Directory of a trial's TensorBoard run."""
+        return self.tensorboard / "trials" / trial
+
+    def decision_board(self, stage: str) -> Path:
+        """Directory of the TensorBoard run with a stage's decision."""
+        return self.tensorboard / "decisions" / stage
+
+    @property
+    def result_board(self) -> Path:
+        """Directory of the TensorBoard run with the pictures of the result."""
+        return self.tensorboard / "result"
+
+    def report_picture(self, name: str) -> Path:
+        """A picture of the report; `name` is one of kerastune's own."""
+        return self.report_pictures / f"{name}.png"
+
+    def _ours(self) -> list[Path]:
+        named = [entry for entry in vars(self).values() if entry is not self.path]
+        # What was being written when a process was killed.
+        unfinished = [_unfinished(entry) for entry in named]
+        unfinished += [
+            unsaved(each) for each in (self.model, self.ensemble, self.tta, self.calibrated)
+        ]
+        beside = [
+            *logs.files(self.log),
+            *locks.files_of(self.lock),
+            self.path / f"{self.study.name}-journal",
+        ]
+        return [*named, *beside, *unfinished]
+
+    def clear(self) -> None:
+        """Deletes what kerastune left, and nothing else. The lock is held by whoever clears, so its
+        file stays.
+        """
+        for entry in self._ours():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry not in (self.lock, locks.file_of(self.lock)):
+                entry.unlink(missing_ok=True)
+
+
+def new(parent: str | os.PathLike = ".", prefix: str = "kerastune") -> Path:
+    """Makes a directory that nobody else has, however many ask in the same instant (S1.6).
+
+    Example:
+        >>> import tempfile
+        >>> parent = tempfile.mkdtemp()
+        >>> new(parent) != new(parent)
+        True
+    """
+    while True:
+        stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        path = Path(parent) / f"{prefix}-{stamp}-{secrets.token_hex(3)}-out"
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            continue
+
+
+def project(directory: str | os.PathLike | None, project_name: str) -> Path:
+    """Directory of a project, refused when the name would leave `directory`.
+
+    Raises:
+        ValueError: for a name that is not 1 to 64 letters, digits, dots, underscores and dashes, or
+            is `.` or `..`.
+    """
+    if not NAME.fullmatch(project_name) or project_name in (".", ".."):
+        raise ValueError(
+            f"`project_name` must be 1 to 64 letters, digits, `.`, `_` or `-`, and no path, got {project_name!r}."
+        )
+    return Path(directory or ".") / project_name
+
+
+def unsaved(path: Path) -> Path:
+    """Where a model is written before it takes its place; Keras wants its name to end as it will."""
+    return path.with_name(f".new-{path.name}")
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file such that a reader sees the old or the new text, never half of it, also after a
+    power cut.
+    """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """As `write_text`, for bytes."""
+    temporary = _unfinished(path)
+    with open(temporary, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file is on disk, or the names in a directory, so that a file that took its
+    place keeps it.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,252 @@
+"""Optimizers whose rate, schedule and momentum can change between trials without a new trace."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerastune.recipe import Recipe
+from kerastune.schedules import rates
+
+FAMILIES = {
+    "sgd": keras.optimizers.SGD,
+    "adam": keras.optimizers.Adam,
+}
+MOST_LEVELS = 200  # of a saved staircase: Keras looks at every one of them at every step
+KEPT = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
+
+
+class RateTable(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule held in a variable: the rate of every step, replaced between trials.
+
+    The traced function reads the variable, so any schedule of any length is the same graph. Steps
+    past the end of the table keep its last rate.
+
+    Example:
+        >>> table = RateTable()
+        >>> table.assign(np.array([0.1, 0.05]))
+        >>> round(float(table(7)), 4)
+        0.05
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.rates = tf.Variable(
+            np.zeros(1, np.float32), shape=[None], trainable=False, name="rates"
+        )
+
+    def assign(self, rates: np.ndarray) -> None:
+        """Replaces the rates, an array `[steps]`."""
+        self.rates.assign(np.asarray(rates, np.float32))
+
+    def __call__(self, step):
+        last = tf.shape(self.rates)[0] - 1
+        return tf.gather(self.rates, tf.minimum(tf.cast(step, tf.int32), last))
+
+    def get_config(self):
+        raise TypeError(
+            "A RateTable lives only while kerastune trains; `stock` gives the optimizer to save."
+        )
+
+
+class TunableSGD(keras.optimizers.SGD):
+    """Keras's SGD with the momentum in a variable.
+
+    Stock SGD bakes the momentum into the traced function, where a later change of it is silently
+    ignored. Here `momentum_value` may be assigned at any time, 0 included.
+    """
+
+    def __init__(self, learning_rate, nesterov: bool = False, **kwargs):
+        super().__init__(learning_rate=learning_rate, momentum=0.9, nesterov=nesterov, **kwargs)
+        # Not tracked as an optimizer variable: it is a setting, not a state that training changes.
+        self.momentum_value = tf.Variable(0.9, trainable=False, name="momentum_value")
+
+    def update_step(self, gradient, variable, learning_rate):
+        rate = tf.cast(learning_rate, variable.dtype)
+        gradient = tf.cast(gradient, variable.dtype)
+        momentum = tf.cast(self.momentum_value, variable.dtype)
+        velocity = self.momentums[self._get_variable_index(variable)]
+        step = momentum * velocity - rate * gradient
+        self.assign(velocity, step)
+        self.assign_add(variable, momentum * step - rate * gradient if self.nesterov else step)
+
+
+class LayerRates:
+    """Mixed into an optimizer: multiplies what a step changes in a variable by a number of the
+    variable's own.
+
+    Everything else stays that of one optimizer: one schedule, one norm to clip by, slots for all
+    variables, which go on collecting where nothing moves. A multiplier of 0 leaves its variable
+    where it is, whatever momentum and weight decay say. The numbers are in variables, so they may
+    be assigned at any time without a new trace.
+    """
+
+    def build(self, variables):
+        """Makes slots and multipliers, 1 for every variable: `[2, variables]`, before `first_steps`
+        and after.
+        """
+        if not self.built:
+            self.multipliers = tf.Variable(
+                np.ones([2, len(variables)], np.float32), trainable=False
+            )
+            self.first_steps = tf.Variable(0, dtype=tf.int32, trainable=False)
+        super().build(variables)
+
+    def assign_add(self, variable, value):
+        super().assign_add(variable, self._multiplied(variable, value))
+
+    def assign_sub(self, variable, value):
+        super().assign_sub(variable, self._multiplied(variable, value))
+
+    def _multiplied(self, variable, value):
+        """A change of a model's variable, multiplied; that of a slot as it is."""
+        index = self._trainable_variables_indices.get(self._var_key(variable))
+        return value if index is None else tf.cast(self._multiplier(index), value.dtype) * value
+
+    def _multiplier(self, index: int):
+        is_later = tf.cast(tf.cast(self.iterations, tf.int32) >= self.first_steps, tf.int32)
+        return self.multipliers[is_later, index]
+
+    def _apply_weight_decay(self, variables):
+        if self.weight_decay is None:
+            return
+        for variable in variables:
+            if self._use_weight_decay(variable):
+                rate = tf.cast(self.learning_rate, variable.dtype)
+                decay = tf.cast(self.weight_decay, variable.dtype)
+                self.assign_sub(variable, variable * decay * rate)
+
+
+class SGDWithLayerRates(LayerRates, TunableSGD):
+    """`TunableSGD` with a multiplier for every variable."""
+
+
+class AdamWithLayerRates(LayerRates, keras.optimizers.Adam):
+    """Keras's Adam with a multiplier for every variable."""
+
+
+def kept_settings(model: keras.Model) -> dict[str, float]:
+    """Clipping and weight decay of the optimizer that a model was compiled with: what a recipe does
+    not speak of.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(2)])
+        >>> model.compile(keras.optimizers.AdamW(weight_decay=0.01, clipnorm=1.0))
+        >>> kept_settings(model)
+        {'weight_decay': 0.01, 'clipnorm': 1.0}
+    """
+    if not model.compiled:
+        return {}
+    core = inner(model.optimizer)
+    return {name: value for name in KEPT if (value := getattr(core, name, None))}
+
+
+def decayed(
+    optimizer: keras.optimizers.Optimizer, model: keras.Model
+) -> keras.optimizers.Optimizer:
+    """Gives an unbuilt optimizer a weight decay in a variable, of kernels only (rank 2 and more),
+    and returns it.
+
+    Biases and the scales of normalization have nothing to do with how smooth the function is.
+    """
+    optimizer.weight_decay = tf.Variable(0.0, trainable=False, name="weight_decay")
+    optimizer.exclude_from_weight_decay(
+        var_list=[v for v in model.trainable_variables if len(v.shape) < 2]
+    )
+    return optimizer
+
+
+def tunable(
+    family: str, nesterov: bool, layered: bool = False, **settings
+) -> keras.optimizers.Optimizer:
+    """Optimizer of a family whose rate is a `RateTable`: one object for all trials of one trace.
+
+    Args:
+        family: `"sgd"` or `"adam"`.
+        nesterov: whether SGD looks ahead.
+        layered: whether every variable has a multiplier of its own.
+        settings: as `kept_settings` gives them.
+
+    Raises:
+        ValueError: for an unknown family.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"`optimizer` must be one of {', '.join(FAMILIES)}, got {family!r}.")
+    if family == "sgd":
+        return (SGDWithLayerRates if layered else TunableSGD)(
+            RateTable(), nesterov=nesterov, **settings
+        )
+    return (AdamWithLayerRates if layered else FAMILIES[family])(
+        learning_rate=RateTable(), **settings
+    )
+
+
+def inner(optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer itself, unwrapped from the loss scaling of mixed precision."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def configure(optimizer, rates: np.ndarray, momentum: float, weight_decay: float = 0.0) -> None:
+    """Sets rates, momentum and weight decay of a `tunable` optimizer, in place, without a new
+    trace.
+    """
+    core = inner(optimizer)
+    core._learning_rate.assign(rates)
+    if isinstance(core, TunableSGD):
+        core.momentum_value.assign(momentum)
+    if weight_decay:
+        core.weight_decay.assign(weight_decay)
+
+
+def configure_layers(optimizer, multipliers: np.ndarray, first_steps: int) -> None:
+    """Sets the multipliers of a built optimizer with `LayerRates`, in place, without a new trace.
+
+    Args:
+        optimizer: as `tunable` makes it when it is layered.
+        multipliers: `[2, variables]`, in the order of the variables that it was built with.
+        first_steps: steps in which the first row counts.
+    """
+    core = inner(optimizer)
+    core.multipliers.assign(multipliers)
+    core.first_steps.assign(first_steps)
+
+
+def stock(recipe: Recipe, **settings) -> keras.optimizers.Optimizer:
+    """The plain Keras optimizer of a recipe: what is saved, loadable without kerastune.
+
+    Linear decay from the first step becomes Keras's `PolynomialDecay` of power 1: the same line,
+    without the steps of `decay_interval`. No schedule of Keras's waits before it decays but
+    `PiecewiseConstantDecay`, which is any staircase exactly: it serves for the rest. Past
+    `total_steps` an exponential decay keeps its last rate. `settings` are those of `kept_settings`.
+
+    Example:
+        >>> stock(Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.5)).momentum
+        0.5
+    """
+    rate = _stock_rate(recipe)
+    if recipe.weight_decay:
+        settings["weight_decay"] = recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return keras.optimizers.SGD(
+            rate, momentum=recipe.momentum, nesterov=recipe.nesterov, **settings
+        )
+    return FAMILIES[recipe.optimizer](learning_rate=rate, **settings)
+
+
+def _stock_rate(recipe: Recipe) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    if recipe.decay == "linear" and recipe.decay_start == 0:
+        return keras.optimizers.schedules.PolynomialDecay(
+            recipe.learning_rate, recipe.total_steps, end_learning_rate=0.0, power=1.0
+        )
+    table = rates(recipe)
+    if recipe.decay == "linear":
+        table = np.append(table, 0.0)
+    # A boundary is the last step of the rate before it.
+    boundaries = np.flatnonzero(np.diff(table))
+    # Of too many every k-th, counted from the end: zero is reached when it should be.
+    boundaries = boundaries[::-1][:: -(-len(boundaries) // MOST_LEVELS) or 1][::-1]
+    if not len(boundaries):
+        return recipe.learning_rate
+    values = table[np.append(0, boundaries + 1)]
+    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries.tolist(), values.tolist())

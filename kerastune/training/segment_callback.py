@@ -1,0 +1,132 @@
+"""One segment while Keras trains it: what is read after every chunk of steps, and what came of it."""
+
+from __future__ import annotations
+
+import resource
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerastune import trial
+from kerastune.analysis import curves
+from kerastune.training.step_recorder import Chunk
+from kerastune.trial import Outcome, State, TrialSpec
+
+CHUNK = 50  # steps in one call of the train function
+RATIO_EVERY = 10  # steps between two measurements of update and weight norms
+LOOK_BACK = 100  # steps before a chunk from which its smoothed loss is worked out
+
+
+class Segment(keras.callbacks.Callback):
+    """Reads the recorder after every chunk, stops what has diverged, and collects the outcome of
+    one segment.
+
+    Args:
+        member: the compiled model with its recorder.
+        spec: what is trained.
+        trainer: whose objective, deadline and display it follows.
+        first_loss: of the trial, in an earlier segment; NaN in its first one.
+    """
+
+    def __init__(self, member, spec: TrialSpec, trainer, first_loss: float):
+        super().__init__()
+        self.first_loss = first_loss
+        self.member, self.spec, self.trainer = member, spec, trainer
+        self.chunks: list[Chunk] = []
+        self.evals: list[dict[str, float]] = []
+        self.seconds: list[float] = []
+        self.diverged_at: int | None = None
+        self.out_of_time = False
+        self.best: State | None = None
+        self.steps = 0
+
+    def on_train_begin(self, logs=None):
+        self.member.recorder.reset(self.spec.start)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._began = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        chunk = self.member.recorder.read()
+        self.seconds.append((time.monotonic() - self._began) / max(len(chunk), 1))
+        self.chunks.append(chunk)
+        self.steps += len(chunk)
+        self.trainer.on_steps(len(chunk))
+        if "loss" not in chunk.values:
+            raise ValueError(
+                "the model's `train_step` returns no value called `loss`, which kerastune goes by."
+            )
+        if np.isnan(self.first_loss):
+            self.first_loss = float(chunk.values["loss"][0])
+        recent = np.concatenate(
+            [chunk.values["loss"] for chunk in self.chunks[-1 - LOOK_BACK // CHUNK :]]
+        )
+        bad = curves.diverged_at(recent, self.first_loss)
+        if bad is not None:
+            self.diverged_at = self.spec.start + self.steps - len(recent) + bad
+        self.out_of_time = (
+            bad is None
+            and self.spec.start + self.steps < self.spec.until
+            and self.trainer.deadline()
+        )
+        if bad is not None or self.out_of_time:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        values = {
+            name[4:]: value for name, value in (logs or {}).items() if name.startswith("val_")
+        }
+        # A metric may give one value per class, which is nothing to choose by.
+        values = {name: float(value) for name, value in values.items() if np.ndim(value) == 0}
+        if not values:
+            return
+        self.evals.append({"step": self.spec.start + self.steps, **values})
+        if self.spec.keep_best and self.diverged_at is None:
+            decays = self.spec.recipe.decay != "none"
+            if trial.kept_evaluation(self.evals, self.trainer.objective, decays) is self.evals[-1]:
+                self.best = State(self.spec.start + self.steps, values_of(self.model.variables), [])
+
+    def values(self, name: str) -> np.ndarray:
+        """The true values of every step of this segment so far."""
+        return np.concatenate([chunk.values[name] for chunk in self.chunks])
+
+    def outcome(self) -> Outcome:
+        """What came of the segment."""
+        offsets = np.cumsum([self.spec.start] + [len(chunk) for chunk in self.chunks])
+        steps = [offset + chunk.ratio_steps for offset, chunk in zip(offsets, self.chunks)]
+        recorder = self.member.recorder
+        return Outcome(
+            spec=self.spec,
+            curves={name: self.values(name) for name in recorder.names},
+            evals=tuple(self.evals),
+            layers=tuple(recorder.layers),
+            norm_steps=np.concatenate(steps),
+            update_norms=np.concatenate([chunk.update_norms for chunk in self.chunks]),
+            weight_norms=np.concatenate([chunk.weight_norms for chunk in self.chunks]),
+            diverged_at=self.diverged_at,
+            # The first chunk holds the trace of a first trial.
+            seconds_per_step=float(np.median(self.seconds[1:] or self.seconds)),
+            peak_memory=peak_memory(),
+            notes=self._notes(),
+            out_of_time=self.out_of_time,
+        )
+
+    def _notes(self) -> tuple[str, ...]:
+        if self.trainer.problem.stream is not None and self.spec.start:
+            return ("the weights went on from the checkpoint; the stream of data started again",)
+        return ()
+
+
+def peak_memory() -> int:
+    """Most bytes in use so far: of the first GPU where there is one, else of this process."""
+    if tf.config.list_logical_devices("GPU"):
+        return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def values_of(variables) -> list[np.ndarray]:
+    """Copies of the values of variables, in their order."""
+    # A copy: on a CPU the array may share the variable's memory.
+    return [variable.numpy().copy() for variable in variables]

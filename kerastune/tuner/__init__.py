@@ -1,0 +1,1 @@
+"""`PlaybookTuner` and what a search needs around the playbook."""

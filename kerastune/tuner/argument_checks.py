@@ -1,0 +1,92 @@
+"""What `PlaybookTuner` is given: checked, or refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import keras
+import keras_tuner
+
+from kerastune.callbacks import ExponentialDecay, LinearDecay
+from kerastune.trial import Objective
+
+REFUSED = {
+    "epochs": "the number of steps is what kerastune finds out",
+    "batch_size": "the batch size is part of the recipe: pass recipe=Recipe(batch_size=...) to the tuner to fix it",
+    "validation_split": "pass validation_data, or leave it out and kerastune cuts a part off and says so",
+    "steps_per_epoch": "steps are the only clock, and the budget says how many there are",
+    "initial_epoch": "kerastune goes on from its own study",
+}
+
+
+def parse_objective(objective) -> Objective | None:
+    """The objective of a KerasTuner `Objective` or of text like `"val_accuracy:max"`; `None` stays
+    `None`.
+
+    Raises:
+        ValueError: when the direction is missing, or the value is not of the validation part.
+    """
+    if objective is None or objective == "":
+        return None
+    if isinstance(objective, keras_tuner.Objective):
+        name, direction = objective.name, objective.direction
+    else:
+        name, _, direction = str(objective).partition(":")
+    if direction not in ("max", "min"):
+        raise ValueError(
+            f"`objective` ({objective!r}) needs its direction: write {name}:max or {name}:min."
+        )
+    if not name.startswith("val_"):
+        raise ValueError(
+            f"`objective` must be a validation value: write val_{name}:{direction}, got {objective!r}."
+        )
+    return Objective(name[4:], direction)
+
+
+def checked_seed(seed: int) -> int:
+    """The seed, if it is an integer of 0 or more; else `ValueError`."""
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"`seed` must be an integer >= 0, got {seed!r}.")
+    return seed
+
+
+def refuse_settings_of_fit(names: Iterable[str]) -> None:
+    """Raises `ValueError` for a setting that `fit` would take and kerastune decides."""
+    for name in names:
+        if name in REFUSED:
+            raise ValueError(f"`{name}` can't be given to search: {REFUSED[name]}.")
+
+
+def refuse_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Raises `ValueError` for a callback that sets the rate, or puts back weights in the middle of
+    a search.
+    """
+    ours = (LinearDecay, ExponentialDecay)
+    setters = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler, *ours)
+    for callback in callbacks:
+        why = ""
+        if isinstance(callback, setters):
+            why = "sets the learning rate, which kerastune tunes: leave it out"
+        elif isinstance(callback, keras.callbacks.BackupAndRestore):
+            why = "puts back a model of its own, but kerastune goes on from its own study: leave it out"
+        elif getattr(callback, "restore_best_weights", False):
+            why = "puts back weights in the middle of a training: kerastune keeps the best itself, so pass it False"
+            why = f"with restore_best_weights {why}"
+        if why:
+            raise ValueError(f"the callback {type(callback).__name__} {why}.")
+
+
+def refuse_overrides(tuner: type, base: type, hypermodel) -> None:
+    """Raises `ValueError` for a subclass of `base` with a `run_trial`, or a hypermodel with a
+    `fit`, of its own.
+    """
+    if tuner.run_trial is not base.run_trial:
+        raise ValueError(
+            f"{tuner.__name__} overrides run_trial, but kerastune's own trainer runs every trial."
+        )
+    fit = getattr(type(hypermodel), "fit", None)
+    if isinstance(hypermodel, keras_tuner.HyperModel) and fit is not keras_tuner.HyperModel.fit:
+        raise ValueError(
+            f"{type(hypermodel).__name__} overrides fit, but kerastune's trainer trains the model: "
+            "move what it does into the model's train_step, or into callbacks."
+        )

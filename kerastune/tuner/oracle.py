@@ -1,0 +1,132 @@
+"""KerasTuner's oracle over the playbook: which trial comes next is what the stages propose."""
+
+from __future__ import annotations
+
+import json
+
+import keras_tuner
+from keras_tuner.engine.oracle import Oracle
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from kerastune.playbook.driver import Playbook
+from kerastune.trial import Outcome, TrialSpec
+
+SPEC = (
+    "kerastune/spec"  # the authoritative spec in a trial's values; the other names are for people
+)
+
+
+class PlaybookOracle(Oracle):
+    """Hands out the playbook's segments as KerasTuner trials.
+
+    One trial is one training run; when it goes on, it is handed out again under the same id. The
+    study database is the truth: nothing is saved in KerasTuner's own files, and nothing is read
+    from them.
+
+    Args:
+        objective: with its direction.
+        seed: an integer; 0 is a seed like any other.
+    """
+
+    def __init__(self, objective: keras_tuner.Objective | None, seed: int):
+        super().__init__(objective=objective, seed=seed)
+        # The base class takes 0 for "no seed".
+        self.seed = self._seed_state = seed
+        self.playbook: Playbook | None = None
+
+    def begin(self, playbook: Playbook, objective: keras_tuner.Objective) -> None:
+        """Takes up a playbook, with the trials that its study holds already."""
+        self.playbook, self.objective = playbook, objective
+        self.trials.clear()
+        for outcome in playbook.outcomes.values():
+            self._complete(self._trial(outcome.spec), outcome)
+
+    def populate_space(self, trial_id):
+        """Not asked: trials come from `create_trial`, whose values are the playbook's."""
+        raise NotImplementedError("the playbook's stages propose whole trials; see `create_trial`.")
+
+    def create_trial(self, tuner_id):
+        """The next segment as a trial; one whose status is IDLE when others must end first, STOPPED
+        after the last.
+        """
+        spec = self.playbook.next()
+        if spec is None:
+            status = TrialStatus.STOPPED if self.playbook.stage is None else TrialStatus.IDLE
+            return Trial(hyperparameters=self.get_space(), trial_id="", status=status)
+        self.playbook.begin(spec)
+        return self.begin_trial(spec)
+
+    def begin_trial(self, spec: TrialSpec) -> Trial:
+        """The trial of a segment that is trained from now on."""
+        trial = self._trial(spec)
+        trial.status = TrialStatus.RUNNING
+        self.ongoing_trials[spec.trial] = trial
+        return trial
+
+    def update_trial(self, trial_id, metrics, step=0):
+        """The trial; what a trial reports is read from its outcome, so nothing is added here."""
+        return self.trials[trial_id]
+
+    def end_trial(self, trial):
+        """Marks a trial as completed, with the evaluation of the weights that it keeps as score."""
+        self.ongoing_trials = {
+            owner: other for owner, other in self.ongoing_trials.items() if other is not trial
+        }
+        self._complete(trial, self.playbook.outcomes[trial.trial_id])
+
+    def get_best_trials(self, num_trials=1):
+        """Completed trials with a score: what the playbook chose, then the others from the best on."""
+        scored = [
+            t
+            for t in self.trials.values()
+            if t.status == TrialStatus.COMPLETED and t.score is not None
+        ]
+        sign = -1 if self.objective.direction == "max" else 1
+        chosen = self.chosen_trial()
+        return sorted(scored, key=lambda t: (t.trial_id != chosen, sign * t.score, t.trial_id))[
+            :num_trials
+        ]
+
+    def chosen_trial(self) -> str | None:
+        """Id of the trial whose weights were chosen, by the last stage that chose any; `None`
+        before it decided.
+        """
+        decisions = self.playbook.decisions if self.playbook else []
+        return next(
+            (made.values["trial"] for made in reversed(decisions) if "trial" in made.values), None
+        )
+
+    def save(self, fname=None):
+        """Does nothing: every event is in the study already."""
+
+    def reload(self, fname=None):
+        """Does nothing: `begin` reads the study."""
+
+    def _trial(self, spec: TrialSpec) -> Trial:
+        if spec.trial not in self.trials:
+            self.trials[spec.trial] = Trial(hyperparameters=self.get_space(), trial_id=spec.trial)
+            self.start_order.append(spec.trial)
+        trial = self.trials[spec.trial]
+        recipe = spec.recipe.to_dict()
+        trial.hyperparameters.values.update(recipe.pop("hyperparameters"))
+        trial.hyperparameters.values.update(
+            {f"kerastune/{name}": value for name, value in recipe.items()}
+        )
+        trial.hyperparameters.values[SPEC] = json.dumps(spec.to_dict(), sort_keys=True)
+        return trial
+
+    def _complete(self, trial: Trial, outcome: Outcome) -> None:
+        kept = (
+            outcome.kept_evaluation(self.playbook.objective)
+            if outcome.diverged_at is None
+            else None
+        )
+        trial.status = TrialStatus.FAILED if outcome.error else TrialStatus.COMPLETED
+        trial.score = None if kept is None else kept[self.playbook.objective.name]
+        trial.best_step = None if kept is None else kept["step"]
+        diverged = (
+            None if outcome.diverged_at is None else f"diverged at step {outcome.diverged_at}"
+        )
+        trial.message = outcome.error or diverged
+        if trial.trial_id not in self.end_order:
+            self.end_order.append(trial.trial_id)

@@ -1,0 +1,79 @@
+"""What a teacher from a file needs: a student that takes the same raw inputs, with its preparation
+inside (S4.4).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import keras
+import keras_tuner
+
+from kerastune.problem import Part, Problem
+
+
+class WithPreparation(keras_tuner.HyperModel):
+    """A hypermodel whose models prepare raw inputs themselves, as those that a search saves.
+
+    Args:
+        inner: of models that take prepared inputs and are not compiled.
+        problem: whose `attach` prepares.
+    """
+
+    def __init__(self, inner, problem: Problem):
+        super().__init__()
+        self._inner = inner
+        self._attach = problem.attach
+
+    def build(self, hp) -> keras.Model:
+        model = self._inner.build(hp)
+        if model.compiled:
+            raise ValueError(
+                "a compiled model loses its loss where inputs are prepared for it: leave `standardize` out."
+            )
+        return self._attach(model)
+
+
+def load(path: str | os.PathLike) -> keras.Model:
+    """The model of a file, for its outputs alone.
+
+    Raises:
+        ValueError: when it is not a model that Keras loads.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"`teacher` ({path}) can't be loaded: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def of_raw_inputs(problem: Problem, raw: Problem, hypermodel):
+    """The same problem and hypermodel with inputs as they were before preparation, which a teacher
+    takes.
+
+    Args:
+        problem: prepared for the hypermodel.
+        raw: the same data, split by the same seed, not prepared.
+        hypermodel: of models that take what `problem` has.
+
+    Returns:
+        A problem and a hypermodel; those that were given where nothing is prepared.
+
+    Raises:
+        ValueError: for a problem that is not one of classes.
+    """
+    if problem.kind != "classification":
+        raise ValueError("`teacher` teaches classes; there is none to learn from in a regression.")
+    if problem.attach is None:
+        return problem, hypermodel
+    parts = {
+        name: _with_inputs(getattr(problem, name), getattr(raw, name))
+        for name in ("train", "validation", "test")
+    }
+    return dataclasses.replace(problem, attach=None, **parts), WithPreparation(hypermodel, problem)
+
+
+def _with_inputs(part: Part | None, raw: Part | None) -> Part | None:
+    return None if part is None else dataclasses.replace(part, x=raw.x)

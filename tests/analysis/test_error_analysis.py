@@ -1,0 +1,41 @@
+"""Confusion, confidence, intervals and worst mistakes, on numbers worked out by hand."""
+
+import numpy as np
+import pytest
+
+from kerastune.analysis import error_analysis
+
+
+def test_probabilities_of_one_output_and_of_many():
+    assert error_analysis.probabilities(np.array([[0.25]]), logits=False).tolist() == [[0.75, 0.25]]
+    found = error_analysis.probabilities(np.array([[1000.0, 0.0], [0.0, 0.0]]), logits=True)
+    np.testing.assert_allclose(found, [[1, 0], [0.5, 0.5]])
+
+
+def test_a_class_that_never_occurs_has_no_recall():
+    precision, recall, f1, count = error_analysis.by_class(np.array([[2, 1], [0, 0]]))[1]
+    assert precision == 0 and np.isnan(recall) and f1 == 0 and count == 0
+
+
+def test_worst_numbers_are_those_farthest_off_in_units_of_their_spread():
+    true = np.array([[0.0, 0.0], [10.0, 0.1], [20.0, 0.2]])
+    outputs = true + [
+        [1.0, 0.0],
+        [0.0, 0.1],
+        [0.0, 0.0],
+    ]  # a tenth of the spread would be 0.8 and 0.008
+    assert error_analysis.worst(outputs, true, False, most=2).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("measure", ["accuracy", "macro-F1", "mean absolute error"])
+def test_an_interval_holds_its_value_and_narrows_with_examples(measure):
+    def width(n):
+        true = np.arange(n) % 2
+        outputs = np.eye(2)[np.where(np.arange(n) % 10 == 0, 1 - true, true)]
+        if measure == "mean absolute error":
+            true, outputs = true[:, None], outputs[:, 1:]
+        value, low, high = error_analysis.with_interval(outputs, true, measure)
+        assert low <= value <= high
+        return high - low
+
+    assert width(1000) < width(100) / 2

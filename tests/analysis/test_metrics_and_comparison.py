@@ -1,0 +1,174 @@
+"""Figures of merit, and whether a difference is more than noise."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from kerastune import trial
+from kerastune.analysis import comparison, metrics
+from kerastune.trial import Objective
+
+ACCURACY, LOSS = Objective("accuracy", "max"), Objective("loss", "min")
+
+
+def test_gain_is_larger_for_better_values():
+    assert ACCURACY.gain(0.9) > ACCURACY.gain(0.8)
+    assert LOSS.gain(0.1) > LOSS.gain(0.2)
+
+
+@pytest.mark.parametrize("direction", ["", "maximize", "MAX", None])
+def test_an_objective_without_a_direction_is_refused(direction):
+    with pytest.raises(ValueError, match="f1.*max or min"):
+        Objective("f1", direction)
+
+
+def test_the_best_evaluation_follows_the_direction():
+    evals = [{"step": 1, "loss": 0.3, "accuracy": 0.9}, {"step": 2, "loss": 0.2, "accuracy": 0.8}]
+    assert trial.best_evaluation(evals, ACCURACY)["step"] == 1
+    assert trial.best_evaluation(evals, LOSS)["step"] == 2
+
+
+def test_among_equals_the_lowest_loss_wins_then_the_first():
+    evals = [
+        {"step": step, "loss": loss, "accuracy": 0.9}
+        for step, loss in [(1, 0.3), (2, 0.2), (3, 0.2)]
+    ]
+    assert trial.best_evaluation(evals, ACCURACY)["step"] == 2
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_evaluations_that_are_not_finite_are_passed_over(bad):
+    evals = [{"step": 1, "loss": 1.0, "accuracy": bad}, {"step": 2, "loss": 1.0, "accuracy": 0.1}]
+    assert trial.best_evaluation(evals, ACCURACY)["step"] == 2
+    assert trial.best_evaluation(evals[:1], ACCURACY) is None
+    assert trial.best_evaluation([], ACCURACY) is None
+
+
+def test_an_objective_that_was_not_measured_is_named_with_those_that_were():
+    with pytest.raises(ValueError, match="`f1`.*loss, accuracy"):
+        trial.best_evaluation([{"step": 1, "loss": 1.0, "accuracy": 0.5}], Objective("f1", "max"))
+
+
+def test_macro_f1_is_scikit_learns():
+    generator = np.random.default_rng(0)
+    true, predicted = generator.integers(0, 4, 200), generator.integers(0, 4, 200)
+    assert metrics.macro_f1(true, predicted, 4) == pytest.approx(
+        f1_score(true, predicted, average="macro")
+    )
+
+
+def test_macro_f1_leaves_out_a_class_that_is_nowhere():
+    true, predicted = np.array([0, 0, 1]), np.array([0, 1, 1])
+    assert metrics.macro_f1(true, predicted, 5) == metrics.macro_f1(true, predicted, 2)
+    # A class that is only predicted counts, with an F1 of 0.
+    assert metrics.macro_f1(np.array([0, 0]), np.array([0, 2]), 3) == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_macro_f1_of_nothing_is_nan():
+    assert np.isnan(metrics.macro_f1_of_confusion(np.zeros([3, 3])))
+
+
+def test_a_difference_is_paired():
+    # 3 % better on the very examples is beyond noise; the same means on shuffled examples would not
+    # be.
+    worse = (np.arange(400) < 360).astype(float)
+    better = (np.arange(400) < 372).astype(float)
+    mean, low, high = comparison.difference(better, worse)
+    assert mean == pytest.approx(0.03) and 0 < low < mean < high
+    shuffled = np.random.default_rng(0).permutation(better)
+    assert comparison.difference(shuffled, worse)[1] < 0
+
+
+def test_a_difference_changes_its_sign_with_its_sides():
+    generator = np.random.default_rng(1)
+    a, b = generator.random(100), generator.random(100)
+    mean, low, high = comparison.difference(a, b)
+    assert comparison.difference(b, a)[0] == -mean
+    assert low < mean < high
+
+
+def test_equal_models_differ_by_nothing():
+    assert comparison.difference(np.ones(50), np.ones(50)) == (0.0, 0.0, 0.0)
+
+
+def test_the_interval_is_that_of_the_normal_distribution_for_many_examples():
+    gains = np.random.default_rng(2).normal(0.1, 1.0, 2000)
+    mean, low, high = comparison.difference(gains, np.zeros(2000))
+    half = 1.96 * gains.std() / np.sqrt(2000)
+    assert low == pytest.approx(mean - half, abs=0.15 * half) and high == pytest.approx(
+        mean + half, abs=0.15 * half
+    )
+
+
+def test_the_same_seed_gives_the_same_interval():
+    gains = np.random.default_rng(3).normal(size=60)
+    zero = np.zeros(60)
+    assert comparison.difference(gains, zero, seed=5) == comparison.difference(gains, zero, seed=5)
+    assert comparison.difference(gains, zero, seed=5) != comparison.difference(gains, zero, seed=6)
+
+
+def test_scores_of_examples_have_macro_f1_as_their_mean_and_its_interval_by_bootstrap():
+    generator = np.random.default_rng(1)
+    true = generator.choice(4, 600, p=[0.6, 0.3, 0.1, 0.0])
+    one, other = (
+        np.where(generator.random(600) < share, true, generator.integers(0, 3, 600))
+        for share in (0.8, 0.6)
+    )
+    by_example = [metrics.macro_f1_by_example(true, predicted, 4) for predicted in (one, other)]
+    whole = [metrics.macro_f1(true, predicted, 4) for predicted in (one, other)]
+    assert [each.mean() for each in by_example] == pytest.approx(whole)
+    draws = [generator.integers(0, 600, 600) for _ in range(1000)]
+    gains = [
+        metrics.macro_f1(true[d], one[d], 4) - metrics.macro_f1(true[d], other[d], 4) for d in draws
+    ]
+    _, low, high = comparison.difference(*by_example)
+    assert (low, high) == pytest.approx(np.percentile(gains, [2.5, 97.5]), abs=0.02)
+
+
+def test_one_seed_gives_the_plain_difference_and_equal_seeds_the_same_interval():
+    generator = np.random.default_rng(4)
+    better, worse = generator.random(80), generator.random(80)
+    plain = comparison.difference(better, worse)
+    for seeds in (1, 3):
+        gain = comparison.repeated_difference([better] * seeds, [worse] * seeds)
+        assert (gain.mean, gain.low, gain.high) == pytest.approx(
+            plain
+        ) and gain.spread == pytest.approx(0)
+        assert gain.seeds == seeds
+
+
+def test_the_spread_of_seeds_widens_the_interval_as_student_says():
+    # Every example gains the same, so only the seeds' spread counts: the textbook interval of 2 or
+    # 3 values.
+    zero = np.zeros(50)
+    for means, quantile in (([0.01, 0.02], 12.706), ([0.01, 0.02, 0.06], 4.303)):
+        gain = comparison.repeated_difference([zero + mean for mean in means], [zero] * len(means))
+        half = quantile * np.std(means, ddof=1) / np.sqrt(len(means))
+        assert (gain.low, gain.high) == pytest.approx(
+            (np.mean(means) - half, np.mean(means) + half)
+        )
+        assert gain.sign == 0 and gain.spread == pytest.approx(np.std(means, ddof=1))
+
+
+def test_noise_of_examples_is_not_counted_again_as_spread_of_seeds():
+    generator = np.random.default_rng(5)
+    halves = []
+    for _ in range(20):
+        gains = [generator.normal(size=400) for _ in range(3)]
+        gain = comparison.repeated_difference(gains, np.zeros([3, 400]))
+        halves.append((gain.high - gain.low) / 2)
+    assert np.percentile(halves, 25) == pytest.approx(1.96 / np.sqrt(1200), rel=0.1)
+
+
+def test_seeds_that_scatter_seldom_make_a_gain_of_nothing():
+    # Nothing is gained, and every seed's luck is twice the noise of the examples: one seed is wrong
+    # in a third of cases.
+    generator = np.random.default_rng(6)
+    wrong = {1: 0, 3: 0}
+    for _ in range(40):
+        gains = generator.normal(0, 0.1, [3, 1]) + generator.normal(size=[3, 400])
+        for seeds in wrong:
+            wrong[seeds] += (
+                comparison.repeated_difference(gains[:seeds], np.zeros([seeds, 400])).sign > 0
+            )
+    assert wrong[1] >= 8 and wrong[3] <= 4

@@ -1,0 +1,240 @@
+"""The probe's rules on arrays, its stage on hand-made outcomes, and its callback on a tiny model."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from kerastune.analysis import learning_rate_probe
+from kerastune.callbacks import UpdateRatio
+from kerastune.playbook.stages import probe
+from kerastune.playbook.stages.base import Facts
+from kerastune.playbook.stages.probe import Probe
+from kerastune.recipe import Recipe
+from kerastune.trial import Objective, Outcome
+
+FACTS = Facts(1000, 100, Objective("loss", "min"), 10**6)
+
+
+def suggest(optimizer, rates, losses, updates, weights, **settings):
+    """`probe.suggest_learning_rate` for a model of one layer."""
+    updates, weights = (np.asarray(norms, float)[:, None] for norms in (updates, weights))
+    return learning_rate_probe.suggest_learning_rate(
+        optimizer, np.array(rates), np.array(losses), updates, weights, **settings
+    )
+
+
+def test_whole_model_ratio_takes_all_layers_together_and_survives_weights_of_zero():
+    ratios = learning_rate_probe.whole_model_ratio(
+        np.array([[0.3, 0.4], [1.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 0.0]])
+    )
+    assert ratios[0] == pytest.approx(0.1)
+    assert np.isfinite(ratios).all()
+
+
+def test_adam_gets_the_rate_at_which_the_first_update_has_the_target_ratio():
+    assert suggest("adam", [1e-3], [2.0], [0.07], [10.0]) == pytest.approx(
+        learning_rate_probe.TARGET_RATIO / 0.007 * 1e-3
+    )
+
+
+def test_sgd_gets_the_rate_at_which_a_plain_step_removes_the_share_of_the_loss():
+    gradient, loss = 5.0, 2.0
+    rate = suggest(
+        "sgd", [0.01], [loss], [0.01 * 1.9 * gradient], [10.0], momentum=0.9, nesterov=True
+    )
+    assert rate * gradient**2 == pytest.approx(learning_rate_probe.LOSS_SHARE * loss)
+
+
+def test_sgds_rate_does_not_depend_on_the_weights_and_adams_not_on_the_loss():
+    assert suggest("sgd", [1e-3], [2.0], [0.1], [10.0]) == suggest(
+        "sgd", [1e-3], [2.0], [0.1], [99.0]
+    )
+    assert suggest("adam", [1e-3], [2.0], [0.1], [10.0]) == suggest(
+        "adam", [1e-3], [7.0], [0.1], [10.0]
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_any_rate_that_is_measured_at_suggests_the_same(optimizer):
+    suggested = [
+        suggest(optimizer, [rate], [2.0], [70 * rate], [10.0]) for rate in (1e-5, 1e-3, 1.0)
+    ]
+    assert suggested == pytest.approx([suggested[0]] * 3)
+
+
+def test_nesterov_is_taken_out_of_the_update_and_less_momentum_gives_a_higher_rate():
+    plain = suggest("sgd", [0.1], [2.0], [0.5], [1.0], momentum=0.9, nesterov=False)
+    assert suggest(
+        "sgd", [0.1], [2.0], [0.5 * 1.9], [1.0], momentum=0.9, nesterov=True
+    ) == pytest.approx(plain)
+    without = suggest("sgd", [0.1], [2.0], [0.5], [1.0], momentum=0.0, nesterov=False)
+    assert plain < without <= 10 * plain
+
+
+def test_several_starts_are_averaged_geometrically_and_unusable_ones_left_out():
+    one, other = (suggest("sgd", [0.1], [loss], [0.5], [1.0]) for loss in (1.0, 4.0))
+    both = suggest(
+        "sgd",
+        [0.1] * 6,
+        [1.0, 4.0, np.nan, np.inf, -1.0, 1.0],
+        [0.5, 0.5, 0.5, 0.5, 0.5, 0.0],
+        [1.0] * 6,
+    )
+    assert both == pytest.approx(np.sqrt(one * other))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("update", [0.0, np.nan, np.inf])
+def test_no_usable_measurement_is_refused(optimizer, update):
+    with pytest.raises(ValueError, match="no first update"):
+        suggest(optimizer, [0.1], [1.0], [update], [1.0])
+
+
+def test_an_optimizer_without_a_rule_is_refused_by_name():
+    with pytest.raises(ValueError, match="'rmsprop'.*sgd, adam"):
+        suggest("rmsprop", [0.1], [1.0], [1.0], [1.0])
+
+
+# The stage.
+
+
+def outcome(spec, gradient=10.0, loss=2.0, diverged_at=None):
+    """What training would give: a loss that stays, and updates of plain gradients of that norm."""
+    length = spec.recipe.learning_rate * (1 + spec.recipe.momentum)
+    measured = np.arange(0, spec.until, 10)
+    norms = np.full([len(measured), 1], length * gradient)
+    return Outcome(
+        spec,
+        {"loss": np.full(spec.until, loss, np.float32)},
+        layers=("dense",),
+        norm_steps=measured,
+        update_norms=norms,
+        weight_norms=np.full([len(measured), 1], 20.0),
+        diverged_at=diverged_at,
+    )
+
+
+def decided(recipe, diverged_at=None, **trained):
+    """The decision, and all outcomes, of a stage whose starts give these values."""
+    stage, outcomes = Probe(), {}
+    while specs := stage.propose(recipe, FACTS, outcomes):
+        for spec in specs:
+            lost = diverged_at if spec.trial == probe.TRIAL else None
+            outcomes[spec.trial] = outcome(spec, diverged_at=lost, **trained)
+    return stage.decide(recipe, FACTS, outcomes), outcomes
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_stage_spends_at_most_60_batches(optimizer):
+    _, outcomes = decided(Recipe(optimizer=optimizer))
+    assert sum(each.steps for each in outcomes.values()) <= learning_rate_probe.BATCHES
+    assert len(outcomes) == learning_rate_probe.STARTS[optimizer] + 1
+
+
+def test_the_starts_have_seeds_of_their_own_and_the_recipe_gets_the_rate_alone():
+    recipe = Recipe(seed=5)
+    decision, outcomes = decided(recipe)
+    seeds = [each.spec.recipe.seed for name, each in outcomes.items() if name != probe.TRIAL]
+    assert len(set(seeds)) == len(seeds)
+    assert outcomes[probe.TRIAL].spec.recipe.seed == 5
+    expected = learning_rate_probe.LOSS_SHARE * 2.0 / 10.0**2
+    assert decision.after == recipe.replace(learning_rate=decision.values["suggested_rate"])
+    assert decision.after.learning_rate == pytest.approx(expected)
+    assert outcomes[probe.TRIAL].spec.recipe.learning_rate == pytest.approx(expected)
+
+
+def test_a_rate_that_diverges_when_it_is_tried_out_is_lowered():
+    sound, _ = decided(Recipe())
+    lost, _ = decided(Recipe(), diverged_at=7)
+    assert lost.after.learning_rate == pytest.approx(sound.after.learning_rate / probe.SAFER)
+    assert lost.values["diverged"] and "step 7" in lost.reason
+    assert not sound.values["diverged"]
+
+
+@pytest.mark.parametrize("trained", [{"loss": np.nan}, {"gradient": 0.0}, {"loss": -1.0}])
+def test_when_nothing_can_be_measured_the_rate_stays_and_the_reason_says_so(trained):
+    decision, outcomes = decided(Recipe(learning_rate=0.02), **trained)
+    assert decision.after == Recipe(learning_rate=0.02)
+    assert "stays at 0.02" in decision.reason
+    assert probe.TRIAL not in outcomes
+
+
+def test_the_stage_is_pure_and_asks_only_for_what_is_missing():
+    recipe, stage = Recipe(), Probe()
+    first = stage.propose(recipe, FACTS, {})
+    assert stage.propose(recipe, FACTS, {}) == first
+    some = {spec.trial: outcome(spec) for spec in first[:3]}
+    assert stage.propose(recipe, FACTS, some) == first[3:]
+
+
+@pytest.mark.parametrize(
+    "allowance, starts, tried", [(58, 8, True), (57, 3, True), (53, 3, True), (52, 3, False)]
+)
+def test_a_short_budget_gets_fewer_starts_or_no_try_out(allowance, starts, tried):
+    recipe, stage = Recipe(), Probe()
+    known = dataclasses.replace(FACTS, allowance=allowance)
+    outcomes = {spec.trial: outcome(spec) for spec in stage.propose(recipe, known, {})[:3]}
+    while specs := stage.propose(recipe, known, outcomes):
+        outcomes[specs[0].trial] = outcome(specs[0])
+    assert len([name for name in outcomes if name != probe.TRIAL]) == starts
+    assert (probe.TRIAL in outcomes) == tried
+    decision = stage.decide(recipe, known, outcomes)
+    assert decision.after.learning_rate == pytest.approx(
+        learning_rate_probe.LOSS_SHARE * 2.0 / 10.0**2
+    )
+    assert ("too short to try it out" in decision.reason) == (not tried)
+
+
+# The callback.
+
+
+def fitted(tmp_path, optimizer, every=10, times=1, **settings):
+    """The callback after one or more `fit`s of four steps of a small model from seed 1."""
+    keras.utils.set_random_seed(1)
+    x = np.random.default_rng(0).normal(size=(64, 5)).astype(np.float32)
+    model = keras.Sequential(
+        [keras.Input([5]), keras.layers.Dense(8, activation="relu"), keras.layers.Dense(3)]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, **settings)
+    callback = UpdateRatio(tmp_path, every=every)
+    for _ in range(times):
+        model.fit(
+            x,
+            np.arange(64) % 3,
+            batch_size=16,
+            epochs=1,
+            shuffle=False,
+            verbose=0,
+            callbacks=[callback],
+        )
+    return callback
+
+
+@pytest.mark.parametrize("family", [keras.optimizers.SGD, keras.optimizers.Adam])
+def test_the_callback_suggests_the_same_from_any_rate_and_chunk(tmp_path, family):
+    suggested = [
+        fitted(tmp_path, family(1e-4), steps_per_execution=1).suggest_learning_rate(),
+        fitted(tmp_path, family(0.1), steps_per_execution=4).suggest_learning_rate(),
+        fitted(tmp_path, family(0.01), every=1).suggest_learning_rate(),
+    ]
+    assert suggested == pytest.approx([suggested[0]] * 3, rel=0.01)
+
+
+def test_the_callback_sees_the_gradient_of_sgds_first_step(tmp_path):
+    momentum = keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True)
+    plain = fitted(tmp_path, keras.optimizers.SGD(0.01)).suggest_learning_rate()
+    assert fitted(tmp_path, momentum).suggest_learning_rate() == pytest.approx(
+        plain * np.sqrt(0.1), rel=0.01
+    )
+
+
+def test_the_callback_refuses_where_the_first_step_was_not_seen_or_has_no_rule(tmp_path):
+    with pytest.raises(ValueError, match="first step was not measured"):
+        UpdateRatio(tmp_path).suggest_learning_rate()
+    with pytest.raises(ValueError, match="first step was not measured"):
+        fitted(tmp_path, keras.optimizers.Adam(), times=2).suggest_learning_rate()
+    with pytest.raises(ValueError, match="rmsprop"):
+        fitted(tmp_path, keras.optimizers.RMSprop()).suggest_learning_rate()

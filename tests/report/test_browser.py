@@ -1,0 +1,127 @@
+"""Report and TensorBoard as a person sees them: in a browser."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from kerastune.cli import entry
+
+webdriver = pytest.importorskip(
+    "selenium.webdriver", reason="selenium is not here: pip install -e '.[test]'"
+)
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (BROWSER and DRIVER), reason="no browser here: apt-get install chromium chromium-driver"
+    ),
+]
+SWITCHES = "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-sync"
+WORDS_OF_ALL_SHADOWS = """
+function words(node) {
+  if (node.nodeType == 3) return node.textContent + ' ';
+  if (['STYLE', 'SCRIPT'].includes(node.tagName)) return '';
+  return [...(node.shadowRoot ? [node.shadowRoot] : []), ...node.childNodes].map(words).join('');
+}
+return words(document.body)"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    output_dir = tmp_path_factory.mktemp("searched") / "digits-out"
+    arguments = ["--data=digits", "--model=mlp", "--budget=2500steps", f"--output_dir={output_dir}"]
+    assert entry.main(["tune", *arguments]) == 0
+    return output_dir
+
+
+@pytest.fixture
+def browser(tmp_path):
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for switch in [
+        *SWITCHES.split(),
+        f"user-data-dir={tmp_path / 'browser'}",
+        "window-size=1400,1000",
+    ]:
+        options.add_argument(f"--{switch}")
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def tensorboard(found):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        "-m",
+        "tensorboard.main",
+        f"--logdir={found / 'tensorboard'}",
+        f"--port={port}",
+        "--host=127.0.0.1",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        waited_for(lambda: urllib.request.urlopen(f"{address}/data/logdir", timeout=5))
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def waited_for(look, what="TensorBoard", seconds=90):
+    """What `look` gives once it gives something."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            if seen := look():
+                return seen
+        except OSError:
+            pass
+        assert time.monotonic() < until, f"{what} is not to be seen"
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_report_shows_every_decision_and_picture(found, browser, width):
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get((found / "report.html").as_uri())
+    text = browser.execute_script("return document.body.textContent")
+    for stage in ("lr: ", "train: ", "baseline: ", "The tuned model has a test accuracy of"):
+        assert stage in text
+    pictures = browser.execute_script("return [...document.images].map(each => each.naturalWidth)")
+    assert len(pictures) >= 6 and all(pictures)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.get_log("browser") == []  # nothing was refused or missing
+
+
+def test_tensorboard_shows_curves_pictures_and_decisions(tensorboard, browser):
+    for tab, words in (
+        ("timeseries", ("decisions/lr", "trials/baseline", "figure/lr")),
+        ("scalars", ("trials/baseline", "step/loss")),
+        ("text", ("reason/lr", "falls fastest and deepest")),
+        ("images", ("figure/lr", "result/confusion")),
+        ("hparams", ("learning_rate", "validation/accuracy")),
+    ):
+        browser.get("about:blank")
+        browser.get(f"{tensorboard}/#{tab}")
+        for each in words:
+            waited_for(
+                lambda: squeezed(each) in squeezed(browser.execute_script(WORDS_OF_ALL_SHADOWS)),
+                each,
+            )
+
+
+def squeezed(text):
+    """Text without the blanks at which TensorBoard lets a name break."""
+    return "".join(text.split())

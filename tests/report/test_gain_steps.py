@@ -1,0 +1,172 @@
+"""From one model to what is handed over: which steps there were, what each gained, and what is told
+of confidence.
+"""
+
+import pytest
+
+from kerastune.playbook.stages.base import Decision
+from kerastune.recipe import Recipe
+from kerastune.report import gain_steps, markdown, search_sections
+from kerastune.report.figures import ensemble_figures, plotting
+from kerastune.report.search_sections import Findings
+
+FIGURES = {"accuracy": 0.9, "nll": 0.4, "ece": 0.05}
+CALIBRATION = {"nll": 0.4, "ece": 0.05, "brier": 0.2}
+
+
+def interval(mean):
+    return {"mean": mean, "low": mean - 0.01, "high": mean + 0.01}
+
+
+def decided(stage, evidence=(), **values):
+    return Decision(stage, Recipe(), Recipe(), "So it is.", evidence, values)
+
+
+def ensemble(kept=True, members=("a", "b"), temperature=1.5):
+    validation = {
+        name: {**FIGURES, "nll": nll}
+        for name, nll in (("single", 0.4), ("before", 0.3), ("after", 0.25))
+    }
+    gains = {"gain": interval(0.02), "loss gain": interval(0.1), "temperature gain": interval(0.05)}
+    told = {
+        "weights": dict.fromkeys(members, 0.5),
+        "temperature": temperature,
+        "validation": validation,
+    }
+    return decided("ensemble", members, kept=kept, **gains, **told)
+
+
+def views(kept=True):
+    after = {"before": {**FIGURES, "nll": 0.24}, "after": {**FIGURES, "nll": 0.2}} if kept else {}
+    return decided(
+        "tta", kept=kept, gain=interval(0.03), validation=after, **{"loss gain": interval(0.02)}
+    )
+
+
+def result(model="tta", temperature=0.8, **parts):
+    handed = {"model": model, "temperature": temperature, "gain": interval(0.04)}
+    handed |= {"before": {**CALIBRATION, "ece": 0.09}, "after": CALIBRATION}
+    shown = {name: {"validation": FIGURES} for name in ("tuned", model)}
+    return {**shown, "handed over": handed, "scored by": "accuracy", **parts}
+
+
+def told(*arguments):
+    return [(rung.name, rung.is_kept, rung.gain and rung.gain["mean"], rung.loss_gain and rung.loss_gain["mean"])
+            for rung in gain_steps.rungs(*arguments)]  # fmt: skip
+
+
+SINGLE = ("single model", True, None, None)
+
+
+def test_every_step_stands_on_the_one_before():
+    assert told([ensemble(), views()], result()) == [
+        SINGLE,
+        ("+ ensemble", True, 0.02, 0.1),
+        ("+ temperature 1.5", True, None, 0.05),
+        ("+ views", True, 0.03, 0.02),
+        ("+ temperature of the views 0.8", True, None, 0.04),
+    ]
+    losses = [rung.figures["nll"] for rung in gain_steps.rungs([ensemble(), views()], result())]
+    assert losses == [0.4, 0.3, 0.25, 0.24, 0.4]  # the last as the result has it
+
+
+def test_what_is_left_out_is_told_with_its_gain_and_has_no_figures():
+    found = gain_steps.rungs([ensemble(kept=False), views(kept=False)], result("tuned", 1.0))
+    assert [rung.name for rung in found] == [
+        "single model",
+        "+ ensemble",
+        "+ views",
+        "+ temperature",
+    ]
+    assert not any(rung.is_kept or rung.figures for rung in found[1:]) and all(
+        rung.loss_gain for rung in found[1:]
+    )
+
+
+def test_a_temperature_of_an_ensemble_without_views_comes_once():
+    found = told([ensemble(), views(kept=False)], result("ensemble", 1.5))
+    assert [name for name, *_ in found] == [
+        "single model",
+        "+ ensemble",
+        "+ views",
+        "+ temperature 1.5",
+    ]
+
+
+def test_a_single_training_is_no_ensemble_and_without_a_model_there_is_no_step():
+    alone = told([ensemble(kept=False, members=("a",))], result("tuned", 1.0))
+    assert alone == [SINGLE, ("+ temperature", False, None, 0.04)]
+    assert (
+        gain_steps.rungs([ensemble()], {})
+        == []
+        == gain_steps.rungs([], {"tuned": {"validation": FIGURES}})
+    )
+
+
+def test_numbers_have_no_temperature():
+    of_numbers = {
+        "tuned": {"validation": {"rmse": 1.0}},
+        "handed over": {"model": "tuned"},
+        "scored by": "loss",
+    }
+    assert told([views(kept=False)], of_numbers) == [SINGLE, ("+ views", False, 0.03, 0.02)]
+    assert gain_steps.handed_over(of_numbers) == "What is handed over is the single model."
+
+
+ERROR = "with an expected calibration error of"
+COOLED = "cross-fitted, where it was 0.0900 before a temperature of 1.5."
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        (result("ensemble", 1.5), f"the ensemble, {ERROR} 0.0500 on validation, {COOLED}"),
+        (
+            result("tta", 0.8, tta={"test": {"ece": 0.07}}),
+            f"several views of an example, {ERROR} 0.0700 on the test part, 0.0500 on validation",
+        ),
+        (
+            result("tuned", 1.0),
+            "0.0500 on validation; no temperature lowers its log-likelihood loss beyond noise.",
+        ),
+    ],
+)
+def test_how_far_it_can_be_trusted_is_told(given, words):
+    assert words in gain_steps.handed_over(given)
+
+
+def test_the_report_has_a_table_and_a_picture_of_the_steps(monkeypatch):
+    decisions, found = [ensemble(), views(kept=False)], result("ensemble", 1.5)
+    drawn, make = [], plotting.png
+    monkeypatch.setattr(plotting, "png", lambda figure: drawn.append(figure) or make(figure))
+    pictures = {"steps": ensemble_figures.steps(gain_steps.rungs(decisions, found), "accuracy")}
+    upper, lower = drawn[0].axes
+    assert [float(each[0].get_xdata()[0]) for each in upper.containers] == pytest.approx(
+        [2, 3]
+    )  # points
+    assert [float(each[0].get_xdata()[0]) for each in lower.containers] == pytest.approx(
+        [0.1, 0.02, 0.04]
+    )
+    findings = Findings(decisions, {}, found, {}, Recipe(), pictures=pictures)
+    text = markdown.render("t", search_sections.sections(findings), "report")
+    assert "![Gain of every step" in text and "(report/steps.png)" in text
+    assert r"| \+ ensemble | yes | +2 points (+1 to +3) | -0.1 (-0.11 to -0.09) | 0.9000 |" in text
+    assert r"| \+ views | left out | +3 points (+2 to +4) | -0.02 (-0.03 to -0.01) | \- |" in text
+
+
+def test_where_a_temperature_is_the_only_step_no_empty_axes_stand_above_it(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plotting, "png", drawn.append)
+    rungs = gain_steps.rungs([], result("calibrated", 1.5))
+    assert [rung.gain for rung in rungs] == [None, None]
+    ensemble_figures.steps(rungs, "accuracy")
+    (axes,) = drawn[0].axes
+    assert "fall of the loss" in axes.get_xlabel()
+
+
+def test_where_a_loss_compares_it_is_told_once():
+    found = {**result("ensemble", 1.5), "scored by": "loss"}
+    text = markdown.render(
+        "t", search_sections.sections(Findings([ensemble()], {}, found, {}, Recipe())), "report"
+    )
+    assert r"| \+ ensemble | yes | -0.1 (-0.11 to -0.09) | 0.9000 |" in text
