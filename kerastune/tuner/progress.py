@@ -88,9 +88,9 @@ def display(budget: Budget, verbose: int = 1) -> Iterator[Display]:
 def _shown() -> Progress:
     logs.to_screen()
     columns = (
-        TextColumn("{problem.description}"),
+        TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{problem.fields[left]}"),
+        TextColumn("{task.fields[left]}"),
     )
     return Progress(*columns, console=logs.console(), transient=True)
 

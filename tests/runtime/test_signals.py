@@ -79,8 +79,8 @@ def test_it_leaves_within_two_seconds_with_its_status():
 
 
 def test_an_interrupt_after_the_command_ends_the_process_too():
-    code = "atexit.register(lambda: (print('leaving', flush=True), time.sleep(20))); sys.exit(cli.program(['help']))"
-    code = f"import atexit, sys, time; from kerastune import cli; {code}"
+    code = "atexit.register(lambda: (print('leaving', flush=True), time.sleep(20))); sys.exit(entry.program(['help']))"
+    code = f"import atexit, sys, time; from kerastune.cli import entry; {code}"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert any(line == "leaving\n" for line in process.stdout)
     process.send_signal(signal.SIGINT)

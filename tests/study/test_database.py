@@ -277,7 +277,7 @@ def test_a_setting_that_is_no_longer_given_is_refused(tmp_path):
 
 def test_a_second_process_is_refused_at_once_with_the_first_ones_id(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from kerastune.study import Study, StudyError\n"
+        "import sys, time; from pathlib import Path; from kerastune.study.database import Study, StudyError\n"
         "path = Path(sys.argv[1]); began = time.monotonic()\n"
         "try:\n    Study(path / 'study.sqlite', path / 'lock')\n"
         "except StudyError as error:\n    print(time.monotonic() - began, error)\n"

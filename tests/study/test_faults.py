@@ -280,7 +280,7 @@ def test_two_hundred_trials_leak_no_file_no_thread_and_no_memory(tmp_path):
 
 def test_a_study_that_another_process_holds_is_refused_however_it_holds_it(tmp_path):
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys, time; from kerastune.study import Study; from pathlib import Path\n"
+        [sys.executable, "-c", "import sys, time; from kerastune.study.database import Study; from pathlib import Path\n"
          "study = Study(Path(sys.argv[1]) / 's', Path(sys.argv[1]) / 'l'); print('held', flush=True); time.sleep(60)",
          tmp_path], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
