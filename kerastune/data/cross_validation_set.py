@@ -180,7 +180,8 @@ def _foldable(
             loading.take(parts["training"], off),
         )
         notes = (
-            f"{len(off)} of {len(rows) + len(off)} examples were cut off as the test part and are in no fold.",
+            f"{len(off)} of {len(rows) + len(off)} examples were cut off as the test part and are "
+            "in no fold.",
         )
     settings = {
         "seed": seed,
@@ -196,6 +197,7 @@ def _foldable(
 def _check_groups(groups: np.ndarray | None, num_examples: int) -> None:
     if groups is not None and (groups.shape != (num_examples,) or groups.dtype.kind not in "biufU"):
         raise ValueError(
-            f"`groups` has shape {groups.shape} and dtype {groups.dtype}, expected ({num_examples},) numbers or texts: "
-            "one group for every example of the training part, then of a validation part that is given."
+            f"`groups` has shape {groups.shape} and dtype {groups.dtype}, expected "
+            f"({num_examples},) numbers or texts: one group for every example of the training "
+            "part, then of a validation part that is given."
         )

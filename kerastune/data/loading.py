@@ -110,7 +110,8 @@ def from_arrays(
     """
     if streams.is_dataset(x) and not (y is None and sample_weight is None):
         raise ValueError(
-            "With a tf.data.Dataset, `y` and `sample_weight` are part of its elements; leave them out."
+            "With a tf.data.Dataset, `y` and `sample_weight` are part of its elements; leave them "
+            "out."
         )
     train = (
         x if streams.is_dataset(x) else (x, y) if sample_weight is None else (x, y, sample_weight)
@@ -186,8 +187,9 @@ def check_raw(raw: Raw, for_own_model: bool) -> None:
     for name, rank in ranks.items():
         if rank > 4 and not for_own_model:
             raise ValueError(
-                f"`{name}` has rank {rank}; built-in models take [examples, features], [examples, height, width] or "
-                "[examples, height, width, channels]: reshape it or bring a model of your own."
+                f"`{name}` has rank {rank}; built-in models take [examples, features], [examples, "
+                "height, width] or [examples, height, width, channels]: reshape it or bring a "
+                "model of your own."
             )
 
 

@@ -71,11 +71,13 @@ def read(source: str, label: str, image_size: int, groups: str = "") -> Raw:
     path = Path(source)
     if label and path.suffix != ".csv":
         raise ValueError(
-            f"`--label` ({label!r}) names a column of a .csv, but the data are {source}; leave it out."
+            f"`--label` ({label!r}) names a column of a .csv, but the data are {source}; leave it "
+            "out."
         )
     if groups and path.suffix not in (".csv", ".npz"):
         raise ValueError(
-            f"`--groups` ({groups!r}) names a column of a .csv or an array of a .npz, but the data are {source}."
+            f"`--groups` ({groups!r}) names a column of a .csv or an array of a .npz, but the data "
+            f"are {source}."
         )
     if source in SCIKIT_LEARN:
         return _read_scikit_learn(source)
@@ -173,7 +175,8 @@ def _read_npz(path: Path, groups: str) -> Raw:
         )
     if groups and groups not in arrays:
         raise ValueError(
-            f"`--groups` ({groups!r}) is no array of {path}; it also has: {checks.shorten(sorted(arrays))}."
+            f"`--groups` ({groups!r}) is no array of {path}; it also has: "
+            f"{checks.shorten(sorted(arrays))}."
         )
     of_groups = arrays.pop(groups) if groups else None
     notes = (
@@ -247,7 +250,8 @@ def _image_files(folder: Path, class_names: tuple[str, ...]) -> list[list[Path]]
              for name in class_names]  # fmt: skip
     if not any(files):
         raise ValueError(
-            f"{folder} has no images in its class folders; endings read are {', '.join(IMAGE_ENDINGS)}."
+            f"{folder} has no images in its class folders; endings read are "
+            f"{', '.join(IMAGE_ENDINGS)}."
         )
     return files
 

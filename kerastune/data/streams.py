@@ -78,7 +78,8 @@ def materialize(dataset: Any, where: str) -> Part:
         used += sum(array.nbytes for _, array in checks.entries(part.x))
         if used > most:
             raise ValueError(
-                f"The tf.data.Dataset of the {where} part is larger than memory; give fewer examples."
+                f"The tf.data.Dataset of the {where} part is larger than memory; give fewer "
+                "examples."
             )
     if not parts:
         raise ValueError(
@@ -142,7 +143,7 @@ def prepare_stream(stream: Any, preparation: Any, targets: splits.Targets) -> An
 
     if targets.classes is not None and not targets.classes.is_numbered:
         raise ValueError(
-            f"The labels of a tf.data.Dataset must run from 0 on, got {checks.shorten(list(targets.classes.names))};"
-            " number the classes in the dataset."
+            "The labels of a tf.data.Dataset must run from 0 on, got "
+            f"{checks.shorten(list(targets.classes.names))}; number the classes in the dataset."
         )
     return stream.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)

@@ -204,7 +204,8 @@ class Crop(Resampled):
         super().__init__(**kwargs)
         if not 0 < share <= 1 or not 0 <= down <= 1 or not 0 <= right <= 1:
             raise ValueError(
-                f"`share` must be in (0, 1], `down` and `right` in [0, 1], got {share}, {down}, {right}."
+                f"`share` must be in (0, 1], `down` and `right` in [0, 1], got {share}, {down}, "
+                f"{right}."
             )
         self.share = share
         self.down = down
@@ -383,14 +384,16 @@ function or layer under `@keras.saving.register_keras_serializable()`.
     is_registered = keras.saving.get_registered_name(kind) != kind.__name__
     if not is_registered and kind.__module__.split(".")[0] != "keras":
         raise ValueError(
-            f"view `{kind.__name__}` is not registered, so no model with it can be saved or exported: write it as a "
-            "function or layer under `@keras.saving.register_keras_serializable()`."
+            f"view `{kind.__name__}` is not registered, so no model with it can be saved or "
+            "exported: write it as a function or layer under "
+            "`@keras.saving.register_keras_serializable()`."
         )
     if not isinstance(view, keras.layers.Layer):
         return keras.layers.Lambda(view)
     if any("seed_generator" in variable.path for variable in view.variables):
         raise ValueError(
-            f"view `{view.name}` ({kind.__name__}) draws at random; a view must always give the same."
+            f"view `{view.name}` ({kind.__name__}) draws at random; a view must always give the "
+            "same."
         )
     return view
 

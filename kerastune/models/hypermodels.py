@@ -244,7 +244,8 @@ def _all_trainable(model: keras.Model) -> keras.Model:
 def _model_of(made) -> keras.Model:
     if not isinstance(made, keras.Model):
         raise ValueError(
-            f"pretrained: the function must return a Keras model, it returned {type(made).__name__}."
+            "pretrained: the function must return a Keras model, it returned "
+            f"{type(made).__name__}."
         )
     return made
 
@@ -404,7 +405,8 @@ def _as_hypermodel(found, name: str) -> keras_tuner.HyperModel:
             inspect.signature(found).bind()
         except TypeError as error:
             raise ValueError(
-                f"model `{name}` cannot be made without arguments ({error}); name an instance of it."
+                f"model `{name}` cannot be made without arguments ({error}); name an instance of "
+                "it."
             ) from None
         return found()
     if inspect.isclass(found) or isinstance(found, keras.layers.Layer) or not callable(found):
@@ -414,6 +416,7 @@ def _as_hypermodel(found, name: str) -> keras_tuner.HyperModel:
             else f"of type {type(found).__name__}"
         )
         raise ValueError(
-            f"model `{name}` must be a build(hp) function or a KerasTuner HyperModel, but is {kind}."
+            f"model `{name}` must be a build(hp) function or a KerasTuner HyperModel, but is "
+            f"{kind}."
         )
     return BuildFunction(found)

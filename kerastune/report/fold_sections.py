@@ -61,8 +61,8 @@ def verdict(result: dict[str, Any]) -> str:
 
     Example:
         >>> row = {"mean": 0.9, "std": 0.02, "low": 0.85, "high": 0.95}
-        >>> verdict({"folds": 5, "repeats": 2, "summary": {"accuracy": row}})
-        'Over 5 folds, 2 times, the mean accuracy is 0.9000, with a 95 % interval of 0.8500 to 0.9500.'
+        >>> verdict({"folds": 5, "repeats": 1, "summary": {"accuracy": row}})
+        'Over 5 folds the mean accuracy is 0.9000, with a 95 % interval of 0.8500 to 0.9500.'
     """
     name = gain_steps.in_order(result["summary"])[0]
     row = result["summary"][name]
@@ -88,9 +88,10 @@ def _result(found: FoldsFound) -> Section:
         Table("Over the folds", ("metric", "mean", "spread", "95 % interval of the mean"), rows)
     )
     blocks.append(Text(
-        "The spread is the standard deviation from fold to fold. The interval is Nadeau and Bengio's corrected t: folds "
-        "share training examples, so they vary less than independent trainings would. A recipe that was tuned on some "
-        "of these examples has seen them, and looks a little better than it is."
+        "The spread is the standard deviation from fold to fold. The interval is Nadeau and "
+        "Bengio's corrected t: folds share training examples, so they vary less than independent "
+        "trainings would. A recipe that was tuned on some of these examples has seen them, and "
+        "looks a little better than it is."
     ))  # fmt: skip
     return Section("Result", tuple(blocks))
 
@@ -100,7 +101,8 @@ def _further(result: dict[str, Any]) -> list[str]:
     by_fold = {fold["name"]: fold["metrics"][name] for fold in result["by fold"]}
     least, most = (pick(by_fold, key=by_fold.get) for pick in (min, max))
     found = [
-        f"It is {by_fold[least]:.4f} at the least, in {least}, and {by_fold[most]:.4f} at the most, in {most}."
+        f"It is {by_fold[least]:.4f} at the least, in {least}, and {by_fold[most]:.4f} at the "
+        f"most, in {most}."
     ]
     for measure, row in result["out of fold"].items():
         of_groups = ", for whole groups" if result["grouped"] else ""
@@ -129,8 +131,9 @@ def _every_fold(found: FoldsFound) -> Section:
     steps = sum(fold["steps"] for fold in result["by fold"])
     seconds = sum(fold["seconds"] for fold in result["by fold"])
     words = (
-        f"{cut}{kept}. Everything that is fitted to data was fitted to a fold's own training part; what it holds out "
-        f"chose nothing: each training went on to its last step. {number(steps)} steps took {seconds:.1f} s."
+        f"{cut}{kept}. Everything that is fitted to data was fitted to a fold's own training part; "
+        f"what it holds out chose nothing: each training went on to its last step. {number(steps)} "
+        f"steps took {seconds:.1f} s."
     )
     alt = f"Training loss and validation of {len(found.outcomes)} trainings, one for each fold"
     names = gain_steps.in_order(result["summary"])

@@ -174,7 +174,8 @@ def _result(findings: Findings) -> Section:
     if "refit" in figures:
         blocks.append(
             Text(
-                f"The refit model is {gain_steps.MODELS['refit']}, those of the validation part among them."
+                f"The refit model is {gain_steps.MODELS['refit']}, those of the validation part "
+                "among them."
             )
         )
     return Section("Result", tuple(blocks))
@@ -215,9 +216,10 @@ def _steps(findings: Findings) -> Section | None:
         )
         rows.append((rung.name, "yes" if rung.is_kept else "left out", *changes, *figures))
     words = (
-        "Each step against the one before, on the validation examples: paired differences, members, weights and "
-        "temperatures being those that were found on other examples (cross-fitted). Only what is better beyond noise is "
-        "kept; on the right is what there is with it."
+        "Each step against the one before, on the validation examples: paired differences, "
+        "members, weights and temperatures being those that were found on other examples "
+        "(cross-fitted). Only what is better beyond noise is kept; on the right is what there is "
+        "with it."
     )
     if {("+ ensemble", True), ("+ views", True)} <= {(rung.name, rung.is_kept) for rung in found}:
         words += " Views are looked at through the ensemble that all of these examples have chosen."
