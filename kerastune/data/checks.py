@@ -7,15 +7,12 @@ expected and what to do. "Part" is `"training"`, `"validation"` or `"test"`.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 
 from kerastune.data import folds
 from kerastune.problem import Part, Problem, labels
-
-MEMINFO = "/proc/meminfo"
 
 
 def check(problem: Problem, batch_size: int) -> None:
@@ -266,35 +263,6 @@ def check_class_weight(class_weight: dict[int, float], class_names: tuple[str, .
                 f"`class_weight` of the label {label} is {weight}; expected a finite number, at "
                 "least 0."
             )
-
-
-def check_memory(num_bytes: int, what: str) -> None:
-    """Refuses what would not fit into the memory that is still available, by name.
-
-    Example:
-        >>> check_memory(10**18, "big.npz")
-        Traceback (most recent call last):
-            ...
-        ValueError: big.npz needs about 1000000000.0 GB of memory, ... larger than memory is not supported: ...
-    """
-    available = available_memory()
-    if num_bytes > available:
-        raise ValueError(
-            f"{what} needs about {num_bytes / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are "
-            "available; data larger than memory is not supported: give fewer examples or smaller "
-            "ones."
-        )
-
-
-def available_memory() -> int:
-    """Bytes of memory that can still be used: Linux's own estimate, elsewhere all there is."""
-    try:
-        with open(MEMINFO) as lines:
-            return next(
-                int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")
-            )
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def as_array(values: Any, what: str) -> np.ndarray:

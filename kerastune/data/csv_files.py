@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerastune.data import checks, splits
+from kerastune.data import checks, memory, splits
 from kerastune.problem import Part
 
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # cells of a .csv, in lower case
@@ -35,7 +35,7 @@ def read(
     Raises:
         ValueError: with one line, for a file or a column that cannot be used.
     """
-    checks.check_memory(BYTES_PER_CSV_BYTE * path.stat().st_size, str(path))
+    memory.check(BYTES_PER_CSV_BYTE * path.stat().st_size, str(path))
     header, rows = _rows(path)
     if label not in header:
         raise ValueError(

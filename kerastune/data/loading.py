@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data import checks, preprocessing, sources, splits, streams, tabular
+from kerastune.data import checks, memory, preprocessing, sources, splits, streams, tabular
 from kerastune.data.preprocessing import Attachment, Profile
-from kerastune.data.sources import Raw
+from kerastune.data.raw import Raw, from_pairs
 from kerastune.problem import Part, Problem
 
 CUT_PARTS = ("test", "validation")  # in this order
@@ -116,7 +116,7 @@ def from_arrays(
     train = (
         x if streams.is_dataset(x) else (x, y) if sample_weight is None else (x, y, sample_weight)
     )
-    raw = sources.raw({"train": train, "validation": validation_data, "test": test_data}, name)
+    raw = from_pairs({"train": train, "validation": validation_data, "test": test_data}, name)
     return finish(raw, seed, not prepare, None, kind, class_weight=class_weight)
 
 
@@ -274,7 +274,7 @@ def _fit_inputs(raw: Raw, x: Any, for_own_model: bool, standardize: bool | None)
 def _prepare_part(part: Part, where: str, preparation: Any, targets: splits.Targets) -> Part:
     if not preparation.is_identity:
         num_values = sum(array.size for _, array in checks.entries(part.x))
-        checks.check_memory(4 * num_values, f"The prepared {where} part")
+        memory.check(4 * num_values, f"The prepared {where} part")
     return Part(preparation.apply(part.x), targets.encode(part.y, where), part.sample_weight)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data import checks, preprocessing, splits
+from kerastune.data import checks, memory, preprocessing, splits
 from kerastune.problem import Part
 
 STREAM_BATCH = 256  # examples that are read from a tf.data.Dataset in one go
@@ -72,7 +72,7 @@ def _batches(dataset: Any, where: str) -> Any:
 
 def materialize(dataset: Any, where: str) -> Part:
     """All examples of a dataset as arrays; refused as soon as they fill half of the memory."""
-    parts, used, most = [], 0, checks.available_memory() // 2
+    parts, used, most = [], 0, memory.available() // 2
     for part in _batches(dataset, where):
         parts.append(part)
         used += sum(array.nbytes for _, array in checks.entries(part.x))
