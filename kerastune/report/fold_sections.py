@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerastune.recipe import Recipe
-from kerastune.report import error_sections, gain_steps
+from kerastune.report import data_sections, error_sections, gain_steps, metric_names
 from kerastune.report.blocks import Code, Section, Table, Text, number, pictured
 from kerastune.report.predictions import Predictions
-from kerastune.report.search_sections import data_section
 from kerastune.trial import Outcome
 
 
@@ -53,7 +52,7 @@ def sections(found: FoldsFound) -> list[Section]:
         words = f"Every example as it was predicted by models that have not seen it{mean}."
         made.append(error_sections.section(found.predictions, found.pictures, words))
     made.append(_recipe(found))
-    return made + ([data_section(found.about)] if found.about else [])
+    return made + ([data_sections.section(found.about)] if found.about else [])
 
 
 def verdict(result: dict[str, Any]) -> str:
@@ -68,7 +67,7 @@ def verdict(result: dict[str, Any]) -> str:
     row = result["summary"][name]
     repeats = f", {result['repeats']} times," if result["repeats"] > 1 else ""
     interval = f"with a 95 % interval of {row['low']:.4f} to {row['high']:.4f}"
-    return f"Over {result['folds']} folds{repeats} the mean {_called(name)} is {row['mean']:.4f}, {interval}."
+    return f"Over {result['folds']} folds{repeats} the mean {metric_names.called(name)} is {row['mean']:.4f}, {interval}."
 
 
 def _result(found: FoldsFound) -> Section:
@@ -76,13 +75,13 @@ def _result(found: FoldsFound) -> Section:
     summary = {name: result["summary"][name] for name in gain_steps.in_order(result["summary"])}
     blocks = [Text(verdict(result), is_lead=True), *(Text(words) for words in _further(result))]
     told = "; ".join(
-        f"{_called(name)} {row['mean']:.4f}, spread {row['std']:.4f}"
+        f"{metric_names.called(name)} {row['mean']:.4f}, spread {row['std']:.4f}"
         for name, row in summary.items()
     )
     blocks += pictured(
         found.pictures, "folds", f"Every metric in every fold, with its mean and interval: {told}"
     )
-    rows = tuple((_called(name), f"{row['mean']:.4f}", f"{row['std']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
+    rows = tuple((metric_names.called(name), f"{row['mean']:.4f}", f"{row['std']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
                  for name, row in summary.items())  # fmt: skip
     blocks.append(
         Table("Over the folds", ("metric", "mean", "spread", "95 % interval of the mean"), rows)
@@ -106,13 +105,14 @@ def _further(result: dict[str, Any]) -> list[str]:
     ]
     for measure, row in result["out of fold"].items():
         of_groups = ", for whole groups" if result["grouped"] else ""
-        together = f"All {result['examples']} held-out examples together have {_called(measure)} {row['mean']:.4f}"
+        together = f"All {result['examples']} held-out examples together have {metric_names.called(measure)} {row['mean']:.4f}"
         found.append(
             f"{together} (95 % interval {row['low']:.4f} to {row['high']:.4f}{of_groups})."
         )
     if (test := result.get("ensemble on the test part")) is not None:
         shown = ", ".join(
-            f"{_called(measure)} {test[measure]:.4f}" for measure in gain_steps.in_order(test)
+            f"{metric_names.called(measure)} {test[measure]:.4f}"
+            for measure in gain_steps.in_order(test)
         )
         found.append(
             f"The mean of the folds' models on the test part, which is in no fold: {shown}."
@@ -142,7 +142,14 @@ def _every_fold(found: FoldsFound) -> Section:
          f"{fold['seconds']:.1f}", *(f"{fold['metrics'][name]:.4f}" for name in names))
         for fold in result["by fold"]
     )  # fmt: skip
-    header = ("fold", "trained on", "held out", "steps", "seconds", *map(_called, names))
+    header = (
+        "fold",
+        "trained on",
+        "held out",
+        "steps",
+        "seconds",
+        *map(metric_names.called, names),
+    )
     table = Table("Every fold", header, rows, is_folded=len(rows) > 12)
     return Section("Fold by fold", (Text(words), *pictured(found.pictures, "curves", alt), table))
 
@@ -165,7 +172,3 @@ def _recipe(found: FoldsFound) -> Section:
         again,
     )
     return Section("Recipe", (*blocks, Text("with this flagfile:"), Code(found.flagfile)))
-
-
-def _called(name: str) -> str:
-    return gain_steps.FIGURES.get(name, name.removeprefix("val_").replace("_", " "))
