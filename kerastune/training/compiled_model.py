@@ -8,8 +8,9 @@ import json
 import keras
 import numpy as np
 
-from kerastune.models import compiling, layer_groups, regularization
+from kerastune.models import compiling, layer_groups, output_kind, regularization
 from kerastune.models.label_smoothing import LabelSmoothing
+from kerastune.models.output_kind import OutputKind
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
 from kerastune.training import optimizers
@@ -27,8 +28,16 @@ class Compiled:
     fresh_optimizer: list[np.ndarray]
     regularized: bool
     levels: layer_groups.Levels
+    outputs: OutputKind | None = None
     recorder: StepRecorder | None = None
     teaching: Teaching | None = None
+
+    def known_outputs(self, problem: Problem) -> OutputKind:
+        """What the model's outputs mean, found out at the first call."""
+        if self.outputs is None:
+            x = output_kind.first_examples(problem.validation.x)
+            self.outputs = output_kind.of(self.model, x, problem.kind)
+        return self.outputs
 
     def state(self, step: int, first_loss: float) -> State:
         """The present state, to go on from."""

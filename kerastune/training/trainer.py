@@ -159,7 +159,7 @@ class Trainer:
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
             outcome = dataclasses.replace(
-                outcome, **self._by_example(member.model, run.best, spec.recipe.flip)
+                outcome, **self._by_example(member, run.best, spec.recipe.flip)
             )
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
 
@@ -259,13 +259,15 @@ class Trainer:
         if self.problem.stream is not None:
             tf.random.set_seed(seed)
 
-    def _by_example(self, model, best: State, flip: bool) -> dict[str, np.ndarray]:
+    def _by_example(self, member: Compiled, best: State, flip: bool) -> dict[str, np.ndarray]:
+        model = member.model
         assign(model.variables, best.model)
         problem, part = self.problem, self.problem.validation
         outputs = output_kind.predict(model, part.x)
-        found = {
-            "example_scores": scoring.example_scores(model, problem, part, outputs, self.objective)
-        }
+        scores = scoring.example_scores(
+            model, problem, part, outputs, self.objective, member.known_outputs(problem)
+        )
+        found = {"example_scores": scores}
         if flip:
             both = tta.predictions(model, part.x, {"mirrored": Flip()}, problem.kind)
             targets = (

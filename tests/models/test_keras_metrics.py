@@ -87,7 +87,7 @@ def measured(problem, name, model):
     those of classes.
     """
     x, y = problem.validation.x, problem.validation.y
-    form = output_kind.averaged_form(model, x, problem.kind)
+    form = output_kind.of(model, x, problem.kind).activation
     metric = keras_metrics.make(name, problem, form)
     assert metric.name == name
     outputs = model(x)
