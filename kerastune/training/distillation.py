@@ -17,9 +17,8 @@ import tensorflow as tf
 from kerastune.models import output_kind
 from kerastune.models.step_wrapper import StepWrapper, replaced
 
-LEAST = float(
-    np.finfo(np.float32).tiny
-)  # probability of which a logarithm is taken: a gradient comes back from it
+# Probability of which a logarithm is taken: a gradient comes back from it.
+LEAST = float(np.finfo(np.float32).tiny)
 LEAST_OTHER = 1e-7  # the same of what is left to one: float32 has nothing between
 
 
