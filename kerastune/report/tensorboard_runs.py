@@ -93,7 +93,7 @@ class Story:
             return
         self._shown.add(spec.trial)
         # Read from the study here: what goes wrong with that is no matter of TensorBoard's.
-        outcome = dataclasses.replace(outcome)
+        outcome = dataclasses.replace(outcome, curves=outcome.curves.load())
         self._write(
             self._run_dir.trial_board(spec.trial), lambda board: _add_segment(board, outcome, start)
         )
