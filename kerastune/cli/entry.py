@@ -33,7 +33,7 @@ COMMANDS = {
     "crossval": "train the recipe of a flagfile on k folds, and tell how well it does on what each holds out",
     "prune": "set the smallest weights of a trained model to zero, as many as validation allows",
     "distill": "train the recipe of a flagfile with a teacher, and keep that where it helps",
-    "export": "write what was tuned as TensorFlow Serving, or another runtime, takes it",
+    "export": "write the final model as TensorFlow Serving, or another runtime, takes it",
     "status": "tell how a search stands, from another terminal or after it",
     "report": "write report.html and report.md of a search anew, from what is in --output_dir",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -43,17 +43,20 @@ from kerastune.study import run_directory
 from kerastune.study.database import Study
 from kerastune.study.run_directory import RunDir
 from kerastune.training.trainer import CHUNK, Trainer
-from kerastune.trial import Objective, TrialSpec
+from kerastune.trial import Objective, State, TrialSpec
 from kerastune.tuner import (
     argument_checks,
-    final_models,
     problem_facts,
     progress,
+    records,
+    refit,
     results,
     samplers,
 )
 from kerastune.tuner.builder import Builder
+from kerastune.tuner.final_models import FinalModels
 from kerastune.tuner.oracle import PlaybookOracle
+from kerastune.tuner.stage_models import StageModels, StudyStates
 
 logger = logging.getLogger("kerastune")
 
@@ -186,6 +189,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         space = self.oracle.get_space()
         self._builder = Builder(self.hypermodel, space)
         searched, sample = samplers.searched(space), samplers.Sampler(space, seed)
+        asked = StageModels(self._models_so_far)
         self._stages = registry.make(
             *(
                 names,
@@ -193,14 +197,14 @@ class PlaybookTuner(keras_tuner.Tuner):
                 CHUNK,
                 searched,
                 sample,
-                self._validation,
+                asked.validation,
                 members,
-                self._look,
+                asked.look,
             ),
             *(
                 sparsities,
-                self._kept_weights,
-                refit and self.budget.seconds is not None,
+                asked.weights,
+                self._refit and self.budget.seconds is not None,
                 self._folds,
             ),
         )
@@ -268,7 +272,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         joined = self._playbook.outcomes[result.spec.trial]
         self._story.segment(joined, result.spec.start)
         level = logging.INFO if joined.steps > 1 else logging.DEBUG
-        logger.log(level, "%s", results.line(joined, self._playbook.objective))
+        logger.log(level, "%s", progress.line(joined, self._playbook.objective))
         self.on_trial_end(self.oracle.trials[result.spec.trial])
 
     def get_best_models(self, num_models=1):
@@ -293,8 +297,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             raise ValueError(
                 f"trial {trial.trial_id} kept no weights; these did: {', '.join(self._best_states)}."
             )
-        recipe = self._playbook.outcomes[trial.trial_id].spec.recipe
-        return results.raw_model(self._trainer, recipe, self._best_states[trial.trial_id])
+        return self._models(self._best_states).trial_model(trial.trial_id)
 
     def save(self):
         """Does nothing: every event is in the study already."""
@@ -337,9 +340,9 @@ class PlaybookTuner(keras_tuner.Tuner):
         study.settings({**self._given, **self._settings(problem, objective, described)})
         if self._trained is not None:
             warm_start.take(study, self._trained, fingerprint.of_data(problem))
-        refit = results.times_of_refit(problem) if self._refit else 0.0
+        times = refit.step_factor(problem) if self._refit else 0.0
         self._playbook = Playbook(
-            study, self._stages, self._first(), facts, self.budget, self._on_decision, refit
+            study, self._stages, self._first(), facts, self.budget, self._on_decision, times
         )
         self._facts = facts
         self._look_at_network(self._first())
@@ -430,14 +433,11 @@ class PlaybookTuner(keras_tuner.Tuner):
     def _is_late(self) -> bool:
         return self._playbook.study.seconds() > self._playbook.deadline()
 
-    def _validation(self) -> Validation:
-        return final_models.validation(self._trainer, self._playbook)
+    def _models(self, states: Mapping[str, State]) -> FinalModels:
+        return FinalModels(self._trainer, self._playbook, states, self.oracle.chosen_trial())
 
-    def _kept_weights(self, trial: str) -> list[Any]:
-        return self._playbook.study.checkpoint(trial, "best").model
-
-    def _look(self) -> tuple[dict[str, Any], Any]:
-        return final_models.look(self._trainer, self._playbook, self.oracle.chosen_trial())
+    def _models_so_far(self) -> FinalModels:
+        return self._models(StudyStates(self._playbook.study))
 
     def _on_decision(self, decision: Decision) -> None:
         self._look_at_network(decision.before)
@@ -445,30 +445,26 @@ class PlaybookTuner(keras_tuner.Tuner):
 
     def _finish(self, study: Study) -> None:
         chosen = self.oracle.chosen_trial()
-        if self._refit and chosen is not None and results.REFIT not in self._playbook.outcomes:
-            spec = results.spec_of_refit(self.recipe, self._trainer.problem)
+        if self._refit and chosen is not None and refit.REFIT not in self._playbook.outcomes:
+            spec = refit.spec_of(self.recipe, self._trainer.problem)
             self._playbook.begin(spec)
             self._shown.segment(spec)
-            self._playbook.record(*results.refit(self._trainer, spec))
-            self._story.segment(self._playbook.outcomes[results.REFIT], start=0)
+            self._playbook.record(*refit.run(self._trainer, spec))
+            self._story.segment(self._playbook.outcomes[refit.REFIT], start=0)
         study.announce([])
         for name in self._playbook.outcomes:
             if (state := study.checkpoint(name, "best")) is not None:
                 self._best_states[name] = state
-        states = self._best_states
+        models = self._models(self._best_states)
         self.result = study.fact("result")
         if self.result is None:
-            self.result, kept = results.result(
-                self._trainer, self._playbook, states, chosen, study.seconds()
-            )
+            self.result, kept = results.result(models, study.seconds())
             if kept is not None:
                 run_directory.write_bytes(self.run_dir.predictions, kept.to_bytes())
             study.put_fact("result", self.result)
         if study.fact(writer.ABOUT) is None:
             study.put_fact(writer.ABOUT, writer.about(self._trainer.problem, self._facts))
-        results.write_records(self.run_dir, self._playbook, self.result, self._given)
-        results.save_models(
-            self.run_dir, self._trainer, self._playbook, states, chosen, self.result
-        )
+        records.write(self.run_dir, self._playbook, self.result, self._given)
+        records.save_models(self.run_dir, models, self.result)
         draws = not self._playbook.is_short
         self._story.result(writer.write(self.run_dir, study, self._story.pictures, draws))

@@ -208,7 +208,9 @@ def test_a_search_fine_tunes_and_its_flagfile_trains_the_same_again(saved, tmp_p
     assert decisions[1]["after"]["frozen"] == 3  # the head first
     flagfile = tmp_path / "out" / "best.flags"
     assert f"--pretrained={saved}" in flagfile.read_text()
-    assert entry.main(["train", f"--flagfile={flagfile}", f"--output_dir={tmp_path / 'again'}"]) == 0
+    assert (
+        entry.main(["train", f"--flagfile={flagfile}", f"--output_dir={tmp_path / 'again'}"]) == 0
+    )
     models = [keras.models.load_model(tmp_path / name / "model.keras") for name in ("out", "again")]
     for first, second in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(first, second)
@@ -237,4 +239,4 @@ def test_a_tuner_takes_a_pretrained_hypermodel_and_freezes_what_was_loaded(saved
     best = tuner.get_best_models()[0]
     loaded = kernels(keras.models.load_model(saved))
     assert np.array_equal(kernels(best)[0], loaded[0]) == (tuner.recipe.frozen > 0)
-    assert tuner.result["tuned"]["validation"]["accuracy"] > 0.5
+    assert tuner.result["final"]["validation"]["accuracy"] > 0.5

@@ -77,7 +77,7 @@ def test_the_saved_ensemble_gives_the_reported_figures(searched):
 
 def test_it_is_better_than_the_single_model_which_stands_beside_it(searched):
     tuner, directory = searched
-    single, ensemble = tuner.result["tuned"]["test"], tuner.result["ensemble"]["test"]
+    single, ensemble = tuner.result["final"]["test"], tuner.result["ensemble"]["test"]
     assert ensemble["accuracy"] > single["accuracy"] and ensemble["nll"] < single["nll"]
     assert tuner.result["gain of the ensemble"]["mean"] == pytest.approx(
         ensemble["accuracy"] - single["accuracy"]

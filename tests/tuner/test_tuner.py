@@ -75,7 +75,7 @@ def test_best_model_is_the_one_whose_figures_are_reported(searched):
     x, y = toy()
     model = tuner.get_best_models()[0]
     accuracy = np.mean(model.predict(x[300:], verbose=0).argmax(axis=1) == y[300:])
-    assert accuracy == pytest.approx(tuner.result["tuned"]["validation"]["accuracy"])
+    assert accuracy == pytest.approx(tuner.result["final"]["validation"]["accuracy"])
     assert accuracy > 0.8
     assert type(model.optimizer).__module__.startswith("keras.")
 
@@ -389,7 +389,7 @@ def test_a_refit_trains_on_all_examples_what_was_chosen_without_some(tmp_path):
     # It has learnt the validation part, which the chosen one had not, so its figures there would
     # tell nothing.
     right = saved.predict(validation[0], verbose=0)[np.arange(100), validation[1]]
-    assert -np.log(right).mean() < tuner.result["tuned"]["validation"]["nll"]
+    assert -np.log(right).mean() < tuner.result["final"]["validation"]["nll"]
     assert set(tuner.result["refit"]) == {"test"}
     kept = np.load(tmp_path / "playbook" / "predictions.npz")
     assert any("refit" in name for name in kept) and not any(
