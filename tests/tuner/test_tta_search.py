@@ -198,7 +198,8 @@ def test_the_picture_has_both_effects_of_every_view(searched, monkeypatch):
 
 def test_it_comes_last_unless_it_is_left_out(tmp_path):
     for wanted, last in ((True, "tta"), (False, "ensemble")):
-        assert PlaybookTuner(linear, directory=tmp_path, tta=wanted)._stages[-1].name == last
+        tuner = PlaybookTuner(linear, directory=tmp_path, tta=wanted)
+        assert tuner.settings.stages.names[-1] == last
 
 
 @pytest.mark.slow
