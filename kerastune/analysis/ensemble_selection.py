@@ -169,7 +169,8 @@ def fit(predictions: np.ndarray, targets: np.ndarray, most: int | None = None) -
 def _check(predictions: np.ndarray, targets: np.ndarray) -> None:
     if predictions.ndim != 3 or predictions.shape[1] != len(targets) or not len(predictions):
         raise ValueError(
-            f"`predictions` must be [members, {len(targets)} examples, classes or outputs], got {predictions.shape}."
+            f"`predictions` must be [members, {len(targets)} examples, classes or outputs], got "
+            f"{predictions.shape}."
         )
     for member, values in enumerate(predictions):
         if not np.isfinite(values).all():

@@ -158,8 +158,8 @@ def _check(predictions: Mapping[str, np.ndarray], targets: np.ndarray) -> None:
     for name, each in predictions.items():
         if np.shape(each) != shape or len(shape) != 2 or shape[0] != len(targets):
             raise ValueError(
-                f"predictions of view `{name}` must be [{len(targets)} examples, classes or outputs] like the "
-                f"identity's, got {np.shape(each)}."
+                f"predictions of view `{name}` must be [{len(targets)} examples, classes or "
+                f"outputs] like the identity's, got {np.shape(each)}."
             )
         if not np.isfinite(each).all():
             raise ValueError(f"predictions of view `{name}` are not finite: leave it out.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kerastune.models import saved_models
 from kerastune.models.step_wrapper import install_for_one_fit, uninstall_after_fit
 from kerastune.training import distillation
 
@@ -50,9 +51,7 @@ class Distillation(keras.callbacks.Callback):
     ):
         super().__init__()
         distillation.check(temperature, mix)
-        self.teacher = (
-            teacher if isinstance(teacher, keras.Model) else keras.models.load_model(teacher)
-        )
+        self.teacher = saved_models.loaded(teacher)
         self.temperature, self.mix, self.sample = temperature, mix, sample
 
     def __getstate__(self):

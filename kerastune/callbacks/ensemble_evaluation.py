@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from kerastune.callbacks.evaluation_callback import EvaluationCallback
-from kerastune.models import output_kind
+from kerastune.models import output_kind, saved_models
 
 
 class EnsembleEvaluation(EvaluationCallback):
@@ -66,7 +66,7 @@ class EnsembleEvaluation(EvaluationCallback):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self._others = [self._outputs(_loaded(model)) for model in self.models]
+        self._others = [self._outputs(saved_models.loaded(model)) for model in self.models]
         self._earlier = collections.deque(maxlen=self.snapshots)
 
     def averaged(self, x: Any) -> np.ndarray:
@@ -85,7 +85,3 @@ class EnsembleEvaluation(EvaluationCallback):
 
     def _outputs(self, model: keras.Model) -> np.ndarray:
         return output_kind.averageable(model, self._x, self.told_kind())
-
-
-def _loaded(model: keras.Model | str | os.PathLike) -> keras.Model:
-    return model if isinstance(model, keras.Model) else keras.models.load_model(model, compile=True)

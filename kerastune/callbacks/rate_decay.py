@@ -27,8 +27,8 @@ class RateDecay(keras.callbacks.Callback, abc.ABC):
         optimizer = inner(self.model.optimizer)
         if not isinstance(optimizer._learning_rate, keras.Variable):
             raise ValueError(
-                f"{type(self).__name__} needs an optimizer with a plain learning rate, this one has a schedule: "
-                "compile the model with a number as `learning_rate`."
+                f"{type(self).__name__} needs an optimizer with a plain learning rate, this one "
+                "has a schedule: compile the model with a number as `learning_rate`."
             )
         rate = float(optimizer.learning_rate.numpy())
         self._wrapper = _RateSetter(self.model, self.schedule(rate), rate)

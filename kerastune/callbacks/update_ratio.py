@@ -78,7 +78,7 @@ class UpdateRatio(RecordingCallback):
         """
         if self.first_update is None:
             raise ValueError(
-                "the optimizer's first step was not measured: call `fit` with this callback after `compile`, before "
-                "any other training."
+                "the optimizer's first step was not measured: call `fit` with this callback after "
+                "`compile`, before any other training."
             )
         return learning_rate_probe.suggest_learning_rate(**self.first_update)

@@ -7,15 +7,12 @@ expected and what to do. "Part" is `"training"`, `"validation"` or `"test"`.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 
 from kerastune.data import folds
 from kerastune.problem import Part, Problem, labels
-
-MEMINFO = "/proc/meminfo"
 
 
 def check(problem: Problem, batch_size: int) -> None:
@@ -80,8 +77,8 @@ def check_batch_size(batch_size: int, num_examples: int) -> None:
         raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
     if batch_size > num_examples:
         raise ValueError(
-            f"`batch_size` ({batch_size}) is larger than the training part ({num_examples} examples); "
-            f"choose at most {num_examples}."
+            f"`batch_size` ({batch_size}) is larger than the training part ({num_examples} "
+            f"examples); choose at most {num_examples}."
         )
 
 
@@ -121,8 +118,8 @@ def check_inputs(x: Any, where: str) -> None:
         lowest = 1 if isinstance(x, dict) else 2
         if array.ndim < lowest:
             raise ValueError(
-                f"{what} has rank {array.ndim} (shape {array.shape}); expected [examples, features, ...]: "
-                "use `x.reshape(-1, 1)` for a single feature."
+                f"{what} has rank {array.ndim} (shape {array.shape}); expected [examples, "
+                "features, ...]: use `x.reshape(-1, 1)` for a single feature."
             )
         check_numbers(array, what)
 
@@ -132,7 +129,8 @@ def check_targets(y: np.ndarray, where: str) -> None:
     what = f"`y` of the {where} part"
     if y.ndim not in (1, 2):
         raise ValueError(
-            f"{what} has rank {y.ndim} (shape {y.shape}); expected [examples] or [examples, outputs]."
+            f"{what} has rank {y.ndim} (shape {y.shape}); expected [examples] or [examples, "
+            "outputs]."
         )
     if y.dtype.kind == "U" and len(y):
         return
@@ -153,7 +151,8 @@ def check_numbers(array: np.ndarray, what: str) -> None:
         first = np.argwhere(bad)[0]
         column = f", first in row {first[0]}" + (f", column {first[1]}" if array.ndim == 2 else "")
         raise ValueError(
-            f"{what} has {int(bad.sum())} values that are NaN or infinite{column}; clean or impute them first."
+            f"{what} has {int(bad.sum())} values that are NaN or infinite{column}; clean or impute "
+            "them first."
         )
 
 
@@ -175,7 +174,8 @@ def check_sample_weight(weight: np.ndarray, num_examples: int, where: str) -> No
     what = f"`sample_weight` of the {where} part"
     if weight.shape != (num_examples,):
         raise ValueError(
-            f"{what} has shape {weight.shape}, expected ({num_examples},): one weight for every example."
+            f"{what} has shape {weight.shape}, expected ({num_examples},): one weight for every "
+            "example."
         )
     check_numbers(weight, what)
     if weight.min() < 0:
@@ -192,8 +192,8 @@ def check_same_shape(expected: dict[str, tuple], given: dict[str, tuple], where:
     """
     if expected != given:
         raise ValueError(
-            f"Examples of the {where} part have the shapes {given}, those of the training part {expected}; "
-            "give all parts the same inputs and targets."
+            f"Examples of the {where} part have the shapes {given}, those of the training part "
+            f"{expected}; give all parts the same inputs and targets."
         )
 
 
@@ -205,7 +205,8 @@ def check_task_labels(problem: Problem, part: Part, where: str) -> None:
         raise ValueError(f"`y` of the {where} part holds texts; number the classes from 0 on.")
     if part.y.ndim == 2 and part.y.shape[1] not in (1, problem.num_classes):
         raise ValueError(
-            f"`y` of the {where} part has {part.y.shape[1]} columns, expected 1 or {problem.num_classes}, one per class."
+            f"`y` of the {where} part has {part.y.shape[1]} columns, expected 1 or "
+            f"{problem.num_classes}, one per class."
         )
     check_classes(labels(part.y), problem.class_names, where)
 
@@ -225,19 +226,21 @@ def check_classes(classes: np.ndarray, class_names: tuple[str, ...], where: str)
     num_classes = len(class_names)
     if num_classes < 2:
         raise ValueError(
-            f"There is only one class ({', '.join(class_names)}); classification needs at least two."
+            f"There is only one class ({', '.join(class_names)}); classification needs at least "
+            "two."
         )
     if classes.min() < 0 or classes.max() >= num_classes:
         worst = classes.min() if classes.min() < 0 else classes.max()
         raise ValueError(
-            f"`y` of the {where} part has the label {worst}; expected 0 to {num_classes - 1} for {num_classes} classes."
+            f"`y` of the {where} part has the label {worst}; expected 0 to {num_classes - 1} for "
+            f"{num_classes} classes."
         )
     counts = np.bincount(classes, minlength=num_classes)
     missing = [class_names[index] for index in np.flatnonzero(counts == 0)]
     if missing and where == "training":
         raise ValueError(
-            f"{len(missing)} of {num_classes} classes have no example in the training part ({shorten(missing)}); "
-            "add examples, or number only the classes that occur."
+            f"{len(missing)} of {num_classes} classes have no example in the training part "
+            f"({shorten(missing)}); add examples, or number only the classes that occur."
         )
     return missing
 
@@ -257,36 +260,9 @@ def check_class_weight(class_weight: dict[int, float], class_names: tuple[str, .
             )
         if not (np.isfinite(weight) and weight >= 0):
             raise ValueError(
-                f"`class_weight` of the label {label} is {weight}; expected a finite number, at least 0."
+                f"`class_weight` of the label {label} is {weight}; expected a finite number, at "
+                "least 0."
             )
-
-
-def check_memory(num_bytes: int, what: str) -> None:
-    """Refuses what would not fit into the memory that is still available, by name.
-
-    Example:
-        >>> check_memory(10**18, "big.npz")
-        Traceback (most recent call last):
-            ...
-        ValueError: big.npz needs about 1000000000.0 GB of memory, ... larger than memory is not supported: ...
-    """
-    available = available_memory()
-    if num_bytes > available:
-        raise ValueError(
-            f"{what} needs about {num_bytes / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are available; "
-            "data larger than memory is not supported: give fewer examples or smaller ones."
-        )
-
-
-def available_memory() -> int:
-    """Bytes of memory that can still be used: Linux's own estimate, elsewhere all there is."""
-    try:
-        with open(MEMINFO) as lines:
-            return next(
-                int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")
-            )
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def as_array(values: Any, what: str) -> np.ndarray:
@@ -301,7 +277,8 @@ def as_array(values: Any, what: str) -> np.ndarray:
     kind = type(values).__name__
     if hasattr(values, "toarray") or "Sparse" in kind:
         raise ValueError(
-            f"{what} is sparse ({kind}), expected an array; use its dense form, as `.toarray()` gives."
+            f"{what} is sparse ({kind}), expected an array; use its dense form, as `.toarray()` "
+            "gives."
         )
     try:
         array = None if "Ragged" in kind else np.asarray(values)
@@ -315,7 +292,8 @@ def as_array(values: Any, what: str) -> np.ndarray:
         check_dtype(array, what)
     if array.ndim == 0:
         raise ValueError(
-            f"{what} is a single value ({kind}), expected an array with one entry for every example."
+            f"{what} is a single value ({kind}), expected an array with one entry for every "
+            "example."
         )
     return array
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from kerastune.data import loading, sources, splits
 from kerastune.data.folds import Fold
-from kerastune.data.sources import Raw
+from kerastune.data.raw import Raw, from_pairs, refuse_stream
 from kerastune.problem import Part, Problem, joined
 
 
@@ -147,8 +147,8 @@ def from_arrays(
         ValueError: in one line, for what can't be folded.
     """
     train = (x, y) if sample_weight is None else (x, y, sample_weight)
-    sources.refuse_stream(x)
-    raw = sources.raw({"train": train, "test": test_data}, name)
+    refuse_stream(x)
+    raw = from_pairs({"train": train, "test": test_data}, name)
     raw = dataclasses.replace(raw, groups=None if groups is None else np.asarray(groups))
     return _foldable(raw, seed, not prepare, None, kind, class_weight=class_weight)
 
@@ -157,7 +157,7 @@ def _foldable(
     raw, seed, for_own_model, standardize, kind, class_weight=None, cut_test=False
 ) -> Foldable:
     if raw.stream is not None:
-        sources.refuse_stream(raw.stream)
+        refuse_stream(raw.stream)
     if seed < 0:
         raise ValueError(f"`seed` must be at least 0, got {seed}.")
     loading.check_raw(raw, for_own_model)
@@ -180,7 +180,8 @@ def _foldable(
             loading.take(parts["training"], off),
         )
         notes = (
-            f"{len(off)} of {len(rows) + len(off)} examples were cut off as the test part and are in no fold.",
+            f"{len(off)} of {len(rows) + len(off)} examples were cut off as the test part and are "
+            "in no fold.",
         )
     settings = {
         "seed": seed,
@@ -196,6 +197,7 @@ def _foldable(
 def _check_groups(groups: np.ndarray | None, num_examples: int) -> None:
     if groups is not None and (groups.shape != (num_examples,) or groups.dtype.kind not in "biufU"):
         raise ValueError(
-            f"`groups` has shape {groups.shape} and dtype {groups.dtype}, expected ({num_examples},) numbers or texts: "
-            "one group for every example of the training part, then of a validation part that is given."
+            f"`groups` has shape {groups.shape} and dtype {groups.dtype}, expected "
+            f"({num_examples},) numbers or texts: one group for every example of the training "
+            "part, then of a validation part that is given."
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerastune.data import checks, splits
+from kerastune.data import checks, memory, splits
 from kerastune.problem import Part
 
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # cells of a .csv, in lower case
@@ -35,16 +35,18 @@ def read(
     Raises:
         ValueError: with one line, for a file or a column that cannot be used.
     """
-    checks.check_memory(BYTES_PER_CSV_BYTE * path.stat().st_size, str(path))
+    memory.check(BYTES_PER_CSV_BYTE * path.stat().st_size, str(path))
     header, rows = _rows(path)
     if label not in header:
         raise ValueError(
-            f"`--label` ({label!r}) is not a column of {path}; its columns are: {', '.join(header)}."
+            f"`--label` ({label!r}) is not a column of {path}; its columns are: "
+            f"{', '.join(header)}."
         )
     if groups and (groups not in header or groups == label):
         others = ", ".join(name for name in header if name != label)
         raise ValueError(
-            f"`--groups` ({groups!r}) is no column of {path} besides its label; those are: {others}."
+            f"`--groups` ({groups!r}) is no column of {path} besides its label; those are: "
+            f"{others}."
         )
     if len(header) < (3 if groups else 2):
         besides = f"'{label}' and '{groups}'" if groups else f"'{label}'"
@@ -74,12 +76,14 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
     header, rows = [name.strip() for name in lines[0]], lines[1:]
     if len(set(header)) < len(header) or "" in header:
         raise ValueError(
-            f"The columns of {path} need different names, none empty: {', '.join(map(repr, header))}."
+            f"The columns of {path} need different names, none empty: "
+            f"{', '.join(map(repr, header))}."
         )
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise ValueError(
-                f"Row {number} of {path} has {len(row)} cells, expected {len(header)} as in its header."
+                f"Row {number} of {path} has {len(row)} cells, expected {len(header)} as in its "
+                "header."
             )
     return header, rows
 
@@ -98,7 +102,8 @@ def _target(cells: tuple[str, ...], label: str, path: Path) -> tuple[np.ndarray,
     missing = [row for row, cell in enumerate(cells, start=1) if cell.strip().lower() in MISSING]
     if missing:
         raise ValueError(
-            f"{path} has no '{label}' in {len(missing)} rows, first in row {missing[0]}; remove them."
+            f"{path} has no '{label}' in {len(missing)} rows, first in row {missing[0]}; remove "
+            "them."
         )
     numbers = _numbers(cells)
     if numbers is None:
@@ -122,8 +127,9 @@ def _column(cells: tuple[str, ...], name: str, path: Path) -> np.ndarray:
     if distinct > MOST_TEXT_VALUES or distinct == len(cells):
         example = next(cell for cell in cells if _numbers((cell,)) is None)
         raise ValueError(
-            f"{what} is text with {distinct} different values in {len(cells)} rows, such as {example!r}; at most "
-            f"{MOST_TEXT_VALUES} that repeat can be encoded: remove it or turn it into numbers."
+            f"{what} is text with {distinct} different values in {len(cells)} rows, such as "
+            f"{example!r}; at most {MOST_TEXT_VALUES} that repeat can be encoded: remove it or "
+            "turn it into numbers."
         )
     return np.array(cells)
 

@@ -131,7 +131,8 @@ def _splits(num_examples: int, folds: int, state: int, classes, groups):
 def _check(num_examples: int, folds: int, repeats: int, classes, groups) -> None:
     if folds < 2:
         raise ValueError(
-            f"`folds` must be at least 2, got {folds}: one part is held out, the others are trained on."
+            f"`folds` must be at least 2, got {folds}: one part is held out, the others are "
+            "trained on."
         )
     if repeats < 1:
         raise ValueError(f"`repeats` must be at least 1, got {repeats}.")
@@ -145,15 +146,16 @@ def _check(num_examples: int, folds: int, repeats: int, classes, groups) -> None
         counts = np.bincount(classes)
         if folds > (least := counts[counts > 0].min()):
             raise ValueError(
-                f"`folds` ({folds}) is more than the smallest class has examples ({least}); choose at most {least}, "
-                "so that every fold has one of every class, or add examples."
+                f"`folds` ({folds}) is more than the smallest class has examples ({least}); choose "
+                f"at most {least}, so that every fold has one of every class, or add examples."
             )
 
 
 def _check_groups(num_examples: int, folds: int, groups: np.ndarray) -> None:
     if groups.shape != (num_examples,):
         raise ValueError(
-            f"`groups` has shape {groups.shape}, expected ({num_examples},): one group for every example."
+            f"`groups` has shape {groups.shape}, expected ({num_examples},): one group for every "
+            "example."
         )
     missing = (
         np.isnan(groups)
@@ -164,8 +166,9 @@ def _check_groups(num_examples: int, folds: int, groups: np.ndarray) -> None:
     )
     if missing.any():
         raise ValueError(
-            f"`groups` is missing for {int(missing.sum())} examples, first in row {int(np.argmax(missing))}; "
-            "give each a group, one of its own where it belongs to none."
+            f"`groups` is missing for {int(missing.sum())} examples, first in row "
+            f"{int(np.argmax(missing))}; give each a group, one of its own where it belongs to "
+            "none."
         )
     if (count := len(np.unique(groups))) < folds:
         raise ValueError(
@@ -185,8 +188,9 @@ def _check_sides(folds: Sequence[Fold], classes) -> None:
         missing = [] if classes is None else np.setdiff1d(classes, classes[fold.train])
         if len(missing):
             raise ValueError(
-                f"class {int(missing[0])} (counted from 0) would have no training example in {fold.name}, since groups "
-                "stay whole: it must occur in groups of at least two folds; choose fewer `folds` or add examples."
+                f"class {int(missing[0])} (counted from 0) would have no training example in "
+                f"{fold.name}, since groups stay whole: it must occur in groups of at least two "
+                "folds; choose fewer `folds` or add examples."
             )
 
 

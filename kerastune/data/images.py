@@ -40,8 +40,9 @@ class Picture:
     def sentence(self) -> str:
         """How encoded images are read, for people."""
         return (
-            f"Encoded images are JPEG or PNG; they are resized to {self.height} x {self.width} pixels with "
-            f"{self.channels or 1} channel(s), and black becomes {self.low:g}, white {self.high:g}."
+            f"Encoded images are JPEG or PNG; they are resized to {self.height} x {self.width} "
+            f"pixels with {self.channels or 1} channel(s), and black becomes {self.low:g}, white "
+            f"{self.high:g}."
         )
 
     def decode(self, encoded: tf.Tensor) -> tf.Tensor:
@@ -105,13 +106,14 @@ def picture(
         return None
     if not can_be_one:
         raise ValueError(
-            f"`image` was given, but the model takes {list(shape)}; images are [height, width], or [height, width, "
-            "channels] with 1, 3 or 4 channels, of a fixed size: leave `image` out."
+            f"`image` was given, but the model takes {list(shape)}; images are [height, width], or "
+            "[height, width, channels] with 1, 3 or 4 channels, of a fixed size: leave `image` out."
         )
     low, high = value_range(dtype, examples) if image in (None, True) else image
     if not low < high:
         raise ValueError(
-            f"`image` must be the values of black and white, (low, high) with low < high, got {image!r}."
+            "`image` must be the values of black and white, (low, high) with low < high, got "
+            f"{image!r}."
         )
     return Picture(
         shape[0], shape[1], shape[2] if len(shape) == 3 else 0, dtype, float(low), float(high)

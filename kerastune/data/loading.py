@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data import checks, preprocessing, sources, splits, streams, tabular
+from kerastune.data import checks, memory, preprocessing, sources, splits, streams, tabular
 from kerastune.data.preprocessing import Attachment, Profile
-from kerastune.data.sources import Raw
+from kerastune.data.raw import Raw, from_pairs
 from kerastune.problem import Part, Problem
 
 CUT_PARTS = ("test", "validation")  # in this order
@@ -110,12 +110,13 @@ def from_arrays(
     """
     if streams.is_dataset(x) and not (y is None and sample_weight is None):
         raise ValueError(
-            "With a tf.data.Dataset, `y` and `sample_weight` are part of its elements; leave them out."
+            "With a tf.data.Dataset, `y` and `sample_weight` are part of its elements; leave them "
+            "out."
         )
     train = (
         x if streams.is_dataset(x) else (x, y) if sample_weight is None else (x, y, sample_weight)
     )
-    raw = sources.raw({"train": train, "validation": validation_data, "test": test_data}, name)
+    raw = from_pairs({"train": train, "validation": validation_data, "test": test_data}, name)
     return finish(raw, seed, not prepare, None, kind, class_weight=class_weight)
 
 
@@ -186,8 +187,9 @@ def check_raw(raw: Raw, for_own_model: bool) -> None:
     for name, rank in ranks.items():
         if rank > 4 and not for_own_model:
             raise ValueError(
-                f"`{name}` has rank {rank}; built-in models take [examples, features], [examples, height, width] or "
-                "[examples, height, width, channels]: reshape it or bring a model of your own."
+                f"`{name}` has rank {rank}; built-in models take [examples, features], [examples, "
+                "height, width] or [examples, height, width, channels]: reshape it or bring a "
+                "model of your own."
             )
 
 
@@ -272,7 +274,7 @@ def _fit_inputs(raw: Raw, x: Any, for_own_model: bool, standardize: bool | None)
 def _prepare_part(part: Part, where: str, preparation: Any, targets: splits.Targets) -> Part:
     if not preparation.is_identity:
         num_values = sum(array.size for _, array in checks.entries(part.x))
-        checks.check_memory(4 * num_values, f"The prepared {where} part")
+        memory.check(4 * num_values, f"The prepared {where} part")
     return Part(preparation.apply(part.x), targets.encode(part.y, where), part.sample_weight)
 
 

@@ -42,8 +42,8 @@ def cut(
     """
     if num_examples < SMALLEST_WHOLE:
         raise ValueError(
-            f"The training part has {num_examples} examples, too few to cut a part off (at least {SMALLEST_WHOLE}); "
-            "give the validation and test parts yourself."
+            f"The training part has {num_examples} examples, too few to cut a part off (at least "
+            f"{SMALLEST_WHOLE}); give the validation and test parts yourself."
         )
     if classes is None:
         classes = np.zeros(num_examples, np.int64)
@@ -99,8 +99,8 @@ def infer_kind(y: np.ndarray) -> str:
     if y.ndim == 2 and y.shape[1] > 1:
         if np.isin(y, (0, 1)).all():
             raise ValueError(
-                "`y` has rows of 0 and 1 that are not one-hot; several labels per example are not supported: "
-                "give one class per example, or say that the kind is regression."
+                "`y` has rows of 0 and 1 that are not one-hot; several labels per example are not "
+                "supported: give one class per example, or say that the kind is regression."
             )
         return "regression"
     values = np.unique(y)
@@ -141,13 +141,15 @@ class Classes:
         if y.ndim == 2 and y.shape[1] > 1:
             if not is_one_hot(y) or y.shape[1] != len(self.names):
                 raise ValueError(
-                    f"`y` of the {where} part {y.shape} is not one-hot for {len(self.names)} classes."
+                    f"`y` of the {where} part {y.shape} is not one-hot for {len(self.names)} "
+                    "classes."
                 )
             return y.argmax(axis=1).astype(np.int32)
         y = y.reshape(len(y))
         if (y.dtype.kind == "U") != (self.values.dtype.kind == "U"):
             raise ValueError(
-                f"`y` of the {where} part has dtype {y.dtype}, that of the training part is different."
+                f"`y` of the {where} part has dtype {y.dtype}, that of the training part is "
+                "different."
             )
         places = np.searchsorted(self.values, y).clip(0, len(self.values) - 1)
         strangers = np.unique(y[self.values[places] != y])
@@ -213,8 +215,8 @@ def _whole_numbers(values: np.ndarray) -> np.ndarray:
     if values[0] == 0 and 0 < num_gaps < len(values):
         gaps = np.setdiff1d(np.arange(values[-1]), values)
         raise ValueError(
-            f"The labels run from 0 to {values[-1]}, but {shorten(gaps.tolist())} have no example in the training "
-            "part; add examples, or number only the classes that occur."
+            f"The labels run from 0 to {values[-1]}, but {shorten(gaps.tolist())} have no example "
+            "in the training part; add examples, or number only the classes that occur."
         )
     return values
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data import checks, preprocessing, splits
+from kerastune.data import checks, memory, preprocessing, splits
 from kerastune.problem import Part
 
 STREAM_BATCH = 256  # examples that are read from a tf.data.Dataset in one go
@@ -72,13 +72,14 @@ def _batches(dataset: Any, where: str) -> Any:
 
 def materialize(dataset: Any, where: str) -> Part:
     """All examples of a dataset as arrays; refused as soon as they fill half of the memory."""
-    parts, used, most = [], 0, checks.available_memory() // 2
+    parts, used, most = [], 0, memory.available() // 2
     for part in _batches(dataset, where):
         parts.append(part)
         used += sum(array.nbytes for _, array in checks.entries(part.x))
         if used > most:
             raise ValueError(
-                f"The tf.data.Dataset of the {where} part is larger than memory; give fewer examples."
+                f"The tf.data.Dataset of the {where} part is larger than memory; give fewer "
+                "examples."
             )
     if not parts:
         raise ValueError(
@@ -142,7 +143,7 @@ def prepare_stream(stream: Any, preparation: Any, targets: splits.Targets) -> An
 
     if targets.classes is not None and not targets.classes.is_numbered:
         raise ValueError(
-            f"The labels of a tf.data.Dataset must run from 0 on, got {checks.shorten(list(targets.classes.names))};"
-            " number the classes in the dataset."
+            "The labels of a tf.data.Dataset must run from 0 on, got "
+            f"{checks.shorten(list(targets.classes.names))}; number the classes in the dataset."
         )
     return stream.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)

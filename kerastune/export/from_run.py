@@ -63,7 +63,8 @@ def release(
     path = next((path for path, is_wanted in made.items() if is_wanted and path.is_file()), None)
     if path is None:
         raise ValueError(
-            f"`output_dir` ({run_dir.path}) holds no {run_dir.model.name}: let `kerastune tune` finish."
+            f"`output_dir` ({run_dir.path}) holds no {run_dir.model.name}: let `kerastune tune` "
+            "finish."
         )
     model_setting = settings.get("pretrained") or settings.get("model", "")
     model, name = saved_models.load(path, model_setting), run_dir.path.name.lstrip(".")

@@ -82,7 +82,8 @@ def export(
     """
     if not run_directory.NAME.fullmatch(name) or name.startswith("."):
         raise ValueError(
-            f"`name` must be 1 to 64 letters, digits, `.`, `_` or `-`, not first a dot, got {name!r}."
+            "`name` must be 1 to 64 letters, digits, `.`, `_` or `-`, not first a dot, got "
+            f"{name!r}."
         )
     service = Service(model, class_names, examples, image)
     served, report = nested.for_serving(service.model, service.structured(service.examples))
@@ -181,7 +182,8 @@ def _check_onnx(path: Path) -> None:
     foreign = sorted({node.op_type for node in onnx.load(path).graph.node} - known)
     if foreign:
         raise ValueError(
-            f"format `onnx` has no operation {', '.join(foreign)}, which this model needs: {REMEDY}."
+            f"format `onnx` has no operation {', '.join(foreign)}, which this model needs: "
+            f"{REMEDY}."
         )
 
 

@@ -144,8 +144,9 @@ class Service:
             difference = _difference(found, self.answer(request))
             if not difference <= TOLERANCE:
                 raise ValueError(
-                    f"`{signature}` of the exported model differs from the Keras model by {difference:.2g} on the same "
-                    f"inputs, expected at most {TOLERANCE:g}; nothing was exported. Is a layer random at inference?"
+                    f"`{signature}` of the exported model differs from the Keras model by "
+                    f"{difference:.2g} on the same inputs, expected at most {TOLERANCE:g}; nothing "
+                    "was exported. Is a layer random at inference?"
                 )
 
     def structured(self, named: Mapping[str, Any]) -> Any:
@@ -159,7 +160,8 @@ class Service:
             )
             if missing:
                 raise ValueError(
-                    f"`examples` must be a dict with the model's inputs, but lacks {sorted(missing)}."
+                    "`examples` must be a dict with the model's inputs, but lacks "
+                    f"{sorted(missing)}."
                 )
             examples = {key: examples[key] for key in self._structure}
         flat = keras.tree.flatten(examples)
@@ -171,7 +173,8 @@ class Service:
                 for side, given in zip(tensor.shape[1:], x.shape[1:], strict=True)
             ):
                 raise ValueError(
-                    f"`examples` of `{name}` must be [n, {', '.join(map(str, tensor.shape[1:]))}], got {list(x.shape)}."
+                    f"`examples` of `{name}` must be [n, {', '.join(map(str, tensor.shape[1:]))}], "
+                    f"got {list(x.shape)}."
                 )
             named[name] = x
         return named
@@ -191,7 +194,8 @@ class Service:
         num_outputs = outputs[0].shape[-1]
         if self.class_names and len(self.class_names) != max(num_outputs, 2):
             raise ValueError(
-                f"`class_names` must name the model's {max(num_outputs, 2)} classes, got {len(self.class_names)}."
+                f"`class_names` must name the model's {max(num_outputs, 2)} classes, got "
+                f"{len(self.class_names)}."
             )
         return num_outputs
 

@@ -103,7 +103,8 @@ def _checked(members, weights, mean: str, temperature: float, kind: str) -> np.n
     check_temperature(temperature, "classification")
     if kind == "regression" and (temperature != 1 or mean != "arithmetic"):
         raise ValueError(
-            "numbers have an arithmetic mean and no temperature: leave `mean` and `temperature` out."
+            "numbers have an arithmetic mean and no temperature: leave `mean` and `temperature` "
+            "out."
         )
     shares = np.asarray(weights, np.float64)
     if not len(members) or shares.shape != (len(members),):

@@ -168,8 +168,8 @@ def shares(weights: Sequence[float] | None, count: int) -> list[float]:
         or not given.sum()
     ):
         raise ValueError(
-            f"`weights` must be {count} numbers >= 0, not all 0 (the example as it is, then {count - 1} views), "
-            f"got {given.tolist()}."
+            f"`weights` must be {count} numbers >= 0, not all 0 (the example as it is, then "
+            f"{count - 1} views), got {given.tolist()}."
         )
     return (given / given.sum()).tolist()
 

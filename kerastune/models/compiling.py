@@ -122,8 +122,9 @@ def check_objective(
         known = [f"val_{name}" for name in (*names, *keras_metrics.known(kind))]
         hint = naming.did_you_mean(f"val_{objective.name.lower()}", known)
         raise ValueError(
-            f"`objective` (val_{objective.name}) is not measured by the model, and no metric of Keras's that suits a "
-            f"{kind} without further settings{hint}; it measures: {', '.join(f'val_{name}' for name in names)}."
+            f"`objective` (val_{objective.name}) is not measured by the model, and no metric of "
+            f"Keras's that suits a {kind} without further settings{hint}; it measures: "
+            f"{', '.join(f'val_{name}' for name in names)}."
         )
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-pass
 from kerastune.problem import Problem
 
 OURS = ("f1", "macro_f1")

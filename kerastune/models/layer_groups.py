@@ -16,11 +16,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from kerastune.recipe import parse_layer_rate
+from kerastune.recipe import Recipe, parse_layer_rate
 from kerastune.runtime import naming
-
-pass
-from kerastune.recipe import Recipe
 
 Levels = list[list[layers.Layer]]
 

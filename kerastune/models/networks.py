@@ -185,7 +185,8 @@ def image_shape(
     """
     if isinstance(input_shape, Mapping):
         raise ValueError(
-            f"`{model_name}` takes one image per example, not the inputs {list(input_shape)}; use `mlp`."
+            f"`{model_name}` takes one image per example, not the inputs {list(input_shape)}; use "
+            "`mlp`."
         )
     if len(input_shape) not in (2, 3):
         raise ValueError(

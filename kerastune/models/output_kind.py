@@ -76,7 +76,8 @@ def averaged_form(model: keras.Model, x=None, kind: str | None = None) -> Callab
         return keras.activations.linear
     if x is None and _said_of_logits(_loss(model)) is None:
         raise ValueError(
-            f"model `{model.name}` does not tell whether it gives logits: give a `sample` of its inputs."
+            f"model `{model.name}` does not tell whether it gives logits: give a `sample` of its "
+            "inputs."
         )
     if not gives_logits(model, x):
         return keras.activations.linear

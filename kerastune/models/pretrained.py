@@ -42,8 +42,8 @@ def with_new_head(model: keras.Model, num_outputs: int, kind: str) -> keras.Mode
     """
     if not hasattr(_graph(model), "_nodes_by_depth") or len(model.outputs) != 1:
         raise ValueError(
-            f"`{model.name}` needs a new head, which only a functional or sequential model with one output can be "
-            "given: name a function that builds it with one, as module:function."
+            f"`{model.name}` needs a new head, which only a functional or sequential model with "
+            "one output can be given: name a function that builds it with one, as module:function."
         )
     features = _before_head(model.outputs[0])
     rank = len(features.shape)
@@ -110,7 +110,8 @@ def check_inputs(model: keras.Model, x: Any) -> None:
         ):
             sides = ", ".join("any" if side is None else str(side) for side in shape)
             raise ValueError(
-                f"the pretrained model takes `{name}` [{sides}], the data give {list(found)}: bring data of that shape."
+                f"the pretrained model takes `{name}` [{sides}], the data give {list(found)}: "
+                "bring data of that shape."
             )
 
 

@@ -168,7 +168,8 @@ def set_dropout(model: keras.Model, rate: float) -> None:
     """
     if rate and not dropout_layers(model):
         raise ValueError(
-            f"`dropout` ({rate}) has no use in `{model.name}`, which has no layer of the Dropout family."
+            f"`dropout` ({rate}) has no use in `{model.name}`, which has no layer of the Dropout "
+            "family."
         )
     make_dropout_tunable(model)
     for layer in dropout_layers(model):

@@ -1,9 +1,9 @@
-"""Loads a model that a search has saved."""
+"""Loads saved models whose layers, metrics or schedules may be kerastune's own."""
 
 from __future__ import annotations
 
 import importlib
-import re
+import os
 import zipfile
 from pathlib import Path
 
@@ -11,7 +11,42 @@ import keras
 
 from kerastune.runtime import naming
 
-_OWN_MODULES = re.compile(r'"module": "(kerastune(?:\.\w+)+)"')
+# A saved model names these classes as `kerastune>Flip`: Keras finds them once they are imported,
+# whatever module they are in.
+REGISTERING = (
+    "kerastune.inference.views",
+    "kerastune.models.keras_metrics",
+    "kerastune.schedules.keras_schedules",
+)
+
+
+def import_registered() -> None:
+    """Imports every module that registers a class with Keras, so that saved models find them.
+
+    Example:
+        >>> import_registered()
+        >>> keras.saving.get_registered_object("kerastune>Flip").__name__
+        'Flip'
+    """
+    for module in REGISTERING:
+        importlib.import_module(module)
+
+
+def loaded(model: keras.Model | str | os.PathLike, compiled: bool = True) -> keras.Model:
+    """A model as it is, or that of a file that Keras loads.
+
+    Args:
+        model: a Keras model, or the path of one.
+        compiled: whether one of a file comes with its optimizer, loss and metrics.
+
+    Example:
+        >>> loaded(keras.Sequential(name="mine")).name
+        'mine'
+    """
+    if isinstance(model, keras.Model):
+        return model
+    import_registered()
+    return keras.models.load_model(model, compile=compiled)
 
 
 def load(path: Path, model_setting: str = "", compiled: bool = True) -> keras.Model:
@@ -28,11 +63,9 @@ def load(path: Path, model_setting: str = "", compiled: bool = True) -> keras.Mo
     """
     if ":" in model_setting and not Path(model_setting).is_file():
         naming.imported(model_setting, "model")
+    import_registered()
     try:
-        with zipfile.ZipFile(path) as archive:
-            own = _OWN_MODULES.findall(archive.read("config.json").decode())
-        for module in sorted(set(own)):
-            importlib.import_module(module)
+        zipfile.ZipFile(path).close()
         return keras.models.load_model(path, compile=compiled, safe_mode=True)
     except (
         zipfile.BadZipFile,

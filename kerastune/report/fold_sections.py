@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerastune.recipe import Recipe
-from kerastune.report import error_sections, gain_steps
+from kerastune.report import data_sections, error_sections, gain_steps, metric_names
 from kerastune.report.blocks import Code, Section, Table, Text, number, pictured
 from kerastune.report.predictions import Predictions
-from kerastune.report.search_sections import data_section
 from kerastune.trial import Outcome
 
 
@@ -53,7 +52,7 @@ def sections(found: FoldsFound) -> list[Section]:
         words = f"Every example as it was predicted by models that have not seen it{mean}."
         made.append(error_sections.section(found.predictions, found.pictures, words))
     made.append(_recipe(found))
-    return made + ([data_section(found.about)] if found.about else [])
+    return made + ([data_sections.section(found.about)] if found.about else [])
 
 
 def verdict(result: dict[str, Any]) -> str:
@@ -61,14 +60,14 @@ def verdict(result: dict[str, Any]) -> str:
 
     Example:
         >>> row = {"mean": 0.9, "std": 0.02, "low": 0.85, "high": 0.95}
-        >>> verdict({"folds": 5, "repeats": 2, "summary": {"accuracy": row}})
-        'Over 5 folds, 2 times, the mean accuracy is 0.9000, with a 95 % interval of 0.8500 to 0.9500.'
+        >>> verdict({"folds": 5, "repeats": 1, "summary": {"accuracy": row}})
+        'Over 5 folds the mean accuracy is 0.9000, with a 95 % interval of 0.8500 to 0.9500.'
     """
     name = gain_steps.in_order(result["summary"])[0]
     row = result["summary"][name]
     repeats = f", {result['repeats']} times," if result["repeats"] > 1 else ""
     interval = f"with a 95 % interval of {row['low']:.4f} to {row['high']:.4f}"
-    return f"Over {result['folds']} folds{repeats} the mean {_called(name)} is {row['mean']:.4f}, {interval}."
+    return f"Over {result['folds']} folds{repeats} the mean {metric_names.called(name)} is {row['mean']:.4f}, {interval}."
 
 
 def _result(found: FoldsFound) -> Section:
@@ -76,21 +75,22 @@ def _result(found: FoldsFound) -> Section:
     summary = {name: result["summary"][name] for name in gain_steps.in_order(result["summary"])}
     blocks = [Text(verdict(result), is_lead=True), *(Text(words) for words in _further(result))]
     told = "; ".join(
-        f"{_called(name)} {row['mean']:.4f}, spread {row['std']:.4f}"
+        f"{metric_names.called(name)} {row['mean']:.4f}, spread {row['std']:.4f}"
         for name, row in summary.items()
     )
     blocks += pictured(
         found.pictures, "folds", f"Every metric in every fold, with its mean and interval: {told}"
     )
-    rows = tuple((_called(name), f"{row['mean']:.4f}", f"{row['std']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
+    rows = tuple((metric_names.called(name), f"{row['mean']:.4f}", f"{row['std']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
                  for name, row in summary.items())  # fmt: skip
     blocks.append(
         Table("Over the folds", ("metric", "mean", "spread", "95 % interval of the mean"), rows)
     )
     blocks.append(Text(
-        "The spread is the standard deviation from fold to fold. The interval is Nadeau and Bengio's corrected t: folds "
-        "share training examples, so they vary less than independent trainings would. A recipe that was tuned on some "
-        "of these examples has seen them, and looks a little better than it is."
+        "The spread is the standard deviation from fold to fold. The interval is Nadeau and "
+        "Bengio's corrected t: folds share training examples, so they vary less than independent "
+        "trainings would. A recipe that was tuned on some of these examples has seen them, and "
+        "looks a little better than it is."
     ))  # fmt: skip
     return Section("Result", tuple(blocks))
 
@@ -100,17 +100,19 @@ def _further(result: dict[str, Any]) -> list[str]:
     by_fold = {fold["name"]: fold["metrics"][name] for fold in result["by fold"]}
     least, most = (pick(by_fold, key=by_fold.get) for pick in (min, max))
     found = [
-        f"It is {by_fold[least]:.4f} at the least, in {least}, and {by_fold[most]:.4f} at the most, in {most}."
+        f"It is {by_fold[least]:.4f} at the least, in {least}, and {by_fold[most]:.4f} at the "
+        f"most, in {most}."
     ]
     for measure, row in result["out of fold"].items():
         of_groups = ", for whole groups" if result["grouped"] else ""
-        together = f"All {result['examples']} held-out examples together have {_called(measure)} {row['mean']:.4f}"
+        together = f"All {result['examples']} held-out examples together have {metric_names.called(measure)} {row['mean']:.4f}"
         found.append(
             f"{together} (95 % interval {row['low']:.4f} to {row['high']:.4f}{of_groups})."
         )
     if (test := result.get("ensemble on the test part")) is not None:
         shown = ", ".join(
-            f"{_called(measure)} {test[measure]:.4f}" for measure in gain_steps.in_order(test)
+            f"{metric_names.called(measure)} {test[measure]:.4f}"
+            for measure in gain_steps.in_order(test)
         )
         found.append(
             f"The mean of the folds' models on the test part, which is in no fold: {shown}."
@@ -129,8 +131,9 @@ def _every_fold(found: FoldsFound) -> Section:
     steps = sum(fold["steps"] for fold in result["by fold"])
     seconds = sum(fold["seconds"] for fold in result["by fold"])
     words = (
-        f"{cut}{kept}. Everything that is fitted to data was fitted to a fold's own training part; what it holds out "
-        f"chose nothing: each training went on to its last step. {number(steps)} steps took {seconds:.1f} s."
+        f"{cut}{kept}. Everything that is fitted to data was fitted to a fold's own training part; "
+        f"what it holds out chose nothing: each training went on to its last step. {number(steps)} "
+        f"steps took {seconds:.1f} s."
     )
     alt = f"Training loss and validation of {len(found.outcomes)} trainings, one for each fold"
     names = gain_steps.in_order(result["summary"])
@@ -139,7 +142,14 @@ def _every_fold(found: FoldsFound) -> Section:
          f"{fold['seconds']:.1f}", *(f"{fold['metrics'][name]:.4f}" for name in names))
         for fold in result["by fold"]
     )  # fmt: skip
-    header = ("fold", "trained on", "held out", "steps", "seconds", *map(_called, names))
+    header = (
+        "fold",
+        "trained on",
+        "held out",
+        "steps",
+        "seconds",
+        *map(metric_names.called, names),
+    )
     table = Table("Every fold", header, rows, is_folded=len(rows) > 12)
     return Section("Fold by fold", (Text(words), *pictured(found.pictures, "curves", alt), table))
 
@@ -162,7 +172,3 @@ def _recipe(found: FoldsFound) -> Section:
         again,
     )
     return Section("Recipe", (*blocks, Text("with this flagfile:"), Code(found.flagfile)))
-
-
-def _called(name: str) -> str:
-    return gain_steps.FIGURES.get(name, name.removeprefix("val_").replace("_", " "))

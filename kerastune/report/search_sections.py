@@ -12,8 +12,8 @@ from kerastune.analysis import error_analysis
 from kerastune.playbook import wording
 from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
-from kerastune.report import error_sections, gain_steps
-from kerastune.report.blocks import Code, Items, Section, Table, Text, number, pictured
+from kerastune.report import data_sections, error_sections, gain_steps, metric_names, trial_tables
+from kerastune.report.blocks import Code, Section, Table, Text, number, pictured
 from kerastune.report.predictions import Predictions
 from kerastune.trial import Outcome
 
@@ -85,7 +85,7 @@ def verdict(result: dict[str, Any]) -> str:
             else "The search goes on."
         )
     name, value = next(iter(result["final"][part].items()))
-    reaches = f"The final model has a {part} {_called(name)} of {value:.4f}"
+    reaches = f"The final model has a {part} {metric_names.called(name)} of {value:.4f}"
     if result.get("trial") == "baseline":
         return f"{reaches}: it is the baseline, since nothing else was better."
     if "gain" not in result:
@@ -163,7 +163,7 @@ def _result(findings: Findings) -> Section:
     rows = [(model, part, *(f"{values[part][name]:.4f}" if name in values[part] else "-" for name in names))
             for part in parts for model, values in figures.items() if part in values]  # fmt: skip
     if rows:
-        header = ("model", "part", *(_called(name) for name in names))
+        header = ("model", "part", *(metric_names.called(name) for name in names))
         blocks.append(Table("Figures of every model", header, tuple(rows)))
         how = (
             "The test part was looked at once, for these figures"
@@ -174,7 +174,8 @@ def _result(findings: Findings) -> Section:
     if "refit" in figures:
         blocks.append(
             Text(
-                f"The refit model is {gain_steps.MODELS['refit']}, those of the validation part among them."
+                f"The refit model is {gain_steps.MODELS['refit']}, those of the validation part "
+                "among them."
             )
         )
     return Section("Result", tuple(blocks))
@@ -215,9 +216,10 @@ def _steps(findings: Findings) -> Section | None:
         )
         rows.append((rung.name, "yes" if rung.is_kept else "left out", *changes, *figures))
     words = (
-        "Each step against the one before, on the validation examples: paired differences, members, weights and "
-        "temperatures being those that were found on other examples (cross-fitted). Only what is better beyond noise is "
-        "kept; on the right is what there is with it."
+        "Each step against the one before, on the validation examples: paired differences, "
+        "members, weights and temperatures being those that were found on other examples "
+        "(cross-fitted). Only what is better beyond noise is kept; on the right is what there is "
+        "with it."
     )
     if {("+ ensemble", True), ("+ views", True)} <= {(rung.name, rung.is_kept) for rung in found}:
         words += " Views are looked at through the ensemble that all of these examples have chosen."
@@ -277,61 +279,10 @@ def _decision(findings: Findings, decision: Decision) -> Section:
             Table("What it changed in the recipe", ("setting", "from", "to"), tuple(changes))
         )
     if seen:
-        blocks.append(_trials(seen))
-    if numbers := tuple(
-        (name, _number(value)) for name, value in _flat(decision.values) if not _is_drawn(value)
-    ):
-        blocks.append(Table("The numbers behind it", ("name", "value"), numbers, is_folded=True))
+        blocks.append(trial_tables.trials(seen))
+    if (numbers := trial_tables.numbers(decision.values)) is not None:
+        blocks.append(numbers)
     return Section(f"{decision.stage}: {question}" if question else decision.stage, tuple(blocks))
-
-
-def _trials(outcomes: dict[str, Outcome]) -> Table:
-    header = (
-        "trial",
-        "optimizer",
-        "rate",
-        "batch size",
-        "steps",
-        "seconds",
-        "last loss",
-        "validation at the end",
-    )
-    rows = []
-    for name, outcome in outcomes.items():
-        recipe = outcome.spec.recipe
-        end = outcome.evals[-1] if outcome.evals else {}
-        values = ", ".join(
-            f"{_called(name)} {number(value)}" for name, value in end.items() if name != "step"
-        )
-        loss = (
-            "diverged"
-            if outcome.diverged_at is not None
-            else number(float(outcome.losses[-50:].mean()))
-        )
-        settings = (recipe.optimizer, number(recipe.learning_rate), number(recipe.batch_size))
-        rows.append(
-            (name, *settings, number(outcome.steps), f"{outcome.seconds:.1f}", loss, values or "-")
-        )
-    return Table("The trials that it looked at", header, tuple(rows), is_folded=True)
-
-
-def _is_drawn(value: Any) -> bool:
-    """Whether a value is a matrix or a curve, which a picture shows."""
-    return isinstance(value, list) and bool(value) and isinstance(value[0], list)
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"{number(value['mean'])}, 95 % interval {number(value['low'])} to {number(value['high'])}"
-    return number(value)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict) and value.keys() != {"mean", "low", "high"}:
-            yield from _flat(value, f"{prefix}{name} / ")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _spending(findings: Findings) -> Section | None:
@@ -358,7 +309,9 @@ def _spending(findings: Findings) -> Section | None:
 def _recipe(findings: Findings) -> Section | None:
     if findings.recipe is None:
         return None
-    rows = tuple((name, number(value)) for name, value in _flat(findings.recipe.to_dict()))
+    rows = tuple(
+        (name, number(value)) for name, value in trial_tables.flat(findings.recipe.to_dict())
+    )
     blocks = [Table("The recipe", ("setting", "value"), rows)]
     if findings.flagfile:
         path = shlex.quote(os.path.join(findings.where, "best.flags"))
@@ -373,26 +326,4 @@ def _recipe(findings: Findings) -> Section | None:
 
 
 def _data(findings: Findings) -> Section | None:
-    return data_section(findings.about) if findings.about else None
-
-
-def data_section(about: dict[str, Any]) -> Section:
-    """The section on data and surroundings, of what `reporting.about` recorded."""
-    parts = [(f"{part} examples", number(count)) for part, count in about["parts"].items() if count]
-    rows = [("data", about["data"]), ("kind", about["kind"]), *parts]
-    if about["class_names"]:
-        rows.append(("classes", number(len(about["class_names"]))))
-    rows += [
-        ("parameters of the model", number(about["parameters"])),
-        ("objective", about["objective"]),
-    ]
-    blocks = [Table("What was learnt", ("", "value"), tuple(rows))]
-    if about["notes"]:
-        blocks += [Text("What was done to the data:"), Items(tuple(about["notes"]))]
-    blocks.append(Table("Surroundings", ("", "value"), tuple(about["environment"].items())))
-    return Section("Data and surroundings", tuple(blocks))
-
-
-def _called(name: str) -> str:
-    """A figure of merit as people call it."""
-    return gain_steps.FIGURES.get(name, name.replace("_", " "))
+    return data_sections.section(findings.about) if findings.about else None

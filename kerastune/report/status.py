@@ -109,7 +109,8 @@ def lines_of_folds(run_dir: RunDir) -> list[str]:
     else:
         first = "Stopped: its own command, run again, goes on from here"
     found = [
-        f"{first}. {steps:,} of {folds * repeats * each:,} steps in {folds * repeats} folds are trained."
+        f"{first}. {steps:,} of {folds * repeats * each:,} steps in {folds * repeats} folds are "
+        "trained."
     ]
     return found + [
         f"  {outcome.spec.trial}: {_about(outcome)}"

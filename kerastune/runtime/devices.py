@@ -26,7 +26,8 @@ def check_supported() -> None:
     if tf.distribute.has_strategy():
         name = type(tf.distribute.get_strategy()).__name__
         raise ValueError(
-            f"a tf.distribute strategy ({name}) is active, but kerastune trains outside of its scope."
+            f"a tf.distribute strategy ({name}) is active, but kerastune trains outside of its "
+            "scope."
         )
 
 

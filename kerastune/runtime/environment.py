@@ -45,7 +45,8 @@ def check(variables: Mapping[str, str] = os.environ) -> None:
     for name in KERAS_TUNER_WORKERS:
         if name in variables:
             raise ValueError(
-                f"{name} is set, but kerastune does not run as KerasTuner's chief or worker: unset it."
+                f"{name} is set, but kerastune does not run as KerasTuner's chief or worker: unset "
+                "it."
             )
 
 

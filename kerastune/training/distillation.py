@@ -133,7 +133,8 @@ class Teaching(StepWrapper):
             logs = inner(data)
         if not self._is_asked:
             raise ValueError(
-                f"the `train_step` of `{self.model.name}` does not call `compute_loss`, so a teacher can't be heard."
+                f"the `train_step` of `{self.model.name}` does not call `compute_loss`, so a "
+                "teacher can't be heard."
             )
         return logs
 
@@ -166,5 +167,6 @@ def _check_alike(teacher: Any, student: Any) -> None:
     shapes = [getattr(each, "shape", None) for each in (teacher, student)]
     if None in shapes or len(shapes[0]) != 2 or shapes[0][-1] != shapes[1][-1]:
         raise ValueError(
-            f"teacher and student must both give [n, classes] of the same classes, got {shapes[0]} and {shapes[1]}."
+            f"teacher and student must both give [n, classes] of the same classes, got {shapes[0]} "
+            f"and {shapes[1]}."
         )

@@ -64,7 +64,8 @@ class StepRecorder(StepWrapper):
     ):
         if capacity < model.steps_per_execution:
             raise ValueError(
-                f"`capacity` ({capacity}) must be >= steps_per_execution ({model.steps_per_execution})."
+                f"`capacity` ({capacity}) must be >= steps_per_execution "
+                f"({model.steps_per_execution})."
             )
         super().__init__(model)
         self.names: tuple[str, ...] = ()

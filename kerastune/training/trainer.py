@@ -167,7 +167,8 @@ class Trainer:
             )
         if (state.step if state else 0) != spec.start:
             raise ValueError(
-                f"the segment starts at step {spec.start}, its checkpoint is of {state and state.step}."
+                f"the segment starts at step {spec.start}, its checkpoint is of "
+                f"{state and state.step}."
             )
         began = time.monotonic()
         member = self.compiled(spec.recipe, spec.sparsity > 0, spec.mix > 0)

@@ -11,7 +11,7 @@ import numpy as np
 from kerastune.analysis import calibration, error_analysis
 from kerastune.analysis.ensemble_selection import Blend
 from kerastune.analysis.view_selection import IDENTITY
-from kerastune.inference import averaging, tta, view_settings
+from kerastune.inference import averaging, tta, views
 from kerastune.models import output_kind
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.ensemble import Ensemble
@@ -192,4 +192,4 @@ class FinalModels:
 
 
 def _views(chosen: dict[str, Any]) -> dict[str, keras.layers.Layer]:
-    return {name: view_settings.made(chosen["layers"][name]) for name in chosen["views"]}
+    return {name: views.from_values(chosen["layers"][name]) for name in chosen["views"]}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerastune.analysis.view_selection import IDENTITY
-from kerastune.inference import tta, view_settings, views
+from kerastune.inference import tta, views
 from kerastune.models import scoring
 from kerastune.playbook.stages.ensemble import Validation
 from kerastune.study.database import Study
@@ -78,7 +78,7 @@ class StageModels:
         is_late = models.trainer.deadline
         said = tta.predictions(models.before_views(), part.x, found, models.problem.kind, is_late)
         sound = {name: each for name, each in said.items() if np.isfinite(each).all()}
-        settings = {name: view_settings.settings(view) for name, view in found.items()}
+        settings = {name: views.to_values(view) for name, view in found.items()}
         return sound if IDENTITY in sound else {}, targets, settings
 
     def weights(self, trial: str) -> list[np.ndarray]:

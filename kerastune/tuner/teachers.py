@@ -10,6 +10,7 @@ import os
 import keras
 import keras_tuner
 
+from kerastune.models import saved_models
 from kerastune.problem import Part, Problem
 
 
@@ -42,7 +43,7 @@ def load(path: str | os.PathLike) -> keras.Model:
         ValueError: when it is not a model that Keras loads.
     """
     try:
-        return keras.models.load_model(path, compile=False)
+        return saved_models.loaded(path, compiled=False)
     except (OSError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
             f"`teacher` ({path}) can't be loaded: {str(error).splitlines()[0]}"

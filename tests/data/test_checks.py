@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from kerastune.data import checks
+from kerastune.data import checks, memory
 from kerastune.problem import Part, Problem
 
 
@@ -142,13 +142,13 @@ def test_sparse_ragged_object_and_single_values_are_no_arrays():
 
 
 def test_what_is_larger_than_memory_is_refused_by_name(monkeypatch):
-    monkeypatch.setattr(checks, "available_memory", lambda: 1000)
-    checks.check_memory(1000, "a.npz")
+    monkeypatch.setattr(memory, "available", lambda: 1000)
+    memory.check(1000, "a.npz")
     with pytest.raises(ValueError, match="a.npz needs about"):
-        checks.check_memory(1001, "a.npz")
+        memory.check(1001, "a.npz")
 
 
 def test_available_memory_is_at_most_what_the_machine_has(monkeypatch):
-    estimate = checks.available_memory()
-    monkeypatch.setattr(checks, "MEMINFO", "/nowhere")
-    assert 1e6 < estimate <= checks.available_memory()
+    estimate = memory.available()
+    monkeypatch.setattr(memory, "MEMINFO", "/nowhere")
+    assert 1e6 < estimate <= memory.available()

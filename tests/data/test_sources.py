@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerastune.data import checks, loading, sources
+from kerastune.data import loading, memory, named_sets
 
 
 def examples(num_examples=60, num_classes=3, seed=0):
@@ -51,7 +51,7 @@ def write_idx(path, array):
 
 
 def test_fashion_mnist_is_read_from_debians_package(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "DEBIAN_FASHION_MNIST", tmp_path)
+    monkeypatch.setattr(named_sets, "DEBIAN_FASHION_MNIST", tmp_path)
     images = np.random.default_rng(0).integers(0, 256, (40, 28, 28)).astype("uint8")
     classes = (np.arange(40) % 10).astype("uint8")
     for part in ("train", "t10k"):
@@ -68,7 +68,7 @@ def test_a_failing_download_is_one_line_with_the_package_that_helps(tmp_path, mo
     def fail():
         raise Exception("URL fetch failure\nand more")
 
-    monkeypatch.setattr(sources, "DEBIAN_FASHION_MNIST", tmp_path / "none")
+    monkeypatch.setattr(named_sets, "DEBIAN_FASHION_MNIST", tmp_path / "none")
     monkeypatch.setattr(keras.datasets.fashion_mnist, "load_data", fail)
     refused(
         r"\(URL fetch failure\).*apt install dataset-fashion-mnist",
@@ -122,7 +122,7 @@ def test_an_npz_that_is_none_or_holds_objects_is_refused(tmp_path, monkeypatch):
     np.savez(path, x_train=x)
     refused("only one of `x_train` and `y_train`", path)
     np.savez(path, x_train=x, y_train=y)
-    monkeypatch.setattr(checks, "available_memory", lambda: 100)
+    monkeypatch.setattr(memory, "available", lambda: 100)
     refused("own.npz needs about .* larger than memory", path)
 
 
@@ -165,7 +165,7 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path, monkeypatch):
     (tmp_path / "train" / "empty").mkdir()
     (tmp_path / "train" / "dog" / "1.png").unlink()
     refused("no example in the training part .empty", tmp_path / "train")
-    monkeypatch.setattr(checks, "available_memory", lambda: 1000)
+    monkeypatch.setattr(memory, "available", lambda: 1000)
     refused("23 images.* larger than memory", tmp_path / "train")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerastune.data import checks, loading
+from kerastune.data import checks, loading, memory
 
 
 def examples(num_examples=60, num_classes=3, seed=0):
@@ -96,6 +96,6 @@ def test_datasets_that_cannot_be_used_are_refused(monkeypatch):
             loading.from_arrays(train, validation_data=validation)
     with pytest.raises(ValueError, match="leave them out"):
         loading.from_arrays(good, y, validation_data=good)
-    monkeypatch.setattr(checks, "available_memory", lambda: 100)
+    monkeypatch.setattr(memory, "available", lambda: 100)
     with pytest.raises(ValueError, match="validation part is larger than memory"):
         loading.from_arrays(good, validation_data=good)

@@ -52,7 +52,7 @@ def test_processes_decide_what_inline_decides(inline, tmp_path, jobs):
 
 def workers_of(process):
     """Ids of the driver's children that train; another one keeps book for `multiprocessing`."""
-    children = Path(f"/proc/{process.pid}/problem/{process.pid}/children").read_text().split()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [
         int(each) for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()
     ]

@@ -320,7 +320,7 @@ def test_a_poller_that_loads_every_version_at_once_never_sees_half_a_model(image
 
 EXPORTER = """
 import keras, sys
-from kerastune.export import export
+from kerastune.export.saved_model import export
 model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(400), keras.layers.Dense(3, "softmax")])
 print("ready", flush=True)
 while True:

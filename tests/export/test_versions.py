@@ -17,7 +17,7 @@ from kerastune.export.versions import new_version, versions
 # Writes version after version, slowly: a manifest first, the files that it promises later.
 WRITER = """
 import sys, time, pathlib
-from kerastune.publishing import new_version
+from kerastune.export.versions import new_version
 while True:
     with new_version(pathlib.Path(sys.argv[1])) as (build, final):
         (build / "manifest").write_text("10")

@@ -128,7 +128,8 @@ def test_an_unknown_name_lists_the_known_ones_and_guesses():
 def test_a_build_function_of_the_working_directory_is_a_hypermodel(user_module):
     user_module(
         "mine",
-        "def build(hp):\n    return keras.Sequential([keras.Input([4]), keras.layers.Dense(hp.Int('u', 3, 9))])\n",
+        "def build(hp):\n"
+        "    return keras.Sequential([keras.Input([4]), keras.layers.Dense(hp.Int('u', 3, 9))])\n",
     )
     hypermodel = hypermodels.load("mine:build", _problem([9, 4]))
     assert isinstance(hypermodel, keras_tuner.HyperModel)
@@ -139,7 +140,8 @@ def test_a_build_function_of_the_working_directory_is_a_hypermodel(user_module):
 def test_a_hypermodel_class_or_instance_of_the_user_is_taken(user_module):
     user_module(
         "mine_too",
-        "class Mine(keras_tuner.HyperModel):\n    def build(self, hp):\n        return keras.Sequential(name='mine')\n"
+        "class Mine(keras_tuner.HyperModel):\n"
+        "    def build(self, hp):\n        return keras.Sequential(name='mine')\n"
         "made = Mine()\n",
     )
     assert hypermodels.load("mine_too:made", _problem([9, 4])) is sys.modules["mine_too"].made
@@ -170,7 +172,8 @@ def test_what_cannot_be_a_model_is_refused_in_one_line(user_module, name, messag
     user_module(
         "wrong",
         "def build(hp): pass\nmodel = keras.Sequential()\nnumber = 3\nclass Plain: pass\n"
-        "class Needy(keras_tuner.HyperModel):\n    def __init__(self, size):\n        super().__init__()\n",
+        "class Needy(keras_tuner.HyperModel):\n"
+        "    def __init__(self, size):\n        super().__init__()\n",
     )
     with pytest.raises(ValueError, match=message) as refusal:
         hypermodels.load(name, _problem([9, 4]))

@@ -13,16 +13,16 @@ from kerastune.runtime import signals
 
 BEGINNING = """
 import hashlib, os, signal, sys, threading, time
-from kerastune import stopping
+from kerastune.runtime import signals
 def leave(status):
-    stopping.leave(status, f"left with {status}")
+    signals.leave(status, f"left with {status}")
 def main():
-    with stopping.listening(leave):
+    with signals.listening(leave):
         print("ready", flush=True)
         {work}
 try:
     main()
-except stopping.Stopped as stopped:
+except signals.Stopped as stopped:
     leave(stopped.status)
 """
 WORK = {

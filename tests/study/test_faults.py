@@ -259,7 +259,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
 def test_two_hundred_trials_leak_no_file_no_thread_and_no_memory(tmp_path):
     def used():
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        counts = [len(os.listdir(f"/proc/self/{kind}")) for kind in ("fd", "problem")]
+        counts = [len(os.listdir(f"/proc/self/{kind}")) for kind in ("fd", "task")]
         return np.array([*counts, pages * os.sysconf("SC_PAGESIZE") / 2**20])
 
     story = Story(RunDir(tmp_path))

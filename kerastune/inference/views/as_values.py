@@ -7,29 +7,29 @@ from typing import Any
 
 import keras
 
-from kerastune.inference.views import View
+from kerastune.inference.views.base import View
 
 
-def settings(view: View) -> dict[str, Any]:
+def to_values(view: View) -> dict[str, Any]:
     """The class and the arguments of a view of `kerastune.inference.views`, ready for JSON.
 
     Example:
         >>> from kerastune.inference.views import Shift
-        >>> settings(Shift(right=2))
+        >>> to_values(Shift(right=2))
         {'view': 'Shift', 'down': 0, 'right': 2}
     """
     arguments = [name for name in inspect.signature(type(view)).parameters if name != "kwargs"]
     return {"view": type(view).__name__, **{name: getattr(view, name) for name in arguments}}
 
 
-def made(values: dict[str, Any]) -> View:
-    """The view of what `settings` gave.
+def from_values(values: dict[str, Any]) -> View:
+    """The view of what `to_values` gave.
 
     Raises:
         ValueError: for a class that is no view.
 
     Example:
-        >>> made({"view": "Scale", "factor": 1.25}).factor
+        >>> from_values({"view": "Scale", "factor": 1.25}).factor
         1.25
     """
     arguments = dict(values)

@@ -1,0 +1,80 @@
+"""What a source of data gives, still unchecked, and how pairs of arrays and datasets become it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from kerastune.data import checks, streams
+from kerastune.problem import Part
+
+
+@dataclasses.dataclass(frozen=True)
+class Raw:
+    """What a source gives, before it is checked, cut and prepared.
+
+    With a `stream`, the training part holds a profile in place of the inputs. With `is_table`,
+    inputs are columns. The `groups` that examples belong to are those of the training part, then of
+    a validation part that the source has.
+    """
+
+    name: str
+    parts: dict[str, Part]
+    stream: Any = None
+    kind: str = ""
+    class_names: tuple[str, ...] = ()
+    is_table: bool = False
+    notes: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
+
+
+def from_pairs(values: dict[str, Any], name: str) -> Raw:
+    """Turns pairs of arrays and datasets, by `train`, `validation` and `test`, into parts; `None`
+    is left out.
+
+    Example:
+        >>> list(from_pairs({"train": ([[1.0], [2.0]], [0, 1]), "test": None}, "two").parts)
+        ['training']
+    """
+    parts = {
+        where: _part(values[where], where)
+        for where in ("validation", "test")
+        if values.get(where) is not None
+    }
+    if not streams.is_dataset(values["train"]):
+        return Raw(name, {"training": _part(values["train"], "training"), **parts})
+    if "validation" not in parts:
+        how = 'a "validation" part beside "train"'
+        raise ValueError(
+            f"{name}: a tf.data.Dataset cannot be cut; give a validation part as well ({how})."
+        )
+    train = streams.scan(values["train"])
+    notes = () if "test" in parts else ("There is no test part: a tf.data.Dataset cannot be cut.",)
+    stream = streams.single_examples(values["train"], len(train))
+    return Raw(name, {"training": train, **parts}, stream=stream, notes=notes)
+
+
+def refuse_stream(x: Any) -> None:
+    """Raises `ValueError` for a `tf.data.Dataset`, whose examples can't be cut into folds."""
+    if streams.is_dataset(x):
+        raise ValueError("A tf.data.Dataset can't be cut into folds; give arrays.")
+
+
+def _part(value: Any, where: str) -> Part:
+    """A part from `(x, y)`, `(x, y, sample_weight)` or a dataset of those."""
+    if streams.is_dataset(value):
+        return streams.materialize(value, where)
+    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3) or value[1] is None:
+        raise ValueError(
+            f"The {where} part must be (x, y), (x, y, sample_weight) or a tf.data.Dataset of those."
+        )
+    x, y, *weight = value
+    what = f"of the {where} part"
+    if isinstance(x, dict):
+        x = {name: checks.as_array(array, f"`{name}` {what}") for name, array in x.items()}
+    else:
+        x = checks.as_array(x, f"`x` {what}")
+    weight = checks.as_array(weight[0], f"`sample_weight` {what}") if weight else None
+    return Part(x, checks.as_array(y, f"`y` {what}"), weight)

@@ -1,0 +1,22 @@
+"""The networks that `--model` and `--pretrained` can name, as KerasTuner hypermodels."""
+
+from kerastune.models.hypermodels.built_in import BUILT_IN, Cnn, Mlp, ResNet, fitting, hidden_units
+from kerastune.models.hypermodels.hyperparameters import builder, settled
+from kerastune.models.hypermodels.named import BuildFunction, is_built_in, load, of
+from kerastune.models.hypermodels.pretrained import Pretrained
+
+__all__ = [
+    "BUILT_IN",
+    "BuildFunction",
+    "Cnn",
+    "Mlp",
+    "Pretrained",
+    "ResNet",
+    "builder",
+    "fitting",
+    "hidden_units",
+    "is_built_in",
+    "load",
+    "of",
+    "settled",
+]

@@ -1,0 +1,153 @@
+"""The built-in networks as hypermodels, sized from the data."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import keras_tuner
+import numpy as np
+
+from kerastune.models import networks
+from kerastune.models.hypermodels import shapes
+from kerastune.problem import Problem
+
+
+class Mlp(keras_tuner.HyperModel):
+    """`models.mlp` with hidden layers as wide as the data warrants.
+
+    Hyperparameters: `units` (default by `hidden_units` from the number of training examples) and
+    `layers` (1 to 3, default 2).
+
+    Args:
+        problem: gives the shape of an example, the outputs and the number of training examples; not
+            kept.
+
+    Example:
+        >>> from kerastune.problem import Part
+        >>> part = Part(np.zeros([100, 4]), np.arange(100) % 3)
+        >>> names = ("a", "b", "c")
+        >>> hypermodel = Mlp(Problem("toy", "classification", part, part, class_names=names))
+        >>> hypermodel.build(keras_tuner.HyperParameters()).output_shape
+        (None, 3)
+    """
+
+    def __init__(self, problem: Problem):
+        super().__init__(name="mlp")
+        self.input_shape, self.kind = shapes.shape(problem), problem.kind
+        self.num_outputs = shapes.num_outputs(problem)
+        self.default_units = hidden_units(shapes.num_examples(problem))
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """The uncompiled network of these hyperparameters."""
+        units = hp.Choice("units", [32, 64, 128, 256, 512], default=self.default_units)
+        num_layers = hp.Int("layers", 1, 3, default=2)
+        return networks.mlp(self.input_shape, self.num_outputs, self.kind, units, num_layers)
+
+
+class Cnn(keras_tuner.HyperModel):
+    """`models.cnn`, whose depth follows from the size of the images.
+
+    Hyperparameters: `filters` (8, 16 or 32, default 16), `dense_units` (32, 64 or 128, default 64),
+    `deeper` (two convolutions more) and `batch_norm` (a BatchNorm behind every convolution), both
+    left out by default: they cost time at every step.
+
+    Args:
+        problem: gives the shape of an example and the outputs; not kept.
+
+    Raises:
+        ValueError: if the inputs are not images.
+
+    Example:
+        >>> from kerastune.problem import Part
+        >>> part = Part(np.zeros([9, 28, 28, 1]), np.arange(9.0))
+        >>> model = Cnn(Problem("toy", "regression", part, part)).build(keras_tuner.HyperParameters())
+        >>> model.output_shape
+        (None, 1)
+    """
+
+    def __init__(self, problem: Problem):
+        super().__init__(name="cnn")
+        self.input_shape, self.kind = shapes.shape(problem), problem.kind
+        self.num_outputs = shapes.num_outputs(problem)
+        networks.image_shape(self.input_shape, "cnn")  # refused here, before anything is trained
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """The uncompiled network of these hyperparameters."""
+        filters = hp.Choice("filters", [8, 16, 32], default=16)
+        dense_units = hp.Choice("dense_units", [32, 64, 128], default=64)
+        deeper = hp.Boolean("deeper", default=False)
+        batch_norm = hp.Boolean("batch_norm", default=False)
+        return networks.cnn(
+            self.input_shape, self.num_outputs, self.kind, filters, dense_units, deeper, batch_norm
+        )
+
+
+class ResNet(keras_tuner.HyperModel):
+    """`models.resnet`, deeper for larger images.
+
+    Hyperparameters: `blocks` per group (1 to 3; default 1 below 16 pixels, 2 below 64, otherwise 3:
+    a small image is covered by few convolutions) and `width` (8, 16 or 32, default 16).
+
+    Args:
+        problem: gives the shape of an example and the outputs; not kept.
+
+    Raises:
+        ValueError: if the inputs are not images.
+
+    Example:
+        >>> from kerastune.problem import Part
+        >>> part = Part(np.zeros([9, 8, 8, 1]), np.arange(9.0))
+        >>> ResNet(Problem("toy", "regression", part, part)).default_blocks
+        1
+    """
+
+    def __init__(self, problem: Problem):
+        super().__init__(name="resnet")
+        self.input_shape, self.kind = shapes.shape(problem), problem.kind
+        self.num_outputs = shapes.num_outputs(problem)
+        side = max(networks.image_shape(self.input_shape, "resnet")[:2])
+        self.default_blocks = 1 if side < 16 else 2 if side < 64 else 3
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """The uncompiled network of these hyperparameters."""
+        blocks = hp.Int("blocks", 1, 3, default=self.default_blocks)
+        width = hp.Choice("width", [8, 16, 32], default=16)
+        return networks.resnet(self.input_shape, self.num_outputs, self.kind, blocks, width)
+
+
+BUILT_IN = {"mlp": Mlp, "cnn": Cnn, "resnet": ResNet}
+
+
+def fitting(problem: Problem) -> str:
+    """Name of the built-in network for a problem: `cnn` for images `[height, width]` with or
+    without channels, else `mlp`.
+
+    Example:
+        >>> from kerastune.problem import Part
+        >>> part = Part(np.zeros([9, 4]), np.arange(9.0))
+        >>> fitting(Problem("toy", "regression", part, part))
+        'mlp'
+    """
+    shape = shapes.shape(problem)
+    return "cnn" if not isinstance(shape, dict) and len(shape) in (2, 3) else "mlp"
+
+
+def hidden_units(num_examples: int | None) -> int:
+    """Width of the hidden layers of `Mlp`: the power of two nearest to 4 sqrt(`num_examples`), from
+    32 to 256.
+
+    The weights between two such layers then grow in proportion to the examples (about 16 for each).
+    Below 32 a network is hard to train however small the data; above 256 a step costs more than the
+    width brings.
+
+    Args:
+        num_examples: training examples, at least 1; `None` if unknown (a stream), taken as many.
+
+    Example:
+        >>> [hidden_units(n) for n in (96, 1200, 55000, None)]
+        [32, 128, 256, 256]
+    """
+    if num_examples is None:
+        return 256
+    return int(np.clip(2 ** round(math.log2(4 * math.sqrt(num_examples))), 32, 256))

@@ -1,0 +1,24 @@
+"""The section on data and environment, which every report has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kerastune.report.blocks import Items, Section, Table, Text, number
+
+
+def section(about: dict[str, Any]) -> Section:
+    """The section on data and surroundings, of what `reporting.about` recorded."""
+    parts = [(f"{part} examples", number(count)) for part, count in about["parts"].items() if count]
+    rows = [("data", about["data"]), ("kind", about["kind"]), *parts]
+    if about["class_names"]:
+        rows.append(("classes", number(len(about["class_names"]))))
+    rows += [
+        ("parameters of the model", number(about["parameters"])),
+        ("objective", about["objective"]),
+    ]
+    blocks = [Table("What was learnt", ("", "value"), tuple(rows))]
+    if about["notes"]:
+        blocks += [Text("What was done to the data:"), Items(tuple(about["notes"]))]
+    blocks.append(Table("Surroundings", ("", "value"), tuple(about["environment"].items())))
+    return Section("Data and surroundings", tuple(blocks))
