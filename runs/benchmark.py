@@ -2,8 +2,8 @@
 --output_dir=benchmark-out.
 
 What is the same for all contestants of a task and seed: the machine, the seconds, the prepared data
-and their cut, the network, and that the one model which is handed over was chosen on validation
-data (by accuracy, or by loss in a regression). The seed sets the cut, the weights and the search,
+and their cut, the network, and that the final model was chosen on validation data (by accuracy, or
+by loss in a regression). The seed sets the cut, the weights and the search,
 so that the spread is over all three. Test data are looked at when the seconds are over.
 
 - Every run is a process of its own. Seconds begin when everything is imported and the data are

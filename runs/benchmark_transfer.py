@@ -76,7 +76,7 @@ def accuracy(name, path, parts, seed, directory):
     )
     test = part(parts["test"], range(5, 10))
     tuner.search(*train, validation_data=validation, test_data=test, verbose=0)
-    found = tuner.result["tuned"]["test"]["accuracy"]
+    found = tuner.result["final"]["test"]["accuracy"]
     print(
         f"seed {seed}, {name}: {found:.4f}. {tuner.decisions[len(STAGES[name]) - 2].reason}",
         flush=True,

@@ -191,7 +191,7 @@ def run_kerastune(race: Race, baseline: bool) -> None:
         tuner.race = race
         tuner.search(race.task, verbose=0)
     if (chosen := tuner.result["trial"]) is not None:
-        race.hand_over(tuner._best_states[chosen].model)
+        race.hand_over(tuner.trained_models().states[chosen].model)
 
 
 class _Observed(PlaybookTuner):
@@ -201,7 +201,7 @@ class _Observed(PlaybookTuner):
 
     def on_trial_end(self, trial):
         super().on_trial_end(trial)
-        name, playbook = trial.trial_id, self._playbook
+        name, playbook = trial.trial_id, self.latest.playbook
         self.race.trials = len(playbook.outcomes)
         kept = playbook.outcomes[name].kept_evaluation(playbook.objective)
         if kept is not None and (state := playbook.study.checkpoint(name, "best")) is not None:

@@ -34,7 +34,7 @@ def decided(decision):
         names = ("weight_decay", "dropout", "label_smoothing", "augmentation", "flip")
         return ", ".join(n for n in names if getattr(after, n) != getattr(before, n)) or "nothing"
     if decision.stage == "train":
-        return "the baseline" if values["trial"] == "baseline" else "what was tuned"
+        return "the baseline" if values["trial"] == "baseline" else "the tuned recipe"
     if decision.stage in ("ensemble", "tta"):
         return "kept" if values["kept"] else "left out"
     return None

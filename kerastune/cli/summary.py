@@ -13,7 +13,7 @@ from kerastune.playbook.stages.prune import Prune
 from kerastune.report import gain_steps
 from kerastune.tuner.cross_validation import CrossValidation
 from kerastune.tuner.playbook_tuner import PlaybookTuner
-from kerastune.tuner.results import REFIT
+from kerastune.tuner.refit import REFIT
 
 
 def show(tuner: PlaybookTuner) -> None:
@@ -23,10 +23,10 @@ def show(tuner: PlaybookTuner) -> None:
     for decision in tuner.decisions:
         if decision.stage == Prune.name and "curve" in decision.values:
             console.print(_sparsities(decision.values))
-    if tuner.result.get("tuned"):
+    if tuner.result.get("final"):
         console.print(_figures(tuner))
         console.print(_gain(tuner))
-        if words := gain_steps.handed_over(tuner.result):
+        if words := gain_steps.exported(tuner.result):
             console.print(words)
     console.print(f"The report: {escape(str(tuner.run_dir.report))}", soft_wrap=True)
     console.print(f"Everything is in {escape(str(tuner.run_dir.path))}; look at it with:")
@@ -126,7 +126,7 @@ def _figures(tuner: PlaybookTuner) -> Table:
         (name, part, figures)
         for name in (
             "baseline",
-            "tuned",
+            "final",
             "calibrated",
             "ensemble",
             "tta",
@@ -149,7 +149,7 @@ def _gain(tuner: PlaybookTuner) -> str:
         f"{words}, on the test part: {_in_words(tuner.result[name], tuner.result['scored by'])}"
         for name, words in (
             ("gain", "Against the baseline"),
-            ("gain of the ensemble", "The ensemble against the tuned model"),
+            ("gain of the ensemble", "The ensemble against the final model"),
             ("gain of the views", "With its views against without"),
             ("gain of the pruning", "Pruned against unpruned"),
             ("gain of the teaching", "With its teacher against alone"),

@@ -1,6 +1,4 @@
-"""What each step from one model to what is handed over gained, with its noise, and how far that can
-be trusted.
-"""
+"""What each step from the final model to the exported one gained, with its interval."""
 
 from __future__ import annotations
 
@@ -11,9 +9,9 @@ from typing import Any
 from kerastune.playbook.stages.base import Decision
 
 MODELS = {
-    "tuned": "the single model",
-    "refit": "the single model, trained once more on all examples",
-    "calibrated": "the single model with its temperature",
+    "final": "the final model",
+    "refit": "the final model, trained once more on all examples",
+    "calibrated": "the final model with its temperature",
     "ensemble": "the ensemble",
     "tta": "the mean over several views of an example",
 }
@@ -31,11 +29,11 @@ FIGURES = {
 
 @dataclasses.dataclass(frozen=True)
 class Rung:
-    """A step on the way from the single model to what is handed over.
+    """A step on the way from the final model to the one that is exported.
 
     Args:
         name: of the step.
-        is_kept: whether it is part of what is handed over.
+        is_kept: whether it is part of the exported model.
         gain: over the step before, in what models are compared by: `"mean"` and the ends of its 95
             % interval, `"low"` and `"high"`; `None` where it can't change that, as a temperature.
         loss_gain: the same as a fall of the log-likelihood loss, or of the squared error.
@@ -50,7 +48,7 @@ class Rung:
 
 
 def rungs(decisions: Sequence[Decision], result: dict[str, Any]) -> list[Rung]:
-    """The steps that were tried, in their order, the single model first.
+    """The steps that were tried, in their order, the final model first.
 
     All gains are cross-fitted: members, weights and temperature are those that were found without
     the example.
@@ -60,28 +58,29 @@ def rungs(decisions: Sequence[Decision], result: dict[str, Any]) -> list[Rung]:
         result: the figures of `result.json`; without them there are no steps.
 
     Example:
-        >>> handed = {"model": "tuned", "temperature": 1.0, "gain": {"mean": 0.0, "low": 0.0, "high": 0.0}}
-        >>> result = {"tuned": {"validation": {"accuracy": 0.9}}, "handed over": handed | {"after": {"nll": 0.3}}}
+        >>> exported = {"model": "final", "temperature": 1.0}
+        >>> exported["gain"] = {"mean": 0.0, "low": 0.0, "high": 0.0}
+        >>> result = {"final": {"validation": {"accuracy": 0.9}}, "exported": exported}
         >>> [(rung.name, rung.is_kept) for rung in rungs([], result)]
-        [('single model', True), ('+ temperature', False)]
+        [('final model', True), ('+ temperature', False)]
     """
-    handed = result.get("handed over", {})
-    if not handed or "tuned" not in result:
+    exported = result.get("exported", {})
+    if not exported or "final" not in result:
         return []
     made = {decision.stage: decision for decision in decisions}
     ensemble, views = (made[name].values if name in made else {} for name in ("ensemble", "tta"))
-    found = [Rung("single model", figures=result["tuned"]["validation"])]
+    found = [Rung("final model", figures=result["final"]["validation"])]
     if "gain" in ensemble and len(made["ensemble"].evidence) > 1:
         found.append(_of_decision("+ ensemble", ensemble))
-    if ensemble.get("kept") and views.get("kept") and "temperature" in handed:
+    if ensemble.get("kept") and views.get("kept") and "temperature" in exported:
         of_ensemble = ensemble["temperature gain"], ensemble["validation"]["after"]
         found.append(_of_temperature("+ temperature", ensemble["temperature"], *of_ensemble))
     if "gain" in views:
         found.append(_of_decision("+ views", views))
-    if "temperature" in handed:
+    if "temperature" in exported:
         name = "+ temperature of the views" if views.get("kept") else "+ temperature"
-        kept = result.get(handed["model"], {}).get("validation", {})
-        found.append(_of_temperature(name, handed["temperature"], handed["gain"], kept))
+        kept = result.get(exported["model"], {}).get("validation", {})
+        found.append(_of_temperature(name, exported["temperature"], exported["gain"], kept))
     return found
 
 
@@ -120,28 +119,27 @@ def shown(found: Sequence[Rung]) -> list[tuple[str, str]]:
     return [(name, words) for name, words in FIGURES.items() if name in names]
 
 
-def handed_over(result: dict[str, Any]) -> str:
-    """What is handed over and how far its confidence can be trusted, in a sentence; empty where
-    there is no model.
+def exported(result: dict[str, Any]) -> str:
+    """Which model is exported, and its calibration, in a sentence; empty without a model.
 
     Example:
-        >>> handed_over({"handed over": {"model": "ensemble"}})
-        'What is handed over is the ensemble.'
+        >>> exported({"exported": {"model": "ensemble"}})
+        'The model to use is the ensemble.'
     """
-    handed = result.get("handed over")
-    if not handed:
+    exported = result.get("exported")
+    if not exported:
         return ""
-    told = f"What is handed over is {MODELS[handed['model']]}"
-    if "temperature" not in handed:
+    told = f"The model to use is {MODELS[exported['model']]}"
+    if "temperature" not in exported:
         return f"{told}."
-    before, after = handed["before"]["ece"], handed["after"]["ece"]
-    test = result.get(handed["model"], {}).get("test", {}).get("ece")
+    before, after = exported["before"]["ece"], exported["after"]["ece"]
+    test = result.get(exported["model"], {}).get("test", {}).get("ece")
     on_test = "" if test is None else f"{test:.4f} on the test part, "
-    if handed["temperature"] == 1:
+    if exported["temperature"] == 1:
         how = (
             f"{after:.4f} on validation; no temperature lowers its log-likelihood loss beyond noise"
         )
     else:
         how = f"{after:.4f} on validation, cross-fitted, where it was {before:.4f} before a temperature of "
-        how += f"{handed['temperature']:.3g}"
+        how += f"{exported['temperature']:.3g}"
     return f"{told}, with an expected calibration error of {on_test}{how}."

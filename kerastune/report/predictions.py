@@ -38,15 +38,15 @@ class Predictions:
         class_names: names of the classes in their order; empty for regression.
         true: by part (`"validation"`, `"test"`; `"held-out"` of folds), integer classes `[n]`, or
             numbers in the user's units `[n, outputs]`.
-        outputs: by model (`"baseline"`, `"tuned"` …) and part, probabilities `[n, classes]`, or
+        outputs: by model (`"baseline"`, `"final"` …) and part, probabilities `[n, classes]`, or
             numbers as `true`.
-        final: the model that is handed over, and whose mistakes are shown.
+        final: the model that is exported, and whose mistakes are shown.
         mistakes: of that model.
 
     Example:
-        >>> outputs = {"tuned": {"test": np.array([[0.9, 0.1]], np.float32)}}
-        >>> kept = Predictions(("a", "b"), {"test": np.array([1])}, outputs, "tuned")
-        >>> Predictions.from_bytes(kept.to_bytes()).outputs["tuned"]["test"].round(1).shape
+        >>> outputs = {"final": {"test": np.array([[0.9, 0.1]], np.float32)}}
+        >>> kept = Predictions(("a", "b"), {"test": np.array([1])}, outputs, "final")
+        >>> Predictions.from_bytes(kept.to_bytes()).outputs["final"]["test"].round(1).shape
         (1, 2)
     """
 

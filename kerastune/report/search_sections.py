@@ -27,7 +27,7 @@ QUESTIONS = {
     "decay": "Should the rate fall?",
     "weights": "Should rare classes weigh more?",
     "regularize": "Does it learn its examples by heart?",
-    "train": "What is handed over?",
+    "train": "How many steps for the final model?",
     "model": "Which architecture?",
     "ensemble": "Do several models together do better?",
     "tta": "Does it help to look at several views of an example?",
@@ -77,17 +77,17 @@ def sections(findings: Findings) -> list[Section]:
 
 def verdict(result: dict[str, Any]) -> str:
     """What a search gained, in plain words."""
-    part = "test" if "test" in result.get("tuned", {}) else "validation"
-    if "tuned" not in result:
+    part = "test" if "test" in result.get("final", {}) else "validation"
+    if "final" not in result:
         return (
             "No training came to its end, so there is no model to report on."
             if result
             else "The search goes on."
         )
-    name, value = next(iter(result["tuned"][part].items()))
-    reaches = f"The tuned model has a {part} {metric_names.called(name)} of {value:.4f}"
+    name, value = next(iter(result["final"][part].items()))
+    reaches = f"The final model has a {part} {metric_names.called(name)} of {value:.4f}"
     if result.get("trial") == "baseline":
-        return f"{reaches}: the baseline itself is handed over, since nothing else was better."
+        return f"{reaches}: it is the baseline, since nothing else was better."
     if "gain" not in result:
         missing = (
             "test part to compare it on" if "baseline" in result else "baseline to compare it with"
@@ -105,7 +105,7 @@ def further_gains(result: dict[str, Any]) -> list[str]:
     """What ensemble, views and pruning gained on the test part: a sentence each."""
     sentences = []
     for what, subject, other in (
-        ("ensemble", "The ensemble", "the tuned model"),
+        ("ensemble", "The ensemble", "the final model"),
         ("views", "The mean over several views of an example", "the example as it is alone"),
         ("pruning", "The pruned model", "the one that was not"),
         ("teaching", "The student with its teacher", "the same student alone"),
@@ -146,7 +146,7 @@ def costs(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, float]]:
 
 
 def _result(findings: Findings) -> Section:
-    sentences = [*further_gains(findings.result), gain_steps.handed_over(findings.result)]
+    sentences = [*further_gains(findings.result), gain_steps.exported(findings.result)]
     blocks = [
         Text(verdict(findings.result), is_lead=True),
         *(Text(words) for words in sentences if words),
@@ -224,7 +224,7 @@ def _steps(findings: Findings) -> Section | None:
     if {("+ ensemble", True), ("+ views", True)} <= {(rung.name, rung.is_kept) for rung in found}:
         words += " Views are looked at through the ensemble that all of these examples have chosen."
     table = Table(
-        "From one model to what is handed over",
+        "From the final model to the one that is exported",
         (*header, *(words for _, words in named)),
         tuple(rows),
     )
@@ -294,9 +294,10 @@ def _spending(findings: Findings) -> Section | None:
     rows.append(("together", number(sum(steps for steps, _ in spent.values())), f"{trained:.1f}"))
     words = []
     if "seconds" in findings.result:
-        rest = max(findings.result["seconds"] - trained, 0.0)
-        words = [Text(f"Of a budget of {findings.result['budget']}, {findings.result['seconds']:.0f} s were spent; "
-                      f"{rest:.0f} s of them not on training but on choosing, drawing and saving.")]  # fmt: skip
+        seconds, rest = findings.result["seconds"], findings.result["other seconds"]
+        spending = f"Of a budget of {findings.result['budget']}, {seconds:.0f} s were spent; "
+        spending += f"{rest:.0f} s of them not on training but on choosing, drawing and saving."
+        words = [Text(spending)]
     told = ", ".join(f"{stage} {steps} steps" for stage, (steps, _) in spent.items())
     picture = pictured(
         findings.pictures, "spending", f"Shares of the stages in steps and in seconds: {told}"

@@ -37,6 +37,7 @@ from kerastune.tuner import (
     fold_results,
     problem_facts,
     progress,
+    records,
     results,
     samplers,
 )
@@ -278,12 +279,12 @@ class CrossValidation:
         cut = {"folds": self._settings["folds"], "repeats": self._settings["repeats"]}
         path = self.run_dir.crossval_flags
         claim = f"# Cross-validated by kerastune; again: kerastune crossval --flagfile={path.name}"
-        results.write_flags(path, claim, given, self.recipe, cut)
+        records.write_flags(path, claim, given, self.recipe, cut)
         # The members give probabilities already, which are averaged as numbers are.
         self.model = averaging.assemble(
             [each.member for each in judged], np.ones(len(judged)), kind="regression"
         )
-        results.save(self.model, self.run_dir.ensemble)
+        records.save(self.model, self.run_dir.ensemble)
         run_directory.write_text(
             self.run_dir.crossval, json.dumps(self.result, sort_keys=True, indent=2) + "\n"
         )

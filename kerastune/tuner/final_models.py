@@ -1,6 +1,4 @@
-"""What is made of trained models: the ensemble, the views that it, or the single model, looks at,
-and a pruned one.
-"""
+"""The models that a search makes of its trainings: single, ensemble, with views, calibrated."""
 
 from __future__ import annotations
 
@@ -10,361 +8,188 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune.analysis import calibration, comparison, ensemble_selection, error_analysis
+from kerastune.analysis import calibration, error_analysis
 from kerastune.analysis.ensemble_selection import Blend
 from kerastune.analysis.view_selection import IDENTITY
 from kerastune.inference import averaging, tta, views
-from kerastune.models import output_kind, scoring
+from kerastune.models import output_kind
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Decision
-from kerastune.playbook.stages.distill import Distill
-from kerastune.playbook.stages.ensemble import Ensemble, Validation
-from kerastune.playbook.stages.prune import Prune
+from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.tta import Tta
 from kerastune.problem import Part, Problem, labels
 from kerastune.recipe import Recipe
+from kerastune.training import optimizers
 from kerastune.training.trainer import Trainer, sample
 from kerastune.trial import State
+from kerastune.tuner.refit import REFIT
 
 CALIBRATED = "calibrated"
 
 
-def validation(trainer: Trainer, playbook: Playbook) -> Validation:
-    """What the ensemble is chosen on; the kept weights of a trial come from the study."""
-    problem, part = trainer.problem, trainer.problem.validation
+class FinalModels:
+    """The models of a search, with what each of them predicts.
 
-    def predict(trial: str) -> np.ndarray:
-        recipe = playbook.outcomes[trial].spec.recipe
-        return _predictions(trainer, recipe, playbook.study.checkpoint(trial, "best"), part.x)
-
-    return Validation(
-        _targets(problem, part),
-        predict,
-        lambda predictions: scoring.figures(problem, part, predictions, logits=False),
-    )
-
-
-def look(
-    trainer: Trainer, playbook: Playbook, chosen: str | None
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """What the views are chosen on: predictions of the validation examples in every view, and their
-    targets.
-
-    They are those of the kept ensemble, or else of the chosen trial, with weights from the study.
-    There are none without a chosen trial, or for inputs that no view fits; once training would be
-    stopped for lack of time, the views that are left are not looked at. A view whose predictions
-    are not finite is left out.
-    """
-    part = trainer.problem.validation
-    found, targets = candidates(part.x), _targets(trainer.problem, part)
-    if chosen is None or not found:
-        return {}, targets
-    states = {name: playbook.study.checkpoint(name, "best") for name in _members(playbook, chosen)}
-    model = _without_views(trainer, playbook, states, chosen)
-    said = tta.predictions(model, part.x, found, trainer.problem.kind, trainer.deadline)
-    sound = {name: each for name, each in said.items() if np.isfinite(each).all()}
-    return sound if IDENTITY in sound else {}, targets
-
-
-def candidates(x: Any) -> dict[str, views.View]:
-    """The views that are tried for prepared inputs, by name: those of one array's shape that fit
-    its type.
-
-    Example:
-        >>> list(candidates(np.zeros([9, 4]))), candidates(np.zeros([9, 4], int)), candidates({"a": np.zeros([9, 4])})
-        (['noise-1', 'noise-2', 'noise-3', 'noise-4'], {}, {})
-    """
-    if isinstance(x, Mapping) or np.asarray(x).dtype.kind not in "iuf":
-        return {}
-    return {
-        name: view
-        for name, view in views.candidates(x.shape[1:]).items()
-        if view.takes(x, view.ranks)
-    }
-
-
-def kept_ensemble(playbook: Playbook) -> Decision | None:
-    """The decision for an ensemble; `None` where one model is what comes back."""
-    return _kept(playbook, Ensemble.name)
-
-
-def kept_views(playbook: Playbook) -> Decision | None:
-    """The decision for views that are averaged; `None` where examples are predicted as they are."""
-    return _kept(playbook, Tta.name)
-
-
-def _kept(playbook: Playbook, stage: str) -> Decision | None:
-    made = [decision for decision in playbook.decisions if decision.stage == stage]
-    return made[-1] if made and made[-1].values.get("kept") else None
-
-
-def ensemble_model(
-    trainer: Trainer, playbook: Playbook, states: Mapping[str, State]
-) -> keras.Model:
-    """The kept ensemble as one model, raw inputs in, probabilities or the user's units out; needs
-    no kerastune.
-    """
-    return _attached(
-        trainer.problem, _assembled(trainer, playbook, states, kept_ensemble(playbook))
-    )
-
-
-def tta_model(
-    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], single: str
-) -> keras.Model:
-    """As `ensemble_model`, around it or the single model: what averages over the kept views."""
-    problem, values = trainer.problem, kept_views(playbook).values
-    model = _without_views(trainer, playbook, states, single)
-    named, weights = _views_of(problem, values)
-    settings = (problem.kind, sample(problem.validation.x), values.get("temperature", 1.0))
-    return _attached(problem, tta.wrap(model, named, weights, *settings))
-
-
-def calibrated_model(
-    trainer: Trainer,
-    playbook: Playbook,
-    states: Mapping[str, State],
-    single: str,
-    temperature: float,
-) -> keras.Model:
-    """As `ensemble_model`, of the single model and its temperature."""
-    problem, model = (
-        trainer.problem,
-        trainer.finished_model(playbook.outcomes[single].spec.recipe, states[single]),
-    )
-    settings = {
-        "temperature": temperature,
-        "kind": problem.kind,
-        "sample": sample(problem.validation.x),
-    }
-    return _attached(problem, averaging.assemble([model], [1.0], **settings, name=CALIBRATED))
-
-
-def figures(
-    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], chosen: str, single: str
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Figures of the kept ensemble and of the kept views, what each gains on the test part, and
-    what they gave there.
+    What a stage chose (members, views and their sizes, weights, temperatures) is read from its
+    decision. Models whose names end in `_model` take raw inputs, give probabilities or numbers in
+    the user's units, and load without kerastune; all predictions here are of prepared inputs.
 
     Args:
         trainer: of the search.
-        playbook: of the search, when every stage has decided.
+        playbook: of the search.
         states: kept weights by trial.
-        chosen: the trial that the search came to.
-        single: the trial whose weights are handed over as the single model: the same, or its refit.
+        chosen: the trial that was chosen last; `None` when there is none.
 
-    Returns:
-        A pair. First `{"ensemble": {"validation": {...}, "test": {...}}, "gain of the ensemble":
-        {...}}`, and the same
-        of `"tta"` and the `"gain of the views"`, over what it looks through them; of the
-        `"unpruned"` model, and the
-        `"gain of the pruning"` over it; of the student `"alone"`, and the `"gain of the teaching"`.
-        What is not kept is
-        left out. A gain holds the mean paired difference and the ends of its 95 % interval.
-        `"calibrated"` is the single
-        model with its temperature, where it alone is handed over. `"handed over"` tells of the last
-        of these, by its
-        name under `"model"`: its last `"temperature"`, by how much that lowers the log-likelihood
-            loss as `"gain"`, and
-        figures of calibration `"before"` and `"after"` it, on validation, cross-fitted. Then, of
-        ensemble, views and
-        calibrated model by the same names, probabilities `[n, classes]` or numbers `[n, outputs]`
-        of the test part;
-        nothing where there is none.
+    Example:
+        >>> models = FinalModels(trainer, playbook, states, "train-500")  # doctest: +SKIP
+        >>> models.single_model().save("model.keras")  # doctest: +SKIP
     """
-    found: dict[str, Any] = {}
-    outputs: dict[str, np.ndarray] = {}
-    if (decision := kept_ensemble(playbook)) is not None:
-        found["ensemble"] = {"validation": decision.values["validation"]["after"]}
-        if trainer.problem.test is not None:
-            outputs["ensemble"], alone = _of_ensemble(trainer, playbook, states, decision.values)
-            found["gain of the ensemble"] = _gain(
-                playbook, trainer.problem, outputs["ensemble"], alone
-            )
-    if (decision := kept_views(playbook)) is not None:
-        found["tta"] = {"validation": decision.values["validation"]["after"]}
-        if trainer.problem.test is not None:
-            model = _without_views(trainer, playbook, states, single)
-            outputs["tta"], alone = _of_views(trainer.problem, model, decision.values)
-            found["gain of the views"] = _gain(playbook, trainer.problem, outputs["tta"], alone)
-    found["handed over"] = _handed_over(trainer, playbook, states, chosen, single)
-    if found["handed over"]["model"] == CALIBRATED:
-        found[CALIBRATED] = {"validation": found["handed over"].pop("figures")}
-        if trainer.problem.test is not None:
-            alone = _predictions(
-                trainer,
-                playbook.outcomes[single].spec.recipe,
-                states[single],
-                trainer.problem.test.x,
-            )
-            outputs[CALIBRATED] = calibration.tempered(alone, found["handed over"]["temperature"])
-    for stage, before, what in (
-        (Prune.name, "unpruned", "pruning"),
-        (Distill.name, "alone", "teaching"),
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        playbook: Playbook,
+        states: Mapping[str, State],
+        chosen: str | None,
     ):
-        if (decision := _kept(playbook, stage)) is not None:
-            trials = (decision.values["trial"], decision.values[before])
-            figures_before, gain = _of_another(trainer, playbook, states, *trials)
-            found |= {before: figures_before} | ({f"gain of the {what}": gain} if gain else {})
-    for name, given in outputs.items():
-        found[name]["test"] = scoring.figures(
-            trainer.problem, trainer.problem.test, given, logits=False
+        self.trainer, self.playbook, self.states, self.chosen = trainer, playbook, states, chosen
+
+    @property
+    def problem(self) -> Problem:
+        """What the models were trained on."""
+        return self.trainer.problem
+
+    @property
+    def single(self) -> str | None:
+        """The trial whose weights the single model has: the chosen one, or its refit."""
+        return REFIT if REFIT in self.states else self.chosen
+
+    @property
+    def ensemble(self) -> dict[str, Any] | None:
+        """What the decision for an ensemble chose; `None` for a single model."""
+        return self.kept(Ensemble.name)
+
+    @property
+    def views(self) -> dict[str, Any] | None:
+        """What the decision for views chose; `None` where examples are predicted as they are."""
+        return self.kept(Tta.name)
+
+    def kept(self, stage: str) -> dict[str, Any] | None:
+        """The values of a stage's decision, where it kept what it tried; else `None`."""
+        made = [each.values for each in self.playbook.decisions if each.stage == stage]
+        return made[-1] if made and made[-1].get("kept") else None
+
+    def recipe(self, trial: str) -> Recipe:
+        """The recipe of a trial."""
+        return self.playbook.outcomes[trial].spec.recipe
+
+    # Models as they are saved.
+
+    def trial_model(self, trial: str) -> keras.Model:
+        """The model of a trial with its kept weights, compiled with a stock Keras optimizer."""
+        return self._compiled(self.recipe(trial), self.states[trial])
+
+    def single_model(self) -> keras.Model:
+        """The single model, compiled with a stock Keras optimizer of the chosen recipe."""
+        return self._compiled(self.recipe(self.chosen), self.states[self.single])
+
+    def ensemble_model(self) -> keras.Model:
+        """The kept ensemble as one model; not compiled."""
+        return self._attached(self._combined())
+
+    def tta_model(self) -> keras.Model:
+        """The kept ensemble, or else the single model, averaged over the kept views."""
+        chosen, settings = self.views, self._output_settings()
+        temperature = chosen.get("temperature", 1.0)
+        wrapped = tta.wrap(
+            self.before_views(),
+            _views(chosen),
+            chosen["weights"],
+            temperature=temperature,
+            **settings,
         )
-    return found, outputs
+        return self._attached(wrapped)
 
+    def calibrated_model(self, temperature: float) -> keras.Model:
+        """The single model with a temperature."""
+        settings = {"temperature": temperature, "name": CALIBRATED, **self._output_settings()}
+        return self._attached(averaging.assemble([self._finished(self.single)], [1.0], **settings))
 
-def _handed_over(
-    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], chosen: str, single: str
-) -> dict[str, Any]:
-    """What is handed over at last, and what its last temperature does; `"figures"` only of a
-    calibrated single model.
-    """
-    for name, decision in (("tta", kept_views(playbook)), ("ensemble", kept_ensemble(playbook))):
-        if decision is not None:
-            both = (decision.values["validation"][when] for when in ("before", "after"))
-            return {"model": name, **_calibration(decision.values, *both)}
-    name = "tuned" if single == chosen else single
-    problem, part = trainer.problem, trainer.problem.validation
-    if problem.kind == "regression":
-        return {"model": name}
-    predictions = _predictions(
-        trainer, playbook.outcomes[chosen].spec.recipe, states[chosen], part.x
-    )
-    found = ensemble_selection.calibrated(predictions, _targets(problem, part))
-    before, after = (
-        scoring.figures(problem, part, each, logits=False) for each in (found.before, found.after)
-    )
-    values = {"temperature": found.value, "temperature gain": comparison.named(found.gain)}
-    told = {"model": name, **_calibration(values, before, after)}
-    return told if found.value == 1 else told | {"model": CALIBRATED, "figures": after}
+    # What they predict.
 
+    def before_views(self) -> keras.Model:
+        """What views are shown to, of prepared inputs: the kept ensemble, or the single model."""
+        return self._finished(self.single) if self.ensemble is None else self._combined()
 
-def _calibration(
-    values: dict[str, Any], before: Mapping[str, float], after: Mapping[str, float]
-) -> dict[str, Any]:
-    if "ece" not in after:
-        return {}
-    named = [
-        {name: figures[name] for name in ("nll", "ece", "brier")} for figures in (before, after)
-    ]
-    told = {"temperature": values["temperature"], "gain": values["temperature gain"]}
-    return told | {"before": named[0], "after": named[1]}
+    def predictions(self, trial: str, x: Any) -> np.ndarray:
+        """Predictions of a trial's kept weights.
 
+        Returns:
+            Probabilities `[n, classes]`, or numbers `[n, outputs]` as the model is trained for.
+        """
+        found = self.trainer.outputs(self.recipe(trial), self.states[trial], x)
+        if self.problem.kind == "regression":
+            return found.reshape(len(found), -1)
+        model = self.trainer.compiled(self.recipe(trial)).model
+        few = sample(self.problem.validation.x)
+        return error_analysis.probabilities(found, output_kind.gives_logits(model, few))
 
-def _of_ensemble(
-    trainer, playbook, states, values: dict[str, Any]
-) -> tuple[np.ndarray, np.ndarray]:
-    """What the ensemble, and its best single model, give for the test part."""
-    names = {values["trial"]: None, **values["weights"]}
-    predicted = {
-        name: _predictions(
-            trainer, playbook.outcomes[name].spec.recipe, states[name], trainer.problem.test.x
+    def ensemble_predictions(self, x: Any) -> np.ndarray:
+        """As `predictions`, of the kept ensemble."""
+        weights = self.ensemble["weights"]
+        members = np.stack([self.predictions(name, x) for name in weights])
+        mean, temperature = self.ensemble["mean"], self.ensemble["temperature"]
+        return Blend(np.array(list(weights.values())), mean, temperature).combine(members)
+
+    def tta_predictions(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
+        """As `predictions`, over the kept views and, second, of the examples as they are."""
+        chosen = self.views
+        said = tta.predictions(self.before_views(), x, _views(chosen), self.problem.kind)
+        averaged = np.tensordot(chosen["weights"], np.stack(list(said.values())), axes=1)
+        return calibration.tempered(averaged, chosen.get("temperature", 1.0)), said[IDENTITY]
+
+    def targets(self, part: Part) -> np.ndarray:
+        """Integer classes `[n]`, or numbers `[n, outputs]` as the models are trained for."""
+        if self.problem.kind == "classification":
+            return labels(part.y)
+        return part.y.reshape(len(part), -1)
+
+    def _finished(self, trial: str) -> keras.Model:
+        return self.trainer.finished_model(self.recipe(trial), self.states[trial])
+
+    def _combined(self) -> keras.Model:
+        chosen = self.ensemble
+        return averaging.assemble(
+            [self._finished(name) for name in chosen["weights"]],
+            list(chosen["weights"].values()),
+            chosen["mean"],
+            chosen["temperature"],
+            **self._output_settings(),
         )
-        for name in names
-    }
-    blend = Blend(np.array(list(values["weights"].values())), values["mean"], values["temperature"])
-    return blend.combine(np.stack([predicted[name] for name in values["weights"]])), predicted[
-        values["trial"]
-    ]
+
+    def _output_settings(self) -> dict[str, Any]:
+        """What tells how a model's outputs are averaged."""
+        return {"kind": self.problem.kind, "sample": sample(self.problem.validation.x)}
+
+    def _attached(self, model: keras.Model) -> keras.Model:
+        return model if self.problem.attach is None else self.problem.attach(model)
+
+    def _compiled(self, recipe: Recipe, state: State) -> keras.Model:
+        model, problem = self.trainer.finished_model(recipe, state), self.problem
+        if problem.attach is None:
+            return model
+        metrics = [] if problem.kind == "regression" else [self._accuracy(model)]
+        loss, settings = model.loss, optimizers.kept_settings(model)
+        model = problem.attach(model)
+        model.compile(optimizers.stock(recipe, **settings), loss=loss, metrics=metrics)
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    def _accuracy(self, model: keras.Model) -> keras.metrics.Metric | str:
+        if model.output_shape[-1] > 1:
+            return "accuracy"
+        logits = output_kind.gives_logits(model, sample(self.problem.validation.x))
+        return keras.metrics.BinaryAccuracy("accuracy", threshold=0.0 if logits else 0.5)
 
 
-def _of_views(
-    problem: Problem, model: keras.Model, values: dict[str, Any]
-) -> tuple[np.ndarray, np.ndarray]:
-    """What a model gives for the test part through its views, and without."""
-    named, weights = _views_of(problem, values)
-    said = tta.predictions(model, problem.test.x, named, problem.kind)
-    averaged = np.tensordot(weights, np.stack(list(said.values())), axes=1)
-    return calibration.tempered(averaged, values.get("temperature", 1.0)), said[IDENTITY]
-
-
-def _of_another(
-    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], kept: str, before: str
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """Figures of the trial that another takes the place of, and what that gains on the test part,
-    if there is one.
-    """
-    problem = trainer.problem
-
-    def predictions(trial: str, part: Part) -> np.ndarray:
-        return _predictions(trainer, playbook.outcomes[trial].spec.recipe, states[trial], part.x)
-
-    def figures_of(part: Part) -> dict[str, float]:
-        return scoring.figures(problem, part, predictions(before, part), logits=False)
-
-    found = {"validation": figures_of(problem.validation)}
-    if problem.test is None:
-        return found, {}
-    found["test"] = figures_of(problem.test)
-    return found, _gain(
-        playbook, problem, *(predictions(trial, problem.test) for trial in (kept, before))
-    )
-
-
-def _gain(
-    playbook: Playbook, problem: Problem, one: np.ndarray, other: np.ndarray
-) -> dict[str, float]:
-    targets = _targets(problem, problem.test)
-    by_example = [
-        ensemble_selection.example_scores(each, targets, playbook.scored_by)
-        for each in (one, other)
-    ]
-    return dict(zip(("mean", "low", "high"), comparison.difference(*by_example)))
-
-
-def _views_of(
-    problem: Problem, values: dict[str, Any]
-) -> tuple[dict[str, views.View], list[float]]:
-    """Kept views by name, and the weights of the example as it is and of them."""
-    found = candidates(problem.validation.x)
-    return {name: found[name] for name in values["views"]}, values["weights"]
-
-
-def _members(playbook: Playbook, single: str) -> list[str]:
-    decision = kept_ensemble(playbook)
-    return [single] if decision is None else list(decision.values["weights"])
-
-
-def _without_views(
-    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], single: str
-) -> keras.Model:
-    """What takes prepared inputs, before any views: the kept ensemble, or else the single model."""
-    if (decision := kept_ensemble(playbook)) is not None:
-        return _assembled(trainer, playbook, states, decision)
-    return trainer.finished_model(playbook.outcomes[single].spec.recipe, states[single])
-
-
-def _assembled(
-    trainer: Trainer, playbook: Playbook, states: Mapping[str, State], decision: Decision
-) -> keras.Model:
-    weights, problem = decision.values["weights"], trainer.problem
-    members = [
-        trainer.finished_model(playbook.outcomes[name].spec.recipe, states[name])
-        for name in weights
-    ]
-    settings = (
-        decision.values["mean"],
-        decision.values["temperature"],
-        problem.kind,
-        sample(problem.validation.x),
-    )
-    return averaging.assemble(members, list(weights.values()), *settings)
-
-
-def _attached(problem: Problem, model: keras.Model) -> keras.Model:
-    return model if problem.attach is None else problem.attach(model)
-
-
-def _predictions(trainer: Trainer, recipe: Recipe, state: State, x: Any) -> np.ndarray:
-    """Probabilities `[n, classes]` or numbers `[n, outputs]` for prepared inputs."""
-    found = trainer.outputs(recipe, state, x)
-    if trainer.problem.kind == "regression":
-        return found.reshape(len(found), -1)
-    model = trainer.compiled(recipe).model
-    return error_analysis.probabilities(
-        found, output_kind.gives_logits(model, sample(trainer.problem.validation.x))
-    )
-
-
-def _targets(problem: Problem, part: Part) -> np.ndarray:
-    return labels(part.y) if problem.kind == "classification" else part.y.reshape(len(part), -1)
+def _views(chosen: dict[str, Any]) -> dict[str, keras.layers.Layer]:
+    return {name: views.from_values(chosen["layers"][name]) for name in chosen["views"]}

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import keras_tuner
 from keras_tuner.engine.oracle import Oracle
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from kerastune.playbook.driver import Playbook
+from kerastune.playbook.stages.base import Decision
 from kerastune.trial import Outcome, TrialSpec
 
-SPEC = (
-    "kerastune/spec"  # the authoritative spec in a trial's values; the other names are for people
-)
+# The authoritative spec in a trial's values; the other names are for people.
+SPEC = "kerastune/spec"
+
+
+def chosen_trial(decisions: Sequence[Decision]) -> str | None:
+    """The trial whose weights were chosen, by the last stage that chose any; else `None`."""
+    named = (made.values["trial"] for made in reversed(decisions) if "trial" in made.values)
+    return next(named, None)
 
 
 class PlaybookOracle(Oracle):
@@ -88,13 +95,8 @@ class PlaybookOracle(Oracle):
         ]
 
     def chosen_trial(self) -> str | None:
-        """Id of the trial whose weights were chosen, by the last stage that chose any; `None`
-        before it decided.
-        """
-        decisions = self.playbook.decisions if self.playbook else []
-        return next(
-            (made.values["trial"] for made in reversed(decisions) if "trial" in made.values), None
-        )
+        """Id of the trial whose weights were chosen last; `None` before one was."""
+        return chosen_trial(self.playbook.decisions if self.playbook else ())
 
     def save(self, fname=None):
         """Does nothing: every event is in the study already."""

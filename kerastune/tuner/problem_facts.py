@@ -1,23 +1,97 @@
-"""What the stages are told of data and model before they begin."""
+"""What is known of data and model before anything is trained."""
 
 from __future__ import annotations
 
-import keras
+import dataclasses
+from collections.abc import Callable
+from typing import Any
 
-from kerastune.models import recipe_checks, scoring
+import keras
+import keras_tuner
+
+from kerastune.models import (
+    compiling,
+    fingerprint,
+    hypermodels,
+    layer_groups,
+    pretrained,
+    recipe_checks,
+    regularization,
+    scoring,
+)
 from kerastune.playbook.stages.base import Facts
+from kerastune.playbook.stages.finetune import FineTune
 from kerastune.problem import Problem
+from kerastune.recipe import Recipe
+from kerastune.training.trainer import Trainer
 from kerastune.trial import Objective
+from kerastune.tuner import samplers
+from kerastune.tuner.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstLook:
+    """What a search knows of data and model when it begins.
+
+    Args:
+        facts: that stages are told.
+        recipe: that the first stage starts from, with every hyperparameter of the model named.
+        architecture: a short text that changes when architecture, loss or metrics do.
+    """
+
+    facts: Facts
+    recipe: Recipe
+    architecture: str
+
+
+def look(
+    problem: Problem,
+    hypermodel: keras_tuner.HyperModel,
+    build: Callable[[dict[str, Any]], keras.Model],
+    space: keras_tuner.HyperParameters,
+    settings: Settings,
+) -> FirstLook:
+    """Builds the model and looks at it and at the data.
+
+    Args:
+        problem: the prepared data.
+        hypermodel: what `build` calls; a pretrained one is suited to the data.
+        build: makes a model from its hyperparameters.
+        space: these hyperparameters.
+        settings: of the search.
+
+    Raises:
+        ValueError: for an objective that is not measured, or a recipe that does not fit the model.
+    """
+    if isinstance(hypermodel, hypermodels.Pretrained):
+        hypermodel.suit(problem)
+    trainer = Trainer(problem, build, Objective("loss", "min"))
+    recipe = with_all_hyperparameters(settings.recipe, space)
+    loaded = {}
+    if settings.runs(FineTune):
+        loaded = _loaded(trainer, recipe, settings.seed)
+        recipe = _frozen(recipe, **loaded)
+    model = trainer.ready_model(recipe)
+    architecture = fingerprint.of_model(model)
+    regularized = bool(regularization.find_regularizers(model))
+    wanted = settings.objective.name if settings.objective else None
+    compiling.compile_for(model, problem, "sgd", watch=True, objective=wanted)
+    objective = settings.objective or compiling.default_objective(model, problem)
+    compiling.check_objective(objective, model, problem.kind)
+    facts = dataclasses.replace(of(problem, objective, model), regularized=regularized, **loaded)
+    recipe_checks.check(recipe, facts.unusable)
+    layer_groups.check(model, recipe)
+    return FirstLook(facts, recipe, architecture)
 
 
 def of(problem: Problem, objective: Objective, model: keras.Model) -> Facts:
-    """The facts of a problem and a model that was compiled for it; how much may be spent is not
-    among them.
-    """
+    """The facts of a problem and a model that was compiled for it; without what may be spent."""
+    if problem.train is not None:
+        num_train = len(problem.train)
+    else:
+        num_train = max(int(problem.stream.cardinality()), 0)
     return Facts(
-        num_train=len(problem.train)
-        if problem.train is not None
-        else max(int(problem.stream.cardinality()), 0),
+        num_train=num_train,
         num_validation=len(problem.validation),
         objective=objective,
         allowance=0,
@@ -27,3 +101,23 @@ def of(problem: Problem, objective: Objective, model: keras.Model) -> Facts:
         scored_by=scoring.scored_by(model, problem, objective),
         unusable=recipe_checks.unusable(model, problem),
     )
+
+
+def with_all_hyperparameters(recipe: Recipe, space: keras_tuner.HyperParameters) -> Recipe:
+    """The recipe with a value for every hyperparameter of the model."""
+    given = recipe.hyperparameters
+    return recipe.replace(hyperparameters={**samplers.completed(space, given), **given})
+
+
+def _loaded(trainer: Trainer, recipe: Recipe, seed: int) -> dict[str, int]:
+    """How many levels of layers a model has, and how many of them came with their weights."""
+    levels, loaded = pretrained.loaded_levels(lambda: trainer.ready_model(recipe), seed)
+    # Of a network that has no new layer at its end, the last one is the head.
+    return {"levels": levels, "pretrained": min(loaded, max(levels - 1, 0))}
+
+
+def _frozen(recipe: Recipe, levels: int, pretrained: int) -> Recipe:
+    """The recipe with what was loaded frozen, until stage `finetune` says otherwise."""
+    if not pretrained or recipe.frozen:
+        return recipe
+    return recipe.replace(frozen=pretrained, head=levels - pretrained)

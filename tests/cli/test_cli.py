@@ -54,7 +54,7 @@ def test_tune_leaves_what_it_promises(tuned):
         *("study.sqlite", "tensorboard"),
     } <= names
     result = json.loads((tuned / "result.json").read_text())
-    for name in ("baseline", "tuned"):
+    for name in ("baseline", "final"):
         assert 0.9 < result[name]["test"]["accuracy"] <= 1
         assert 0.9 < result[name]["validation"]["accuracy"] <= 1
     assert sum(cost["steps"] for cost in result["stages"].values()) <= 2500
@@ -65,7 +65,7 @@ def test_saved_model_takes_raw_inputs_and_gives_the_reported_figures(tuned):
     model = keras.models.load_model(tuned / "model.keras")
     predicted = model.predict(raw.test.x, verbose=0).argmax(axis=1)
     result = json.loads((tuned / "result.json").read_text())
-    assert np.mean(predicted == raw.test.y) == pytest.approx(result["tuned"]["test"]["accuracy"])
+    assert np.mean(predicted == raw.test.y) == pytest.approx(result["final"]["test"]["accuracy"])
 
 
 def test_train_rebuilds_exactly_what_the_flagfile_says(tuned, tmp_path):
@@ -109,7 +109,7 @@ def test_probe_suggests_a_rate_and_touches_no_test_part(tmp_path):
     assert run("probe", "--data=wine", "--model=mlp", f"--output_dir={tmp_path / 'out'}") == 0
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["stages"]["probe"]["steps"] <= 60
-    assert "tuned" not in result
+    assert "final" not in result
     decision = json.loads((tmp_path / "out" / "decisions.jsonl").read_text().splitlines()[-1])
     assert 1e-4 < decision["values"]["suggested_rate"] < 10
 
@@ -138,7 +138,7 @@ def test_own_data_and_own_model_with_hyperparameters(tmp_path, monkeypatch):
         == 0
     )
     result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert result["tuned"]["test"]["mae"] < 15  # in the user's units
+    assert result["final"]["test"]["mae"] < 15  # in the user's units
     assert "--hp=units=16" in (tmp_path / "out" / "best.flags").read_text()
     model = keras.models.load_model(tmp_path / "out" / "model.keras")
     assert model.count_params() == 6 * 16 + 17
@@ -154,7 +154,7 @@ def test_integer_targets_may_be_numbers_to_predict(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     stages = ("--data=stars.npz", "--model=mlp", "--budget=1000steps", "--nobaseline")
     assert run("tune", *stages, "--kind=regression", "--output_dir=out") == 0
-    assert "mae" in json.loads((tmp_path / "out" / "result.json").read_text())["tuned"]["test"]
+    assert "mae" in json.loads((tmp_path / "out" / "result.json").read_text())["final"]["test"]
     assert "--kind=regression" in (tmp_path / "out" / "best.flags").read_text()
 
 
@@ -185,7 +185,7 @@ def test_ensemble_trains_a_given_recipe_with_several_seeds(tmp_path, capsys, mon
     assert set(decisions[2]["values"]["alone"]) == {f"noise-{seed}" for seed in range(1, 5)}
     assert decisions[1]["evidence"] == ["train-100", "ensemble-seed-2", "ensemble-seed-3"]
     shown = capsys.readouterr().out
-    assert "ensemble" in shown and "What is handed over is" in shown and "calibration" in shown
+    assert "ensemble" in shown and "The model to use is" in shown and "calibration" in shown
     asked = []
     monkeypatch.setattr(
         running, "_search", lambda flag_values, recipe, stages: asked.append(stages) or 0
@@ -434,7 +434,7 @@ def test_export_gives_what_was_tuned_as_a_served_model_and_as_files(tuned, tmp_p
     signatures = tf.saved_model.load(str(tmp_path / "digits-out" / "1")).signatures
     answer = signatures["serving_default"](inputs=tf.constant(raw.test.x))
     assert np.mean(answer["classes"] == raw.test.y) == pytest.approx(
-        result["tuned"]["test"]["accuracy"]
+        result["final"]["test"]["accuracy"]
     )
     assert [label.decode() for label in answer["labels"].numpy()] == [
         str(c) for c in answer["classes"].numpy()

@@ -181,19 +181,18 @@ def _guesses(name: str) -> np.ndarray:
     return shares / shares.sum(axis=1, keepdims=True)
 
 
-def looks(study: Study) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """What the model that was chosen last says of each view, as `final_models.look` has it."""
+def looks(study: Study) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, dict]]:
+    """What the model that was chosen last says of each view, as `StageModels.look` has it."""
     chosen = (
         decision["values"]["trial"]
         for decision in reversed(study.decisions())
         if "trial" in decision["values"]
     )
     if (trial := next(chosen, None)) is None:
-        return {}, TRUE
-    return {
-        view: guesses(study, trial, view * (view != "identity"))
-        for view in ("identity", "flip", "shift")
-    }, TRUE
+        return {}, TRUE, {}
+    views = ("identity", "flip", "shift")
+    said = {view: guesses(study, trial, view * (view != "identity")) for view in views}
+    return said, TRUE, {view: {"view": view} for view in views}
 
 
 def figures(predictions: np.ndarray) -> dict[str, float]:

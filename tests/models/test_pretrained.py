@@ -240,4 +240,4 @@ def test_a_tuner_takes_a_pretrained_hypermodel_and_freezes_what_was_loaded(saved
     best = tuner.get_best_models()[0]
     loaded = kernels(keras.models.load_model(saved))
     assert np.array_equal(kernels(best)[0], loaded[0]) == (tuner.recipe.frozen > 0)
-    assert tuner.result["tuned"]["validation"]["accuracy"] > 0.5
+    assert tuner.result["final"]["validation"]["accuracy"] > 0.5

@@ -1,6 +1,4 @@
-"""From one model to what is handed over: which steps there were, what each gained, and what is told
-of confidence.
-"""
+"""From the final model to the exported one: the steps, what each gained, and the calibration."""
 
 import pytest
 
@@ -44,10 +42,10 @@ def views(kept=True):
 
 
 def result(model="tta", temperature=0.8, **parts):
-    handed = {"model": model, "temperature": temperature, "gain": interval(0.04)}
-    handed |= {"before": {**CALIBRATION, "ece": 0.09}, "after": CALIBRATION}
-    shown = {name: {"validation": FIGURES} for name in ("tuned", model)}
-    return {**shown, "handed over": handed, "scored by": "accuracy", **parts}
+    exported = {"model": model, "temperature": temperature, "gain": interval(0.04)}
+    exported |= {"before": {**CALIBRATION, "ece": 0.09}, "after": CALIBRATION}
+    shown = {name: {"validation": FIGURES} for name in ("final", model)}
+    return {**shown, "exported": exported, "scored by": "accuracy", **parts}
 
 
 def told(*arguments):
@@ -55,12 +53,12 @@ def told(*arguments):
             for rung in gain_steps.rungs(*arguments)]  # fmt: skip
 
 
-SINGLE = ("single model", True, None, None)
+FINAL = ("final model", True, None, None)
 
 
 def test_every_step_stands_on_the_one_before():
     assert told([ensemble(), views()], result()) == [
-        SINGLE,
+        FINAL,
         ("+ ensemble", True, 0.02, 0.1),
         ("+ temperature 1.5", True, None, 0.05),
         ("+ views", True, 0.03, 0.02),
@@ -71,9 +69,9 @@ def test_every_step_stands_on_the_one_before():
 
 
 def test_what_is_left_out_is_told_with_its_gain_and_has_no_figures():
-    found = gain_steps.rungs([ensemble(kept=False), views(kept=False)], result("tuned", 1.0))
+    found = gain_steps.rungs([ensemble(kept=False), views(kept=False)], result("final", 1.0))
     assert [rung.name for rung in found] == [
-        "single model",
+        "final model",
         "+ ensemble",
         "+ views",
         "+ temperature",
@@ -86,7 +84,7 @@ def test_what_is_left_out_is_told_with_its_gain_and_has_no_figures():
 def test_a_temperature_of_an_ensemble_without_views_comes_once():
     found = told([ensemble(), views(kept=False)], result("ensemble", 1.5))
     assert [name for name, *_ in found] == [
-        "single model",
+        "final model",
         "+ ensemble",
         "+ views",
         "+ temperature 1.5",
@@ -94,23 +92,23 @@ def test_a_temperature_of_an_ensemble_without_views_comes_once():
 
 
 def test_a_single_training_is_no_ensemble_and_without_a_model_there_is_no_step():
-    alone = told([ensemble(kept=False, members=("a",))], result("tuned", 1.0))
-    assert alone == [SINGLE, ("+ temperature", False, None, 0.04)]
+    alone = told([ensemble(kept=False, members=("a",))], result("final", 1.0))
+    assert alone == [FINAL, ("+ temperature", False, None, 0.04)]
     assert (
         gain_steps.rungs([ensemble()], {})
         == []
-        == gain_steps.rungs([], {"tuned": {"validation": FIGURES}})
+        == gain_steps.rungs([], {"final": {"validation": FIGURES}})
     )
 
 
 def test_numbers_have_no_temperature():
     of_numbers = {
-        "tuned": {"validation": {"rmse": 1.0}},
-        "handed over": {"model": "tuned"},
+        "final": {"validation": {"rmse": 1.0}},
+        "exported": {"model": "final"},
         "scored by": "loss",
     }
-    assert told([views(kept=False)], of_numbers) == [SINGLE, ("+ views", False, 0.03, 0.02)]
-    assert gain_steps.handed_over(of_numbers) == "What is handed over is the single model."
+    assert told([views(kept=False)], of_numbers) == [FINAL, ("+ views", False, 0.03, 0.02)]
+    assert gain_steps.exported(of_numbers) == "The model to use is the final model."
 
 
 ERROR = "with an expected calibration error of"
@@ -126,13 +124,13 @@ COOLED = "cross-fitted, where it was 0.0900 before a temperature of 1.5."
             f"several views of an example, {ERROR} 0.0700 on the test part, 0.0500 on validation",
         ),
         (
-            result("tuned", 1.0),
+            result("final", 1.0),
             "0.0500 on validation; no temperature lowers its log-likelihood loss beyond noise.",
         ),
     ],
 )
 def test_how_far_it_can_be_trusted_is_told(given, words):
-    assert words in gain_steps.handed_over(given)
+    assert words in gain_steps.exported(given)
 
 
 def test_the_report_has_a_table_and_a_picture_of_the_steps(monkeypatch):

@@ -23,12 +23,13 @@ EVIL = "<script>alert(1)</script>\"'|`*[x](http://evil)\n# \x1b[31m\u202e$_&"
 RECIPE = Recipe(learning_rate=0.1, hyperparameters={"units": 8})
 FIGURES = {"accuracy": 0.75, "macro_f1": 0.7}
 RESULT = {
-    **{name: {"validation": FIGURES, "test": FIGURES} for name in ("baseline", "tuned")},
+    **{name: {"validation": FIGURES, "test": FIGURES} for name in ("baseline", "final")},
     "gain": {"mean": 0.02, "low": 0.01, "high": 0.03},
     "scored by": "accuracy",
     "trial": "train-100",
     "budget": "60s",
     "seconds": 12.0,
+    "other seconds": 9.0,
 }
 ABOUT = {
     "data": "toy",
@@ -54,14 +55,14 @@ def classes(names=("a", "b"), pictures=None):
     outputs = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3]], np.float32)
     mistakes = Mistakes("test", np.array([1]), pictures, ("x0",), np.array([["3.5"]]))
     return Predictions(
-        names, {"test": np.array([0, 0, 1, 0])}, {"tuned": {"test": outputs}}, "tuned", mistakes
+        names, {"test": np.array([0, 0, 1, 0])}, {"final": {"test": outputs}}, "final", mistakes
     )
 
 
 def numbers():
     true, outputs = np.arange(20.0)[:, None], np.arange(20.0)[:, None] + 0.5
     return Predictions(
-        (), {"test": true}, {"tuned": {"test": outputs}}, "tuned", Mistakes("test", np.array([3]))
+        (), {"test": true}, {"final": {"test": outputs}}, "final", Mistakes("test", np.array([3]))
     )
 
 
@@ -221,12 +222,12 @@ def test_the_verdict_in_plain_words():
     assert "is better than the baseline, beyond noise (+2 points of accuracy" in of()
     assert "worse than the baseline" in of(gain={"mean": -0.02, "low": -0.03, "high": -0.01})
     assert "within noise" in of(gain={"mean": 0.02, "low": -0.01, "high": 0.05})
-    assert "the baseline itself is handed over" in of(trial="baseline")
+    assert "it is the baseline, since" in of(trial="baseline")
     without = {name: value for name, value in RESULT.items() if name not in ("gain", "baseline")}
     assert "there is no baseline" in search_sections.verdict(without)
-    no_test = {name: {"validation": FIGURES} for name in ("baseline", "tuned")}
+    no_test = {name: {"validation": FIGURES} for name in ("baseline", "final")}
     assert search_sections.verdict(no_test).startswith(
-        "The tuned model has a validation accuracy of 0.7500; there is no test"
+        "The final model has a validation accuracy of 0.7500; there is no test"
     )
     assert "no model" in search_sections.verdict({"stages": {}})
 
@@ -240,7 +241,7 @@ def test_a_refit_model_is_told_of():
     ]
     told = str(result.blocks)
     assert "0.7654" in told
-    assert "The refit model is the single model, trained once more on all examples" in told
+    assert "The refit model is the final model, trained once more on all examples" in told
     assert "refit" not in str(search_sections.sections(findings()))
 
 
@@ -249,7 +250,7 @@ def test_later_gains_have_a_sentence_each():
                        "gain of the views": {"mean": 0.01, "low": -0.005, "high": 0.015}}  # fmt: skip
     text = markdown.render("t", search_sections.sections(findings(result=gained)), "report")
     assert (
-        "The ensemble is better than the tuned model, beyond noise (+1 points of accuracy" in text
+        "The ensemble is better than the final model, beyond noise (+1 points of accuracy" in text
     )
     views = "The mean over several views of an example is as good as the example as it is alone, within noise"
     assert views in text
@@ -273,8 +274,8 @@ def test_pictures_of_the_result_are_drawn_whatever_the_names_are(kept):
 def test_predictions_are_the_same_again():
     kept = classes(("<a>", "b\n"), np.ones([1, 8, 8, 3], np.uint8))
     again = Predictions.from_bytes(kept.to_bytes())
-    assert (again.class_names, again.final, again.part) == (kept.class_names, "tuned", "test")
-    np.testing.assert_array_equal(again.outputs["tuned"]["test"], kept.outputs["tuned"]["test"])
+    assert (again.class_names, again.final, again.part) == (kept.class_names, "final", "test")
+    np.testing.assert_array_equal(again.outputs["final"]["test"], kept.outputs["final"]["test"])
     assert again.mistakes.columns == ("x0",) and again.mistakes.rows.tolist() == [["3.5"]]
     np.testing.assert_array_equal(again.mistakes.pictures, kept.mistakes.pictures)
     assert (

@@ -24,7 +24,7 @@ from kerastune.training import trainer as trainer_module
 from kerastune.training.segment_callback import CHUNK, RATIO_EVERY
 from kerastune.training.trainer import Trainer
 from kerastune.trial import Objective, State, TrialSpec
-from kerastune.tuner import results
+from kerastune.tuner import refit
 
 ACCURACY = Objective("accuracy", "max")
 PLAIN = Recipe(learning_rate=0.05, batch_size=16, total_steps=200, initializers="keep")
@@ -347,9 +347,9 @@ def test_a_deadline_stops_at_a_chunk_and_steps_are_told():
 def test_a_refit_is_trained_to_its_end_on_all_examples_whatever_the_deadline():
     made = trainer(deadline=lambda: True)
     examples = len(made.problem.train) + len(made.problem.validation)
-    wanted = results.spec_of_refit(PLAIN.replace(total_steps=300, decay="linear"), made.problem)
+    wanted = refit.spec_of(PLAIN.replace(total_steps=300, decay="linear"), made.problem)
     assert wanted.until == round(300 * examples / len(made.problem.train))
-    outcome, state, kept = results.refit(made, wanted)
+    outcome, state, kept = refit.run(made, wanted)
     assert outcome.steps == wanted.until and state is kept and not outcome.out_of_time
     assert made.run(spec(until=200))[0].steps == CHUNK  # the deadline is still that of the search
 

@@ -77,7 +77,7 @@ def test_the_saved_ensemble_gives_the_reported_figures(searched):
 
 def test_it_is_better_than_the_single_model_which_stands_beside_it(searched):
     tuner, directory = searched
-    single, ensemble = tuner.result["tuned"]["test"], tuner.result["ensemble"]["test"]
+    single, ensemble = tuner.result["final"]["test"], tuner.result["ensemble"]["test"]
     assert ensemble["accuracy"] > single["accuracy"] and ensemble["nll"] < single["nll"]
     assert tuner.result["gain of the ensemble"]["mean"] == pytest.approx(
         ensemble["accuracy"] - single["accuracy"]
@@ -96,7 +96,7 @@ def test_it_is_better_than_the_single_model_which_stands_beside_it(searched):
 
 def test_every_candidate_is_evidence_and_the_budget_is_kept(searched):
     tuner, _ = searched
-    outcomes = tuner._playbook.outcomes
+    outcomes = tuner.latest.playbook.outcomes
     assert sorted(tuner.decisions[-1].evidence) == sorted(candidates(outcomes)) == sorted(outcomes)
     assert sum(outcome.steps for outcome in outcomes.values()) <= 1000
     assert {o.spec.recipe.seed for o in outcomes.values()} == {1, 2, 3, 4, 5}
@@ -107,7 +107,9 @@ def test_the_picture_shows_members_disagreement_and_both_reliabilities(searched,
     drawn, make = [], plotting.png
     monkeypatch.setattr(plotting, "png", lambda figure: drawn.append(figure) or make(figure))
     decision = tuner.decisions[-1]
-    assert decision_figures.of_decision(decision, tuner._playbook.outcomes).startswith(b"\x89PNG")
+    assert decision_figures.of_decision(decision, tuner.latest.playbook.outcomes).startswith(
+        b"\x89PNG"
+    )
     weights, apart, reliable = drawn[0].axes[:3]
     assert [bar.get_width() for bar in weights.patches] == sorted(
         decision.values["weights"].values()
@@ -128,12 +130,12 @@ def test_going_on_changes_nothing_and_other_members_are_refused(searched):
 
 def test_members_of_folds_learn_from_the_training_part_without_one(searched, tmp_path):
     tuner = search(tmp_path, member_folds=2, members=4)
-    outcomes = tuner._playbook.outcomes
+    outcomes = tuner.latest.playbook.outcomes
     cuts = {name: (outcome.spec.folds, outcome.spec.left_out) for name, outcome in outcomes.items()}
     assert list(cuts.values()) == [(0, 0), (2, 1), (2, 2), (0, 0)]
     assert set(tuner.decisions[-1].evidence) == set(cuts)
     # Of the same seeds, those that learn from all examples have other losses.
-    whole = searched[0]._playbook.outcomes
+    whole = searched[0].latest.playbook.outcomes
     assert not np.array_equal(outcomes["ensemble-fold-1"].losses, whole["ensemble-seed-2"].losses)
     assert np.array_equal(outcomes["ensemble-seed-4"].losses, whole["ensemble-seed-4"].losses)
     assert search(tmp_path, member_folds=2, members=4).result == tuner.result
@@ -153,10 +155,8 @@ def test_folds_that_the_data_do_not_hold_are_refused_before_any_training(tmp_pat
 
 def test_it_follows_the_training_unless_it_is_left_out(tmp_path):
     for wanted, after in ((True, "ensemble"), (False, "tta")):
-        names = [
-            stage.name
-            for stage in PlaybookTuner(narrow, directory=tmp_path, ensemble=wanted)._stages
-        ]
+        tuner = PlaybookTuner(narrow, directory=tmp_path, ensemble=wanted)
+        names = tuner.settings.stages.names
         assert names[names.index("train") + 1] == after
     with pytest.raises(ValueError, match="`members` must be at least 2"):
         PlaybookTuner(narrow, directory=tmp_path, members=1)

@@ -21,7 +21,7 @@ from kerastune.playbook.stages import ensemble as stage
 from kerastune.playbook.stages.ensemble import judge
 from kerastune.report.figures import decision_figures, plotting
 from kerastune.report.predictions import Predictions
-from kerastune.tuner import final_models
+from kerastune.tuner import stage_models
 
 RECIPE = Recipe(total_steps=100, batch_size=32, learning_rate=0.05)
 SIDE = 6
@@ -100,8 +100,8 @@ def test_the_saved_model_takes_raw_pictures_and_gives_the_reported_figures(searc
     assert kept.final == "tta"
     np.testing.assert_allclose(kept.outputs["tta"]["test"], model.predict(x, verbose=0), atol=1e-4)
     single = keras.models.load_model(directory / "playbook" / "model.keras")
-    assert accuracy(single, x, y) == pytest.approx(reported["tuned"]["test"]["accuracy"])
-    gain = reported["tta"]["test"]["accuracy"] - reported["tuned"]["test"]["accuracy"]
+    assert accuracy(single, x, y) == pytest.approx(reported["final"]["test"]["accuracy"])
+    gain = reported["tta"]["test"]["accuracy"] - reported["final"]["test"]["accuracy"]
     assert reported["gain of the views"]["mean"] == pytest.approx(gain) and gain > 0
     figures_found = tuner.decisions[-1].values["validation"]["after"]
     assert reported["tta"]["validation"] == figures_found
@@ -109,15 +109,17 @@ def test_the_saved_model_takes_raw_pictures_and_gives_the_reported_figures(searc
     assert accuracy(model, *pictures(600, 1)) == pytest.approx(figures_found["accuracy"], abs=0.02)
 
 
-def test_a_single_model_that_promises_too_much_is_handed_over_with_a_temperature(tmp_path):
+def test_a_single_model_that_promises_too_much_is_exported_with_a_temperature(tmp_path):
     tuner = search(tmp_path, stages=["train"])
-    handed = tuner.result["handed over"]
+    exported = tuner.result["exported"]
     assert (
-        handed["model"] == "calibrated" and handed["temperature"] > 2 and handed["gain"]["low"] > 0
+        exported["model"] == "calibrated"
+        and exported["temperature"] > 2
+        and exported["gain"]["low"] > 0
     )
     assert (
-        handed["after"]["ece"] < 0.7 * handed["before"]["ece"]
-        and handed["after"]["nll"] < handed["before"]["nll"]
+        exported["after"]["ece"] < 0.7 * exported["before"]["ece"]
+        and exported["after"]["nll"] < exported["before"]["nll"]
     )
     x, y = pictures(1000, 2)
     single, calibrated = (
@@ -130,14 +132,16 @@ def test_a_single_model_that_promises_too_much_is_handed_over_with_a_temperature
     reported = tuner.result["calibrated"]["test"]
     said = calibrated.predict(x, verbose=0)
     assert -np.log(said[np.arange(len(y)), y]).mean() == pytest.approx(reported["nll"], rel=1e-3)
-    assert reported["ece"] < 0.7 * tuner.result["tuned"]["test"]["ece"]
+    assert reported["ece"] < 0.7 * tuner.result["final"]["test"]["ece"]
     alone = calibration.softmax(single.predict(x, verbose=0))
-    np.testing.assert_allclose(said, calibration.tempered(alone, handed["temperature"]), atol=1e-3)
+    np.testing.assert_allclose(
+        said, calibration.tempered(alone, exported["temperature"]), atol=1e-3
+    )
     # It is what is exported, and what the report tells of.
     exported = keras.models.load_model(from_run.release(tuner.run_dir, tmp_path, "keras", {}))
     np.testing.assert_allclose(exported.predict(x, verbose=0), said, atol=1e-6)
     text = (tmp_path / "playbook" / "report.md").read_text()
-    assert "What is handed over is the single model with its temperature" in text
+    assert "The model to use is the final model with its temperature" in text
     assert "Of the calibrated model, on the test part." in text
 
 
@@ -194,7 +198,8 @@ def test_the_picture_has_both_effects_of_every_view(searched, monkeypatch):
 
 def test_it_comes_last_unless_it_is_left_out(tmp_path):
     for wanted, last in ((True, "tta"), (False, "ensemble")):
-        assert PlaybookTuner(linear, directory=tmp_path, tta=wanted)._stages[-1].name == last
+        tuner = PlaybookTuner(linear, directory=tmp_path, tta=wanted)
+        assert tuner.settings.stages.names[-1] == last
 
 
 @pytest.mark.slow
@@ -212,9 +217,9 @@ def test_an_ensemble_looks_at_the_views_too(tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "judge", keep)
     choose = view_selection.choose
     monkeypatch.setattr(view_selection, "choose", tempered)
-    everything, few = final_models.candidates, ("flip-horizontal", "shift-left")
+    everything, few = stage_models.candidates, ("flip-horizontal", "shift-left")
     monkeypatch.setattr(
-        final_models, "candidates", lambda x: {name: everything(x)[name] for name in few}
+        stage_models, "candidates", lambda x: {name: everything(x)[name] for name in few}
     )
     tuner = search(tmp_path, stages=["train", "ensemble", "tta"], members=3, budget="1000steps")
     ensemble, views = (decision.values for decision in tuner.decisions[1:])
@@ -225,20 +230,18 @@ def test_an_ensemble_looks_at_the_views_too(tmp_path, monkeypatch):
         assert accuracy(model, x, y) == pytest.approx(tuner.result[name]["test"]["accuracy"])
         said = model.predict(x, verbose=0)[np.arange(len(y)), y]
         assert -np.log(said).mean() == pytest.approx(tuner.result[name]["test"]["nll"], rel=1e-3)
-    handed = tuner.result["handed over"]
-    assert handed["model"] == "tta" and handed["temperature"] == 1.7
+    exported = tuner.result["exported"]
+    assert exported["model"] == "tta" and exported["temperature"] == 1.7
     table = (
         (tmp_path / "playbook" / "report.md")
         .read_text()
-        .split("From one model to what is handed over")[1]
+        .split("From the final model to the one that is exported")[1]
     )
     steps = [
-        line.split(" | ")[0]
-        for line in table.splitlines()
-        if line.startswith(("| single", r"| \+"))
+        line.split(" | ")[0] for line in table.splitlines() if line.startswith(("| final", r"| \+"))
     ]
     tried = ("ensemble", "temperature 2", "views", "temperature of the views 1.7")
-    assert steps == ["| single model", *(rf"| \+ {step}" for step in tried)]
+    assert steps == ["| final model", *(rf"| \+ {step}" for step in tried)]
     gain = tuner.result["tta"]["test"]["accuracy"] - tuner.result["ensemble"]["test"]["accuracy"]
     assert tuner.result["gain of the views"]["mean"] == pytest.approx(gain)
     assert tuner.oracle.chosen_trial() == ensemble["trial"] == tuner.result["trial"]
@@ -267,7 +270,7 @@ def test_inputs_that_no_view_fits_are_predicted_as_they_are(tmp_path):
 
 
 def test_candidates_are_those_that_fit_shape_and_type():
-    assert list(final_models.candidates(np.zeros([3, 4], "float32"))) == [
+    assert list(stage_models.candidates(np.zeros([3, 4], "float32"))) == [
         f"noise-{seed}" for seed in range(1, 5)
     ]
     for nothing in (
@@ -276,8 +279,8 @@ def test_candidates_are_those_that_fit_shape_and_type():
         np.zeros([3, 4], bool),
         {"a": np.zeros([3, 4])},
     ):
-        assert final_models.candidates(nothing) == {}
-    assert "flip-horizontal" in final_models.candidates(np.zeros([3, 8, 8, 1], "uint8"))
+        assert stage_models.candidates(nothing) == {}
+    assert "flip-horizontal" in stage_models.candidates(np.zeros([3, 8, 8, 1], "uint8"))
 
 
 def test_once_the_time_is_over_no_further_view_is_looked_at():
@@ -285,7 +288,7 @@ def test_once_the_time_is_over_no_further_view_is_looked_at():
         [keras.Input([SIDE, SIDE, 1]), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
     )
     x = np.zeros([3, SIDE, SIDE, 1], "float32")
-    found, late = final_models.candidates(x), iter([False, False, True])
+    found, late = stage_models.candidates(x), iter([False, False, True])
     said = tta.predictions(model, x, found, "classification", lambda: next(late))
     assert list(said) == [IDENTITY, *list(found)[:2]]
 

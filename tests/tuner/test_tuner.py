@@ -75,7 +75,7 @@ def test_best_model_is_the_one_whose_figures_are_reported(searched):
     x, y = toy()
     model = tuner.get_best_models()[0]
     accuracy = np.mean(model.predict(x[300:], verbose=0).argmax(axis=1) == y[300:])
-    assert accuracy == pytest.approx(tuner.result["tuned"]["validation"]["accuracy"])
+    assert accuracy == pytest.approx(tuner.result["final"]["validation"]["accuracy"])
     assert accuracy > 0.8
     assert type(model.optimizer).__module__.startswith("keras.")
 
@@ -147,7 +147,7 @@ def test_same_seed_gives_the_same_decisions_and_another_seed_other_curves(search
     again = search(tmp_path / "same")
     assert [d.to_dict() for d in again.decisions] == [d.to_dict() for d in tuner.decisions]
     other = search(tmp_path / "other", seed=0)
-    losses = [t._playbook.outcomes["probe"].losses for t in (tuner, other)]
+    losses = [t.latest.playbook.outcomes["probe"].losses for t in (tuner, other)]
     assert other.recipe.seed == 0
     assert not np.array_equal(*losses)
 
@@ -167,7 +167,7 @@ def test_callbacks_and_weights_are_honored(tmp_path):
             build, budget="1000steps", directory=tmp_path, project_name=name, baseline=False
         )
         tuner.search(x, y, callbacks=[Note()], verbose=0, **weights)
-        return tuner._playbook.outcomes["probe"].losses
+        return tuner.latest.playbook.outcomes["probe"].losses
 
     plain = trained("plain")
     assert "val_accuracy" in seen.read_text()
@@ -234,7 +234,7 @@ def test_an_objective_that_is_not_measured_is_refused_before_training(tmp_path):
 @pytest.mark.slow
 def test_a_metric_of_kerass_may_be_the_objective_and_the_saved_model_is_without_it(tmp_path):
     tuner = search(tmp_path, objective="val_auc:max", budget="1000steps", stages=("lr", "train"))
-    evaluations = tuner._playbook.outcomes[tuner.result["trial"]].evals
+    evaluations = tuner.latest.playbook.outcomes[tuner.result["trial"]].evals
     assert all(0 < values["auc"] <= 1 for values in evaluations)
     code = "import sys, keras; m = keras.models.load_model(sys.argv[1]); print(m.get_compile_config()); "
     code += "assert 'kerastune' not in sys.modules"
@@ -333,7 +333,7 @@ def test_regularizers_are_off_while_tuning_and_on_in_the_training(tmp_path):
         )
 
     tuner = search(tmp_path, hypermodel=regularized, baseline=False)
-    first_loss = {o.spec.stage: o.losses[0] for o in tuner._playbook.outcomes.values()}
+    first_loss = {o.spec.stage: o.losses[0] for o in tuner.latest.playbook.outcomes.values()}
     assert first_loss["train"] > first_loss["lr"] + 1
     assert tuner.get_best_models()[0].layers[0].kernel_regularizer is not None
 
@@ -376,7 +376,7 @@ def test_a_refit_trains_on_all_examples_what_was_chosen_without_some(tmp_path):
     tuner.search(
         x[:300], y[:300], validation_data=validation, test_data=test, callbacks=[Seen()], verbose=0
     )
-    outcome = tuner._playbook.outcomes["refit"]
+    outcome = tuner.latest.playbook.outcomes["refit"]
     assert (
         outcome.steps == outcome.spec.recipe.total_steps == 400
         and seen[-1] == 400
@@ -389,7 +389,7 @@ def test_a_refit_trains_on_all_examples_what_was_chosen_without_some(tmp_path):
     # It has learnt the validation part, which the chosen one had not, so its figures there would
     # tell nothing.
     right = saved.predict(validation[0], verbose=0)[np.arange(100), validation[1]]
-    assert -np.log(right).mean() < tuner.result["tuned"]["validation"]["nll"]
+    assert -np.log(right).mean() < tuner.result["final"]["validation"]["nll"]
     assert set(tuner.result["refit"]) == {"test"}
     kept = np.load(tmp_path / "playbook" / "predictions.npz")
     assert any("refit" in name for name in kept) and not any(
@@ -402,7 +402,7 @@ def test_a_refit_trains_on_all_examples_what_was_chosen_without_some(tmp_path):
     assert again.result == tuner.result and len(seen) == 4
     alone = PlaybookTuner(build, refit=True, **given, project_name="no-test")
     alone.search(x[:300], y[:300], validation_data=validation, verbose=0)
-    assert "refit" not in alone.result and alone._playbook.outcomes["refit"].steps == 400
+    assert "refit" not in alone.result and alone.latest.playbook.outcomes["refit"].steps == 400
     assert (tmp_path / "no-test" / "model.keras").exists() and (
         tmp_path / "no-test" / "report.html"
     ).exists()

@@ -6,6 +6,7 @@ SavedModel.
 """
 
 from kerastune.inference.views.applying import apply, checked
+from kerastune.inference.views.as_values import from_values, to_values
 from kerastune.inference.views.base import View
 from kerastune.inference.views.image_views import Crop, Flip, Rotate, Scale, Shift
 from kerastune.inference.views.sequence_views import TimeShift
@@ -24,4 +25,6 @@ __all__ = [
     "apply",
     "candidates",
     "checked",
+    "from_values",
+    "to_values",
 ]

@@ -22,8 +22,8 @@ from kerastune.trial import Outcome, TrialSpec
 
 NAMED = 3  # views that lose most, named in a sentence
 Look = Callable[
-    [], tuple[Mapping[str, np.ndarray], np.ndarray]
-]  # predictions by view, and the targets
+    [], tuple[Mapping[str, np.ndarray], np.ndarray, Mapping[str, dict]]
+]  # predictions by view, the targets, and the settings of every view
 
 
 class Tta(Stage):
@@ -31,8 +31,9 @@ class Tta(Stage):
 
     Args:
         look: gives the predictions of every candidate view for the validation examples, by name,
-            the identity's among them, and the targets, as `choose` takes them; an empty dict when
-            there is no model or no view. Called once, when the stage decides.
+            the identity's among them, and the targets, as `choose` takes them, then the settings
+            of every view, as plain values to record; no predictions when there is no model or no
+            view. Called once, when the stage decides.
         figures: gives figures of merit by name, of predictions for the validation examples.
     """
 
@@ -49,7 +50,7 @@ class Tta(Stage):
         return []
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        predictions, targets = self._look()
+        predictions, targets, settings = self._look()
         if set(predictions) <= {view_selection.IDENTITY}:
             none = "there is no model, or no view of such inputs, to try"
             why = "no time was left to look at a view" if predictions else none
@@ -67,6 +68,7 @@ class Tta(Stage):
         values = {
             "kept": choice.is_kept,
             "views": chosen,
+            "layers": {name: settings[name] for name in chosen},
             "weights": [
                 choice.weights.get(name, 0.0) for name in (view_selection.IDENTITY, *chosen)
             ],

@@ -71,11 +71,10 @@ def views(values: dict[str, Any]) -> bytes:
 
 
 def steps(rungs: Sequence[Rung], measure: str) -> bytes:
-    """What every step from the single model to what is handed over gained on validation, with 95 %
-    intervals.
+    """What every step from the final model to the exported one gained on validation.
 
     Args:
-        rungs: the steps, the single model first.
+        rungs: the steps, the final model first.
         measure: what models are compared by, as `Facts.scored_by`.
     """
     compared = [("gain", measure, f"points of {measure}")] * (measure != "loss")

@@ -31,7 +31,7 @@ def drawn(
         result: the figures of `result.json`.
         costs: steps and seconds by stage.
         kept: what the models gave.
-        rungs: the steps from the single model to what is handed over.
+        rungs: the steps from the final model to the exported one.
     """
     found = {"spending": spending(costs)} if costs else {}
     if len(rungs) > 1:
@@ -82,7 +82,7 @@ def compared(result: dict, kept: Predictions) -> bytes:
         ends = sorted((factor * gain["low"], factor * gain["high"]))
         _interval(axes[1], 0, factor * gain["mean"], *ends, plotting.GREEN)
         axes[1].axvline(0, color="black", linewidth=1)
-        axes[1].set_yticks([0], ["tuned minus\nbaseline"])
+        axes[1].set_yticks([0], ["final model minus\nbaseline"])
         unit = (
             "of loss (left is better)"
             if is_loss

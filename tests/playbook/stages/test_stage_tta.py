@@ -46,7 +46,9 @@ def figures(predictions, targets=TRUE):
 
 
 def decide(predictions, targets=TRUE, **known):
-    stage = Tta(lambda: (predictions, targets), lambda averaged: figures(averaged, targets))
+    settings = {name: {"view": name} for name in predictions}
+    look = lambda: (predictions, targets, settings)  # noqa: E731
+    stage = Tta(look, lambda averaged: figures(averaged, targets))
     assert stage.propose(Recipe(), facts(**known), {}) == []
     return stage.decide(Recipe(), facts(**known), {})
 
@@ -56,6 +58,7 @@ def test_a_helpful_view_is_kept_and_a_harmful_one_is_not():
     values = decision.values
     assert values["kept"] and values["views"] == ["shift"] and decision.after == decision.before
     np.testing.assert_allclose(values["weights"], [0.5, 0.5], atol=0.15)
+    assert values["layers"] == {"shift": {"view": "shift"}}
     assert values["gain"]["low"] > 0.02 and values["added"]["shift"]["low"] > 0
     assert values["added"]["flip"]["high"] < 0 and values["alone"]["flip"]["mean"] < -0.5
     assert abs(values["alone"]["shift"]["mean"]) < 0.05

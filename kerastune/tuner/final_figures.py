@@ -1,0 +1,145 @@
+"""How good the models are that a search makes besides its single model, and what each gains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kerastune.analysis import calibration, comparison, ensemble_selection
+from kerastune.models import scoring
+from kerastune.playbook.stages.distill import Distill
+from kerastune.playbook.stages.prune import Prune
+from kerastune.problem import Part
+from kerastune.tuner.final_models import CALIBRATED, FinalModels
+
+FINAL = "final"  # the single model's name among the figures
+EXPORTED = "exported"
+# Stages that put another model in the place of the trained one: what that was called, and the gain.
+REPLACING = ((Prune.name, "unpruned", "pruning"), (Distill.name, "alone", "teaching"))
+
+
+@dataclasses.dataclass
+class Found:
+    """What was found about models, by their names.
+
+    Args:
+        figures: as `result.json` has them.
+        outputs: predictions of the test part, probabilities `[n, classes]` or numbers `[n,
+            outputs]` as the models are trained for; of no model without a test part.
+    """
+
+    figures: dict[str, Any] = dataclasses.field(default_factory=dict)
+    outputs: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def __or__(self, other: Found) -> Found:
+        return Found(self.figures | other.figures, self.outputs | other.outputs)
+
+
+def of_combined(models: FinalModels) -> Found:
+    """Figures of everything that was made of the single model, or of several; needs a chosen trial.
+
+    Returns:
+        `"ensemble"`, `"tta"` and `"calibrated"`, each with figures on `"validation"` and `"test"`,
+        and the models that were pruned or taught, as they were before. What is not kept is left
+        out. A gain (`"gain of the ensemble"` and so on) holds the mean paired difference on the
+        test part and the ends of its 95 % interval. `"exported"` tells of the model that is
+        exported: its name under `"model"`, its `"temperature"`, by how much that lowers the
+        log-likelihood loss as `"gain"`, and figures of calibration `"before"` and `"after"` it, on
+        validation, cross-fitted.
+    """
+    found = _of_ensemble(models) | _of_views(models) | _of_exported(models)
+    for stage, before, gain in REPLACING:
+        found |= _of_replaced(models, stage, before, gain)
+    test = models.problem.test
+    for name, outputs in found.outputs.items():
+        figures = scoring.figures(models.problem, test, outputs, logits=False)
+        found.figures[name] = {**found.figures[name], "test": figures}
+    return found
+
+
+def _of_ensemble(models: FinalModels) -> Found:
+    if (chosen := models.ensemble) is None:
+        return Found()
+    found = Found({"ensemble": {"validation": chosen["validation"]["after"]}})
+    if (test := models.problem.test) is not None:
+        found.outputs["ensemble"] = models.ensemble_predictions(test.x)
+        alone = models.predictions(chosen["trial"], test.x)
+        found.figures["gain of the ensemble"] = _gain(models, found.outputs["ensemble"], alone)
+    return found
+
+
+def _of_views(models: FinalModels) -> Found:
+    if (chosen := models.views) is None:
+        return Found()
+    found = Found({"tta": {"validation": chosen["validation"]["after"]}})
+    if (test := models.problem.test) is not None:
+        found.outputs["tta"], alone = models.tta_predictions(test.x)
+        found.figures["gain of the views"] = _gain(models, found.outputs["tta"], alone)
+    return found
+
+
+def _of_exported(models: FinalModels) -> Found:
+    """Which model is exported; of a single one also whether it needs a temperature."""
+    for name, chosen in (("tta", models.views), ("ensemble", models.ensemble)):
+        if chosen is not None:
+            before, after = (chosen["validation"][when] for when in ("before", "after"))
+            return Found({EXPORTED: {"model": name, **_calibration(chosen, before, after)}})
+    problem, part = models.problem, models.problem.validation
+    told = {"model": FINAL if models.single == models.chosen else models.single}
+    if problem.kind == "regression":
+        return Found({EXPORTED: told})
+    tried = ensemble_selection.calibrated(
+        models.predictions(models.chosen, part.x), models.targets(part)
+    )
+    before, after = (
+        scoring.figures(problem, part, each, logits=False) for each in (tried.before, tried.after)
+    )
+    chosen = {"temperature": tried.value, "temperature gain": comparison.named(tried.gain)}
+    told |= _calibration(chosen, before, after)
+    if tried.value == 1:
+        return Found({EXPORTED: told})
+    found = Found({EXPORTED: told | {"model": CALIBRATED}, CALIBRATED: {"validation": after}})
+    if problem.test is not None:
+        alone = models.predictions(models.single, problem.test.x)
+        found.outputs[CALIBRATED] = calibration.tempered(alone, tried.value)
+    return found
+
+
+def _calibration(
+    chosen: Mapping[str, Any], before: Mapping[str, float], after: Mapping[str, float]
+) -> dict[str, Any]:
+    """A temperature and what it does; nothing for numbers, which have none."""
+    if "ece" not in after:
+        return {}
+    told = {"temperature": chosen["temperature"], "gain": chosen["temperature gain"]}
+    for when, figures in (("before", before), ("after", after)):
+        told[when] = {name: figures[name] for name in ("nll", "ece", "brier")}
+    return told
+
+
+def _of_replaced(models: FinalModels, stage: str, before: str, gain: str) -> Found:
+    """The model that a stage put another in the place of, and what that gains."""
+    if (chosen := models.kept(stage)) is None:
+        return Found()
+    problem, trial = models.problem, chosen[before]
+
+    def figures(part: Part) -> dict[str, float]:
+        predictions = models.predictions(trial, part.x)
+        return scoring.figures(problem, part, predictions, logits=False)
+
+    found = Found({before: {"validation": figures(problem.validation)}})
+    if (test := problem.test) is not None:
+        found.figures[before]["test"] = figures(test)
+        both = (models.predictions(name, test.x) for name in (chosen["trial"], trial))
+        found.figures[f"gain of the {gain}"] = _gain(models, *both)
+    return found
+
+
+def _gain(models: FinalModels, one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """By how much one is better than the other on the test part: mean and 95 % interval."""
+    targets, measure = models.targets(models.problem.test), models.playbook.scored_by
+    scores = [ensemble_selection.example_scores(each, targets, measure) for each in (one, other)]
+    return comparison.named(comparison.difference(*scores))

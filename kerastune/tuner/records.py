@@ -1,0 +1,97 @@
+"""The files that a finished search leaves: recipe, flags, decisions, figures and models."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerastune import recipe as recipes
+from kerastune.playbook.driver import Playbook
+from kerastune.playbook.stages.distill import Distill
+from kerastune.playbook.stages.prune import Prune
+from kerastune.recipe import Recipe
+from kerastune.study import run_directory
+from kerastune.study.run_directory import RunDir
+from kerastune.tuner.final_figures import EXPORTED
+from kerastune.tuner.final_models import CALIBRATED, FinalModels
+
+
+def write(
+    run_dir: RunDir, playbook: Playbook, figures: dict[str, Any], given: dict[str, Any]
+) -> None:
+    """Writes recipe, flagfile, decisions and figures.
+
+    Args:
+        run_dir: where.
+        playbook: when every stage has decided.
+        figures: as `results.result` gives them.
+        given: the flags for data and model that were given.
+    """
+    write_json(run_dir.recipe, playbook.recipe.to_dict())
+    lines = [json.dumps(decision.to_dict(), sort_keys=True) for decision in playbook.decisions]
+    run_directory.write_text(run_dir.decisions, "\n".join(lines) + "\n")
+    write_json(run_dir.result, figures)
+    own_files = {Prune.name: run_dir.prune, Distill.name: run_dir.distill}
+    for decision in playbook.decisions:
+        if (path := own_files.get(decision.stage)) is not None:
+            write_json(path, {"reason": decision.reason, **decision.values})
+    again = f"kerastune train --flagfile={run_dir.flags.name}"
+    claim = f"# Found by kerastune; train it again with: {again}"
+    write_flags(run_dir.flags, claim, given, playbook.recipe)
+
+
+def write_flags(
+    path: Path,
+    claim: str,
+    given: dict[str, Any],
+    recipe: Recipe,
+    further: dict[str, Any] | None = None,
+) -> None:
+    """Writes a flagfile.
+
+    Args:
+        path: where.
+        claim: its first line, which ends in the command that it is for.
+        given: the flags for data and model that were given; empty where both came from Python.
+        recipe: the recipe.
+        further: other flags of that command.
+    """
+    if "data" not in given:
+        claim += " --data=... --model=... (both were given in Python)"
+    named = {**given, **(further or {})}
+    flags = [recipes.flag(name, value) for name, value in named.items() if value is not None]
+    run_directory.write_text(path, "\n".join([claim, *flags, *recipe.to_flags()]) + "\n")
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Writes plain values as a JSON file that people can read."""
+    run_directory.write_text(path, json.dumps(values, sort_keys=True, indent=2) + "\n")
+
+
+def save_models(run_dir: RunDir, models: FinalModels, figures: dict[str, Any]) -> None:
+    """Saves the single model and, where they are kept, the ensemble, views and calibrated model.
+
+    Args:
+        run_dir: where.
+        models: when every stage has decided; without a chosen trial nothing is saved.
+        figures: as `results.result` gives them.
+    """
+    if models.chosen is None:
+        return
+    save(models.single_model(), run_dir.model)
+    if models.ensemble is not None:
+        save(models.ensemble_model(), run_dir.ensemble)
+    if models.views is not None:
+        save(models.tta_model(), run_dir.tta)
+    if CALIBRATED in figures:
+        save(models.calibrated_model(figures[EXPORTED]["temperature"]), run_dir.calibrated)
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """Saves a model as one `.keras` file, which is there whole or not at all."""
+    model.save(run_directory.unsaved(path))
+    os.replace(run_directory.unsaved(path), path)

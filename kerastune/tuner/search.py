@@ -1,0 +1,260 @@
+"""One search, from the data to the report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import keras_tuner
+
+from kerastune.budget import Stopwatch
+from kerastune.executors import dispatch
+from kerastune.executors.base import Result
+from kerastune.models import fingerprint, hypermodels, regularization
+from kerastune.playbook import warm_start
+from kerastune.playbook.driver import Playbook
+from kerastune.playbook.stages.base import Decision
+from kerastune.playbook.stages.distill import Distill
+from kerastune.playbook.stages.model import Model
+from kerastune.playbook.stages.prune import Prune
+from kerastune.problem import Problem
+from kerastune.recipe import Recipe
+from kerastune.report import writer
+from kerastune.report.tensorboard_runs import Story
+from kerastune.study import run_directory
+from kerastune.study.database import Study
+from kerastune.training.trainer import Trainer
+from kerastune.trial import State, TrialSpec
+from kerastune.tuner import oracle, problem_facts, progress, records, refit, results
+from kerastune.tuner.builder import Builder
+from kerastune.tuner.final_models import FinalModels
+from kerastune.tuner.problem_facts import FirstLook
+from kerastune.tuner.settings import Settings, make_stages
+from kerastune.tuner.stage_models import StageModels, StudyStates
+
+logger = logging.getLogger("kerastune")
+
+
+class Search:
+    """One call of `PlaybookTuner.search`, with everything that works together in it.
+
+    Args:
+        settings: of the tuner.
+        hypermodel: of the tuner.
+        space: its hyperparameters.
+        problem: the prepared data.
+        callbacks: Keras callbacks of the user's.
+        given: names and values that must stay the same when the search goes on.
+        study: the open record.
+        display: shows how far the search is.
+        watch: the study's clock, which leaves out what is not the search's own.
+
+    Raises:
+        ValueError: for data, model or settings that do not fit each other or what the study holds.
+
+    Example:
+        >>> search = Search(settings, hypermodel, space, problem, study=study, ...)  # doctest: +SKIP
+        >>> models, figures = search.run()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        hypermodel: keras_tuner.HyperModel,
+        space: keras_tuner.HyperParameters,
+        problem: Problem,
+        *,
+        callbacks: Sequence[keras.callbacks.Callback],
+        given: dict[str, Any],
+        study: Study,
+        display: progress.Display,
+        watch: Stopwatch,
+    ):
+        self.settings, self.problem, self.given = settings, problem, given
+        self.study, self.display, self.watch = study, display, watch
+        self.run_dir = settings.storage.run_dir
+
+        # Look at the data and build the model.
+        build = Builder(hypermodel, space)
+        seen = problem_facts.look(problem, hypermodel, build, space, settings)
+        self.first, self.facts = seen.recipe, seen.facts
+        self.trainer = Trainer(
+            problem, build, self.facts.objective, callbacks, display.steps, self._is_late
+        )
+        self.trainer.teacher = settings.stages.teacher
+
+        # Begin the study.
+        contents = fingerprint.of_data(problem)
+        study.settings({**given, **recorded(settings, seen, hypermodel, space, contents)})
+        if settings.trained is not None:
+            warm_start.take(study, settings.trained, contents)
+
+        # Take up the playbook.
+        self.playbook = Playbook(
+            study,
+            make_stages(settings, space, StageModels(self._models_so_far)),
+            self.first,
+            self.facts,
+            settings.budget,
+            self._on_decision,
+            refit.step_factor(problem) if settings.refit else 0.0,
+        )
+        self._look_at_network(self.first)
+        self.story = Story(self.run_dir, draws=not self.playbook.is_short)
+
+    def run(
+        self, on_begin: Callable[[TrialSpec], None], on_end: Callable[[str], None]
+    ) -> tuple[FinalModels, dict[str, Any]]:
+        """Runs the playbook to its end, makes the final models, and writes files and report.
+
+        Args:
+            on_begin: called with every segment when its training begins.
+            on_end: called with the name of a trial when a segment of it is recorded.
+
+        Returns:
+            The models, and what `result.json` holds.
+        """
+        self._tell_what_is_planned()
+        self._run_playbook(on_begin, on_end)
+        self._refit()
+        models = self._final_models()
+        figures = self._figures(models)
+        self._write(models, figures)
+        return models, figures
+
+    def _tell_what_is_planned(self) -> None:
+        playbook, metric = self.playbook, self.facts.objective.name
+        for note in self.problem.notes:
+            logger.info("%s", note)
+        self.story.rewrite(playbook.outcomes, playbook.decisions, self.first, metric)
+        if not self.study.decisions():
+            logger.info("%s", playbook.plan())
+        if playbook.outcomes:
+            done = len(playbook.outcomes), self.study.seconds()
+            logger.info("Going on after %d trials and %.0f s.", *done)
+        self.display.begin(playbook)
+
+    def _run_playbook(
+        self, on_begin: Callable[[TrialSpec], None], on_end: Callable[[str], None]
+    ) -> None:
+        def begin(spec: TrialSpec) -> None:
+            self.display.segment(spec)
+            on_begin(spec)
+
+        where = self.settings.execution
+        with dispatch.started(
+            where.executor, where.jobs, where.ray_address, self.trainer, self.watch.leave_out
+        ) as executor:
+            for result in dispatch.results(executor, self.trainer, self.playbook, begin):
+                self._record(result)
+                on_end(result.spec.trial)
+
+    def _record(self, result: Result) -> None:
+        dispatch.record(result, self.playbook)
+        joined = self.playbook.outcomes[result.spec.trial]
+        self.story.segment(joined, result.spec.start)
+        level = logging.INFO if joined.steps > 1 else logging.DEBUG
+        logger.log(level, "%s", progress.line(joined, self.playbook.objective))
+
+    def _refit(self) -> None:
+        """Trains the chosen recipe on all examples, where that is asked for and not done yet."""
+        playbook = self.playbook
+        is_done = refit.REFIT in playbook.outcomes
+        if not self.settings.refit or self._chosen() is None or is_done:
+            return
+        spec = refit.spec_of(playbook.recipe, self.problem)
+        playbook.begin(spec)
+        self.display.segment(spec)
+        playbook.record(*refit.run(self.trainer, spec))
+        self.story.segment(playbook.outcomes[refit.REFIT], start=0)
+
+    def _final_models(self) -> FinalModels:
+        """The models, with weights that outlive the study's being open."""
+        self.study.announce([])
+        read = {name: self.study.checkpoint(name, "best") for name in self.playbook.outcomes}
+        return self._models({name: state for name, state in read.items() if state is not None})
+
+    def _figures(self, models: FinalModels) -> dict[str, Any]:
+        """What `result.json` holds: from the study, where the test part was touched already."""
+        figures = self.study.fact("result")
+        if figures is None:
+            figures, predictions = results.result(models, self.study.seconds())
+            if predictions is not None:
+                run_directory.write_bytes(self.run_dir.predictions, predictions.to_bytes())
+            self.study.put_fact("result", figures)
+        return figures
+
+    def _write(self, models: FinalModels, figures: dict[str, Any]) -> None:
+        if self.study.fact(writer.ABOUT) is None:
+            self.study.put_fact(writer.ABOUT, writer.about(self.problem, self.facts))
+        records.write(self.run_dir, self.playbook, figures, self.given)
+        records.save_models(self.run_dir, models, figures)
+        pictures, draws = self.story.pictures, not self.playbook.is_short
+        self.story.result(writer.write(self.run_dir, self.study, pictures, draws))
+
+    def _models(self, states: Mapping[str, State]) -> FinalModels:
+        return FinalModels(self.trainer, self.playbook, states, self._chosen())
+
+    def _models_so_far(self) -> FinalModels:
+        return self._models(StudyStates(self.study))
+
+    def _chosen(self) -> str | None:
+        return oracle.chosen_trial(self.playbook.decisions)
+
+    def _is_late(self) -> bool:
+        return self.study.seconds() > self.playbook.deadline()
+
+    def _on_decision(self, decision: Decision) -> None:
+        self._look_at_network(decision.before)
+        self.story.decision(decision, self.playbook.outcomes)
+
+    def _look_at_network(self, before: Recipe) -> None:
+        """Tells the playbook of the present network, if it is not that of a recipe before."""
+        recipe = self.playbook.recipe
+        if recipe.hyperparameters != before.hyperparameters:
+            model = self.trainer.ready_model(recipe)
+            regularized = bool(regularization.find_regularizers(model))
+            self.playbook.learn(regularized=regularized, num_parameters=model.count_params())
+
+
+def recorded(
+    settings: Settings,
+    seen: FirstLook,
+    hypermodel: keras_tuner.HyperModel,
+    space: keras_tuner.HyperParameters,
+    contents: str,
+) -> dict[str, Any]:
+    """What must stay the same when a search goes on, by name, as plain values.
+
+    Args:
+        settings: of the search.
+        seen: of data and model.
+        hypermodel: of the tuner.
+        space: its hyperparameters.
+        contents: what tells one data set from another.
+    """
+    objective, stages = seen.facts.objective, settings.stages
+    is_pretrained = isinstance(hypermodel, hypermodels.Pretrained)
+    # What single stages are given besides the recipe, where they are among the stages.
+    by_stage: dict[str, tuple[type, Callable[[], Any]]] = {
+        "search space": (Model, lambda: space.get_config()["space"]),
+        "sparsity": (Prune, lambda: sorted(stages.sparsities)),
+        "teacher": (Distill, lambda: fingerprint.of_weights(stages.teacher)),
+    }
+    return {
+        "budget": str(settings.budget),
+        "seed": settings.seed,
+        "objective": f"{objective.name}:{objective.direction}",
+        "stages": list(stages.names),
+        "members": settings.ensemble.members,
+        "keep": settings.storage.keep,
+        **seen.recipe.to_dict(),
+        "refit": settings.refit,
+        **(hypermodel.settings if is_pretrained else {}),
+        **{name: value() for name, (stage, value) in by_stage.items() if settings.runs(stage)},
+        **({"member_folds": settings.ensemble.folds} if settings.ensemble.folds else {}),
+        "contents of the data": contents,
+        "architecture, loss and metrics": seen.architecture,
+    }

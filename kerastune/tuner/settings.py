@@ -1,0 +1,222 @@
+"""What `PlaybookTuner` is given, checked once and then fixed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import keras
+import keras_tuner
+
+from kerastune.budget import Budget
+from kerastune.executors import dispatch
+from kerastune.models import hypermodels
+from kerastune.playbook import retention, warm_start
+from kerastune.playbook.stages import registry
+from kerastune.playbook.stages.base import Stage
+from kerastune.playbook.stages.distill import Distill
+from kerastune.playbook.warm_start import Trained
+from kerastune.recipe import Recipe
+from kerastune.study.run_directory import RunDir
+from kerastune.training.trainer import CHUNK
+from kerastune.trial import Objective
+from kerastune.tuner import argument_checks, samplers
+from kerastune.tuner.stage_models import StageModels
+
+
+@dataclasses.dataclass(frozen=True)
+class StageSettings:
+    """Which stages run, and what single ones are given besides the recipe.
+
+    Args:
+        names: of the stages, in the order of the playbook.
+        sparsities: fractions of zeros, in `[0, 1)`, that stage `prune` tries.
+        teacher: a trained classifier, for stage `distill`.
+
+    Raises:
+        ValueError: for names that `registry.check` refuses, or stage `distill` without a teacher.
+    """
+
+    names: tuple[str, ...]
+    sparsities: tuple[float, ...]
+    teacher: keras.Model | None = None
+
+    def __post_init__(self) -> None:
+        registry.check(self.names)
+        if Distill.name in self.names and self.teacher is None:
+            raise ValueError("`teacher` must be a trained classifier for stage distill, got none.")
+
+
+@dataclasses.dataclass(frozen=True)
+class EnsembleSettings:
+    """How an ensemble is made; checked by its stage.
+
+    Args:
+        members: at most.
+        folds: of the training part, that so many members leave out one each; 0 for none.
+    """
+
+    members: int
+    folds: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ExecutionSettings:
+    """Where trials are trained.
+
+    Args:
+        executor: `"inline"`, `"processes"` or `"ray"`.
+        jobs: trials at once; 0 for as many as memory and cores allow.
+        ray_address: of a Ray cluster; empty for one on this machine.
+
+    Raises:
+        ValueError: for what `dispatch.check` refuses.
+    """
+
+    executor: str
+    jobs: int
+    ray_address: str
+
+    def __post_init__(self) -> None:
+        dispatch.check(self.executor, self.jobs)
+
+
+@dataclasses.dataclass(frozen=True)
+class StorageSettings:
+    """What is kept, and where.
+
+    Args:
+        run_dir: the output directory.
+        overwrite: whether what kerastune left there is deleted first.
+        keep: how many of the best weights stay in the study, `>= 0`, besides those needed.
+
+    Raises:
+        ValueError: for a number to keep that is out of range.
+    """
+
+    run_dir: RunDir
+    overwrite: bool
+    keep: int
+
+    def __post_init__(self) -> None:
+        retention.checked(self.keep)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All settings of a `PlaybookTuner`.
+
+    Args:
+        budget: of a search.
+        seed: of weights, batches and splits, `>= 0`.
+        objective: that chooses; `None` for the default of data and model.
+        refit: whether the chosen recipe is trained once more on all examples.
+        recipe: that the first stage starts from, as far as the model is not known yet.
+        trained: what another search has trained, that this one goes on from.
+        stages: which they are.
+        ensemble: how it is made.
+        execution: where trials are trained.
+        storage: what is kept, and where.
+
+    Raises:
+        ValueError: for a setting that is out of range.
+    """
+
+    budget: Budget
+    seed: int
+    objective: Objective | None
+    refit: bool
+    recipe: Recipe
+    trained: Trained | None
+    stages: StageSettings
+    ensemble: EnsembleSettings
+    execution: ExecutionSettings
+    storage: StorageSettings
+
+    def __post_init__(self) -> None:
+        argument_checks.checked_seed(self.seed)
+
+    def runs(self, stage: type[Stage]) -> bool:
+        """Whether a stage is among those of the search."""
+        return stage.name in self.stages.names
+
+
+def default_stages(
+    hypermodel: object, recipe: Recipe | None, baseline: bool, ensemble: bool, tta: bool
+) -> list[str]:
+    """Names of the stages of a search that names none.
+
+    Args:
+        hypermodel: a `build(hp)` function or a `keras_tuner.HyperModel`.
+        recipe: where tuning starts; its batch size is kept.
+        baseline: whether the baseline is trained.
+        ensemble: whether an ensemble is looked for.
+        tta: whether views of an example are looked for.
+    """
+    pretrained = isinstance(hypermodel, hypermodels.Pretrained)
+    wanted = {
+        "start": recipe is None,
+        "baseline": baseline,
+        "model": not (hypermodels.is_built_in(hypermodel) or pretrained),
+        "finetune": pretrained,
+        "ensemble": ensemble,
+        "tta": tta,
+    }
+    return [name for name in registry.ORDER if wanted.get(name, True)]
+
+
+def make_stages(
+    settings: Settings, space: keras_tuner.HyperParameters, models: StageModels | None = None
+) -> list[Stage]:
+    """The stages of a search.
+
+    Args:
+        settings: of the search.
+        space: the model's hyperparameters.
+        models: answers stages that choose among trained models; needed when they decide.
+
+    Raises:
+        ValueError: for settings that a stage refuses.
+    """
+    return registry.make(
+        settings.stages.names,
+        settings.recipe.decay,
+        CHUNK,
+        searched=samplers.searched(space),
+        sample=samplers.Sampler(space, settings.seed),
+        validation=models and models.validation,
+        members=settings.ensemble.members,
+        look=models and models.look,
+        sparsities=settings.stages.sparsities,
+        weights=models and models.weights,
+        refit=settings.refit and settings.budget.seconds is not None,
+        folds=settings.ensemble.folds,
+    )
+
+
+def starting_point(
+    recipe: Recipe | None,
+    seed: int,
+    trained: str | os.PathLike | None,
+    stages: Sequence[str] | None,
+) -> tuple[Recipe, Trained | None]:
+    """The recipe that a search starts from, and what was trained already.
+
+    Args:
+        recipe: that was given.
+        seed: of the search.
+        trained: output directory of another search.
+        stages: names that were given.
+
+    Raises:
+        ValueError: when there is nothing trained, or stages or recipe do not fit it.
+    """
+    first = (recipe or Recipe()).replace(seed=argument_checks.checked_seed(seed))
+    if not trained:
+        return first, None
+    found = warm_start.read(trained)
+    warm_start.check_stages(stages or ())
+    if recipe is not None:
+        warm_start.check_recipe(found, first)
+    return found.recipe, found

@@ -1,0 +1,103 @@
+"""What stages ask of the models that were trained so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from kerastune.analysis.view_selection import IDENTITY
+from kerastune.inference import tta, views
+from kerastune.models import scoring
+from kerastune.playbook.stages.ensemble import Validation
+from kerastune.study.database import Study
+from kerastune.trial import State
+from kerastune.tuner.final_models import FinalModels
+
+
+class StudyStates(Mapping[str, State]):
+    """The kept weights of every trial by name, each read from the study when it is asked for."""
+
+    def __init__(self, study: Study):
+        self._study = study
+
+    def __getitem__(self, trial: str) -> State:
+        if (state := self._study.checkpoint(trial, "best")) is None:
+            raise KeyError(trial)
+        return state
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._study.outcomes() if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class StageModels:
+    """Answers stages that choose among trained models, when they decide.
+
+    Args:
+        models: gives the models so far, with weights from the study.
+
+    Example:
+        >>> asked = StageModels(search.models_so_far)  # doctest: +SKIP
+        >>> asked.validation().predict("train-500").shape  # doctest: +SKIP
+        (360, 10)
+    """
+
+    def __init__(self, models: Callable[[], FinalModels]):
+        self._models = models
+
+    def validation(self) -> Validation:
+        """What the ensemble is chosen on."""
+        models = self._models()
+        problem, part = models.problem, models.problem.validation
+        return Validation(
+            models.targets(part),
+            lambda trial: models.predictions(trial, part.x),
+            lambda predictions: scoring.figures(problem, part, predictions, logits=False),
+        )
+
+    def look(self) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, dict[str, Any]]]:
+        """What the views are chosen on.
+
+        Predictions are those of the kept ensemble, or else of the chosen trial. Once training would
+        be stopped for lack of time, the views that are left are not looked at.
+
+        Returns:
+            Predictions of the validation examples by view, their targets, and the settings of every
+            view. There are no predictions without a chosen trial, or for inputs that no view fits.
+            A view whose predictions are not finite is left out.
+        """
+        models = self._models()
+        part = models.problem.validation
+        found, targets = candidates(part.x), models.targets(part)
+        if models.chosen is None or not found:
+            return {}, targets, {}
+        is_late = models.trainer.deadline
+        said = tta.predictions(models.before_views(), part.x, found, models.problem.kind, is_late)
+        sound = {name: each for name, each in said.items() if np.isfinite(each).all()}
+        settings = {name: views.to_values(view) for name, view in found.items()}
+        return sound if IDENTITY in sound else {}, targets, settings
+
+    def weights(self, trial: str) -> list[np.ndarray]:
+        """The kept weights of a trial."""
+        return self._models().states[trial].model
+
+
+def candidates(x: Any) -> dict[str, views.View]:
+    """The views that are tried for prepared inputs, by name.
+
+    They are those for one array of this shape that take its type.
+
+    Example:
+        >>> list(candidates(np.zeros([9, 4]))), candidates(np.zeros([9, 4], int))
+        (['noise-1', 'noise-2', 'noise-3', 'noise-4'], {})
+        >>> candidates({"a": np.zeros([9, 4])})
+        {}
+    """
+    if isinstance(x, Mapping) or np.asarray(x).dtype.kind not in "iuf":
+        return {}
+    found = views.candidates(x.shape[1:])
+    return {name: view for name, view in found.items() if view.takes(x, view.ranks)}
