@@ -9,7 +9,7 @@ import pytest
 from absl import flags
 
 from kerastune.cli import command_flags
-from kerastune.recipe import CHOICES, Recipe
+from kerastune.recipe import Recipe
 
 OTHER = Recipe(
     optimizer="adam",
@@ -45,6 +45,12 @@ OTHER = Recipe(
         "ü x": "é\n",
     },
 )
+
+CHOICES = {
+    field.name: field.metadata["choices"]
+    for field in dataclasses.fields(Recipe)
+    if field.metadata["choices"]
+}
 
 
 def parsed(lines):

@@ -1,24 +1,27 @@
-"""Every flag of every command, and the recipe that the flags describe."""
+"""Every flag of every command in one table, and the recipe that the flags describe."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
+from kerastune.cli.flag import Flag
 from kerastune.executors import base
 from kerastune.export import versions
 from kerastune.playbook.retention import KEEP
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.ensemble import MEMBERS
 from kerastune.playbook.stages.prune import SPARSITIES
-from kerastune.recipe import CHOICES, Recipe
+from kerastune.recipe import Recipe
 from kerastune.runtime import environment
 
 KINDS = ("", "classification", "regression")
 AUTO = 0  # of `--batch_size`: suggested from the data (P7)
+# What tells the data and the model of one search from those of another.
 DATA_FLAGS = (
     "data",
     "label",
@@ -30,228 +33,256 @@ DATA_FLAGS = (
     "precision",
     "objective",
 )
+HYPERPARAMETERS = "hp"  # the flag of a recipe's `hyperparameters`
+# What a flag has otherwise than the value of a recipe that it stands for.
+RECIPE_CHANGES = {
+    "batch_size": {"default": AUTO, "unset": "suggested from the data"},
+    "layer_rate": {"unit": "PATTERN=NUMBER"},
+    "hyperparameters": {"name": HYPERPARAMETERS, "default": (), "unit": "NAME=JSON"},
+}
+RECIPE_FLAGS = {
+    field.name: Flag.of_field(field, **RECIPE_CHANGES.get(field.name, {}))
+    for field in dataclasses.fields(Recipe)
+}
 
-
-class OptionalFloat(flags.FloatParser):
-    """Reads a number, or `none`: a value that is none is written down too, since later flags win
-    over earlier ones.
-    """
-
-    syntactic_help = "a number or none"
-
-    def convert(self, argument):
-        return None if argument == "none" else super().convert(argument)
+GROUPS: dict[str, tuple[Flag, ...]] = {
+    "Data": (
+        Flag(
+            "data",
+            "Data set (digits, iris, wine, mnist, fashion_mnist, cifar10 …), .npz, .csv, folder "
+            "with one folder of images per class, or function that returns arrays.",
+            unit="NAME|FILE|FOLDER|MODULE:FUNCTION",
+        ),
+        Flag("label", "Column of a .csv to predict.", unit="COLUMN"),
+        Flag(
+            "groups",
+            "Column of a .csv, or array of a .npz: examples of one group stay in the same fold.",
+            unit="COLUMN",
+        ),
+        Flag(
+            "kind",
+            "What the targets are.",
+            kind="choice",
+            choices=KINDS,
+            unset="the targets tell",
+        ),
+        Flag(
+            "image_size",
+            "Height and width that the images of a folder are resized to.",
+            64,
+            "integer",
+            "pixels",
+            least=1,
+        ),
+        Flag(
+            "standardize",
+            "Standardize inputs to mean 0 and std 1.",
+            None,
+            "switch",
+            unset="for built-in models only",
+        ),
+    ),
+    "Model": (
+        Flag(
+            "model",
+            "Built-in network, or your build(hp) function or KerasTuner HyperModel.",
+            unit="mlp|cnn|resnet|MODULE:NAME",
+            unset="cnn for images, else mlp",
+        ),
+        Flag(
+            "pretrained",
+            "Fine-tune this model, saved or built by a function, in place of --model.",
+            unit="FILE.keras|MODULE:FUNCTION",
+        ),
+        RECIPE_FLAGS["hyperparameters"],
+    ),
+    "Budget and search": (
+        Flag(
+            "budget",
+            "Time (90s, 4m, 1.5h) or training steps (6000steps) of the whole command.",
+            "10m",
+            unit="TIME|STEPS",
+        ),
+        Flag(
+            "objective",
+            "Validation metric to choose by, with its direction, as val_auc:max.",
+            unit="NAME:max|NAME:min",
+            unset="val_accuracy:max, or val_loss:min for regression",
+        ),
+        Flag(
+            "stages",
+            f"Run only these stages, in this order: {', '.join(registry.ORDER)}; besides, "
+            f"{' or '.join(registry.AFTERWARDS)} after train.",
+            (),
+            "list",
+            "STAGE,STAGE",
+            unset="all but distill and prune",
+        ),
+        Flag(
+            "baseline",
+            "Train Adam with learning rate 0.001 and batch size 32 as well, to compare with.",
+            True,
+            "switch",
+        ),
+        Flag(
+            "refit",
+            "Train the final model once more, on training and validation data together.",
+            False,
+            "switch",
+        ),
+    ),
+    "Ensemble and test-time augmentation (TTA)": (
+        Flag("ensemble", "Use an ensemble where it beats the single model.", True, "switch"),
+        Flag("members", "Models in an ensemble, at most.", MEMBERS, "integer", "models", least=2),
+        Flag(
+            "member_folds",
+            "Trainings for the ensemble that each leave out one of so many folds of the training "
+            "part.",
+            0,
+            "integer",
+            "folds",
+            least=0,
+        ),
+        Flag(
+            "tta",
+            "Average predictions over shifted, mirrored … inputs where that helps.",
+            True,
+            "switch",
+        ),
+    ),
+    "Cross-validation": (
+        Flag(
+            "folds",
+            "Folds that the examples are split into; each is held out once.",
+            5,
+            "integer",
+            "folds",
+        ),
+        Flag("repeats", "Splits into folds, each shuffled anew.", 1, "integer", "splits"),
+    ),
+    "Pruning and distillation": (
+        Flag(
+            "trained",
+            "Output directory whose trained model is taken, with its flags; else one is trained.",
+            unit="DIRECTORY",
+        ),
+        Flag(
+            "sparsity",
+            "Fractions of zero weights that are tried, in [0, 1).",
+            tuple(f"{each:g}" for each in SPARSITIES),
+            "list",
+            "FRACTION,FRACTION",
+        ),
+        Flag("teacher", "Trained classifier of the same data to learn from.", unit="FILE.keras"),
+    ),
+    "Export": (
+        Flag(
+            "format",
+            "TensorFlow SavedModel for TensorFlow Serving, or one file.",
+            versions.SAVED_MODEL,
+            "choice",
+            choices=tuple(versions.ENDINGS),
+        ),
+        Flag(
+            "export_dir",
+            "Where exported models go.",
+            unit="DIRECTORY",
+            unset="export/ in the output directory",
+        ),
+    ),
+    "Output": (
+        Flag(
+            "output_dir",
+            "Directory of results; the same command on it continues where it stopped.",
+            unit="DIRECTORY",
+            unset="a new kerastune-…-out",
+        ),
+        Flag(
+            "overwrite",
+            "Start again in an output directory of kerastune's; deletes only its own files.",
+            False,
+            "switch",
+        ),
+        Flag(
+            "keep",
+            "Best weights that stay on disk, besides those in use.",
+            KEEP,
+            "integer",
+            "trials",
+            least=0,
+        ),
+    ),
+    "Execution": (
+        Flag(
+            "executor",
+            "Where trials run: in this process, in several, or on Ray.",
+            base.INLINE,
+            "choice",
+            choices=base.EXECUTORS,
+        ),
+        Flag(
+            "jobs",
+            "Trials at once.",
+            0,
+            "integer",
+            "trials",
+            least=0,
+            unset="as many as memory and cores allow",
+        ),
+        Flag("ray_address", "Of a Ray cluster.", unit="ADDRESS", unset="a new one on this machine"),
+        Flag(
+            "precision",
+            "Data type that layers compute in.",
+            "float32",
+            "choice",
+            choices=environment.PRECISIONS,
+        ),
+        Flag("gpu_memory_growth", "Take memory of a GPU as it is needed, not all.", True, "switch"),
+    ),
+    "Recipe": tuple(flag for name, flag in RECIPE_FLAGS.items() if flag.name != HYPERPARAMETERS),
+}
 
 
 def define(flag_values: flags.FlagValues) -> None:
     """Defines every flag of every command, so that any flagfile is read everywhere; later ones win
     (P4).
     """
-    values = {"flag_values": flag_values}
-    flags.DEFINE_string(
-        "data", "digits", "Data set name, file.npz, file.csv, folder or module:function.", **values
-    )
-    flags.DEFINE_string("label", "", "Name of the target column of a .csv.", **values)
-    flags.DEFINE_enum("kind", "", KINDS, "What is learnt; by default the targets tell.", **values)
-    flags.DEFINE_integer(
-        "image_size", 64, "Height and width of images in folders, in pixels.", 1, **values
-    )
-    flags.DEFINE_bool(
-        "standardize",
-        None,
-        "Standardize inputs; by default for the built-in models only.",
-        **values,
-    )
-    flags.DEFINE_string(
-        "model",
-        "",
-        "mlp, cnn, resnet, or module:name of a build(hp) or HyperModel; cnn for images, else mlp.",
-        **values,
-    )
-    flags.DEFINE_string(
-        "pretrained", "", "Fine-tune file.keras or module:function, not --model.", **values
-    )
-    flags.DEFINE_string(
-        "output_dir", "", "Where everything goes; a new directory by default.", **values
-    )
-    flags.DEFINE_integer(
-        "keep", KEEP, "Best weights that stay on disk, besides those in use.", 0, **values
-    )
-    flags.DEFINE_bool(
-        "overwrite", False, "Begin anew in an output directory of kerastune's.", **values
-    )
-    flags.DEFINE_string(
-        "budget", "10m", "Time (90s, 4m, 1h) or steps (6000steps) of the whole search.", **values
-    )
-    flags.DEFINE_string(
-        "objective", "", "Validation value that chooses, as val_accuracy:max.", **values
-    )
-    flags.DEFINE_list(
-        "stages",
-        [],
-        f"Only these of {', '.join(registry.ORDER)}; by default all that apply.",
-        **values,
-    )
-    flags.DEFINE_bool(
-        "baseline", True, "Train Adam at 1e-3 with batches of 32 to compare with.", **values
-    )
-    flags.DEFINE_bool(
-        "ensemble", True, "Look for an ensemble that beats the single model.", **values
-    )
-    flags.DEFINE_bool("tta", True, "Average over views of an example where that helps.", **values)
-    flags.DEFINE_integer("members", MEMBERS, "Most models in an ensemble.", 2, **values)
-    flags.DEFINE_integer(
-        "member_folds", 0, "Ensemble trainings that each leave out a fold; 0 for none.", 0, **values
-    )
-    flags.DEFINE_integer(
-        "folds", 5, "Parts that crossval cuts the examples into, each held out once.", **values
-    )
-    flags.DEFINE_integer("repeats", 1, "Times that crossval cuts them anew.", **values)
-    flags.DEFINE_string(
-        "groups", "", "Column or array of what crossval must not tear apart.", **values
-    )
-    flags.DEFINE_list(
-        "sparsity",
-        [f"{each:g}" for each in SPARSITIES],
-        "Shares of zeros that prune tries.",
-        **values,
-    )
-    flags.DEFINE_string(
-        "teacher", "", "A .keras model of the same data, that distill learns from.", **values
-    )
-    flags.DEFINE_string(
-        "trained", "", "Output directory whose model prune takes; else it trains one.", **values
-    )
-    flags.DEFINE_bool(
-        "refit", False, "Train once more on training and validation data at the end.", **values
-    )
-    flags.DEFINE_enum(
-        "executor",
-        base.INLINE,
-        base.EXECUTORS,
-        "Where trials run: here, in processes, on Ray.",
-        **values,
-    )
-    flags.DEFINE_integer(
-        "jobs", 0, "Trials at once; 0 for as many as memory and cores allow.", 0, **values
-    )
-    flags.DEFINE_string(
-        "ray_address", "", "Of a Ray cluster; one on this machine by default.", **values
-    )
-    flags.DEFINE_string(
-        "export_dir", "", "Where exported models go; export/ in the output directory.", **values
-    )
-    flags.DEFINE_enum(
-        "format", versions.SAVED_MODEL, list(versions.ENDINGS), "What to export as.", **values
-    )
-    flags.DEFINE_bool(
-        "gpu_memory_growth", True, "Let a GPU's memory grow as needed (P5).", **values
-    )
-    flags.DEFINE_enum(
-        "precision", "float32", environment.PRECISIONS, "What layers compute in.", **values
-    )
-    define_recipe(flag_values)
+    for group in GROUPS.values():
+        for flag in group:
+            flag.define(flag_values)
 
 
-def define_recipe(flag_values: flags.FlagValues) -> None:
-    """Defines the flags of a recipe, with the recipe's own defaults."""
-    values = {"flag_values": flag_values}
-    default = Recipe()
-    flags.DEFINE_enum("optimizer", default.optimizer, CHOICES["optimizer"], "Optimizer.", **values)
-    flags.DEFINE_float(
-        "learning_rate", default.learning_rate, "Rate of the first step; tune finds it.", **values
-    )
-    flags.DEFINE_float("momentum", default.momentum, "Momentum of SGD.", 0.0, **values)
-    flags.DEFINE_bool("nesterov", default.nesterov, "Nesterov momentum of SGD.", **values)
-    flags.DEFINE_integer(
-        "batch_size", AUTO, "Examples in a step; 0 suggests one from the data (P7).", 0, **values
-    )
-    flags.DEFINE_integer(
-        "total_steps", default.total_steps, "Steps of the training; tune finds it.", 1, **values
-    )
-    flags.DEFINE_enum("decay", default.decay, CHOICES["decay"], "How the rate falls.", **values)
-    flags.DEFINE_integer(
-        "decay_start", default.decay_start, "Step from which the rate falls.", 0, **values
-    )
-    flags.DEFINE_float(
-        "decay_factor", default.decay_factor, "Of each drop of an exponential decay.", **values
-    )
-    flags.DEFINE_integer(
-        "decay_interval", default.decay_interval, "Steps between changes of the rate.", 1, **values
-    )
-    flags.DEFINE_enum(
-        "initializers",
-        default.initializers,
-        CHOICES["initializers"],
-        "By activation (P8).",
-        **values,
-    )
-    flags.DEFINE_enum(
-        "regularizers",
-        default.regularizers,
-        CHOICES["regularizers"],
-        "Off while tuning (P6).",
-        **values,
-    )
-    flags.DEFINE_float(
-        "weight_decay", default.weight_decay, "Decoupled, of kernels; tune finds it.", 0.0, **values
-    )
-    flags.DEFINE(
-        OptionalFloat(),
-        "dropout",
-        default.dropout,
-        "Rate of Dropout layers; none: as the model has it.",
-        **values,
-    )
-    flags.DEFINE_float(
-        "label_smoothing", default.label_smoothing, "Of classes; tune finds it.", 0.0, **values
-    )
-    flags.DEFINE_float(
-        "augmentation",
-        default.augmentation,
-        "Strength of shifts or noise; tune finds it.",
-        0.0,
-        **values,
-    )
-    flags.DEFINE_bool(
-        "flip", default.flip, "Flip images from left to right; tune finds it.", **values
-    )
-    flags.DEFINE_enum(
-        "class_weights",
-        default.class_weights,
-        CHOICES["class_weights"],
-        "In the loss; tune finds it (P7).",
-        **values,
-    )
-    flags.DEFINE_float(
-        "layer_decay", default.layer_decay, "Times the rate, per layer from the end on.", **values
-    )
-    flags.DEFINE_multi_string(
-        "layer_rate", [], "pattern=multiplier of the rate of layers, repeatable.", **values
-    )
-    flags.DEFINE_integer(
-        "frozen", default.frozen, "Layers that are frozen, from the input on.", 0, **values
-    )
-    flags.DEFINE_integer("head", default.head, "Layers, at the end, that are new.", 1, **values)
-    flags.DEFINE_float(
-        "head_fraction",
-        default.head_fraction,
-        "Of the steps, in which only the head moves.",
-        0.0,
-        **values,
-    )
-    flags.DEFINE_integer("seed", default.seed, "Of weights, batches and splits.", 0, **values)
-    flags.DEFINE_multi_string(
-        "hp", [], "A hyperparameter of the model: name=json, repeatable.", **values
-    )
+def parsed(arguments: Sequence[str]) -> flags.FlagValues:
+    """The values of flags that are written as on the command line.
+
+    Raises:
+        absl.flags.Error: for an unknown flag or a value that it does not take.
+        ValueError: for what is no flag.
+
+    Example:
+        >>> parsed(["--data=iris", "--notta"]).tta
+        False
+    """
+    flag_values = flags.FlagValues()
+    define(flag_values)
+    surplus = flag_values(["kerastune", *arguments])[1:]
+    if surplus:
+        raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
+    return flag_values
 
 
 def recipe_of(flag_values: flags.FlagValues) -> Recipe:
     """The recipe that the flags describe; `--batch_size=0` counts as the default until it is
     suggested.
+
+    Raises:
+        ValueError: for a value out of its range.
+
+    Example:
+        >>> recipe_of(parsed(["--momentum=0.5", "--hp=units=16"])).hyperparameters
+        {'units': 16}
     """
-    names = [name for name in Recipe().to_dict() if name != "hyperparameters"]
-    values = {name: flag_values[name].value for name in names}
+    values = {name: flag_values[name].value for name in RECIPE_FLAGS if name != "hyperparameters"}
     values["batch_size"] = values["batch_size"] or Recipe().batch_size
     return Recipe(**values, hyperparameters=_hyperparameters(flag_values.hp))
 
@@ -266,6 +297,7 @@ def _hyperparameters(given: Sequence[str]) -> dict[str, Any]:
             found[name] = json.loads(value)
         except (json.JSONDecodeError, RecursionError):
             raise ValueError(
-                f"`--hp={name}` must be JSON, as in --hp={name}=128 or --hp={name}='\"relu\"', got {value[:80]!r}."
+                f"`--hp={name}` must be JSON, as in --hp={name}=128 or --hp={name}='\"relu\"', "
+                f"got {value[:80]!r}."
             ) from None
     return found
