@@ -29,43 +29,41 @@ class Recipe:
         True
     """
 
-    optimizer: str = described(
-        "sgd", "Optimizer; tune finds it.", '`"sgd"` or `"adam"`.', choices=("sgd", "adam")
-    )
+    optimizer: str = described("sgd", "Optimizer.", '`"sgd"` or `"adam"`.', choices=("sgd", "adam"))
     learning_rate: float = described(
         0.01,
-        "Learning rate of the first step; tune finds it.",
+        "Learning rate of the first step.",
         "of the first step, `> 0`.",
         allowed=Range(0, is_low_open=True),
     )
     momentum: float = described(
         0.9,
-        "Momentum of SGD; tune finds it.",
+        "Momentum of SGD.",
         "of SGD, in `[0, 1)`; Adam ignores it.",
         allowed=Range(high=1),
     )
     nesterov: bool = described(
         True,
-        "Nesterov momentum of SGD; tune finds it.",
+        "Nesterov momentum of SGD.",
         "whether SGD has Nesterov momentum; Adam ignores it.",
     )
     batch_size: int = described(
         64,
-        "Batch size; tune finds it.",
+        "Batch size.",
         "examples in a step, `>= 1`.",
         unit="examples",
         allowed=Range(1),
     )
     total_steps: int = described(
         1000,
-        "Length of the training; tune finds it.",
+        "Length of the training.",
         "steps of the whole training, `>= 1`.",
         unit="steps",
         allowed=Range(1),
     )
     decay: str = described(
         "linear",
-        "How the learning rate falls: to 0 in a straight line, in drops, or not at all.",
+        "Fall of the learning rate: none, linear to 0 at the last step, or exponential in drops.",
         '`"linear"` (S3.1: to zero at `total_steps`), `"exponential"` (S3.4: a staircase) or '
         '`"none"`.',
         choices=("none", "linear", "exponential"),
@@ -85,27 +83,26 @@ class Recipe:
     )
     decay_interval: int = described(
         100,
-        "Time between two changes of a decaying learning rate.",
+        "Steps between two changes of a decaying learning rate.",
         "steps between two changes of a decaying learning rate, `>= 1`.",
         unit="steps",
         allowed=Range(1),
     )
     initializers: str = described(
         "auto",
-        "auto: He before ReLU where the default was left; keep: as the model has them.",
+        "auto: He before ReLU, where the model has the default; keep: as the model has them.",
         '`"auto"` (P8: He before rectifiers where the default was left) or `"keep"`.',
         choices=("auto", "keep"),
     )
     regularizers: str = described(
         "off",
-        "Dropout, weight penalties and the like of the model; tune has them off until the final "
-        "training, the other commands on.",
+        "Dropout, weight penalties and the like that the model was built with.",
         '`"off"` (P6) or `"on"`, as the model was built.',
         choices=("off", "on"),
     )
     weight_decay: float = described(
         0.0,
-        "Decoupled weight decay of kernels; tune finds it.",
+        "Decoupled weight decay of kernels.",
         "fraction of each kernel that a step takes off, times the learning rate, `>= 0` "
         "(decoupled: Loshchilov and Hutter 2019, arXiv:1711.05101); 0 leaves the decay of a "
         "compiled model's own optimizer.",
@@ -113,21 +110,21 @@ class Recipe:
     )
     dropout: float | None = described(
         None,
-        "Rate of all Dropout layers; none: as the model has them; tune finds it.",
+        "Rate of all Dropout layers; none: as the model has them.",
         "rate, in `[0, 1)`, of every layer of Keras's Dropout family while `regularizers` are on; "
         "`None` leaves each layer the rate that the model was built with.",
         allowed=Range(high=1),
     )
     label_smoothing: float = described(
         0.0,
-        "Label smoothing of cross-entropies; tune finds it.",
+        "Label smoothing of cross-entropies.",
         "fraction of every target that is spread over all classes, in `[0, 1)` (Szegedy et al. "
         "2016, arXiv:1512.00567); only in training, only with one of Keras's cross-entropies.",
         allowed=Range(high=1),
     )
     augmentation: float = described(
         0.0,
-        "Strength of random shifts and rotations, or of noise; tune finds it.",
+        "Strength of random shifts and rotations of images, or of noise.",
         "strength, in `[0, 1)`: images are shifted by up to that fraction of their size and turned "
         "by up to a fifth of it in full turns, sequences are shifted in time by up to that "
         "fraction, other floats get normal noise of that standard deviation.",
@@ -135,12 +132,12 @@ class Recipe:
     )
     flip: bool = described(
         False,
-        "Flip images from left to right at random; tune finds it.",
+        "Flip images from left to right at random.",
         "whether every second image, drawn at random, is flipped from left to right.",
     )
     class_weights: str = described(
         "none",
-        "Class weights in the loss; tune finds them.",
+        "Class weights in the loss.",
         '`"balanced"` (P7: the rarer a class, the more its examples weigh in the loss) or '
         '`"none"`; weights that come with the data are kept as they are.',
         choices=("none", "balanced"),

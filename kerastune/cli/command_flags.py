@@ -52,6 +52,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "Data set (digits, iris, wine, mnist, fashion_mnist, cifar10 …), .npz, .csv, folder "
             "with one folder of images per class, or function that returns arrays.",
             unit="NAME|FILE|FOLDER|MODULE:FUNCTION",
+            unset="required",
         ),
         Flag("label", "Column of a .csv to predict.", unit="COLUMN"),
         Flag(
@@ -107,7 +108,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "objective",
             "Validation metric to choose by, with its direction, as val_auc:max.",
             unit="NAME:max|NAME:min",
-            unset="val_accuracy:max, or val_loss:min for regression",
+            unset="accuracy, macro F1 for imbalanced classes, or the loss",
         ),
         Flag(
             "stages",
@@ -115,7 +116,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             f"{' or '.join(registry.AFTERWARDS)} after train.",
             (),
             "list",
-            "STAGE,STAGE",
+            "STAGE,…",
             unset="all but distill and prune",
         ),
         Flag(
@@ -131,6 +132,28 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "switch",
         ),
     ),
+    "Output": (
+        Flag(
+            "output_dir",
+            "Directory of results; the same command on it continues where it stopped.",
+            unit="DIRECTORY",
+            unset="a new kerastune-…-out",
+        ),
+        Flag(
+            "overwrite",
+            "Start again in an output directory of kerastune's; deletes only its own files.",
+            False,
+            "switch",
+        ),
+        Flag(
+            "keep",
+            "Best weights that stay on disk, besides those in use.",
+            KEEP,
+            "integer",
+            "trials",
+            least=0,
+        ),
+    ),
     "Ensemble and test-time augmentation (TTA)": (
         Flag("ensemble", "Use an ensemble where it beats the single model.", True, "switch"),
         Flag("members", "Models in an ensemble, at most.", MEMBERS, "integer", "models", least=2),
@@ -142,6 +165,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "integer",
             "folds",
             least=0,
+            unset="none",
         ),
         Flag(
             "tta",
@@ -171,7 +195,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "Fractions of zero weights that are tried, in [0, 1).",
             tuple(f"{each:g}" for each in SPARSITIES),
             "list",
-            "FRACTION,FRACTION",
+            "FRACTION,…",
         ),
         Flag("teacher", "Trained classifier of the same data to learn from.", unit="FILE.keras"),
     ),
@@ -188,28 +212,6 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "Where exported models go.",
             unit="DIRECTORY",
             unset="export/ in the output directory",
-        ),
-    ),
-    "Output": (
-        Flag(
-            "output_dir",
-            "Directory of results; the same command on it continues where it stopped.",
-            unit="DIRECTORY",
-            unset="a new kerastune-…-out",
-        ),
-        Flag(
-            "overwrite",
-            "Start again in an output directory of kerastune's; deletes only its own files.",
-            False,
-            "switch",
-        ),
-        Flag(
-            "keep",
-            "Best weights that stay on disk, besides those in use.",
-            KEEP,
-            "integer",
-            "trials",
-            least=0,
         ),
     ),
     "Execution": (
@@ -229,7 +231,12 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             least=0,
             unset="as many as memory and cores allow",
         ),
-        Flag("ray_address", "Of a Ray cluster.", unit="ADDRESS", unset="a new one on this machine"),
+        Flag(
+            "ray_address",
+            "Address of a Ray cluster.",
+            unit="ADDRESS",
+            unset="a new one on this machine",
+        ),
         Flag(
             "precision",
             "Data type that layers compute in.",
@@ -252,12 +259,20 @@ def define(flag_values: flags.FlagValues) -> None:
             flag.define(flag_values)
 
 
-def parsed(arguments: Sequence[str]) -> flags.FlagValues:
-    """The values of flags that are written as on the command line.
+def parse(flag_values: flags.FlagValues, arguments: Sequence[str]) -> None:
+    """Takes the values of flags that are written as on the command line.
 
     Raises:
         absl.flags.Error: for an unknown flag or a value that it does not take.
         ValueError: for what is no flag.
+    """
+    surplus = flag_values(["kerastune", *arguments])[1:]
+    if surplus:
+        raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
+
+
+def parsed(arguments: Sequence[str]) -> flags.FlagValues:
+    """The values of flags that are written as on the command line; raises what `parse` raises.
 
     Example:
         >>> parsed(["--data=iris", "--notta"]).tta
@@ -265,9 +280,7 @@ def parsed(arguments: Sequence[str]) -> flags.FlagValues:
     """
     flag_values = flags.FlagValues()
     define(flag_values)
-    surplus = flag_values(["kerastune", *arguments])[1:]
-    if surplus:
-        raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
+    parse(flag_values, arguments)
     return flag_values
 
 

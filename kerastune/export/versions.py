@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import os
 import re
 import secrets
@@ -26,10 +27,24 @@ ENDINGS = {
     "onnx": ".onnx",
     "litert": ".tflite",
 }  # of formats a model is kept in
+NEEDED = {"onnx": ("onnx", "tf2onnx")}  # packages that Keras converts with
 
 _VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 _UNFINISHED = ".tmp-"
 _LOCK = ".lock"
+
+
+def check_packages(format: str) -> None:
+    """Raises `ImportError` where a package that Keras converts to a format with is not installed.
+
+    Example:
+        >>> check_packages("keras")
+    """
+    missing = [name for name in NEEDED.get(format, ()) if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"format `{format}` needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+        )
 
 
 def versions(model_dir: Path) -> list[int]:

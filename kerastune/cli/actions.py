@@ -1,0 +1,194 @@
+"""What each command does with its flags; TensorFlow is imported inside of these functions only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from kerastune.budget import LEAST_STEPS
+from kerastune.cli.command_flags import DATA_FLAGS, parsed, recipe_of
+from kerastune.export import versions
+from kerastune.playbook.stages.distill import EXTRA_TRAININGS, GRID
+from kerastune.recipe import Recipe
+from kerastune.runtime import environment
+from kerastune.study.run_directory import RunDir
+
+Lines = Sequence[str]  # that a command prints at its end
+
+
+def search(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Runs the stages from the recipe of the flags."""
+    return _search(flag_values, recipe_of(flag_values), stages)
+
+
+def train(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Trains the recipe of the flags for its own steps, and runs the stages that follow."""
+    recipe = recipe_of(flag_values)
+    if not flag_values["budget"].present:
+        # The recipe says how long to train; one more leaves room for rounding up to whole
+        # evaluations.
+        trainings = 1 + _trainings(flag_values, stages)
+        flag_values.budget = f"{max(trainings * recipe.total_steps, LEAST_STEPS)}steps"
+    return _search(flag_values, _regularized(flag_values, recipe), stages)
+
+
+def _trainings(flag_values: flags.FlagValues, stages: Sequence[str]) -> int:
+    further = {
+        "ensemble": flag_values.members - 1,
+        "prune": len(flag_values.sparsity),
+        "distill": len(GRID) + EXTRA_TRAININGS,
+    }
+    return 1 + sum(further.get(name, 0) for name in stages)
+
+
+def _regularized(flag_values: flags.FlagValues, recipe: Recipe) -> Recipe:
+    return recipe if flag_values["regularizers"].present else recipe.replace(regularizers="on")
+
+
+def crossval(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Trains the recipe of the flags on every fold."""
+    environment.check()
+    with environment.quiet_start():
+        from kerastune.cli import summary
+        from kerastune.data import cross_validation_set
+        from kerastune.runtime import devices, logs
+        from kerastune.tuner.cross_validation import CrossValidation
+
+        devices.set_up(flag_values.gpu_memory_growth, flag_values.precision)
+    logs.to_screen()
+    output_dir = Path(flag_values.output_dir)
+    crossed = CrossValidation(
+        flag_values.model,
+        cross_validation_set.load(**_source(flag_values), groups=flag_values.groups),
+        _regularized(flag_values, recipe_of(flag_values)),
+        num_folds=flag_values.folds,
+        repeats=flag_values.repeats,
+        seed=flag_values.seed,
+        objective=flag_values.objective,
+        directory=output_dir.parent,
+        project_name=output_dir.name,
+        overwrite=flag_values.overwrite,
+    )
+    crossed.run({name: flag_values[name].value for name in (*DATA_FLAGS, "groups")})
+    summary.show_folds(crossed)
+    return ()
+
+
+def export(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Writes the final model of an output directory for other programs."""
+    environment.check()
+    run_dir = RunDir(flag_values.output_dir)
+    settings = _settings_of(run_dir, flag_values)
+    with environment.quiet_start():
+        from kerastune.export import from_run
+        from kerastune.runtime import devices, logs
+
+        devices.set_up(flag_values.gpu_memory_growth)
+    logs.to_screen()
+    base = Path(flag_values.export_dir or run_dir.export)
+    parts = {"views": flag_values.tta, "ensemble": flag_values.ensemble}
+    path = from_run.release(run_dir, base, flag_values.format, settings, **parts)
+    if flag_values.format != versions.SAVED_MODEL:
+        return (f"Exported to {path}",)
+    return f"Exported to {path}", f"How to serve and ask it: {base / 'README.md'}"
+
+
+def _settings_of(run_dir: RunDir, flag_values: flags.FlagValues) -> dict[str, Any]:
+    """What a search was told of data and model: as its flagfile has it, unless it is given now."""
+    files = [path for path in (run_dir.flags, run_dir.crossval_flags) if path.is_file()]
+    found = parsed([f"--flagfile={path}" for path in files])
+    return {
+        name: values[name].value
+        for name in (*DATA_FLAGS, "groups")
+        for values in (found, flag_values)
+        if values[name].present
+    }
+
+
+def status(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Tells how a search, or a cross-validation, stands."""
+    from kerastune.report import status as state
+
+    run_dir = RunDir(flag_values.output_dir)
+    if state.is_of_folds(run_dir):
+        return state.lines_of_folds(run_dir)
+    return state.lines(state.read(run_dir))
+
+
+def report(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Writes the report anew from what is on disk."""
+    from kerastune.report import writer
+    from kerastune.study.database import Record
+
+    run_dir = RunDir(flag_values.output_dir)
+    with Record(run_dir.study) as record:
+        is_crossval = record.setting("command") == "crossval"
+        (writer.write_folds if is_crossval else writer.write)(run_dir, record)
+    return str(run_dir.report), str(run_dir.report_markdown)
+
+
+def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]) -> Lines:
+    environment.check()
+    with environment.quiet_start():
+        from kerastune.cli import summary
+        from kerastune.data import loading
+        from kerastune.runtime import devices, logs
+        from kerastune.tuner import teachers
+        from kerastune.tuner.playbook_tuner import PlaybookTuner
+
+        notes = devices.set_up(flag_values.gpu_memory_growth, flag_values.precision)
+    logs.to_screen()
+    problem = loading.load(**_source(flag_values))
+    problem = dataclasses.replace(problem, notes=(*notes, *problem.notes))
+    hypermodel, teacher = _hypermodel(flag_values, problem), None
+    if flag_values.teacher:
+        raw = loading.load(**{**_source(flag_values), "standardize": False, "for_own_model": True})
+        problem, hypermodel = teachers.of_raw_inputs(problem, raw, hypermodel)
+        teacher = teachers.load(flag_values.teacher)
+    output_dir = Path(flag_values.output_dir)
+    tuner = PlaybookTuner(
+        hypermodel,
+        objective=flag_values.objective,
+        budget=flag_values.budget,
+        directory=output_dir.parent,
+        project_name=output_dir.name,
+        seed=flag_values.seed,
+        overwrite=flag_values.overwrite,
+        recipe=recipe,
+        stages=list(stages),
+        refit=flag_values.refit,
+        members=flag_values.members,
+        member_folds=flag_values.member_folds,
+        sparsities=[float(text) for text in flag_values.sparsity],
+        trained=flag_values.trained or None,
+        teacher=teacher,
+        keep=flag_values.keep,
+        executor=flag_values.executor,
+        jobs=flag_values.jobs,
+        ray_address=flag_values.ray_address,
+    )
+    tuner.search(problem, settings={name: flag_values[name].value for name in DATA_FLAGS})
+    summary.show(tuner)
+    return ()
+
+
+def _source(flag_values: flags.FlagValues) -> dict[str, Any]:
+    """The data that the flags describe, as arguments of `data.load`."""
+    names = ("label", "image_size", "standardize", "seed", "kind")
+    values = {name: flag_values[name].value for name in names}
+    own_model = bool(flag_values.pretrained) or ":" in flag_values.model
+    return {"source": flag_values.data, "for_own_model": own_model, **values}
+
+
+def _hypermodel(flag_values: flags.FlagValues, problem):
+    from kerastune.models import hypermodels
+
+    if flag_values.pretrained:
+        return hypermodels.Pretrained(flag_values.pretrained, problem)
+    # By its name, since that is what other commands go by later.
+    flag_values.model = flag_values.model or hypermodels.fitting(problem)
+    return hypermodels.load(flag_values.model, problem)

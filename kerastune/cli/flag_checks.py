@@ -1,0 +1,215 @@
+"""What flags alone tell to be wrong: refused in one line before TensorFlow is imported.
+
+Every check takes the values of flags, reads files at most, and raises `ValueError`, `OSError` or
+`ImportError` with the flag, its value, what is expected and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from kerastune.budget import Budget
+from kerastune.cli.command_flags import recipe_of
+from kerastune.executors import dispatch
+from kerastune.export import versions
+from kerastune.playbook import warm_start
+from kerastune.playbook.stages import prune, registry
+from kerastune.study.reader import is_study
+from kerastune.study.run_directory import NAME, RunDir
+from kerastune.trial import Objective
+
+
+def flagfiles(paths: Sequence[str]) -> None:
+    """Every `--flagfile` is there."""
+    for path in paths:
+        if path and not os.path.exists(os.path.expanduser(path)):
+            raise FileNotFoundError(
+                f"`--flagfile` ({path}) is not there (looked in {os.getcwd()}): name a file of "
+                "flags, such as digits-out/best.flags."
+            )
+
+
+def recipe(flag_values: flags.FlagValues) -> None:
+    """The flags describe a recipe."""
+    recipe_of(flag_values)
+
+
+def budget(flag_values: flags.FlagValues) -> None:
+    """`--budget` is a time or a number of steps."""
+    Budget.parse(flag_values.budget)
+
+
+def stages(flag_values: flags.FlagValues) -> None:
+    """`--stages` are stages, in their order."""
+    registry.check(flag_values.stages)
+
+
+def objective(flag_values: flags.FlagValues) -> None:
+    """`--objective` has a name and a direction."""
+    if flag_values.objective:
+        Objective.parse(flag_values.objective)
+
+
+def no_groups(flag_values: flags.FlagValues) -> None:
+    """No `--groups`, which also a flagfile may have: examples of one group would be on both sides
+    of a split.
+    """
+    if flag_values.groups:
+        raise ValueError(
+            f"`--groups` ({flag_values.groups!r}) is for crossval; the other commands split at "
+            "random: leave it out."
+        )
+
+
+def not_pretrained(flag_values: flags.FlagValues) -> None:
+    """No `--pretrained`, which also a flagfile may have."""
+    if flag_values.pretrained:
+        raise ValueError(
+            f"`--pretrained` ({flag_values.pretrained!r}) can't be cross-validated: name a "
+            "function that loads the weights as --model."
+        )
+
+
+def output_dir(flag_values: flags.FlagValues) -> None:
+    """`--output_dir` can be made and written, and holds nothing that is not kerastune's."""
+    text = flag_values.output_dir
+    if not text:
+        _check_writable(Path.cwd(), Path.cwd())
+        return
+    # A null byte is refused by its own name, not by `resolve`.
+    path = Path(text) if "\0" in text else Path(text).resolve()
+    if not NAME.fullmatch(path.name):
+        raise ValueError(
+            f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(path)!r}."
+        )
+    _check_writable(path, next(each for each in (path, *path.parents) if each.exists()))
+    held = [each.name for each in path.iterdir()] if path.is_dir() else []
+    if held and not RunDir(path).is_ours():
+        raise ValueError(
+            f"`output_dir` ({path}) is not empty and not kerastune's (it holds {held[0]!r}): name "
+            "another one."
+        )
+
+
+def _check_writable(path: Path, nearest: Path) -> None:
+    if not nearest.is_dir():
+        raise ValueError(
+            f"`output_dir` ({path}) can't be made, since {nearest} is a file: name another one."
+        )
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"`output_dir` ({path}) can't be written ({nearest} is not yours to write): name "
+            "another one."
+        )
+
+
+def has_study(flag_values: flags.FlagValues) -> None:
+    """`--output_dir` holds a study."""
+    study = RunDir(_named(flag_values)).study
+    if not is_study(study):
+        raise ValueError(
+            f"`output_dir` ({study.parent}) holds no study of kerastune: name a search's output "
+            "directory."
+        )
+
+
+def has_models(flag_values: flags.FlagValues) -> None:
+    """`--output_dir` holds a model."""
+    run_dir = RunDir(_named(flag_values))
+    models = (run_dir.model, run_dir.calibrated, run_dir.ensemble, run_dir.tta)
+    if not any(path.is_file() for path in models):
+        raise ValueError(
+            f"`output_dir` ({run_dir.path}) holds no {run_dir.model.name}: let `kerastune tune` "
+            "finish, or name another one."
+        )
+
+
+def _named(flag_values: flags.FlagValues) -> str:
+    if not flag_values.output_dir:
+        raise ValueError(
+            "`--output_dir` is missing: name a search's output directory, "
+            "e.g. --output_dir=digits-out."
+        )
+    return flag_values.output_dir
+
+
+def trained(directory: str) -> None:
+    """`--trained` is the output directory of a search."""
+    run_dir = RunDir(directory)
+    if not (is_study(run_dir.study) and run_dir.flags.is_file()):
+        raise ValueError(
+            f"`--trained` ({directory}) holds no finished search of kerastune: name a search's "
+            "output directory."
+        )
+
+
+def trained_stages(flag_values: flags.FlagValues) -> None:
+    """With `--trained`, `--stages` are those that follow a training."""
+    if flag_values.trained:
+        warm_start.check_stages(flag_values.stages)
+
+
+def teacher(flag_values: flags.FlagValues) -> None:
+    """`--teacher` is a file."""
+    if not os.path.isfile(flag_values.teacher):
+        raise ValueError(
+            f"`--teacher` must name a .keras model, got {flag_values.teacher!r}, which is no file."
+        )
+
+
+def teacher_of_stages(flag_values: flags.FlagValues) -> None:
+    """`--teacher` and stage `distill` come together."""
+    if "distill" in flag_values.stages:
+        teacher(flag_values)
+    elif flag_values.teacher:
+        raise ValueError(
+            f"`--teacher` ({flag_values.teacher!r}) is for stage distill: add it to --stages, or "
+            "use kerastune distill."
+        )
+
+
+def sparsity(flag_values: flags.FlagValues) -> None:
+    """`--sparsity` are different numbers in [0, 1)."""
+    try:
+        given = [float(text) for text in flag_values.sparsity]
+    except ValueError:
+        shown = ",".join(flag_values.sparsity)
+        raise ValueError(
+            f"`--sparsity` must be fractions in [0, 1), as in 0.5,0.8,0.9, got {shown!r}."
+        ) from None
+    prune.checked(given)
+
+
+def members(flag_values: flags.FlagValues) -> None:
+    """`--member_folds` leaves a member without."""
+    folds_of_members, most = flag_values.member_folds, flag_values.members
+    if folds_of_members and not 2 <= folds_of_members < most:
+        raise ValueError(
+            f"`member_folds` must be 0, or at least 2 and less than `members` ({most}), got "
+            f"{folds_of_members}: one member is trained on all examples."
+        )
+
+
+def folds(flag_values: flags.FlagValues) -> None:
+    """`--folds` and `--repeats` can be cut."""
+    if flag_values.folds < 2:
+        raise ValueError(
+            f"`folds` must be at least 2, got {flag_values.folds}: one is held out, the others are "
+            "trained on."
+        )
+    if flag_values.repeats < 1:
+        raise ValueError(f"`repeats` must be at least 1, got {flag_values.repeats}.")
+
+
+def executor(flag_values: flags.FlagValues) -> None:
+    """`--executor` and `--jobs` fit each other, and Ray is there where it is named."""
+    dispatch.check(flag_values.executor, flag_values.jobs)
+
+
+def export_format(flag_values: flags.FlagValues) -> None:
+    """The packages of `--format` are installed."""
+    versions.check_packages(flag_values.format)
