@@ -40,6 +40,24 @@ class Objective:
                 f"the direction of `{self.name}` must be max or min, got {self.direction!r}."
             )
 
+    @classmethod
+    def parse(cls, text: str) -> Objective:
+        """The objective of a text such as `"val_accuracy:max"`.
+
+        Raises:
+            ValueError: when the direction is missing, or the value is not of the validation part.
+        """
+        name, _, direction = text.partition(":")
+        if direction not in ("max", "min"):
+            raise ValueError(
+                f"`objective` ({text!r}) needs its direction: write {name}:max or {name}:min."
+            )
+        if not name.startswith("val_"):
+            raise ValueError(
+                f"`objective` must be a validation value: write val_{text}, got {text!r}."
+            )
+        return cls(name[4:], direction)
+
     def gain(self, value: float) -> float:
         """The value, or its negative, so that larger is better."""
         return value if self.direction == "max" else -value

@@ -11,8 +11,6 @@ from absl import flags
 from kerastune.cli import command_flags
 from kerastune.recipe import Recipe
 
-SETTINGS = {field.name: field.metadata["setting"] for field in dataclasses.fields(Recipe)}
-CHOICES = {name: each.choices for name, each in SETTINGS.items() if each.choices}
 OTHER = Recipe(
     optimizer="adam",
     learning_rate=0.1 + 0.2,
@@ -47,6 +45,12 @@ OTHER = Recipe(
         "ü x": "é\n",
     },
 )
+
+CHOICES = {
+    field.name: field.metadata["choices"]
+    for field in dataclasses.fields(Recipe)
+    if field.metadata["choices"]
+}
 
 
 def parsed(lines):

@@ -1,26 +1,27 @@
-"""Every flag, a row each, and the recipe that the flags describe."""
+"""Every flag of every command in one table, and the recipe that the flags describe."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
+from kerastune.cli.flag import Flag
 from kerastune.executors import base
 from kerastune.export import versions
 from kerastune.playbook.retention import KEEP
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.ensemble import MEMBERS
 from kerastune.playbook.stages.prune import SPARSITIES
-from kerastune.recipe import Recipe, Setting
+from kerastune.recipe import Recipe
 from kerastune.runtime import environment
 
-AUTO = 0  # of `--batch_size`: suggested from the data
-# What a search must be given again when it goes on.
+KINDS = ("", "classification", "regression")
+AUTO = 0  # of `--batch_size`: suggested from the data (P7)
+# What tells the data and the model of one search from those of another.
 DATA_FLAGS = (
     "data",
     "label",
@@ -32,216 +33,269 @@ DATA_FLAGS = (
     "precision",
     "objective",
 )
+HYPERPARAMETERS = "hp"  # the flag of a recipe's `hyperparameters`
+# What a flag has otherwise than the value of a recipe that it stands for.
+RECIPE_CHANGES = {
+    "batch_size": {"default": AUTO, "unset": "suggested from the data"},
+    "layer_rate": {"unit": "PATTERN=NUMBER"},
+    "hyperparameters": {"name": HYPERPARAMETERS, "default": (), "unit": "NAME=JSON"},
+}
+RECIPE_FLAGS = {
+    field.name: Flag.of_field(field, **RECIPE_CHANGES.get(field.name, {}))
+    for field in dataclasses.fields(Recipe)
+}
 
-
-class OptionalFloat(flags.FloatParser):
-    """Reads a number, or `none`: later flags win over earlier ones, so none is written down too."""
-
-    syntactic_help = "a number or none"
-
-    def convert(self, argument: str) -> float | None:
-        return None if argument == "none" else super().convert(argument)
-
-
-@dataclasses.dataclass(frozen=True)
-class Flag:
-    """One flag.
-
-    Args:
-        name: without dashes.
-        group: heading under which help shows it.
-        default: its value when it is not given; its type is the flag's unless `kind` names one.
-        help: one line, for someone who has never seen it.
-        value: what stands behind the equals sign in help.
-        kind: `bool`, `enum`, `float`, `int`, `list`, `many`, `optional float` or `text`.
-        choices: of an `enum`.
-        least: smallest number.
-    """
-
-    name: str
-    group: str
-    default: Any
-    help: str
-    value: str = ""
-    kind: str = "text"
-    choices: tuple[str, ...] = ()
-    least: float | None = None
-
-
-def _text(name: str, group: str, help: str, value: str) -> Flag:
-    return Flag(name, group, "", help, value)
-
-
-def _switch(name: str, group: str, default: bool | None, help: str) -> Flag:
-    return Flag(name, group, default, help, kind="bool")
-
-
-def _whole(name: str, group: str, default: int, help: str, least: int | None = None) -> Flag:
-    return Flag(name, group, default, help, "N", "int", least=least)
-
-
-def _one_of(name: str, group: str, choices: Sequence[str], help: str) -> Flag:
-    return Flag(name, group, choices[0], help, kind="enum", choices=tuple(choices))
-
-
-FORMATS = (
-    versions.SAVED_MODEL,
-    *(name for name in versions.ENDINGS if name != versions.SAVED_MODEL),
-)
-EXECUTORS = (base.INLINE, *(name for name in base.EXECUTORS if name != base.INLINE))
-KINDS = ("", "classification", "regression")
-
-FLAGS = (
-    _text(
-        "data",
-        "data",
-        "Data set name, file.npz, file.csv, image folder or module:function.",
-        "DATA",
+GROUPS: dict[str, tuple[Flag, ...]] = {
+    "Data": (
+        Flag(
+            "data",
+            "Data set (digits, iris, wine, mnist, fashion_mnist, cifar10 …), .npz, .csv, folder "
+            "with one folder of images per class, or function that returns arrays.",
+            unit="NAME|FILE|FOLDER|MODULE:FUNCTION",
+            unset="required",
+        ),
+        Flag("label", "Column of a .csv to predict.", unit="COLUMN"),
+        Flag(
+            "groups",
+            "Column of a .csv, or array of a .npz: examples of one group stay in the same fold.",
+            unit="COLUMN",
+        ),
+        Flag(
+            "kind",
+            "What the targets are.",
+            kind="choice",
+            choices=KINDS,
+            unset="the targets tell",
+        ),
+        Flag(
+            "image_size",
+            "Height and width that the images of a folder are resized to.",
+            64,
+            "integer",
+            "pixels",
+            least=1,
+        ),
+        Flag(
+            "standardize",
+            "Standardize inputs to mean 0 and std 1.",
+            None,
+            "switch",
+            unset="for built-in models only",
+        ),
     ),
-    _text("label", "data", "Target column of a .csv.", "COLUMN"),
-    _one_of("kind", "data", KINDS, "What is predicted; by default the targets tell."),
-    _whole("image_size", "data", 64, "Height and width of the images of a folder, in pixels.", 1),
-    _switch(
-        "standardize", "data", None, "Standardize inputs; by default for built-in networks only."
+    "Model": (
+        Flag(
+            "model",
+            "Built-in network, or your build(hp) function or KerasTuner HyperModel.",
+            unit="mlp|cnn|resnet|MODULE:NAME",
+            unset="cnn for images, else mlp",
+        ),
+        Flag(
+            "pretrained",
+            "Fine-tune this model, saved or built by a function, in place of --model.",
+            unit="FILE.keras|MODULE:FUNCTION",
+        ),
+        RECIPE_FLAGS["hyperparameters"],
     ),
-    _text("groups", "data", "Column or array of examples that stay together.", "NAME"),
-    _text(
-        "model",
-        "model",
-        "mlp, cnn, resnet or module:name; by default cnn for images, else mlp.",
-        "MODEL",
+    "Budget and search": (
+        Flag(
+            "budget",
+            "Time (90s, 4m, 1.5h) or training steps (6000steps) of the whole command.",
+            "10m",
+            unit="TIME|STEPS",
+        ),
+        Flag(
+            "objective",
+            "Validation metric to choose by, with its direction, as val_auc:max.",
+            unit="NAME:max|NAME:min",
+            unset="accuracy, macro F1 for imbalanced classes, or the loss",
+        ),
+        Flag(
+            "stages",
+            f"Run only these stages, in this order: {', '.join(registry.ORDER)}; besides, "
+            f"{' or '.join(registry.AFTERWARDS)} after train.",
+            (),
+            "list",
+            "STAGE,…",
+            unset="all but distill and prune",
+        ),
+        Flag(
+            "baseline",
+            "Train Adam with learning rate 0.001 and batch size 32 as well, to compare with.",
+            True,
+            "switch",
+        ),
+        Flag(
+            "refit",
+            "Train the final model once more, on training and validation data together.",
+            False,
+            "switch",
+        ),
     ),
-    _text(
-        "pretrained",
-        "model",
-        "Fine-tune file.keras or module:function instead of --model.",
-        "MODEL",
+    "Output": (
+        Flag(
+            "output_dir",
+            "Directory of results; the same command on it continues where it stopped.",
+            unit="DIRECTORY",
+            unset="a new kerastune-…-out",
+        ),
+        Flag(
+            "overwrite",
+            "Start again in an output directory of kerastune's; deletes only its own files.",
+            False,
+            "switch",
+        ),
+        Flag(
+            "keep",
+            "Best weights that stay on disk, besides those in use.",
+            KEEP,
+            "integer",
+            "trials",
+            least=0,
+        ),
     ),
-    Flag(
-        "precision",
-        "model",
-        "float32",
-        "What layers compute in.",
-        kind="enum",
-        choices=environment.PRECISIONS,
+    "Ensemble and test-time augmentation (TTA)": (
+        Flag("ensemble", "Use an ensemble where it beats the single model.", True, "switch"),
+        Flag("members", "Models in an ensemble, at most.", MEMBERS, "integer", "models", least=2),
+        Flag(
+            "member_folds",
+            "Trainings for the ensemble that each leave out one of so many folds of the training "
+            "part.",
+            0,
+            "integer",
+            "folds",
+            least=0,
+            unset="none",
+        ),
+        Flag(
+            "tta",
+            "Average predictions over shifted, mirrored … inputs where that helps.",
+            True,
+            "switch",
+        ),
     ),
-    Flag(
-        "budget",
-        "budget",
-        "10m",
-        "Time (90s, 4m, 1h) or training steps (6000steps) in all.",
-        "BUDGET",
+    "Cross-validation": (
+        Flag(
+            "folds",
+            "Folds that the examples are split into; each is held out once.",
+            5,
+            "integer",
+            "folds",
+        ),
+        Flag("repeats", "Splits into folds, each shuffled anew.", 1, "integer", "splits"),
     ),
-    _text("objective", "search", "Validation metric to choose by, as in val_auc:max.", "METRIC"),
-    Flag("stages", "search", [], f"Only these of {', '.join(registry.ORDER)}.", "A,B", "list"),
-    _switch(
-        "baseline",
-        "search",
-        True,
-        "Train Keras's defaults (Adam, 1e-3, batch size 32) to compare with.",
+    "Pruning and distillation": (
+        Flag(
+            "trained",
+            "Output directory whose trained model is taken, with its flags; else one is trained.",
+            unit="DIRECTORY",
+        ),
+        Flag(
+            "sparsity",
+            "Fractions of zero weights that are tried, in [0, 1).",
+            tuple(f"{each:g}" for each in SPARSITIES),
+            "list",
+            "FRACTION,…",
+        ),
+        Flag("teacher", "Trained classifier of the same data to learn from.", unit="FILE.keras"),
     ),
-    _switch(
-        "refit", "search", False, "Train the recipe again on training and validation data together."
+    "Export": (
+        Flag(
+            "format",
+            "TensorFlow SavedModel for TensorFlow Serving, or one file.",
+            versions.SAVED_MODEL,
+            "choice",
+            choices=tuple(versions.ENDINGS),
+        ),
+        Flag(
+            "export_dir",
+            "Where exported models go.",
+            unit="DIRECTORY",
+            unset="export/ in the output directory",
+        ),
     ),
-    _switch("ensemble", "ensemble", True, "Look for an ensemble that is better than one model."),
-    _whole("members", "ensemble", MEMBERS, "Models in an ensemble, at most.", 2),
-    _whole("member_folds", "ensemble", 0, "Models of it that each leave out a fold; 0: none.", 0),
-    _switch("tta", "ensemble", True, "Test-time augmentation where it helps."),
-    _whole("folds", "folds", 5, "Number of folds."),
-    _whole("repeats", "folds", 1, "Times that the folds are drawn."),
-    Flag(
-        "sparsity",
-        "pruning",
-        [f"{each:g}" for each in SPARSITIES],
-        "Fractions of zeros to try, in [0, 1).",
-        "A,B",
-        "list",
+    "Execution": (
+        Flag(
+            "executor",
+            "Where trials run: in this process, in several, or on Ray.",
+            base.INLINE,
+            "choice",
+            choices=base.EXECUTORS,
+        ),
+        Flag(
+            "jobs",
+            "Trials at once.",
+            0,
+            "integer",
+            "trials",
+            least=0,
+            unset="as many as memory and cores allow",
+        ),
+        Flag(
+            "ray_address",
+            "Address of a Ray cluster.",
+            unit="ADDRESS",
+            unset="a new one on this machine",
+        ),
+        Flag(
+            "precision",
+            "Data type that layers compute in.",
+            "float32",
+            "choice",
+            choices=environment.PRECISIONS,
+        ),
+        Flag("gpu_memory_growth", "Take memory of a GPU as it is needed, not all.", True, "switch"),
     ),
-    _text(
-        "trained", "pruning", "Output directory whose model is pruned; else one is trained.", "DIR"
-    ),
-    _text("teacher", "distillation", "The teacher: a .keras model of the same data.", "FILE"),
-    Flag("format", "export", FORMATS[0], "What to export as.", kind="enum", choices=FORMATS),
-    _text("export_dir", "export", "Where to export; by default export/ in --output_dir.", "DIR"),
-    _text("output_dir", "output", "Output directory; by default a new one.", "DIR"),
-    _switch("overwrite", "output", False, "Begin anew in an output directory of kerastune's."),
-    _whole("keep", "output", KEEP, "Trained weights that stay on disk, besides those in use.", 0),
-    Flag(
-        "executor",
-        "execution",
-        EXECUTORS[0],
-        "Where trials are trained.",
-        kind="enum",
-        choices=EXECUTORS,
-    ),
-    _whole("jobs", "execution", 0, "Trials at once; 0: as many as memory and cores allow.", 0),
-    _text(
-        "ray_address",
-        "execution",
-        "Address of a Ray cluster; by default one on this machine.",
-        "ADDRESS",
-    ),
-    _switch("gpu_memory_growth", "execution", True, "Let a GPU's memory grow as needed."),
-)
-
-
-def _flag_of(field: dataclasses.Field) -> Flag:
-    """The flag of one value of a recipe."""
-    setting: Setting = field.metadata["setting"]
-    default = None if setting.kind is dict else field.default
-    is_bounded = setting.interval is not None and setting.interval.high < math.inf
-    unit = setting.unit or (str(setting.interval) if is_bounded else "")
-    help = f"{setting.help} In {unit}." if unit else setting.help
-    if setting.kind is dict:
-        return Flag("hp", "model", [], help, "NAME=JSON", "many")
-    if setting.kind is tuple:
-        return Flag(field.name, "recipe", [], help, "PATTERN=X", "many")
-    if field.name == "batch_size":
-        help = "Batch size, in examples; 0: suggested from the data."
-        return Flag(field.name, "recipe", AUTO, help, "N", "int", least=0)
-    if setting.optional:
-        return Flag(field.name, "recipe", default, help, "X|none", "optional float")
-    if setting.choices:
-        return Flag(field.name, "recipe", default, help, kind="enum", choices=setting.choices)
-    if setting.kind is bool:
-        return _switch(field.name, "recipe", default, help)
-    least = setting.interval.low if setting.interval.has_low else None
-    kind, value = ("int", "N") if setting.kind is int else ("float", "X")
-    return Flag(field.name, "recipe", default, help, value, kind, least=least)
-
-
-RECIPE_FLAGS = tuple(_flag_of(field) for field in dataclasses.fields(Recipe))
-BY_NAME = {flag.name: flag for flag in (*FLAGS, *RECIPE_FLAGS)}
+    "Recipe": tuple(flag for name, flag in RECIPE_FLAGS.items() if flag.name != HYPERPARAMETERS),
+}
 
 
 def define(flag_values: flags.FlagValues) -> None:
-    """Defines every flag, so that any flagfile is read by every command; later flags win."""
-    for flag in BY_NAME.values():
-        how = {"name": flag.name, "default": flag.default, "help": flag.help}
-        how["flag_values"] = flag_values
-        least = {} if flag.least is None else {"lower_bound": flag.least}
-        if flag.kind == "enum":
-            flags.DEFINE_enum(**how, enum_values=list(flag.choices))
-        elif flag.kind == "int":
-            flags.DEFINE_integer(**how, **least)
-        elif flag.kind == "float":
-            flags.DEFINE_float(**how, **least)
-        elif flag.kind == "optional float":
-            flags.DEFINE(OptionalFloat(), **how)
-        else:
-            plain = {
-                "bool": flags.DEFINE_bool,
-                "list": flags.DEFINE_list,
-                "many": flags.DEFINE_multi_string,
-                "text": flags.DEFINE_string,
-            }
-            plain[flag.kind](**how)
+    """Defines every flag of every command, so that any flagfile is read everywhere; later ones win
+    (P4).
+    """
+    for group in GROUPS.values():
+        for flag in group:
+            flag.define(flag_values)
+
+
+def parse(flag_values: flags.FlagValues, arguments: Sequence[str]) -> None:
+    """Takes the values of flags that are written as on the command line.
+
+    Raises:
+        absl.flags.Error: for an unknown flag or a value that it does not take.
+        ValueError: for what is no flag.
+    """
+    surplus = flag_values(["kerastune", *arguments])[1:]
+    if surplus:
+        raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
+
+
+def parsed(arguments: Sequence[str]) -> flags.FlagValues:
+    """The values of flags that are written as on the command line; raises what `parse` raises.
+
+    Example:
+        >>> parsed(["--data=iris", "--notta"]).tta
+        False
+    """
+    flag_values = flags.FlagValues()
+    define(flag_values)
+    parse(flag_values, arguments)
+    return flag_values
 
 
 def recipe_of(flag_values: flags.FlagValues) -> Recipe:
-    """The recipe that the flags describe; `--batch_size=0` is the default until it is suggested."""
-    names = [field.name for field in dataclasses.fields(Recipe) if field.name != "hyperparameters"]
-    values = {name: flag_values[name].value for name in names}
+    """The recipe that the flags describe; `--batch_size=0` counts as the default until it is
+    suggested.
+
+    Raises:
+        ValueError: for a value out of its range.
+
+    Example:
+        >>> recipe_of(parsed(["--momentum=0.5", "--hp=units=16"])).hyperparameters
+        {'units': 16}
+    """
+    values = {name: flag_values[name].value for name in RECIPE_FLAGS if name != "hyperparameters"}
     values["batch_size"] = values["batch_size"] or Recipe().batch_size
     return Recipe(**values, hyperparameters=_hyperparameters(flag_values.hp))
 

@@ -1,23 +1,113 @@
-"""The commands, a row each: what they are for, which flags they use, and what runs."""
+"""The commands in one table: which flags each takes, what is checked, which stages run, and what
+else it does.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import flags
 
-from kerastune.cli import running
-from kerastune.cli.command_flags import RECIPE_FLAGS
-from kerastune.recipe import Recipe
+from kerastune.cli import actions, flag_checks, source_checks
+from kerastune.cli.command_flags import AUTO, GROUPS, HYPERPARAMETERS, RECIPE_FLAGS
+from kerastune.cli.flag import Flag
+from kerastune.playbook.stages import registry
 
+Check = Callable[[flags.FlagValues], None]
+
+RECIPE = (HYPERPARAMETERS, *(flag.name for flag in GROUPS["Recipe"]))
 DATA = ("data", "label", "kind", "image_size", "standardize")
-MODEL = ("model", "hp", "precision")
-SEARCH = ("pretrained", "objective", "overwrite", "keep", "output_dir", "refit", "budget")
-EXECUTION = ("executor", "jobs", "ray_address", "gpu_memory_growth")
-RECIPE = tuple(flag.name for flag in RECIPE_FLAGS if flag.name != "hp")
-TRAINING = (*DATA, *MODEL, *SEARCH, *EXECUTION, *RECIPE)
+MODEL = ("model", "pretrained")
+TRAINING = ("budget", "objective", "refit", "keep", "executor", "jobs", "ray_address")
+RUN = ("output_dir", "overwrite", "precision", "gpu_memory_growth")
+SEARCH = (*DATA, *MODEL, *TRAINING, *RUN, *RECIPE)
 MEMBERS = ("members", "member_folds", "tta")
+
+READS_DATA = (flag_checks.recipe, source_checks.data, source_checks.model, flag_checks.objective)
+SEARCHES = (
+    flag_checks.no_groups,
+    flag_checks.budget,
+    *READS_DATA,
+    source_checks.pretrained,
+    flag_checks.executor,
+    flag_checks.output_dir,
+)
+
+
+# What flags mean where that is not what the table of flags says.
+STARTING = {"Recipe": "Recipe to start from"}
+REGULARIZED = dataclasses.replace(RECIPE_FLAGS["regularizers"], default="on")
+GIVEN = (
+    Flag(
+        "budget",
+        "Time (90s, 4m, 1.5h) or training steps (6000steps) of the whole command.",
+        unit="TIME|STEPS",
+        unset="the steps that the recipe's trainings take",
+    ),
+    REGULARIZED,
+)
+OF_SEARCH = Flag("output_dir", "Output directory of a search.", unit="DIRECTORY", unset="required")
+TO_EXPORT = (
+    OF_SEARCH,
+    Flag(
+        "data",
+        "Where examples to check the export with are read from.",
+        unit="NAME|FILE|FOLDER|MODULE:FUNCTION",
+        unset="that of the search, as the next ones",
+    ),
+    Flag("label", "Column of a .csv that was predicted.", unit="COLUMN"),
+    Flag("groups", "Column of a .csv, or array of a .npz, that is no input.", unit="COLUMN"),
+    Flag(
+        "image_size",
+        "Height and width that the images of a folder are resized to.",
+        None,
+        "integer",
+        unset="that of the search",
+    ),
+    Flag(
+        "model",
+        "Model of the search; your module is imported.",
+        unit="mlp|cnn|resnet|MODULE:NAME",
+        unset="that of the search",
+    ),
+    Flag(
+        "pretrained",
+        "Pretrained model of the search; your module is imported.",
+        unit="FILE.keras|MODULE:FUNCTION",
+        unset="that of the search",
+    ),
+    Flag("ensemble", "Export the ensemble, where there is one.", True, "switch"),
+    Flag("tta", "Export test-time augmentation, where there is one.", True, "switch"),
+)
+
+
+def no_stages(flag_values: flags.FlagValues) -> Sequence[str]:
+    """Of a command that is no search."""
+    return ()
+
+
+def tune_stages(flag_values: flags.FlagValues) -> Sequence[str]:
+    """Those that `--stages` names, or else all that apply."""
+    return flag_values.stages or _default_stages(flag_values)
+
+
+def probe_stages(flag_values: flags.FlagValues) -> Sequence[str]:
+    """The first two of `kerastune tune`."""
+    return [name for name in _default_stages(flag_values) if name in ("start", "probe")]
+
+
+def _default_stages(flag_values: flags.FlagValues) -> list[str]:
+    wanted = {
+        "start": flag_values.batch_size == AUTO,
+        "baseline": flag_values.baseline,
+        # The size of a built-in network is searched only where --stages names it.
+        "model": ":" in flag_values.model and not flag_values.pretrained,
+        "finetune": bool(flag_values.pretrained),
+        "ensemble": flag_values.ensemble,
+        "tta": flag_values.tta,
+    }
+    return [name for name in registry.ORDER if wanted.get(name, True)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,140 +117,193 @@ class Command:
     Args:
         name: as it is typed.
         help: one line.
-        run: given the parsed flags and the recipe that they describe, gives the exit status.
-        flags: names of the flags that it uses.
+        flags: names of those that it takes on the command line; of a flagfile others have no
+            effect.
+        checks: of the values of flags, before anything heavy is imported; each raises `ValueError`
+            or `OSError` in one line.
+        run: does it, and gives lines to print.
         examples: two command lines.
-        needs: names of the flags that must be given.
-        is_light: whether it trains nothing, reads one output directory, and checks no recipe.
+        stages: names of the stages that run, from the flags.
+        own: flags that mean something else here than the table of flags says.
+        titles: of groups of flags that have another one here.
+
+    Example:
+        >>> COMMANDS["status"].flags
+        ('output_dir',)
     """
 
     name: str
     help: str
-    run: Callable[[flags.FlagValues, Recipe], int]
     flags: tuple[str, ...]
+    checks: tuple[Check, ...]
+    run: Callable[[flags.FlagValues, Sequence[str]], Sequence[str]]
     examples: tuple[str, str]
-    needs: tuple[str, ...] = ("data",)
-    is_light: bool = False
+    stages: Callable[[flags.FlagValues], Sequence[str]] = no_stages
+    own: tuple[Flag, ...] = ()
+    titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-_ROWS = (
+TABLE = (
     Command(
         "tune",
-        "find a training recipe for a model and data, and train it",
-        running.tune,
-        (*TRAINING, *MEMBERS, "stages", "baseline", "ensemble", "sparsity", "trained", "teacher"),
-        (
-            "kerastune tune --data=digits --output_dir=digits-out",
-            "kerastune tune --data=people.csv --label=income --budget=4m --output_dir=people-out",
+        "find learning rate, batch size, schedule and regularization, and train the model",
+        flags=(
+            *SEARCH,
+            *("stages", "baseline", "ensemble", *MEMBERS),
+            *("trained", "sparsity", "teacher"),
         ),
+        checks=(
+            flag_checks.stages,
+            flag_checks.members,
+            *SEARCHES,
+            flag_checks.sparsity,
+            flag_checks.trained_stages,
+            flag_checks.teacher_of_stages,
+        ),
+        run=actions.search,
+        examples=(
+            "kerastune tune --data=digits --budget=2m --output_dir=digits-out",
+            "kerastune tune --data=people.csv --label=income --model=mine:build",
+        ),
+        stages=tune_stages,
+        titles=STARTING,
     ),
     Command(
         "probe",
         "suggest a learning rate from 60 batches",
-        running.probe,
-        TRAINING,
-        (
+        flags=(*DATA, *MODEL, "budget", "objective", *RUN, *RECIPE),
+        checks=SEARCHES,
+        run=actions.search,
+        examples=(
             "kerastune probe --data=fashion_mnist --model=cnn",
-            "kerastune probe --data=my.npz --model=my_module:build --batch_size=128",
+            "kerastune probe --data=mine.npz --model=mine:build --optimizer=adam",
         ),
+        stages=probe_stages,
+        titles=STARTING,
     ),
     Command(
         "train",
-        "train the recipe of a flagfile",
-        running.train,
-        TRAINING,
-        (
-            "kerastune train --flagfile=digits-out/best.flags --output_dir=again",
-            "kerastune train --data=wine --learning_rate=0.03 --total_steps=500",
+        "train one model with a given recipe, as that of a flagfile",
+        flags=SEARCH,
+        checks=SEARCHES,
+        run=actions.train,
+        examples=(
+            "kerastune train --flagfile=digits-out/best.flags --output_dir=again-out",
+            "kerastune train --data=digits --learning_rate=0.1 --total_steps=2000",
         ),
+        stages=lambda flag_values: ["train"],
+        own=GIVEN,
     ),
     Command(
         "ensemble",
-        "train the recipe of a flagfile with several seeds, and average them where that helps",
-        running.ensemble,
-        (*TRAINING, *MEMBERS),
-        (
-            "kerastune ensemble --flagfile=digits-out/best.flags --output_dir=more",
-            "kerastune ensemble --flagfile=digits-out/best.flags --members=5 --output_dir=five",
+        "train a given recipe with several seeds, and combine them where that helps",
+        flags=(*SEARCH, *MEMBERS, "trained"),
+        checks=(flag_checks.members, *SEARCHES),
+        run=actions.train,
+        examples=(
+            "kerastune ensemble --flagfile=digits-out/best.flags --output_dir=ensemble-out",
+            "kerastune ensemble --trained=digits-out --members=20 --member_folds=5",
         ),
+        stages=lambda flag_values: ["train", "ensemble", *(["tta"] if flag_values.tta else [])],
+        own=GIVEN,
     ),
     Command(
         "crossval",
-        "train the recipe of a flagfile on k folds, and score it on what each leaves out",
-        running.crossval,
-        (
-            *(*DATA, *MODEL, *RECIPE, "groups", "folds", "repeats", "objective", "overwrite"),
-            *("output_dir", "gpu_memory_growth"),
+        "train a given recipe on k folds, and score it on what each fold holds out",
+        flags=(*DATA, "groups", "model", "objective", "folds", "repeats", *RUN, *RECIPE),
+        checks=(
+            flag_checks.not_pretrained,
+            flag_checks.folds,
+            *READS_DATA,
+            flag_checks.output_dir,
         ),
-        (
-            "kerastune crossval --flagfile=digits-out/best.flags --folds=5 --output_dir=folds",
-            "kerastune crossval --data=visits.csv --label=ill --groups=patient --output_dir=folds",
+        run=actions.crossval,
+        examples=(
+            "kerastune crossval --flagfile=digits-out/best.flags --folds=5 --repeats=2",
+            "kerastune crossval --flagfile=people-out/best.flags --groups=household",
         ),
+        own=(REGULARIZED,),
     ),
     Command(
         "prune",
         "set the smallest weights of a trained model to zero, as many as validation allows",
-        running.prune,
-        (*TRAINING, "trained", "sparsity"),
-        (
-            "kerastune prune --trained=digits-out --sparsity=0.5,0.8,0.9 --output_dir=pruned",
-            "kerastune prune --flagfile=digits-out/best.flags --output_dir=pruned",
+        flags=(*SEARCH, "trained", "sparsity"),
+        checks=(flag_checks.sparsity, *SEARCHES),
+        run=actions.train,
+        examples=(
+            "kerastune prune --trained=digits-out --output_dir=pruned-out",
+            "kerastune prune --flagfile=digits-out/best.flags --sparsity=0.5,0.8,0.9",
         ),
+        stages=lambda flag_values: ["train", "prune"],
+        own=GIVEN,
     ),
     Command(
         "distill",
-        "train the recipe of a flagfile with a teacher, and keep the teacher where it helps",
-        running.distill,
-        (*TRAINING, "teacher"),
-        (
-            "kerastune distill --flagfile=small-out/best.flags --teacher=big.keras",
-            "kerastune distill --data=digits --model=mlp --teacher=big.keras --output_dir=taught",
+        "train a given recipe to imitate a teacher, and keep that where it helps",
+        flags=(*SEARCH, "trained", "teacher"),
+        checks=(flag_checks.teacher, *SEARCHES),
+        run=actions.train,
+        examples=(
+            "kerastune distill --flagfile=small-out/best.flags --teacher=digits-out/ensemble.keras",
+            "kerastune distill --trained=small-out --teacher=large.keras --output_dir=taught-out",
         ),
-        ("data", "teacher"),
+        stages=lambda flag_values: ["train", "distill"],
+        own=GIVEN,
     ),
     Command(
         "export",
-        "export the final model for TensorFlow Serving, or as .keras, ONNX or LiteRT",
-        running.export,
-        (
-            *DATA,
-            "model",
-            "output_dir",
-            "export_dir",
-            "format",
-            "ensemble",
-            "tta",
+        "write the final model for TensorFlow Serving, or as a Keras, ONNX or LiteRT file",
+        flags=(
+            *("output_dir", "export_dir", "format", "ensemble", "tta"),
+            *("data", "label", "groups", "image_size", "model", "pretrained"),
             "gpu_memory_growth",
         ),
-        (
-            "kerastune export --output_dir=digits-out",
-            "kerastune export --output_dir=digits-out --format=litert --noensemble",
+        checks=(
+            flag_checks.has_models,
+            flag_checks.export_format,
+            source_checks.model,
+            source_checks.pretrained,
         ),
-        ("output_dir",),
+        run=actions.export,
+        examples=(
+            "kerastune export --output_dir=digits-out",
+            "kerastune export --output_dir=digits-out --format=onnx --noensemble --notta",
+        ),
+        own=TO_EXPORT,
     ),
     Command(
         "status",
-        "show how far a search is, from another terminal or after it",
-        running.status,
-        ("output_dir",),
-        (
+        "tell how a search stands, from another terminal or after it",
+        flags=("output_dir",),
+        checks=(flag_checks.has_study,),
+        run=actions.status,
+        examples=(
             "kerastune status --output_dir=digits-out",
-            "watch kerastune status --output_dir=digits-out",
+            "watch -n 10 kerastune status --output_dir=digits-out",
         ),
-        ("output_dir",),
-        is_light=True,
+        own=(OF_SEARCH,),
     ),
     Command(
         "report",
-        "write report.html and report.md of a search again",
-        running.report,
-        ("output_dir",),
-        (
+        "write report.html and report.md of a search again, from what is in its directory",
+        flags=("output_dir",),
+        checks=(flag_checks.has_study,),
+        run=actions.report,
+        examples=(
             "kerastune report --output_dir=digits-out",
-            "kerastune report --output_dir=folds",
+            "kerastune report --output_dir=folds-out",
         ),
-        ("output_dir",),
-        is_light=True,
+        own=(OF_SEARCH,),
     ),
 )
-COMMANDS = {command.name: command for command in _ROWS}
+COMMANDS = {command.name: command for command in TABLE}
+
+
+def users_of(flag: str) -> list[str]:
+    """Names of the commands that take a flag.
+
+    Example:
+        >>> users_of("folds")
+        ['crossval']
+    """
+    return [command.name for command in TABLE if flag in command.flags]

@@ -1,9 +1,12 @@
-"""The door: parses and checks flags, runs a command, and tells what went wrong in one line."""
+"""The door: finds the command, reads and checks its flags, and tells errors in one line. Nothing
+heavy is imported before a command needs it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import traceback
@@ -13,110 +16,167 @@ from pathlib import Path
 from absl import flags
 
 import kerastune
-from kerastune.cli import flag_checks, flag_help
-from kerastune.cli.command_flags import define, recipe_of
-from kerastune.cli.commands import COMMANDS, Command
+from kerastune.cli import command_flags, command_help, flag_checks
+from kerastune.cli.commands import COMMANDS, Command, users_of
 from kerastune.runtime import naming, signals
 from kerastune.study import run_directory
 
-HELP = ("help", "--help", "-h", "-help", "--helpfull")
-PIPE_CLOSED = 141  # as the shell has it: 128 and SIGPIPE
+HELP = ("help", "--help", "-h", "-help", "--helpfull", "--helpshort")
+PIPE_CLOSED = 141  # exit status of a program that a closed pipe ends, in a shell
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command.
-
-    Returns:
-        The exit status: 0, 2 for what the user must mend, 130 or 143 when it was stopped, 141 when
-        nobody reads what it prints any more.
+    """Runs one command; gives the exit status: 0, 2 for what the user must mend, 130 or 143 when it
+    was stopped.
     """
-    try:
-        return _main(list(sys.argv[1:] if argv is None else argv))
-    except BrokenPipeError:
-        # What is still to be written is flushed when Python ends: to nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
-
-
-def _main(arguments: list[str]) -> int:
-    name, rest = arguments[0] if arguments else "help", arguments[1:]
-    if name in ("--version", "version"):
-        _print(f"kerastune {kerastune.__version__}")
-        return 0
-    if name in HELP:
-        _print(flag_help.of_all())
-        return 0
-    if name not in COMMANDS:
-        hint = naming.did_you_mean(name, COMMANDS)
-        told = f"kerastune: there is no command {name!r}{hint}"
-        print(f"{told}\n\n{flag_help.of_all()}", file=sys.stderr)
-        return 2
-    command = COMMANDS[name]
-    if any(argument in HELP[1:] for argument in rest):
-        _print(flag_help.of_command(command))
-        return 0
-    return _run_guarded(command, rest)
-
-
-def _print(text: str) -> None:
-    print(text, flush=True)
-
-
-def _run_guarded(command: Command, arguments: list[str]) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if (status := _answer(arguments)) is not None:
+        return status
+    command, rest = COMMANDS[arguments[0]], arguments[1:]
     flag_values = flags.FlagValues()
-    define(flag_values)
+    command_flags.define(flag_values)
 
     def leave(status: int) -> None:
-        words = ["kerastune", command.name, *arguments]
-        going_on = signals.resuming_command(words, flag_values.output_dir)
-        told = f"kerastune was stopped. It goes on from here with:\n  {going_on}"
-        signals.leave(status, told)
+        going_on = signals.resuming_command(["kerastune", *arguments], flag_values.output_dir)
+        signals.leave(status, f"kerastune was stopped. It goes on from here with:\n  {going_on}")
 
     try:
         with signals.listening(leave):
-            return run(command, arguments, flag_values)
+            return run(command, rest, flag_values)
     except signals.Stopped as stopped:
         return leave(stopped.status)
-    except BrokenPipeError:
-        raise
     except Exception as error:
         if (stopped := signals.behind(error)) is not None:
             return leave(stopped.status)
-        if not _is_told(error):
+        if isinstance(error, BrokenPipeError) and _is_pipe_closed():
             raise
-        if not isinstance(error, (flags.Error, OSError)) and not _is_ours(error):
-            traceback.print_exception(error)  # of the user's own code, or of a library under it
-        print(f"kerastune {command.name}: {error}", file=sys.stderr)
-        _remove_empty(flag_values)
+        _tell(command, error)
+        _remove_new(flag_values)
         return 2
 
 
-def _is_told(error: Exception) -> bool:
-    """Whether an error is told in one line: a worker that is lost again and again, a network that
-
-    no memory holds. A bug is not.
-    """
-    is_told = isinstance(error, (RuntimeError, MemoryError)) and _is_ours(error)
-    return is_told or isinstance(error, (flags.Error, ValueError, OSError, ImportError))
-
-
-def _remove_empty(flag_values: flags.FlagValues) -> None:
-    """Removes an output directory that was made for this run; it stays if something is in it."""
-    is_named = not flag_values.is_parsed() or flag_values["output_dir"].present
-    if not is_named and flag_values.output_dir:
-        with contextlib.suppress(OSError):
-            os.rmdir(flag_values.output_dir)
-
-
 def program(argv: Sequence[str] | None = None) -> int:
-    """`main` for a process of its own, which an interrupt ends also in its last moments.
+    """`main` for a process of its own, which an interrupt ends also in its last moments, and which
+    ends quietly when nobody reads what it prints, as with `| head`.
 
     While Python takes leave it would print an interrupt and end with status 0, as if nobody had
     told it to stop.
     """
-    status = main(argv)
+    try:
+        status = main(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_pipe_closed():
+            raise
+        # Python flushes once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = PIPE_CLOSED
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     return status
+
+
+def run(command: Command, arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
+    """Parses and checks the flags, and runs a command.
+
+    Raises:
+        absl.flags.Error: for an unknown flag or a value that it does not take.
+        ValueError: for settings or data that can't be used, and for a flag that other commands
+            take.
+    """
+    given, flagfiles = _split(arguments)
+    flag_checks.flagfiles(flagfiles)
+    _refuse_unused(command, given)
+    command_flags.parse(flag_values, [*_flags_of_trained(command, arguments), *arguments])
+    for check in command.checks:
+        check(flag_values)
+    for name in flag_values:
+        if name not in command.flags:
+            flag_values[name].unparse()  # a flagfile had it for another command
+    flag_values.output_dir = str(Path(flag_values.output_dir or run_directory.new()).resolve())
+    lines = command.run(flag_values, command.stages(flag_values))
+    print(*lines, sep="\n", end="\n" if lines else "")
+    return 0
+
+
+def _answer(arguments: Sequence[str]) -> int | None:
+    """The exit status where help, the version or a hint is all there is to say."""
+    name, *rest = arguments or ["help"]
+    if name == "--version":
+        print(f"kerastune {kerastune.__version__}")
+        return 0
+    if name in HELP and rest and rest[0] in COMMANDS:
+        name, rest = rest[0], ["--help"]
+    if name in HELP:
+        print(command_help.overview(COMMANDS.values()))
+        return 0
+    if name not in COMMANDS:
+        hint = naming.did_you_mean(name, COMMANDS) or "."
+        print(f"kerastune: there is no command {name!r}{hint}\n", file=sys.stderr)
+        print(command_help.overview(COMMANDS.values()), file=sys.stderr)
+        return 2
+    if any(each in HELP[1:] for each in rest):
+        print(command_help.of_command(COMMANDS[name]))
+        return 0
+    return None
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is given on the command line itself, and the flagfiles that it names.
+
+    Example:
+        >>> _split(["--data=iris", "--flagfile=a", "--flagfile", "b"])
+        (['--data=iris'], ['a', 'b'])
+    """
+    given, flagfiles, rest = [], [], list(arguments)
+    while rest:
+        name, equals, value = rest[0].partition("=")
+        if name not in ("--flagfile", "-flagfile"):
+            given.append(rest.pop(0))
+            continue
+        rest.pop(0)
+        flagfiles.append(value if equals or not rest else rest.pop(0))
+    return given, flagfiles
+
+
+def _refuse_unused(command: Command, given: Sequence[str]) -> None:
+    flag_values = command_flags.parsed(given)
+    for name in flag_values:
+        if flag_values[name].present and name not in command.flags:
+            raise ValueError(
+                f"`--{name}` is not a flag of {command.name}, but of "
+                f"{', '.join(users_of(name))}: leave it out."
+            )
+
+
+def _flags_of_trained(command: Command, arguments: Sequence[str]) -> list[str]:
+    """The flagfile of the output directory that `--trained` names; flags that are given win over
+    it.
+    """
+    directory = command_flags.parsed(arguments).trained
+    if not directory or "trained" not in command.flags:
+        return []
+    flag_checks.trained(directory)
+    return [f"--flagfile={run_directory.RunDir(directory).flags}"]
+
+
+def _is_pipe_closed() -> bool:
+    """Whether nobody reads what is printed any more."""
+    poll = select.poll()
+    with contextlib.suppress(OSError, ValueError):  # no file, but something in its place
+        poll.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _tell(command: Command, error: Exception) -> None:
+    """Tells an error in one line; raises what is a bug."""
+    # A worker that is lost again and again, a network that no memory holds: our words say it,
+    # others' bugs do not.
+    is_told = isinstance(error, (RuntimeError, MemoryError)) and _is_ours(error)
+    if not (is_told or isinstance(error, (flags.Error, ValueError, OSError, ImportError))):
+        raise error
+    if not isinstance(error, (flags.Error, OSError)) and not _is_ours(error):
+        traceback.print_exception(error)  # of the user's own code, or of a library under it
+    print(f"kerastune {command.name}: {error}", file=sys.stderr)
 
 
 def _is_ours(error: Exception) -> bool:
@@ -125,33 +185,11 @@ def _is_ours(error: Exception) -> bool:
     return Path(where).is_relative_to(Path(__file__).parent.parent)
 
 
-def run(command: Command, arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
-    """Parses and checks the flags, and runs a command.
-
-    Raises:
-        absl.flags.Error: for an unknown flag or a value that it does not take.
-        ValueError: for settings or data that can't be used.
-        OSError: for files that are not there or can't be written.
-    """
-    flag_checks.check_used(command, arguments)
-    surplus = flag_values(["kerastune", *_flags_of_trained(arguments), *arguments])[1:]
-    if surplus:
-        raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
-    flag_checks.check_given(command, flag_values)
-    if command.is_light:
-        return command.run(flag_values, None)
-    recipe = recipe_of(flag_values)
-    output_dir = Path(flag_values.output_dir or run_directory.new())
-    # A null byte is refused by its own name, not by `resolve`.
-    output_dir = output_dir if "\0" in str(output_dir) else output_dir.resolve()
-    flag_checks.check_output_dir(output_dir)
-    flag_values.output_dir = str(output_dir)
-    return command.run(flag_values, recipe)
-
-
-def _flags_of_trained(arguments: Sequence[str]) -> list[str]:
-    """The flagfile of the output directory that `--trained` names; given flags win over it."""
-    asked = flags.FlagValues()
-    define(asked)
-    asked(["kerastune", *arguments])
-    return [f"--flagfile={run_directory.RunDir(asked.trained).flags}"] if asked.trained else []
+def _remove_new(flag_values: flags.FlagValues) -> None:
+    """Removes an output directory that was made for this run, unless something is in it."""
+    is_new = (
+        flag_values.is_parsed() and flag_values.output_dir and not flag_values["output_dir"].present
+    )
+    if is_new:
+        with contextlib.suppress(OSError):
+            os.rmdir(flag_values.output_dir)

@@ -1,4 +1,8 @@
-"""What flags alone can tell is refused here, before anything heavy is imported."""
+"""What flags alone tell to be wrong: refused in one line before TensorFlow is imported.
+
+Every check takes the values of flags, reads files at most, and raises `ValueError`, `OSError` or
+`ImportError` with the flag, its value, what is expected and what to do.
+"""
 
 from __future__ import annotations
 
@@ -9,112 +13,203 @@ from pathlib import Path
 from absl import flags
 
 from kerastune.budget import Budget
-from kerastune.cli.command_flags import BY_NAME, recipe_of
-from kerastune.cli.commands import COMMANDS, Command
-from kerastune.data import sources
-from kerastune.playbook.stages import registry
-from kerastune.runtime import naming
-from kerastune.study import run_directory
-
-NETWORKS = ("mlp", "cnn", "resnet")
-ASKED = {
-    "data": "name a data set, .npz, .csv, image folder or module:function, as in --data=digits",
-    "output_dir": "name the output directory of a search, as in --output_dir=digits-out",
-    "teacher": "name a .keras model of the same data, as in --teacher=digits-out/ensemble.keras",
-}
+from kerastune.cli.command_flags import recipe_of
+from kerastune.executors import dispatch
+from kerastune.export import versions
+from kerastune.playbook import warm_start
+from kerastune.playbook.stages import prune, registry
+from kerastune.study.reader import is_study
+from kerastune.study.run_directory import NAME, RunDir
+from kerastune.trial import Objective
 
 
-def check_used(command: Command, arguments: Sequence[str]) -> None:
-    """Refuses a flag on the command line that the command does not use.
-
-    Flagfiles may hold any flag, so that every command reads the `best.flags` of a search.
-
-    Raises:
-        ValueError: naming the commands that use it.
-    """
-    for argument in arguments:
-        name = argument.lstrip("-").partition("=")[0]
-        is_off = name.startswith("no") and name[2:] in BY_NAME and BY_NAME[name[2:]].kind == "bool"
-        name = name[2:] if is_off else name
-        if not argument.startswith("-") or name not in BY_NAME or name in command.flags:
-            continue
-        users = [each.name for each in COMMANDS.values() if name in each.flags]
-        raise ValueError(
-            f"`--{name}` has no use here; it is a flag of kerastune {' and '.join(users)}."
-        )
+def flagfiles(paths: Sequence[str]) -> None:
+    """Every `--flagfile` is there."""
+    for path in paths:
+        if path and not os.path.exists(os.path.expanduser(path)):
+            raise FileNotFoundError(
+                f"`--flagfile` ({path}) is not there (looked in {os.getcwd()}): name a file of "
+                "flags, such as digits-out/best.flags."
+            )
 
 
-def check_given(command: Command, flag_values: flags.FlagValues) -> None:
-    """Refuses values that can't be used, as far as they can be judged without the data.
-
-    Raises:
-        ValueError: for a value that is missing, unknown or out of range.
-        FileNotFoundError: for a file or directory that is not there.
-    """
-    for name in command.needs:
-        if not flag_values[name].value:
-            raise ValueError(f"`--{name}` is missing: {ASKED[name]}.")
-    if command.is_light:
-        return
-    if flag_values.groups and "groups" not in command.flags:
-        raise ValueError(
-            f"`--groups` ({flag_values.groups!r}) is for crossval; the other commands split "
-            "examples at random."
-        )
+def recipe(flag_values: flags.FlagValues) -> None:
+    """The flags describe a recipe."""
     recipe_of(flag_values)
+
+
+def budget(flag_values: flags.FlagValues) -> None:
+    """`--budget` is a time or a number of steps."""
     Budget.parse(flag_values.budget)
+
+
+def stages(flag_values: flags.FlagValues) -> None:
+    """`--stages` are stages, in their order."""
     registry.check(flag_values.stages)
-    if command.name == "export":
-        return
-    sources.check(flag_values.data, flag_values.label, flag_values.groups)
-    _check_model(flag_values)
-    if flag_values.teacher:
-        _check_file("teacher", flag_values.teacher, "a .keras model")
-    if flag_values.trained and not run_directory.RunDir(flag_values.trained).study.is_file():
-        raise FileNotFoundError(
-            f"`--trained` ({flag_values.trained}) is no output directory of a search: it has no "
-            "study.sqlite."
-        )
 
 
-def _check_model(flag_values: flags.FlagValues) -> None:
-    pretrained, model = flag_values.pretrained, flag_values.model
-    if pretrained:
-        if ":" in pretrained:
-            naming.check_module("pretrained", pretrained)
-        else:
-            _check_file("pretrained", pretrained, "a .keras model or module:function")
-    elif ":" in model:
-        naming.check_module("model", model)
-    elif model and model not in NETWORKS:
-        hint = naming.did_you_mean(model, NETWORKS)
-        raise ValueError(
-            f"`--model` ({model!r}) must be one of {', '.join(NETWORKS)} or module:name of your "
-            f"own{hint}."
-        )
+def objective(flag_values: flags.FlagValues) -> None:
+    """`--objective` has a name and a direction."""
+    if flag_values.objective:
+        Objective.parse(flag_values.objective)
 
 
-def _check_file(name: str, path: str, what: str) -> None:
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"`--{name}` must name {what}, got {path!r}, which is no file.")
-
-
-def check_output_dir(path: Path) -> None:
-    """Refuses an output directory whose name is not one, or that can't be written.
-
-    Raises:
-        ValueError: for its name.
-        PermissionError: where it, or the directory that it would be made in, can't be written.
+def no_groups(flag_values: flags.FlagValues) -> None:
+    """No `--groups`, which also a flagfile may have: examples of one group would be on both sides
+    of a split.
     """
-    if not run_directory.NAME.fullmatch(path.name):
+    if flag_values.groups:
         raise ValueError(
-            "`--output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got "
-            f"{str(path)!r}."
+            f"`--groups` ({flag_values.groups!r}) is for crossval; the other commands split at "
+            "random: leave it out."
         )
-    there = path
-    while not there.exists():
-        there = there.parent
-    if not there.is_dir():
-        raise NotADirectoryError(f"`--output_dir` ({path}): {there} is a file.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(f"`--output_dir` ({path}): {there} can't be written.")
+
+
+def not_pretrained(flag_values: flags.FlagValues) -> None:
+    """No `--pretrained`, which also a flagfile may have."""
+    if flag_values.pretrained:
+        raise ValueError(
+            f"`--pretrained` ({flag_values.pretrained!r}) can't be cross-validated: name a "
+            "function that loads the weights as --model."
+        )
+
+
+def output_dir(flag_values: flags.FlagValues) -> None:
+    """`--output_dir` can be made and written, and holds nothing that is not kerastune's."""
+    text = flag_values.output_dir
+    if not text:
+        _check_writable(Path.cwd(), Path.cwd())
+        return
+    # A null byte is refused by its own name, not by `resolve`.
+    path = Path(text) if "\0" in text else Path(text).resolve()
+    if not NAME.fullmatch(path.name):
+        raise ValueError(
+            f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(path)!r}."
+        )
+    _check_writable(path, next(each for each in (path, *path.parents) if each.exists()))
+    held = [each.name for each in path.iterdir()] if path.is_dir() else []
+    if held and not RunDir(path).is_ours():
+        raise ValueError(
+            f"`output_dir` ({path}) is not empty and not kerastune's (it holds {held[0]!r}): name "
+            "another one."
+        )
+
+
+def _check_writable(path: Path, nearest: Path) -> None:
+    if not nearest.is_dir():
+        raise ValueError(
+            f"`output_dir` ({path}) can't be made, since {nearest} is a file: name another one."
+        )
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"`output_dir` ({path}) can't be written ({nearest} is not yours to write): name "
+            "another one."
+        )
+
+
+def has_study(flag_values: flags.FlagValues) -> None:
+    """`--output_dir` holds a study."""
+    study = RunDir(_named(flag_values)).study
+    if not is_study(study):
+        raise ValueError(
+            f"`output_dir` ({study.parent}) holds no study of kerastune: name a search's output "
+            "directory."
+        )
+
+
+def has_models(flag_values: flags.FlagValues) -> None:
+    """`--output_dir` holds a model."""
+    run_dir = RunDir(_named(flag_values))
+    models = (run_dir.model, run_dir.calibrated, run_dir.ensemble, run_dir.tta)
+    if not any(path.is_file() for path in models):
+        raise ValueError(
+            f"`output_dir` ({run_dir.path}) holds no {run_dir.model.name}: let `kerastune tune` "
+            "finish, or name another one."
+        )
+
+
+def _named(flag_values: flags.FlagValues) -> str:
+    if not flag_values.output_dir:
+        raise ValueError(
+            "`--output_dir` is missing: name a search's output directory, "
+            "e.g. --output_dir=digits-out."
+        )
+    return flag_values.output_dir
+
+
+def trained(directory: str) -> None:
+    """`--trained` is the output directory of a search."""
+    run_dir = RunDir(directory)
+    if not (is_study(run_dir.study) and run_dir.flags.is_file()):
+        raise ValueError(
+            f"`--trained` ({directory}) holds no finished search of kerastune: name a search's "
+            "output directory."
+        )
+
+
+def trained_stages(flag_values: flags.FlagValues) -> None:
+    """With `--trained`, `--stages` are those that follow a training."""
+    if flag_values.trained:
+        warm_start.check_stages(flag_values.stages)
+
+
+def teacher(flag_values: flags.FlagValues) -> None:
+    """`--teacher` is a file."""
+    if not os.path.isfile(flag_values.teacher):
+        raise ValueError(
+            f"`--teacher` must name a .keras model, got {flag_values.teacher!r}, which is no file."
+        )
+
+
+def teacher_of_stages(flag_values: flags.FlagValues) -> None:
+    """`--teacher` and stage `distill` come together."""
+    if "distill" in flag_values.stages:
+        teacher(flag_values)
+    elif flag_values.teacher:
+        raise ValueError(
+            f"`--teacher` ({flag_values.teacher!r}) is for stage distill: add it to --stages, or "
+            "use kerastune distill."
+        )
+
+
+def sparsity(flag_values: flags.FlagValues) -> None:
+    """`--sparsity` are different numbers in [0, 1)."""
+    try:
+        given = [float(text) for text in flag_values.sparsity]
+    except ValueError:
+        shown = ",".join(flag_values.sparsity)
+        raise ValueError(
+            f"`--sparsity` must be fractions in [0, 1), as in 0.5,0.8,0.9, got {shown!r}."
+        ) from None
+    prune.checked(given)
+
+
+def members(flag_values: flags.FlagValues) -> None:
+    """`--member_folds` leaves a member without."""
+    folds_of_members, most = flag_values.member_folds, flag_values.members
+    if folds_of_members and not 2 <= folds_of_members < most:
+        raise ValueError(
+            f"`member_folds` must be 0, or at least 2 and less than `members` ({most}), got "
+            f"{folds_of_members}: one member is trained on all examples."
+        )
+
+
+def folds(flag_values: flags.FlagValues) -> None:
+    """`--folds` and `--repeats` can be cut."""
+    if flag_values.folds < 2:
+        raise ValueError(
+            f"`folds` must be at least 2, got {flag_values.folds}: one is held out, the others are "
+            "trained on."
+        )
+    if flag_values.repeats < 1:
+        raise ValueError(f"`repeats` must be at least 1, got {flag_values.repeats}.")
+
+
+def executor(flag_values: flags.FlagValues) -> None:
+    """`--executor` and `--jobs` fit each other, and Ray is there where it is named."""
+    dispatch.check(flag_values.executor, flag_values.jobs)
+
+
+def export_format(flag_values: flags.FlagValues) -> None:
+    """The packages of `--format` are installed."""
+    versions.check_packages(flag_values.format)

@@ -53,9 +53,9 @@ def check_columns(path: Path, label: str, groups: str = "") -> None:
     """
     header = _header(path)
     if label not in header:
+        what = f"({label!r}) is not a column of {path}" if label else f"is missing for {path}"
         raise ValueError(
-            f"`--label` ({label!r}) is not a column of {path}; its columns are: "
-            f"{', '.join(header)}."
+            f"`--label` {what}: name the column to predict, one of {checks.shorten(header, 20)}."
         )
     if groups and (groups not in header or groups == label):
         others = ", ".join(name for name in header if name != label)

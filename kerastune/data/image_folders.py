@@ -35,6 +35,16 @@ def read(path: Path, image_size: int) -> Raw:
     return Raw(path.resolve().name, parts, kind="classification", class_names=class_names)
 
 
+def check(path: Path) -> None:
+    """Refuses a folder without class folders; no image is opened.
+
+    Raises:
+        ValueError: naming the folder.
+    """
+    train = path / FOLDER_PARTS["training"][0]
+    _folder_names(train if train.is_dir() else path)
+
+
 def _folder_names(folder: Path) -> tuple[str, ...]:
     names = tuple(
         sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != ".")

@@ -29,17 +29,12 @@ def read(name: str) -> Raw:
         name: one of `SCIKIT_LEARN` or `KERAS`.
 
     Raises:
-        ValueError: for a set of texts, which are not supported.
         FileNotFoundError: if it could not be downloaded.
 
     Example:
         >>> read("iris").parts["training"].x.shape
         (150, 4)
     """
-    if name in KERAS_TEXT:
-        raise ValueError(
-            f"`{name}` holds texts of different lengths, which are not supported; give arrays."
-        )
     return _read_scikit_learn(name) if name in SCIKIT_LEARN else _read_keras(name)
 
 

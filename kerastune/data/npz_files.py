@@ -36,17 +36,38 @@ def read(path: Path, groups: str) -> Raw:
         raise ValueError(
             f"{path} has no `x_train`; its arrays are: {checks.shorten(sorted(arrays), 20)}."
         )
-    if groups and groups not in arrays:
-        raise ValueError(
-            f"`--groups` ({groups!r}) is no array of {path}; it also has: "
-            f"{checks.shorten(sorted(arrays))}."
-        )
+    if groups:
+        _check_groups(path, groups, list(arrays))
     of_groups = arrays.pop(groups) if groups else None
     notes = (
         (f"Arrays of {path.name} left unread: {checks.shorten(sorted(arrays))}.",) if arrays else ()
     )
     found = {where: part for where, part in parts.items() if part is not None}
     return Raw(path.stem, found, notes=notes, groups=of_groups)
+
+
+def check_groups(path: Path, groups: str) -> None:
+    """Refuses groups that are no array of their own; no array is read.
+
+    A file that is no archive is refused when it is read.
+
+    Raises:
+        ValueError: naming the arrays that there are.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+    parts = [f"{what}_{short}" for what in "xy" for short in SHORT_NAMES.values()]
+    _check_groups(path, groups, [name for name in names if name not in parts])
+
+
+def _check_groups(path: Path, groups: str, names: list[str]) -> None:
+    if groups not in names:
+        raise ValueError(
+            f"`--groups` ({groups!r}) is no array of {path}; it also has: "
+            f"{checks.shorten(sorted(names))}."
+        )
 
 
 def _part(path: Path, arrays: dict[str, np.ndarray], short: str) -> Part | None:

@@ -36,19 +36,29 @@ def check(source: str, label: str = "", groups: str = "") -> None:
     if groups and path.suffix not in (".csv", ".npz"):
         raise ValueError(
             f"`--groups` ({groups!r}) names a column of a .csv or an array of a .npz, but the data "
-            f"are {source}."
+            f"are {source}: leave it out."
         )
     known = named_sets.SCIKIT_LEARN + named_sets.KERAS
-    if source in known + named_sets.KERAS_TEXT or path.is_dir():
+    if source in known:
+        return
+    if source in named_sets.KERAS_TEXT:
+        raise ValueError(
+            f"`--data` ({source!r}) holds texts of different lengths, which are not supported: "
+            "give arrays in a .npz."
+        )
+    if path.is_dir():
+        image_folders.check(path)
         return
     if path.suffix in (".npz", ".csv"):
         if not path.is_file():
             raise FileNotFoundError(f"There is no file {source} (looked in {os.getcwd()}).")
         if path.suffix == ".csv":
             csv_files.check_columns(path, label, groups)
+        elif groups:
+            npz_files.check_groups(path, groups)
         return
     if ":" in source:
-        naming.check_module("data", source)
+        naming.check_module(source, "data")
         return
     hint = naming.did_you_mean(source, known) or f"; known names are {', '.join(known)}."
     raise ValueError(
@@ -75,7 +85,7 @@ def read(source: str, label: str, image_size: int, groups: str = "") -> Raw:
     """
     check(source, label, groups)
     path = Path(source)
-    if source in named_sets.SCIKIT_LEARN + named_sets.KERAS + named_sets.KERAS_TEXT:
+    if source in named_sets.SCIKIT_LEARN + named_sets.KERAS:
         return named_sets.read(source)
     if path.is_dir():
         return image_folders.read(path, image_size)

@@ -4,7 +4,6 @@ never half written.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import warnings
@@ -25,7 +24,6 @@ REMEDY = (
 )
 FILE_FORMATS = tuple(format for format in versions.ENDINGS if format != versions.SAVED_MODEL)
 LABELS = "labels.txt"
-NEEDED = {"onnx": ("onnx", "tf2onnx")}  # packages that Keras converts with
 WARM_UP_BATCHES = (1, 32)
 
 
@@ -134,13 +132,7 @@ def save_as(model: keras.Model, directory: str | os.PathLike, name: str, format:
     """
     if format not in FILE_FORMATS:
         raise ValueError(f"`format` must be one of {', '.join(FILE_FORMATS)}, got {format!r}.")
-    missing = [
-        package for package in NEEDED.get(format, ()) if importlib.util.find_spec(package) is None
-    ]
-    if missing:
-        raise ImportError(
-            f"format `{format}` needs {' and '.join(missing)}: pip install {' '.join(missing)}"
-        )
+    versions.check_packages(format)
     path = Path(directory) / f"{name}{versions.ENDINGS[format]}"
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".new-{path.name}")

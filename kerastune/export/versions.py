@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import os
 import re
 import secrets
@@ -20,12 +21,26 @@ from pathlib import Path
 from kerastune.study import run_directory
 
 SAVED_MODEL = "tf_saved_model"
-# File endings of the formats that a model is exported in.
+# File endings of the formats that a model is exported in, and the packages that Keras converts with.
 ENDINGS = {SAVED_MODEL: "", "keras": ".keras", "onnx": ".onnx", "litert": ".tflite"}
+NEEDED = {"onnx": ("onnx", "tf2onnx")}
 
 _VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 _UNFINISHED = ".tmp-"
 _LOCK = ".lock"
+
+
+def check_packages(format: str) -> None:
+    """Raises `ImportError` where a package that Keras converts to a format with is not installed.
+
+    Example:
+        >>> check_packages("keras")
+    """
+    missing = [name for name in NEEDED.get(format, ()) if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"format `{format}` needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+        )
 
 
 def versions(model_dir: Path) -> list[int]:
@@ -86,8 +101,7 @@ def new_version(model_dir: Path, version: int | None = None) -> Iterator[tuple[P
         )
         if final.exists():
             raise ValueError(
-                f"`version` {version} of {model_dir} is there already: leave it out, or remove "
-                "that one."
+                f"`version` {version} of {model_dir} is there already: leave it out, or remove that one."
             )
         build = model_dir / f"{_UNFINISHED}{final.name}-{secrets.token_hex(3)}"
         build.mkdir()

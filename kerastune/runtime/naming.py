@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.machinery
+import importlib.util
 import os
 import sys
 from collections.abc import Iterable
+from importlib.machinery import PathFinder
 from typing import Any
 
 
@@ -58,20 +59,36 @@ def imported(name: str, what: str) -> Any:
     return getattr(module, attribute)
 
 
-def check_module(name: str, value: str) -> None:
-    """Refuses `module:name` of a module that is not there; nothing of it is run.
+def check_module(name: str, flag: str) -> None:
+    """Raises `ValueError` unless the module of `module:name` can be found, without importing it.
 
-    Raises:
-        ValueError: naming the flag, and where was looked.
+    Of a package of the user's own every part is looked for; other packages may make parts of
+    themselves as they are imported.
 
     Example:
-        >>> check_module("model", "json:loads")
+        >>> check_module("json.decoder:JSONDecoder", "model")
+        >>> check_module("jsn:loads", "model")
+        Traceback (most recent call last):
+            ...
+        ValueError: `--model` ('jsn:loads'): there is no module `jsn` here or installed.
     """
-    module = value.partition(":")[0]
-    first = module.partition(".")[0]
-    path = [os.getcwd(), *sys.path]
-    known = first in sys.modules or first in sys.builtin_module_names
-    if not first or not (known or importlib.machinery.PathFinder.find_spec(first, path)):
-        raise ValueError(
-            f"`--{name}` ({value!r}): there is no module `{module}` here ({os.getcwd()}) or installed."
-        )
+    module, _, attribute = name.partition(":")
+    if not module or module.startswith(".") or not attribute:
+        raise ValueError(f"`--{flag}` ({name!r}) must be module:name, as in mine:build.")
+    if not _is_there(module):
+        raise ValueError(f"`--{flag}` ({name!r}): there is no module `{module}` here or installed.")
+
+
+def _is_there(module: str) -> bool:
+    importlib.invalidate_caches()
+    place, *parts = module.split(".")
+    # Found from the working directory first, as it is imported.
+    found = PathFinder.find_spec(place, [os.getcwd()])
+    if found is None:
+        return place in sys.modules or importlib.util.find_spec(place) is not None
+    for part in parts:
+        place = f"{place}.{part}"
+        found = PathFinder.find_spec(place, list(found.submodule_search_locations or ()))
+        if found is None:
+            return False
+    return True

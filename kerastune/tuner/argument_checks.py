@@ -29,18 +29,8 @@ def parse_objective(objective) -> Objective | None:
     if objective is None or objective == "":
         return None
     if isinstance(objective, keras_tuner.Objective):
-        name, direction = objective.name, objective.direction
-    else:
-        name, _, direction = str(objective).partition(":")
-    if direction not in ("max", "min"):
-        raise ValueError(
-            f"`objective` ({objective!r}) needs its direction: write {name}:max or {name}:min."
-        )
-    if not name.startswith("val_"):
-        raise ValueError(
-            f"`objective` must be a validation value: write val_{name}:{direction}, got {objective!r}."
-        )
-    return Objective(name[4:], direction)
+        objective = f"{objective.name}:{objective.direction}"
+    return Objective.parse(str(objective))
 
 
 def checked_seed(seed: int) -> int:

@@ -335,7 +335,7 @@ def test_the_command_cross_validates_a_regression_on_texts_gaps_and_groups(tmp_p
             ("crossval", "--data=wine", "--model=mlp", "--folds=50"),
             "more than the smallest class has examples (41)",
         ),
-        (("tune", "--data=wine", "--groups=patient"), "`--groups` ('patient') is for crossval"),
+        (("tune", "--data=wine", "--groups=patient"), "`--groups` is not a flag of tune, but of"),
     ],
 )
 def test_the_command_refuses_by_name(arguments, words, tmp_path, capsys):

@@ -1,7 +1,4 @@
-"""What the commands do, once their flags are parsed and checked.
-
-Nothing heavy is imported before a command needs it.
-"""
+"""What each command does with its flags; TensorFlow is imported inside of these functions only."""
 
 from __future__ import annotations
 
@@ -13,70 +10,47 @@ from typing import Any
 from absl import flags
 
 from kerastune.budget import LEAST_STEPS
-from kerastune.cli.command_flags import AUTO, DATA_FLAGS, define
+from kerastune.cli.command_flags import DATA_FLAGS, parsed, recipe_of
 from kerastune.export import versions
-from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.distill import EXTRA_TRAININGS, GRID
 from kerastune.recipe import Recipe
 from kerastune.runtime import environment
-from kerastune.study import run_directory
+from kerastune.study.run_directory import RunDir
+
+Lines = Sequence[str]  # that a command prints at its end
 
 
-def tune(flag_values: flags.FlagValues, recipe: Recipe) -> int:
-    """`kerastune tune`."""
-    return _search(flag_values, recipe, flag_values.stages or _default_stages(flag_values))
+def search(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Runs the stages from the recipe of the flags."""
+    return _search(flag_values, recipe_of(flag_values), stages)
 
 
-def probe(flag_values: flags.FlagValues, recipe: Recipe) -> int:
-    """`kerastune probe`."""
-    return _search(
-        flag_values,
-        recipe,
-        [name for name in _default_stages(flag_values) if name in ("start", "probe")],
-    )
-
-
-def train(flag_values: flags.FlagValues, recipe: Recipe) -> int:
-    """`kerastune train`."""
-    return _train_given(flag_values, recipe, ["train"], trainings=1)
-
-
-def ensemble(flag_values: flags.FlagValues, recipe: Recipe) -> int:
-    """`kerastune ensemble`."""
-    stages = ["train", "ensemble", *(["tta"] if flag_values.tta else [])]
-    return _train_given(flag_values, recipe, stages, trainings=flag_values.members)
-
-
-def prune(flag_values: flags.FlagValues, recipe: Recipe) -> int:
-    """`kerastune prune`."""
-    return _train_given(
-        flag_values, recipe, ["train", "prune"], trainings=1 + len(flag_values.sparsity)
-    )
-
-
-def distill(flag_values: flags.FlagValues, recipe: Recipe) -> int:
-    """`kerastune distill`."""
-    return _train_given(
-        flag_values, recipe, ["train", "distill"], trainings=1 + len(GRID) + EXTRA_TRAININGS
-    )
-
-
-def _train_given(
-    flag_values: flags.FlagValues, recipe: Recipe, stages: list[str], trainings: int
-) -> int:
+def train(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Trains the recipe of the flags for its own steps, and runs the stages that follow."""
+    recipe = recipe_of(flag_values)
     if not flag_values["budget"].present:
         # The recipe says how long to train; one more leaves room for rounding up to whole
         # evaluations.
-        flag_values.budget = f"{max((trainings + 1) * recipe.total_steps, LEAST_STEPS)}steps"
-    return _search(flag_values, _with_regularizers(flag_values, recipe), stages)
+        trainings = 1 + _trainings(flag_values, stages)
+        flag_values.budget = f"{max(trainings * recipe.total_steps, LEAST_STEPS)}steps"
+    return _search(flag_values, _regularized(flag_values, recipe), stages)
 
 
-def _with_regularizers(flag_values: flags.FlagValues, recipe: Recipe) -> Recipe:
+def _trainings(flag_values: flags.FlagValues, stages: Sequence[str]) -> int:
+    further = {
+        "ensemble": flag_values.members - 1,
+        "prune": len(flag_values.sparsity),
+        "distill": len(GRID) + EXTRA_TRAININGS,
+    }
+    return 1 + sum(further.get(name, 0) for name in stages)
+
+
+def _regularized(flag_values: flags.FlagValues, recipe: Recipe) -> Recipe:
     return recipe if flag_values["regularizers"].present else recipe.replace(regularizers="on")
 
 
-def crossval(flag_values: flags.FlagValues, recipe: Recipe) -> int:
-    """`kerastune crossval`."""
+def crossval(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Trains the recipe of the flags on every fold."""
     environment.check()
     with environment.quiet_start():
         from kerastune.cli import summary
@@ -90,7 +64,7 @@ def crossval(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     crossed = CrossValidation(
         flag_values.model,
         cross_validation_set.load(**_source(flag_values), groups=flag_values.groups),
-        _with_regularizers(flag_values, recipe),
+        _regularized(flag_values, recipe_of(flag_values)),
         num_folds=flag_values.folds,
         repeats=flag_values.repeats,
         seed=flag_values.seed,
@@ -101,13 +75,13 @@ def crossval(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     )
     crossed.run({name: flag_values[name].value for name in (*DATA_FLAGS, "groups")})
     summary.show_folds(crossed)
-    return 0
+    return ()
 
 
-def export(flag_values: flags.FlagValues, recipe: Recipe) -> int:
-    """`kerastune export`."""
+def export(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Writes the final model of an output directory for other programs."""
     environment.check()
-    run_dir = run_directory.RunDir(flag_values.output_dir)
+    run_dir = RunDir(flag_values.output_dir)
     settings = _settings_of(run_dir, flag_values)
     with environment.quiet_start():
         from kerastune.export import from_run
@@ -118,72 +92,46 @@ def export(flag_values: flags.FlagValues, recipe: Recipe) -> int:
     base = Path(flag_values.export_dir or run_dir.export)
     parts = {"views": flag_values.tta, "ensemble": flag_values.ensemble}
     path = from_run.release(run_dir, base, flag_values.format, settings, **parts)
-    print(f"Exported to {path}")
-    if flag_values.format == versions.SAVED_MODEL:
-        print(f"How to serve and ask it: {base / 'README.md'}")
-    return 0
+    if flag_values.format != versions.SAVED_MODEL:
+        return (f"Exported to {path}",)
+    return f"Exported to {path}", f"How to serve and ask it: {base / 'README.md'}"
 
 
-def _settings_of(run_dir: run_directory.RunDir, flag_values: flags.FlagValues) -> dict[str, Any]:
+def _settings_of(run_dir: RunDir, flag_values: flags.FlagValues) -> dict[str, Any]:
     """What a search was told of data and model: as its flagfile has it, unless it is given now."""
-    found = flags.FlagValues()
-    define(found)
-    files = (path for path in (run_dir.flags, run_dir.crossval_flags) if path.is_file())
-    found(["kerastune", *[f"--flagfile={path}" for path in files]])
-    sources = (flag_values, found)
-    names = (*DATA_FLAGS, "groups")
+    files = [path for path in (run_dir.flags, run_dir.crossval_flags) if path.is_file()]
+    found = parsed([f"--flagfile={path}" for path in files])
     return {
         name: values[name].value
-        for name in names
-        for values in sources[::-1]
+        for name in (*DATA_FLAGS, "groups")
+        for values in (found, flag_values)
         if values[name].present
     }
 
 
-def status(flag_values: flags.FlagValues, recipe: Recipe) -> int:
-    """`kerastune status`."""
-    from kerastune.report import status
+def status(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Tells how a search, or a cross-validation, stands."""
+    from kerastune.report import status as state
 
-    run_dir = _run_dir(flag_values)
-    is_of_folds = status.is_of_folds(run_dir)
-    print(
-        *(status.lines_of_folds(run_dir) if is_of_folds else status.lines(status.read(run_dir))),
-        sep="\n",
-    )
-    return 0
+    run_dir = RunDir(flag_values.output_dir)
+    if state.is_of_folds(run_dir):
+        return state.lines_of_folds(run_dir)
+    return state.lines(state.read(run_dir))
 
 
-def _run_dir(flag_values: flags.FlagValues) -> run_directory.RunDir:
-    return run_directory.RunDir(Path(flag_values.output_dir).resolve())
-
-
-def report(flag_values: flags.FlagValues, recipe: Recipe) -> int:
-    """`kerastune report`."""
-    run_dir = _run_dir(flag_values)
+def report(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Writes the report anew from what is on disk."""
     from kerastune.report import writer
     from kerastune.study.database import Record
 
+    run_dir = RunDir(flag_values.output_dir)
     with Record(run_dir.study) as record:
         is_crossval = record.setting("command") == "crossval"
         (writer.write_folds if is_crossval else writer.write)(run_dir, record)
-    print(f"{run_dir.report}\n{run_dir.report_markdown}")
-    return 0
+    return str(run_dir.report), str(run_dir.report_markdown)
 
 
-def _default_stages(flag_values: flags.FlagValues) -> list[str]:
-    wanted = {
-        "start": flag_values.batch_size == AUTO,
-        "baseline": flag_values.baseline,
-        # The size of a built-in network is searched only where --stages names it.
-        "model": ":" in flag_values.model and not flag_values.pretrained,
-        "finetune": bool(flag_values.pretrained),
-        "ensemble": flag_values.ensemble,
-        "tta": flag_values.tta,
-    }
-    return [name for name in registry.ORDER if wanted.get(name, True)]
-
-
-def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) -> int:
+def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]) -> Lines:
     environment.check()
     with environment.quiet_start():
         from kerastune.cli import summary
@@ -211,11 +159,11 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
         seed=flag_values.seed,
         overwrite=flag_values.overwrite,
         recipe=recipe,
-        stages=stages,
+        stages=list(stages),
         refit=flag_values.refit,
         members=flag_values.members,
         member_folds=flag_values.member_folds,
-        sparsities=_sparsities(flag_values.sparsity),
+        sparsities=[float(text) for text in flag_values.sparsity],
         trained=flag_values.trained or None,
         teacher=teacher,
         keep=flag_values.keep,
@@ -225,7 +173,7 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) ->
     )
     tuner.search(problem, settings={name: flag_values[name].value for name in DATA_FLAGS})
     summary.show(tuner)
-    return 0
+    return ()
 
 
 def _source(flag_values: flags.FlagValues) -> dict[str, Any]:
@@ -244,13 +192,3 @@ def _hypermodel(flag_values: flags.FlagValues, problem):
     # By its name, since that is what other commands go by later.
     flag_values.model = flag_values.model or hypermodels.fitting(problem)
     return hypermodels.load(flag_values.model, problem)
-
-
-def _sparsities(given: Sequence[str]) -> list[float]:
-    try:
-        return [float(text) for text in given]
-    except ValueError:
-        shown = ",".join(given)
-        raise ValueError(
-            f"`--sparsity` must be shares in [0, 1), as in 0.5,0.8,0.9, got {shown!r}."
-        ) from None
