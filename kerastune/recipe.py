@@ -11,49 +11,100 @@ from typing import Any
 
 from kerastune.runtime import naming
 
-CHOICES = {
-    "optimizer": ("sgd", "adam"),
-    "decay": ("none", "linear", "exponential"),
-    "initializers": ("auto", "keep"),
-    "regularizers": ("off", "on"),
-    "class_weights": ("none", "balanced"),
-}
-TYPES = {  # of each value: in words, what is taken, what it becomes
-    **{
-        name: ("a number", numbers.Real, float)
-        for name in (
-            "learning_rate",
-            "momentum",
-            "decay_factor",
-            "weight_decay",
-            "label_smoothing",
-            "augmentation",
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """Numbers between two ends, either of which may belong to it.
+
+    Example:
+        >>> Interval(0, 1, has_low=True), 1 in Interval(0, 1, has_low=True)
+        ([0, 1), False)
+    """
+
+    low: float
+    high: float = math.inf
+    has_low: bool = False
+    has_high: bool = False
+
+    def __contains__(self, number: float) -> bool:
+        above = number >= self.low if self.has_low else number > self.low
+        return above and (number <= self.high if self.has_high else number < self.high)
+
+    def __repr__(self) -> str:
+        if self.high == math.inf:
+            return f"{'>=' if self.has_low else '>'} {self.low}"
+        return (
+            f"{'[' if self.has_low else '('}{self.low}, {self.high}{']' if self.has_high else ')'}"
         )
-    },
-    **{name: ("a number", numbers.Real, float) for name in ("layer_decay", "head_fraction")},
-    **{
-        name: ("an integer", numbers.Integral, int)
-        for name in ("batch_size", "total_steps", "seed")
-    },
-    **{
-        name: ("an integer", numbers.Integral, int)
-        for name in ("decay_start", "decay_interval", "frozen", "head")
-    },
-    "layer_rate": ("a list of texts", (list, tuple), tuple),
-    "dropout": ("a number or none", numbers.Real, float),
-    **{name: ("true or false", bool, bool) for name in ("nesterov", "flip")},
-    "hyperparameters": ("a dict", dict, dict),
+
+
+FRACTION = Interval(0, 1, has_low=True)
+POSITIVE, NOT_NEGATIVE = Interval(0), Interval(0, has_low=True)
+AT_LEAST_ONE = Interval(1, has_low=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What there is to know of one value of a recipe: its flag, its check and its help.
+
+    Args:
+        help: one line for people.
+        kind: type of the value.
+        choices: texts that it may be; any where there are none.
+        interval: numbers that it may be.
+        unit: of a number, for people.
+        optional: whether it may be `None`.
+    """
+
+    help: str
+    kind: type
+    choices: tuple[str, ...] = ()
+    interval: Interval | None = None
+    unit: str = ""
+    optional: bool = False
+
+    def checked(self, name: str, value: Any) -> Any:
+        """The value as a plain Python value, so that JSON and flags are exact.
+
+        Raises:
+            ValueError: in one line, for another type or range.
+        """
+        if self.optional and value is None:
+            return None
+        if self.choices:
+            if value not in self.choices:
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(self.choices)}, got {value!r}."
+                )
+            return value
+        words, accepted = TYPES[self.kind]
+        is_bool = isinstance(value, bool)
+        if not isinstance(value, accepted) or (is_bool and self.kind is not bool):
+            words += " or none" if self.optional else ""
+            raise ValueError(f"`{name}` must be {words}, got {value!r}.")
+        value = self.kind(value)
+        if self.interval is not None and value not in self.interval:
+            is_open = self.kind is float and self.interval.high == math.inf
+            must = f"a finite number {self.interval}" if is_open else f"{self.interval}"
+            must = f"in {must}" if must[0] in "[(" else must
+            raise ValueError(f"`{name}` must be {must}, got {value}.")
+        return value
+
+
+TYPES = {  # of each kind: in words, and what is taken for it
+    bool: ("true or false", bool),
+    dict: ("a dict", dict),
+    float: ("a number", numbers.Real),
+    int: ("an integer", numbers.Integral),
+    tuple: ("a list of texts", (list, tuple)),
 }
-SHARES = ("momentum", "label_smoothing", "augmentation", "head_fraction")  # in [0, 1)
-LEAST = {
-    "batch_size": 1,
-    "total_steps": 1,
-    "decay_start": 0,
-    "decay_interval": 1,
-    "frozen": 0,
-    "head": 1,
-    "seed": 0,
-}
+
+
+def _field(default: Any, help: str, kind: type | None = None, **more: Any) -> Any:
+    setting = Setting(help, kind or type(default), **more)
+    if setting.kind is dict:
+        return dataclasses.field(default_factory=dict, metadata={"setting": setting})
+    return dataclasses.field(default=default, metadata={"setting": setting})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,66 +162,74 @@ class Recipe:
         True
     """
 
-    optimizer: str = "sgd"
-    learning_rate: float = 0.01
-    momentum: float = 0.9
-    nesterov: bool = True
-    batch_size: int = 64
-    total_steps: int = 1000
-    decay: str = "linear"
-    decay_start: int = 0
-    decay_factor: float = 0.5
-    decay_interval: int = 100
-    initializers: str = "auto"
-    regularizers: str = "off"
-    weight_decay: float = 0.0
-    dropout: float | None = None
-    label_smoothing: float = 0.0
-    augmentation: float = 0.0
-    flip: bool = False
-    class_weights: str = "none"
-    layer_decay: float = 1.0
-    layer_rate: tuple[str, ...] = ()
-    frozen: int = 0
-    head: int = 1
-    head_fraction: float = 0.0
-    seed: int = 1
-    hyperparameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+    optimizer: str = _field("sgd", "Optimizer.", choices=("sgd", "adam"))
+    learning_rate: float = _field(
+        0.01, "Learning rate of the first step; `tune` finds it.", interval=POSITIVE
+    )
+    momentum: float = _field(0.9, "Momentum of SGD.", interval=FRACTION)
+    nesterov: bool = _field(True, "Nesterov momentum of SGD.")
+    batch_size: int = _field(64, "Batch size.", interval=AT_LEAST_ONE, unit="examples")
+    total_steps: int = _field(
+        1000, "Length of the training; `tune` finds it.", interval=AT_LEAST_ONE, unit="steps"
+    )
+    decay: str = _field("linear", "Learning rate decay.", choices=("none", "linear", "exponential"))
+    decay_start: int = _field(0, "When decay starts.", interval=NOT_NEGATIVE, unit="steps")
+    decay_factor: float = _field(
+        0.5, "Factor of each drop of an exponential decay.", interval=Interval(0, 1)
+    )
+    decay_interval: int = _field(
+        100, "Time between two changes of a decaying rate.", interval=AT_LEAST_ONE, unit="steps"
+    )
+    initializers: str = _field(
+        "auto", "`auto`: He before ReLU where the default was left.", choices=("auto", "keep")
+    )
+    regularizers: str = _field(
+        "off", "The model's own regularization, dropout and noise.", choices=("off", "on")
+    )
+    weight_decay: float = _field(
+        0.0, "Decoupled weight decay of kernels; `tune` finds it.", interval=NOT_NEGATIVE
+    )
+    dropout: float | None = _field(
+        None,
+        "Rate of all Dropout layers; `none`: as the model has it.",
+        float,
+        interval=FRACTION,
+        optional=True,
+    )
+    label_smoothing: float = _field(0.0, "Label smoothing; `tune` finds it.", interval=FRACTION)
+    augmentation: float = _field(
+        0.0, "Strength of shifts, rotations or noise; `tune` finds it.", interval=FRACTION
+    )
+    flip: bool = _field(False, "Random horizontal flip of images; `tune` finds it.")
+    class_weights: str = _field(
+        "none", "Class weights in the loss; `tune` finds them.", choices=("none", "balanced")
+    )
+    layer_decay: float = _field(
+        1.0,
+        "Factor of the learning rate from a layer to the one below it.",
+        interval=Interval(0, 1, has_high=True),
+    )
+    layer_rate: tuple[str, ...] = _field(
+        (), "pattern=multiplier of the learning rate of layers; may be repeated."
+    )
+    frozen: int = _field(
+        0, "Layers with kernels, from the input on, that are frozen.", interval=NOT_NEGATIVE
+    )
+    head: int = _field(1, "Layers with kernels, at the end, that are new.", interval=AT_LEAST_ONE)
+    head_fraction: float = _field(
+        0.0, "First part of the training, for the head alone.", interval=FRACTION
+    )
+    seed: int = _field(1, "Seed of weights, batches and splits.", interval=NOT_NEGATIVE)
+    hyperparameters: dict[str, Any] = _field(
+        {}, "name=json, a hyperparameter of the model's `build(hp)`; may be repeated."
+    )
 
     def __post_init__(self):
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"`{name}` must be one of {', '.join(choices)}, got {getattr(self, name)!r}."
-                )
-        for name, (words, accepted, plain) in TYPES.items():
-            value = getattr(self, name)
-            if type(value) is plain or (name == "dropout" and value is None):
-                continue
-            if not isinstance(value, accepted) or (plain is not bool and isinstance(value, bool)):
-                raise ValueError(f"`{name}` must be {words}, got {value!r}.")
-            # NumPy's numbers become Python's, so that JSON and flags are exact.
-            object.__setattr__(self, name, plain(value))
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(
-                f"`learning_rate` must be a finite number > 0, got {self.learning_rate}."
-            )
-        for name in (*SHARES, *(["dropout"] if self.dropout is not None else [])):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be in [0, 1), got {getattr(self, name)}.")
-        if not 0 < self.decay_factor < 1:
-            raise ValueError(f"`decay_factor` must be in (0, 1), got {self.decay_factor}.")
-        if not 0 < self.layer_decay <= 1:
-            raise ValueError(f"`layer_decay` must be in (0, 1], got {self.layer_decay}.")
+        for field in dataclasses.fields(self):
+            value = field.metadata["setting"].checked(field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
         for text in self.layer_rate:
             parse_layer_rate(str(text))
-        if not 0 <= self.weight_decay < float("inf"):
-            raise ValueError(
-                f"`weight_decay` must be a finite number >= 0, got {self.weight_decay}."
-            )
-        for name, least in LEAST.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"`{name}` must be >= {least}, got {getattr(self, name)}.")
 
     def replace(self, **changes) -> Recipe:
         """A copy with other values."""
@@ -250,6 +309,7 @@ def parse_layer_rate(text: str) -> tuple[str, float]:
         multiplier = math.nan
     if not pattern or not 0 <= multiplier < math.inf:
         raise ValueError(
-            f"`layer_rate` must be pattern=multiplier with a number >= 0, as in dense*=0.1, got {text!r}."
+            "`layer_rate` must be pattern=multiplier with a number >= 0, as in dense*=0.1, got "
+            f"{text!r}."
         )
     return pattern, multiplier

@@ -6,15 +6,13 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kerastune.analysis import sparsity
 from kerastune.recipe import Recipe
-
-pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,24 +153,78 @@ class TrialSpec:
         return cls(**{**values, "recipe": Recipe.from_dict(values["recipe"])})
 
 
+def _no_norms() -> np.ndarray:
+    return np.zeros([0, 0], np.float32)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Curves(Mapping[str, np.ndarray]):
+    """What was measured at the steps of a trial: by name, the true values of every step.
+
+    A study gives `LazyCurves` in their place, which are read whenever they are used.
+
+    Args:
+        values: of every step by name (`"loss"`, `"accuracy"` …), float32 `[steps]`.
+        norm_steps: steps at which norms were measured, int64 `[k]`.
+        update_norms: L2 norm of each layer's update, float32 `[k, layers]`.
+        weight_norms: L2 norm of each layer's weights before the update, float32 `[k, layers]`.
+
+    Example:
+        >>> curves = Curves({"loss": np.float32([2.5, 1.25])})
+        >>> curves.steps, list(curves), curves["loss"].max()
+        (2, ['loss'], np.float32(2.5))
+    """
+
+    values: dict[str, np.ndarray]
+    norm_steps: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    update_norms: np.ndarray = dataclasses.field(default_factory=_no_norms)
+    weight_norms: np.ndarray = dataclasses.field(default_factory=_no_norms)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return len(self.values["loss"])
+
+    def load(self) -> Curves:
+        """These curves, which are in memory already."""
+        return self
+
+    def after(self, earlier: Curves) -> Curves:
+        """These curves joined to those of the steps before them."""
+        pairs = {name: (earlier[name], values) for name, values in self.values.items()}
+        return Curves(
+            {name: np.concatenate(pair) for name, pair in pairs.items()},
+            norm_steps=np.concatenate([earlier.norm_steps, self.norm_steps]),
+            update_norms=np.concatenate([earlier.update_norms, self.update_norms]),
+            weight_norms=np.concatenate([earlier.weight_norms, self.weight_norms]),
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """What came of a trial so far: its curves from the first step, and what it cost.
 
     Args:
         spec: the last segment that was run.
-        curves: true values of every step by name (`"loss"`, `"accuracy"` …), float32 `[steps]`.
+        curves: `Curves` or, of a study, `LazyCurves`. A dict by name stands for curves without
+            norms.
         evals: one dict per evaluation: `"step"` and the validation values by name (`"loss"`,
             `"accuracy"` …).
         layers: names of the layers whose norms were measured.
-        norm_steps: steps at which norms were measured, `[k]`.
-        update_norms: L2 norm of each layer's update, `[k, layers]`.
-        weight_norms: L2 norm of each layer's weights before the update, `[k, layers]`.
         diverged_at: step at which the loss was not finite or exploded; `None` when it never was.
         seconds: wall time of all segments.
         seconds_per_step: median over chunks of steps, evaluation and tracing left out; 0 when
-            nothing was timed. Stages see that of the calibration in its place (`calibration`), the
-            same for every trial of the same network, batch size and kind of optimizer.
+            nothing was timed. Stages see one value for all trials of the same network, batch size
+            and kind of optimizer (`playbook.step_time`).
         peak_memory: bytes, of the process (CPU) or of the device (GPU).
         example_scores: score of every validation example with the best weights, larger is better
             `[n]`, when they were kept; else `None`.
@@ -181,22 +233,15 @@ class Outcome:
         notes: what a reader of the outcome must know.
         out_of_time: whether the end of the budget stopped it, and not what it showed.
         weights_kept: whether the best weights that came with the scores are still there
-            (`keeping`).
+            (`playbook.retention`).
         error: what kept the network from being built or trained, in one line; `diverged_at` is 0
             then. Empty otherwise.
     """
 
     spec: TrialSpec
-    curves: dict[str, np.ndarray]
+    curves: Curves
     evals: tuple[dict[str, float], ...] = ()
     layers: tuple[str, ...] = ()
-    norm_steps: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
-    update_norms: np.ndarray = dataclasses.field(
-        default_factory=lambda: np.zeros([0, 0], np.float32)
-    )
-    weight_norms: np.ndarray = dataclasses.field(
-        default_factory=lambda: np.zeros([0, 0], np.float32)
-    )
     diverged_at: int | None = None
     seconds: float = 0.0
     seconds_per_step: float = 0.0
@@ -207,6 +252,10 @@ class Outcome:
     out_of_time: bool = False
     error: str = ""
     weights_kept: bool = True
+
+    def __post_init__(self):
+        if isinstance(self.curves, dict):
+            object.__setattr__(self, "curves", Curves(self.curves))
 
     @classmethod
     def failed(cls, spec: TrialSpec, error: Exception) -> Outcome:
@@ -223,12 +272,27 @@ class Outcome:
     @property
     def steps(self) -> int:
         """Number of steps trained so far."""
-        return len(self.curves["loss"])
+        return self.curves.steps
 
     @property
     def losses(self) -> np.ndarray:
         """True training loss of every step, float32 `[steps]`."""
         return self.curves["loss"]
+
+    @property
+    def norm_steps(self) -> np.ndarray:
+        """Steps at which norms were measured, int64 `[k]`."""
+        return self.curves.load().norm_steps
+
+    @property
+    def update_norms(self) -> np.ndarray:
+        """L2 norm of each layer's update, float32 `[k, layers]`."""
+        return self.curves.load().update_norms
+
+    @property
+    def weight_norms(self) -> np.ndarray:
+        """L2 norm of each layer's weights before the update, float32 `[k, layers]`."""
+        return self.curves.load().weight_norms
 
     def timed(self, seconds_per_step: float) -> Outcome:
         """The same outcome with other seconds per step."""
@@ -250,17 +314,10 @@ class Outcome:
             return dataclasses.replace(
                 earlier, spec=self.spec, diverged_at=self.diverged_at, error=self.error
             )
-        joined = {
-            name: np.concatenate([earlier.curves[name], values])
-            for name, values in self.curves.items()
-        }
         return dataclasses.replace(
             self,
-            curves=joined,
+            curves=self.curves.load().after(earlier.curves.load()),
             evals=earlier.evals + self.evals,
-            norm_steps=np.concatenate([earlier.norm_steps, self.norm_steps]),
-            update_norms=np.concatenate([earlier.update_norms, self.update_norms]),
-            weight_norms=np.concatenate([earlier.weight_norms, self.weight_norms]),
             seconds=earlier.seconds + self.seconds,
             seconds_per_step=earlier.seconds_per_step or self.seconds_per_step,
             peak_memory=max(earlier.peak_memory, self.peak_memory),

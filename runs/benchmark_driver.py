@@ -23,7 +23,7 @@ from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.base import Decision, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Curves, Objective, Outcome, TrialSpec
 
 FLAGS = flags.FLAGS
 LAYERS = 5
@@ -66,10 +66,8 @@ def result(spec, noise):
     norms = np.outer(losses[measured], np.ones(LAYERS, np.float32))
     evals = ({"step": spec.until, "loss": float(losses[-1]), "accuracy": 0.5},)
     layers = tuple(f"dense_{number}" for number in range(LAYERS))
-    curves = {"loss": losses, "accuracy": 1 - losses / 3}
-    return Outcome(
-        spec, curves, evals, layers, measured, norms, norms, seconds=1.0, seconds_per_step=1e-3
-    )
+    curves = Curves({"loss": losses, "accuracy": 1 - losses / 3}, measured, norms, norms)
+    return Outcome(spec, curves, evals, layers, seconds=1.0, seconds_per_step=1e-3)
 
 
 def search(study, trials, steps):

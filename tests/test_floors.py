@@ -59,7 +59,7 @@ ONLY_IN["keras"] |= {"executors.worker_setup"}
 ONLY_IN["tensorflow"] = ONLY_IN["keras"]
 ANYWHERE = ("numpy", "pandas", "scipy", "sklearn")
 LAZY = ("pandas", "ray", "scipy", "sklearn")
-PRINTS = {"cli.entry", "cli.summary"}
+PRINTS = {"cli.entry", "cli.running", "cli.summary"}
 MOST_LINES = 480
 MOST_FILES = 20
 

@@ -9,8 +9,10 @@ import pytest
 from absl import flags
 
 from kerastune.cli import command_flags
-from kerastune.recipe import CHOICES, Recipe
+from kerastune.recipe import Recipe
 
+SETTINGS = {field.name: field.metadata["setting"] for field in dataclasses.fields(Recipe)}
+CHOICES = {name: each.choices for name, each in SETTINGS.items() if each.choices}
 OTHER = Recipe(
     optimizer="adam",
     learning_rate=0.1 + 0.2,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kerastune.recipe import Recipe
-from kerastune.trial import Outcome, State, TrialSpec
+from kerastune.trial import Curves, Outcome, State, TrialSpec
 
 
 def spec(start=0, until=100, **changes):
@@ -17,13 +17,16 @@ def spec(start=0, until=100, **changes):
 
 def outcome(start, until, **changes):
     steps = np.arange(start, until)
+    curves = Curves(
+        {"loss": steps.astype(np.float32), "accuracy": -steps.astype(np.float32)},
+        norm_steps=steps[::10],
+        update_norms=np.full([len(steps[::10]), 2], start, np.float32),
+        weight_norms=np.full([len(steps[::10]), 2], until, np.float32),
+    )
     values = {
-        "curves": {"loss": steps.astype(np.float32), "accuracy": -steps.astype(np.float32)},
+        "curves": curves,
         "evals": ({"step": until, "loss": float(until)},),
         "layers": ("a", "b"),
-        "norm_steps": steps[::10],
-        "update_norms": np.full([len(steps[::10]), 2], start, np.float32),
-        "weight_norms": np.full([len(steps[::10]), 2], until, np.float32),
         "seconds": 2.0,
         "seconds_per_step": 0.01,
         "peak_memory": 100 + start,

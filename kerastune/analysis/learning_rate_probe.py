@@ -24,14 +24,12 @@ from __future__ import annotations
 import numpy as np
 
 TARGET_RATIO = 0.035  # Adam: first update over weights at a good rate
-LOSS_SHARE = (
-    0.53  # SGD: share of the loss that one plain step would remove at a good rate, at momentum 0.9
-)
+# SGD: fraction of the loss that one plain step would remove at a good learning rate, at
+# momentum 0.9.
+LOSS_SHARE = 0.53
 FITTED_MOMENTUM = 0.9
-STARTS = {
-    "sgd": 8,
-    "adam": 1,
-}  # fresh starts of one batch; Adam's first update hardly differs between them
+# Fresh starts of one batch; Adam's first update hardly differs between them.
+STARTS = {"sgd": 8, "adam": 1}
 BATCHES = 60  # in all, at most
 BASELINE_RATE = 1e-3  # of the measured update; any rate gives the same suggestion
 

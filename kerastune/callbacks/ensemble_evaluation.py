@@ -12,6 +12,7 @@ import numpy as np
 
 from kerastune.callbacks.evaluation_callback import EvaluationCallback
 from kerastune.models import output_kind, saved_models
+from kerastune.models.output_kind import OutputKind
 
 
 class EnsembleEvaluation(EvaluationCallback):
@@ -66,11 +67,12 @@ class EnsembleEvaluation(EvaluationCallback):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        self._others = [self._outputs(saved_models.loaded(model)) for model in self.models]
+        others = map(saved_models.loaded, self.models)
+        self._others = [self._outputs(other, self.outputs_of(other)) for other in others]
         self._earlier = collections.deque(maxlen=self.snapshots)
 
     def averaged(self, x: Any) -> np.ndarray:
-        own = self._outputs(self.model)
+        own = self._outputs(self.model, self._known)
         members = [*self._others, *self._earlier, own]
         if len({each.shape for each in members}) > 1:
             raise ValueError(
@@ -83,5 +85,5 @@ class EnsembleEvaluation(EvaluationCallback):
         super().on_train_end(logs)
         self._others, self._earlier = [], collections.deque()
 
-    def _outputs(self, model: keras.Model) -> np.ndarray:
-        return output_kind.averageable(model, self._x, self.told_kind())
+    def _outputs(self, model: keras.Model, known: OutputKind) -> np.ndarray:
+        return known.averageable(output_kind.predict(model, self._x))

@@ -13,7 +13,7 @@ from kerastune.models import output_kind
 from kerastune.problem import labels
 from kerastune.runtime.tensorboard_writer import Board
 
-OF_ONE_FIT = ("board", "_x", "_y")
+OF_ONE_FIT = ("board", "_x", "_y", "_known")
 
 
 class EvaluationCallback(keras.callbacks.Callback):
@@ -64,14 +64,17 @@ class EvaluationCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._x, self._y = _arrays(self.validation_data)
+        self._known: output_kind.OutputKind | None = None
         self.board = Board(self.log_dir) if self.log_dir is not None else None
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every_epochs:
             return
-        metric = self.metric or (
-            _mean_squared_error if self.told_kind() == "regression" else _accuracy
-        )
+        if self._known is None:
+            self._known = self.outputs_of(self.model)
+        metric = self.metric
+        if metric is None:
+            metric = _mean_squared_error if self._known.kind == "regression" else _accuracy
         value = float(metric(self._y, self.averaged(self._x)))
         name = f"{self.title}_{_NAMES.get(metric) or metric.__name__}"
         if logs is not None:
@@ -88,9 +91,10 @@ class EvaluationCallback(keras.callbacks.Callback):
         for name in OF_ONE_FIT:
             del vars(self)[name]
 
-    def told_kind(self) -> str:
-        """The kind that was given, or that the model in training tells."""
-        return self.kind or output_kind.kind_of(self.model)
+    def outputs_of(self, model: keras.Model) -> output_kind.OutputKind:
+        """What the outputs of a model mean; its kind is that of the model in training."""
+        kind = self.kind or output_kind.kind_of(self.model)
+        return output_kind.of(model, output_kind.first_examples(self._x), kind)
 
     def __getstate__(self):
         # Open files can't be copied; an exception during `fit` leaves them here, and the model

@@ -55,9 +55,8 @@ class _RateSetter(StepWrapper):
         super().__init__(model)
         self.schedule = schedule
         self.first_rate = first_rate
-        self.optimizer = (
-            model.optimizer
-        )  # after an exception the model may be compiled with another one
+        # After an exception the model may be compiled with another one.
+        self.optimizer = model.optimizer
         self._start = tf.Variable(
             int(self.optimizer.iterations.numpy()), dtype=tf.int64, trainable=False
         )

@@ -57,5 +57,5 @@ class TTAEvaluation(EvaluationCallback):
         self.weights = tta.shares(weights, 1 + len(self.views))
 
     def averaged(self, x: Any) -> np.ndarray:
-        outputs = tta.outputs_by_view(self.model, x, self.views, self.told_kind())
+        outputs = tta.outputs_by_view(self.model, x, self.views, self._known)
         return np.tensordot(self.weights, np.stack(list(outputs.values())), axes=1)

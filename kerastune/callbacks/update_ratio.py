@@ -45,9 +45,8 @@ class UpdateRatio(RecordingCallback):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self.first_update = None
-        optimizer = getattr(
-            self.model.optimizer, "inner_optimizer", self.model.optimizer
-        )  # unwrapped: loss scaling
+        # Without the wrapper of loss scaling.
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         self._settings = {
             "optimizer": type(optimizer).__name__.lower(),
             "rates": [float(np.asarray(optimizer.learning_rate))],

@@ -41,9 +41,8 @@ class StepSeeds(keras.random.SeedGenerator):
 
     def next(self, ordered=True):
         self._draws += 1
-        word = (
-            np.random.SeedSequence([*self._entropy, self._draws]).generate_state(1)[0] >> 1
-        )  # Keras wants 31 bits
+        # Keras wants 31 bits.
+        word = np.random.SeedSequence([*self._entropy, self._draws]).generate_state(1)[0] >> 1
         return tf.stack([tf.constant(word, tf.int32), self._step])
 
 

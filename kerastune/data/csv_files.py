@@ -36,7 +36,22 @@ def read(
         ValueError: with one line, for a file or a column that cannot be used.
     """
     memory.check(BYTES_PER_CSV_BYTE * path.stat().st_size, str(path))
+    check_columns(path, label, groups)
     header, rows = _rows(path)
+    cells = dict(zip(header, zip(*rows, strict=True), strict=True))
+    y, kind = _target(cells.pop(label), label, path)
+    of_groups = np.array([cell.strip() for cell in cells.pop(groups)]) if groups else None
+    columns = {name: _column(values, name, path) for name, values in cells.items()}
+    return Part(columns, y), kind, _notes(columns), of_groups
+
+
+def check_columns(path: Path, label: str, groups: str = "") -> None:
+    """Refuses a label, or groups, that the header does not have; no other row is read.
+
+    Raises:
+        ValueError: naming the column, and those that there are.
+    """
+    header = _header(path)
     if label not in header:
         raise ValueError(
             f"`--label` ({label!r}) is not a column of {path}; its columns are: "
@@ -53,11 +68,19 @@ def read(
         raise ValueError(
             f"{path} has no column besides {besides}; give at least one to predict from."
         )
-    cells = dict(zip(header, zip(*rows, strict=True), strict=True))
-    y, kind = _target(cells.pop(label), label, path)
-    of_groups = np.array([cell.strip() for cell in cells.pop(groups)]) if groups else None
-    columns = {name: _column(values, name, path) for name, values in cells.items()}
-    return Part(columns, y), kind, _notes(columns), of_groups
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file, skipinitialspace=True, strict=True)
+            return [name.strip() for name in next((line for line in lines if line), [])]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} cannot be read as comma-separated UTF-8 text: {error}.")
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -66,9 +89,7 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
         with open(path, newline="", encoding="utf-8-sig") as file:
             lines = [line for line in csv.reader(file, skipinitialspace=True, strict=True) if line]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path} cannot be read as comma-separated UTF-8 text: {error}."
-        ) from error
+        raise _unreadable(path, error) from error
     if len(lines) < 2:
         raise ValueError(
             f"{path} has {len(lines)} rows; expected a header and at least one example."

@@ -62,9 +62,8 @@ class Picture:
         channels = self.channels or 1
         pixels = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
         pixels = tf.ensure_shape(pixels, [None, None, channels])
-        pixels = tf.image.resize(
-            pixels, [self.height, self.width], antialias=True
-        )  # the same size stays as it is
+        # The same size stays as it is.
+        pixels = tf.image.resize(pixels, [self.height, self.width], antialias=True)
         return tf.ensure_shape(pixels, [self.height, self.width, channels])
 
     def encode(self, x: np.ndarray) -> list[bytes]:

@@ -11,23 +11,21 @@ from kerastune.data.raw import Raw, from_pairs
 from kerastune.runtime import naming
 
 
-def read(source: str, label: str, image_size: int, groups: str = "") -> Raw:
-    """Finds out what kind of source is meant, and reads it.
+def check(source: str, label: str = "", groups: str = "") -> None:
+    """Refuses a source that can't be read, as far as can be told without reading it.
 
     Args:
         source: a name, a file, a folder or `module:function`, as `data.load` lists them.
         label: name of the target column of a .csv.
-        image_size: height and width that images in folders are resized to, in pixels.
         groups: name of the column of a .csv, or of the array of a .npz, that tells which examples
             belong together.
 
     Raises:
-        ValueError: with one line, for an unknown source, or one that cannot be read.
-        FileNotFoundError, ImportError: with one line, for what is missing.
+        ValueError: with one line, for an unknown source, or a column that it has not.
+        FileNotFoundError: with one line, for a file that is missing.
 
     Example:
-        >>> read("iris", "", 64).parts["training"].x.shape
-        (150, 4)
+        >>> check("iris")
     """
     path = Path(source)
     if label and path.suffix != ".csv":
@@ -41,21 +39,49 @@ def read(source: str, label: str, image_size: int, groups: str = "") -> Raw:
             f"are {source}."
         )
     known = named_sets.SCIKIT_LEARN + named_sets.KERAS
-    if source in known + named_sets.KERAS_TEXT:
-        return named_sets.read(source)
-    if path.is_dir():
-        return image_folders.read(path, image_size)
+    if source in known + named_sets.KERAS_TEXT or path.is_dir():
+        return
     if path.suffix in (".npz", ".csv"):
         if not path.is_file():
             raise FileNotFoundError(f"There is no file {source} (looked in {os.getcwd()}).")
-        is_npz = path.suffix == ".npz"
-        return npz_files.read(path, groups) if is_npz else _read_csv(path, label, groups)
+        if path.suffix == ".csv":
+            csv_files.check_columns(path, label, groups)
+        return
     if ":" in source:
-        return _read_function(source)
+        naming.check_module("data", source)
+        return
     hint = naming.did_you_mean(source, known) or f"; known names are {', '.join(known)}."
     raise ValueError(
         f"`--data` ({source!r}) is no known name, .npz, .csv, folder or module:function{hint}"
     )
+
+
+def read(source: str, label: str, image_size: int, groups: str = "") -> Raw:
+    """Finds out what kind of source is meant, and reads it.
+
+    Args:
+        source: as `check` takes it.
+        label: name of the target column of a .csv.
+        image_size: height and width that images in folders are resized to, in pixels.
+        groups: as `check` takes it.
+
+    Raises:
+        ValueError: with one line, for an unknown source, or one that cannot be read.
+        FileNotFoundError, ImportError: with one line, for what is missing.
+
+    Example:
+        >>> read("iris", "", 64).parts["training"].x.shape
+        (150, 4)
+    """
+    check(source, label, groups)
+    path = Path(source)
+    if source in named_sets.SCIKIT_LEARN + named_sets.KERAS + named_sets.KERAS_TEXT:
+        return named_sets.read(source)
+    if path.is_dir():
+        return image_folders.read(path, image_size)
+    if path.suffix == ".npz":
+        return npz_files.read(path, groups)
+    return _read_csv(path, label, groups) if path.suffix == ".csv" else _read_function(source)
 
 
 def _read_csv(path: Path, label: str, groups: str) -> Raw:

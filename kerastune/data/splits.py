@@ -11,9 +11,8 @@ from kerastune.data.checks import shorten
 FRACTION = 0.15  # of the part that is cut
 LARGEST_CUT = 5000  # examples: beyond, evaluating costs more than the smaller noise is worth
 SMALLEST_WHOLE = 10  # examples: below, a cut would leave a part nearly empty
-MOST_INTEGER_CLASSES = (
-    20  # distinct whole numbers that are taken for classes without further evidence
-)
+# Distinct whole numbers that are taken for classes without further evidence.
+MOST_INTEGER_CLASSES = 20
 
 
 def cut(

@@ -134,9 +134,8 @@ class Service:
             found = loaded.signatures[signature](
                 **{name: tf.constant(x) for name, x in request.items()}
             )
-            if (
-                signature == BYTES
-            ):  # what the encoded images hold, decoded outside of what was written
+            # What the encoded images hold, decoded outside of what was written.
+            if signature == BYTES:
                 request = {
                     name: self.picture.decode(tf.constant(request[IMAGE_BYTES]))
                     for name in self.inputs

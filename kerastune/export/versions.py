@@ -20,12 +20,8 @@ from pathlib import Path
 from kerastune.study import run_directory
 
 SAVED_MODEL = "tf_saved_model"
-ENDINGS = {
-    SAVED_MODEL: "",
-    "keras": ".keras",
-    "onnx": ".onnx",
-    "litert": ".tflite",
-}  # of formats a model is kept in
+# File endings of the formats that a model is exported in.
+ENDINGS = {SAVED_MODEL: "", "keras": ".keras", "onnx": ".onnx", "litert": ".tflite"}
 
 _VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 _UNFINISHED = ".tmp-"

@@ -67,15 +67,15 @@ def wrap(
     seeing = [None, *checked(views).values()]
     share_of_each = shares(weights, len(seeing))
     inputs = averaging.inputs_like(model, sample)
-    finish = output_kind.averaged_form(model, sample, kind)
+    known = output_kind.of(model, sample, kind)
     if temperature != 1:
-        averaging.check_temperature(temperature, kind or output_kind.kind_of(model))
+        averaging.check_temperature(temperature, known.kind)
     terms = []
     for view, share in zip(seeing, share_of_each):
         if share > 0:
             outputs = model(inputs if view is None else all_views.apply(view, inputs))
             _refuse_several(model, outputs)
-            terms.append(share * finish(ops.cast(outputs, "float32")))
+            terms.append(share * known.activation(ops.cast(outputs, "float32")))
     return keras.Model(
         inputs, averaging.tempered(sum(terms[1:], terms[0]), temperature), name="tta"
     )
@@ -111,7 +111,8 @@ def predictions(
         >>> list(said)[:2], said["noise-1"].shape
         (['identity', 'noise-1'], (5, 2))
     """
-    found = outputs_by_view(model, x, views, kind, is_late)
+    known = output_kind.of(model, output_kind.first_examples(x), kind)
+    found = outputs_by_view(model, x, views, known, is_late)
     if kind == "classification":
         return {
             name: error_analysis.probabilities(p, logits=False).astype(np.float32)
@@ -124,17 +125,23 @@ def outputs_by_view(
     model: keras.Model,
     x: Any,
     views: Sequence[Callable] | Mapping[str, Callable],
-    kind: str | None = None,
+    known: output_kind.OutputKind,
     is_late: Callable[[], bool] = lambda: False,
 ) -> dict[str, np.ndarray]:
-    """As `predictions`, but with outputs of the model's own shape, and `kind` needed only where
-    `wrap` needs it.
+    """As `predictions`, but with outputs of the model's own shape.
+
+    Args:
+        model: a built model with one output.
+        x: inputs as the model takes them.
+        views: as `wrap` takes them.
+        known: what the model's outputs mean.
+        is_late: asked before every view; those after the first `True` are left out.
     """
-    found = {IDENTITY: output_kind.averageable(model, x, kind)}
+    found = {IDENTITY: known.averageable(output_kind.predict(model, x))}
     for name, view in checked(views).items():
         if is_late():
             break
-        found[name] = output_kind.averageable(model, _seen(view, x), kind)
+        found[name] = known.averageable(output_kind.predict(model, _seen(view, x)))
     return found
 
 

@@ -7,6 +7,7 @@ import keras
 from kerastune import trial
 from kerastune.models import keras_metrics, output_kind
 from kerastune.models.label_smoothing import SmoothedCrossentropy
+from kerastune.models.output_kind import OutputKind
 from kerastune.problem import Problem
 from kerastune.runtime import naming
 
@@ -38,13 +39,16 @@ def compile_for(
     Raises:
         ValueError: when it should be and can't.
     """
-    settings = (
-        dict(model._compile_config.config) if model.compiled else _default_settings(model, problem)
-    )
+    settings = dict(model._compile_config.config) if model.compiled else {}
     wanted = ["macro_f1"] if watch and problem.imbalanced else []
+    known = None
+    if not model.compiled:
+        known = _known(model, problem)
+        settings = _default_settings(known, problem)
     if objective not in (None, "loss", *wanted, *_measured(model, settings)):
         wanted.append(objective)
-    if added := _added_metrics(wanted, model, problem, settings.get("metrics")):
+    if wanted and _is_flat(settings.get("metrics")):
+        added = _added_metrics(wanted, problem, known or _known(model, problem))
         settings["metrics"] = [*(settings.get("metrics") or []), *added]
     if smoothed:
         settings["loss"] = SmoothedCrossentropy(settings.get("loss"))
@@ -53,18 +57,16 @@ def compile_for(
     keras.Model.compile(model, **{**settings, **changes})
 
 
+def _known(model: keras.Model, problem: Problem) -> OutputKind:
+    x = output_kind.first_examples(problem.validation.x)
+    return output_kind.of(model, x, problem.kind)
+
+
 def _added_metrics(
-    wanted: list[str], model: keras.Model, problem: Problem, metrics
+    wanted: list[str], problem: Problem, known: OutputKind
 ) -> list[keras.metrics.Metric]:
-    """The metrics of these names, as far as they are known; none where the model has several
-    outputs to measure.
-    """
-    if not wanted or not (metrics is None or _is_flat(metrics)):
-        return []
-    form = output_kind.averaged_form(
-        model, output_kind.first_examples(problem.validation.x), problem.kind
-    )
-    made = [keras_metrics.make(name, problem, form) for name in wanted]
+    """The metrics of these names, as far as they are known."""
+    made = [keras_metrics.make(name, problem, known.activation) for name in wanted]
     return [metric for metric in made if metric is not None]
 
 
@@ -73,23 +75,24 @@ def _measured(model: keras.Model, settings: dict) -> list[str]:
 
 
 def _is_flat(metrics) -> bool:
-    return isinstance(metrics, (list, tuple)) and not any(
-        isinstance(each, (list, tuple, dict)) for each in metrics
+    """Whether metrics are those of one output, or there are none."""
+    return (
+        metrics is None
+        or isinstance(metrics, (list, tuple))
+        and not any(isinstance(each, (list, tuple, dict)) for each in metrics)
     )
 
 
-def _default_settings(model: keras.Model, problem: Problem) -> dict:
-    if problem.kind == "regression":
+def _default_settings(known: OutputKind, problem: Problem) -> dict:
+    if known.kind == "regression":
         return {
             "loss": "mean_squared_error",
             "metrics": [keras.metrics.MeanAbsoluteError(name="mae")],
         }
-    x = output_kind.first_examples(problem.validation.x)
-    logits = output_kind.gives_logits(model, x)
-    threshold = 0.0 if logits else 0.5
-    if output_kind.outputs_of(model, x).shape[-1] == 1:
+    logits = known.are_logits
+    if known.is_binary:
         loss = keras.losses.BinaryCrossentropy(from_logits=logits)
-        accuracy = keras.metrics.BinaryAccuracy("accuracy", threshold=threshold)
+        accuracy = keras.metrics.BinaryAccuracy("accuracy", threshold=known.threshold)
     elif problem.validation.y.ndim == 2 and problem.validation.y.shape[1] > 1:
         loss, accuracy = keras.losses.CategoricalCrossentropy(from_logits=logits), "accuracy"
     else:

@@ -43,16 +43,13 @@ _TRANSPARENT_LAYERS = (
     ),
     *(layers.InputLayer, layers.Identity, layers.ActivityRegularization),
 )
-_TRANSPARENT_OPERATIONS = frozenset(
-    {"add", "concatenate", "reshape", "transpose"}
-)  # x + y and keras.ops
+# x + y and keras.ops.
+_TRANSPARENT_OPERATIONS = frozenset({"add", "concatenate", "reshape", "transpose"})
 
 _INITIALIZERS = (
     ("kernel_initializer", "kernel"),
-    (
-        "depthwise_initializer",
-        "kernel",
-    ),  # DepthwiseConv; in SeparableConv the pointwise kernel meets the activation
+    # DepthwiseConv; in SeparableConv the pointwise kernel meets the activation.
+    ("depthwise_initializer", "kernel"),
     ("pointwise_initializer", "pointwise_kernel"),
 )
 
@@ -108,9 +105,8 @@ def initialize_by_activation(
         if index is None or np.array_equal(kernel.numpy(), other_weights[index]):
             continue
         if _reaches_rectifier(layer, followers):
-            own_seed = int(
-                np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1
-            )  # Keras wants 31 bits
+            # Keras wants 31 bits.
+            own_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
             kernel.assign(keras.initializers.HeUniform(own_seed)(kernel.shape, kernel.dtype))
             setattr(layer, attribute, keras.initializers.HeUniform())
             initialized.append(layer.name)
@@ -229,8 +225,7 @@ def _producer(tensor):
 
 def _receiver(operation, index: int):
     """What takes the input number `index` of an operation; for a nested model, its InputLayer."""
-    if hasattr(_graph(operation), "_nodes_by_depth") and index < len(
-        operation.inputs
-    ):  # a mask comes after them
+    # A mask comes after the inputs.
+    if hasattr(_graph(operation), "_nodes_by_depth") and index < len(operation.inputs):
         return operation.inputs[index]._keras_history.operation
     return operation

@@ -15,7 +15,8 @@ import tensorflow as tf
 from kerastune.problem import Problem
 
 OURS = ("f1", "macro_f1")
-SHORT = {  # names that Keras, or a figure of merit here, has besides that of the class
+# Names that Keras, or a figure of merit here, has besides that of the class.
+SHORT = {
     "acc": "categorical_accuracy",
     "accuracy": "categorical_accuracy",
     "mae": "mean_absolute_error",
@@ -36,7 +37,8 @@ OF_NUMBERS = (
     keras.metrics.R2Score,
     keras.metrics.RootMeanSquaredError,
 )
-OF_ONE_CLASS = (  # of two classes these are about the second one
+# Of two classes these are about the second one.
+OF_ONE_CLASS = (
     keras.metrics.AUC,
     keras.metrics.FalseNegatives,
     keras.metrics.FalsePositives,

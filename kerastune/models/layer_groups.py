@@ -106,9 +106,8 @@ def freeze(found: Levels, recipe: Recipe) -> None:
     for index, level in enumerate(found):
         for layer in level:
             if index < recipe.frozen and layer._layers:
-                for (
-                    variable
-                ) in layer._trainable_variables:  # its own: what is inside has levels of its own
+                # Its own only: what is inside has levels of its own.
+                for variable in layer._trainable_variables:
                     variable.trainable = False
             elif index < recipe.frozen or (
                 index < at_first and isinstance(layer, layers.BatchNormalization)

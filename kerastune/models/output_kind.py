@@ -1,10 +1,10 @@
-"""What a model is trained for and judged by: loss, metrics, predictions, and figures in the user's
-units.
-"""
+"""What a model's outputs mean: classes or numbers, logits or probabilities."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,11 +12,81 @@ import numpy as np
 from kerastune.data import batches
 
 PREDICTION_BATCH = 512
-LOOKED_AT = 32  # examples that show what kind of outputs a model gives
-_PROBABILITIES = (
-    keras.activations.softmax,
-    keras.activations.sigmoid,
-)  # is what comes out of these
+# Examples that show what kind of outputs a model gives.
+LOOKED_AT = 32
+# What comes out of these is probabilities.
+_PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputKind:
+    """What a model's outputs mean; found out once per model by `of`, and passed on.
+
+    Args:
+        kind: `"classification"` or `"regression"`.
+        are_logits: whether a classifier gives logits and not probabilities.
+        is_binary: whether a classifier's outputs are probabilities, or logits, each of its own: a
+            single output for class 1, or the outputs of a binary cross-entropy.
+
+    Example:
+        >>> known = OutputKind("classification", are_logits=True, is_binary=True)
+        >>> known.threshold, known.averageable(np.array([[0.0]])).tolist()
+        (0.0, [[0.5]])
+    """
+
+    kind: str
+    are_logits: bool = False
+    is_binary: bool = False
+
+    @property
+    def activation(self) -> Callable:
+        """What outputs go through before they are averaged with others: logits become
+        probabilities, all else stays.
+        """
+        if not self.are_logits:
+            return keras.activations.linear
+        return keras.activations.sigmoid if self.is_binary else keras.activations.softmax
+
+    @property
+    def threshold(self) -> float:
+        """The single output above which class 1 is predicted."""
+        return 0.0 if self.are_logits else 0.5
+
+    def averageable(self, outputs: Any) -> np.ndarray:
+        """Outputs `[n, outputs]` as probabilities, or numbers, in float32."""
+        return np.asarray(self.activation(outputs), np.float32)
+
+
+def of(model: keras.Model, x: Any = None, kind: str | None = None) -> OutputKind:
+    """What a model's outputs mean.
+
+    Args:
+        model: a built model.
+        x: a few inputs `[batch, ...]`; needed for a classifier where neither its end nor its loss
+            tells whether it gives logits.
+        kind: `"classification"` or `"regression"`; needed where the same do not tell.
+
+    Raises:
+        ValueError: when `kind` or `x` is needed and missing, or the kind is unknown.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(3, "softmax")])
+        >>> of(model)
+        OutputKind(kind='classification', are_logits=False, is_binary=False)
+    """
+    if kind not in (None, "classification", "regression"):
+        raise ValueError(f"`kind` must be classification or regression, got {kind!r}.")
+    kind = kind or kind_of(model)
+    if kind == "regression":
+        return OutputKind(kind)
+    is_told = _last_activation(model) in _PROBABILITIES or _said_of_logits(_loss(model)) is not None
+    if x is None and not is_told:
+        raise ValueError(
+            f"model `{model.name}` does not tell whether it gives logits: give a `sample` of its "
+            "inputs."
+        )
+    is_binary = "binary" in str(getattr(_loss(model), "name", _loss(model)))
+    return OutputKind(kind, gives_logits(model, x), is_binary or _num_outputs(model, x) == 1)
 
 
 def gives_logits(model: keras.Model, x=None) -> bool:
@@ -48,49 +118,6 @@ def is_classifier(model: keras.Model) -> bool:
     if model.compiled:
         return last == keras.activations.softmax or _said_of_logits(model.loss) is not None
     return last in (keras.activations.softmax, keras.activations.sigmoid)
-
-
-def averaged_form(model: keras.Model, x=None, kind: str | None = None) -> Callable:
-    """What is done to a model's outputs before they are averaged with others: logits become
-    probabilities.
-
-    A classifier's logits go through a softmax, or a sigmoid where it has a single output or a
-    binary cross-entropy; probabilities, and the numbers of a regression, stay what they are.
-
-    Args:
-        model: a built model with one output.
-        x: inputs `[batch, ...]`; needed where neither the model's end nor its loss tells whether it
-            gives logits.
-        kind: `"classification"` or `"regression"`; needed where the same do not tell.
-
-    Returns:
-        A function of arrays or tensors `[batch, outputs]`.
-
-    Raises:
-        ValueError: when `kind` or `x` is needed and missing, or the kind is unknown.
-    """
-    if kind not in (None, "classification", "regression"):
-        raise ValueError(f"`kind` must be classification or regression, got {kind!r}.")
-    kind = kind or kind_of(model)
-    if kind == "regression" or _last_activation(model) in _PROBABILITIES:
-        return keras.activations.linear
-    if x is None and _said_of_logits(_loss(model)) is None:
-        raise ValueError(
-            f"model `{model.name}` does not tell whether it gives logits: give a `sample` of its "
-            "inputs."
-        )
-    if not gives_logits(model, x):
-        return keras.activations.linear
-    single = (model.output_shape if x is None else outputs_of(model, x).shape)[-1] == 1
-    is_binary = "binary" in str(getattr(_loss(model), "name", _loss(model))) or single
-    return keras.activations.sigmoid if is_binary else keras.activations.softmax
-
-
-def averageable(model: keras.Model, x, kind: str | None = None) -> np.ndarray:
-    """A model's outputs for `x` in the form that is averaged: probabilities, or numbers; see
-    `averaged_form`.
-    """
-    return np.asarray(averaged_form(model, first_examples(x), kind)(predict(model, x)), np.float32)
 
 
 def kind_of(model: keras.Model) -> str:
@@ -157,7 +184,16 @@ def _scaled(x, factor: int):
     )
 
 
-def outputs_of(model: keras.Model, x) -> np.ndarray:
+def _num_outputs(model: keras.Model, x: Any) -> int | None:
+    """Size of the last axis of a model's output; `None` where it has several."""
+    shape = getattr(model, "output_shape", None)
+    if shape is None and x is not None:
+        shape = getattr(model(x, training=False), "shape", None)
+    return shape[-1] if shape and not keras.tree.is_nested(shape[-1]) else None
+
+
+def outputs_of(model: keras.Model, x: Any) -> np.ndarray:
+    """Outputs of a model for one batch `[n, outputs]`, in float32."""
     return np.asarray(keras.ops.cast(model(x, training=False), "float32"))
 
 
@@ -175,5 +211,6 @@ def predicted_classes(outputs: np.ndarray, logits: bool) -> np.ndarray:
     return (outputs.reshape(len(outputs)) > (0.0 if logits else 0.5)).astype(np.int64)
 
 
-def first_examples(x):
+def first_examples(x: Any) -> Any:
+    """The first examples of inputs `[n, ...]`, or of a dict of them, which `of` looks at."""
     return keras.tree.map_structure(lambda array: array[:LOOKED_AT], x)

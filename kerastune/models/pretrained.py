@@ -13,11 +13,8 @@ from keras import layers
 
 from kerastune.models import layer_groups, networks
 
-_AFTER_A_HEAD = (
-    layers.Activation,
-    layers.Softmax,
-    layers.Rescaling,
-)  # what may follow an old head's Dense
+# What may follow an old head's Dense.
+_AFTER_A_HEAD = (layers.Activation, layers.Softmax, layers.Rescaling)
 
 
 def with_new_head(model: keras.Model, num_outputs: int, kind: str) -> keras.Model:

@@ -265,9 +265,8 @@ def _noise_attributes(layer: layers.Layer) -> list[str]:
         for owner, attribute in NOISE
         if isinstance(layer, owner) and attribute in vars(layer)
     ]
-    if {"dropout", "recurrent_dropout"} <= vars(
-        layer
-    ).keys():  # every recurrent cell; they share no public class
+    # Every recurrent cell; they share no public class.
+    if {"dropout", "recurrent_dropout"} <= vars(layer).keys():
         found += ["dropout", "recurrent_dropout"]
     return found
 

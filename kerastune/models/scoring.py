@@ -8,6 +8,7 @@ import numpy as np
 from kerastune import trial
 from kerastune.analysis import calibration, error_analysis, metrics
 from kerastune.models import output_kind
+from kerastune.models.output_kind import OutputKind
 from kerastune.problem import Part, Problem, labels
 
 OF_RARE_CLASSES = ("precision", "recall", "auc")
@@ -40,7 +41,12 @@ def _loss_name(model: keras.Model) -> str:
 
 
 def example_scores(
-    model, problem: Problem, part: Part, outputs: np.ndarray, objective: trial.Objective
+    model: keras.Model,
+    problem: Problem,
+    part: Part,
+    outputs: np.ndarray,
+    objective: trial.Objective,
+    known: OutputKind | None = None,
 ) -> np.ndarray:
     """Score of every example `[n]` by what `scored_by` names, larger is better.
 
@@ -50,6 +56,7 @@ def example_scores(
         part: whose examples these are.
         outputs: of the model `[n, outputs]`.
         objective: the validation value that chooses.
+        known: what the outputs mean; found out from the model where it is not given.
     """
     measure = scored_by(model, problem, objective)
     if measure == "loss":
@@ -64,13 +71,11 @@ def example_scores(
         return -each.reshape(len(part), -1).mean(axis=1) * weights
     if measure == "explained variance":
         return -np.mean((outputs - part.y.reshape(outputs.shape)) ** 2, axis=-1, dtype=np.float64)
-    true, predicted = (
-        labels(part.y),
-        output_kind.predicted_classes(
-            outputs,
-            output_kind.gives_logits(model, output_kind.first_examples(problem.validation.x)),
-        ),
-    )
+    if known is None:
+        x = output_kind.first_examples(problem.validation.x)
+        known = output_kind.of(model, x, problem.kind)
+    true = labels(part.y)
+    predicted = output_kind.predicted_classes(outputs, known.are_logits)
     if measure == "macro-F1":
         return metrics.macro_f1_by_example(true, predicted, problem.num_classes)
     return (predicted == true).astype(np.float64)

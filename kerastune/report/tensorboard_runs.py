@@ -23,9 +23,8 @@ from kerastune.trial import Outcome
 
 # What the HParams dashboard shows of a recipe, besides the model's own hyperparameters.
 COMPARED = ("stage", "optimizer", "learning_rate", "momentum", "batch_size", "decay", "total_steps")
-WHOLE = (
-    5000  # first steps of a trial that are all shown; of twice as many every second one, and so on
-)
+# First steps of a trial that are all shown; of twice as many every second one, and so on.
+WHOLE = 5000
 MOST_TRIALS = 1000  # that are shown, besides those that keep their weights; TensorBoard reads no more in reasonable time
 
 logger = logging.getLogger("kerastune")
@@ -94,7 +93,7 @@ class Story:
             return
         self._shown.add(spec.trial)
         # Read from the study here: what goes wrong with that is no matter of TensorBoard's.
-        outcome = dataclasses.replace(outcome)
+        outcome = dataclasses.replace(outcome, curves=outcome.curves.load())
         self._write(
             self._run_dir.trial_board(spec.trial), lambda board: _add_segment(board, outcome, start)
         )

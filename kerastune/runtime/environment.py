@@ -57,9 +57,8 @@ def described() -> dict[str, str]:
     for name in VERSIONS:
         try:
             found[name] = importlib.metadata.version(name)
-        except (
-            importlib.metadata.PackageNotFoundError
-        ):  # a checkout that is not installed, or tensorflow-cpu
+        except importlib.metadata.PackageNotFoundError:
+            # A checkout that is not installed, or tensorflow-cpu.
             continue
     return found | {
         "system": f"{platform.system()} {platform.machine()}",

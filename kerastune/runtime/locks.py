@@ -18,13 +18,8 @@ from pathlib import Path
 from typing import Any
 
 LOOK_SECONDS = 0.2  # more than `kerastune status` holds the lock for
-WITHOUT_LOCKS = (
-    errno.ENOLCK,
-    errno.ENOSYS,
-    errno.ENOTSUP,
-    errno.EOPNOTSUPP,
-    errno.EINVAL,
-)  # of some network disks
+# Errors of network disks that have no locks.
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 WITHOUT_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -216,10 +211,8 @@ def _make(path: Path) -> bool:
     try:
         aside.write_text(text, encoding="utf-8")
         os.link(aside, path)
-    except (
-        FileExistsError,
-        FileNotFoundError,
-    ):  # the second: whoever begins anew has cleared the directory
+    except (FileExistsError, FileNotFoundError):
+        # The second: whoever begins anew has cleared the directory.
         return False
     except OSError as error:
         if error.errno not in WITHOUT_LINKS:

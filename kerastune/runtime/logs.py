@@ -16,9 +16,8 @@ from rich.logging import RichHandler
 
 LOG_BYTES = 2**20  # after which a log file begins anew
 OLDER = 3  # log files that are kept of those before
-CONTROLS = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]"
-)  # all but tabs and ends of lines
+# All but tabs and ends of lines.
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 logger = logging.getLogger("kerastune")
 

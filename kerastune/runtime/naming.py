@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.machinery
 import os
 import sys
 from collections.abc import Iterable
@@ -55,3 +56,22 @@ def imported(name: str, what: str) -> Any:
         hint = did_you_mean(attribute, dir(module))
         raise ValueError(f"{what} `{name}`: module `{module_name}` has no `{attribute}`{hint}.")
     return getattr(module, attribute)
+
+
+def check_module(name: str, value: str) -> None:
+    """Refuses `module:name` of a module that is not there; nothing of it is run.
+
+    Raises:
+        ValueError: naming the flag, and where was looked.
+
+    Example:
+        >>> check_module("model", "json:loads")
+    """
+    module = value.partition(":")[0]
+    first = module.partition(".")[0]
+    path = [os.getcwd(), *sys.path]
+    known = first in sys.modules or first in sys.builtin_module_names
+    if not first or not (known or importlib.machinery.PathFinder.find_spec(first, path)):
+        raise ValueError(
+            f"`--{name}` ({value!r}): there is no module `{module}` here ({os.getcwd()}) or installed."
+        )

@@ -18,13 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 AGAIN_SECONDS = 0.5  # after which what was not heard is raised again
-LEAVE_SECONDS = (
-    1.0  # that Python has to get out of what it is at; TensorFlow may hold it for longer
-)
-OURS = (
-    "kerastune",
-    "__main__.py",
-)  # names of the program, as installed and for `python -m kerastune`
+# That Python has to leave what it is doing; TensorFlow may hold it for longer.
+LEAVE_SECONDS = 1.0
+# Names of the program, as installed and for `python -m kerastune`.
+OURS = ("kerastune", "__main__.py")
 RUNS = "runs"  # folder of scripts that take the same flags
 
 
@@ -141,9 +138,8 @@ def leave(status: int, words: str) -> None:
             signal.signal(number, signal.SIG_IGN)
     # The terminal may be gone.
     with contextlib.suppress(OSError, ValueError):
-        shown = (
-            "\x1b[?25h" if sys.stderr.isatty() else ""
-        )  # the cursor, which a display may have hidden
+        # The cursor, which a display may have hidden.
+        shown = "\x1b[?25h" if sys.stderr.isatty() else ""
         sys.stderr.write(f"{shown}\n{words}\n")
         sys.stderr.flush()
     os._exit(status)

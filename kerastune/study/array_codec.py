@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-KINDS = "fiub"  # of the arrays: numbers and truth values, nothing that holds a baseline
+KINDS = "fiub"  # of the arrays: numbers and truth values, nothing that refers to objects
 LEVEL = 1  # of zlib: level 6 takes 1.7 times as long and saves 2 % more
 
 

@@ -1,87 +1,73 @@
-"""Outcomes as a study stores them: a header that is read at once, and curves that stay on disk
-until they are used.
-"""
+"""Outcomes as a study stores them: a header, and curves that are read when they are used."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kerastune.study.array_codec import pack, unpack
-from kerastune.trial import Outcome, TrialSpec
+from kerastune.trial import Curves, Outcome, TrialSpec
 
 NORMS = ("norm_steps", "update_norms", "weight_norms")
-STORED = ("curves", *NORMS)  # fields that are read when they are used
 BY_EXAMPLE = ("example_scores", "mirrored_scores")
-KEPT = "weights_kept"  # is not stored: the study has them, or it has not
-PLAIN = [
-    field for field in dataclasses.fields(Outcome) if field.name not in (*STORED, *BY_EXAMPLE, KEPT)
-]
+# The study has the weights or it has not, so whether they are kept is not stored.
+APART = ("curves", *BY_EXAMPLE, "weights_kept")
+PLAIN = [field.name for field in dataclasses.fields(Outcome) if field.name not in APART]
 
 
-class StoredOutcome(Outcome):
-    """An outcome whose curves and norms are read from the study whenever they are used, so that it
-    takes no memory.
+@dataclasses.dataclass(frozen=True, eq=False)
+class LazyCurves(Mapping[str, np.ndarray]):
+    """Curves of a study, read whenever they are used, so that they take no memory.
 
-    `dataclasses.replace` gives one that holds them; `timed` one that does not.
+    Args:
+        steps: number of steps, which is known without reading.
+        read: gives the curves.
+
+    Example:
+        >>> curves = LazyCurves(2, lambda: Curves({"loss": np.float32([2.5, 1.25])}))
+        >>> curves.steps, curves["loss"].max()
+        (2, np.float32(2.5))
     """
 
-    @classmethod
-    def of(cls, outcome: Outcome, steps: int, read: Callable[[], dict[str, Any]]) -> StoredOutcome:
-        """An outcome with these plain values; `read` gives its curves and norms by field."""
-        made = cls.__new__(cls)
-        vars(made).update(
-            {name: value for name, value in vars(outcome).items() if name not in STORED}
-        )
-        vars(made).update(_steps=steps, _read=read)
-        return made
+    steps: int
+    read: Callable[[], Curves]
 
-    def __getattr__(self, name: str) -> Any:
-        # Python asks here for what is not there.
-        if name in STORED and "_read" in vars(self):
-            return self._read()[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+    def load(self) -> Curves:
+        """The curves in memory.
+
+        Raises:
+            StudyError: when what is read is not what was written.
+        """
+        return self.read()
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.load()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.load())
+
+    def __len__(self) -> int:
+        return len(self.load())
 
     def __reduce__(self):
-        return _held, (
-            {field.name: getattr(self, field.name) for field in dataclasses.fields(Outcome)},
-        )
-
-    @property
-    def steps(self) -> int:
-        """Number of steps trained so far."""
-        return self._steps if "_steps" in vars(self) else len(self.curves["loss"])
-
-    def timed(self, seconds_per_step: float) -> Outcome:
-        """The same outcome with other seconds per step."""
-        if "_read" not in vars(self):
-            return super().timed(seconds_per_step)
-        made = self.of(self, self._steps, self._read)
-        vars(made).update(seconds_per_step=seconds_per_step)
-        return made
-
-
-def _held(values: dict[str, Any]) -> Outcome:
-    return Outcome(**values)
+        # Another process has the curves themselves: it can't read from this one's study.
+        loaded = self.load()
+        return Curves, (loaded.values, *(getattr(loaded, name) for name in NORMS))
 
 
 def parts_of(outcome: Outcome) -> tuple[dict[str, Any], bytes, bytes]:
     """The header of a segment as plain values, its scores of examples and its curves as bytes."""
-    plain = {field.name: getattr(outcome, field.name) for field in PLAIN}
+    plain = {name: getattr(outcome, name) for name in PLAIN}
     header = {**plain, "spec": outcome.spec.to_dict(), "steps": outcome.steps}
-    by_example = {
-        name: values for name in BY_EXAMPLE if (values := getattr(outcome, name)) is not None
-    }
-    scores = pack(by_example) if by_example else b""
-    norms = {name: getattr(outcome, name) for name in NORMS}
-    return (
-        header,
-        scores,
-        pack(norms | {f"curve/{name}": values for name, values in outcome.curves.items()}),
-    )
+    found = {name: getattr(outcome, name) for name in BY_EXAMPLE}
+    by_example = {name: scores for name, scores in found.items() if scores is not None}
+    curves = outcome.curves.load()
+    norms = {name: getattr(curves, name) for name in NORMS}
+    values = {f"curve/{name}": each for name, each in curves.items()}
+    return header, pack(by_example) if by_example else b"", pack(norms | values)
 
 
 def from_parts(header: dict[str, Any], scores: bytes) -> tuple[Outcome, int]:
@@ -93,12 +79,18 @@ def from_parts(header: dict[str, Any], scores: bytes) -> tuple[Outcome, int]:
     return Outcome(curves={}, **(unpack(scores) if scores else {}), **values), steps
 
 
-def joined(segments: Sequence[bytes]) -> dict[str, Any]:
-    """Curves and norms by field, of a trial's segments in their order, as `parts_of` gave them."""
-    parts = [unpack(each) for each in segments]
+def joined(segments: Sequence[bytes]) -> Curves:
+    """The curves of a trial from those of its segments in their order, as `parts_of` gave them."""
+    parts = [_curves(unpack(each)) for each in segments]
     # Of a segment that failed there is nothing, whose shapes and names would not fit.
-    parts = [part for part in parts if len(part["curve/loss"])] or parts[:1]
-    whole = {name: np.concatenate([part[name] for part in parts]) if len(parts) > 1 else parts[0][name]
-             for name in parts[-1]}  # fmt: skip
-    curves = {name[len("curve/") :]: values for name, values in whole.items() if name not in NORMS}
-    return {"curves": curves, **{name: whole[name] for name in NORMS}}
+    whole, *others = [part for part in parts if part.steps] or parts[:1]
+    for later in others:
+        whole = later.after(whole)
+    return whole
+
+
+def _curves(arrays: dict[str, np.ndarray]) -> Curves:
+    values = {
+        name.removeprefix("curve/"): each for name, each in arrays.items() if name not in NORMS
+    }
+    return Curves(values, **{name: arrays[name] for name in NORMS})

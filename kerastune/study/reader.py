@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from kerastune.study import lazy_curves
-from kerastune.trial import Outcome, State
+from kerastune.study.lazy_curves import LazyCurves
+from kerastune.trial import Curves, Outcome, State
 
 APPLICATION_ID = 0x6B74756E  # "ktun"
 SCHEMA_VERSION = 2
@@ -109,19 +110,19 @@ class Record:
             if outcome.example_scores is not None and trial not in kept:
                 found[trial] = rows, dataclasses.replace(outcome, weights_kept=False), steps
         return {
-            trial: lazy_curves.StoredOutcome.of(
-                outcome, steps, functools.partial(self._arrays, rows)
+            trial: dataclasses.replace(
+                outcome, curves=LazyCurves(steps, functools.partial(self._stored, rows))
             )
             for trial, (rows, outcome, steps) in found.items()
         }
 
-    def _arrays(self, rows: tuple[int, ...]) -> dict[str, Any]:
+    def _stored(self, rows: tuple[int, ...]) -> Curves:
         if not self._is_closed:
             return self._curves(rows)
         with Record(self.path) as again:
             return again._curves(rows)
 
-    def _read_curves(self, rows: tuple[int, ...]) -> dict[str, Any]:
+    def _read_curves(self, rows: tuple[int, ...]) -> Curves:
         query = "SELECT segment, arrays, digest FROM curves WHERE segment = ?"
         segments = [arrays for row in rows for _, arrays in self._rows(query, (row,))]
         if len(segments) != len(rows):

@@ -17,9 +17,8 @@ import tensorflow as tf
 from kerastune.models import output_kind
 from kerastune.models.step_wrapper import StepWrapper, replaced
 
-LEAST = float(
-    np.finfo(np.float32).tiny
-)  # probability of which a logarithm is taken: a gradient comes back from it
+# Probability of which a logarithm is taken: a gradient comes back from it.
+LEAST = float(np.finfo(np.float32).tiny)
 LEAST_OTHER = 1e-7  # the same of what is left to one: float32 has nothing between
 
 
@@ -116,7 +115,9 @@ class Teaching(StepWrapper):
         self.teacher = teacher
         self._temperature = tf.Variable(temperature, trainable=False, dtype=tf.float32)
         self._mix = tf.Variable(mix, trainable=False, dtype=tf.float32)
-        self._logits = [_gives_logits(each, sample) for each in (teacher, student)]
+        # Models that do not tell what they give are refused here.
+        known = [output_kind.of(each, sample, "classification") for each in (teacher, student)]
+        self._logits = [each.are_logits for each in known]
         self._is_asked = False
 
     def set(self, temperature: float, mix: float) -> None:
@@ -155,12 +156,6 @@ class Teaching(StepWrapper):
         soft = tf.cast(tf.reduce_mean(each), total.dtype)
         mix = tf.cast(self._mix, total.dtype)
         return (1 - mix) * (total - regularizers) + mix * soft + regularizers
-
-
-def _gives_logits(model: keras.Model, sample: Any) -> bool:
-    # It refuses what does not tell.
-    form = output_kind.averaged_form(model, sample, "classification")
-    return form is not keras.activations.linear
 
 
 def _check_alike(teacher: Any, student: Any) -> None:

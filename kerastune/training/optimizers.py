@@ -9,10 +9,7 @@ import tensorflow as tf
 from kerastune.recipe import Recipe
 from kerastune.schedules import rates
 
-FAMILIES = {
-    "sgd": keras.optimizers.SGD,
-    "adam": keras.optimizers.Adam,
-}
+FAMILIES = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
 MOST_LEVELS = 200  # of a saved staircase: Keras looks at every one of them at every step
 KEPT = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
 

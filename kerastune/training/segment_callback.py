@@ -12,7 +12,7 @@ import tensorflow as tf
 from kerastune import trial
 from kerastune.analysis import curves
 from kerastune.training.step_recorder import Chunk
-from kerastune.trial import Outcome, State, TrialSpec
+from kerastune.trial import Curves, Outcome, State, TrialSpec
 
 CHUNK = 50  # steps in one call of the train function
 RATIO_EVERY = 10  # steps between two measurements of update and weight norms
@@ -99,12 +99,14 @@ class Segment(keras.callbacks.Callback):
         recorder = self.member.recorder
         return Outcome(
             spec=self.spec,
-            curves={name: self.values(name) for name in recorder.names},
+            curves=Curves(
+                {name: self.values(name) for name in recorder.names},
+                norm_steps=np.concatenate(steps),
+                update_norms=np.concatenate([chunk.update_norms for chunk in self.chunks]),
+                weight_norms=np.concatenate([chunk.weight_norms for chunk in self.chunks]),
+            ),
             evals=tuple(self.evals),
             layers=tuple(recorder.layers),
-            norm_steps=np.concatenate(steps),
-            update_norms=np.concatenate([chunk.update_norms for chunk in self.chunks]),
-            weight_norms=np.concatenate([chunk.weight_norms for chunk in self.chunks]),
             diverged_at=self.diverged_at,
             # The first chunk holds the trace of a first trial.
             seconds_per_step=float(np.median(self.seconds[1:] or self.seconds)),

@@ -171,9 +171,8 @@ class StepRecorder(StepWrapper):
 
     def _write(self, values: dict) -> None:
         self.names = tuple(values)
-        if self._rows.shape[1] != len(
-            values
-        ):  # a train_step of the user's logs something else than means
+        # A train_step of the user's logs something else than means.
+        if self._rows.shape[1] != len(values):
             with tf.init_scope():
                 self._rows = _variable([self._capacity, len(values)])
         # Where nobody reads (a recorder left over after an exception), the last row is written
@@ -234,9 +233,8 @@ class StepRecorder(StepWrapper):
             axis=1,
         )
         last = self._confusion.shape[0] - 1
-        known = tf.reduce_all(
-            (pairs >= 0) & (pairs <= last), axis=1
-        )  # a loss may ignore a class, -1 or 255
+        # A loss may ignore a class, -1 or 255.
+        known = tf.reduce_all((pairs >= 0) & (pairs <= last), axis=1)
         self._confusion.scatter_nd_add(tf.clip_by_value(pairs, 0, last), _float32(known))
         return compute_metrics(x, y, y_pred, *args, **kwargs)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -36,53 +35,18 @@ from kerastune.models import (
     regularization,
     scoring,
 )
-from kerastune.models.label_smoothing import LabelSmoothing
 from kerastune.problem import Problem, labels
 from kerastune.recipe import Recipe
 from kerastune.schedules import rates
 from kerastune.training import optimizers
+from kerastune.training.compiled_model import Compiled, assign, compile_recipe, sample, trace_key
 from kerastune.training.distillation import Teaching
-from kerastune.training.segment_callback import CHUNK, RATIO_EVERY, Segment, values_of
-from kerastune.training.step_recorder import StepRecorder
+from kerastune.training.segment_callback import CHUNK, Segment, values_of
+from kerastune.training.user_callbacks import UserCallbacks
 from kerastune.trial import Outcome, State, TrialSpec
 
 PRUNING_CHANGES = 20  # of the sparsity, at most, until it is reached
 MOST_COMPILED = 16  # models that are kept compiled; stage `model` tries many networks
-
-
-@dataclasses.dataclass
-class Compiled:
-    """A compiled model that serves many trials, with its recorder and what a fresh start needs."""
-
-    model: keras.Model
-    fresh_optimizer: list[np.ndarray]
-    regularized: bool
-    levels: layer_groups.Levels
-    recorder: StepRecorder | None = None
-    teaching: Teaching | None = None
-
-    def state(self, step: int, first_loss: float) -> State:
-        """The present state, to go on from."""
-        return State(
-            step,
-            values_of(self.model.variables),
-            values_of(self.model.optimizer.variables),
-            first_loss,
-        )
-
-    def restore(self, state: State) -> None:
-        """Puts a state back, in place."""
-        _assign(self.model.variables, state.model)
-        _assign(self.model.optimizer.variables, state.optimizer)
-
-    def record(self, batch) -> None:
-        """Gives the model a recorder, if it has none, for batches such as this one (`element_spec`
-        of a dataset).
-        """
-        if self.recorder is None:
-            self.recorder = StepRecorder(self.model, CHUNK, RATIO_EVERY)
-            self.recorder.install()
-            self.recorder.prepare(batch)
 
 
 class Trainer:
@@ -117,11 +81,10 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.on_steps = on_steps
         self.deadline = deadline
-        self.teacher: keras.Model | None = (
-            None  # of trials with a `mix` above 0; set before the first of them
-        )
+        # Of trials with a `mix` above 0; set before the first of them.
+        self.teacher: keras.Model | None = None
         self._batches = Batches(problem)
-        self._copies: dict[str, list[keras.callbacks.Callback]] = {}
+        self._own_callbacks = UserCallbacks(self.callbacks)
         self._compiled: dict[tuple, Compiled] = {}
         self._initial: dict[tuple, list[np.ndarray]] = {}
 
@@ -134,12 +97,8 @@ class Trainer:
                 this trainer.
         """
         other = copy.copy(self)
-        other.problem, other._batches, other._copies, other._initial = (
-            problem,
-            Batches(problem),
-            {},
-            {},
-        )
+        other.problem, other._batches = problem, Batches(problem)
+        other._own_callbacks, other._initial = UserCallbacks(self.callbacks), {}
         return other
 
     def run(
@@ -195,12 +154,12 @@ class Trainer:
             member.teaching.set(spec.temperature, spec.mix)
         self._seed(spec.recipe.seed)
         run = Segment(member, spec, self, state.first_loss)
-        self._fit(member, spec, [run, *_pruning(spec), *self._users_callbacks(spec)])
+        self._fit(member, spec, [run, *_pruning(spec), *self._own_callbacks.of(spec)])
         outcome = run.outcome()
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
             outcome = dataclasses.replace(
-                outcome, **self._by_example(member.model, run.best, spec.recipe.flip)
+                outcome, **self._by_example(member, run.best, spec.recipe.flip)
             )
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
 
@@ -209,35 +168,22 @@ class Trainer:
         outputs]` in float32.
         """
         model = self.compiled(recipe).model
-        _assign(model.variables, state.model)
+        assign(model.variables, state.model)
         return output_kind.predict(model, x)
 
     def compiled(self, recipe: Recipe, pruned: bool = False, taught: bool = False) -> Compiled:
         """The compiled model of a recipe's architecture, optimizer kind and regularizers, made at
-        its first use.
-
-        One that is pruned has masks, one that is taught another loss: each is traced for itself. A
-        dropout rate and what is frozen are constants of what is traced; strengths of weight decay
-        and label smoothing are variables, and so are the rates of layers.
+        its first use; see `trace_key`.
         """
-        architecture = (
-            json.dumps(recipe.hyperparameters, sort_keys=True),
-            recipe.optimizer,
-            recipe.nesterov,
-            recipe.weight_decay > 0,
-            recipe.label_smoothing > 0,
-            recipe.class_weights,
-            recipe.dropout if recipe.regularizers == "on" else None,
-            recipe.frozen,
-            recipe.head if recipe.head_fraction else 0,  # whose BatchNorms rest
-            layer_groups.is_layered(recipe),
-            *(pruned, taught),
-        )
+        architecture = trace_key(recipe, pruned, taught)
         key = (*architecture, recipe.regularizers)
         if key not in self._compiled:
             while len(self._compiled) >= MOST_COMPILED:
                 self._compiled.pop(next(iter(self._compiled)))
-            self._compiled[key] = self._compile(recipe)
+            keras.utils.set_random_seed(recipe.seed)
+            self._compiled[key] = compile_recipe(
+                self.ready_model(recipe), self.problem, recipe, self.objective.name
+            )
             if pruned:
                 pruning.install(self._compiled[key].model)
             if taught:
@@ -291,38 +237,8 @@ class Trainer:
         )
         # Built, so that a saved model loads without a warning about its optimizer.
         model.optimizer.build(model.trainable_variables)
-        _assign(model.variables, state.model)
+        assign(model.variables, state.model)
         return model
-
-    def _compile(self, recipe: Recipe) -> Compiled:
-        keras.utils.set_random_seed(recipe.seed)
-        model = self.ready_model(recipe)
-        layer_groups.check(model, recipe)
-        levels = layer_groups.levels(model)
-        layer_groups.freeze(levels, recipe)
-        regularized = bool(regularization.find_regularizers(model))
-        if recipe.regularizers == "off":
-            regularization.switch_regularizers_off(model, sample(self.problem.validation.x))
-        elif recipe.dropout is not None:
-            regularization.set_dropout(model, recipe.dropout)
-        settings = {"layered": layer_groups.is_layered(recipe), **optimizers.kept_settings(model)}
-        optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov, **settings)
-        if recipe.weight_decay:
-            optimizer = optimizers.decayed(optimizer, model)
-        smoothed = recipe.label_smoothing > 0
-        compiling.compile_for(
-            model,
-            self.problem,
-            optimizer,
-            steps_per_execution=CHUNK,
-            watch=True,
-            smoothed=smoothed,
-            objective=self.objective.name,
-        )
-        if smoothed:
-            LabelSmoothing(model).install()
-        model.optimizer.build(model.trainable_variables)
-        return Compiled(model, values_of(model.optimizer.variables), regularized, levels)
 
     def _taught(self, model: keras.Model) -> Teaching:
         teaching = Teaching(
@@ -330,24 +246,6 @@ class Trainer:
         )
         teaching.install()
         return teaching
-
-    def _users_callbacks(self, spec: TrialSpec) -> list[keras.callbacks.Callback]:
-        """The user's callbacks for one trial; what logs to a directory gets one of the trial's own
-        there.
-        """
-        if spec.start and spec.trial in self._copies:
-            for callback in self._copies[spec.trial]:
-                if isinstance(callback, keras.callbacks.EarlyStopping):
-                    callback.on_train_begin = lambda logs=None: (
-                        None
-                    )  # it would forget what it waited for
-            return self._copies[spec.trial]
-        copies = copy.deepcopy(self.callbacks)
-        for callback in copies:
-            if getattr(callback, "log_dir", None) is not None:
-                callback.log_dir = os.path.join(callback.log_dir, spec.trial)
-        self._copies[spec.trial] = copies
-        return copies
 
     def _seed(self, seed: int) -> None:
         """Sets the seeds that a training may still draw from; those of Keras's layers are among the
@@ -361,13 +259,15 @@ class Trainer:
         if self.problem.stream is not None:
             tf.random.set_seed(seed)
 
-    def _by_example(self, model, best: State, flip: bool) -> dict[str, np.ndarray]:
-        _assign(model.variables, best.model)
+    def _by_example(self, member: Compiled, best: State, flip: bool) -> dict[str, np.ndarray]:
+        model = member.model
+        assign(model.variables, best.model)
         problem, part = self.problem, self.problem.validation
         outputs = output_kind.predict(model, part.x)
-        found = {
-            "example_scores": scoring.example_scores(model, problem, part, outputs, self.objective)
-        }
+        scores = scoring.example_scores(
+            model, problem, part, outputs, self.objective, member.known_outputs(problem)
+        )
+        found = {"example_scores": scores}
         if flip:
             both = tta.predictions(model, part.x, {"mirrored": Flip()}, problem.kind)
             targets = (
@@ -407,17 +307,3 @@ def _pruning(spec: TrialSpec) -> list[MagnitudePruning]:
         return []
     half = max(spec.recipe.total_steps // 2, 1)
     return [MagnitudePruning(spec.sparsity, end_step=half, every=max(half // PRUNING_CHANGES, 1))]
-
-
-def sample(x):
-    """The first few examples of inputs, for a look at what a model does."""
-    return keras.tree.map_structure(lambda array: array[:8], x)
-
-
-def _assign(variables, values) -> None:
-    if len(variables) != len(values):
-        raise ValueError(
-            f"the checkpoint holds {len(values)} arrays, the model has {len(variables)} variables."
-        )
-    for variable, value in zip(variables, values):
-        variable.assign(value)

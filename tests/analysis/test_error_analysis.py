@@ -19,11 +19,8 @@ def test_a_class_that_never_occurs_has_no_recall():
 
 def test_worst_numbers_are_those_farthest_off_in_units_of_their_spread():
     true = np.array([[0.0, 0.0], [10.0, 0.1], [20.0, 0.2]])
-    outputs = true + [
-        [1.0, 0.0],
-        [0.0, 0.1],
-        [0.0, 0.0],
-    ]  # a tenth of the spread would be 0.8 and 0.008
+    # A tenth of the spread would be 0.8 and 0.008.
+    outputs = true + [[1.0, 0.0], [0.0, 0.1], [0.0, 0.0]]
     assert error_analysis.worst(outputs, true, False, most=2).tolist() == [1, 0]
 
 

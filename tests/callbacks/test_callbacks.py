@@ -322,9 +322,8 @@ def test_the_rate_of_every_step_is_that_of_the_formula(steps_per_execution, inte
     callback = LinearDecay(total_steps=120, interval=interval)
     fit(made, callback, data=data, batch_size=2)
     fit(made, callback, data=data, batch_size=2, epochs=1)
-    expected = linear_decay(np.r_[:130, :65], RATE, 120, interval).astype(
-        np.float32
-    )  # from each fit's own first step
+    # From each fit's own first step.
+    expected = linear_decay(np.r_[:130, :65], RATE, 120, interval).astype(np.float32)
     np.testing.assert_array_equal(made.rates[:195].numpy(), expected)
 
 

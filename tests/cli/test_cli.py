@@ -12,8 +12,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import flags
 
-from kerastune.cli import command_flags, entry
+from kerastune.cli import command_flags, entry, running
+from kerastune.cli.commands import COMMANDS
 from kerastune.data import loading
 from kerastune.recipe import Recipe
 
@@ -186,7 +188,7 @@ def test_ensemble_trains_a_given_recipe_with_several_seeds(tmp_path, capsys, mon
     assert "ensemble" in shown and "The model to use is" in shown and "calibration" in shown
     asked = []
     monkeypatch.setattr(
-        entry, "_search", lambda flag_values, recipe, stages: asked.append(stages) or 0
+        running, "_search", lambda flag_values, recipe, stages: asked.append(stages) or 0
     )
     assert run("ensemble", *given, "--notta", f"--output_dir={tmp_path / 'without'}") == 0
     assert asked == [["train", "ensemble"]]
@@ -204,15 +206,15 @@ def test_ensemble_trains_a_given_recipe_with_several_seeds(tmp_path, capsys, mon
 
 
 def test_noensemble_notta_and_noreference_leave_their_stages_out():
-    flag_values = entry.flags.FlagValues()
+    flag_values = flags.FlagValues()
     command_flags.define(flag_values)
     flag_values(["kerastune", "--nobaseline"])
-    assert entry._default_stages(flag_values)[-2:] == ["ensemble", "tta"]
-    flag_values = entry.flags.FlagValues()
+    assert running._default_stages(flag_values)[-2:] == ["ensemble", "tta"]
+    flag_values = flags.FlagValues()
     command_flags.define(flag_values)
     flag_values(["kerastune", "--noensemble", "--notta", "--nobaseline"])
     named = ["start", "probe", "lr", "batch", "decay", "weights", "regularize", "train"]
-    assert entry._default_stages(flag_values) == named
+    assert running._default_stages(flag_values) == named
 
 
 def test_train_keeps_to_the_budget_and_the_regularizers_it_is_given(tmp_path):
@@ -266,22 +268,40 @@ def test_a_command_that_can_not_begin_leaves_no_empty_directory(tmp_path, monkey
     [
         (["tune", "--dta=digits"], "Unknown command line flag 'dta'. Did you mean: data"),
         (["tune", "digits"], "'digits' is not a flag"),
-        (["tune", "--stages=lr,decay2"], "`stages` must be among"),
-        (["tune", "--stages=train,lr"], "`stages` must be in the order"),
-        (["tune", "--budget=fast"], "`budget` must be a time"),
-        (["tune", "--budget=10steps"], "at least 1000 steps"),
-        (["tune", "--momentum=1.5"], "`momentum` must be in [0, 1)"),
-        (["tune", "--learning_rate=-1"], "`learning_rate` must be a finite number > 0"),
-        (["tune", "--hp=units"], "`--hp` must be name=json"),
-        (["tune", "--hp=units=a b"], "must be JSON"),
-        (["tune", "--model=mpl"], "did you mean `mlp`"),
+        (["tune", "--data=digits", "--stages=lr,decay2"], "`stages` must be among"),
+        (["tune", "--data=digits", "--stages=train,lr"], "`stages` must be in the order"),
+        (["tune", "--data=digits", "--budget=fast"], "`budget` must be a time"),
+        (["tune", "--data=digits", "--budget=10steps"], "at least 1000 steps"),
+        (["tune", "--data=digits", "--momentum=1.5"], "`momentum` must be in [0, 1)"),
+        (
+            ["tune", "--data=digits", "--learning_rate=-1"],
+            "`learning_rate` must be a finite number > 0",
+        ),
+        (["tune", "--data=digits", "--hp=units"], "`--hp` must be name=json"),
+        (["tune", "--data=digits", "--hp=units=a b"], "must be JSON"),
+        (["tune", "--data=digits", "--model=mpl"], "did you mean `mlp`"),
         (["tune", "--data=digit"], "digit"),
         (["tune", "--data=missing.npz"], "missing.npz"),
-        (["tune", "--objective=val_accuracy"], "needs its direction"),
-        (["tune", "--model=mlp", "--hp=unitz=3"], "unitz"),
-        (["tune", "--batch_size=100000"], "larger than the training part"),
+        (["tune", "--data=digits", "--objective=val_accuracy"], "needs its direction"),
+        (["tune", "--data=digits", "--model=mlp", "--hp=unitz=3"], "unitz"),
+        (["tune", "--data=digits", "--batch_size=100000"], "larger than the training part"),
         (["tune", "--flagfile=nowhere.flags"], "nowhere.flags"),
-        (["tnue"], "no command 'tnue'"),
+        (["tnue"], "no command 'tnue'; did you mean `tune`?"),
+        (["tune"], "`--data` is missing: name a data set"),
+        (
+            ["tune", "--data=digits", "--folds=3"],
+            "`--folds` has no use here; it is a flag of kerastune crossval",
+        ),
+        (
+            ["status", "--notta"],
+            "`--tta` has no use here; it is a flag of kerastune tune and ensemble and export",
+        ),
+        (["tune", "--data=nowhere:make"], "there is no module `nowhere`"),
+        (["tune", "--data=digits", "--model=nowhere:build"], "there is no module `nowhere`"),
+        (["tune", "--data=digits", "--pretrained=no.keras"], "got 'no.keras', which is no file"),
+        (["distill", "--data=digits"], "`--teacher` is missing"),
+        (["distill", "--data=digits", "--teacher=no.keras"], "got 'no.keras', which is no file"),
+        (["tune", "--data=digits", "--label=y"], "names a column of a .csv"),
     ],
 )
 def test_bad_input_is_refused_in_one_clear_line(tmp_path, capsys, arguments, words):
@@ -290,7 +310,7 @@ def test_bad_input_is_refused_in_one_clear_line(tmp_path, capsys, arguments, wor
         run(
             command,
             *rest,
-            *([f"--output_dir={tmp_path / 'out'}"] if command in entry.COMMANDS else []),
+            *([f"--output_dir={tmp_path / 'out'}"] if command in COMMANDS else []),
         )
         == 2
     )
@@ -317,7 +337,7 @@ def test_a_bug_is_raised_as_it_is(monkeypatch):
 
     monkeypatch.setattr(entry, "run", broken)
     with pytest.raises(RuntimeError, match="a bug"):
-        run("tune")
+        run("tune", "--data=digits")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["tune", "--help"]])
@@ -345,7 +365,13 @@ def log_of(output_dir):
     [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
 )
 def test_a_signal_ends_it_soon_with_its_status_and_says_how_to_go_on(tmp_path, number, status):
-    arguments = ("tune", "--model=mlp", "--budget=100000steps", f"--output_dir={tmp_path / 'out'}")
+    arguments = (
+        "tune",
+        "--data=digits",
+        "--model=mlp",
+        "--budget=100000steps",
+        f"--output_dir={tmp_path / 'out'}",
+    )
     process = start(*arguments)
     until(lambda: "lr-" in log_of(tmp_path / "out"))
     process.send_signal(number)
@@ -373,11 +399,22 @@ def test_real_training_killed_twice_ends_with_the_same_decisions(tuned, tmp_path
 
 def test_a_second_process_on_the_same_directory_is_refused(tmp_path, capsys):
     process = start(
-        "tune", "--model=mlp", "--budget=100000steps", f"--output_dir={tmp_path / 'out'}"
+        "tune",
+        "--data=digits",
+        "--model=mlp",
+        "--budget=100000steps",
+        f"--output_dir={tmp_path / 'out'}",
     )
     until(lambda: "probe" in log_of(tmp_path / "out"))
     assert (
-        run("tune", "--model=mlp", "--budget=100000steps", f"--output_dir={tmp_path / 'out'}") == 2
+        run(
+            "tune",
+            "--data=digits",
+            "--model=mlp",
+            "--budget=100000steps",
+            f"--output_dir={tmp_path / 'out'}",
+        )
+        == 2
     )
     assert f"in use by process {process.pid}" in capsys.readouterr().err
     process.kill()
@@ -457,7 +494,7 @@ def test_export_prefers_the_views_to_the_ensemble_to_the_model_and_goes_on_witho
 def test_export_refuses_in_one_line_what_it_cannot_do(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for arguments, said in (
-        ((), "`--output_dir` must name the directory"),
+        ((), "`--output_dir` is missing: name the output directory"),
         ((f"--output_dir={tmp_path / 'empty'}",), "holds no model.keras"),
         ((f"--output_dir={tmp_path}", "--format=torch"), "torch"),
     ):

@@ -28,9 +28,8 @@ def centers(x):
 
 def test_images_are_moved_and_turned_by_up_to_their_shares():
     moved = centers(np.asarray(Augmentation(0.1, False, seed=1)(images(), 0)))
-    turned = (5 + 2.1) * np.sin(
-        2 * np.pi * TURN * 0.1
-    )  # the spot is 5 pixels from the middle, and moved before
+    # The spot is 5 pixels from the middle, and moved before.
+    turned = (5 + 2.1) * np.sin(2 * np.pi * TURN * 0.1)
     rows, columns = moved[:, 0], moved[:, 1] - 5
     for move, most in ((rows, 2.1 + turned), (columns, 2.1 + 0.1)):
         assert abs(move).max() <= most + 0.05
@@ -102,9 +101,8 @@ def test_what_a_step_sees_depends_on_seed_step_and_input_alone(shape, flip):
     np.testing.assert_array_equal(seen["kind"], x["kind"])
     others = [first(x, 9)["a"], Augmentation(0.2, flip, seed=6)(x, 8)["a"], seen["b"]]
     assert not any(np.array_equal(seen["a"], other) for other in others)
-    assert (
-        __import__("random").getstate() == python_state
-    )  # or a model built later would be another
+    # Or a model built later would be another.
+    assert __import__("random").getstate() == python_state
 
 
 def test_only_images_are_flipped():

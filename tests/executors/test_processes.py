@@ -16,8 +16,8 @@ import pytest
 from fake_outfit import FakeOutfit, Unloadable
 from fake_trainer import CHUNK, OF_A_TEST, FakeTrainer, canonical, memory
 from places import HELPERS
-from test_worker_pool import driven
 from test_waves import opened, searching
+from test_worker_pool import driven
 
 from kerastune.executors import capacity, processes, shared_memory, worker_pool
 from kerastune.executors.base import Inline, Unfit

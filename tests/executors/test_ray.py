@@ -10,9 +10,9 @@ import signal
 import pytest
 from fake_outfit import FakeOutfit, Unloadable
 from fake_trainer import FakeTrainer, canonical
-from test_worker_pool import driven
 from test_processes import are_gone, begun
 from test_waves import opened
+from test_worker_pool import driven
 
 from kerastune.executors import dispatch, ray_actors, worker_pool
 from kerastune.executors.base import Inline, Unfit

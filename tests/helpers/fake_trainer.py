@@ -26,7 +26,7 @@ from kerastune.playbook.stages.start import Start
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
-from kerastune.trial import Objective, Outcome, State, TrialSpec, best_evaluation
+from kerastune.trial import Curves, Objective, Outcome, State, TrialSpec, best_evaluation
 
 CHUNK = 50
 ACCURACY = Objective("accuracy", "max")
@@ -104,12 +104,16 @@ class FakeTrainer:
         measured = np.arange(spec.start, until, 10)
         outcome = Outcome(
             spec,
-            {"loss": losses[spec.start : until]},
+            Curves(
+                {"loss": losses[spec.start : until]},
+                norm_steps=measured,
+                update_norms=np.outer(losses[measured], spec.recipe.learning_rate).astype(
+                    np.float32
+                ),
+                weight_norms=np.full([len(measured), 1], 20, np.float32),
+            ),
             tuple(evals),
             layers=("dense",),
-            norm_steps=measured,
-            update_norms=np.outer(losses[measured], spec.recipe.learning_rate).astype(np.float32),
-            weight_norms=np.full([len(measured), 1], 20, np.float32),
             diverged_at=diverged_at if diverged_at is not None and diverged_at < until else None,
             seconds=(until - spec.start) * self.seconds_per_step,
             seconds_per_step=self.seconds_per_step,

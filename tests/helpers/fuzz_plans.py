@@ -61,11 +61,9 @@ class FuzzTrainer(FakeTrainer):
             raise error
         outcome, last, best = super().run(spec, state)
         accuracy = np.clip(1 - (0.35 - self.gap) * outcome.curves["loss"], 0, 1)
-        return (
-            dataclasses.replace(outcome, curves={**outcome.curves, "accuracy": accuracy}),
-            last,
-            best,
-        )
+        values = {**outcome.curves, "accuracy": accuracy}
+        curves = dataclasses.replace(outcome.curves, values=values)
+        return dataclasses.replace(outcome, curves=curves), last, best
 
     def failure(self, spec: TrialSpec) -> Exception | None:
         """What a segment always raises, wherever and however often it is trained."""

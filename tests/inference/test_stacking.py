@@ -214,7 +214,9 @@ def test_the_faster_of_both_is_kept(monkeypatch):
     x = GENERATOR.normal(size=(6, 4)).astype(np.float32)
     for times, wanted in (((1.0, 2.0), "branches"), ((2.0, 1.0), "stacked")):
         measured = iter([dict(zip(("branches", "stacked"), times, strict=True))] * 2)
-        monkeypatch.setattr(stacked_model.benchmark, "medians", lambda calls, rounds: next(measured))
+        monkeypatch.setattr(
+            stacked_model.benchmark, "medians", lambda calls, rounds: next(measured)
+        )
         model, report = stacked_model.fastest(members, x)
         assert report.kept == wanted and f"{wanted} is faster" in report.reason
         assert report.milliseconds["stacked"] == dict.fromkeys((1, 64), 1000 * times[1])

@@ -73,7 +73,9 @@ def test_what_comes_out_is_the_mean_over_the_views(model, given, finish):
     model = model()
     expected = by_hand(model, IMAGES, given.get("weights", (1, 1, 1)), finish)
     np.testing.assert_allclose(tta.wrap(model, VIEWS, **given)(IMAGES), expected, atol=1e-6)
-    said = tta.outputs_by_view(model, IMAGES, VIEWS, given.get("kind"))
+    said = tta.outputs_by_view(
+        model, IMAGES, VIEWS, output_kind.of(model, IMAGES, given.get("kind"))
+    )
     averaged = np.average(list(said.values()), axis=0, weights=given.get("weights"))
     np.testing.assert_allclose(averaged, expected, atol=1e-6)
 

@@ -8,6 +8,7 @@ from keras import layers
 from sklearn import metrics as sklearn_metrics
 
 from kerastune.models import compiling, output_kind, scoring
+from kerastune.models.output_kind import OutputKind
 from kerastune.problem import Part, Problem
 from kerastune.trial import Objective
 
@@ -391,3 +392,40 @@ def test_the_loss_of_every_example_counts_as_its_weight_says():
     np.testing.assert_allclose(plain, np.log(outputs[np.arange(9), true]), rtol=1e-4)
     each = scoring.example_scores(model, problem, weighted, outputs, Objective("loss", "min"))
     np.testing.assert_allclose(each, np.r_[np.zeros(8), 9 * plain[8]], rtol=1e-4)
+
+
+# What outputs mean, found out once
+
+
+@pytest.mark.parametrize(
+    "last, loss, known",
+    [
+        (layers.Dense(3, "softmax"), None, OutputKind("classification")),
+        (layers.Dense(1, "sigmoid"), None, OutputKind("classification", is_binary=True)),
+        (layers.Dense(3), "mse", OutputKind("regression")),
+        (
+            layers.Dense(3),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            OutputKind("classification", are_logits=True),
+        ),
+        (
+            layers.Dense(2),
+            keras.losses.BinaryCrossentropy(from_logits=True),
+            OutputKind("classification", are_logits=True, is_binary=True),
+        ),
+    ],
+)
+def test_what_outputs_mean(last, loss, known):
+    model = keras.Sequential([keras.Input([4]), type(last).from_config(last.get_config())])
+    if loss is not None:
+        model.compile("sgd", loss)
+    assert output_kind.of(model) == known
+    outputs = np.array([[-1.0, 2.0]])
+    expected = {
+        (False, False): outputs,
+        (False, True): outputs,
+        (True, False): tf.nn.softmax(outputs),
+        (True, True): tf.sigmoid(outputs),
+    }[known.are_logits, known.is_binary]
+    np.testing.assert_allclose(known.averageable(outputs), expected, rtol=1e-6)
+    assert known.threshold == (0.0 if known.are_logits else 0.5)

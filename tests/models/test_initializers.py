@@ -157,9 +157,8 @@ def test_initial_weights_depend_on_the_seed_alone():
         assert not np.array_equal(first[kernel], other[kernel])
     assert not np.array_equal(first[0], first[2])  # equal shapes, different positions
     keras.utils.set_random_seed(1)
-    np.testing.assert_array_equal(
-        build().get_weights()[4], first[4]
-    )  # Glorot's are as the seed makes them
+    # Glorot's are as the seed makes them.
+    np.testing.assert_array_equal(build().get_weights()[4], first[4])
     build().set_weights(first)
 
 
@@ -174,9 +173,8 @@ def test_he_values_do_not_depend_on_the_rest_of_the_network():
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:__array__ implementation:DeprecationWarning"
-)  # Keras 3.15 reading h5
+# Keras 3.15 reading h5.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_loaded_weights_stay_in_a_users_build_function(tmp_path):
     def backbone():
         return keras.Sequential(

@@ -87,7 +87,7 @@ def measured(problem, name, model):
     those of classes.
     """
     x, y = problem.validation.x, problem.validation.y
-    form = output_kind.averaged_form(model, x, problem.kind)
+    form = output_kind.of(model, x, problem.kind).activation
     metric = keras_metrics.make(name, problem, form)
     assert metric.name == name
     outputs = model(x)
@@ -145,9 +145,8 @@ MANY = {
 def test_of_more_classes_targets_may_be_integers_and_outputs_logits(name, activation, one_hot):
     y, model = generator(1).integers(0, 6, 300), model_for(6, activation)
     kernel = model.layers[1].kernel
-    kernel.assign(
-        4 * kernel
-    )  # else nothing is above one half, and precision has nothing to measure
+    # Else nothing is above one half, and precision has nothing to measure.
+    kernel.assign(4 * kernel)
     value, probabilities = measured(classification(y, 6, one_hot), name, model)
     assert 0 < value < 4
     assert value == pytest.approx(MANY[name](y, probabilities), rel=5e-3)

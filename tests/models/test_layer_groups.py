@@ -196,9 +196,8 @@ def test_what_the_builder_froze_is_no_level_and_stays_frozen():
         model.layers[0].layers[0].trainable = False
         return model
 
-    assert (
-        len(layer_groups.levels(build({}))) == 2
-    )  # its BatchNorm belongs to the next layer with a kernel
+    # Its BatchNorm belongs to the next layer with a kernel.
+    assert len(layer_groups.levels(build({}))) == 2
     before, after, _ = trained(
         Trainer(PROBLEM, build, Objective("accuracy", "max")), steps=5, layer_decay=0.5
     )

@@ -143,9 +143,10 @@ def test_a_model_or_a_function_serve_as_well_as_a_file(saved):
         assert made.output_shape == (None, 3) and np.array_equal(
             kernels(made)[0], kernels(model)[0]
         )
+    # A model of a function stays as it is.
     assert np.array_equal(
         kernels(built(Pretrained(lambda: model, problem())))[-1], kernels(model)[-1]
-    )  # as it is
+    )
     assert not np.array_equal(kernels(built(Pretrained(model, problem())))[-1], kernels(model)[-1])
 
 

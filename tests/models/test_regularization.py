@@ -222,9 +222,8 @@ def test_weight_decay_is_switched_and_the_optimizer_can_be_saved_meanwhile(wrap)
     model.compile(wrap(optimizer), "mse")
     regularizers = regularization.switch_regularizers_off(model)
     assert regularizers.names == ["adam_w.weight_decay"] and optimizer.weight_decay == 0.0
-    keras.optimizers.deserialize(
-        keras.optimizers.serialize(model.optimizer)
-    )  # AdamW refuses a decay of None
+    # AdamW refuses a decay of None.
+    keras.optimizers.deserialize(keras.optimizers.serialize(model.optimizer))
     regularizers.restore()
     assert optimizer.weight_decay == 0.3
 
@@ -359,9 +358,8 @@ def test_dropout_inside_attention_stays_its_own():
 def test_a_layer_that_was_built_with_no_rate_drops_at_the_new_one_and_is_saved_with_it(
     kind, tmp_path
 ):
-    model = keras.Sequential(
-        [keras.Input([50, 64]), kind(0.0)]
-    )  # so many channels that the mean is no luck
+    # So many channels that the mean is no luck.
+    model = keras.Sequential([keras.Input([50, 64]), kind(0.0)])
     before = len(model.variables)
     x = np.ones([8, 50, 64], "float32")
     np.testing.assert_array_equal(model(x, training=True), x)

@@ -88,7 +88,6 @@ def searched(directory, keep):
                 spec,
                 {"loss": np.ones(50, np.float32)},
                 example_scores=scores,
-                norm_steps=np.arange(0),
             )
             study.add_segment(outcome, None, State(50, [noise], []))
         search = playbook(study)

@@ -9,7 +9,7 @@ from kerastune.analysis import curves
 from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.report.figures import decision_figures, plotting
-from kerastune.trial import Outcome, TrialSpec
+from kerastune.trial import Curves, Outcome, TrialSpec
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -21,12 +21,14 @@ def outcome(name, rate=0.1, steps=100, diverged_at=None, evals=(), layers=()):
     norm_steps = np.arange(0, steps, 10)
     return Outcome(
         TrialSpec(name, "lr", Recipe(learning_rate=rate), 0, steps),
-        {"loss": losses.astype(np.float32)},
+        Curves(
+            {"loss": losses.astype(np.float32)},
+            norm_steps=norm_steps,
+            update_norms=np.full([len(norm_steps), len(layers)], 0.02),
+            weight_norms=np.full([len(norm_steps), len(layers)], 2.0),
+        ),
         evals=tuple(evals),
         layers=layers,
-        norm_steps=norm_steps,
-        update_norms=np.full([len(norm_steps), len(layers)], 0.02),
-        weight_norms=np.full([len(norm_steps), len(layers)], 2.0),
         diverged_at=diverged_at,
     )
 

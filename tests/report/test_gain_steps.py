@@ -139,9 +139,8 @@ def test_the_report_has_a_table_and_a_picture_of_the_steps(monkeypatch):
     monkeypatch.setattr(plotting, "png", lambda figure: drawn.append(figure) or make(figure))
     pictures = {"steps": ensemble_figures.steps(gain_steps.rungs(decisions, found), "accuracy")}
     upper, lower = drawn[0].axes
-    assert [float(each[0].get_xdata()[0]) for each in upper.containers] == pytest.approx(
-        [2, 3]
-    )  # points
+    # The points of the figure.
+    assert [float(each[0].get_xdata()[0]) for each in upper.containers] == pytest.approx([2, 3])
     assert [float(each[0].get_xdata()[0]) for each in lower.containers] == pytest.approx(
         [0.1, 0.02, 0.04]
     )

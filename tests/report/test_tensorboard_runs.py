@@ -13,7 +13,7 @@ from kerastune.report import tensorboard_runs
 from kerastune.report.tensorboard_runs import Story
 from kerastune.study.database import Study, StudyError
 from kerastune.study.run_directory import RunDir
-from kerastune.trial import Outcome, TrialSpec
+from kerastune.trial import Curves, Outcome, TrialSpec
 
 RECIPE = Recipe(learning_rate=0.1, hyperparameters={"learning_rate": 7, "units": None})
 
@@ -24,14 +24,19 @@ def outcome(start, until):
     norm_steps = steps[steps % 10 == 0]
     return Outcome(
         TrialSpec("lr-01", "lr", RECIPE, start, until, eval_every=25),
-        {"loss": (1000.0 - steps).astype(np.float32), "accuracy": (steps / 8).astype(np.float32)},
+        Curves(
+            {
+                "loss": (1000.0 - steps).astype(np.float32),
+                "accuracy": (steps / 8).astype(np.float32),
+            },
+            norm_steps=norm_steps,
+            update_norms=norm_steps[:, None] + 1.0,
+            weight_norms=np.full([len(norm_steps), 1], 2.0),
+        ),
         evals=tuple(
             {"step": step, "loss": step * 2.0} for step in range(start + 25, until + 1, 25)
         ),
         layers=("hidden",),
-        norm_steps=norm_steps,
-        update_norms=norm_steps[:, None] + 1.0,
-        weight_norms=np.full([len(norm_steps), 1], 2.0),
     )
 
 

@@ -161,9 +161,8 @@ def test_of_two_that_find_a_stale_file_one_has_the_lock(tmp_path, without_locks,
         found = read(cls, file)
         if file == locks.file_of(path) and not others:
             others.append(None)
-            others.append(
-                Lock(path)
-            )  # another process takes it over, after this one has read the stale file
+            # Another process takes it over, after this one has read the stale file.
+            others.append(Lock(path))
         return found
 
     monkeypatch.setattr(Holder, "read", classmethod(slow))

@@ -156,9 +156,8 @@ def test_the_delayed_keras_schedule_is_the_formula_to_the_last_bit(arguments):
 def test_the_keras_staircase_is_the_formula_to_the_last_bit(arguments):
     steps = np.r_[0 : arguments[1] + 3000, 10**6]
     expected = exponential_decay(steps, *arguments).astype(np.float32)
-    expected[expected < np.finfo(np.float32).tiny] = (
-        0  # TensorFlow takes what is not a normal number for zero
-    )
+    # TensorFlow takes what is not a normal number for zero.
+    expected[expected < np.finfo(np.float32).tiny] = 0
     np.testing.assert_array_equal(
         np.asarray(schedules.ExponentialDecay(*arguments)(steps)), expected
     )

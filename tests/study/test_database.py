@@ -2,8 +2,10 @@
 damaged file.
 """
 
+import dataclasses
 import json
 import os
+import pickle
 import sqlite3
 import subprocess
 import sys
@@ -16,23 +18,26 @@ from fake_trainer import FakeClock, FakeTrainer, canonical, memory, tune
 
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study, StudyError, is_study
-from kerastune.trial import Outcome, State, TrialSpec
+from kerastune.study.lazy_curves import LazyCurves
+from kerastune.trial import Curves, Outcome, State, TrialSpec
 
 
 def opened(directory, **arguments):
     return Study(directory / "study.sqlite", directory / "lock", **arguments)
 
 
-def outcome(trial="a", start=0, until=100, **changes):
+def outcome(trial="a", start=0, until=100, curves=None, **changes):
     steps = np.arange(start, until)
     generator = np.random.default_rng(start)
     values = {
-        "curves": {"loss": generator.normal(size=len(steps)).astype(np.float32)},
+        "curves": Curves(
+            curves or {"loss": generator.normal(size=len(steps)).astype(np.float32)},
+            norm_steps=steps[::10],
+            update_norms=generator.random([len(steps[::10]), 2], np.float32),
+            weight_norms=generator.random([len(steps[::10]), 2], np.float32),
+        ),
         "evals": ({"step": until, "loss": 0.1 + until, "accuracy": 1 / 3},),
         "layers": ("dense", "größe"),
-        "norm_steps": steps[::10],
-        "update_norms": generator.random([len(steps[::10]), 2], np.float32),
-        "weight_norms": generator.random([len(steps[::10]), 2], np.float32),
         "seconds": 0.1 + 0.2,
         "seconds_per_step": 1e-3,
         "peak_memory": 2**40,
@@ -124,6 +129,19 @@ def test_a_later_segment_that_failed_is_taken_and_what_was_before_it_stays(tmp_p
             study.outcome("a").steps == 100
             and study.outcome("a").error == "ValueError: no such layer"
         )
+
+
+def test_curves_are_read_when_they_are_used_and_travel_to_other_processes_as_they_are(tmp_path):
+    given = outcome()
+    with opened(tmp_path) as study:
+        study.add_segment(given, None, None)
+        found = study.outcomes()["a"]
+    assert isinstance(found.curves, LazyCurves) and found.steps == 100
+    changed = dataclasses.replace(found, seconds=7.0)
+    assert changed.curves is found.curves
+    travelled = pickle.loads(pickle.dumps(found))
+    assert type(travelled.curves) is Curves
+    assert_same(given, travelled)
 
 
 def test_the_same_segment_twice_is_refused(tmp_path):

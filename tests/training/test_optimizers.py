@@ -88,9 +88,8 @@ def test_schedules_of_any_length_change_after_tracing(family):
         for variable in trace.optimizer.variables:
             variable.assign(np.zeros(variable.shape))
         values = np.array([trace.variable.numpy(), *(trace.step(gradient) for _ in range(10))])
-        expected = np.asarray(rates)[
-            np.minimum(np.arange(10), len(rates) - 1)
-        ]  # the last one stays
+        # The last one stays.
+        expected = np.asarray(rates)[np.minimum(np.arange(10), len(rates) - 1)]
         np.testing.assert_allclose(-np.diff(values, axis=0)[:, 0, 0], expected, atol=1e-5)
     assert trace.traces == 1
 

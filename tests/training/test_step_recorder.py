@@ -453,10 +453,8 @@ def test_reading_forgets_and_goes_on_counting():
     model.fit(x, y, **options)
     second = recorder.read()
     assert (len(first), len(second), len(recorder.read())) == (5, 5, 0)
-    assert first.ratio_steps.tolist() == [0, 2, 4] and second.ratio_steps.tolist() == [
-        1,
-        3,
-    ]  # steps 6 and 8
+    # Steps 6 and 8.
+    assert first.ratio_steps.tolist() == [0, 2, 4] and second.ratio_steps.tolist() == [1, 3]
     assert first.confusion.sum() == second.confusion.sum() == len(x)
     whole, _, _ = recorded(plain(), x, y)
     np.testing.assert_array_equal(

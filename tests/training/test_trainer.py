@@ -274,9 +274,8 @@ def test_hyperparameters_make_models_of_their_own():
 
 def test_a_loss_that_is_not_a_number_stops_the_run_at_its_chunk():
     data, lost = part(600, 1), 230
-    data.x[batches.order(600, 2, PLAIN.seed, 0, 300)[2 * lost]] = (
-        np.nan
-    )  # step 230 is the first one that sees it
+    # Step 230 is the first one that sees it.
+    data.x[batches.order(600, 2, PLAIN.seed, 0, 300)[2 * lost]] = np.nan
     made, recipe = (
         trainer(problem=problem(train=data)),
         PLAIN.replace(batch_size=2, learning_rate=1e-4),
@@ -621,9 +620,8 @@ def test_a_trial_with_everything_that_regularizes_goes_on_bit_by_bit():
 
 def dropping(hyperparameters):
     rate = hyperparameters.get("rate", 0.0)
-    glorot = (
-        keras.initializers.GlorotUniform
-    )  # with seeds: Keras draws one less for a Dropout of no rate
+    # With seeds: Keras draws one less for a Dropout of no rate.
+    glorot = keras.initializers.GlorotUniform
     hidden = [
         layers.Dense(16, "tanh", kernel_initializer=glorot(1)),
         layers.Dropout(rate, name="drop"),
@@ -741,9 +739,8 @@ def test_a_train_step_of_the_users_is_used():
             return super().train_step((x * 0, y))
 
     outcome, _, _ = trainer(lambda hp: Doubled(build(hp).layers)).run(spec(until=1))
-    assert outcome.losses[0] == pytest.approx(
-        np.log(3), rel=1e-5
-    )  # zeros in, equal probabilities out
+    # Zeros in, equal probabilities out.
+    assert outcome.losses[0] == pytest.approx(np.log(3), rel=1e-5)
 
 
 def test_a_train_step_that_names_no_loss_is_refused():
@@ -851,9 +848,8 @@ def test_a_finished_model_is_saved_with_keras_own_optimizer(compiled, decay, tmp
         return model
 
     data = part(120, 1)
-    data = Part(
-        data.x, np.where(np.arange(120) < 100, 0, data.y)
-    )  # imbalanced, so macro-F1 is watched in training
+    # Imbalanced, so macro-F1 is watched in training.
+    data = Part(data.x, np.where(np.arange(120) < 100, 0, data.y))
     recipe = PLAIN.replace(decay=decay)
     used = trainer(made, problem=problem(train=data))
     _, state, _ = used.run(spec(recipe, until=10))
@@ -861,9 +857,8 @@ def test_a_finished_model_is_saved_with_keras_own_optimizer(compiled, decay, tmp
     model.save(tmp_path / "model.keras")
     assert b"kerastune" not in zipfile.ZipFile(tmp_path / "model.keras").read("config.json")
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "error", UserWarning
-        )  # such as of optimizer variables that were not saved
+        # Such as of optimizer variables that were not saved.
+        warnings.simplefilter("error", UserWarning)
         loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded.optimizer) is keras.optimizers.SGD
     assert (loaded.optimizer.momentum, loaded.optimizer.nesterov) == (0.9, True)

@@ -197,9 +197,8 @@ def _dense(each, x: Stacked) -> Stacked:
 
 def _convolution(each, x: Stacked) -> Stacked:
     layer, count = each[0], len(each)
-    alone = (
-        x.form == SHARED and layer.groups == 1
-    )  # members see the same channels: no groups are needed
+    # Members see the same channels: no groups are needed.
+    alone = x.form == SHARED and layer.groups == 1
     groups = 1 if alone else layer.groups * count
     made = again(layer, filters=layer.filters * count, groups=groups, activation=None)
     return _convolved(each, made, x.tensor if alone else x.by_channels(), kernel_axis=-1)
@@ -263,9 +262,8 @@ def _merge(each, *inputs: Stacked) -> Stacked:
 
 def _concatenate(each, *inputs: Stacked) -> Stacked:
     axis = each[0].axis
-    axis = (
-        axis if axis < 0 else axis - inputs[0].rank
-    )  # from the end, where no axis for members was put in
+    # From the end, where no axis for members was put in.
+    axis = axis if axis < 0 else axis - inputs[0].rank
     tensors = [x.by_members() for x in inputs]
     return Stacked(
         layers.Concatenate(axis, dtype=each[0].dtype_policy)(tensors), MEMBERS, len(each)

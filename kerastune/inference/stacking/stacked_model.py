@@ -90,9 +90,8 @@ def branches(members: Sequence[keras.Model]) -> keras.Model:
     inputs = fresh_inputs(members[0])
     outputs = []
     for number, member in enumerate(members):
-        if getattr(
-            member, "inputs", None
-        ):  # names must differ within a graph, and members often share theirs
+        # Names must differ within a graph, and members often share theirs.
+        if getattr(member, "inputs", None):
             member = keras.Model(inputs_of(member), member.outputs[0], name=f"member_{number}")
         output = member(inputs)
         outputs.append(keras.layers.Reshape((1, *output.shape[1:]))(output))

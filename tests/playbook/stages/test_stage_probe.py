@@ -12,7 +12,7 @@ from kerastune.playbook.stages import probe
 from kerastune.playbook.stages.base import Facts
 from kerastune.playbook.stages.probe import Probe
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective, Outcome
+from kerastune.trial import Curves, Objective, Outcome
 
 FACTS = Facts(1000, 100, Objective("loss", "min"), 10**6)
 
@@ -107,11 +107,13 @@ def outcome(spec, gradient=10.0, loss=2.0, diverged_at=None):
     norms = np.full([len(measured), 1], length * gradient)
     return Outcome(
         spec,
-        {"loss": np.full(spec.until, loss, np.float32)},
+        Curves(
+            {"loss": np.full(spec.until, loss, np.float32)},
+            norm_steps=measured,
+            update_norms=norms,
+            weight_norms=np.full([len(measured), 1], 20.0),
+        ),
         layers=("dense",),
-        norm_steps=measured,
-        update_norms=norms,
-        weight_norms=np.full([len(measured), 1], 20.0),
         diverged_at=diverged_at,
     )
 

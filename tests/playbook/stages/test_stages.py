@@ -717,7 +717,7 @@ def learnt_by_heart(total, share, **changes):
     """A training that has all of its own examples right in the end."""
     run = scored(total, share, **changes)
     return dataclasses.replace(
-        run, curves=run.curves | {"accuracy": np.ones(run.steps, np.float32)}
+        run, curves={**run.curves, "accuracy": np.ones(run.steps, np.float32)}
     )
 
 
@@ -733,7 +733,7 @@ def test_where_a_training_overfits_a_longer_one_has_weight_decay():
     )
     assert TRAIN.propose(TUNED, facts(), by_name(plain))[0].recipe.weight_decay == 0
     fits = dataclasses.replace(
-        plain, curves=plain.curves | {"accuracy": np.full(600, 0.92, np.float32)}
+        plain, curves={**plain.curves, "accuracy": np.full(600, 0.92, np.float32)}
     )
     assert REGULARIZES.propose(TUNED, facts(), by_name(fits))[0].recipe.weight_decay == 0
     # More steps alone do not pay, but what regularizes has not been tried yet.

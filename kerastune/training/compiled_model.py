@@ -1,0 +1,144 @@
+"""A compiled model that serves every trial of one architecture, optimizer kind and regularizers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+
+from kerastune.models import compiling, layer_groups, output_kind, regularization
+from kerastune.models.label_smoothing import LabelSmoothing
+from kerastune.models.output_kind import OutputKind
+from kerastune.problem import Problem
+from kerastune.recipe import Recipe
+from kerastune.training import optimizers
+from kerastune.training.distillation import Teaching
+from kerastune.training.segment_callback import CHUNK, RATIO_EVERY, values_of
+from kerastune.training.step_recorder import StepRecorder
+from kerastune.trial import State
+
+
+@dataclasses.dataclass
+class Compiled:
+    """A compiled model that serves many trials, with its recorder and what a fresh start needs."""
+
+    model: keras.Model
+    fresh_optimizer: list[np.ndarray]
+    regularized: bool
+    levels: layer_groups.Levels
+    outputs: OutputKind | None = None
+    recorder: StepRecorder | None = None
+    teaching: Teaching | None = None
+
+    def known_outputs(self, problem: Problem) -> OutputKind:
+        """What the model's outputs mean, found out at the first call."""
+        if self.outputs is None:
+            x = output_kind.first_examples(problem.validation.x)
+            self.outputs = output_kind.of(self.model, x, problem.kind)
+        return self.outputs
+
+    def state(self, step: int, first_loss: float) -> State:
+        """The present state, to go on from."""
+        return State(
+            step,
+            values_of(self.model.variables),
+            values_of(self.model.optimizer.variables),
+            first_loss,
+        )
+
+    def restore(self, state: State) -> None:
+        """Puts a state back, in place."""
+        assign(self.model.variables, state.model)
+        assign(self.model.optimizer.variables, state.optimizer)
+
+    def record(self, batch) -> None:
+        """Gives the model a recorder, if it has none, for batches such as this one (`element_spec`
+        of a dataset).
+        """
+        if self.recorder is None:
+            self.recorder = StepRecorder(self.model, CHUNK, RATIO_EVERY)
+            self.recorder.install()
+            self.recorder.prepare(batch)
+
+
+def trace_key(recipe: Recipe, pruned: bool, taught: bool) -> tuple:
+    """All settings of a recipe that need a trace of their own, but for `regularizers`.
+
+    A pruned model has masks, and one with a teacher another loss. A dropout rate and what is frozen
+    are constants of the trace; the strengths of weight decay and label smoothing are variables, and
+    so are the learning rates of layers.
+    """
+    return (
+        json.dumps(recipe.hyperparameters, sort_keys=True),
+        recipe.optimizer,
+        recipe.nesterov,
+        recipe.weight_decay > 0,
+        recipe.label_smoothing > 0,
+        recipe.class_weights,
+        recipe.dropout if recipe.regularizers == "on" else None,
+        recipe.frozen,
+        recipe.head if recipe.head_fraction else 0,  # whose BatchNorms rest
+        layer_groups.is_layered(recipe),
+        pruned,
+        taught,
+    )
+
+
+def compile_recipe(
+    model: keras.Model, problem: Problem, recipe: Recipe, objective: str
+) -> Compiled:
+    """Compiles a new model for the trials of a recipe.
+
+    Args:
+        model: built, with its weights; changed in place.
+        problem: the prepared data.
+        recipe: tells optimizer, regularizers, dropout and what is frozen.
+        objective: name of the validation value that chooses.
+    """
+    layer_groups.check(model, recipe)
+    levels = layer_groups.levels(model)
+    layer_groups.freeze(levels, recipe)
+    regularized = bool(regularization.find_regularizers(model))
+    if recipe.regularizers == "off":
+        regularization.switch_regularizers_off(model, sample(problem.validation.x))
+    elif recipe.dropout is not None:
+        regularization.set_dropout(model, recipe.dropout)
+    settings = {"layered": layer_groups.is_layered(recipe), **optimizers.kept_settings(model)}
+    optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov, **settings)
+    if recipe.weight_decay:
+        optimizer = optimizers.decayed(optimizer, model)
+    smoothed = recipe.label_smoothing > 0
+    compiling.compile_for(
+        model,
+        problem,
+        optimizer,
+        steps_per_execution=CHUNK,
+        watch=True,
+        smoothed=smoothed,
+        objective=objective,
+    )
+    if smoothed:
+        LabelSmoothing(model).install()
+    model.optimizer.build(model.trainable_variables)
+    return Compiled(model, values_of(model.optimizer.variables), regularized, levels)
+
+
+def sample(x):
+    """The first few examples of inputs, for a look at what a model does."""
+    return keras.tree.map_structure(lambda array: array[:8], x)
+
+
+def assign(variables, values) -> None:
+    """Gives variables their values, in place.
+
+    Raises:
+        ValueError: when there are more or fewer of them.
+    """
+    if len(variables) != len(values):
+        raise ValueError(
+            f"the checkpoint holds {len(values)} arrays, the model has {len(variables)} variables."
+        )
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
