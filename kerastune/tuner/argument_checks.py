@@ -12,19 +12,31 @@ from kerastune.trial import Objective
 
 REFUSED = {
     "epochs": "the number of steps is what kerastune finds out",
-    "batch_size": "the batch size is part of the recipe: pass recipe=Recipe(batch_size=...) to the tuner to fix it",
-    "validation_split": "pass validation_data, or leave it out and kerastune cuts a part off and says so",
+    "batch_size": (
+        "the batch size is part of the recipe: pass recipe=Recipe(batch_size=...) to the tuner to "
+        "fix it"
+    ),
+    "validation_split": (
+        "pass validation_data, or leave it out and kerastune cuts a part off and says so"
+    ),
     "steps_per_epoch": "steps are the only clock, and the budget says how many there are",
     "initial_epoch": "kerastune goes on from its own study",
 }
 
 
-def parse_objective(objective) -> Objective | None:
-    """The objective of a KerasTuner `Objective` or of text like `"val_accuracy:max"`; `None` stays
-    `None`.
+def parse_objective(objective: keras_tuner.Objective | str | None) -> Objective | None:
+    """The objective that a user gave.
+
+    Args:
+        objective: KerasTuner's, or text like `"val_accuracy:max"`; `None` or an empty text for
+            none.
 
     Raises:
         ValueError: when the direction is missing, or the value is not of the validation part.
+
+    Example:
+        >>> parse_objective("val_accuracy:max")
+        Objective(name='accuracy', direction='max')
     """
     if objective is None or objective == "":
         return None
@@ -48,8 +60,10 @@ def refuse_settings_of_fit(names: Iterable[str]) -> None:
 
 
 def refuse_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    """Raises `ValueError` for a callback that sets the rate, or puts back weights in the middle of
-    a search.
+    """Refuses callbacks that kerastune's own work would undo, or be undone by.
+
+    Raises:
+        ValueError: for one that sets the learning rate, or restores weights during a search.
     """
     ours = (LinearDecay, ExponentialDecay)
     setters = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler, *ours)
@@ -58,17 +72,25 @@ def refuse_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
         if isinstance(callback, setters):
             why = "sets the learning rate, which kerastune tunes: leave it out"
         elif isinstance(callback, keras.callbacks.BackupAndRestore):
-            why = "puts back a model of its own, but kerastune goes on from its own study: leave it out"
+            why = "puts back a model of its own, but kerastune goes on from its own study: "
+            why += "leave it out"
         elif getattr(callback, "restore_best_weights", False):
-            why = "puts back weights in the middle of a training: kerastune keeps the best itself, so pass it False"
-            why = f"with restore_best_weights {why}"
+            why = "with restore_best_weights puts back weights in the middle of a training: "
+            why += "kerastune keeps the best itself, so pass it False"
         if why:
             raise ValueError(f"the callback {type(callback).__name__} {why}.")
 
 
-def refuse_overrides(tuner: type, base: type, hypermodel) -> None:
-    """Raises `ValueError` for a subclass of `base` with a `run_trial`, or a hypermodel with a
-    `fit`, of its own.
+def refuse_overrides(tuner: type, base: type, hypermodel: object) -> None:
+    """Refuses training loops that would never be called.
+
+    Args:
+        tuner: the class of the tuner.
+        base: the class that it may derive from.
+        hypermodel: as the tuner takes it.
+
+    Raises:
+        ValueError: for a tuner with a `run_trial`, or a hypermodel with a `fit`, of its own.
     """
     if tuner.run_trial is not base.run_trial:
         raise ValueError(

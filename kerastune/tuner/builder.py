@@ -1,6 +1,4 @@
-"""The user's model from plain values of its hyperparameters, wherever it is built: here or in a
-worker.
-"""
+"""The user's model from plain values of its hyperparameters, here or in a worker."""
 
 from __future__ import annotations
 
@@ -19,7 +17,8 @@ class Builder:
 
     Example:
         >>> from kerastune.models.hypermodels import BuildFunction
-        >>> builder = Builder(BuildFunction(lambda hp: keras.Sequential(name="mine")), keras_tuner.HyperParameters())
+        >>> hypermodel = BuildFunction(lambda hp: keras.Sequential(name="mine"))
+        >>> builder = Builder(hypermodel, keras_tuner.HyperParameters())
         >>> builder({}).name
         'mine'
     """

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import logging
 import os
 import zlib
@@ -22,7 +21,7 @@ from kerastune.inference import averaging
 from kerastune.models import compiling, fingerprint, hypermodels, output_kind, recipe_checks
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages.base import evaluation_interval, rounded_up
-from kerastune.problem import Problem
+from kerastune.problem import Part, Problem
 from kerastune.recipe import Recipe
 from kerastune.report import writer
 from kerastune.report.tensorboard_runs import Story
@@ -54,8 +53,8 @@ class CrossValidation:
     Standardizing, filled gaps, encoded texts and the scale of targets are fitted to a fold's
     training part alone. What a fold holds out chooses nothing: every training goes on to the
     recipe's last step, and its last weights count. Each has a seed of its own, counted up from the
-    recipe's, so that the spread has what weights and batches bring. A recipe that was tuned on some
-    of these examples has seen them, and looks a little better than on others.
+    recipe's, so that the std includes what weights and batches bring. A recipe that was tuned on
+    some of these examples has seen them, and looks a little better than on others.
 
     Everything trained is in the study database of the output directory: the same cross-validation
     of the same directory goes on where it stopped, and trains nothing again.
@@ -86,7 +85,8 @@ class CrossValidation:
 
     Example:
         >>> examples = foldable.load("wine")  # doctest: +SKIP
-        >>> crossed = CrossValidation("mlp", examples, Recipe(total_steps=500), num_folds=5)  # doctest: +SKIP
+        >>> recipe = Recipe(total_steps=500)  # doctest: +SKIP
+        >>> crossed = CrossValidation("mlp", examples, recipe, num_folds=5)  # doctest: +SKIP
         >>> crossed.run()["summary"]["accuracy"]["mean"]  # doctest: +SKIP
         0.97
     """
@@ -146,7 +146,8 @@ class CrossValidation:
             story.rewrite(known, [], self.recipe, self._objective.name)
             seeds = range(self.recipe.seed, self.recipe.seed + len(self.folds))
             trained = [
-                (fold, self.recipe.replace(seed=seed)) for fold, seed in zip(self.folds, seeds)
+                (fold, self.recipe.replace(seed=seed))
+                for fold, seed in zip(self.folds, seeds, strict=True)
             ]
             done = sum(outcome.steps for outcome in known.values())
             with progress.counting(
@@ -160,9 +161,7 @@ class CrossValidation:
         return self.result
 
     def _prepare(self, recipe: Recipe, objective) -> Recipe:
-        """Prepares every fold once, so that all that is wrong is told before any training; gives
-        the whole recipe.
-        """
+        """The whole recipe; prepares every fold, so that what is wrong is told before training."""
         first = self.examples.problem(self.folds[0])
         checks.check(first, recipe.batch_size)
         for fold in self.folds[1:]:
@@ -208,9 +207,7 @@ class CrossValidation:
         recipe_checks.check(recipe, recipe_checks.unusable(model, problem))
 
     def _trainer(self, problem: Problem) -> Trainer:
-        """A trainer for the problem of a fold: that of the fold before, where the same network can
-        be used again.
-        """
+        """A trainer for a fold's problem, with the network of the fold before where it fits."""
         kind = checks.shapes(problem.train), problem.imbalanced
         if self._known is None or self._known[0] != kind:
             build = hypermodels.builder(hypermodels.of(self._model, problem))
@@ -238,8 +235,9 @@ class CrossValidation:
         study.drop_checkpoints([fold.name])
         if outcome.diverged_at is not None:
             raise ValueError(
-                f"the training of {fold.name} diverged at step {outcome.diverged_at}, which leaves no mean over the "
-                f"folds; choose a `learning_rate` below {recipe.learning_rate:g}, or tune it."
+                f"the training of {fold.name} diverged at step {outcome.diverged_at}, which leaves "
+                f"no mean over the folds; choose a `learning_rate` below {recipe.learning_rate:g}, "
+                "or tune it."
             )
         return self._judged(fold, trainer, recipe, study.checkpoint(fold.name, "best"), outcome)
 
@@ -248,9 +246,14 @@ class CrossValidation:
     ) -> Judged:
         problem, few = trainer.problem, sample(trainer.problem.validation.x)
         logits = output_kind.gives_logits(trainer.compiled(recipe).model, few)
-        said = [None if part is None else results.in_users_units(problem, trainer.outputs(recipe, state, part.x), logits)
-                for part in (problem.validation, problem.test)]  # fmt: skip
-        metrics = fold_results.figures(self.examples, self.examples.true[fold.held_out], said[0])
+
+        def predictions(part: Part) -> np.ndarray:
+            outputs = trainer.outputs(recipe, state, part.x)
+            return results.in_users_units(problem, outputs, logits)
+
+        held_out = predictions(problem.validation)
+        test = None if problem.test is None else predictions(problem.test)
+        metrics = fold_results.figures(self.examples, self.examples.true[fold.held_out], held_out)
         measured = {
             f"val_{name}": value
             for name, value in outcome.evals[-1].items()
@@ -263,7 +266,7 @@ class CrossValidation:
         )
         member = member if problem.attach is None else problem.attach(member)
         return Judged(
-            fold, metrics | measured, said[0], said[1], member, outcome.steps, outcome.seconds
+            fold, metrics | measured, held_out, test, member, outcome.steps, outcome.seconds
         )
 
     def _finish(self, judged: list[Judged], given: dict[str, Any]) -> None:
@@ -285,9 +288,7 @@ class CrossValidation:
             [each.member for each in judged], np.ones(len(judged)), kind="regression"
         )
         records.save(self.model, self.run_dir.ensemble)
-        run_directory.write_text(
-            self.run_dir.crossval, json.dumps(self.result, sort_keys=True, indent=2) + "\n"
-        )
+        records.write_json(self.run_dir.crossval, self.result)
 
 
 def cross_validate(
@@ -307,8 +308,9 @@ def cross_validate(
     verbose: int = 1,
     **others,
 ) -> CrossValidation:
-    """Cross-validates a recipe on arrays, or goes on with it; the arguments are those of
-    `CrossValidation`, and:
+    """Cross-validates a recipe on arrays, or goes on with it.
+
+    The arguments are those of `CrossValidation`, and:
 
     Args:
         x: inputs, an array `[n, ...]` or a dict of arrays, all of which are folded.

@@ -1,6 +1,4 @@
-"""What a cross-validation comes to: figures of every fold, and all out-of-fold predictions
-together.
-"""
+"""What a cross-validation comes to: figures of every fold, and all out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -47,8 +45,15 @@ class Judged:
 
 
 def figures(examples: Foldable, true: np.ndarray, said: np.ndarray) -> dict[str, float]:
-    """Figures of merit of probabilities or of numbers in the user's units; one that is not finite
-    is left out.
+    """Figures of merit of predictions, by name.
+
+    Args:
+        examples: that were folded.
+        true: integer classes `[n]`, or numbers `[n, outputs]` in the user's units.
+        said: probabilities `[n, classes]`, or numbers `[n, outputs]` in the user's units.
+
+    Returns:
+        Those that are finite.
     """
     part = Part(np.zeros([len(true), 1]), true)
     names = examples.classes.names if examples.classes is not None else ()
@@ -59,8 +64,9 @@ def figures(examples: Foldable, true: np.ndarray, said: np.ndarray) -> dict[str,
 
 
 def out_of_fold(examples: Foldable, judged: list[Judged]) -> dict[str, np.ndarray]:
-    """The arrays of `out_of_fold.npz` by name: every prediction is by a model that was not trained
-    on the row.
+    """The arrays of `out_of_fold.npz` by name.
+
+    Every prediction is by a model that was not trained on the row.
     """
     repeats = judged[-1].fold.repeat
     predictions = np.zeros(
@@ -101,8 +107,10 @@ def kept(examples: Foldable, predictions: np.ndarray) -> Predictions:
 
 
 def result(examples: Foldable, judged: list[Judged], predictions: np.ndarray) -> dict[str, Any]:
-    """Figures by fold, their summary, those of all held-out examples, and those of the ensemble on
-    the test part.
+    """What `crossval.json` holds.
+
+    Figures by fold, their summary, those of all held-out examples, and those of the ensemble on the
+    test part.
     """
     sizes = [
         [len(each.fold.train) for each in judged],

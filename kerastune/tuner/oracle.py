@@ -53,8 +53,9 @@ class PlaybookOracle(Oracle):
         raise NotImplementedError("the playbook's stages propose whole trials; see `create_trial`.")
 
     def create_trial(self, tuner_id):
-        """The next segment as a trial; one whose status is IDLE when others must end first, STOPPED
-        after the last.
+        """The next segment as a trial.
+
+        Its status is IDLE when others must end first, and STOPPED after the last.
         """
         spec = self.playbook.next()
         if spec is None:
@@ -82,7 +83,7 @@ class PlaybookOracle(Oracle):
         self._complete(trial, self.playbook.outcomes[trial.trial_id])
 
     def get_best_trials(self, num_trials=1):
-        """Completed trials with a score: what the playbook chose, then the others from the best on."""
+        """Completed trials with a score: the chosen one, then the others from the best on."""
         scored = [
             t
             for t in self.trials.values()

@@ -80,7 +80,8 @@ class PlaybookTuner(keras_tuner.Tuner):
             for arrays only.
         tta: whether the last stage looks for views of an example whose mean beats the example as it
             is.
-        sparsities: fractions of zeros, in `[0, 1)`, that stage `prune` tries where `stages` names it.
+        sparsities: fractions of zeros, in `[0, 1)`, that stage `prune` tries where `stages` names
+            it.
         teacher: a classifier of the same inputs and classes, for stage `distill` where `stages`
             names it.
         trained: output directory of another search: what it has trained is not trained again, and
@@ -255,7 +256,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         """
         if self._models is None:
             raise ValueError(
-                "nothing was searched yet in this process: call `search`, which reads the directory."
+                "nothing was searched yet in this process: call `search`, which reads the "
+                "directory."
             )
         return self._models
 

@@ -31,24 +31,24 @@ class Display:
         self._steps = 0
         self._began = time.monotonic()
         self._playbook: Playbook | None = None
+        # Of a budget in steps, where the search ends, and where this process took it up.
+        self._last_step, self._earlier = budget.steps, 0
 
     def begin(self, playbook: Playbook) -> None:
         """Starts from what the study holds already."""
         self._playbook = playbook
-        self._last_step = self._budget.steps
         self._earlier = sum(outcome.steps for outcome in playbook.outcomes.values())
 
     def segment(self, spec: TrialSpec) -> None:
-        """Names what is begun now and what is trained beside it, here and for `kerastune status`."""
+        """Names what begins now and what is trained beside it; also for `kerastune status`."""
         running = self._playbook.in_flight
         self._playbook.study.announce(
             [f"{_about(each)}, since {time.strftime('%X')}" for each in running]
         )
         if self._bar is not None:
             if len(self._playbook.stages) == 1 and self._last_step:
-                self._last_step = min(
-                    self._last_step, spec.recipe.total_steps
-                )  # a single training knows its end
+                # A single training knows its end.
+                self._last_step = min(self._last_step, spec.recipe.total_steps)
             if self._last_step:
                 # What comes on top of the budget is begun after all of it.
                 self._last_step = max(
@@ -64,10 +64,10 @@ class Display:
         self._steps += count
         if self._bar is None or self._playbook is None:
             return
-        done, left = self._share_and_seconds_left()
+        done, left = self._fraction_and_seconds_left()
         self._bar.update(self._row, completed=done, left=f"at most {_words(left)} left")
 
-    def _share_and_seconds_left(self) -> tuple[float, float]:
+    def _fraction_and_seconds_left(self) -> tuple[float, float]:
         if self._budget.seconds is not None:
             spent = self._playbook.study.seconds()
             return min(spent / self._budget.seconds, 1.0), max(self._budget.seconds - spent, 0.0)
@@ -97,8 +97,7 @@ def _shown() -> Progress:
 
 
 class Counted:
-    """Shows a number of steps that is known from the start, and how long the rest takes at the pace
-    so far.
+    """Shows a known number of steps, and how long the rest takes at the pace so far.
 
     Args:
         total: all steps.
@@ -147,7 +146,7 @@ def counting(total: int, done: int, verbose: int = 1) -> Iterator[Counted]:
 def line(outcome: Outcome, objective: Objective) -> str:
     """A trial so far, for the log."""
     recipe = outcome.spec.recipe
-    settings = f"rate {recipe.learning_rate:g}, batches of {recipe.batch_size}"
+    settings = f"learning rate {recipe.learning_rate:g}, batches of {recipe.batch_size}"
     words = f"{outcome.spec.trial}: {recipe.optimizer}, {settings}"
     if outcome.error:
         return f"{words}: failed ({outcome.error})"

@@ -12,8 +12,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 
 class Sampler:
-    """Proposes values of a model's hyperparameters from a seed and what was tried, and from nothing
-    else.
+    """Proposes values of a model's hyperparameters from a seed and what was tried alone.
 
     An oracle of KerasTuner's is made anew for every proposal, with a seed of its own, and given the
     finished trials; so the same records give the same proposal after a crash, and no random state
@@ -35,8 +34,7 @@ class Sampler:
         self._space, self._seed = space, seed
 
     def __call__(self, tried: Sequence[tuple[dict[str, Any], float | None]], guided: bool = False):
-        """Values of every active hyperparameter that were not tried yet; `None` when there are no
-        others.
+        """Values of every active hyperparameter that were not tried yet; `None` without any.
 
         Args:
             tried: values and their scores, more being better; a score of `None` counts as the worst
@@ -53,9 +51,9 @@ class Sampler:
         return self._proposal(keras_tuner.oracles.RandomSearchOracle, tried)
 
     def _proposal(self, kind: type, tried, **settings) -> dict[str, Any] | None:
-        seed = (
-            int(np.random.SeedSequence([self._seed, len(tried)]).generate_state(1)[0]) or 1
-        )  # 0 would be random
+        drawn = np.random.SeedSequence([self._seed, len(tried)]).generate_state(1)[0]
+        # 0 would be random.
+        seed = int(drawn) or 1
         objective = keras_tuner.Objective("score", "max")
         oracle = kind(
             objective=objective, seed=seed, hyperparameters=self._space.copy(), **settings
@@ -70,16 +68,14 @@ class Sampler:
             oracle.trials[str(index)].score = worst if score is None else score
             oracle._record_values(oracle.trials[str(index)])  # what it must not repeat
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of scikit-learn's about kernels that fit a handful of points loosely
+            # scikit-learn's are about kernels that fit a handful of points loosely.
+            warnings.simplefilter("ignore")
             values = oracle.populate_space(str(len(tried)))["values"]
         return values and {name: _plain(value) for name, value in values.items()}
 
 
 def completed(space: keras_tuner.HyperParameters, values: dict[str, Any]) -> dict[str, Any]:
-    """A value for every active hyperparameter, the default where none is given, and for no other
-    one.
+    """A value for every active hyperparameter, the default where none is given.
 
     KerasTuner fills what is missing with values that no seed determines.
 

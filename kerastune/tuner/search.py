@@ -55,8 +55,8 @@ class Search:
         ValueError: for data, model or settings that do not fit each other or what the study holds.
 
     Example:
-        >>> search = Search(settings, hypermodel, space, problem, study=study, ...)  # doctest: +SKIP
-        >>> models, figures = search.run()  # doctest: +SKIP
+        >>> search = Search(settings, hypermodel, space, problem, study=study)  # doctest: +SKIP
+        >>> models, figures = search.run(print, print)  # doctest: +SKIP
     """
 
     def __init__(

@@ -1,6 +1,4 @@
-"""What a teacher from a file needs: a student that takes the same raw inputs, with its preparation
-inside (S4.4).
-"""
+"""A teacher from a file, and a student that takes the same raw inputs (S4.4)."""
 
 from __future__ import annotations
 
@@ -31,7 +29,8 @@ class WithPreparation(keras_tuner.HyperModel):
         model = self._inner.build(hp)
         if model.compiled:
             raise ValueError(
-                "a compiled model loses its loss where inputs are prepared for it: leave `standardize` out."
+                "a compiled model loses its loss where inputs are prepared for it: leave "
+                "`standardize` out."
             )
         return self._attach(model)
 
@@ -51,8 +50,9 @@ def load(path: str | os.PathLike) -> keras.Model:
 
 
 def of_raw_inputs(problem: Problem, raw: Problem, hypermodel):
-    """The same problem and hypermodel with inputs as they were before preparation, which a teacher
-    takes.
+    """The same problem and hypermodel with inputs as they were before preparation.
+
+    These are what a teacher takes.
 
     Args:
         problem: prepared for the hypermodel.

@@ -269,9 +269,8 @@ def write_csv(path):
     lines = ["age,city,patient,y"]
     for row in range(80):
         age, city = row % 40, ("Bonn", "Rome")[row % 2]
-        lines.append(
-            f"{'' if row % 11 == 5 else age},{city},p{row % 10},{5000 + 10 * age + 300 * (city == 'Rome')}"
-        )
+        shown, price = "" if row % 11 == 5 else age, 5000 + 10 * age + 300 * (city == "Rome")
+        lines.append(f"{shown},{city},p{row % 10},{price}")
     path.write_text("\n".join(lines) + "\n")
 
 

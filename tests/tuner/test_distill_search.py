@@ -151,7 +151,7 @@ def test_the_trainer_teaches_by_the_numbers_of_the_trial():
 
     rows = batches.order(len(x), PLAIN.batch_size, PLAIN.seed, 0, 1)
     student = trainer.ready_model(PLAIN)
-    for variable, value in zip(student.variables, trainer.initial_state(PLAIN)):
+    for variable, value in zip(student.variables, trainer.initial_state(PLAIN), strict=True):
         variable.assign(value)
     said = [distillation.log_probabilities(model(x[rows]), False) for model in (teacher, student)]
     hard = float(np.mean(keras.losses.sparse_categorical_crossentropy(y[rows], student(x[rows]))))

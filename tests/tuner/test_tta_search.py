@@ -16,7 +16,7 @@ from kerastune.analysis.ensemble_selection import Blend
 from kerastune.analysis.view_selection import IDENTITY
 from kerastune.data import loading
 from kerastune.export import from_run
-from kerastune.inference import tta
+from kerastune.inference import tta, views
 from kerastune.playbook.stages import ensemble as stage
 from kerastune.playbook.stages.ensemble import judge
 from kerastune.report.figures import decision_figures, plotting
@@ -158,10 +158,15 @@ def test_export_takes_it(searched, tmp_path):
 def test_going_on_changes_nothing_and_looks_at_nothing_again(searched, monkeypatch):
     tuner, directory = searched
     monkeypatch.setattr(tta, "predictions", None)
+    # The views are those of the decision, whatever would be tried today.
+    monkeypatch.setattr(views, "candidates", None)
+    x, _ = pictures(50, 3)
+    expected = keras.models.load_model(directory / "playbook" / "tta.keras").predict(x, verbose=0)
     (directory / "playbook" / "tta.keras").unlink()
     again = search(directory)
     assert again.result == tuner.result and again.decisions == tuner.decisions
-    assert (directory / "playbook" / "tta.keras").is_file()
+    model = keras.models.load_model(directory / "playbook" / "tta.keras")
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-6)
 
 
 def test_the_report_tells_of_it(searched):
@@ -185,10 +190,10 @@ def test_the_picture_has_both_effects_of_every_view(searched, monkeypatch):
     assert [words.split(" (kept: ")[0] for words in shown] == names
     kept = {
         name: f"{name} (kept: {weight:.2g})"
-        for name, weight in zip(values["views"], values["weights"][1:])
+        for name, weight in zip(values["views"], values["weights"][1:], strict=True)
     }
     assert {words for words in shown if "kept" in words} == set(kept.values())
-    for way, container in zip(("alone", "added"), axes.containers):
+    for way, container in zip(("alone", "added"), axes.containers, strict=True):
         np.testing.assert_allclose(
             container[0].get_xdata(), [100 * values[way][name]["mean"] for name in names]
         )
@@ -222,8 +227,8 @@ def test_an_ensemble_looks_at_the_views_too(tmp_path, monkeypatch):
         stage_models, "candidates", lambda x: {name: everything(x)[name] for name in few}
     )
     tuner = search(tmp_path, stages=["train", "ensemble", "tta"], members=3, budget="1000steps")
-    ensemble, views = (decision.values for decision in tuner.decisions[1:])
-    assert ensemble["kept"] and views["kept"] and set(views["views"]) <= set(few)
+    ensemble, kept = (decision.values for decision in tuner.decisions[1:])
+    assert ensemble["kept"] and kept["kept"] and set(kept["views"]) <= set(few)
     x, y = pictures(1000, 2)
     for name in ("ensemble", "tta"):
         model = keras.models.load_model(tmp_path / "playbook" / f"{name}.keras")

@@ -60,7 +60,8 @@ def test_every_stage_decides_in_the_order_of_the_playbook(searched):
     ]
     assert all(decision.reason for decision in tuner.decisions)
     assert all(
-        after.before == before.after for before, after in zip(tuner.decisions, tuner.decisions[1:])
+        after.before == before.after
+        for before, after in zip(tuner.decisions, tuner.decisions[1:], strict=False)
     )
     assert tuner.recipe == tuner.decisions[-1].after
 
@@ -236,8 +237,8 @@ def test_a_metric_of_kerass_may_be_the_objective_and_the_saved_model_is_without_
     tuner = search(tmp_path, objective="val_auc:max", budget="1000steps", stages=("lr", "train"))
     evaluations = tuner.latest.playbook.outcomes[tuner.result["trial"]].evals
     assert all(0 < values["auc"] <= 1 for values in evaluations)
-    code = "import sys, keras; m = keras.models.load_model(sys.argv[1]); print(m.get_compile_config()); "
-    code += "assert 'kerastune' not in sys.modules"
+    code = "import sys, keras; m = keras.models.load_model(sys.argv[1]); "
+    code += "print(m.get_compile_config()); assert 'kerastune' not in sys.modules"
     command = [sys.executable, "-c", code, str(tmp_path / "playbook" / "model.keras")]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert (

@@ -1,0 +1,71 @@
+"""The settings of a tuner: grouped, checked once, and fixed from then on."""
+
+import dataclasses
+import inspect
+
+import keras
+import pytest
+
+from kerastune import PlaybookTuner, Recipe
+from kerastune.tuner import settings
+from kerastune.tuner.settings import ExecutionSettings, StageSettings
+
+
+def build(hp):
+    units = hp.Int("units", 8, 16, default=8)
+    return keras.Sequential([keras.Input([4]), keras.layers.Dense(units), keras.layers.Dense(2)])
+
+
+def test_what_is_given_flat_is_kept_in_groups_and_can_not_be_changed(tmp_path):
+    tuner = PlaybookTuner(
+        build, directory=tmp_path, budget="2000steps", seed=3, members=4, keep=2, refit=True
+    )
+    given = tuner.settings
+    assert (given.budget.steps, given.seed, given.refit, given.recipe.seed) == (2000, 3, True, 3)
+    assert (given.ensemble.members, given.storage.keep) == (4, 2)
+    assert given.execution == ExecutionSettings("inline", 0, "")
+    assert tuner.run_dir.path == tmp_path / "playbook"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        given.seed = 4
+
+
+def test_the_arguments_are_flat_and_have_their_names():
+    assert list(inspect.signature(PlaybookTuner.__init__).parameters)[1:] == [
+        *("hypermodel", "objective", "budget", "directory", "project_name", "seed", "overwrite"),
+        *("baseline", "recipe", "refit", "stages", "ensemble", "members", "member_folds", "tta"),
+        *("sparsities", "trained", "teacher", "keep", "executor", "jobs", "ray_address"),
+    ]
+
+
+def test_default_stages_follow_from_the_other_arguments():
+    all_of_them = settings.default_stages(build, None, baseline=True, ensemble=True, tta=True)
+    assert {"start", "baseline", "model", "ensemble", "tta"} <= set(all_of_them)
+    assert not {"finetune", "distill", "prune"} & set(all_of_them)
+    few = settings.default_stages(build, Recipe(), baseline=False, ensemble=False, tta=False)
+    assert set(all_of_them) - set(few) == {"start", "baseline", "ensemble", "tta"}
+
+
+@pytest.mark.parametrize(
+    "made, words",
+    [
+        (lambda: StageSettings(("train", "lr"), (0.5,)), "in the order"),
+        (lambda: StageSettings(("train", "distill"), (0.5,)), "`teacher` must be a trained"),
+        (lambda: ExecutionSettings("inline", 2, ""), "choose executor processes"),
+    ],
+)
+def test_every_group_checks_itself(made, words):
+    with pytest.raises(ValueError, match=words):
+        made()
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"keep": -1}, "`keep`"),
+        ({"stages": ["train", "prune"], "sparsities": [1.5]}, "`sparsity` must be"),
+        ({"members": 3, "member_folds": 5}, "`member_folds` must be"),
+    ],
+)
+def test_what_a_stage_refuses_is_refused_when_the_tuner_is_made(tmp_path, given, words):
+    with pytest.raises(ValueError, match=words):
+        PlaybookTuner(build, directory=tmp_path, **given)
