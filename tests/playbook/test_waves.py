@@ -182,7 +182,7 @@ def test_with_a_budget_in_seconds_the_stage_is_asked_again_whenever_there_is_roo
         )
 
 
-def test_the_calibration_of_each_kind_runs_alone_where_seconds_are_compared(tmp_path):
+def test_the_first_trial_of_each_kind_runs_alone_where_seconds_are_compared(tmp_path):
     spec = TrialSpec("wide-0", "wide", Recipe(), 0, 1000)
     with opened(tmp_path) as study:
         search = searching(study, "50s", [Wide()])
