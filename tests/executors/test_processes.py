@@ -1,6 +1,4 @@
-"""Worker processes: killed, stopped, starved or orphaned, they change nothing and leave nothing
-behind.
-"""
+"""Worker processes: whatever becomes of them, they change and leave nothing."""
 
 import os
 import pickle

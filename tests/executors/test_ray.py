@@ -1,6 +1,4 @@
-"""Ray: a missing one is told of in a line; with it, the same is decided as inline, whatever happens
-to actors.
-"""
+"""Ray: a missing one is told of in a line; with it, the same is decided as inline."""
 
 import builtins
 import importlib.util

@@ -13,8 +13,7 @@ from fake_trainer import FakeTrainer
 
 
 class PacedTrainer(FakeTrainer):
-    """Takes a moment for every segment; what a folder asks of a trial happens to it, once for each
-    file there.
+    """Takes a moment for every segment; what a folder asks of a trial happens to it once.
 
     A file `<trial>.<what>` is taken away and done: `kill` (the worker ends itself), `stop` (it
     stops itself), `memory` (it runs out of it), `error`.

@@ -1,6 +1,4 @@
-"""Workers without processes, in simulated time: they come back in random order, are lost, hang, and
-speak too late.
-"""
+"""Workers without processes, in simulated time: they are late, lost, hang, and speak too late."""
 
 from __future__ import annotations
 

@@ -268,9 +268,7 @@ def search(
     sitting: Sitting,
     acknowledged: Callable[[str], None] = lambda event: None,
 ) -> str:
-    """A search from wherever it stands to its end, as the command has it; gives all that it found
-    as one text.
-    """
+    """A search from wherever it stands to its end; gives all that it found as one text."""
     clock = FakeClock()
     trainer, training = plan.trainer(clock), _hiccuping(plan.trainer(clock), sitting)
     executor = Inline(training)
@@ -325,9 +323,7 @@ def _in_one_line(directory: Path, **arguments) -> str:
 
 
 def _hiccups(sitting: Sitting) -> Callable[[TrialSpec], Exception | None]:
-    """Gives what the `at`-th attempt at a segment raises, and no other; none that a stage passes
-    over.
-    """
+    """Gives what the `at`-th attempt at a segment raises; none that a stage passes over."""
     count = itertools.count(1)
 
     def error(spec):
@@ -368,9 +364,7 @@ def _jumping(
 
 
 def _at_event(at: int, act: Callable[[], None]) -> None:
-    """Acts at the `at`-th call or return, of Python or of C, in the modules that hold what a search
-    knows.
-    """
+    """Acts at the `at`-th call or return in the modules that hold what a search knows."""
     count = 0
 
     def look(frame, event, argument):
@@ -528,9 +522,7 @@ class Search:
             raise Broken(f"ended differently: {difference(found, self.whole)}")
 
     def _sit_damaged(self, sitting: Sitting) -> bool:
-        """A sitting with a damaged study, which is refused or means what it meant; then the sound
-        one is put back.
-        """
+        """A sitting with a damaged study, which is refused or means what it meant."""
         study, luck = RunDir(self.directory / "out").study, random.Random(sitting.at)
         if sitting.how == "journal":
             # A crash in the middle of a transaction that is half in the file already.
@@ -656,9 +648,7 @@ def check_segments(trial: str, segments: list[tuple[int, int]]) -> None:
 
 
 def check_kept(outcome: Outcome, kept: State | None) -> None:
-    """The weights of a constant rate are those of its best evaluation, whichever segment that was
-    in.
-    """
+    """The weights of a constant learning rate are those of its best evaluation."""
     if kept is None or outcome.diverged_at is not None or outcome.spec.recipe.decay != "none":
         return
     best = outcome.kept_evaluation(ACCURACY)
@@ -695,9 +685,7 @@ def check_decisions(plan: Plan, study: Study) -> None:
 
 
 def undisturbed(directory: Path, plan: Plan) -> tuple[str, int, int, float]:
-    """What a plan finds inline when nothing hits it, its transactions, the pages of its study, and
-    its seconds.
-    """
+    """What a plan finds when nothing hits it: result, transactions, pages and seconds."""
     directory.mkdir()
     FuzzStudy.count, began = 0, time.monotonic()
     found = search(directory, plan, Sitting("nothing"))
@@ -740,9 +728,7 @@ def survives(seed: int) -> collections.Counter:
 
 
 def many(seeds: Iterable[int], seconds: float = float("inf")) -> collections.Counter:
-    """Seeds one after another, as many as are begun in so many seconds: how many there were, and
-    what they felt.
-    """
+    """Seeds one after another, for so many seconds: how many, and how often each fault hit."""
     began, counts = time.monotonic(), collections.Counter()
     for seed in seeds:
         if time.monotonic() - began > seconds:
