@@ -10,20 +10,21 @@ from collections.abc import Callable
 UNITS = {"s": 1, "m": 60, "h": 3600}
 LEAST_STEPS = 1000
 LEAST_SECONDS = 5
-FINISH_SHARE = 0.05  # of a budget in time: for the figures of merit, saving, pictures, and a machine that slows down
+# Of a budget in time: for the figures of merit, saving, pictures, and a machine that slows down.
+FINISH_FRACTION = 0.05
 LEAST_FINISH = 0.6  # seconds that they take without any picture
-FINISH_CALLS = (
-    2.0  # times what the first trial of a search took, most of it tracing, that they take at least
-)
+# Times what the first trial of a search took, most of it tracing, that they take at least.
+FINISH_CALLS = 2.0
 FIRST_CALL = 1.0  # seconds that it is taken to take before it was timed
-MOST_FINISH_SHARE = 0.5  # of a budget that is hardly longer than that
-SLACK_SHARE = 0.05  # of a budget in time, by which a training may run over what was planned
+MOST_FINISH_FRACTION = 0.5  # of a budget that is hardly longer than that
+SLACK_FRACTION = 0.05  # of a budget in time, by which a training may run over what was planned
 
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """Steps or seconds that a search may spend, the final training included; exactly one of them is
-    set.
+    """Steps or seconds that a search may spend; exactly one of them is set.
+
+    The final training is part of it.
 
     A budget in steps is deterministic. One in seconds counts evaluation and figures, not the import
     of TensorFlow.
@@ -50,13 +51,15 @@ class Budget:
         match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*(s|m|h|steps)", text.strip())
         if not match:
             raise ValueError(
-                f"`budget` must be a time (90s, 4m, 1.5h) or a number of steps (6000steps), got {text!r}."
+                "`budget` must be a time (90s, 4m, 1.5h) or a number of steps (6000steps), "
+                f"got {text!r}."
             )
         number, unit = float(match[1]), match[2]
         if unit == "steps":
             if number < LEAST_STEPS or number != int(number):
                 raise ValueError(
-                    f"`budget` must be a whole number of at least {LEAST_STEPS} steps, got {text!r}."
+                    f"`budget` must be a whole number of at least {LEAST_STEPS} steps, "
+                    f"got {text!r}."
                 )
             return cls(steps=int(number))
         seconds = number * UNITS[unit]
@@ -65,8 +68,9 @@ class Budget:
         return cls(seconds=seconds)
 
     def for_trials(self, first_call: float = FIRST_CALL) -> float:
-        """Seconds after which no trial is planned any more; the rest is for what follows the last
-        one.
+        """Seconds after which no trial is planned any more.
+
+        The rest is for what follows the last one.
 
         Args:
             first_call: seconds that the first trial took, which tell how fast the machine traces
@@ -76,17 +80,17 @@ class Budget:
             >>> [Budget.parse(text).for_trials() for text in ("6s", "60s", "10m")]
             [4.0, 57.0, 570.0]
         """
-        finish = min(max(FINISH_CALLS * first_call, LEAST_FINISH), MOST_FINISH_SHARE * self.seconds)
-        return self.seconds - max(FINISH_SHARE * self.seconds, finish)
+        finish = min(
+            max(FINISH_CALLS * first_call, LEAST_FINISH), MOST_FINISH_FRACTION * self.seconds
+        )
+        return self.seconds - max(FINISH_FRACTION * self.seconds, finish)
 
     def deadline(self, first_call: float = FIRST_CALL) -> float:
-        """Seconds after which training stops where it is; no number is reached by a budget in
-        steps.
-        """
+        """Seconds after which training stops where it is; infinite for a budget in steps."""
         return (
             float("inf")
             if self.seconds is None
-            else self.for_trials(first_call) + SLACK_SHARE * self.seconds
+            else self.for_trials(first_call) + SLACK_FRACTION * self.seconds
         )
 
     def __str__(self) -> str:
@@ -94,8 +98,9 @@ class Budget:
 
 
 class Stopwatch:
-    """Monotonic seconds, but for those that are left out: while TensorFlow is imported, nothing of
-    a budget is spent.
+    """Monotonic seconds, but for those that are left out.
+
+    While TensorFlow is imported, for example, nothing of a budget is spent.
 
     Example:
         >>> watch = Stopwatch(clock=lambda: 10.0)

@@ -1,17 +1,16 @@
-"""What is asked of a training run, and what came of it: values that travel between driver, workers
-and the study.
-"""
+"""What is asked of a training run, and what came of it: values that travel."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from kerastune.analysis import sparsity
+from kerastune.curves import Curves
 from kerastune.recipe import Recipe
 
 
@@ -75,7 +74,8 @@ def best_evaluation(evals: Sequence[dict], objective: Objective) -> dict | None:
         if objective.name not in values:
             known = ", ".join(name for name in values if name != "step")
             raise ValueError(
-                f"the objective `{objective.name}` is not among the validation values; they are: {known}."
+                f"the objective `{objective.name}` is not among the validation values; they are: "
+                f"{known}."
             )
     sound = [values for values in evals if np.isfinite(values[objective.name])]
     if not sound:
@@ -86,8 +86,9 @@ def best_evaluation(evals: Sequence[dict], objective: Objective) -> dict | None:
 
 
 def kept_evaluation(evals: Sequence[dict], objective: Objective, decays: bool) -> dict | None:
-    """The evaluation whose weights a training keeps: the last one when its rate decays, else the
-    best one.
+    """The evaluation whose weights a training keeps.
+
+    That is the last one when its learning rate decays, else the best one.
 
     Decay fixes the horizon, so such a run is judged at its end only; and there, with the smallest
     steps, an evaluation scatters least. `None` when no objective is finite.
@@ -97,7 +98,8 @@ def kept_evaluation(evals: Sequence[dict], objective: Objective, decays: bool) -
 
     Example:
         >>> evals = [{"step": 50, "loss": 0.2}, {"step": 100, "loss": 0.3}]
-        >>> [kept_evaluation(evals, Objective("loss", "min"), decays)["step"] for decays in (False, True)]
+        >>> objective = Objective("loss", "min")
+        >>> [kept_evaluation(evals, objective, decays)["step"] for decays in (False, True)]
         [50, 100]
     """
     best = best_evaluation(evals, objective)
@@ -119,11 +121,11 @@ class TrialSpec:
         until: step at which the segment ends, `> start`.
         eval_every: steps between two evaluations on the validation part; 0 for none.
         keep_best: whether to keep the weights of the best evaluation (of the last one, when the
-            rate decays).
+            learning rate decays).
         after: name of the trial from whose kept weights this one sets out; empty for a fresh start.
-        sparsity: share of zeros, in `[0, 1)`, to which kernels are pruned in the first half of the
-            trial.
-        mix: share of a teacher in the loss, in `[0, 1]`; 0 for none.
+        sparsity: fraction of zeros, in `[0, 1)`, to which kernels are pruned in the first half of
+            the trial.
+        mix: fraction of a teacher in the loss, in `[0, 1]`; 0 for none.
         temperature: that softens what the teacher says, `> 0`.
         folds: parts that the training part is cut into, at least 2, to leave one out; 0 for none.
         left_out: number of that part, from 1; 0 for none.
@@ -154,11 +156,13 @@ class TrialSpec:
             )
         if self.folds == 1 or not bool(self.folds) <= self.left_out <= self.folds:
             raise ValueError(
-                f"`left_out` ({self.left_out}) must be one of `folds` ({self.folds}), which are 0 or >= 2."
+                f"`left_out` ({self.left_out}) must be one of `folds` ({self.folds}), which are 0 "
+                "or >= 2."
             )
         if self.eval_every and (self.start % self.eval_every or self.until % self.eval_every):
             raise ValueError(
-                f"`eval_every` ({self.eval_every}) must divide `start` ({self.start}) and `until` ({self.until})."
+                f"`eval_every` ({self.eval_every}) must divide `start` ({self.start}) and `until` "
+                f"({self.until})."
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -169,62 +173,6 @@ class TrialSpec:
     def from_dict(cls, values: dict[str, Any]) -> TrialSpec:
         """The spec of what `to_dict` gave."""
         return cls(**{**values, "recipe": Recipe.from_dict(values["recipe"])})
-
-
-def _no_norms() -> np.ndarray:
-    return np.zeros([0, 0], np.float32)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Curves(Mapping[str, np.ndarray]):
-    """What was measured at the steps of a trial: by name, the true values of every step.
-
-    A study gives `LazyCurves` in their place, which are read whenever they are used.
-
-    Args:
-        values: of every step by name (`"loss"`, `"accuracy"` …), float32 `[steps]`.
-        norm_steps: steps at which norms were measured, int64 `[k]`.
-        update_norms: L2 norm of each layer's update, float32 `[k, layers]`.
-        weight_norms: L2 norm of each layer's weights before the update, float32 `[k, layers]`.
-
-    Example:
-        >>> curves = Curves({"loss": np.float32([2.5, 1.25])})
-        >>> curves.steps, list(curves), curves["loss"].max()
-        (2, ['loss'], np.float32(2.5))
-    """
-
-    values: dict[str, np.ndarray]
-    norm_steps: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
-    update_norms: np.ndarray = dataclasses.field(default_factory=_no_norms)
-    weight_norms: np.ndarray = dataclasses.field(default_factory=_no_norms)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.values)
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    @property
-    def steps(self) -> int:
-        """Number of steps."""
-        return len(self.values["loss"])
-
-    def load(self) -> Curves:
-        """These curves, which are in memory already."""
-        return self
-
-    def after(self, earlier: Curves) -> Curves:
-        """These curves joined to those of the steps before them."""
-        pairs = {name: (earlier[name], values) for name, values in self.values.items()}
-        return Curves(
-            {name: np.concatenate(pair) for name, pair in pairs.items()},
-            norm_steps=np.concatenate([earlier.norm_steps, self.norm_steps]),
-            update_norms=np.concatenate([earlier.update_norms, self.update_norms]),
-            weight_norms=np.concatenate([earlier.weight_norms, self.weight_norms]),
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,7 +228,8 @@ class Outcome:
         """The outcome of a network that could not be built or trained.
 
         Example:
-            >>> Outcome.failed(TrialSpec("a", "model", Recipe(), 0, 50), MemoryError("too large")).error
+            >>> spec = TrialSpec("a", "model", Recipe(), 0, 50)
+            >>> Outcome.failed(spec, MemoryError("too large")).error
             'MemoryError: too large'
         """
         first_line = next(iter(str(error).splitlines()), "")
@@ -317,9 +266,7 @@ class Outcome:
         return dataclasses.replace(self, seconds_per_step=seconds_per_step)
 
     def kept_evaluation(self, objective: Objective) -> dict[str, float] | None:
-        """The evaluation whose weights are kept: the last one of a decaying rate, else the best
-        one; or `None`.
-        """
+        """The evaluation whose weights are kept (`kept_evaluation`), or `None`."""
         return kept_evaluation(self.evals, objective, self.spec.recipe.decay != "none")
 
     def after(self, earlier: Outcome | None) -> Outcome:

@@ -19,11 +19,12 @@ import numpy as np
 from absl import app, flags
 
 from kerastune.budget import Budget
+from kerastune.curves import Curves
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.base import Decision, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
-from kerastune.trial import Curves, Objective, Outcome, TrialSpec
+from kerastune.trial import Objective, Outcome, TrialSpec
 
 FLAGS = flags.FLAGS
 LAYERS = 5

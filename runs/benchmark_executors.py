@@ -4,7 +4,7 @@ runs/benchmark_executors.py.
 `processes` trains the built-in cnn on Fashion-MNIST with one worker and with two, one thread each,
 in turn in every round, so that a noisy machine troubles both alike; what is told is the median of
 the ratios. Workers have started and traced before. `simulated` has workers that only say when they
-are done, in simulated time, behind the same crew, playbook and study: what costs anything is the
+are done, in simulated time, behind the same pool, playbook and study: what costs anything is the
 processor's time of the driver, which is added to the clock, and the waiting for the last segment of
 a wave; not the waiting for the disk.
 """
@@ -22,7 +22,8 @@ import numpy as np
 from absl import app, flags
 
 from kerastune.budget import Budget
-from kerastune.executors.worker_pool import DONE, READY, STEPS, Crew, Message, Workers
+from kerastune.executors.worker_pool import WorkerPool
+from kerastune.executors.workers import DONE, READY, STEPS, Message, Workers
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.base import Decision, Facts, Stage
 from kerastune.recipe import Recipe
@@ -76,17 +77,19 @@ class Simulated(Workers):
         self._later(0.0, Message(self._started, READY))
         return self._started
 
-    def send(self, worker, order):
-        steps = order.spec.until
+    def send(self, worker, assignment):
+        steps = assignment.spec.until
         seconds = steps * self._seconds * self._random.uniform(0.8, 1.2)
         self.worked += seconds
         for done in range(50, steps + 1, 50):
-            self._later(seconds * done / steps, Message(worker, STEPS, order.attempt, 50))
-        losses = np.random.default_rng(order.spec.recipe.seed).random(steps, np.float32)
+            self._later(seconds * done / steps, Message(worker, STEPS, assignment.attempt, 50))
+        losses = np.random.default_rng(assignment.spec.recipe.seed).random(steps, np.float32)
         outcome = Outcome(
-            order.spec, {"loss": losses}, seconds=seconds, seconds_per_step=self._seconds
+            assignment.spec, {"loss": losses}, seconds=seconds, seconds_per_step=self._seconds
         )
-        self._later(seconds, Message(worker, DONE, order.attempt, (outcome, self._state, None)))
+        self._later(
+            seconds, Message(worker, DONE, assignment.attempt, (outcome, self._state, None))
+        )
 
     def receive(self, timeout):
         now = self.clock()
@@ -109,14 +112,14 @@ class Simulated(Workers):
         heapq.heappush(self._events, (self.clock() + seconds, self._random.random(), message))
 
 
-def seconds_of(team, lengths, recipe, clock=time.perf_counter):
-    """Seconds that a crew takes for a wave, with the study on disk."""
+def seconds_of(pool, lengths, recipe, clock=time.perf_counter):
+    """Seconds that a worker pool takes for a wave, with the study on disk."""
     with tempfile.TemporaryDirectory() as directory:
         with Study(Path(directory) / "study.sqlite", Path(directory) / "lock") as study:
             facts, budget = Facts(6400, 400, ACCURACY, 0), Budget(steps=sum(lengths))
             search = Playbook(study, [Wave(lengths, recipe)], recipe, facts, budget)
             began = clock()
-            for result in team.run(search, lambda spec: None):
+            for result in pool.run(search, lambda spec: None):
                 search.record(result.outcome, result.last, result.best, result.alone)
             return clock() - began
 
@@ -129,8 +132,8 @@ def report_simulated():
     for count in map(int, FLAGS.workers):
         lengths = [LENGTHS[i % len(LENGTHS)] for i in range(FLAGS.segments * count)]
         workers = Simulated(FLAGS.seconds / statistics.mean(LENGTHS))
-        with Crew(workers, count, clock=workers.clock) as team:
-            seconds = seconds_of(team, lengths, Recipe(), workers.clock)
+        with WorkerPool(workers, count, clock=workers.clock) as pool:
+            seconds = seconds_of(pool, lengths, Recipe(), workers.clock)
         share, busy = workers.worked / (count * seconds), workers.driven / seconds
         print(
             f"| {count} | {len(lengths)} | {seconds:.1f} | {share:.3f} | {busy:.2f} |", flush=True
@@ -147,7 +150,7 @@ def report_processes():
     """Prints a row per round, and the median of the ratios."""
     from kerastune.data import loading
     from kerastune.executors.processes import Processes
-    from kerastune.executors.worker_setup import Outfit
+    from kerastune.executors.worker_setup import WorkerSetup
     from kerastune.models import hypermodels
     from kerastune.training.trainer import Trainer
     from kerastune.tuner.builder import Builder
@@ -155,13 +158,13 @@ def report_processes():
 
     task = loading.load("fashion_mnist")
     builder = Builder(hypermodels.load("cnn", task), keras_tuner.HyperParameters())
-    outfit = Outfit.of(Trainer(task, builder, ACCURACY))
+    setup = WorkerSetup.of(Trainer(task, builder, ACCURACY))
     recipe, lengths = Recipe(batch_size=64, decay="none"), [FLAGS.steps] * 4
     # Both share the cores as two workers do: one thread each on two cores.
-    workers = [Processes(outfit, 2) for _ in range(2)]
-    with Crew(workers[0], 1) as one, Crew(workers[1], 2) as two:
-        for team in (one, two):
-            seconds_of(team, lengths, recipe)
+    workers = [Processes(setup, 2) for _ in range(2)]
+    with WorkerPool(workers[0], 1) as one, WorkerPool(workers[1], 2) as two:
+        for pool in (one, two):
+            seconds_of(pool, lengths, recipe)
         print(
             "| round | steps a second, 1 job | 2 jobs | ratio | processor's ms a step, 1 job | 2 jobs |"
         )
@@ -169,9 +172,9 @@ def report_processes():
         ratios, costs = [], []
         for index in range(FLAGS.rounds):
             rates, cost = [], []
-            for team, processes in zip((one, two), workers):
+            for pool, processes in zip((one, two), workers):
                 before = processor_seconds(processes.pids)
-                rates.append(sum(lengths) / seconds_of(team, lengths, recipe))
+                rates.append(sum(lengths) / seconds_of(pool, lengths, recipe))
                 cost.append(1000 * (processor_seconds(processes.pids) - before) / sum(lengths))
             ratios.append(rates[1] / rates[0])
             costs.append(cost[1] / cost[0])

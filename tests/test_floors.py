@@ -18,7 +18,7 @@ PACKAGE = ROOT / "kerastune"
 FLOORS = (
     {"runtime"},
     {"analysis"},
-    {"budget", "problem", "recipe", "trial"},
+    {"budget", "curves", "problem", "recipe", "trial"},
     {"schedules"},
     {"data", "study"},
     {"models", "playbook"},
@@ -31,7 +31,7 @@ FLOORS = (
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONE_ROOM = {frozenset(("callbacks", "training"))}  # a floor's only rooms that import each other
-WORDS = {"budget", "problem", "recipe", "trial"}
+WORDS = {"budget", "curves", "problem", "recipe", "trial"}
 # Where nothing heavy is imported, not even when everything in it is.
 LIGHT = ("analysis", "budget", "cli.entry", "playbook", "problem", "recipe", "study", "trial")
 # The rooms, or modules, that may import a library at all; the lazy ones only inside of functions.

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from kerastune.curves import Curves
 from kerastune.recipe import Recipe
-from kerastune.trial import Curves, Outcome, State, TrialSpec
+from kerastune.trial import Outcome, State, TrialSpec
 
 
 def spec(start=0, until=100, **changes):
@@ -139,7 +140,7 @@ def test_a_state_survives_as_bytes_bit_by_bit():
     assert (again.step, again.first_loss) == (1234, 2.3)
     for given, found in ((state.model, again.model), (state.optimizer, again.optimizer)):
         assert len(given) == len(found)
-        for a, b in zip(given, found):
+        for a, b in zip(given, found, strict=True):
             assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
 
 

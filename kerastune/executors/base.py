@@ -1,6 +1,4 @@
-"""What an executor is: it takes the segments that a search has ready, and gives what came of each,
-in any order.
-"""
+"""What an executor is: it takes the segments that a search has ready, and gives their results."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ INLINE, PROCESSES, RAY = "inline", "processes", "ray"
 EXECUTORS = (INLINE, PROCESSES, RAY)
 
 
-class Unfit(Exception):
+class ExecutorUnavailable(Exception):
     """Workers can't do this search at all; the text says why, so that it can go on without them."""
 
 
@@ -52,14 +50,16 @@ class Executor(abc.ABC):
 
     @abc.abstractmethod
     def run(self, search: Playbook, on_begin: Callable[[TrialSpec], Any]) -> Iterator[Result]:
-        """Trains until the search has nothing more; whoever iterates records each result before
-        asking for the next.
+        """Trains until the search has nothing more; results come in any order.
+
+        Whoever iterates records each result before asking for the next.
 
         Args:
             search: says what is ready, and takes note of what was begun.
             on_begin: called with every segment when it is begun, again when it is begun anew.
         """
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Ends what the executor has started."""
 
@@ -91,6 +91,9 @@ class Inline(Executor):
             except Exception as error:
                 result = Result(spec, error=error)
             yield result
+
+    def close(self) -> None:
+        """Does nothing: nothing was started."""
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-MEMORY_SHARE = 0.8  # of what is free, that more workers may take
-GPU_SHARE = 0.9  # of a GPU's memory, that all workers on it may take
+MEMORY_FRACTION = 0.8  # of the free memory that more workers may take
+GPU_FRACTION = 0.9  # of a GPU's memory that all workers on it may take
 
 
 def cores() -> int:
@@ -17,11 +17,10 @@ def cores() -> int:
 
 
 def threads(num_cores: int, jobs: int, variables: Mapping[str, str] = os.environ) -> int:
-    """Threads of each of several workers: the cores divided between them, or as many as TensorFlow
-    is told to use.
+    """Threads of each of several workers: the cores divided between them.
 
-    How many threads share a sum changes how it is rounded; `TF_NUM_INTRAOP_THREADS` makes them as
-    many everywhere.
+    How many threads add up a sum changes how it is rounded; where `TF_NUM_INTRAOP_THREADS` is set,
+    every worker has that many.
 
     Example:
         >>> threads(8, 3, {}), threads(2, 4, {}), threads(8, 2, {"TF_NUM_INTRAOP_THREADS": "1"})
@@ -41,19 +40,20 @@ def fitting(needed: int, free: int, num_cores: int, gpus: list[int] = ()) -> int
         gpus: bytes of memory of every GPU.
 
     Example:
-        >>> fitting(10**9, free=3 * 10**9, num_cores=8), fitting(10**9, 10**10, 2), fitting(2 * 10**9, 0, 8, [8 * 10**9])
-        (3, 2, 3)
+        >>> fitting(10**9, free=3 * 10**9, num_cores=8), fitting(10**9, 10**10, 2)
+        (3, 2)
+        >>> fitting(2 * 10**9, free=0, num_cores=8, gpus=[8 * 10**9])
+        3
     """
     if gpus:
-        fit = sum(int(GPU_SHARE * total / max(needed, 1)) for total in gpus)
+        most = sum(int(GPU_FRACTION * total / max(needed, 1)) for total in gpus)
     else:
-        fit = 1 + int(MEMORY_SHARE * free / max(needed, 1))
-    return max(min(fit, num_cores), 1)
+        most = 1 + int(MEMORY_FRACTION * free / max(needed, 1))
+    return max(min(most, num_cores), 1)
 
 
 def free_memory(system: Path = Path("/")) -> int:
-    """Bytes of memory that are free: of the machine, or of the container that this process is in,
-    if that is less.
+    """Bytes of memory that are free, of the machine or of the container, whichever is less.
 
     Args:
         system: where `/proc` and `/sys` are.
@@ -86,7 +86,7 @@ def gpu_memory() -> list[int]:
 
 
 def gpu_limit(jobs: int, gpus: list[int]) -> int | None:
-    """Bytes that a worker may take of its GPU; `None` where it has one to itself, or there is none.
+    """Bytes that a worker may take of its GPU; `None` where it has one to itself or has none.
 
     Example:
         >>> gpu_limit(4, [10**10, 10**10]), gpu_limit(2, [10**10, 10**10]), gpu_limit(2, [])
@@ -94,4 +94,4 @@ def gpu_limit(jobs: int, gpus: list[int]) -> int | None:
     """
     if not gpus or jobs <= len(gpus):
         return None
-    return int(GPU_SHARE * min(gpus) / -(-jobs // len(gpus)))
+    return int(GPU_FRACTION * min(gpus) / -(-jobs // len(gpus)))

@@ -1,6 +1,4 @@
-"""How a search is executed: which executor there is, what is done where it can't be, and what
-becomes of results.
-"""
+"""How a search is executed: which executor it gets, and what becomes of results."""
 
 from __future__ import annotations
 
@@ -15,9 +13,9 @@ from kerastune.executors.base import (
     PROCESSES,
     RAY,
     Executor,
+    ExecutorUnavailable,
     Inline,
     Result,
-    Unfit,
     is_out_of_memory,
 )
 from kerastune.playbook.driver import Playbook
@@ -33,8 +31,11 @@ logger = logging.getLogger("kerastune")
 
 
 def check(executor: str, jobs: int) -> None:
-    """Raises `ValueError` for an executor that there is not, jobs below 0, or several of them
-    inline.
+    """Checks an executor's name and the number of its jobs.
+
+    Raises:
+        ValueError: for an unknown executor, jobs below 0, or several of them inline.
+        ImportError: when Ray is asked for and not installed.
 
     Example:
         >>> check("processes", 2)
@@ -43,7 +44,8 @@ def check(executor: str, jobs: int) -> None:
         raise ValueError(f"`executor` must be one of {', '.join(EXECUTORS)}, got {executor!r}.")
     if not isinstance(jobs, int) or jobs < 0:
         raise ValueError(
-            f"`jobs` must be a whole number of trials at once, or 0 to measure how many fit, got {jobs!r}."
+            "`jobs` must be a whole number of trials at once, or 0 to measure how many fit, "
+            f"got {jobs!r}."
         )
     if executor == INLINE and jobs > 1:
         raise ValueError(
@@ -59,8 +61,7 @@ def check(executor: str, jobs: int) -> None:
 def started(
     executor: str, jobs: int, ray_address: str, trainer: Trainer, on_start: Callable[[float], None]
 ) -> Iterator[Executor]:
-    """The executor for the length of a `with` block; inline, with a sentence, where the search
-    can't be sent.
+    """The executor for the length of a `with` block; inline where the search can't be sent.
 
     Args:
         executor: its name.
@@ -70,8 +71,8 @@ def started(
         on_start: called with seconds in which there were only workers that start.
     """
     try:
-        chosen = _crew(executor, jobs, ray_address, trainer, on_start)
-    except Unfit as why:
+        chosen = _executor(executor, jobs, ray_address, trainer, on_start)
+    except ExecutorUnavailable as why:
         _say_inline(why)
         chosen = Inline(trainer)
     with chosen:
@@ -81,20 +82,20 @@ def started(
 def results(
     executor: Executor, trainer: Trainer, playbook: Playbook, on_begin: Callable[[TrialSpec], None]
 ) -> Iterator[Result]:
-    """What comes of every segment, until every stage has decided; inline where workers turn out not
-    to do.
-    """
+    """What comes of every segment, until every stage has decided; inline where workers fail."""
     try:
         yield from executor.run(playbook, on_begin)
-    except Unfit as why:
+    except ExecutorUnavailable as why:
         _say_inline(why)
         executor.close()
         yield from Inline(trainer).run(playbook, on_begin)
 
 
 def record(result: Result, playbook: Playbook) -> None:
-    """Records a result. A network that can't be built or trained, and a batch that needs too much
-    memory, are recorded as failed, since their stages pass them over.
+    """Records a result.
+
+    A network that can't be built or trained, and a batch that needs too much memory, are recorded
+    as failed: their stages pass them over.
 
     Raises:
         Exception: what any other training raised.
@@ -105,13 +106,13 @@ def record(result: Result, playbook: Playbook) -> None:
         return
     if signals.behind(error) is not None:
         raise error
-    starved = is_out_of_memory(error)
-    if not (spec.stage == Model.name or (starved and spec.stage == Batch.name)):
-        if starved:
+    lacks_memory = is_out_of_memory(error)
+    if not (spec.stage == Model.name or (lacks_memory and spec.stage == Batch.name)):
+        if lacks_memory:
             recipe = spec.recipe
             raise MemoryError(
-                f"{spec.trial} ran out of memory with nothing beside it (batches of {recipe.batch_size}): "
-                "choose a smaller network or --batch_size."
+                f"{spec.trial} ran out of memory with nothing beside it (batches of "
+                f"{recipe.batch_size}): choose a smaller network or --batch_size."
             ) from error
         raise error
     first = not any(outcome.error for outcome in playbook.outcomes.values())
@@ -121,19 +122,25 @@ def record(result: Result, playbook: Playbook) -> None:
     playbook.record(Outcome.failed(spec, error), None, None)
 
 
-def _crew(executor: str, jobs: int, ray_address: str, trainer: Trainer, on_start) -> Executor:
+def _executor(
+    executor: str,
+    jobs: int,
+    ray_address: str,
+    trainer: Trainer,
+    on_start: Callable[[float], None],
+) -> Executor:
     if executor == INLINE:
         return Inline(trainer)
-    from kerastune.executors.worker_setup import Outfit
+    from kerastune.executors.worker_setup import WorkerSetup
 
     if executor == PROCESSES:
         from kerastune.executors import processes
 
-        return processes.crew(Outfit.of(trainer), jobs, trainer.on_steps, on_start)
+        return processes.pool(WorkerSetup.of(trainer), jobs, trainer.on_steps, on_start)
     from kerastune.executors import ray_actors
 
-    return ray_actors.crew(Outfit.of(trainer), jobs, trainer.on_steps, on_start, ray_address)
+    return ray_actors.pool(WorkerSetup.of(trainer), jobs, trainer.on_steps, on_start, ray_address)
 
 
-def _say_inline(why: Unfit) -> None:
+def _say_inline(why: ExecutorUnavailable) -> None:
     logger.warning("Trials run inline, one after another, since %s.", why)

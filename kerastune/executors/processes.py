@@ -1,5 +1,6 @@
-"""Workers as processes of this machine, started afresh (`spawn`) so that none inherits TensorFlow's
-threads.
+"""Workers as processes of this machine.
+
+They are started afresh (`spawn`), so that none inherits TensorFlow's threads.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ import os
 import pickle
 import socket
 import struct
+from collections.abc import Callable
 from multiprocessing import connection, reduction
+from typing import Any
 
 from kerastune.executors import capacity, worker
-from kerastune.executors.shared_memory import Shared
-from kerastune.executors.worker_pool import LOST, Crew, Message, Order, Workers
+from kerastune.executors.shared_memory import SharedArrays
+from kerastune.executors.worker_pool import WorkerPool
+from kerastune.executors.workers import LOST, Assignment, Message, Workers
 
-PIPE_SECONDS = 60  # that a message may take through a pipe: a worker that is stopped in the middle of one is lost
+# That a message may take through a pipe: a worker that is stopped in the middle of one is lost.
+PIPE_SECONDS = 60
 END_SECONDS = 2.0  # that a killed process may take to be gone
 
 
@@ -24,22 +29,22 @@ END_SECONDS = 2.0  # that a killed process may take to be gone
 class _Process:
     process: multiprocessing.process.BaseProcess
     pipe: connection.Connection
-    place: int  # of its GPU, where there are several
+    gpu: int  # its number, where there are several
 
 
 class Processes(Workers):
     """Worker processes, which have the problem's arrays in shared memory.
 
     Args:
-        outfit: of every worker; its `set_up` prepares the process, and its `trainer()` gives what
-            trains, as those of `Outfit` do.
+        setup: of every worker; its `prepare_process` is called first, and its `trainer()` gives
+            what trains, as those of `WorkerSetup` do.
         jobs: how many will work side by side, as far as that is known: they divide cores and GPU
             memory between them.
     """
 
-    def __init__(self, outfit, jobs: int):
-        self._set_up = pickle.dumps(outfit.set_up)
-        self._shared = Shared(outfit)
+    def __init__(self, setup: Any, jobs: int):
+        self._prepare = pickle.dumps(setup.prepare_process)
+        self._shared = SharedArrays(setup)
         self._context = multiprocessing.get_context("spawn")
         self._gpus = capacity.gpu_memory()
         self._jobs = jobs
@@ -56,35 +61,34 @@ class Processes(Workers):
         self._started += 1
         ours, theirs = self._context.Pipe()
         _limit(ours)
-        taken = [each.place for each in self._processes.values()]
-        place = min(range(max(len(self._gpus), 1)), key=taken.count)
+        taken = [each.gpu for each in self._processes.values()]
+        gpu = min(range(max(len(self._gpus), 1)), key=taken.count)
         threads, limit = self._divided()
         process = self._context.Process(
             target=worker.main,
-            args=(theirs, place, threads, limit),
+            args=(theirs, gpu, threads, limit),
             daemon=True,
             name=f"kerastune-{self._started}",
         )
         process.start()
         theirs.close()
-        self._processes[self._started] = _Process(process, ours, place)
+        self._processes[self._started] = _Process(process, ours, gpu)
         try:
-            ours.send_bytes(self._set_up)
+            ours.send_bytes(self._prepare)
             ours.send_bytes(self._shared.data)
             reduction.send_handle(ours, self._shared.file.fileno(), process.pid)
         except OSError:
             self._unsaid.append(Message(self._started, LOST, 0, "ended"))
         return self._started
 
-    def send(self, number: int, order: Order) -> None:
-        state = order.state and order.state.to_bytes()
-        message = (order.attempt, order.spec, state, order.seconds_left)
+    def send(self, number: int, assignment: Assignment) -> None:
+        state = assignment.state and assignment.state.to_bytes()
+        message = (assignment.attempt, assignment.spec, state, assignment.seconds_left)
         try:
-            self._processes[number].pipe.send_bytes(
-                pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-            )
+            pickled = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+            self._processes[number].pipe.send_bytes(pickled)
         except OSError:
-            self._unsaid.append(Message(number, LOST, 0, "did not take its order"))
+            self._unsaid.append(Message(number, LOST, 0, "did not take its assignment"))
 
     def receive(self, timeout: float) -> list[Message]:
         pipes = {each.pipe: number for number, each in self._processes.items()}
@@ -115,43 +119,43 @@ class Processes(Workers):
             self.end(number)
         self._shared.close()
 
-    def share(self, jobs: int) -> bool:
+    def divide(self, jobs: int) -> bool:
         before = self._divided()
         self._jobs = jobs
         return before != self._divided()
 
     def _divided(self) -> tuple[int, int | None]:
         """Threads of each worker, and bytes of its GPU."""
-        return capacity.threads(capacity.cores(), self._jobs), capacity.gpu_limit(
-            self._jobs, self._gpus
-        )
+        threads = capacity.threads(capacity.cores(), self._jobs)
+        return threads, capacity.gpu_limit(self._jobs, self._gpus)
 
 
-def crew(outfit, jobs: int, on_steps, on_start) -> Crew:
-    """A crew of processes.
+def pool(
+    setup: Any,
+    jobs: int,
+    on_steps: Callable[[int], None],
+    on_start: Callable[[float], None],
+) -> WorkerPool:
+    """A pool of processes.
 
     Args:
-        outfit: of every worker.
+        setup: of every worker.
         jobs: segments at once; 0 for as many as memory and cores allow.
-        on_steps: as `Crew` takes it.
-        on_start: as `Crew` takes it.
+        on_steps: as `WorkerPool` takes it.
+        on_start: as `WorkerPool` takes it.
     """
-    workers = Processes(outfit, jobs or capacity.cores())
+    workers = Processes(setup, jobs or capacity.cores())
 
-    def fit(peak_memory: int) -> int:
-        return capacity.fitting(
-            peak_memory, capacity.free_memory(), capacity.cores(), capacity.gpu_memory()
-        )
+    def how_many(peak_memory: int) -> int:
+        free, gpus = capacity.free_memory(), capacity.gpu_memory()
+        return capacity.fitting(peak_memory, free, capacity.cores(), gpus)
 
-    return Crew(
-        workers, jobs, fit, sticky=bool(outfit.callbacks), on_steps=on_steps, on_start=on_start
-    )
+    sticky = bool(setup.callbacks)
+    return WorkerPool(workers, jobs, how_many, sticky, on_steps, on_start)
 
 
 def _limit(pipe: connection.Connection) -> None:
-    """Lets reading and writing fail after a time, so that nobody waits for a process that is
-    stopped.
-    """
+    """Lets reading and writing fail after a time: nobody waits for a process that is stopped."""
     seconds = struct.pack("ll", PIPE_SECONDS, 0)
     with socket.socket(fileno=os.dup(pipe.fileno())) as side:
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):

@@ -1,7 +1,7 @@
 """Workers as actors of a Ray cluster, on this machine or others (extra `kerastune[ray]`).
 
-Ray core alone is used: it places the actors, moves bytes, and tells when one is lost; who trains
-what is for the crew.
+Ray core alone is used: it places the actors, moves bytes, and tells when one is lost. Who trains
+what is for the worker pool.
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ import dataclasses
 import os
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 from kerastune.executors import capacity, worker
-from kerastune.executors.worker_pool import (
+from kerastune.executors.worker_pool import WorkerPool
+from kerastune.executors.workers import (
     FAILED,
     LOST,
     READY,
     STEPS,
-    UNFIT,
-    Crew,
+    UNAVAILABLE,
+    Assignment,
     Message,
-    Order,
     Workers,
 )
 
-BEAT = 0.5  # seconds between two questions how far an actor is
+ASK_SECONDS = 0.5  # between two questions how far an actor is
 
 
 def check() -> None:
@@ -40,29 +41,35 @@ def check() -> None:
 
 
 class Actor:
-    """What runs in an actor's process: it trains one segment at a time, and says meanwhile how far
-    it is.
-    """
+    """What runs in an actor's process: it trains one segment at a time and says how far it is."""
 
     def __init__(self):
         self._steps = 0
         self._trainer = None
 
-    def prepare(self, set_up, shared: list, threads: int, gpus: float) -> tuple[str, int, Any]:
-        """Makes a trainer of the outfit in the object store; says `READY` with where it is, or
-        `UNFIT`.
+    def prepare(
+        self,
+        prepare_process: Callable[[int, int, int | None], None],
+        shared: list[Any],
+        threads: int,
+        gpus: float,
+    ) -> tuple[str, int, Any]:
+        """Makes a trainer of the setup in the object store.
+
+        Says `READY` with where it is, or `UNAVAILABLE`.
         """
         import ray
 
         try:
             memory = capacity.gpu_memory() if 0 < gpus < 1 else []
-            limit = int(capacity.GPU_SHARE * gpus * min(memory)) if memory else None
+            limit = int(capacity.GPU_FRACTION * gpus * min(memory)) if memory else None
             # Ray shows every actor its own GPU alone, as the first one.
-            set_up(0, threads, limit)
+            prepare_process(0, threads, limit)
             self._trainer = ray.get(shared[0]).trainer()
         except Exception as error:
             first_line = next(iter(str(error).splitlines()), "")
-            return UNFIT, 0, f"an actor can't be set up ({type(error).__name__}: {first_line})"
+            why = f"an actor can't be set up ({type(error).__name__}: {first_line})"
+            return UNAVAILABLE, 0, why
         return READY, 0, (ray.get_runtime_context().get_node_id(), os.getpid())
 
     def run(
@@ -83,10 +90,10 @@ class Actor:
 
 
 @dataclasses.dataclass
-class _Known:
+class _ActorState:
     handle: Any
-    waits: dict = dataclasses.field(default_factory=dict)  # object baseline to what it is of
-    place: tuple[str, int] | None = None
+    waits: dict = dataclasses.field(default_factory=dict)  # what is waited for, by `ObjectRef`
+    place: tuple[str, int] | None = None  # id of its node, and of its process
     attempt: int = 0
     steps: int = 0
     asked: float = 0.0
@@ -96,16 +103,16 @@ class Actors(Workers):
     """Actors of a cluster, which have the problem from its object store.
 
     Args:
-        outfit: of every actor, as `processes.Processes` takes it.
+        setup: of every actor, as `processes.Processes` takes it.
         jobs: how many will work side by side; 0 for one on every core. They divide cores and GPUs
             between them.
         address: of the cluster; empty for one on this machine, which ends with the search.
     """
 
-    def __init__(self, outfit, jobs: int, address: str):
+    def __init__(self, setup: Any, jobs: int, address: str):
         import ray
 
-        self._ray, self._outfit = ray, outfit
+        self._ray, self._setup = ray, setup
         self._is_ours = not ray.is_initialized()
         if self._is_ours and address:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
@@ -116,12 +123,12 @@ class Actors(Workers):
                 log_to_driver=False,
                 logging_level="ERROR",
             )
-        self._shared = ray.put(outfit)
+        self._shared = ray.put(setup)
         resources = ray.cluster_resources()
         self.cores, self._gpus = max(int(resources.get("CPU", 1)), 1), resources.get("GPU", 0.0)
         self.memory = int(resources.get("memory", 0))
         self._jobs = jobs or self.cores
-        self._actors: dict[int, _Known] = {}
+        self._actors: dict[int, _ActorState] = {}
         self._started = 0
 
     @property
@@ -137,52 +144,50 @@ class Actors(Workers):
         kind = self._ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_concurrency=2)(
             Actor
         )
-        known = _Known(kind.remote())
-        known.waits[
-            known.handle.prepare.remote(self._outfit.set_up, [self._shared], threads, gpus)
-        ] = READY
+        known = _ActorState(kind.remote())
+        prepare = self._setup.prepare_process
+        reference = known.handle.prepare.remote(prepare, [self._shared], threads, gpus)
+        known.waits[reference] = READY
         self._actors[self._started] = known
         return self._started
 
-    def send(self, number: int, order: Order) -> None:
+    def send(self, number: int, assignment: Assignment) -> None:
         known = self._actors[number]
-        known.attempt, known.asked = order.attempt, time.monotonic()
-        state = order.state and order.state.to_bytes()
-        known.waits[
-            known.handle.run.remote(order.attempt, order.spec, state, order.seconds_left)
-        ] = "run"
+        known.attempt, known.asked = assignment.attempt, time.monotonic()
+        state = assignment.state and assignment.state.to_bytes()
+        reference = known.handle.run.remote(
+            assignment.attempt, assignment.spec, state, assignment.seconds_left
+        )
+        known.waits[reference] = "run"
 
     def receive(self, timeout: float) -> list[Message]:
         self._ask()
         owners = {
-            baseline: number for number, known in self._actors.items() for baseline in known.waits
+            reference: number for number, known in self._actors.items() for reference in known.waits
         }
         if not owners:
             time.sleep(timeout)
             return []
-        done, _ = self._ray.wait(list(owners), num_returns=1, timeout=min(timeout, BEAT))
+        done, _ = self._ray.wait(list(owners), num_returns=1, timeout=min(timeout, ASK_SECONDS))
         if done:
             done, _ = self._ray.wait(list(owners), num_returns=len(owners), timeout=0)
-        said = [self._read(owners[baseline], baseline) for baseline in done]
+        said = [self._read(owners[reference], reference) for reference in done]
         return [message for message in said if message is not None]
 
     def _ask(self) -> None:
         """Asks those that train how far they are; an answer is a sign of life."""
         now = time.monotonic()
         for known in self._actors.values():
-            if (
-                "run" in known.waits.values()
-                and STEPS not in known.waits.values()
-                and now >= known.asked + BEAT
-            ):
+            waits = known.waits.values()
+            if "run" in waits and STEPS not in waits and now >= known.asked + ASK_SECONDS:
                 known.waits[known.handle.steps.remote()] = STEPS
                 known.asked = now
 
-    def _read(self, number: int, baseline) -> Message | None:
+    def _read(self, number: int, reference: Any) -> Message | None:
         known = self._actors[number]
-        asked = known.waits.pop(baseline)
+        asked = known.waits.pop(reference)
         try:
-            answer = self._ray.get(baseline)
+            answer = self._ray.get(reference)
         except self._ray.exceptions.OutOfMemoryError as error:
             return Message(number, FAILED, known.attempt, MemoryError(str(error)))
         except self._ray.exceptions.RayError as error:
@@ -210,27 +215,32 @@ class Actors(Workers):
         if self._is_ours:
             self._ray.shutdown()
 
-    def share(self, jobs: int) -> bool:
+    def divide(self, jobs: int) -> bool:
         is_changed = jobs != self._jobs
         self._jobs = jobs
         return is_changed
 
 
-def crew(outfit, jobs: int, on_steps, on_start, address: str = "") -> Crew:
-    """A crew of actors, as `processes.crew` gives one of processes.
+def pool(
+    setup: Any,
+    jobs: int,
+    on_steps: Callable[[int], None],
+    on_start: Callable[[float], None],
+    address: str = "",
+) -> WorkerPool:
+    """A pool of actors, as `processes.pool` gives one of processes.
 
     Args:
-        outfit: of every actor.
+        setup: of every actor.
         jobs: segments at once; 0 for as many as the cluster's memory and cores allow.
-        on_steps: as `Crew` takes it.
-        on_start: as `Crew` takes it.
+        on_steps: as `WorkerPool` takes it.
+        on_start: as `WorkerPool` takes it.
         address: of the cluster; empty for one on this machine.
     """
-    workers = Actors(outfit, jobs, address)
+    workers = Actors(setup, jobs, address)
 
-    def fit(peak_memory: int) -> int:
+    def how_many(peak_memory: int) -> int:
         return capacity.fitting(peak_memory, max(workers.memory - peak_memory, 0), workers.cores)
 
-    return Crew(
-        workers, jobs, fit, sticky=bool(outfit.callbacks), on_steps=on_steps, on_start=on_start
-    )
+    sticky = bool(setup.callbacks)
+    return WorkerPool(workers, jobs, how_many, sticky, on_steps, on_start)

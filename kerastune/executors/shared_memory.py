@@ -1,5 +1,4 @@
-"""Objects for other processes whose arrays are not copied: they stand in one file without a name,
-mapped by all.
+"""Objects for other processes whose arrays are not copied: all map one file without a name.
 
 A file that has no name can't be left behind, whoever is killed: it goes with the last process that
 holds it.
@@ -17,13 +16,12 @@ from typing import Any
 import numpy as np
 
 ALIGNMENT = 64  # bytes; TensorFlow takes an array that begins so without copying it
-LEAST = 1024  # bytes of an array that is worth it
+LEAST_BYTES = 1024  # of an array that is worth sharing
 MEMORY = "/dev/shm"  # where files are memory, on Linux
 
 
-class Shared:
-    """A pickled object beside the file that holds its arrays; for processes of our own, never kept
-    on disk.
+class SharedArrays:
+    """A pickled object beside the file that holds its arrays, for processes of our own.
 
     Args:
         content: what is shared.
@@ -51,9 +49,7 @@ class Shared:
 
 
 def opened(data: bytes, descriptor: int) -> Any:
-    """The object of a `Shared`, from its data and a descriptor of its file; its arrays are
-    read-only.
-    """
+    """The object of a `SharedArrays`, from its data and its file; its arrays are read-only."""
     mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
     return _Unpickler(io.BytesIO(data), mapped).load()
 
@@ -66,7 +62,7 @@ class _Pickler(pickle.Pickler):
         self._kept: list[np.ndarray] = []  # so that no id is used twice
 
     def persistent_id(self, value):
-        if not isinstance(value, np.ndarray) or value.dtype.hasobject or value.nbytes < LEAST:
+        if not isinstance(value, np.ndarray) or value.dtype.hasobject or value.nbytes < LEAST_BYTES:
             return None
         if id(value) not in self._places:
             start = -(-self._file.tell() // ALIGNMENT) * ALIGNMENT

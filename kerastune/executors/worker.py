@@ -1,6 +1,4 @@
-"""A worker process: it imports TensorFlow once, and trains one segment after another until its pipe
-is closed.
-"""
+"""A worker process: it trains one segment after another until its pipe is closed."""
 
 from __future__ import annotations
 
@@ -15,50 +13,62 @@ from multiprocessing import connection, reduction
 from typing import Any
 
 from kerastune.executors import shared_memory
-from kerastune.executors.worker_pool import DONE, FAILED, READY, STEPS, UNFIT
+from kerastune.executors.workers import DONE, FAILED, READY, STEPS, UNAVAILABLE
 from kerastune.runtime import environment
-from kerastune.trial import State
+from kerastune.trial import State, TrialSpec
 
 
-def main(pipe: connection.Connection, place: int, threads: int, memory_limit: int | None) -> None:
+def main(pipe: connection.Connection, gpu: int, threads: int, memory_limit: int | None) -> None:
     """Trains what comes through the pipe.
 
     Args:
-        pipe: its other end is the driver's. What it needs to set up comes first, then the outfit
-            and the descriptor of its arrays.
-        place: of its GPU, where there are several.
+        pipe: its other end is the driver's. What prepares the process comes first, then the worker
+            setup and the descriptor of its arrays.
+        gpu: number of its GPU, where there are several.
         threads: that it may use.
         memory_limit: bytes that it may take of its GPU; `None` to take them as they are needed.
     """
     # A Ctrl-C goes to the driver and its workers alike, and the driver is the one to end them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    set_up, data, descriptor = pipe.recv_bytes(), pipe.recv_bytes(), reduction.recv_handle(pipe)
-    orders: queue.SimpleQueue = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(pipe, orders), daemon=True).start()
+    prepare_process, data = pipe.recv_bytes(), pipe.recv_bytes()
+    descriptor = reduction.recv_handle(pipe)
+    assignments: queue.SimpleQueue = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(pipe, assignments), daemon=True).start()
     try:
         with environment.quiet_start():
-            # Before the outfit, whose parts may touch a device when they are unpickled.
-            pickle.loads(set_up)(place, threads, memory_limit)
+            # Before the setup, whose parts may touch a device when they are unpickled.
+            pickle.loads(prepare_process)(gpu, threads, memory_limit)
             trainer = shared_memory.opened(data, descriptor).trainer()
             os.close(descriptor)
     except Exception as error:
         first_line = next(iter(str(error).splitlines()), "")
-        _say(pipe, UNFIT, 0, f"a worker can't be set up ({type(error).__name__}: {first_line})")
+        why = f"a worker can't be set up ({type(error).__name__}: {first_line})"
+        _say(pipe, UNAVAILABLE, 0, why)
         return
     _say(pipe, READY, 0, None)
     while True:
-        attempt, spec, state, seconds_left = orders.get()
-        trainer.on_steps = lambda count: _say(pipe, STEPS, attempt, count)
-        until = time.monotonic() + seconds_left
-        trainer.deadline = lambda: time.monotonic() > until
-        _say(pipe, *answer(trainer, attempt, spec, state))
+        _train(pipe, trainer, *assignments.get())
 
 
-def answer(trainer, attempt: int, spec, state: bytes | None) -> tuple[str, int, Any]:
-    """What a worker says of a segment: `DONE` with plain values and states as bytes, or `FAILED`
-    with the error.
-    """
+def _train(
+    pipe: connection.Connection,
+    trainer: Any,
+    attempt: int,
+    spec: TrialSpec,
+    state: bytes | None,
+    seconds_left: float,
+) -> None:
+    until = time.monotonic() + seconds_left
+    trainer.on_steps = lambda count: _say(pipe, STEPS, attempt, count)
+    trainer.deadline = lambda: time.monotonic() > until
+    _say(pipe, *answer(trainer, attempt, spec, state))
+
+
+def answer(
+    trainer: Any, attempt: int, spec: TrialSpec, state: bytes | None
+) -> tuple[str, int, Any]:
+    """What a worker says of a segment: `DONE` with states as bytes, or `FAILED` with the error."""
     try:
         outcome, last, best = trainer.run(spec, state and State.from_bytes(state))
         return DONE, attempt, (outcome, last.to_bytes(), best and best.to_bytes())
@@ -74,11 +84,11 @@ def unpacked(kind: str, content: Any) -> Any:
     return outcome, *(state and State.from_bytes(state) for state in states)
 
 
-def _listen(pipe: connection.Connection, orders: queue.SimpleQueue) -> None:
-    """Takes orders; when the driver is gone there is nobody to train for."""
+def _listen(pipe: connection.Connection, assignments: queue.SimpleQueue) -> None:
+    """Takes assignments; when the driver is gone there is nobody to train for."""
     while True:
         try:
-            orders.put(pickle.loads(pipe.recv_bytes()))
+            assignments.put(pickle.loads(pipe.recv_bytes()))
         except (EOFError, OSError):
             os._exit(0)
 

@@ -1,6 +1,4 @@
-"""What a worker needs to train any segment of a search: it is sent once, and a trainer is made of
-it once.
-"""
+"""What a worker needs to train any segment of a search; it is sent once."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from typing import Any
 
 import keras
 
-from kerastune.executors.base import Unfit
+from kerastune.executors.base import ExecutorUnavailable
 from kerastune.problem import Problem
 from kerastune.runtime import devices
 from kerastune.training.trainer import Trainer
@@ -19,7 +17,7 @@ from kerastune.trial import Objective
 
 
 @dataclasses.dataclass(frozen=True)
-class Outfit:
+class WorkerSetup:
     """What a trainer is made of, and under which precision.
 
     Args:
@@ -39,14 +37,16 @@ class Outfit:
     precision: str
 
     @classmethod
-    def of(cls, trainer: Trainer) -> Outfit:
-        """The outfit with which a worker trains as this trainer does.
+    def of(cls, trainer: Trainer) -> WorkerSetup:
+        """The setup with which a worker trains as this trainer does.
 
         Raises:
-            Unfit: when it can't be sent, with the reason in words.
+            ExecutorUnavailable: when it can't be sent, with the reason in words.
         """
         if trainer.problem.stream is not None:
-            raise Unfit("the data are a tf.data stream, which can't be sent to a worker")
+            raise ExecutorUnavailable(
+                "the data are a tf.data stream, which can't be sent to a worker"
+            )
         pieces = {
             "the model's builder": trainer.build,
             "a callback": trainer.callbacks,
@@ -61,9 +61,15 @@ class Outfit:
         )
 
     @staticmethod
-    def set_up(place: int, threads: int, memory_limit: int | None) -> None:
-        """Sets a worker up, as `runtime.set_up_worker` takes it; before an outfit is unpickled."""
-        devices.set_up_worker(place, threads, memory_limit)
+    def prepare_process(gpu: int, threads: int, memory_limit: int | None) -> None:
+        """Sets the process of a worker up, before a setup is unpickled there.
+
+        Args:
+            gpu: number of its GPU.
+            threads: that it may use.
+            memory_limit: bytes of its GPU; `None` to take them as they are needed.
+        """
+        devices.set_up_worker(gpu, threads, memory_limit)
 
     def trainer(self) -> Trainer:
         """A trainer of the worker's own."""
@@ -78,4 +84,4 @@ def _pickled(words: str, piece: Any) -> bytes:
         return pickle.dumps(piece)
     except Exception as error:
         first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise Unfit(f"{words} can't be sent to a worker ({first_line})") from error
+        raise ExecutorUnavailable(f"{words} can't be sent to a worker ({first_line})") from error

@@ -1,4 +1,4 @@
-"""Which kept weights a study gives up, so that its size does not grow with the number of trainings."""
+"""Which kept weights a study gives up, so that its size does not grow with every training."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from kerastune.playbook.stages import baseline
 from kerastune.playbook.stages.base import Decision
+from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
 KEEP = 20  # of the best, unless told otherwise: twice as many as an ensemble has members
@@ -56,6 +57,10 @@ def surplus(outcomes: Mapping[str, Outcome], decisions: Sequence[Decision], keep
         staying |= {decision.values.get("trial"), *decision.values.get("weights", ())}
     if decisions:
         last = decisions[-1].after
-        staying |= {each.spec.trial for each in kept if last.replace(total_steps=each.spec.recipe.total_steps)
-                    == each.spec.recipe}  # fmt: skip
+        staying |= {each.spec.trial for each in kept if _is_like(each.spec.recipe, last)}
     return [outcome.spec.trial for outcome in kept if outcome.spec.trial not in staying]
+
+
+def _is_like(recipe: Recipe, other: Recipe) -> bool:
+    """Whether recipes differ in their number of steps alone."""
+    return other.replace(total_steps=recipe.total_steps) == recipe

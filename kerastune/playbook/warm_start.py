@@ -1,6 +1,4 @@
-"""A search that sets out from what another one has trained: its model, as the first trial of its
-own study.
-"""
+"""A search that starts from a trained model, which becomes the first trial of its study."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ class Trained:
     Args:
         outcome: of the trial that was chosen.
         state: its kept weights.
-        contents: what `identity.of_data` says of its data.
+        contents: what `fingerprint.of_data` says of its data.
         where: its output directory.
     """
 
@@ -54,33 +52,39 @@ def read(directory: str | os.PathLike) -> Trained:
         outcome, state = record.outcomes().get(chosen), record.checkpoint(chosen, "best")
         if not full_training.is_comparable(outcome) or state is None:
             raise ValueError(
-                f"`trained` ({run_dir.path}) has no finished training: let its search come to its end."
+                f"`trained` ({run_dir.path}) has no finished training: let its search come to its "
+                "end."
             )
         return Trained(outcome, state, record.setting(CONTENTS) or "", str(run_dir.path))
 
 
 def check_stages(names: Sequence[str]) -> None:
-    """Raises `ValueError` for stages that would tune what was trained already, or hand on nothing
-    of it.
+    """Checks that stages neither tune what was trained already nor leave it out.
+
+    Raises:
+        ValueError: for other stages.
 
     Example:
         >>> check_stages(["train", "prune"])
     """
     if Train.name not in names or not set(names) <= {Train.name, *FOLLOWING}:
         raise ValueError(
-            f"`trained` is for the stages {Train.name} and after it {', '.join(FOLLOWING)}, got {', '.join(names)}."
+            f"`trained` is for the stages {Train.name} and after it {', '.join(FOLLOWING)}, "
+            f"got {', '.join(names)}."
         )
 
 
 def check_recipe(trained: Trained, recipe: Recipe) -> None:
-    """Raises `ValueError` naming the first value in which a recipe differs from that of what was
-    trained.
+    """Checks that a recipe is that of what was trained.
+
+    Raises:
+        ValueError: naming the first value in which they differ.
     """
     for name, value in trained.recipe.to_dict().items():
         if (given := recipe.to_dict()[name]) != value:
             raise ValueError(
-                f"`{name}` is {given!r}, but {trained.where} was trained with {value!r}: leave it out, or leave "
-                "`trained` out to train anew."
+                f"`{name}` is {given!r}, but {trained.where} was trained with {value!r}: leave it "
+                "out, or leave `trained` out to train anew."
             )
 
 
@@ -90,15 +94,15 @@ def take(study: Study, trained: Trained, contents: str) -> None:
     Args:
         study: of the search that sets out.
         trained: as `read` gives it.
-        contents: what `identity.of_data` says of the data of this search.
+        contents: what `fingerprint.of_data` says of the data of this search.
 
     Raises:
         ValueError: when it was trained on other data.
     """
     if trained.contents != contents:
         raise ValueError(
-            f"{trained.where} was trained on other data ({trained.contents}) than these ({contents}): give the same "
-            "data, split by the same seed."
+            f"{trained.where} was trained on other data ({trained.contents}) than these "
+            f"({contents}): give the same data, split by the same seed."
         )
     if study.outcomes():
         return

@@ -1,5 +1,4 @@
-"""Waves: the segments that a stage proposes at once, recorded so that whoever comes first changes
-nothing.
+"""Waves: the segments that a stage proposes at once, recorded in their order.
 
 With a budget in steps a stage is asked again only when all of a wave are recorded, and sees their
 outcomes in the order of the wave. So the same search decides the same with one worker or with
@@ -47,8 +46,7 @@ def missing(wave: Sequence[TrialSpec], outcomes: Mapping[str, Outcome]) -> list[
 def in_order(
     outcomes: Mapping[str, Outcome], waves: Sequence[Sequence[TrialSpec]]
 ) -> dict[str, Outcome]:
-    """The outcomes with the trials that a wave began in the order of the wave, whichever of them
-    ended first.
+    """The outcomes with the trials of a wave in its order, whichever of them ended first.
 
     Args:
         outcomes: by trial, in the order in which the first segments were recorded.
@@ -57,7 +55,7 @@ def in_order(
     place = {trial: index for index, trial in enumerate(outcomes)}
     for wave in waves:
         began = [spec.trial for spec in wave if spec.start == 0 and spec.trial in place]
-        place.update(zip(began, sorted(place[trial] for trial in began)))
+        place.update(zip(began, sorted(place[trial] for trial in began), strict=True))
     return {trial: outcomes[trial] for trial in sorted(place, key=place.get)}
 
 

@@ -55,9 +55,10 @@ def unpack(data: bytes) -> dict[str, np.ndarray]:
         if len(body) != sum(sizes) or not stream.eof:
             raise ValueError("of another length than announced")
         ends = np.cumsum([0, *sizes])
-        parts = [body[begin:end] for begin, end in zip(ends, ends[1:])]
+        parts = [body[begin:end] for begin, end in zip(ends[:-1], ends[1:], strict=True)]
         return {
-            name: _restored(part, kind, shape) for part, (name, kind, shape) in zip(parts, head)
+            name: _restored(part, kind, shape)
+            for part, (name, kind, shape) in zip(parts, head, strict=True)
         }
     except (ValueError, TypeError, OverflowError, RecursionError, zlib.error) as error:
         raise ValueError(f"the bytes hold no arrays ({error})") from error

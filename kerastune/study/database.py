@@ -1,5 +1,4 @@
-"""The study database: one SQLite file that holds everything that was tried and decided, the only
-truth on disk.
+"""The study database: one SQLite file, the only truth on disk.
 
 Every event is one transaction with full synchronization, so a search that is killed at any moment
 goes on from the last event. Curves are stored as compressed float32 arrays; nothing is pickled.
@@ -33,11 +32,12 @@ from kerastune.trial import Outcome, State
 SCHEMA = """
 CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT NOT NULL, digest TEXT NOT NULL);
 CREATE TABLE segments(
-    id INTEGER PRIMARY KEY, trial TEXT NOT NULL, start INTEGER NOT NULL, header TEXT NOT NULL, scores BLOB NOT NULL,
-    digest TEXT NOT NULL, UNIQUE(trial, start));
+    id INTEGER PRIMARY KEY, trial TEXT NOT NULL, start INTEGER NOT NULL, header TEXT NOT NULL,
+    scores BLOB NOT NULL, digest TEXT NOT NULL, UNIQUE(trial, start));
 CREATE TABLE curves(segment INTEGER PRIMARY KEY, digest TEXT NOT NULL, arrays BLOB NOT NULL);
 CREATE TABLE checkpoints(
-    trial TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY(trial, kind));
+    trial TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY(trial, kind));
 CREATE TABLE facts(name TEXT PRIMARY KEY, value TEXT NOT NULL, digest TEXT NOT NULL);
 CREATE TABLE decisions(
     id INTEGER PRIMARY KEY, stage TEXT UNIQUE NOT NULL, value TEXT NOT NULL, digest TEXT NOT NULL);
@@ -84,8 +84,9 @@ class Study(Record):
         self._noted = self._spent, self._counted_until  # what the next commit records
 
     def close(self) -> None:
-        """Counts the time since the last event, gives back what is free of the file, and releases
-        it and the lock.
+        """Counts the time since the last event, and releases the file and the lock.
+
+        What is free of the file is given back.
         """
         try:
             with self._transaction():
@@ -117,13 +118,18 @@ class Study(Record):
             now = _json(values[name]) if name in values else "not set"
             if known.get(name, "not set") != now:
                 raise StudyError(
-                    f"`{name}` was {known.get(name, 'not set')} when this search began and is {now} now: "
-                    "give it the old value to go on, name another output directory, or begin anew with --overwrite."
+                    f"`{name}` was {known.get(name, 'not set')} when this search began and is "
+                    f"{now} now: give it the old value to go on, name another output directory, "
+                    "or begin anew with --overwrite."
                 )
 
     def add_segment(self, outcome: Outcome, last: State | None, best: State | None) -> None:
-        """Records a segment with the state at its end and, when there is one, the weights of its
-        best evaluation.
+        """Records a segment.
+
+        Args:
+            outcome: of the segment.
+            last: the state at its end, if it can go on from there.
+            best: the weights of its best evaluation, if they are to be kept.
         """
         spec = outcome.spec
         header, scores, arrays = lazy_curves.parts_of(outcome)
@@ -160,8 +166,14 @@ class Study(Record):
         forget: Sequence[str] = (),
         ended: Sequence[str] = (),
     ) -> None:
-        """Records what a stage decided, and forgets with it the `"best"` weights of trials, and the
-        `"last"` states of those that will not go on."""
+        """Records what a stage decided, and forgets weights with it.
+
+        Args:
+            stage: its name.
+            value: the decision as plain values.
+            forget: trials whose `"best"` weights go.
+            ended: trials that will not go on, whose `"last"` states go.
+        """
         with self._transaction():
             for trial, kind in [
                 *((each, "best") for each in forget),
@@ -190,7 +202,8 @@ class Study(Record):
             self._refuse_foreign()
             if self.path.stat().st_size == 0:
                 database.executescript(
-                    f"BEGIN; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = {APPLICATION_ID};"
+                    "BEGIN; PRAGMA auto_vacuum = INCREMENTAL;"
+                    f"PRAGMA application_id = {APPLICATION_ID};"
                     f"PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA}"
                     f"INSERT INTO spent VALUES (0.0, 0, '{with_digest(0.0, 0)[-1]}'); COMMIT;"
                 )
@@ -270,8 +283,9 @@ class Study(Record):
         self._note(self._noted[0])
 
     def _note(self, spent: float) -> None:
-        """Goes by the seconds that are recorded: a signal may have come when a transaction was, and
-        this was not yet.
+        """Goes by the seconds that are recorded.
+
+        A signal may have come when a transaction was recorded, and this was not yet.
         """
         if spent != self._spent:
             self._spent, self._counted_until = spent, self._noted[1]

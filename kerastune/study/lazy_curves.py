@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from kerastune.curves import Curves
 from kerastune.study.array_codec import pack, unpack
-from kerastune.trial import Curves, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 NORMS = ("norm_steps", "update_norms", "weight_norms")
 BY_EXAMPLE = ("example_scores", "mirrored_scores")

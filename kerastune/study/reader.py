@@ -1,6 +1,4 @@
-"""What a study holds, for reading alone: one SQLite file with everything that was tried and
-decided.
-"""
+"""What a study holds, for reading alone."""
 
 from __future__ import annotations
 
@@ -13,9 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kerastune.curves import Curves
 from kerastune.study import lazy_curves
 from kerastune.study.lazy_curves import LazyCurves
-from kerastune.trial import Curves, Outcome, State
+from kerastune.trial import Outcome, State
 
 APPLICATION_ID = 0x6B74756E  # "ktun"
 SCHEMA_VERSION = 2
@@ -49,7 +48,8 @@ class Record:
         self.path = Path(path)
         if not is_study(self.path):
             raise StudyError(
-                f"{self.path} is not there or not a study of kerastune: name a search's output directory."
+                f"{self.path} is not there or not a study of kerastune: name a search's output "
+                "directory."
             )
         self._database = sqlite3.connect(
             f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=5
@@ -59,8 +59,10 @@ class Record:
             self._check_version(self._database)
         except sqlite3.OperationalError as error:
             # Reading alone can't take back what a killed process had begun to write.
-            why = f"{self.path} can't be read ({error}): the search's own command, run again, mends what was cut off."
-            raise StudyError(why) from error
+            raise StudyError(
+                f"{self.path} can't be read ({error}): the search's own command, run again, mends "
+                "what was cut off."
+            ) from error
         except DAMAGE as error:
             raise self._damaged(error) from error
 
@@ -82,10 +84,9 @@ class Record:
         self._database.close()
 
     def outcomes(self) -> dict[str, Outcome]:
-        """Every trial's outcome so far, its segments joined, in the order in which the trials
-        began.
+        """Every trial's outcome so far, in the order in which the trials began.
 
-        Curves and norms are read when they are used.
+        Its segments are joined; curves and norms are read when they are used.
 
         Raises:
             StudyError: when what is read is not what was written.
@@ -100,9 +101,7 @@ class Record:
         found: dict[str, tuple[tuple[int, ...], Outcome, int]] = {}
         query = f"SELECT id, header, scores, digest FROM segments {where} ORDER BY id"
         for row, header, scores in self._rows(query, values):
-            outcome, steps = self._understood(
-                lambda: lazy_curves.from_parts(json.loads(header), scores)
-            )
+            outcome, steps = self._understood(_segment, header, scores)
             rows, earlier, before = found.get(outcome.spec.trial, ((), None, 0))
             found[outcome.spec.trial] = ((*rows, row), outcome.after(earlier), before + steps)
         kept = self._kept()
@@ -127,7 +126,7 @@ class Record:
         segments = [arrays for row in rows for _, arrays in self._rows(query, (row,))]
         if len(segments) != len(rows):
             raise self._damaged("a curve is missing")
-        return self._understood(lambda: lazy_curves.joined(segments))
+        return self._understood(lazy_curves.joined, segments)
 
     def checkpoint(self, trial: str, kind: str) -> State | None:
         """The `"last"` or `"best"` state of a trial, or `None`.
@@ -137,7 +136,7 @@ class Record:
         """
         query = "SELECT trial, kind, data, digest FROM checkpoints WHERE trial = ? AND kind = ?"
         for _, _, data in self._rows(query, (trial, kind)):
-            return self._understood(lambda: State.from_bytes(data))
+            return self._understood(State.from_bytes, data)
         return None
 
     def _kept(self) -> set[str]:
@@ -182,8 +181,9 @@ class Record:
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if version != SCHEMA_VERSION:
             raise StudyError(
-                f"{self.path} is of study version {version}, this kerastune reads version {SCHEMA_VERSION}: "
-                "use the kerastune that wrote it, or begin anew with --overwrite."
+                f"{self.path} is of study version {version}, this kerastune reads version "
+                f"{SCHEMA_VERSION}: use the kerastune that wrote it, or begin anew with "
+                "--overwrite."
             )
 
     def _rows(self, query: str, values: tuple = ()) -> Iterator[tuple]:
@@ -197,17 +197,21 @@ class Record:
             raise self._damaged(error) from error
 
     def _parsed(self, text: str) -> Any:
-        return self._understood(lambda: json.loads(text))
+        return self._understood(json.loads, text)
 
-    def _understood(self, read: Callable[[], Any]) -> Any:
+    def _understood(self, read: Callable[..., Any], *stored: Any) -> Any:
         try:
-            return read()
+            return read(*stored)
         except STRANGE as error:
             raise self._damaged(f"{type(error).__name__}: {error}") from error
 
     def _damaged(self, why: Any) -> StudyError:
         last_line = (str(why).splitlines() or [""])[-1]
         return StudyError(f"{self.path} is damaged ({last_line}): begin anew with --overwrite.")
+
+
+def _segment(header: str, scores: bytes) -> tuple[Outcome, int]:
+    return lazy_curves.from_parts(json.loads(header), scores)
 
 
 def is_study(path: Path) -> bool:

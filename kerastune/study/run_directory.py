@@ -56,12 +56,14 @@ class RunDir:
         held = [entry.name for entry in self.path.iterdir()]
         if held and not self.is_ours():
             raise ValueError(
-                f"`output_dir` ({self.path}) is not empty and not kerastune's (it holds {held[0]!r}): name another one."
+                f"`output_dir` ({self.path}) is not empty and not kerastune's (it holds "
+                f"{held[0]!r}): name another one."
             )
 
     def is_ours(self) -> bool:
-        """Whether kerastune made this directory: it holds a study, or a lock and nothing that is
-        not ours.
+        """Whether kerastune made this directory.
+
+        It holds a study, or a lock and nothing that is not ours.
         """
         ours = {entry.name for entry in self._ours()}
         held = {entry.name for entry in self.path.iterdir()}
@@ -104,8 +106,9 @@ class RunDir:
         return [*named, *beside, *unfinished]
 
     def clear(self) -> None:
-        """Deletes what kerastune left, and nothing else. The lock is held by whoever clears, so its
-        file stays.
+        """Deletes what kerastune left, and nothing else.
+
+        The lock is held by whoever clears, so its file stays.
         """
         for entry in self._ours():
             if entry.is_dir() and not entry.is_symlink():
@@ -142,13 +145,14 @@ def project(directory: str | os.PathLike | None, project_name: str) -> Path:
     """
     if not NAME.fullmatch(project_name) or project_name in (".", ".."):
         raise ValueError(
-            f"`project_name` must be 1 to 64 letters, digits, `.`, `_` or `-`, and no path, got {project_name!r}."
+            "`project_name` must be 1 to 64 letters, digits, `.`, `_` or `-`, and no path, "
+            f"got {project_name!r}."
         )
     return Path(directory or ".") / project_name
 
 
 def unsaved(path: Path) -> Path:
-    """Where a model is written before it takes its place; Keras wants its name to end as it will."""
+    """Where a model is written before it takes its place; Keras wants this ending."""
     return path.with_name(f".new-{path.name}")
 
 
@@ -157,8 +161,9 @@ def _unfinished(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file such that a reader sees the old or the new text, never half of it, also after a
-    power cut.
+    """Writes a file such that a reader sees the old or the new text, never half of it.
+
+    That holds after a power cut, too.
     """
     write_bytes(path, text.encode("utf-8"))
 
@@ -175,9 +180,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file is on disk, or the names in a directory, so that a file that took its
-    place keeps it.
-    """
+    """Waits until a file, or the names in a directory, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

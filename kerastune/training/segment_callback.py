@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from kerastune import trial
 from kerastune.analysis import curves
+from kerastune.curves import Curves
 from kerastune.training.step_recorder import Chunk
-from kerastune.trial import Curves, Outcome, State, TrialSpec
+from kerastune.trial import Outcome, State, TrialSpec
 
 CHUNK = 50  # steps in one call of the train function
 RATIO_EVERY = 10  # steps between two measurements of update and weight norms

@@ -1,4 +1,4 @@
-"""Which executor a search gets, what is said where it gets another, and what becomes of failures."""
+"""Which executor a search gets, and what becomes of failures."""
 
 import logging
 import pickle
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from kerastune.executors import dispatch
-from kerastune.executors.base import Inline, Result, Unfit
-from kerastune.executors.worker_setup import Outfit
+from kerastune.executors.base import ExecutorUnavailable, Inline, Result
+from kerastune.executors.worker_setup import WorkerSetup
 from kerastune.models.hypermodels import BuildFunction, Cnn, Mlp
 from kerastune.problem import Part, Problem
 from kerastune.recipe import Recipe
@@ -45,9 +45,9 @@ def named(hp):
 
 
 @pytest.mark.parametrize("hypermodel", [Mlp(PROBLEM), Cnn(PROBLEM), BuildFunction(named)])
-def test_an_outfit_trains_as_the_trainer_that_it_is_of(hypermodel):
+def test_a_worker_setup_trains_as_the_trainer_that_it_is_of(hypermodel):
     ours = trainer(hypermodel)
-    theirs = pickle.loads(pickle.dumps(Outfit.of(ours))).trainer()
+    theirs = pickle.loads(pickle.dumps(WorkerSetup.of(ours))).trainer()
     assert theirs.problem.test is None  # nobody there has to know it
     recipe = Recipe(batch_size=16)
     assert all(map(np.array_equal, ours.initial_state(recipe), theirs.initial_state(recipe)))
@@ -56,7 +56,7 @@ def test_an_outfit_trains_as_the_trainer_that_it_is_of(hypermodel):
 def test_a_segment_trained_by_either_is_the_same():
     ours = trainer(BuildFunction(named))
     theirs, spec = (
-        pickle.loads(pickle.dumps(Outfit.of(ours))).trainer(),
+        pickle.loads(pickle.dumps(WorkerSetup.of(ours))).trainer(),
         TrialSpec("a", "lr", Recipe(), 0, 2),
     )
     assert np.array_equal(ours.run(spec)[0].losses, theirs.run(spec)[0].losses)
@@ -66,7 +66,7 @@ def test_a_teacher_comes_along():
     teacher = named(None)
     ours = trainer(BuildFunction(named))
     ours.teacher = teacher
-    theirs = pickle.loads(pickle.dumps(Outfit.of(ours))).trainer().teacher
+    theirs = pickle.loads(pickle.dumps(WorkerSetup.of(ours))).trainer().teacher
     assert all(map(np.array_equal, theirs.get_weights(), teacher.get_weights()))
 
 
@@ -99,8 +99,8 @@ def test_what_can_not_be_sent_runs_inline_and_says_so(caplog, hypermodel, callba
 
 def test_a_stream_runs_inline():
     ours = types.SimpleNamespace(problem=types.SimpleNamespace(stream=object()))
-    with pytest.raises(Unfit, match="the data are a tf.data stream"):
-        Outfit.of(ours)
+    with pytest.raises(ExecutorUnavailable, match="the data are a tf.data stream"):
+        WorkerSetup.of(ours)
 
 
 def test_a_search_whose_workers_turn_out_not_to_do_goes_on_inline(caplog):
@@ -109,7 +109,7 @@ def test_a_search_whose_workers_turn_out_not_to_do_goes_on_inline(caplog):
 
         def run(self, search, on_begin):
             yield "first"
-            raise Unfit("a worker can't be set up (ImportError: no)")
+            raise ExecutorUnavailable("a worker can't be set up (ImportError: no)")
 
         def close(self):
             self.closed = True

@@ -1,6 +1,4 @@
-"""Whole searches with real training: inline and in processes, with and without a worker that is
-killed.
-"""
+"""Whole searches with real training: inline and in processes, some of them killed."""
 
 import json
 import os

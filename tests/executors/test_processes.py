@@ -1,6 +1,4 @@
-"""Worker processes: killed, stopped, starved or orphaned, they change nothing and leave nothing
-behind.
-"""
+"""Worker processes: whatever becomes of them, they change and leave nothing."""
 
 import os
 import pickle
@@ -13,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_outfit import FakeOutfit, Unloadable
 from fake_trainer import CHUNK, OF_A_TEST, FakeTrainer, canonical, memory
+from fake_worker_setup import FakeWorkerSetup, Unloadable
 from places import HELPERS
 from test_waves import opened, searching
 from test_worker_pool import driven
 
-from kerastune.executors import capacity, processes, shared_memory, worker_pool
-from kerastune.executors.base import Inline, Unfit
+from kerastune.executors import capacity, processes, shared_memory, worker_pool, workers
+from kerastune.executors.base import ExecutorUnavailable, Inline
 from kerastune.playbook.stages import registry
 
 BUDGET = "6000steps"
@@ -31,22 +29,22 @@ def begun(study):
     return searching(study, BUDGET, registry.make(STAGES, "linear", CHUNK))
 
 
-def team_of(outfit, jobs, **patience):
-    return worker_pool.Crew(
-        processes.Processes(outfit, jobs or 2), jobs, patience=worker_pool.Patience(**patience)
+def pool_of(setup, jobs, **patience):
+    return worker_pool.WorkerPool(
+        processes.Processes(setup, jobs or 2), jobs, patience=workers.Patience(**patience)
     )
 
 
-def found(directory, outfit, jobs, between=lambda team: None, **patience):
-    with opened(directory) as study, team_of(outfit, jobs, **patience) as team:
+def found(directory, setup, jobs, between=lambda pool: None, **patience):
+    with opened(directory) as study, pool_of(setup, jobs, **patience) as pool:
         search, counts = begun(study), {}
-        for result in team.run(search, lambda spec: None):
+        for result in pool.run(search, lambda spec: None):
             if result.error is not None:
                 raise result.error
             search.record(result.outcome, result.last, result.best, result.alone)
             key = (result.spec.trial, result.spec.start)
             counts[key] = counts.get(key, 0) + 1
-            between(team)
+            between(pool)
         assert set(counts.values()) == {1}
         assert all(
             outcome.notes == ("sum 10000",) for outcome in search.outcomes.values()
@@ -83,7 +81,10 @@ def test_processes_decide_what_inline_decides_and_are_gone_afterwards(whole, tmp
     pids = set()
     assert (
         found(
-            tmp_path, FakeOutfit(str(tmp_path)), jobs, lambda team: pids.update(team._workers.pids)
+            tmp_path,
+            FakeWorkerSetup(str(tmp_path)),
+            jobs,
+            lambda pool: pids.update(pool._workers.pids),
         )
         == whole
     )
@@ -102,13 +103,13 @@ def test_a_worker_that_is_killed_stopped_or_starved_in_a_trial_changes_nothing(w
     ):
         (folder / name).touch()
     pids = set()
-    outfit = FakeOutfit(str(folder), 0.01)
+    setup = FakeWorkerSetup(str(folder), 0.01)
     assert (
         found(
             tmp_path,
-            outfit,
+            setup,
             2,
-            lambda team: pids.update(team._workers.pids),
+            lambda pool: pids.update(pool._workers.pids),
             least=1,
             factor=1,
             first=5,
@@ -125,24 +126,24 @@ def killed_at_random(directory: Path, least: int) -> None:
         driven(Inline(FakeTrainer(tau=30)), begun(study))
         expected = canonical(study)
 
-    def kill_one(team):
+    def kill_one(pool):
         nonlocal kills, startled
-        members = team._members
+        members = pool._members
         # Three workers in a row that do not start end a search, as they should: one at a time is
         # killed before it could.
-        may_startle = not team._failed_starts and startled not in members
+        may_startle = not pool._failed_starts and startled not in members
         victims = [worker for worker, member in members.items() if member.ready or may_startle]
         if victims and generator.random() < 0.5:
             time.sleep(generator.uniform(0, 0.02))
             victim = generator.choice(victims)
             startled = startled if members[victim].ready else victim
-            os.kill(team._workers._processes[victim].process.pid, signal.SIGKILL)
+            os.kill(pool._workers._processes[victim].process.pid, signal.SIGKILL)
             kills += 1
 
     while kills < least:
         path, searches = directory / str(searches), searches + 1
         path.mkdir()
-        if found(path, FakeOutfit(str(path), 0.01), 3, kill_one) != expected:
+        if found(path, FakeWorkerSetup(str(path), 0.01), 3, kill_one) != expected:
             raise SystemExit(f"search {searches} ended differently after {kills} kills")
     print(kills)
 
@@ -170,9 +171,9 @@ def driver(directory):
         "if __name__ == '__main__':\n"
         f"    path = Path({str(directory)!r})\n"
         "    def tell(workers): print(*workers.pids, flush=True)\n"
-        "    with opened(path) as study, team_of(FakeOutfit(str(path), 0.2), 2) as team:\n"
+        "    with opened(path) as study, pool_of(FakeWorkerSetup(str(path), 0.2), 2) as pool:\n"
         "        search = begun(study)\n"
-        "        for result in team.run(search, lambda spec: tell(team._workers)):\n"
+        "        for result in pool.run(search, lambda spec: tell(pool._workers)):\n"
         "            search.record(result.outcome, result.last, result.best)\n"
     )
     started = subprocess.Popen(
@@ -212,29 +213,29 @@ def test_a_driver_that_is_killed_or_interrupted_leaves_no_process_and_no_memory(
 def test_what_a_model_raises_in_a_worker_is_raised_here_and_says_where(tmp_path):
     (tmp_path / "baseline.error").touch()
     with pytest.raises(ValueError, match="the model of baseline") as raised:
-        found(tmp_path, FakeOutfit(str(tmp_path)), 1)
-    assert any("fake_outfit.py" in note for note in raised.value.__notes__)
+        found(tmp_path, FakeWorkerSetup(str(tmp_path)), 1)
+    assert any("fake_worker_setup.py" in note for note in raised.value.__notes__)
 
 
-def test_an_outfit_that_can_not_be_taken_up_says_why(tmp_path):
+def test_a_setup_that_can_not_be_taken_up_says_why(tmp_path):
     with pytest.raises(
-        Unfit, match=r"can't be set up \(ImportError: no module of that name here\)"
+        ExecutorUnavailable, match=r"can't be set up \(ImportError: no module of that name here\)"
     ):
         found(tmp_path, Unloadable(str(tmp_path)), 2)
 
 
 def test_how_many_fit_follows_from_memory_and_cores(tmp_path):
     seconds = []
-    crew = processes.crew(FakeOutfit(str(tmp_path)), 0, lambda steps: None, seconds.append)
-    with opened(tmp_path) as study, crew as team:
-        driven(team, begun(study))
-        assert team.jobs == capacity.cores()  # a megabyte each
+    measured = processes.pool(FakeWorkerSetup(str(tmp_path)), 0, lambda steps: None, seconds.append)
+    with opened(tmp_path) as study, measured as pool:
+        driven(pool, begun(study))
+        assert pool.jobs == capacity.cores()  # a megabyte each
     assert 0.1 < sum(seconds) < 30  # while the first one started
 
 
 def test_arrays_are_shared_once_read_only_and_aligned():
     large, small = np.arange(10_000, dtype=np.float32).reshape(100, 100).T, np.arange(3)
-    shared = shared_memory.Shared(
+    shared = shared_memory.SharedArrays(
         {"a": large, "again": [large], "small": small, "text": np.array(["x", None], object)}
     )
     assert len(shared.data) < 2000

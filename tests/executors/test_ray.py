@@ -1,6 +1,4 @@
-"""Ray: a missing one is told of in a line; with it, the same is decided as inline, whatever happens
-to actors.
-"""
+"""Ray: a missing one is told of in a line; with it, the same is decided as inline."""
 
 import builtins
 import importlib.util
@@ -8,14 +6,15 @@ import os
 import signal
 
 import pytest
-from fake_outfit import FakeOutfit, Unloadable
 from fake_trainer import FakeTrainer, canonical
+from fake_worker_setup import FakeWorkerSetup, Unloadable
 from test_processes import are_gone, begun
 from test_waves import opened
 from test_worker_pool import driven
 
 from kerastune.executors import dispatch, ray_actors, worker_pool
-from kerastune.executors.base import Inline, Unfit
+from kerastune.executors.base import ExecutorUnavailable, Inline
+from kerastune.executors.workers import Patience
 
 needs_ray = [
     pytest.mark.slow,
@@ -40,12 +39,12 @@ def test_without_ray_the_line_says_what_to_install(monkeypatch):
         dispatch.check("ray", 2)
 
 
-def found(directory, outfit, jobs, between=lambda workers: None, **patience):
-    workers = ray_actors.Actors(outfit, jobs, "")
-    team = worker_pool.Crew(workers, jobs, patience=worker_pool.Patience(**patience))
-    with opened(directory) as study, team:
+def found(directory, setup, jobs, between=lambda workers: None, **patience):
+    workers = ray_actors.Actors(setup, jobs, "")
+    pool = worker_pool.WorkerPool(workers, jobs, patience=Patience(**patience))
+    with opened(directory) as study, pool:
         search, counts = begun(study), {}
-        for result in team.run(search, lambda spec: None):
+        for result in pool.run(search, lambda spec: None):
             if result.error is not None:
                 raise result.error
             search.record(result.outcome, result.last, result.best, result.alone)
@@ -74,7 +73,10 @@ class TestActors:
         pids = set()
         assert (
             found(
-                tmp_path, FakeOutfit(str(tmp_path)), jobs, lambda workers: pids.update(workers.pids)
+                tmp_path,
+                FakeWorkerSetup(str(tmp_path)),
+                jobs,
+                lambda workers: pids.update(workers.pids),
             )
             == whole
         )
@@ -93,8 +95,8 @@ class TestActors:
             "baseline.kill",
         ):
             (folder / name).touch()
-        outfit = FakeOutfit(str(folder), 0.01)
-        assert found(tmp_path, outfit, 2, least=5, factor=1, first=60) == whole
+        setup = FakeWorkerSetup(str(folder), 0.01)
+        assert found(tmp_path, setup, 2, least=5, factor=1, first=60) == whole
         assert not list(folder.iterdir())
 
     def test_actors_killed_at_random_change_nothing(self, whole, tmp_path):
@@ -105,14 +107,15 @@ class TestActors:
                 os.kill(workers.pids[-1], signal.SIGKILL)
                 kills.append(workers.pids[-1])
 
-        assert found(tmp_path, FakeOutfit(str(tmp_path), 0.01), 2, kill_one) == whole
+        assert found(tmp_path, FakeWorkerSetup(str(tmp_path), 0.01), 2, kill_one) == whole
         assert len(kills) == 5
 
     def test_what_can_not_be_taken_up_and_what_a_model_raises_are_told(self, tmp_path):
         with pytest.raises(
-            Unfit, match=r"can't be set up \(ImportError: no module of that name here\)"
+            ExecutorUnavailable,
+            match=r"can't be set up \(ImportError: no module of that name here\)",
         ):
             found(tmp_path, Unloadable(str(tmp_path)), 2)
         (tmp_path / "baseline.error").touch()
         with pytest.raises(ValueError, match="the model of baseline"):
-            found(tmp_path, FakeOutfit(str(tmp_path)), 1)
+            found(tmp_path, FakeWorkerSetup(str(tmp_path)), 1)

@@ -1,5 +1,4 @@
-"""A trainer without TensorFlow: loss curves are formulas of (rate, step, seed), so a whole search
-takes a moment.
+"""A trainer without TensorFlow: loss curves are formulas of learning rate, step and seed.
 
 What a segment gives depends on the state that it went on from, so a search that goes on from a
 wrong state ends differently.
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from kerastune.budget import Budget
+from kerastune.curves import Curves
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.base import Facts
 from kerastune.playbook.stages.baseline import Baseline
@@ -26,7 +26,7 @@ from kerastune.playbook.stages.start import Start
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
-from kerastune.trial import Curves, Objective, Outcome, State, TrialSpec, best_evaluation
+from kerastune.trial import Objective, Outcome, State, TrialSpec, best_evaluation
 
 CHUNK = 50
 ACCURACY = Objective("accuracy", "max")
@@ -77,9 +77,7 @@ class FakeTrainer:
     def run(
         self, spec: TrialSpec, state: State | None = None
     ) -> tuple[Outcome, State, State | None]:
-        """The outcome of one segment, the state at its end, and its best weights, like
-        `Trainer.run`.
-        """
+        """The outcome of one segment, its last state and its best weights, like `Trainer.run`."""
         if (state.step if state else 0) != spec.start:
             raise ValueError(f"segment from {spec.start}, state of {state and state.step}")
         self.segments.append(spec)

@@ -1,6 +1,4 @@
-"""Workers without processes, in simulated time: they come back in random order, are lost, hang, and
-speak too late.
-"""
+"""Workers without processes, in simulated time: they are late, lost, hang, and speak too late."""
 
 from __future__ import annotations
 
@@ -9,14 +7,14 @@ import random
 
 from fake_trainer import FakeClock, FakeTrainer
 
-from kerastune.executors.worker_pool import (
+from kerastune.executors.workers import (
     DONE,
     FAILED,
     LOST,
     READY,
     STEPS,
+    Assignment,
     Message,
-    Order,
     Workers,
 )
 
@@ -34,14 +32,19 @@ class FakeWorkers(Workers):
     """
 
     def __init__(
-        self, clock: FakeClock, seed=0, fault=lambda order, random: "", trainer=None, peak_memory=0
+        self,
+        clock: FakeClock,
+        seed=0,
+        fault=lambda assignment, random: "",
+        trainer=None,
+        peak_memory=0,
     ):
         self.clock, self.random, self.fault = clock, random.Random(seed), fault
         self.trainer, self.peak_memory = trainer or FakeTrainer(tau=30), peak_memory
         self.started, self.ended, self.most_busy = 0, [], 0
         self.idled = 0.0  # seconds for which somebody listened though nobody had anything to say
-        self.busy: dict[int, Order] = {}
-        self.orders: list[Order] = []
+        self.busy: dict[int, Assignment] = {}
+        self.assignments: list[Assignment] = []
         self.beside: dict[int, set[str]] = {}  # by attempt, what was trained beside it at its begin
         self._events: list[tuple[float, Message]] = []
 
@@ -50,22 +53,23 @@ class FakeWorkers(Workers):
         self._later(1.0, Message(self.started, READY))
         return self.started
 
-    def send(self, worker, order):
+    def send(self, worker, assignment):
         assert worker not in self.busy and worker not in self.ended
-        self.beside[order.attempt] = {other.spec.trial for other in self.busy.values()}
-        self.busy[worker] = order
-        self.orders.append(order)
+        self.beside[assignment.attempt] = {other.spec.trial for other in self.busy.values()}
+        self.busy[worker] = assignment
+        self.assignments.append(assignment)
         self.most_busy = max(self.most_busy, len(self.busy))
-        fault, seconds = self.fault(order, self.random), self.random.uniform(1, 20)
-        self._later(seconds / 2, Message(worker, STEPS, order.attempt, 50))
+        fault, seconds = self.fault(assignment, self.random), self.random.uniform(1, 20)
+        self._later(seconds / 2, Message(worker, STEPS, assignment.attempt, 50))
         if fault == "lost":
             self._later(seconds, Message(worker, LOST, 0, "was killed"))
         elif isinstance(fault, Exception):
-            self._later(seconds, Message(worker, FAILED, order.attempt, fault))
+            self._later(seconds, Message(worker, FAILED, assignment.attempt, fault))
         elif fault != "hangs":
-            answer = self._train(order)
+            answer = self._train(assignment)
             self._later(
-                650 if fault == "late" else seconds, Message(worker, DONE, order.attempt, answer)
+                650 if fault == "late" else seconds,
+                Message(worker, DONE, assignment.attempt, answer),
             )
 
     def receive(self, timeout):
@@ -88,8 +92,8 @@ class FakeWorkers(Workers):
     def close(self):
         self.busy.clear()
 
-    def _train(self, order):
-        outcome, *states = self.trainer.run(order.spec, order.state)
+    def _train(self, assignment):
+        outcome, *states = self.trainer.run(assignment.spec, assignment.state)
         return dataclasses.replace(outcome, peak_memory=self.peak_memory), *states
 
     def _later(self, seconds, message):

@@ -12,6 +12,7 @@ import builtins
 import contextlib
 import dataclasses
 import errno
+import functools
 import io
 import json
 import os
@@ -95,9 +96,7 @@ def search(
     make_study: Callable[..., Study] = Study,
     acknowledged: Callable[[str], None] = lambda event: None,
 ) -> str:
-    """One search with every file of ours, from wherever it stands to its end; gives all that it
-    found as one text.
-    """
+    """One search with every file of ours to its end; gives all that it found as one text."""
     run_dir, trainer = RunDir(directory / "out"), trainer or small()
     run_dir.open()
     with make_study(run_dir.study, run_dir.lock) as study, logs.to_file(run_dir.log):
@@ -137,9 +136,7 @@ def lost_events(directory: Path, acknowledged: Collection[str]) -> set[str]:
 
 @dataclasses.dataclass
 class Attempt:
-    """How a search in a fork ended: its exit status, what it said, and the events that it was told
-    were recorded.
-    """
+    """How a search in a fork ended: its exit status, what it said, and what was recorded."""
 
     status: int
     words: str
@@ -155,8 +152,7 @@ def attempt(
     searching: Callable[..., str] = search,
     **arguments,
 ) -> Attempt:
-    """Runs a search in a fork, with a fault that `hit` prepares there, or a signal that comes after
-    some seconds.
+    """Runs a search in a fork, with a fault that `hit` prepares there, or a signal.
 
     Args:
         directory: of the search.
@@ -247,9 +243,7 @@ def kills_at_random(directory: Path, least: int, seed: int = 1) -> Tally:
 
 
 def stops_at_random(directory: Path, least: int, seed: int = 1) -> Tally:
-    """Searches in which SIGINT is raised at random moments, in the middle of a commit too, until
-    they are done.
-    """
+    """Searches in which SIGINT comes at random moments, also in a commit, until they end."""
     return _hit_at_random(
         directory, Tally("SIGINT at random moments"), least, seed, signal.SIGINT, STOPPED
     )
@@ -283,8 +277,7 @@ def _hit_at_random(
 
 
 class CrashingStudy(Study):
-    """Ends the process at its `at`-th transaction, without a word: before it, inside it or after
-    it.
+    """Ends the process before, inside or after its `at`-th transaction, without a word.
 
     The lock and the file are let go by the operating system, as they are after a kill. With a cache
     of one page SQLite writes to the file while the transaction is open, so that only its journal
@@ -336,9 +329,7 @@ def crashes_everywhere(directory: Path, where: str, every: int = 1) -> Tally:
 
 
 def journals_lost(directory: Path, every: int = 1) -> Tally:
-    """A crash inside a transaction that is half in the file already, whose journal is gone
-    afterwards.
-    """
+    """A crash inside a transaction that is half in the file, whose journal is lost."""
     tally, whole = (
         Tally("side file (-journal) lost in the middle of a transaction"),
         uninterrupted(directory),
@@ -468,7 +459,7 @@ def disk_errors(directory: Path, kinds=OPERATIONS, numbers=ERRORS, every: int = 
             path = directory / f"{number_of_case}-{at}"
             path.mkdir()
             disk = FailingDisk(path / "out", kind, at, number, for_ever)
-            ended = attempt(path, lambda: _reporting(disk, path))
+            ended = attempt(path, functools.partial(_reporting, disk, path))
             if not (path / "hit").exists():
                 break
             name = f"{kind} {at}, {os.strerror(number)}{', for ever' if for_ever else ''}"
@@ -504,7 +495,7 @@ class LimitedStudy(Study):
 
 
 def full_databases(directory: Path, every: int = 1) -> Tally:
-    """SQLite has no more room, after every number of pages; and no file may grow beyond every size."""
+    """SQLite has no more room after so many pages, and no file may grow beyond so many bytes."""
     tally, whole = (
         Tally("no room for the database: every number of pages"),
         uninterrupted(directory),
@@ -535,9 +526,7 @@ def full_databases(directory: Path, every: int = 1) -> Tally:
 
 @contextlib.contextmanager
 def small_disk(directory: Path, size: str) -> Iterator[Callable[[str], None]]:
-    """A file system in memory on a directory; gives a function that mounts it anew with other
-    options.
-    """
+    """A file system in memory on a directory; gives what mounts it anew with options."""
 
     def mount(options):
         subprocess.run(
@@ -607,9 +596,7 @@ def small_study(directory: Path) -> bytes:
 
 
 def damaged(name: str, directory: Path, versions: Iterator[bytes]) -> Tally:
-    """Studies whose bytes were changed: what is taken means what it meant, all else is refused in
-    one line.
-    """
+    """Studies whose bytes were changed: they mean what they meant, or are refused."""
     tally = Tally(name)
     path = directory / "study.sqlite"
 
@@ -668,16 +655,13 @@ def _after(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def in_memory(call: Callable[..., Tally], *arguments, **named) -> Tally:
-    """A tally of faults in a directory in memory: a kill leaves it as it leaves a disk, and every
-    run is fast.
-    """
+    """A tally of faults in a directory in memory, which a kill leaves as it leaves a disk."""
     with memory() as directory:
         return call(directory, *arguments, **named)
 
 
 def tallies(calls: list[str], paths: list[Path], first: str = "") -> list[Tally]:
-    """The tallies of calls, worked out in a process of their own, which has no TensorFlow and no
-    threads.
+    """The tallies of calls, worked out in a process without TensorFlow and threads.
 
     Args:
         calls: Python expressions of tallies, that may name what is in this module.

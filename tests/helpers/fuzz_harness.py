@@ -1,7 +1,7 @@
 """Random searches under random faults; one seed again: python tests/fuzz_harness.py SEED.
 
 A seed gives a plan (`fuzz_plans`) and a schedule: sittings one after another, each inline or with a
-crew of workers to which things happen, and each with a fault (`fault_harness`). After every sitting
+pool of workers to which things happen, and each with a fault (`fault_harness`). After every sitting
 all that was acknowledged must be in the study, and after the last one it must have come to the very
 end of the same plan that nothing hit. Faults come at a count of events, so that a seed does the
 same again; only kills and signals after seconds depend on the machine.
@@ -49,7 +49,7 @@ from fault_harness import (
 from fuzz_plans import Plan, plan_at_random
 
 from kerastune.budget import Budget
-from kerastune.executors import dispatch, worker_pool
+from kerastune.executors import dispatch, worker_pool, workers
 from kerastune.executors.base import Inline
 from kerastune.playbook import retention, waves
 from kerastune.playbook.stages.base import Decision, Facts
@@ -66,7 +66,10 @@ MOST_SITTINGS = 6
 MOST_SECONDS = 60  # of one sitting: longer is hanging
 STATEFUL = {
     f"{name}.py"
-    for name in ("playbook", "study", "record", "locks", "rundirs", "waves", "crew", "execution")
+    for name in (
+        *("driver", "allowances", "database", "reader", "locks", "run_directory", "waves"),
+        *("worker_pool", "dispatch"),
+    )
 }
 EVENTS = 450  # of Python in `STATEFUL` between two transactions, about
 KINDS = (
@@ -127,7 +130,7 @@ class Sitting:
         at: when it hits: a count, or seconds.
         how: more about it.
         ends: transaction after which the process is killed, whatever else there is; 0 for none.
-        jobs: of a crew; 0 measures how many fit, -1 is inline.
+        jobs: of a worker pool; 0 measures how many fit, -1 is inline.
         seed: of what happens to workers.
         losses: chance that an attempt of a worker is lost, hangs or comes too late.
         starved: chance that an attempt with others beside it runs out of memory.
@@ -198,7 +201,7 @@ def _executor(luck: random.Random) -> dict[str, Any]:
         "seed": luck.randrange(10**6),
         "losses": luck.choice([0.0, 0.1, 0.3]),
         "starved": luck.choice([0.0, 0.2]),
-        "starts": luck.choice(["", "", worker_pool.LOST, worker_pool.UNFIT]),
+        "starts": luck.choice(["", "", workers.LOST, workers.UNAVAILABLE]),
         "sticky": luck.random() < 0.5,
     }
 
@@ -213,38 +216,40 @@ class FuzzWorkers(FakeWorkers):
         super().__init__(clock, sitting.seed, self._happens, trainer, peak_memory=700)
         self._sitting, self._losses, self._starved = sitting, collections.Counter(), set()
         self._hiccup = _hiccups(sitting)
-        self._answers: dict[int, worker_pool.Message] = {}
+        self._answers: dict[int, workers.Message] = {}
 
     def start(self):
         if not self._sitting.starts or self.random.random() > 0.25:
             return super().start()
         self.started += 1
         self._later(
-            1.0, worker_pool.Message(self.started, self._sitting.starts, 0, "can't be unpickled")
+            1.0, workers.Message(self.started, self._sitting.starts, 0, "can't be unpickled")
         )
         return self.started
 
-    def send(self, worker, order):
+    def send(self, worker, assignment):
         last = self._answers.get(worker)
-        super().send(worker, order)
+        super().send(worker, assignment)
         if last is not None and self.random.random() < self._sitting.losses:
             super()._later(0.0, last)  # it says again what it said of the attempt before
 
     def _later(self, seconds, message):
         super()._later(seconds, message)
-        if message.kind == worker_pool.DONE:
+        if message.kind == workers.DONE:
             self._answers[message.worker] = message
 
-    def _happens(self, order, luck):
-        if (error := self.trainer.failure(order.spec) or self._hiccup(order.spec)) is not None:
+    def _happens(self, assignment, luck):
+        if (
+            error := self.trainer.failure(assignment.spec) or self._hiccup(assignment.spec)
+        ) is not None:
             return error
-        key = (order.spec.trial, order.spec.start)
+        key = (assignment.spec.trial, assignment.spec.start)
         # Twice lost is trained once more; a third time, once in a while, ends the search.
         if luck.random() < self._sitting.losses and self._losses[key] < 2 + (luck.random() < 0.1):
             self._losses[key] += 1
             return luck.choice(["lost", "hangs", "late"])
         if (
-            self.beside[order.attempt]
+            self.beside[assignment.attempt]
             and key not in self._starved
             and luck.random() < self._sitting.starved
         ):
@@ -263,16 +268,14 @@ def search(
     sitting: Sitting,
     acknowledged: Callable[[str], None] = lambda event: None,
 ) -> str:
-    """A search from wherever it stands to its end, as the command has it; gives all that it found
-    as one text.
-    """
+    """A search from wherever it stands to its end; gives all that it found as one text."""
     clock = FakeClock()
     trainer, training = plan.trainer(clock), _hiccuping(plan.trainer(clock), sitting)
     executor = Inline(training)
     if sitting.jobs >= 0:
-        workers = FuzzWorkers(sitting, trainer, clock)
-        executor = worker_pool.Crew(
-            workers, sitting.jobs, lambda peak: 3, sitting.sticky, clock=clock
+        hit = FuzzWorkers(sitting, trainer, clock)
+        executor = worker_pool.WorkerPool(
+            hit, sitting.jobs, lambda peak: 3, sitting.sticky, clock=clock
         )
     run_dir = RunDir(directory / "out")
     run_dir.open()
@@ -310,7 +313,7 @@ def search(
 
 
 def _in_one_line(directory: Path, **arguments) -> str:
-    """A search whose last word is an error that the command says in one line, or lets Python say."""
+    """A search that ends with an error which the command says in one line, or lets Python say."""
     try:
         return search(directory, **arguments)
     except (RuntimeError, MemoryError) as error:
@@ -320,9 +323,7 @@ def _in_one_line(directory: Path, **arguments) -> str:
 
 
 def _hiccups(sitting: Sitting) -> Callable[[TrialSpec], Exception | None]:
-    """Gives what the `at`-th attempt at a segment raises, and no other; none that a stage passes
-    over.
-    """
+    """Gives what the `at`-th attempt at a segment raises; none that a stage passes over."""
     count = itertools.count(1)
 
     def error(spec):
@@ -363,9 +364,7 @@ def _jumping(
 
 
 def _at_event(at: int, act: Callable[[], None]) -> None:
-    """Acts at the `at`-th call or return, of Python or of C, in the modules that hold what a search
-    knows.
-    """
+    """Acts at the `at`-th call or return in the modules that hold what a search knows."""
     count = 0
 
     def look(frame, event, argument):
@@ -523,9 +522,7 @@ class Search:
             raise Broken(f"ended differently: {difference(found, self.whole)}")
 
     def _sit_damaged(self, sitting: Sitting) -> bool:
-        """A sitting with a damaged study, which is refused or means what it meant; then the sound
-        one is put back.
-        """
+        """A sitting with a damaged study, which is refused or means what it meant."""
         study, luck = RunDir(self.directory / "out").study, random.Random(sitting.at)
         if sitting.how == "journal":
             # A crash in the middle of a transaction that is half in the file already.
@@ -606,7 +603,8 @@ def _litter(run_dir: RunDir, luck: random.Random) -> None:
 def difference(found: str, whole: str) -> str:
     """Where two texts part, for a person to read."""
     at = next(
-        (i for i, (a, b) in enumerate(zip(found, whole)) if a != b), min(len(found), len(whole))
+        (i for i, (a, b) in enumerate(zip(found, whole, strict=False)) if a != b),
+        min(len(found), len(whole)),
     )
     return (
         f"…{found[max(at - 200, 0) : at + 200]}… in place of …{whole[max(at - 200, 0) : at + 200]}…"
@@ -645,28 +643,27 @@ def check_ended(directory: Path, plan: Plan) -> None:
 def check_segments(trial: str, segments: list[tuple[int, int]]) -> None:
     """Each segment, of a first step and so many steps, begins where the one before ended."""
     ends = itertools.accumulate((steps for _, steps in segments), initial=0)
-    if any(start != end for (start, _), end in zip(segments, ends)):
+    if any(start != end for (start, _), end in zip(segments, ends, strict=False)):
         raise Broken(f"{trial} has segments {segments}, which leave a gap or overlap")
 
 
 def check_kept(outcome: Outcome, kept: State | None) -> None:
-    """The weights of a constant rate are those of its best evaluation, whichever segment that was
-    in.
-    """
+    """The weights of a constant learning rate are those of its best evaluation."""
     if kept is None or outcome.diverged_at is not None or outcome.spec.recipe.decay != "none":
         return
     best = outcome.kept_evaluation(ACCURACY)
     right = int(outcome.example_scores.sum())
     if kept.step != best["step"] or abs(right - best["accuracy"] * len(outcome.example_scores)) > 1:
         raise Broken(
-            f"{outcome.spec.trial} keeps the weights of step {kept.step}, its best evaluation is {best}"
+            f"{outcome.spec.trial} keeps the weights of step {kept.step}, "
+            f"its best evaluation is {best}"
         )
 
 
 def check_decisions(plan: Plan, study: Study) -> None:
     """From the records alone every stage decides again what it decided."""
     driver, seen, forgotten = plan.playbook(study), [], set()
-    for stage, made in zip(driver.stages, driver.decisions):
+    for stage, made in zip(driver.stages, driver.decisions, strict=True):
         seen.append(stage.name)
         known = {
             name: dataclasses.replace(outcome, weights_kept=name not in forgotten)
@@ -688,9 +685,7 @@ def check_decisions(plan: Plan, study: Study) -> None:
 
 
 def undisturbed(directory: Path, plan: Plan) -> tuple[str, int, int, float]:
-    """What a plan finds inline when nothing hits it, its transactions, the pages of its study, and
-    its seconds.
-    """
+    """What a plan finds when nothing hits it: result, transactions, pages and seconds."""
     directory.mkdir()
     FuzzStudy.count, began = 0, time.monotonic()
     found = search(directory, plan, Sitting("nothing"))
@@ -704,15 +699,15 @@ def survives(seed: int) -> collections.Counter:
     Raises:
         AssertionError: with all that is known, when something is wrong.
     """
-    plan, sittings, number = plan_at_random(seed), [], 0
+    plan, tried = plan_at_random(seed), []
     with memory() as directory:
         try:
             whole, *measured = undisturbed(directory / "whole", plan)
             check_ended(directory / "whole", plan)
-            sittings = sittings_at_random(seed, *measured)
             (directory / "hit").mkdir()
             hit = Search(directory / "hit", plan, whole)
-            for number, sitting in enumerate(sittings, 1):
+            for sitting in sittings_at_random(seed, *measured):
+                tried.append(sitting)
                 is_over = hit.sit(sitting)
             # Workers may have been lost three times in the last one.
             if not is_over and not hit.sit(Sitting("nothing")):
@@ -724,7 +719,7 @@ def survives(seed: int) -> collections.Counter:
             words = [
                 f"seed {seed}: {type(error).__name__}: {error}",
                 str(plan),
-                *map(str, sittings[:number]),
+                *map(str, tried),
             ]
             raise AssertionError(
                 "\n".join([*words, f"again: python tests/fuzz_harness.py {seed}"])
@@ -733,9 +728,7 @@ def survives(seed: int) -> collections.Counter:
 
 
 def many(seeds: Iterable[int], seconds: float = float("inf")) -> collections.Counter:
-    """Seeds one after another, as many as are begun in so many seconds: how many there were, and
-    what they felt.
-    """
+    """Seeds one after another, for so many seconds: how many, and how often each fault hit."""
     began, counts = time.monotonic(), collections.Counter()
     for seed in seeds:
         if time.monotonic() - began > seconds:

@@ -1,6 +1,4 @@
-"""Random plans of searches for `test_fuzz.py`: which stages, over what problem, with what budget;
-each of one seed.
-"""
+"""Random plans of searches for `test_fuzz.py`, each of one seed."""
 
 from __future__ import annotations
 
@@ -164,9 +162,7 @@ class Plan:
 
 
 def guesses(study: Study, trial: str, view: str = "") -> np.ndarray:
-    """Probabilities that come of the weights which the study keeps of a trial, `[examples,
-    classes]`.
-    """
+    """Probabilities from the kept weights of a trial, `[examples, classes]`."""
     weights = study.checkpoint(trial, "best").model[0]
     return _guesses(f"{weights.tobytes().hex()}{view}")
 

@@ -45,7 +45,7 @@ def test_a_search_runs_every_stage_in_its_order_and_is_the_same_twice(tmp_path):
     assert found[0] == found[1]
     decisions = json.loads(found[0])["decisions"]
     assert [decision["stage"] for decision in decisions] == ["start", "baseline", "lr", "train"]
-    for earlier, later in zip(decisions, decisions[1:]):
+    for earlier, later in zip(decisions[:-1], decisions[1:], strict=True):
         assert earlier["after"] == later["before"]
 
 
@@ -188,9 +188,7 @@ def test_the_baseline_takes_a_quarter_at_most(tmp_path):
 
 
 def timed(directory, trainer, budget, stop=None):
-    """A search with a fake clock and the tuner's deadline, up to `stop` segments; gives seconds and
-    decisions.
-    """
+    """A search with a fake clock, up to `stop` segments; gives seconds and decisions."""
     clock = trainer.clock
     with opened(directory, clock=clock) as study:
         seconds = float(budget[:-1])

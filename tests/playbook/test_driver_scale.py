@@ -1,6 +1,4 @@
-"""The driver at scale: linear time, curves that take no memory, and a finished study that opens at
-once.
-"""
+"""The driver at scale: linear time, no memory for curves, a finished study opens at once."""
 
 import importlib.util
 import time

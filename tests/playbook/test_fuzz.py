@@ -1,5 +1,4 @@
-"""Random stage plans under random schedules of faults: a few seeds by default, as many as a minute
-holds with `-m slow`.
+"""Random stage plans under random schedules of faults.
 
 What is checked, and how a seed is run again, says `fuzz_harness`.
 """
@@ -22,9 +21,7 @@ FIRST = 2000  # of the seeds that a minute holds
 
 
 def felt(*arguments):
-    """Runs seeds in a process of their own, which has no TensorFlow; gives how many, and how often
-    each fault hit.
-    """
+    """Runs seeds in a process without TensorFlow; gives how many, and how often each fault hit."""
     command = [sys.executable, str(HELPERS / "fuzz_harness.py"), *map(str, arguments)]
     paths = {**os.environ, "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(command, env=paths, capture_output=True, text=True)
@@ -54,7 +51,7 @@ def test_searches_survive_what_a_minute_of_seeds_does_to_them():
     } <= set(found)
 
 
-def test_stages_in_any_order_are_taken_in_the_one_of_the_playbook_and_refused_in_one_line_otherwise():
+def test_stages_are_taken_in_the_order_of_the_playbook_and_refused_in_one_line_otherwise():
     luck, known, taken = random.Random(1), (*registry.ORDER, *registry.AFTERWARDS), 0
     for _ in range(3000):
         names = (

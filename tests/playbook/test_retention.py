@@ -62,8 +62,8 @@ def test_what_is_needed_stays_however_bad_it_is():
     chosen = dataclasses.replace(
         outcomes["other"].spec, recipe=Recipe(learning_rate=0.25, total_steps=7)
     )
-    outcomes |= {"of the recipe": dataclasses.replace(trained("of the recipe", 0.1)[1], spec=dataclasses.replace(
-        chosen, trial="of the recipe"))}  # fmt: skip
+    chosen = dataclasses.replace(chosen, trial="of the recipe")
+    outcomes |= dict([trained("of the recipe", 0.1, spec=chosen)])
     made = [decision(trial="named"), decision(trial=None, weights={"member": 0.5})]
     assert retention.surplus(outcomes, made, keep=0) == ["other"]
 

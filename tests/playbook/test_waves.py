@@ -39,9 +39,7 @@ def trainer(**changes):
 
 
 def crowd(search, jobs, seed, trains=None, pause=0.0):
-    """Trains up to `jobs` segments side by side, which come back in a random order; gives how many
-    were at most.
-    """
+    """Trains up to `jobs` segments at once, which end in a random order; gives the most."""
     generator, trains, in_flight, most = random.Random(seed), trains or trainer(), [], 0
     while True:
         for spec in search.ready()[: jobs - len(in_flight)]:
@@ -84,9 +82,7 @@ def test_what_stages_see_is_in_the_order_of_the_wave_in_a_search_that_goes_on_to
 
 
 def killed_in_waves(directory: Path, least: int) -> None:
-    """Kills searches with SIGKILL at random moments, goes on with other numbers of jobs, and
-    compares their ends.
-    """
+    """Kills searches at random moments, goes on with other jobs, and compares their ends."""
     generator, kills, searches = random.Random(1), 0, 0
     expected = found(directory / "whole")[0]
     while kills < least:
@@ -182,7 +178,7 @@ def test_with_a_budget_in_seconds_the_stage_is_asked_again_whenever_there_is_roo
         )
 
 
-def test_the_calibration_of_each_kind_runs_alone_where_seconds_are_compared(tmp_path):
+def test_the_first_trial_of_each_kind_runs_alone_where_seconds_are_compared(tmp_path):
     spec = TrialSpec("wide-0", "wide", Recipe(), 0, 1000)
     with opened(tmp_path) as study:
         search = searching(study, "50s", [Wide()])

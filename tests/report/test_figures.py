@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from kerastune.analysis import curves
+from kerastune.curves import Curves
 from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.report.figures import decision_figures, plotting
-from kerastune.trial import Curves, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

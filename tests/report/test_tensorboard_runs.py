@@ -7,13 +7,14 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from kerastune.curves import Curves
 from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.report import tensorboard_runs
 from kerastune.report.tensorboard_runs import Story
 from kerastune.study.database import Study, StudyError
 from kerastune.study.run_directory import RunDir
-from kerastune.trial import Curves, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 RECIPE = Recipe(learning_rate=0.1, hyperparameters={"learning_rate": 7, "units": None})
 

@@ -1,6 +1,4 @@
-"""The study database: exact round trips, one writer at a time, and nothing but a `StudyError` for a
-damaged file.
-"""
+"""The study database: exact round trips, one writer at a time, damage is refused."""
 
 import dataclasses
 import json
@@ -16,10 +14,11 @@ import numpy as np
 import pytest
 from fake_trainer import FakeClock, FakeTrainer, canonical, memory, tune
 
+from kerastune.curves import Curves
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study, StudyError, is_study
 from kerastune.study.lazy_curves import LazyCurves
-from kerastune.trial import Curves, Outcome, State, TrialSpec
+from kerastune.trial import Outcome, State, TrialSpec
 
 
 def opened(directory, **arguments):
@@ -295,7 +294,8 @@ def test_a_setting_that_is_no_longer_given_is_refused(tmp_path):
 
 def test_a_second_process_is_refused_at_once_with_the_first_ones_id(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from kerastune.study.database import Study, StudyError\n"
+        "import sys, time; from pathlib import Path\n"
+        "from kerastune.study.database import Study, StudyError\n"
         "path = Path(sys.argv[1]); began = time.monotonic()\n"
         "try:\n    Study(path / 'study.sqlite', path / 'lock')\n"
         "except StudyError as error:\n    print(time.monotonic() - began, error)\n"

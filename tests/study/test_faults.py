@@ -1,5 +1,4 @@
-"""Whatever hits a search: it ends in one line, nothing that was recorded is lost, and it comes to
-the same end.
+"""Whatever hits a search: it ends in one line, and what was recorded is never lost.
 
 Faults are those of `fault_harness`; a few of each by default, all of them with `-m slow`.
 """
@@ -128,32 +127,78 @@ def test_real_training_survives_ten_kills_and_six_signals(hit, tmp_path, monkeyp
 
 MUTANTS = {
     "no synchronization of files": (
-        "rundirs.py", "        os.fsync(stream.fileno())\n", "", "test_rundirs.py -k durable"),
+        "study/run_directory.py",
+        "        os.fsync(stream.fileno())\n",
+        "",
+        "study/test_run_directory.py -k durable",
+    ),
     "no synchronization of their names": (
-        "rundirs.py", "    sync(path.parent)\n", "", "test_rundirs.py -k durable"),
+        "study/run_directory.py",
+        "    sync(path.parent)\n",
+        "",
+        "study/test_run_directory.py -k durable",
+    ),
     "a file is written in its place": (
-        "rundirs.py", "    temporary = _unfinished(path)\n", "    temporary = path\n", "test_rundirs.py -k durable"),
+        "study/run_directory.py",
+        "    temporary = _unfinished(path)\n",
+        "    temporary = path\n",
+        "study/test_run_directory.py -k durable",
+    ),
     "no synchronization of the database": (
-        "study.py", "synchronous = FULL", "synchronous = OFF", "test_study.py -k synchronized"),
+        "study/database.py",
+        "synchronous = FULL",
+        "synchronous = OFF",
+        "study/test_database.py -k synchronized",
+    ),
     "no transaction": (
-        "study.py", ('"BEGIN IMMEDIATE"', '"COMMIT"'), '"SELECT 1"', "test_faults.py -m slow -k inside"),
+        "study/database.py",
+        ('"BEGIN IMMEDIATE"', '"COMMIT"'),
+        '"SELECT 1"',
+        "study/test_faults.py -m slow -k inside",
+    ),
     "no digest": (
-        "record.py", "!= digest:", "!= digest and False:", "test_study.py -k refused"),
+        "study/reader.py",
+        "!= digest:",
+        "!= digest and False:",
+        "study/test_database.py -k refused",
+    ),
     "no sum of the rows": (
-        "study.py", "or found != rows", "", "test_faults.py -m slow -k journals_lost"),
+        "study/database.py",
+        "or found != rows",
+        "",
+        "study/test_faults.py -m slow -k journals_lost",
+    ),
     "no lock": (
-        "locks.py", "fcntl.flock(stream, kind | fcntl.LOCK_NB)", "pass", "test_study.py -k second"),
+        "runtime/locks.py",
+        "fcntl.flock(stream, kind | fcntl.LOCK_NB)",
+        "pass",
+        "study/test_database.py -k second",
+    ),
     "weights go after their decision": (
-        "playbook.py", "to_dict(), forget, of_stage)", "to_dict(), (), of_stage)", "test_keeping.py -k forgets"),
+        "playbook/driver.py",
+        "to_dict(), forget, of_stage)",
+        "to_dict(), (), of_stage)",
+        "playbook/test_retention.py -k forgets",
+    ),
     "what a stage proposed at once is not recorded": (
-        "waves.py", "    study.put_fact(_name(index), [spec.to_dict() for spec in wave])", "    pass",
-        "test_waves.py -k order"),
+        "playbook/waves.py",
+        "    study.put_fact(_name(index), [spec.to_dict() for spec in wave])",
+        "    pass",
+        "playbook/test_waves.py -k order",
+    ),
     "what a stage may spend is not recorded": (
-        "playbook.py", "            self.study.put_fact(name, value)\n", "            pass\n", "test_fuzz.py -k few"),
+        "playbook/allowances.py",
+        "            self._study.put_fact(name, known)\n",
+        "            pass\n",
+        "playbook/test_fuzz.py -k few",
+    ),
     "what a worker says of an attempt before is taken": (
-        "executors/crew.py", "attempt is None or message.attempt != attempt.number", "attempt is None",
-        "test_fuzz.py -k few"),
-}  # fmt: skip
+        "executors/worker_pool.py",
+        "attempt is None or message.attempt != attempt.number",
+        "attempt is None",
+        "playbook/test_fuzz.py -k few",
+    ),
+}
 
 
 @pytest.mark.slow
@@ -193,10 +238,11 @@ def test_all_rates_diverging_is_explained_and_comes_to_an_end(tmp_path):
         with Study(tmp_path / at / "s", tmp_path / at / "l") as study:
             driver, trainer = playbook(study, SMALL), FakeTrainer()
             whole = trainer.losses
-            trainer.losses = lambda recipe, steps: (
-                np.full_like(whole(recipe, steps)[0], losses),
-                0,
-            )
+
+            def lost(recipe, steps, whole=whole, value=losses):
+                return np.full_like(whole(recipe, steps)[0], value), 0
+
+            trainer.losses = lost
             advance(driver, trainer)
             assert [decision.stage for decision in driver.decisions] == [
                 "start",
@@ -279,11 +325,18 @@ def test_two_hundred_trials_leak_no_file_no_thread_and_no_memory(tmp_path):
 
 
 def test_a_study_that_another_process_holds_is_refused_however_it_holds_it(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from kerastune.study.database import Study\n"
+        "study = Study(Path(sys.argv[1]) / 's', Path(sys.argv[1]) / 'l')\n"
+        "print('held', flush=True); time.sleep(60)"
+    )
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys, time; from kerastune.study.database import Study; from pathlib import Path\n"
-         "study = Study(Path(sys.argv[1]) / 's', Path(sys.argv[1]) / 'l'); print('held', flush=True); time.sleep(60)",
-         tmp_path], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        [sys.executable, "-c", code, tmp_path],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert holder.stdout.readline() == "held\n"
     for stopped in (False, True):
         if stopped:

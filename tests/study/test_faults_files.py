@@ -1,6 +1,4 @@
-"""Files from elsewhere: whatever they hold, they are refused before any training, and nothing of
-them runs.
-"""
+"""Files from elsewhere: whatever they hold, they are refused before any training."""
 
 import io
 import os

@@ -8,11 +8,12 @@ import pytest
 
 from kerastune.analysis import learning_rate_probe
 from kerastune.callbacks import UpdateRatio
+from kerastune.curves import Curves
 from kerastune.playbook.stages import probe
 from kerastune.playbook.stages.base import Facts
 from kerastune.playbook.stages.probe import Probe
 from kerastune.recipe import Recipe
-from kerastune.trial import Curves, Objective, Outcome
+from kerastune.trial import Objective, Outcome
 
 FACTS = Facts(1000, 100, Objective("loss", "min"), 10**6)
 

@@ -13,8 +13,7 @@ from fake_trainer import FakeTrainer
 
 
 class PacedTrainer(FakeTrainer):
-    """Takes a moment for every segment; what a folder asks of a trial happens to it, once for each
-    file there.
+    """Takes a moment for every segment; what a folder asks of a trial happens to it once.
 
     A file `<trial>.<what>` is taken away and done: `kill` (the worker ends itself), `stop` (it
     stops itself), `memory` (it runs out of it), `error`.
@@ -48,8 +47,8 @@ class PacedTrainer(FakeTrainer):
 
 
 @dataclasses.dataclass
-class FakeOutfit:
-    """Stands for an `Outfit`, without TensorFlow."""
+class FakeWorkerSetup:
+    """Stands for a `WorkerSetup`, without TensorFlow."""
 
     folder: str
     seconds: float = 0.0
@@ -57,14 +56,14 @@ class FakeOutfit:
     callbacks: tuple = ()
 
     @staticmethod
-    def set_up(place, threads, memory_limit):
+    def prepare_process(gpu, threads, memory_limit):
         os.environ["THREADS"] = str(threads)
 
     def trainer(self):
         return PacedTrainer(self.folder, self.seconds, self.array)
 
 
-class Unloadable(FakeOutfit):
+class Unloadable(FakeWorkerSetup):
     """Can be sent, but not made a trainer of."""
 
     def trainer(self):
