@@ -7,6 +7,7 @@ Every check takes the values of flags, reads files at most, and raises `ValueErr
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def output_dir(flag_values: flags.FlagValues) -> None:
     """`--output_dir` can be made and written, and holds nothing that is not kerastune's."""
     text = flag_values.output_dir
     if not text:
-        _check_writable(Path.cwd(), Path.cwd())
+        _check_writable(Path("a new one"), Path.cwd())
         return
     # A null byte is refused by its own name, not by `resolve`.
     path = Path(text) if "\0" in text else Path(text).resolve()
@@ -96,15 +97,22 @@ def output_dir(flag_values: flags.FlagValues) -> None:
 
 
 def _check_writable(path: Path, nearest: Path) -> None:
+    """A directory can be made, or written, in the nearest of its parents that there is."""
     if not nearest.is_dir():
         raise ValueError(
             f"`output_dir` ({path}) can't be made, since {nearest} is a file: name another one."
         )
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    try:
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError("permission denied")
+        # Some file systems take a directory from nobody, whatever the permissions say.
+        if nearest != path:
+            os.rmdir(tempfile.mkdtemp(dir=nearest))
+    except OSError as error:
         raise ValueError(
-            f"`output_dir` ({path}) can't be written ({nearest} is not yours to write): name "
-            "another one."
-        )
+            f"`output_dir` ({path}) can't be written, since {nearest} takes no new file "
+            f"({error.strerror or error}): name another one."
+        ) from error
 
 
 def has_study(flag_values: flags.FlagValues) -> None:

@@ -55,6 +55,7 @@ REFUSED = [
     (["tune", DATA, "--hp=units"], "`--hp` must be name=json"),
     (["tune", DATA, "--output_dir=notes"], "is not empty and not kerastune's"),
     (["tune", DATA, "--output_dir=people.csv/out"], "people.csv is a file: name another one"),
+    (["tune", DATA, "--output_dir=/proc/x/out"], "can't be written, since /proc takes no new file"),
     (["tune", DATA, "--output_dir=a b"], "`output_dir` must end in 1 to 64 letters"),
     (["tune", "--flagfile=gone.flags"], "`--flagfile` (gone.flags) is not there"),
     (["distill", DATA, "--teacher=gone.keras"], "got 'gone.keras', which is no file"),
