@@ -1,4 +1,4 @@
-"""Random searches under random faults; one seed again: python tests/fuzz_harness.py SEED.
+"""Random searches under random faults; one seed again: python tests/helpers/fuzz_harness.py SEED.
 
 A seed gives a plan (`fuzz_plans`) and a schedule: sittings one after another, each inline or with a
 pool of workers to which things happen, and each with a fault (`fault_harness`). After every sitting
