@@ -153,7 +153,7 @@ def fit(predictions: np.ndarray, targets: np.ndarray, most: int | None = None) -
         into, back = MEANS[name]
         weights = greedy(
             into(predictions.astype(np.float64)),
-            lambda mean: losses(back(mean), targets).mean(),
+            lambda mean, back=back: losses(back(mean), targets).mean(),
             most=most,
         )
         blends.append(Blend(weights, name))

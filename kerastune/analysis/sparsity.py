@@ -100,7 +100,7 @@ def masks(
     else:
         ends = np.cumsum([len(each) for each in magnitudes])[:-1]
         kept = np.split(_keep_largest(np.concatenate(magnitudes), sparsity), ends)
-    return [mask.reshape(np.shape(kernel)) for mask, kernel in zip(kept, kernels)]
+    return [mask.reshape(np.shape(kernel)) for mask, kernel in zip(kept, kernels, strict=True)]
 
 
 def check_scope(scope: str) -> None:

@@ -133,10 +133,13 @@ def choose(
             ensemble_selection.example_scores(averaged, targets, measure), plain
         )
 
-    alone = {name: gain(each) for name, each in zip(names[1:], stacked[1:])}
-    added = {name: gain((stacked[0] + each) / 2) for name, each in zip(names[1:], stacked[1:])}
+    alone = {name: gain(each) for name, each in zip(names[1:], stacked[1:], strict=True)}
+    added = {
+        name: gain((stacked[0] + each) / 2)
+        for name, each in zip(names[1:], stacked[1:], strict=True)
+    }
     weights = weigh(stacked, targets, most)
-    tried = {name: float(weight) for name, weight in zip(names, weights) if weight > 0}
+    tried = {name: float(weight) for name, weight in zip(names, weights, strict=True) if weight > 0}
     before, after = cross_fitted(stacked, targets, most)
     temperature = ensemble_selection.judged(
         _best_temperature(weights, stacked, targets), before, after, targets

@@ -56,7 +56,9 @@ class UpdateRatio(RecordingCallback):
 
     def write(self, start: int, chunk: Chunk) -> None:
         layers = list(self.recorder.layers)
-        for step, update, weight in zip(chunk.ratio_steps, chunk.update_norms, chunk.weight_norms):
+        for step, update, weight in zip(
+            chunk.ratio_steps, chunk.update_norms, chunk.weight_norms, strict=True
+        ):
             self.board.scalars(start + step, tensorboard_writer.ratios(layers, update, weight))
         if start == 0 and "loss" in chunk.values:
             norms = {"update_norms": chunk.update_norms[:1], "weight_norms": chunk.weight_norms[:1]}

@@ -56,7 +56,7 @@ def assemble(
         (None, 3)
     """
     shares = _checked(members, weights, mean, temperature, kind)
-    used = [(member, share) for member, share in zip(members, shares) if share > 0]
+    used = [(member, share) for member, share in zip(members, shares, strict=True) if share > 0]
     inputs = inputs_like(used[0][0], sample)
     outputs = []
     for number, (member, _) in enumerate(used):
@@ -162,7 +162,7 @@ def _renamed(member: keras.Model, name: str, kind: str, sample: Any) -> keras.Mo
 
 def _average(values: list, used: list) -> Any:
     total = values[0] * float(used[0][1])
-    for value, (_, share) in zip(values[1:], used[1:]):
+    for value, (_, share) in zip(values[1:], used[1:], strict=True):
         total = total + value * float(share)
     return total
 

@@ -71,7 +71,7 @@ def wrap(
     if temperature != 1:
         averaging.check_temperature(temperature, known.kind)
     terms = []
-    for view, share in zip(seeing, share_of_each):
+    for view, share in zip(seeing, share_of_each, strict=True):
         if share > 0:
             outputs = model(inputs if view is None else all_views.apply(view, inputs))
             _refuse_several(model, outputs)

@@ -94,7 +94,7 @@ def check_inputs(model: keras.Model, x: Any) -> None:
     }
     if not wanted:
         return
-    given = x if isinstance(x, Mapping) else dict(zip(list(wanted)[:1], [x]))
+    given = x if isinstance(x, Mapping) else {next(iter(wanted)): x}
     if set(given) != set(wanted):
         raise ValueError(
             f"the pretrained model takes {', '.join(wanted)}, the data give "
@@ -103,7 +103,7 @@ def check_inputs(model: keras.Model, x: Any) -> None:
     for name, shape in wanted.items():
         found = np.shape(given[name])[1:]
         if len(found) != len(shape) or any(
-            side not in (None, other) for side, other in zip(shape, found)
+            side not in (None, other) for side, other in zip(shape, found, strict=True)
         ):
             sides = ", ".join("any" if side is None else str(side) for side in shape)
             raise ValueError(

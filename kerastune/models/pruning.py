@@ -141,7 +141,9 @@ def prune(
     install(model, which)
     kernels = prunable(model, which)
     values = [np.asarray(kernel) for kernel in kernels]
-    for kernel, mask, value in zip(kernels, rules.masks(values, sparsity, scope), values):
+    for kernel, mask, value in zip(
+        kernels, rules.masks(values, sparsity, scope), values, strict=True
+    ):
         kernel.constraint.assign(mask)
         kernel.assign(value * mask)
 

@@ -28,7 +28,7 @@ class StepWrapper(abc.ABC):
     def step(self, data):
         """Does its work around `self.inner(data)` and returns the logs; called while Keras traces."""
 
-    def undo(self) -> None:
+    def undo(self) -> None:  # noqa: B027
         """Puts back what the wrapper changed besides `train_step`."""
 
     def install(self) -> None:

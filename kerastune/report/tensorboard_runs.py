@@ -103,7 +103,7 @@ class Story:
         changes = [
             f"| {name} | {escaped(_shown(old))} | {escaped(_shown(new))} |"
             for (name, old), new in zip(
-                decision.before.to_dict().items(), decision.after.to_dict().values()
+                decision.before.to_dict().items(), decision.after.to_dict().values(), strict=True
             )
             if old != new
         ]
@@ -167,8 +167,8 @@ def _add_segment(board: tensorboard_writer.Board, outcome: Outcome, start: int) 
                 f"validation/{name}": value for name, value in values.items() if name != "step"
             }
             board.scalars(values["step"], scalars)
-    norms = zip(outcome.norm_steps, outcome.update_norms, outcome.weight_norms)
-    for (step, update, weight), is_shown in zip(norms, are_shown(outcome.norm_steps)):
+    norms = zip(outcome.norm_steps, outcome.update_norms, outcome.weight_norms, strict=True)
+    for (step, update, weight), is_shown in zip(norms, are_shown(outcome.norm_steps), strict=True):
         if step >= start and is_shown:
             board.scalars(step, tensorboard_writer.ratios(outcome.layers, update, weight))
 

@@ -40,8 +40,8 @@ class Board:
 
     def curves(self, start: int, curves: dict[str, np.ndarray]) -> None:
         """Scalars of consecutive steps from `start` on, by tag, arrays `[steps]`."""
-        for offset, row in enumerate(zip(*curves.values())):
-            self.scalars(start + offset, dict(zip(curves, row)))
+        for offset, row in enumerate(zip(*curves.values(), strict=True)):
+            self.scalars(start + offset, dict(zip(curves, row, strict=True)))
 
     def hyperparameters(self, name: str, values: dict[str, Any]) -> None:
         """The values that the HParams dashboard shows for this run under `name`; what is no number
@@ -114,5 +114,5 @@ def ratios(
         shares = updates / np.maximum([*weight_norms, np.linalg.norm(weight_norms)], 1e-12)
     return {
         f"update_ratio/{name}": float(share)
-        for name, share in zip([*layers, "whole_model"], shares)
+        for name, share in zip([*layers, "whole_model"], shares, strict=True)
     }

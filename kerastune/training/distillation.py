@@ -149,7 +149,9 @@ class Teaching(StepWrapper):
         )
         said = self.teacher(x, training=False)
         _check_alike(said, y_pred)
-        teacher, student = (log_probabilities(*pair) for pair in zip((said, y_pred), self._logits))
+        teacher, student = (
+            log_probabilities(*pair) for pair in zip((said, y_pred), self._logits, strict=True)
+        )
         each = soft_loss(teacher, student, tf.convert_to_tensor(self._temperature))
         if sample_weight is not None:
             each *= tf.reshape(tf.cast(sample_weight, each.dtype), tf.shape(each))

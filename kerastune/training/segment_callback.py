@@ -95,7 +95,9 @@ class Segment(keras.callbacks.Callback):
     def outcome(self) -> Outcome:
         """What came of the segment."""
         offsets = np.cumsum([self.spec.start] + [len(chunk) for chunk in self.chunks])
-        steps = [offset + chunk.ratio_steps for offset, chunk in zip(offsets, self.chunks)]
+        steps = [
+            offset + chunk.ratio_steps for offset, chunk in zip(offsets, self.chunks, strict=False)
+        ]
         recorder = self.member.recorder
         return Outcome(
             spec=self.spec,

@@ -4,6 +4,7 @@ nothing stays.
 
 import copy
 import inspect
+import itertools
 import math
 import pickle
 
@@ -275,7 +276,7 @@ def test_the_users_logs_stay_what_they_were(name, steps_per_execution, tmp_path)
     for given in ([MAKERS[name](tmp_path)], []):
         kept = []
         noted = keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs: kept.append((batch, dict(logs)))
+            on_train_batch_end=lambda batch, logs, kept=kept: kept.append((batch, dict(logs)))
         )
         history = fit(
             model(steps_per_execution=steps_per_execution), *given, noted, validation_data=toy()
@@ -528,7 +529,9 @@ def test_ratios_of_every_layer_are_in_tensorboard(every, tmp_path):
     )
     fit(made, note, UpdateRatio(tmp_path, every=every))
     norms = np.linalg.norm
-    update = np.array([[norms(b - a) for a, b in zip(*pair)] for pair in zip(kernels, kernels[1:])])
+    update = np.array(
+        [[norms(b - a) for a, b in zip(*pair, strict=True)] for pair in itertools.pairwise(kernels)]
+    )
     weight = np.array([[norms(a) for a in each] for each in kernels[:-1]])
     expected = {"hidden": (update / weight)[:, 0], "out": (update / weight)[:, 1]}
     expected["whole_model"] = np.linalg.norm(update, axis=1) / np.linalg.norm(weight, axis=1)

@@ -140,7 +140,7 @@ def test_targets_of_every_kind(model, y, name):
 
     expected = [value([other, own]) for own in kept.plain]
     assert found[f"val_ensemble_{name}"] == pytest.approx(expected, rel=1e-5)
-    expected = [value(pair) for pair in zip(kept.plain, kept.noisy)]
+    expected = [value(pair) for pair in zip(kept.plain, kept.noisy, strict=True)]
     assert found[f"val_tta_{name}"] == pytest.approx(expected, rel=1e-5)
 
 
@@ -169,7 +169,7 @@ def test_the_others_stay_what_they_were_and_are_not_kept():
     before = [weight.copy() for weight in other.get_weights()]
     callback = EnsembleEvaluation([other], (X, Y), snapshots=3)
     fit(network(), callback)
-    assert all(np.array_equal(*pair) for pair in zip(before, other.get_weights()))
+    assert all(np.array_equal(*pair) for pair in zip(before, other.get_weights(), strict=True))
     assert (
         not {"_x", "_y", "board"} & set(vars(callback))
         and not callback._others

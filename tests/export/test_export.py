@@ -231,7 +231,7 @@ def test_an_ensemble_is_exported_in_whichever_form_is_faster_and_answers_as_befo
     for stacked in (0.5, 2.0):
         monkeypatch.setattr(
             "kerastune.inference.stacking.benchmark.medians",
-            lambda *_: {"branches": 1.0, "stacked": stacked},
+            lambda *_, stacked=stacked: {"branches": 1.0, "stacked": stacked},
         )
         with caplog.at_level("INFO", "kerastune"):
             directory = export(model, tmp_path, "m", class_names=("a", "b", "c"), examples=x)
@@ -445,7 +445,9 @@ def served(image_model, tmp_path_factory):
     and addresses.
     """
     base = tmp_path_factory.mktemp("served")
-    asked = dict(zip(("plain", "calibrated", "views"), (image_model, *what_is_handed_over())))
+    asked = dict(
+        zip(("plain", "calibrated", "views"), (image_model, *what_is_handed_over()), strict=True)
+    )
     for name, model in asked.items():
         export(model, base, name, class_names=NAMES, examples=IMAGES)
     (base / "here.config").write_text(

@@ -2,6 +2,8 @@
 why.
 """
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -137,9 +139,14 @@ def test_it_is_saved_and_loaded_without_kerastune(make, tmp_path):
 def test_members_loaded_from_files_and_trained_with_other_regularizers_can_be_stacked(tmp_path):
     members = []
     for number, rate in enumerate((0.0, 0.3)):
-        penalty = keras.regularizers.L2(rate)
-        build = sequential(layers.Flatten, lambda: layers.Dense(4, "relu", kernel_regularizer=penalty),
-                           lambda: layers.Dropout(rate), lambda: layers.Dense(2))  # fmt: skip
+        build = sequential(
+            layers.Flatten,
+            functools.partial(
+                layers.Dense, 4, "relu", kernel_regularizer=keras.regularizers.L2(rate)
+            ),
+            functools.partial(layers.Dropout, rate),
+            functools.partial(layers.Dense, 2),
+        )
         keras.utils.set_random_seed(number)
         build().save(tmp_path / "m.keras")
         members.append(keras.models.load_model(tmp_path / "m.keras"))
@@ -215,7 +222,7 @@ def test_the_faster_of_both_is_kept(monkeypatch):
     for times, wanted in (((1.0, 2.0), "branches"), ((2.0, 1.0), "stacked")):
         measured = iter([dict(zip(("branches", "stacked"), times, strict=True))] * 2)
         monkeypatch.setattr(
-            stacked_model.benchmark, "medians", lambda calls, rounds: next(measured)
+            stacked_model.benchmark, "medians", lambda *_, measured=measured: next(measured)
         )
         model, report = stacked_model.fastest(members, x)
         assert report.kept == wanted and f"{wanted} is faster" in report.reason

@@ -41,7 +41,7 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         kernels = [np.asarray(kernel) for kernel in pruning.prunable(self.model)]
-        for kernel, variable in zip(kernels, pruning.prunable(self.model)):
+        for kernel, variable in zip(kernels, pruning.prunable(self.model), strict=True):
             self.revived += int(np.count_nonzero(kernel[variable.constraint.mask.numpy() == 0]))
         self.steps.append(int(self.model.optimizer.iterations.numpy()))
         self.shares.append(pruning.measured(self.model))
@@ -84,7 +84,7 @@ def test_within_an_execution_zeros_hold_at_every_step():
     before = np.asarray(model.layers[0].kernel)
     fitted([], steps_per_execution=12, model=model, optimizer=keras.optimizers.Adam(0.05), epochs=1)
     assert pruning.measured(model) == 0.5
-    for kernel, was_zero in zip(pruning.prunable(model), zero):
+    for kernel, was_zero in zip(pruning.prunable(model), zero, strict=True):
         assert ((np.asarray(kernel) == 0) == was_zero).all()
     assert np.abs(np.asarray(model.layers[0].kernel) - before).max() > 0.1
 

@@ -4,6 +4,7 @@ else.
 
 import dataclasses
 import html.parser
+import itertools
 import re
 
 import numpy as np
@@ -168,7 +169,9 @@ def test_the_page_is_self_contained():
     images = [attributes for tag, attributes in page.tags if tag == "img"]
     assert len(images) == len(pictures) and all(attributes["alt"] for attributes in images)
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
-    assert levels[0] == 1 and all(after <= before + 1 for before, after in zip(levels, levels[1:]))
+    assert levels[0] == 1 and all(
+        after <= before + 1 for before, after in itertools.pairwise(levels)
+    )
     assert "url(" not in html_module.STYLE and "@import" not in html_module.STYLE
 
 

@@ -2,6 +2,8 @@
 `fit` its logs.
 """
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -79,7 +81,8 @@ def by_batch(model, x, y, sample_weight=None, epochs=EPOCHS):
     rows, data = [], (x, y) if sample_weight is None else (x, y, sample_weight)
     for _ in range(epochs):
         for start in range(0, len(x), BATCH):
-            part = keras.tree.map_structure(lambda array: array[start : start + BATCH], data)
+            rows_of = slice(start, start + BATCH)
+            part = keras.tree.map_structure(lambda array, of=rows_of: array[of], data)
             rows.append(model.train_on_batch(*part, return_dict=True))
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
@@ -395,8 +398,8 @@ class KeptWeights(keras.callbacks.Callback):
         """Update and weight norms of every step, worked out by hand."""
         self.on_train_batch_begin(None)
         update = [
-            [np.linalg.norm(b - a) for a, b in zip(*pair)]
-            for pair in zip(self.kernels, self.kernels[1:])
+            [np.linalg.norm(b - a) for a, b in zip(*pair, strict=True)]
+            for pair in itertools.pairwise(self.kernels)
         ]
         return np.array(update), np.array(
             [[np.linalg.norm(a) for a in kernels] for kernels in self.kernels[:-1]]

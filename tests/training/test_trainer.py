@@ -127,7 +127,7 @@ def test_a_run_is_what_a_hand_written_loop_over_the_recipe_is(recipe, stock, pla
     ):
         before, after = kernels[step], kernels[step + 1]
         np.testing.assert_allclose(
-            update, [np.linalg.norm(b - a) for a, b in zip(before, after)], rtol=5e-3
+            update, [np.linalg.norm(b - a) for a, b in zip(before, after, strict=True)], rtol=5e-3
         )
         np.testing.assert_allclose(weight, [np.linalg.norm(a) for a in before], rtol=1e-3)
 

@@ -27,7 +27,7 @@ def ensemble(values: dict[str, Any]) -> bytes:
     figure, panels = plotting.panels(
         0.9 + 0.32 * len(values["weights"]), *[plotting.HEIGHT] * (len(shown) - 1)
     )
-    for draw, axes in zip(shown, panels):
+    for draw, axes in zip(shown, panels, strict=True):
         draw(axes, values)
     return plotting.png(figure)
 
@@ -56,7 +56,7 @@ def views(values: dict[str, Any]) -> bytes:
         )
         style = {"fmt": "o", "color": color, "capsize": 3, "label": label}
         axes.errorbar(mean, np.arange(len(names)) + aside, xerr=[mean - low, high - mean], **style)
-    weights = dict(zip(values["views"], values["weights"][1:]))
+    weights = dict(zip(values["views"], values["weights"][1:], strict=True))
     words = [f"{name} (kept: {weights[name]:.2g})" if name in weights else name for name in names]
     axes.set_yticks(range(len(names)), words)
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -85,7 +85,7 @@ def steps(rungs: Sequence[Rung], measure: str) -> bytes:
         each for each in compared if any(getattr(rung, each[0]) is not None for rung in rungs[1:])
     ]
     figure, panels = plotting.panels(*[0.9 + 0.4 * (len(rungs) - 1)] * len(compared))
-    for axes, (which, kind, unit) in zip(panels, compared):
+    for axes, (which, kind, unit) in zip(panels, compared, strict=True):
         for place, rung in enumerate(rungs[1:]):
             if (gain := getattr(rung, which)) is not None:
                 mean, low, high = ((1 if kind == "loss" else 100) * gain[key] for key in _INTERVAL)

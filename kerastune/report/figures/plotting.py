@@ -71,7 +71,7 @@ def line(
 def legend(axes: Axes) -> None:
     """Names the lines of an axes once each, below it, where nothing is hidden."""
     handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles))
+    unique = dict(zip(labels, handles, strict=True))
     if unique:
         columns = max(1, min(4, 64 // (6 + max(map(len, unique)))))
         below = axes.transAxes + ScaledTranslation(0, -LABELS_HEIGHT, axes.figure.dpi_scale_trans)
