@@ -240,7 +240,7 @@ def parse_layer_rate(text: str) -> tuple[str, float]:
         ValueError: for another form, or a multiplier that is not a finite number of 0 or more.
 
     Example:
-        >>> parsed("backbone/*=0.1")
+        >>> parse_layer_rate("backbone/*=0.1")
         ('backbone/*', 0.1)
     """
     pattern, _, number = text.rpartition("=")

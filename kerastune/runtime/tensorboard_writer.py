@@ -44,8 +44,9 @@ class Board:
             self.scalars(start + offset, dict(zip(curves, row, strict=True)))
 
     def hyperparameters(self, name: str, values: dict[str, Any]) -> None:
-        """The values that the HParams dashboard shows for this run under `name`; what is no number
-        becomes text.
+        """The values that the HParams dashboard shows for this run under `name`.
+
+        What is no number becomes text.
         """
         plain = {
             key: value if isinstance(value, (bool, int, float)) else str(value)
@@ -54,8 +55,9 @@ class Board:
         self._add(0, _summary(hparams_summary.hparams_pb(plain, trial_id=name)))
 
     def experiment(self, hyperparameters: Iterable[str], metrics: Iterable[str]) -> None:
-        """The columns of the HParams dashboard: hyperparameters by name and scalars by tag; for the
-        topmost run.
+        """The columns of the HParams dashboard; for the topmost run.
+
+        Hyperparameters by name and scalars by tag.
         """
         columns = [hparams_summary.HParam(name) for name in hyperparameters]
         self._add(

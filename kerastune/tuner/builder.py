@@ -18,7 +18,7 @@ class Builder:
         space: its hyperparameters.
 
     Example:
-        >>> from kerastune.hypermodels import BuildFunction
+        >>> from kerastune.models.hypermodels import BuildFunction
         >>> builder = Builder(BuildFunction(lambda hp: keras.Sequential(name="mine")), keras_tuner.HyperParameters())
         >>> builder({}).name
         'mine'

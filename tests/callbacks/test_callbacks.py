@@ -1,6 +1,4 @@
-"""The public callbacks in fits of all kinds: what they write, that they can be combined, and that
-nothing stays.
-"""
+"""The public callbacks in all kinds of `fit`: what they write, and that nothing stays."""
 
 import copy
 import inspect
@@ -101,8 +99,9 @@ def is_plain(made):
 
 
 def is_as_after_a_fit(made, name):
-    """Whether nothing is left of a callback; those that wrap the step leave no train function
-    behind.
+    """Whether nothing is left of a callback.
+
+    Those that wrap the step leave no train function behind.
 
     Masks are meant to stay until they are taken off.
     """
@@ -114,8 +113,9 @@ def is_as_after_a_fit(made, name):
 
 
 def true_steps(made, epochs=2, rates=None):
-    """Loss and accuracy of every step by `train_on_batch`, which sets its metrics to zero before
-    each.
+    """Loss and accuracy of every step by `train_on_batch`.
+
+    It sets its metrics to zero before each.
     """
     x, y = toy()
     rows = []
@@ -370,7 +370,8 @@ def test_decay_with_loss_scaling_with_xla_and_eagerly(options):
 def test_an_optimizer_with_a_schedule_is_refused(wrap):
     made = model(optimizer=wrap(keras.optimizers.SGD(schedules.LinearDecay(0.1, 10))))
     for callback in (LinearDecay(STEPS), ExponentialDecay(3)):
-        words = f"{type(callback).__name__} needs .* plain learning rate.*compile the model with a number"
+        name = type(callback).__name__
+        words = f"{name} needs .* plain learning rate.*compile the model with a number"
         with pytest.raises(ValueError, match=words):
             fit(made, callback)
     assert not {"train_step", "make_train_function"} & set(vars(made))

@@ -1,4 +1,4 @@
-"""Layers by depth on real models: what is frozen does not move, and the others by their multiplier."""
+"""Layers by depth on real models: frozen ones stay, others move by their multiplier."""
 
 import keras
 import numpy as np

@@ -31,8 +31,9 @@ def data(count=192):
 
 
 class Watch(keras.callbacks.Callback):
-    """What is zero after every call of the train function, as the model stands when the next one
-    begins.
+    """What is zero after every call of the train function.
+
+    As the model stands when the next one begins.
     """
 
     def __init__(self):
@@ -75,8 +76,9 @@ def test_the_share_follows_its_schedule_and_no_zero_comes_back(steps_per_executi
 
 
 def test_within_an_execution_zeros_hold_at_every_step():
-    """All steps are one execution: without the mask in the graph, the first update would revive
-    every weight.
+    """All steps are one execution.
+
+    Without the mask in the graph, the first update would revive every weight.
     """
     model = network()
     pruning.prune(model, 0.5)

@@ -1,6 +1,4 @@
-"""The report: what it says when, that nothing in it is more than text, and that it needs nothing
-else.
-"""
+"""The report: what it says when, that it is only text, and that it needs nothing else."""
 
 import dataclasses
 import html.parser
@@ -248,8 +246,10 @@ def test_a_refit_model_is_told_of():
 
 
 def test_later_gains_have_a_sentence_each():
-    gained = RESULT | {"gain of the ensemble": {"mean": 0.01, "low": 0.005, "high": 0.015},
-                       "gain of the views": {"mean": 0.01, "low": -0.005, "high": 0.015}}  # fmt: skip
+    gained = RESULT | {
+        "gain of the ensemble": {"mean": 0.01, "low": 0.005, "high": 0.015},
+        "gain of the views": {"mean": 0.01, "low": -0.005, "high": 0.015},
+    }
     text = markdown.render("t", search_sections.sections(findings(result=gained)), "report")
     assert (
         "The ensemble is better than the tuned model, beyond noise (+1 points of accuracy" in text

@@ -198,5 +198,8 @@ def test_the_rates_of_a_recipe_are_those_of_its_decay():
 
 
 def test_the_formula_needs_no_tensorflow():
-    code = "import sys; from kerastune.schedules import linear_decay as d; d(0, 1.0, 1); print('keras' in sys.modules)"
+    code = (
+        "import sys; from kerastune.schedules import linear_decay as d; d(0, 1.0, 1); "
+        "print('keras' in sys.modules)"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], timeout=60, text=True) == "False\n"

@@ -132,9 +132,7 @@ def test_a_single_output_is_taught_as_two_classes_would_be():
 
 
 def test_a_student_that_is_sure_of_the_wrong_class_still_learns():
-    """Where Keras's cross-entropies cut off a probability, nothing would come back from the
-    teacher.
-    """
+    """Where Keras's cross-entropies cut off, nothing would come back from the teacher."""
     student = tf.Variable([[40.0, 0.0, 0.0]])
     teacher = tf.math.log([[0.01, 0.98, 0.01]])
     with tf.GradientTape() as tape:

@@ -1,6 +1,4 @@
-"""Every number of a step is held against Keras itself: `train_on_batch` gives a batch's own values,
-`fit` its logs.
-"""
+"""Every number of a step is held against Keras: `train_on_batch` and the logs of `fit`."""
 
 import itertools
 
@@ -474,8 +472,9 @@ def test_a_capacity_below_one_execution_is_refused():
 
 
 def confusion_of(kind, model, threshold=0.5):
-    """Counts over one epoch, by the recorder and by hand. The rate is next to nothing: the model
-    stays what it was.
+    """Counts over one epoch, by the recorder and by hand.
+
+    The learning rate is next to nothing: the model stays what it was.
     """
     x, y = toy(kind)
     chunk, _, _ = recorded(model, x, y, num_classes=3, threshold=threshold, epochs=1)

@@ -1,6 +1,4 @@
-"""The trainer on tiny real models: what it trains is what a hand-written loop would, and it goes on
-bit by bit.
-"""
+"""The trainer on tiny real models: it trains as a hand-written loop does."""
 
 import copy
 import warnings
@@ -60,8 +58,9 @@ def trainer(made=build, **options):
 
 @pytest.fixture(scope="module")
 def plain():
-    """A trainer that many tests use: what was trained before changes nothing, as a test of its own
-    shows.
+    """A trainer that many tests use.
+
+    What was trained before changes nothing, as a test of its own shows.
     """
     return trainer()
 

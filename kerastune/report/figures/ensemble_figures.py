@@ -1,6 +1,4 @@
-"""Pictures of what was made of models: members of an ensemble, views of an example, sparsities; as
-PNG bytes.
-"""
+"""Figures of ensembles, views, pruning and distillation, as PNG bytes."""
 
 from __future__ import annotations
 
@@ -16,8 +14,7 @@ _INTERVAL = ("mean", "low", "high")
 
 
 def ensemble(values: dict[str, Any]) -> bytes:
-    """Weights of the members, how much they disagree, and what was promised against what came of
-    it.
+    """Weights of the members, how much they disagree, and their calibration.
 
     Args:
         values: of the decision of stage `ensemble`.
@@ -33,8 +30,9 @@ def ensemble(values: dict[str, Any]) -> bytes:
 
 
 def views(values: dict[str, Any]) -> bytes:
-    """What every view gains in the place of the example as it is, and averaged with it, with 95 %
-    intervals; of views that are kept, what was promised against what came of it.
+    """Gain of every view, alone and averaged with the example, with 95 % intervals.
+
+    Of views that are kept, also their calibration.
 
     Args:
         values: of the decision of stage `tta`.
@@ -71,8 +69,7 @@ def views(values: dict[str, Any]) -> bytes:
 
 
 def steps(rungs: Sequence[Rung], measure: str) -> bytes:
-    """What every step from the single model to what is handed over gained on validation, with 95 %
-    intervals.
+    """Gain on validation of every step to the final model, with 95 % intervals.
 
     Args:
         rungs: the steps, the single model first.
@@ -104,8 +101,9 @@ def steps(rungs: Sequence[Rung], measure: str) -> bytes:
 
 
 def pruning(values: dict[str, Any]) -> bytes:
-    """What every sparsity costs on validation, with 95 % intervals, and how small it makes the
-    gzipped weights.
+    """Cost of every sparsity on validation, and the size of the gzipped weights.
+
+    With 95 % intervals.
 
     Args:
         values: of the decision of stage `prune`.
@@ -136,8 +134,9 @@ def pruning(values: dict[str, Any]) -> bytes:
 
 
 def distillation(values: dict[str, Any]) -> bytes:
-    """What a student gains on validation by a teacher, for every temperature and mix, with 95 %
-    intervals.
+    """Gain of a student for every temperature and mix, with 95 % intervals.
+
+    On validation.
 
     Args:
         values: of the decision of stage `distill`.

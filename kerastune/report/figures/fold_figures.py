@@ -1,6 +1,4 @@
-"""The pictures of a cross-validation, as PNG bytes: every metric in every fold, and how each fold
-was learnt.
-"""
+"""Figures of a cross-validation, as PNG bytes: metrics and training curves by fold."""
 
 from __future__ import annotations
 

@@ -63,9 +63,7 @@ def of_errors(kept: Predictions) -> dict[str, bytes]:
 
 
 def compared(result: dict, kept: Predictions) -> bytes:
-    """Every model with its 95 % interval and, below, the paired difference to the baseline with its
-    own.
-    """
+    """Every model with its 95 % interval, and its paired difference to the baseline."""
     gain = result.get("gain")
     figure, axes = plotting.panels(0.9 + 0.4 * len(kept.outputs), *([1.2] if gain else []))
     measure, true = search_sections.measure(kept, result), kept.true[kept.part]
