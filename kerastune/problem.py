@@ -1,4 +1,4 @@
-"""What there is to learn: the parts of the data, how they were made, and what their targets mean."""
+"""What there is to learn: the parts of the data, and what their targets mean."""
 
 from __future__ import annotations
 
@@ -91,8 +91,9 @@ class Problem:
 
 
 def is_imbalanced(counts: np.ndarray) -> bool:
-    """Whether the largest of the classes is at least 3x the smallest, from their numbers of
-    examples `[classes]`.
+    """Whether the largest class is at least 3x the smallest.
+
+    From their numbers of examples `[classes]`.
 
     Example:
         >>> is_imbalanced(np.array([10, 30])), is_imbalanced(np.array([10, 29]))

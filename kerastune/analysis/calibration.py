@@ -1,6 +1,4 @@
-"""How far a classifier's probabilities can be trusted, and one temperature that mends them; on
-arrays.
-"""
+"""Measures and mends the calibration of a classifier, on arrays."""
 
 from __future__ import annotations
 
@@ -31,8 +29,9 @@ def log_losses(probabilities: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def brier(probabilities: np.ndarray, true: np.ndarray) -> float:
-    """Mean over examples of the squared distance to the one-hot truth, summed over classes (Brier
-    1950): 0 to 2.
+    """Brier score (1950): mean squared distance to the one-hot truth, 0 to 2.
+
+    The squares are summed over classes.
 
     Example:
         >>> brier(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([1, 0]))
@@ -44,8 +43,7 @@ def brier(probabilities: np.ndarray, true: np.ndarray) -> float:
 
 
 def reliability(probabilities: np.ndarray, true: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """What was promised and what came of it: examples gathered by the probability of the class they
-    were given.
+    """Confidence against accuracy, by bins of the predicted class's probability.
 
     Args:
         probabilities: `[n, classes]`.
@@ -71,8 +69,10 @@ def reliability(probabilities: np.ndarray, true: np.ndarray, bins: int = BINS) -
 
 
 def calibration_error(probabilities: np.ndarray, true: np.ndarray, bins: int = BINS) -> float:
-    """Expected calibration error: the mean distance of confidence and accuracy, over bins by their
-    share (Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599).
+    """Expected calibration error: mean distance of confidence and accuracy over bins.
+
+    Bins count by their fraction of the examples (Naeini et al. 2015; Guo et al. 2017,
+    arXiv:1706.04599).
 
     Example:
         >>> round(calibration_error(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 0])), 4)
@@ -83,8 +83,9 @@ def calibration_error(probabilities: np.ndarray, true: np.ndarray, bins: int = B
 
 
 def figures(probabilities: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """Negative log-likelihood, expected calibration error and Brier score by name; smaller is
-    better for all.
+    """Negative log-likelihood, expected calibration error and Brier score, by name.
+
+    Smaller is better for all.
     """
     return {
         "nll": float(log_losses(probabilities, true).mean()),
@@ -100,8 +101,9 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities `[n, classes]` whose logarithms are divided by a temperature: above 1 they are
-    less certain.
+    """Probabilities `[n, classes]` with their logarithms divided by a temperature.
+
+    Above 1 they are less certain.
 
     Example:
         >>> tempered(np.array([[0.2, 0.8]]), 0.5).round(4).tolist()
@@ -113,8 +115,9 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def best_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
-    """The temperature of the least negative log-likelihood, in [0.1, 10] (Guo et al. 2017,
-    arXiv:1706.04599).
+    """The temperature in [0.1, 10] with the lowest negative log-likelihood.
+
+    Guo et al. 2017, arXiv:1706.04599.
 
     Of an ensemble it is that of the *averaged* probabilities: averaging makes them less certain, so
     members that are calibrated each give an ensemble that is not (Rahaman and Thiery 2021,
@@ -125,7 +128,9 @@ def best_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
         true: integer classes `[n]`.
 
     Example:
-        >>> round(best_temperature(np.array([[0.9, 0.1]] * 4), np.array([0, 0, 0, 1])), 3)  # right in 3 of 4
+        >>> round(
+        ...     best_temperature(np.array([[0.9, 0.1]] * 4), np.array([0, 0, 0, 1])), 3
+        ... )  # right in 3 of 4
         2.0
     """
     from scipy import optimize

@@ -1,5 +1,4 @@
-"""Rules on curves: when a run has converged, exploded or lost, and which of several falls fastest
-and deepest.
+"""Rules on curves: convergence, divergence, and which run falls fastest and deepest.
 
 Every rule is a pure function on arrays of true step losses. The thresholds are those of the
 playbook's section "Words that rules use".
@@ -55,8 +54,9 @@ def smoothed(losses: np.ndarray, time_constant: float | None = None) -> np.ndarr
 
 
 def diverged_at(losses: np.ndarray, first: float = float("nan")) -> int | None:
-    """First step at which a run is lost: its loss is not finite, or its smoothed loss is above 3x
-    the first.
+    """First step at which a run has diverged.
+
+    Its loss is not finite, or its smoothed loss is above 3x the first.
 
     Args:
         losses: true loss of every step `[steps]`.
@@ -117,8 +117,9 @@ def fastest_and_deepest(curves: list[np.ndarray]) -> int | None:
 
 
 def converged_step(losses: np.ndarray) -> int:
-    """First step from which the smoothed loss stays within 2 % of its total fall above its lowest
-    level.
+    """First step from which a curve has converged.
+
+    From there on the smoothed loss stays within 2 % of its total fall above its lowest level.
 
     The loss is smoothed there and back: once forwards and the result once backwards, so that it
     does not lag. Where the noise of a step is many times 2 % of the fall, the lowest value of a
@@ -160,8 +161,9 @@ def converged_step(losses: np.ndarray) -> int:
 
 
 def surely_flat_step(losses: np.ndarray) -> int:
-    """First step from which the smoothed loss stays within 2 % of its fall above its lowest
-    *value*.
+    """First step from which a curve is flat by the stricter rule.
+
+    From there on the smoothed loss stays within 2 % of its fall above its lowest *value*.
 
     As `converged_step` where a curve is smooth, and late where it is noisy: a curve that was
     watched well past this step has stopped falling beyond doubt.
@@ -196,8 +198,9 @@ def _level(curve: np.ndarray, noise: float) -> float:
 
 
 def still_falls(losses: np.ndarray) -> bool:
-    """Whether a run could have gone on: in its last fifth the smoothed loss fell by more than 2 %
-    of its total fall.
+    """Whether a run could have gone on.
+
+    In its last fifth the smoothed loss fell by more than 2 % of its total fall.
 
     The loss is smoothed as in `converged_step`.
 
@@ -205,7 +208,10 @@ def still_falls(losses: np.ndarray) -> bool:
         losses: true loss of every step `[steps]`, at least one, all finite.
 
     Example:
-        >>> still_falls(np.linspace(2, 1, 500)), still_falls(np.r_[np.linspace(2, 0, 500), np.zeros(1500)])
+        >>> (
+        ...     still_falls(np.linspace(2, 1, 500)),
+        ...     still_falls(np.r_[np.linspace(2, 0, 500), np.zeros(1500)]),
+        ... )
         (True, False)
     """
     curve = smoothed(smoothed(losses)[::-1])[::-1]
@@ -235,7 +241,9 @@ def settled_step(steps: np.ndarray, values: np.ndarray) -> int:
         One of `steps`; the last one when there are fewer than 5 finite values, which cannot tell.
 
     Example:
-        >>> settled_step(np.arange(1, 11) * 100, np.array([50, 70, 80, 90, 91, 90, 90, 91, 90, 90.0]))
+        >>> settled_step(
+        ...     np.arange(1, 11) * 100, np.array([50, 70, 80, 90, 91, 90, 90, 91, 90, 90.0])
+        ... )
         400
     """
     steps, values = np.asarray(steps), np.asarray(values, np.float64)
@@ -254,8 +262,9 @@ def settled_step(steps: np.ndarray, values: np.ndarray) -> int:
 
 
 def scatter(values: np.ndarray) -> float:
-    """Standard deviation of evaluations around their trend, which is not known: as `settled_step`
-    describes it.
+    """Standard deviation of evaluations around their trend.
+
+    The trend is not known; `settled_step` describes how it is estimated.
 
     Args:
         values: of every evaluation, all finite `[evaluations]`; fewer than 3 show no scatter.
@@ -302,8 +311,9 @@ def total_steps(converged: int) -> int:
 
 
 def hopeless(last_losses: np.ndarray, noise: float) -> np.ndarray:
-    """Which runs to give up at a rung: worse than the best by more than noise, and in the lower
-    half.
+    """Which runs to stop at a rung.
+
+    Those significantly worse than the best, and in the lower half.
 
     Args:
         last_losses: smoothed loss of every run at the rung `[runs]`; not finite for a run that

@@ -1,5 +1,4 @@
-"""Which trained models make an ensemble, and with what weights; on arrays of predictions,
-cross-fitted.
+"""Chooses the models of an ensemble and their weights, on arrays of predictions.
 
 Predictions are `[members, examples, classes]` (probabilities) or `[members, examples, outputs]`
 (numbers); targets are integer classes `[examples]` or numbers `[examples, outputs]`.
@@ -66,8 +65,9 @@ class Blend:
     temperature: float = 1.0
 
     def combine(self, predictions: np.ndarray) -> np.ndarray:
-        """The members' mean `[examples, classes or outputs]`, tempered; members of weight 0 are not
-        looked at.
+        """The members' tempered mean `[examples, classes or outputs]`.
+
+        Members of weight 0 are not used.
         """
         into, back = mean_named(self.mean)
         used = np.flatnonzero(self.weights)
@@ -98,7 +98,10 @@ def greedy(
 
     Example:
         >>> truth = np.array([1.0, 2.0])
-        >>> greedy(np.array([[0.0, 3.0], [9.0, 9.0], [2.0, 1.0]]), lambda mean: float(np.sum((mean - truth) ** 2)))
+        >>> greedy(
+        ...     np.array([[0.0, 3.0], [9.0, 9.0], [2.0, 1.0]]),
+        ...     lambda mean: float(np.sum((mean - truth) ** 2)),
+        ... )
         array([0.5, 0. , 0.5])
     """
     counts, total = np.zeros(len(values), int), np.zeros(values.shape[1:])
@@ -122,8 +125,9 @@ def are_classes(targets: np.ndarray) -> bool:
 
 
 def losses(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """What selection and weights make small, of every example `[n]`: negative log-likelihood, or
-    squared error.
+    """The loss of every example `[n]` that selection and weights minimize.
+
+    Negative log-likelihood, or squared error.
     """
     if are_classes(targets):
         return calibration.log_losses(predictions, targets)
@@ -153,7 +157,7 @@ def fit(predictions: np.ndarray, targets: np.ndarray, most: int | None = None) -
         into, back = MEANS[name]
         weights = greedy(
             into(predictions.astype(np.float64)),
-            lambda mean: losses(back(mean), targets).mean(),
+            lambda mean, back=back: losses(back(mean), targets).mean(),
             most=most,
         )
         blends.append(Blend(weights, name))
@@ -207,7 +211,7 @@ def calibrated(predictions: np.ndarray, targets: np.ndarray) -> calibration.Temp
 
 
 def reliability(before: np.ndarray, after: np.ndarray, targets: np.ndarray) -> dict[str, list]:
-    """`calibration.reliability` before and after a temperature as plain lists; nothing for numbers."""
+    """`calibration.reliability` before and after a temperature as lists; empty for numbers."""
     if not are_classes(targets):
         return {}
     both = {"before": before, "after": after}
@@ -282,8 +286,9 @@ def example_scores(predictions: np.ndarray, targets: np.ndarray, measure: str) -
 
 
 def disagreement(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """How much two members differ, `[members, members]`, 0 on the diagonal: what there is for an
-    ensemble to gain.
+    """How much every two members differ, `[members, members]`, 0 on the diagonal.
+
+    It is what an ensemble can gain from.
 
     Share of the examples to which they give different classes; for numbers, the root mean squared
     difference.

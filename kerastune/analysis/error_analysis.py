@@ -1,6 +1,4 @@
-"""What a model's outputs say besides one figure: classes taken for others, confidence and accuracy,
-worst mistakes.
-"""
+"""What a model gets wrong: confused classes, confidence, worst mistakes."""
 
 from __future__ import annotations
 
@@ -11,8 +9,9 @@ from kerastune.analysis.comparison import Z
 
 
 def probabilities(outputs: np.ndarray, logits: bool) -> np.ndarray:
-    """Probabilities `[n, classes]` of a classifier's outputs `[n, classes]`, or `[n, 1]` for class
-    1 of two.
+    """Probabilities `[n, classes]` of a classifier's outputs.
+
+    Outputs are `[n, classes]`, or `[n, 1]` for class 1 of two.
 
     Args:
         outputs: logits or probabilities.
@@ -49,8 +48,7 @@ def by_class(confusion: np.ndarray) -> np.ndarray:
 
 
 def most_confused(confusion: np.ndarray, most: int = 10) -> list[tuple[int, int, int]]:
-    """The pairs of classes that are most often confused: true class, predicted class, number of
-    times.
+    """The most frequent confusions: true class, predicted class, number of times.
 
     Example:
         >>> most_confused(np.array([[3, 1], [2, 4]]))
@@ -67,8 +65,9 @@ def most_confused(confusion: np.ndarray, most: int = 10) -> list[tuple[int, int,
 
 
 def worst(outputs: np.ndarray, true: np.ndarray, is_classification: bool, most: int) -> np.ndarray:
-    """Indices of the worst mistakes, the worst first: wrong classes by confidence, or numbers by
-    their error.
+    """Indices of the worst mistakes, the worst first.
+
+    Wrong classes by confidence, or numbers by their error.
 
     Args:
         outputs: probabilities `[n, classes]`, or numbers `[n, outputs]`.
@@ -77,7 +76,9 @@ def worst(outputs: np.ndarray, true: np.ndarray, is_classification: bool, most: 
         most: so many at most.
 
     Example:
-        >>> worst(np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]), np.array([1, 0, 1]), True, most=5).tolist()
+        >>> worst(
+        ...     np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]), np.array([1, 0, 1]), True, most=5
+        ... ).tolist()
         [0, 1]
     """
     if not is_classification:
@@ -101,7 +102,12 @@ def with_interval(
         measure: `"accuracy"`, `"macro-F1"` or `"mean absolute error"`.
 
     Example:
-        >>> [round(end, 2) for end in with_interval(np.eye(2)[[0, 0, 1, 1]], np.array([0, 0, 1, 1]), "accuracy")]
+        >>> [
+        ...     round(float(end), 2)
+        ...     for end in with_interval(
+        ...         np.eye(2)[[0, 0, 1, 1]], np.array([0, 0, 1, 1]), "accuracy"
+        ...     )
+        ... ]
         [1.0, 0.51, 1.0]
     """
     if measure == "mean absolute error":

@@ -48,8 +48,9 @@ def starts(optimizer: str) -> int:
 
 
 def whole_model_ratio(update_norms: np.ndarray, weight_norms: np.ndarray) -> np.ndarray:
-    """Ratio of update to weight norm of all layers together, `[k]`, from norms by layer `[k,
-    layers]`.
+    """Ratio of update to weight norm of the whole model, `[k]`.
+
+    From norms by layer, `[k, layers]`.
 
     Example:
         >>> whole_model_ratio(np.array([[0.3, 0.4]]), np.array([[3.0, 4.0]])).tolist()
@@ -87,8 +88,9 @@ def sgd_rate(
     momentum: float = 0.9,
     nesterov: bool = True,
 ) -> float:
-    """The rate at which one plain gradient step would remove `LOSS_SHARE` of the loss, to first
-    order.
+    """The learning rate at which one plain gradient step removes `LOSS_SHARE` of the loss.
+
+    To first order.
 
     Momentum carries a step on, so a good rate falls with it: by `sqrt(1 - momentum)`, between not
     at all and `1 - momentum`, the two extremes that were seen.
@@ -109,7 +111,16 @@ def sgd_rate(
         ValueError: when no usable measurement is left.
 
     Example:
-        >>> round(sgd_rate(np.array([1e-3]), np.array([2.0]), np.array([4e-3]), momentum=0.9, nesterov=False), 6)
+        >>> round(
+        ...     sgd_rate(
+        ...         np.array([1e-3]),
+        ...         np.array([2.0]),
+        ...         np.array([4e-3]),
+        ...         momentum=0.9,
+        ...         nesterov=False,
+        ...     ),
+        ...     6,
+        ... )
         0.06625
     """
     gradients = np.asarray(update_norms, np.float64) / rates / (1 + momentum if nesterov else 1)

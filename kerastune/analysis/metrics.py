@@ -46,7 +46,9 @@ def macro_f1_by_example(true: np.ndarray, predicted: np.ndarray, num_classes: in
 
     Example:
         >>> true, predicted = np.array([0, 0, 1]), np.array([0, 1, 1])
-        >>> round(float(macro_f1_by_example(true, predicted, 2).mean()), 4) == round(macro_f1(true, predicted, 2), 4)
+        >>> round(float(macro_f1_by_example(true, predicted, 2).mean()), 4) == round(
+        ...     macro_f1(true, predicted, 2), 4
+        ... )
         True
     """
     classes = np.arange(num_classes)[:, None]
@@ -64,7 +66,7 @@ def macro_f1_by_example(true: np.ndarray, predicted: np.ndarray, num_classes: in
 
 
 def macro_f1_of_confusion(confusion: np.ndarray) -> float:
-    """Macro-F1 of counts `[classes, classes]` (rows are true classes); NaN when they are all zero."""
+    """Macro-F1 of counts `[true classes, classes]`; NaN when they are all zero."""
     counts = confusion.sum(axis=0) + confusion.sum(axis=1)
     present = counts > 0
     if not present.any():

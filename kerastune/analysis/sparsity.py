@@ -1,6 +1,4 @@
-"""Which weights magnitude pruning sets to zero, how their share grows, and what that saves: rules
-on arrays (S4.4).
-"""
+"""Magnitude pruning as rules on arrays: schedule, masks and savings (S4.4)."""
 
 from __future__ import annotations
 
@@ -39,8 +37,9 @@ def check_schedule(sparsity: float, begin_step: int, end_step: int, every: int) 
 
 
 def at(step: int, sparsity: float, begin_step: int, end_step: int, every: int) -> float:
-    """The sparsity after `step` steps: 0 before `begin_step`, then a cubic in stairs that ends at
-    `end_step`.
+    """The sparsity after `step` steps.
+
+    0 before `begin_step`, then a cubic in stairs that ends at `end_step`.
 
     `sparsity * (1 - (1 - t) ** 3)` with `t` from 0 to 1 (Zhu and Gupta 2017, "To prune, or not to
     prune", arXiv:1710.01878, with an initial sparsity of 0). It is worked out anew every `every`
@@ -69,8 +68,7 @@ def at(step: int, sparsity: float, begin_step: int, end_step: int, every: int) -
 def masks(
     kernels: Sequence[np.ndarray], sparsity: float, scope: str = "global"
 ) -> list[np.ndarray]:
-    """Masks of 0 and 1 that leave the weights of the largest magnitudes, one of each kernel's
-    shape, float32.
+    """Masks of 0 and 1 that keep the largest magnitudes, one per kernel, float32.
 
     Exactly `floor(sparsity * weights)` are zero, whatever ties there are: of all kernels together
     with the scope `"global"`, of each with `"layer"`. One exception: the largest weight of every
@@ -100,7 +98,7 @@ def masks(
     else:
         ends = np.cumsum([len(each) for each in magnitudes])[:-1]
         kept = np.split(_keep_largest(np.concatenate(magnitudes), sparsity), ends)
-    return [mask.reshape(np.shape(kernel)) for mask, kernel in zip(kept, kernels)]
+    return [mask.reshape(np.shape(kernel)) for mask, kernel in zip(kept, kernels, strict=True)]
 
 
 def check_scope(scope: str) -> None:

@@ -1,4 +1,4 @@
-"""Which views of an example are averaged, and with which weights; on arrays of predictions (S4.7)."""
+"""Chooses the views that are averaged, and their weights, on arrays of predictions (S4.7)."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ class Choice:
 
 
 def weigh(predictions: np.ndarray, targets: np.ndarray, most: int = MOST_VIEWS) -> np.ndarray:
-    """Weights of views `[views]`, sum 1, by greedy selection on the loss of their mean; few views
-    get any.
+    """Weights of views `[views]`, sum 1, by greedy selection on the loss of their mean.
+
+    Few views get any.
 
     Args:
         predictions: probabilities `[views, n, classes]`, or numbers `[views, n, outputs]`.
@@ -68,8 +69,9 @@ def weigh(predictions: np.ndarray, targets: np.ndarray, most: int = MOST_VIEWS) 
 def cross_fitted(
     predictions: np.ndarray, targets: np.ndarray, most: int = MOST_VIEWS, seed: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Averaged predictions `[n, classes or outputs]` of every example, with weights found without
-    it.
+    """Averaged predictions with weights that were found without the example.
+
+    `[n, classes or outputs]`.
 
     Args:
         predictions: as in `weigh`.
@@ -105,8 +107,9 @@ def choose(
     measure: str = "accuracy",
     most: int = MOST_VIEWS,
 ) -> Choice:
-    """Which views are averaged with what weights; the identity alone where the cross-fitted gain is
-    not beyond noise.
+    """Chooses the views that are averaged, and their weights.
+
+    The identity alone where the cross-fitted gain is not significant.
 
     Args:
         predictions: of every candidate `[n, classes or outputs]` by name, the identity's among
@@ -133,10 +136,13 @@ def choose(
             ensemble_selection.example_scores(averaged, targets, measure), plain
         )
 
-    alone = {name: gain(each) for name, each in zip(names[1:], stacked[1:])}
-    added = {name: gain((stacked[0] + each) / 2) for name, each in zip(names[1:], stacked[1:])}
+    alone = {name: gain(each) for name, each in zip(names[1:], stacked[1:], strict=True)}
+    added = {
+        name: gain((stacked[0] + each) / 2)
+        for name, each in zip(names[1:], stacked[1:], strict=True)
+    }
     weights = weigh(stacked, targets, most)
-    tried = {name: float(weight) for name, weight in zip(names, weights) if weight > 0}
+    tried = {name: float(weight) for name, weight in zip(names, weights, strict=True) if weight > 0}
     before, after = cross_fitted(stacked, targets, most)
     temperature = ensemble_selection.judged(
         _best_temperature(weights, stacked, targets), before, after, targets

@@ -14,8 +14,9 @@ from kerastune.training import distillation
 
 
 class Distillation(keras.callbacks.Callback):
-    """Lets a trained classifier teach the model of this `fit`, which keeps its own loss, metrics
-    and form (S4.4).
+    """Lets a trained classifier teach the model of this `fit` (S4.4).
+
+    The model keeps its own loss, metrics and form.
 
     Besides its targets, the student is shown how probable the teacher takes every class to be,
     softened by a temperature (Hinton, Vinyals and Dean 2015, arXiv:1503.02531). `loss` in the logs

@@ -43,8 +43,12 @@ class EnsembleEvaluation(EvaluationCallback):
             outputs differ in shape.
 
     Example:
-        >>> together = EnsembleEvaluation(["a.keras", "b.keras"], (x_val, y_val), log_dir="logs")  # doctest: +SKIP
-        >>> model.fit(x, y, epochs=5, callbacks=[together]).history["val_ensemble_accuracy"]  # doctest: +SKIP
+        >>> together = EnsembleEvaluation(
+        ...     ["a.keras", "b.keras"], (x_val, y_val), log_dir="logs"
+        ... )  # doctest: +SKIP
+        >>> model.fit(x, y, epochs=5, callbacks=[together]).history[
+        ...     "val_ensemble_accuracy"
+        ... ]  # doctest: +SKIP
     """
 
     title = "ensemble"

@@ -17,8 +17,9 @@ OF_ONE_FIT = ("board", "_x", "_y", "_known")
 
 
 class EvaluationCallback(keras.callbacks.Callback):
-    """Evaluates averaged outputs at the ends of epochs, and logs the value as
-    `val_<title>_<metric>`.
+    """Evaluates averaged outputs at the ends of epochs.
+
+    The value is logged as `val_<title>_<metric>`.
 
     The logs get one new name; those that are there keep their values. It can be monitored by
     callbacks that stand after this one. Nothing of the model is changed.

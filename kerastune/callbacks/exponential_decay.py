@@ -8,8 +8,7 @@ from kerastune.schedules.keras_schedules import ExponentialDecay as ExponentialD
 
 
 class ExponentialDecay(RateDecay):
-    """Multiplies the learning rate by a factor at a step of a `fit`, and again after every interval
-    (S3.4).
+    """Multiplies the learning rate by a factor at one step, and after every interval (S3.4).
 
     The rate starts at what the optimizer has when training begins and is set inside the train
     function (so exactly, also with many steps per execution). When training ends the optimizer has

@@ -9,8 +9,9 @@ from kerastune.models import pruning
 
 
 class MagnitudePruning(keras.callbacks.Callback):
-    """Sets more and more of the smallest weights to zero during `fit`, and keeps them there at
-    every step (S4.4).
+    """Sets more and more of the smallest weights to zero during `fit` (S4.4).
+
+    They stay zero at every step.
 
     The share of zeros grows from 0 at `begin_step` to `sparsity` at `end_step`, fast first and slow
     at the end (`kerastune.analysis.sparsity.at`, after Zhu and Gupta 2017, arXiv:1710.01878). Steps

@@ -62,8 +62,9 @@ class StepLogger(RecordingCallback):
 
 
 def _num_classes(model) -> int:
-    """Classes of a model with one output that is trained with a cross-entropy; 0 for any other, or
-    several labels.
+    """Classes of a single-output model that is trained with a cross-entropy.
+
+    0 for any other, or several labels.
     """
     name = (
         getattr(model.loss, "name", None)

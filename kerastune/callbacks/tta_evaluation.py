@@ -12,8 +12,9 @@ from kerastune.inference import tta
 
 
 class TTAEvaluation(EvaluationCallback):
-    """Evaluates the model in training as `kerastune.inference.tta.wrap` would make it: averaged
-    over views (S4.7).
+    """Evaluates the model in training with test-time augmentation (S4.7).
+
+    As `kerastune.inference.tta.wrap` would make it.
 
     Logs `val_tta_accuracy` (`val_tta_mse` for a regression) at the ends of epochs.
 
@@ -37,7 +38,9 @@ class TTAEvaluation(EvaluationCallback):
 
     Example:
         >>> mirrored = TTAEvaluation([views.Flip("horizontal")], (x_val, y_val))  # doctest: +SKIP
-        >>> model.fit(x, y, epochs=5, callbacks=[mirrored]).history["val_tta_accuracy"]  # doctest: +SKIP
+        >>> model.fit(x, y, epochs=5, callbacks=[mirrored]).history[
+        ...     "val_tta_accuracy"
+        ... ]  # doctest: +SKIP
     """
 
     title = "tta"

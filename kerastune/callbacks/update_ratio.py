@@ -1,6 +1,4 @@
-"""The ratio of update to weights in TensorBoard, and the learning rate that the first update
-suggests.
-"""
+"""The update ratio in TensorBoard, and the learning rate that it suggests."""
 
 from __future__ import annotations
 
@@ -56,15 +54,18 @@ class UpdateRatio(RecordingCallback):
 
     def write(self, start: int, chunk: Chunk) -> None:
         layers = list(self.recorder.layers)
-        for step, update, weight in zip(chunk.ratio_steps, chunk.update_norms, chunk.weight_norms):
+        for step, update, weight in zip(
+            chunk.ratio_steps, chunk.update_norms, chunk.weight_norms, strict=True
+        ):
             self.board.scalars(start + step, tensorboard_writer.ratios(layers, update, weight))
         if start == 0 and "loss" in chunk.values:
             norms = {"update_norms": chunk.update_norms[:1], "weight_norms": chunk.weight_norms[:1]}
             self.first_update = {**self._settings, "losses": chunk.values["loss"][:1], **norms}
 
     def suggest_learning_rate(self) -> float:
-        """A learning rate for this model, optimizer and batch size, from the first step of the last
-        `fit`.
+        """A learning rate from the first step of the last `fit`.
+
+        For this model, optimizer and batch size.
 
         It counts only if it was the optimizer's very first: later steps carry momentum, and
         training has changed what is measured. The rate of that step, and what came after it, don't

@@ -1,5 +1,6 @@
-"""Training inputs changed at random such that their labels stay valid (S4.1), as a function of seed
-and step alone.
+"""Augmentation: random changes of training inputs that keep their labels (S4.1).
+
+It is a function of seed and step alone.
 
 Images go through Keras's own layers. Measured on one thread, batches of 64 images of 28x28: a
 translation takes 1.4 ms, a rotation 2.2 ms, a flip 0.8 ms.
@@ -16,8 +17,9 @@ TURN = 0.2  # full turns per strength: at 0.1 an image is turned by up to 7 degr
 
 
 class StepSeeds(keras.random.SeedGenerator):
-    """Seeds for one step: a function of the seed, the input, the step, and how many were drawn
-    before.
+    """Seeds for one step.
+
+    A function of the seed, the input, the step, and how many were drawn before.
 
     Keras's own generator counts in a variable, which would not know of the segments before a
     checkpoint. Any random layer or function of Keras's takes one of these as its `seed`.
@@ -28,7 +30,9 @@ class StepSeeds(keras.random.SeedGenerator):
         step: an integer or a scalar tensor.
 
     Example:
-        >>> first, again = (keras.random.uniform([3], seed=StepSeeds(1, 0, step=7)) for _ in range(2))
+        >>> first, again = (
+        ...     keras.random.uniform([3], seed=StepSeeds(1, 0, step=7)) for _ in range(2)
+        ... )
         >>> bool(tf.reduce_all(first == again))
         True
     """
@@ -106,8 +110,9 @@ class Augmentation:
 
 
 def is_image(array) -> bool:
-    """Whether an input is of images: floats or bytes `[n, height, width, channels]`, or bytes `[n,
-    height, width]`.
+    """Whether an input is of images.
+
+    Floats or bytes `[n, height, width, channels]`, or bytes `[n, height, width]`.
 
     Floats of three axes are sequences `[n, time, channels]`, and other integers may be names of
     things, between which there is nothing.
@@ -121,8 +126,9 @@ def is_image(array) -> bool:
 
 
 def shifted_in_time(sequences, share: float, seed):
-    """Sequences `[n, time, channels]`, each moved by up to `share` of its length, and at least one
-    step to try.
+    """Sequences `[n, time, channels]`, each moved in time.
+
+    By up to `share` of its length, and by at least one step.
 
     Example:
         >>> shifted_in_time(tf.zeros([4, 10, 2]), 0.25, [1, 2]).shape

@@ -1,6 +1,4 @@
-"""Batches as `tf.data` pipelines: which examples a step sees is a function of the data, the seed
-and the step alone.
-"""
+"""Batches as `tf.data` pipelines, a function of the data, the seed and the step."""
 
 from __future__ import annotations
 
@@ -29,7 +27,10 @@ def order(num_examples: int, batch_size: int, seed: int, start: int, until: int)
 
     Example:
         >>> whole = order(10, 4, seed=1, start=0, until=5)
-        >>> bool((whole[12:] == order(10, 4, seed=1, start=3, until=5)).all()), sorted(whole[:10]) == list(range(10))
+        >>> (
+        ...     bool((whole[12:] == order(10, 4, seed=1, start=3, until=5)).all()),
+        ...     sorted(whole[:10]) == list(range(10)),
+        ... )
         (True, True)
     """
     first, last = start * batch_size, until * batch_size
@@ -64,8 +65,9 @@ class Batches:
         class_weights: str = "none",
         rows: np.ndarray | None = None,
     ) -> tf.data.Dataset:
-        """Batches of steps `start` to `until`, exactly so many: `(x, y)` or `(x, y,
-        sample_weight)`.
+        """Batches of steps `start` to `until`, exactly so many.
+
+        `(x, y)` or `(x, y, sample_weight)`.
 
         `augmentation`, `flip` and `class_weights` are those of a recipe; `rows`, int32 `[n]`, are
         indices of the only examples that are seen, of all by default (a stream has none).
@@ -114,8 +116,9 @@ def inputs(x, batch_size: int) -> tf.data.Dataset:
 
 
 def weighed(problem: Problem, class_weights: str) -> Problem:
-    """The problem with weights that make all classes count the same in the loss, where they are
-    `"balanced"`.
+    """The problem with balanced class weights, where they are wanted.
+
+    With `"balanced"`, all classes count the same in the loss.
 
     A class weighs as many times more than an average one as it is rarer, so an example weighs 1 on
     the mean. Counted in the training part; of a stream, in the validation part. Class weights of
@@ -123,7 +126,9 @@ def weighed(problem: Problem, class_weights: str) -> Problem:
 
     Example:
         >>> part = Part(np.zeros([4, 2]), np.array([0, 1, 1, 1]))
-        >>> weighed(Problem("toy", "classification", part, part, class_names=("a", "b")), "balanced").class_weight[0]
+        >>> weighed(
+        ...     Problem("toy", "classification", part, part, class_names=("a", "b")), "balanced"
+        ... ).class_weight[0]
         2.0
     """
     if class_weights == "none" or problem.class_weight is not None:
@@ -190,8 +195,9 @@ def _gathered(examples, indices: np.ndarray, batch_size: int) -> tf.data.Dataset
 
 
 def _lean() -> tf.data.Options:
-    """One thread gathers the next batch: TensorFlow's defaults take cores from the training, and
-    time to begin.
+    """One thread that gathers the next batch.
+
+    TensorFlow's defaults take cores from the training, and time to begin.
     """
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1

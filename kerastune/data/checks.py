@@ -1,5 +1,4 @@
-"""What is refused before any training: one clear line each for what Keras would accept silently
-(`PLAYBOOK` P).
+"""Refuses, in one clear line each, data that Keras would accept silently (`PLAYBOOK` P).
 
 Every function here takes plain arrays and raises `ValueError` with the name, the value, what was
 expected and what to do. "Part" is `"training"`, `"validation"` or `"test"`.
@@ -32,10 +31,12 @@ def check(problem: Problem, batch_size: int) -> None:
 
     Example:
         >>> part = Part(np.zeros([4, 2], "float32"), np.array([0, 1, 1, 1]))
-        >>> check(Problem("toy", "classification", part, part, class_names=("a", "b")), batch_size=8)
+        >>> check(
+        ...     Problem("toy", "classification", part, part, class_names=("a", "b")), batch_size=8
+        ... )
         Traceback (most recent call last):
             ...
-        ValueError: `batch_size` (8) is larger than the training part (4 examples); choose at most 4.
+        ValueError: `batch_size` (8) is larger than the training part (4 examples); ...
     """
     parts = {"training": problem.train, "validation": problem.validation, "test": problem.test}
     if problem.train is None and problem.stream is None:
@@ -52,8 +53,7 @@ def check(problem: Problem, batch_size: int) -> None:
 
 
 def check_joined_and_cut(problem: Problem, refit: bool, member_folds: int) -> None:
-    """Refuses to join the training part with validation, or to cut it in folds, where that can't be
-    done.
+    """Refuses to join training and validation, or to cut folds, where that is impossible.
 
     Args:
         problem: the prepared problem.
@@ -89,7 +89,7 @@ def check_part(part: Part, where: str) -> None:
         >>> check_part(Part(np.zeros([3, 2]), np.zeros(4)), "test")
         Traceback (most recent call last):
             ...
-        ValueError: The test part has 3 examples in `x` but 4 in `y`; give one target for every example.
+        ValueError: The test part has 3 examples in `x` but 4 in `y`; ...
     """
     check_inputs(part.x, where)
     check_targets(part.y, where)
@@ -104,8 +104,9 @@ def check_part(part: Part, where: str) -> None:
 
 
 def check_inputs(x: Any, where: str) -> None:
-    """Refuses inputs that are not one array `[n, features, ...]` or a dict of arrays `[n, ...]` of
-    finite numbers.
+    """Refuses inputs that are not finite numbers in one array, or a dict of arrays.
+
+    `[n, features, ...]`, or `[n, ...]` in a dict.
     """
     if isinstance(x, dict) and not x:
         raise ValueError(f"`x` of the {where} part is an empty dict; give at least one array.")
@@ -138,8 +139,9 @@ def check_targets(y: np.ndarray, where: str) -> None:
 
 
 def check_numbers(array: np.ndarray, what: str) -> None:
-    """Refuses an array that is empty, has no features, is not numeric, or holds NaN or infinite
-    values.
+    """Refuses an array that is empty, not numeric, or holds NaN or infinite values.
+
+    No features count as empty.
     """
     if len(array) == 0:
         raise ValueError(f"{what} is empty (shape {array.shape}); give at least one example.")
@@ -187,9 +189,7 @@ def check_sample_weight(weight: np.ndarray, num_examples: int, where: str) -> No
 
 
 def check_same_shape(expected: dict[str, tuple], given: dict[str, tuple], where: str) -> None:
-    """Refuses a part whose examples have other names or shapes (`shapes`) than those of the
-    training part.
-    """
+    """Refuses a part whose inputs have other names or shapes than the training part's."""
     if expected != given:
         raise ValueError(
             f"Examples of the {where} part have the shapes {given}, those of the training part "
@@ -198,7 +198,7 @@ def check_same_shape(expected: dict[str, tuple], given: dict[str, tuple], where:
 
 
 def check_task_labels(problem: Problem, part: Part, where: str) -> None:
-    """Refuses class labels of a finished problem that are not numbers from 0 to `num_classes - 1`."""
+    """Refuses class labels of a problem that are not numbers from 0 to `num_classes - 1`."""
     if problem.kind != "classification":
         return
     if part.y.dtype.kind == "U":
@@ -212,8 +212,9 @@ def check_task_labels(problem: Problem, part: Part, where: str) -> None:
 
 
 def check_classes(classes: np.ndarray, class_names: tuple[str, ...], where: str) -> list[str]:
-    """Refuses integer labels `[n]` out of range, and in the training part fewer than two classes or
-    a missing one.
+    """Refuses labels `[n]` out of range, and a training part that lacks a class.
+
+    A training part needs at least two classes.
 
     Returns:
         The names of the classes that are missing (outside the training part that is worth a note,
@@ -246,9 +247,7 @@ def check_classes(classes: np.ndarray, class_names: tuple[str, ...], where: str)
 
 
 def check_class_weight(class_weight: dict[int, float], class_names: tuple[str, ...]) -> None:
-    """Refuses weights of classes that do not exist, and weights that are not finite numbers of at
-    least 0.
-    """
+    """Refuses weights of unknown classes, and those that are not finite and at least 0."""
     if not class_names:
         raise ValueError(
             "`class_weight` is for classification; for regression use `sample_weight`."

@@ -1,6 +1,4 @@
-"""All examples that there are to learn from, before anything is fitted to them, so that every fold
-fits its own.
-"""
+"""All examples of a cross-validation, raw, so that every fold fits its own preparation."""
 
 from __future__ import annotations
 
@@ -75,8 +73,9 @@ class Foldable:
         return part.y.reshape(len(part), -1).astype(np.float64)
 
     def problem(self, fold: Fold) -> Problem:
-        """The problem of one fold: everything is fitted to its training part, and what is held out
-        is its validation part.
+        """The problem of one fold, which is its validation part.
+
+        Everything is fitted to its training part.
 
         Raises:
             ValueError: for a training part that nothing can be fitted to.
@@ -102,8 +101,9 @@ def load(
     kind: str = "",
     groups: str = "",
 ) -> Foldable:
-    """Reads a data set whose training and validation parts are folded; arguments as those of
-    `data.load`.
+    """Reads a data set whose training and validation parts are cut into folds.
+
+    Arguments are those of `data.load`.
 
     Where the source has no test part, the one that `data.load` cuts off with this seed is cut off
     here too. With groups none is cut off: it would be torn from examples of the same groups, and

@@ -18,8 +18,9 @@ BYTES_PER_CSV_BYTE = 10  # cells are Python texts before they are numbers
 def read(
     path: Path, label: str, groups: str = ""
 ) -> tuple[Part, str, tuple[str, ...], np.ndarray | None]:
-    """Reads all rows as one part whose inputs are columns `[n]`: float64 with NaN where missing, or
-    texts.
+    """Reads all rows as one part whose inputs are columns `[n]`.
+
+    They are float64 with NaN where missing, or texts.
 
     Args:
         path: of a file with a header.

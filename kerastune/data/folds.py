@@ -1,6 +1,4 @@
-"""k-fold cross-validation as rules on arrays (S4.6): which examples are held out when, and what the
-scores come to.
-"""
+"""k-fold cross-validation as rules on arrays: cuts and summaries (S4.6)."""
 
 from __future__ import annotations
 
@@ -64,7 +62,10 @@ def cut(
 
     Example:
         >>> found = cut(6, 3, classes=np.array([0, 0, 0, 1, 1, 1]))
-        >>> [len(fold.held_out) for fold in found], sorted(np.concatenate([fold.held_out for fold in found]).tolist())
+        >>> (
+        ...     [len(fold.held_out) for fold in found],
+        ...     sorted(np.concatenate([fold.held_out for fold in found]).tolist()),
+        ... )
         ([2, 2, 2], [0, 1, 2, 3, 4, 5])
     """
     _check(num_examples, folds, repeats, classes, groups)
@@ -81,8 +82,9 @@ def cut(
 
 
 def training_rows(problem: Problem, count: int, left_out: int) -> np.ndarray:
-    """Indices of the training examples outside of one fold of them, ascending, int32 `[n]`; the
-    same cut at every call.
+    """Indices of the training examples outside one fold, ascending, int32 `[n]`.
+
+    The cut is the same at every call.
 
     Args:
         problem: the prepared data; every fold has its share of every class.
@@ -95,7 +97,9 @@ def training_rows(problem: Problem, count: int, left_out: int) -> np.ndarray:
     Example:
         >>> from kerastune.problem import Part
         >>> part = Part(np.zeros([4, 2]), np.array([0, 1, 0, 1]))
-        >>> training_rows(Problem("toy", "classification", part, part, class_names=("a", "b")), 2, left_out=1).shape
+        >>> training_rows(
+        ...     Problem("toy", "classification", part, part, class_names=("a", "b")), 2, left_out=1
+        ... ).shape
         (2,)
     """
     if problem.train is None:
@@ -177,8 +181,9 @@ def _check_groups(num_examples: int, folds: int, groups: np.ndarray) -> None:
 
 
 def _check_sides(folds: Sequence[Fold], classes) -> None:
-    """Refuses what only whole groups can bring about: an empty fold, or a class that is held out
-    altogether.
+    """Refuses an empty fold, and a class that is held out as a whole.
+
+    Only whole groups can bring either about.
     """
     for fold in folds:
         if not len(fold.held_out):
@@ -244,8 +249,9 @@ def summary(
 def pooled(
     each: np.ndarray, groups: np.ndarray | None = None, is_share: bool = True
 ) -> dict[str, float]:
-    """The mean of what every held-out example scored, with its 95 % interval for other examples of
-    the same kind.
+    """Mean score of all held-out examples with its 95 % interval.
+
+    For other examples of the same kind.
 
     It has the spread of the examples alone, and not what other training data would bring; `summary`
     has that. Shares of right answers have Wilson's interval (1927). Examples of one group are

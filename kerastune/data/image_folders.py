@@ -57,16 +57,19 @@ def _folder_names(folder: Path) -> tuple[str, ...]:
 
 
 def _image_files(folder: Path, class_names: tuple[str, ...]) -> list[list[Path]]:
-    """Image files by class; refuses class folders that the training part does not have, and a part
-    without images.
+    """Image files by class.
+
+    Refuses class folders that the training part does not have, and a part without images.
     """
     strangers = sorted(set(_folder_names(folder)) - set(class_names))
     if strangers:
         raise ValueError(
             f"{folder} has class folders that the training part has not: {', '.join(strangers)}."
         )
-    files = [sorted(path for path in (folder / name).glob("*") if path.suffix.lower() in IMAGE_ENDINGS)
-             for name in class_names]  # fmt: skip
+    files = [
+        sorted(path for path in (folder / name).glob("*") if path.suffix.lower() in IMAGE_ENDINGS)
+        for name in class_names
+    ]
     if not any(files):
         raise ValueError(
             f"{folder} has no images in its class folders; endings read are "

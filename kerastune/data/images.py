@@ -1,4 +1,4 @@
-"""Encoded JPEG and PNG images to what a model takes, inside TensorFlow's graph, and arrays to PNG."""
+"""Decodes JPEG and PNG images in TensorFlow's graph, and encodes arrays as PNG."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ class Picture:
         )
 
     def decode(self, encoded: tf.Tensor) -> tf.Tensor:
-        """Decodes JPEGs and PNGs `[n]`, resizes those of another size, and gives `[n, height,
-        width, ...]`.
+        """Decodes JPEGs and PNGs `[n]` to `[n, height, width, ...]`.
+
+        Those of another size are resized.
         """
         shape = (self.height, self.width, self.channels or 1)
         pixels = tf.map_fn(
@@ -120,13 +121,17 @@ def picture(
 
 
 def value_range(dtype: str, examples: np.ndarray | None) -> tuple[float, float]:
-    """What black and white are in images: 0 and 255, or for other examples than uint8 the next full
-    scale.
+    """The values of black and white in images.
+
+    0 and 255, or for other examples than uint8 the next full scale.
 
     Full scales are 1, 16, 255 and 65535; examples with negative values are symmetric about 0.
 
     Example:
-        >>> value_range("float32", np.array([-0.9, 0.7])), value_range("float64", np.array([0, 15.0]))
+        >>> (
+        ...     value_range("float32", np.array([-0.9, 0.7])),
+        ...     value_range("float64", np.array([0, 15.0])),
+        ... )
         ((-1.0, 1.0), (0.0, 16.0))
     """
     if dtype == "uint8" or examples is None:

@@ -1,6 +1,4 @@
-"""From a name, a file, a folder, a function or arrays to a `Problem`: read, checked, cut and
-prepared (`PLAYBOOK` P).
-"""
+"""Makes a `Problem` of a name, a file, a folder, a function or arrays (`PLAYBOOK` P)."""
 
 from __future__ import annotations
 
@@ -26,8 +24,7 @@ def load(
     for_own_model: bool = False,
     kind: str = "",
 ) -> Problem:
-    """Loads a data set, refuses what cannot be trained on, cuts missing parts off and prepares it
-    (`PLAYBOOK` P).
+    """Loads a data set: reads, checks, splits and prepares it (`PLAYBOOK` P).
 
     Preparation is fitted on the training part only. For built-in models, tables are standardized by
     feature, images (rank 3 and more) by one mean and deviation, and images `[n, height, width]` get
@@ -84,8 +81,9 @@ def from_arrays(
     kind: str = "",
     prepare: bool = False,
 ) -> Problem:
-    """Makes a problem of arrays, or of a finite `tf.data.Dataset` (`PLAYBOOK` P). Only a validation
-    part is cut off.
+    """Makes a problem of arrays, or of a finite `tf.data.Dataset` (`PLAYBOOK` P).
+
+    Only a validation part is cut off.
 
     Args:
         x: inputs `[n, ...]`, a dict of them, or a `tf.data.Dataset` of `(x, y)` or `(x, y,
@@ -132,8 +130,9 @@ def finish(
     class_weight: dict[Any, float] | None = None,
     cut_test: bool = False,
 ) -> Problem:
-    """Checks, cuts off missing parts, and fits the preparation to what is left for training; in
-    this order.
+    """Checks the data, cuts off missing parts, and fits the preparation, in this order.
+
+    It is fitted to what is left for training.
 
     The arguments are those of `load` and `from_arrays`, but for `cut_test`: whether a missing test
     part is cut off too.
@@ -150,8 +149,11 @@ def finish(
     )
     targets = splits.fit_targets(parts["training"].y, classes, as_given=for_own_model)
     preparation = _fit_inputs(raw, parts["training"].x, for_own_model, standardize)
-    prepared = {where: _prepare_part(part, where, preparation, targets)
-                for where, part in parts.items() if raw.stream is None or where != "training"}  # fmt: skip
+    prepared = {
+        where: _prepare_part(part, where, preparation, targets)
+        for where, part in parts.items()
+        if raw.stream is None or where != "training"
+    }
     stream = (
         streams.prepare_stream(raw.stream, preparation, targets) if raw.stream is not None else None
     )
@@ -229,14 +231,17 @@ def _cut_parts(
         stay, off = splits.cut(len(train), cut_seed(where, seed), strata)
         parts["training"], parts[where] = take(train, stay), take(train, off)
         how = "stratified" if classes else "at random"
-        notes.append(f"{len(off)} of {len(train)} training examples were cut off as the {where} part ({how}, "
-                     f"seed {seed}).")  # fmt: skip
+        notes.append(
+            f"{len(off)} of {len(train)} training examples were cut off as the {where} part "
+            f"({how}, seed {seed})."
+        )
     return parts, notes
 
 
 def cut_seed(where: str, seed: int) -> list[int]:
-    """The seed of the cut of a part: the cuts of test and validation part are independent of each
-    other.
+    """The seed of the cut of a part.
+
+    The cuts of test and validation part are independent of each other.
 
     Example:
         >>> cut_seed("test", 7), cut_seed("validation", 7)

@@ -49,8 +49,10 @@ def _read_scikit_learn(name: str) -> Raw:
 
 def _read_keras(name: str) -> Raw:
     if name == "fashion_mnist" and DEBIAN_FASHION_MNIST.is_dir():
-        parts = [Part(*(_read_idx(name, part, what) for what in ("images-idx3", "labels-idx1")))
-                 for part in ("train", "t10k")]  # fmt: skip
+        parts = [
+            Part(*(_read_idx(name, part, what) for what in ("images-idx3", "labels-idx1")))
+            for part in ("train", "t10k")
+        ]
     else:
         parts = [Part(*pair) for pair in _download(name)]
     return Raw(
@@ -59,8 +61,9 @@ def _read_keras(name: str) -> Raw:
 
 
 def _read_idx(name: str, part: str, what: str) -> np.ndarray:
-    """Reads an array from the gzipped format of MNIST: two zeros, type, rank, sizes (big-endian),
-    bytes.
+    """Reads an array from MNIST's gzipped format.
+
+    Two zeros, type, rank, sizes (big-endian), bytes.
     """
     path = DEBIAN_FASHION_MNIST / f"{part}-{what}-ubyte.gz"
     if not path.is_file():

@@ -1,5 +1,6 @@
-"""Preparing inputs and targets: fitted on the training part only, applied to arrays once, and again
-as stock layers.
+"""Prepares inputs and targets, on arrays and again as stock layers.
+
+It is fitted to the training part only.
 
 A *preparation* has three faces that give the same numbers: `apply` (arrays), `inputs` (the Keras
 inputs of raw data) and `graph` (raw tensors to prepared ones, in `keras.ops`, so that a saved model
@@ -41,8 +42,9 @@ class Profile:
         self._squares: Any = 0.0
 
     def add(self, chunk: np.ndarray) -> None:
-        """Takes in `[n, ...]` more examples, merging means and sums of squares as they are, without
-        cancellation.
+        """Takes in more examples `[n, ...]`.
+
+        Means and sums of squares are merged as they are, without cancellation.
         """
         chunk = chunk.astype(np.float64)
         axes = 0 if len(self.shape) < 2 else None
@@ -57,16 +59,18 @@ class Profile:
 
     @property
     def scale(self) -> np.ndarray:
-        """Standard deviation; 1 for what is constant up to rounding, so that dividing by it is
-        safe.
+        """Standard deviation; 1 for what is constant up to rounding.
+
+        So dividing by it is safe.
         """
         deviation = np.sqrt(self._squares / self._count)
         return np.where(deviation > 1e-12 * np.maximum(np.abs(self.mean), 1e-12), deviation, 1.0)
 
 
 def profile(x: Any, measure: bool = True) -> Any:
-    """The `Profile` of an array, or of every entry of a dict; without `measure` only shape and
-    type.
+    """The `Profile` of an array, or of every array of a dict.
+
+    Without `measure` only shape and type.
     """
     if isinstance(x, dict):
         return {name: profile(array, measure) for name, array in x.items()}
@@ -89,7 +93,9 @@ class Numbers:
         scale: what they are divided by, of the same shape.
 
     Example:
-        >>> Numbers((1,), "float64", (1,), mean=2.0, scale=4.0).apply(np.array([[2.0], [6.0]])).tolist()
+        >>> Numbers((1,), "float64", (1,), mean=2.0, scale=4.0).apply(
+        ...     np.array([[2.0], [6.0]])
+        ... ).tolist()
         [[0.0], [1.0]]
     """
 
@@ -111,8 +117,9 @@ class Numbers:
         return "float64" if len(self.shape) < 2 else "float32"
 
     def apply(self, x: np.ndarray) -> np.ndarray:
-        """Prepares an array `[n, *shape]`, giving float32 `[n, *new_shape]`; the array given is not
-        changed.
+        """Prepares an array `[n, *shape]`, giving float32 `[n, *new_shape]`.
+
+        The array given is not changed.
         """
         if self.is_identity:
             return x
@@ -125,7 +132,7 @@ class Numbers:
         return x.reshape((len(x), *self.new_shape)).astype(np.float32, copy=False)
 
     def restore(self, x: np.ndarray) -> np.ndarray:
-        """Raw values `[n, *shape]` of prepared ones, up to rounding; what was missing stays filled."""
+        """Raw values `[n, *shape]` of prepared ones, up to rounding; gaps stay filled."""
         x = np.asarray(x).reshape((len(x), *self.shape))
         return x if self.mean is None else x.astype(np.float64) * self.scale + self.mean
 
@@ -183,8 +190,7 @@ class Entries:
 
 
 def fit(profiles: Any, add_channel: bool, standardize: bool) -> Numbers | Entries:
-    """Fits the preparation of an array, or of a dict of arrays, to the profile of the training
-    part.
+    """Fits the preparation of an array, or of a dict of arrays, to the training part.
 
     Args:
         profiles: a `Profile`, or a dict of them; measured if `standardize`.
@@ -223,7 +229,9 @@ class Attachment:
     Example:
         >>> import keras
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-        >>> Attachment(fit(profile(np.ones([9, 4], "uint8")), False, True), 20.0, 5.0)(model).input.dtype
+        >>> Attachment(fit(profile(np.ones([9, 4], "uint8")), False, True), 20.0, 5.0)(
+        ...     model
+        ... ).input.dtype
         'uint8'
     """
 
@@ -232,8 +240,9 @@ class Attachment:
     target_scale: Any = None
 
     def __call__(self, model: Any) -> Any:
-        """Gives the Keras model of raw inputs; raises `ValueError` if the outputs do not match the
-        targets.
+        """Gives the Keras model of raw inputs.
+
+        Raises `ValueError` if the outputs do not match the targets.
         """
         import keras
 

@@ -31,8 +31,9 @@ class Raw:
 
 
 def from_pairs(values: dict[str, Any], name: str) -> Raw:
-    """Turns pairs of arrays and datasets, by `train`, `validation` and `test`, into parts; `None`
-    is left out.
+    """Makes a `Raw` of pairs of arrays, and of datasets.
+
+    They are given by `train`, `validation` and `test`; `None` is left out.
 
     Example:
         >>> list(from_pairs({"train": ([[1.0], [2.0]], [0, 1]), "test": None}, "two").parts)

@@ -130,5 +130,7 @@ def _by_part(value: Any, source: str) -> dict[str, Any]:
         if isinstance(value, dict)
         else f"a {type(value).__name__}"
     )
-    raise ValueError(f"{source} gave {given}; expected (x, y), ((x, y), (x_test, y_test)), three such pairs, or a dict "
-                     "with `train` and optionally `validation` and `test`.")  # fmt: skip
+    raise ValueError(
+        f"{source} gave {given}; expected (x, y), ((x, y), (x_test, y_test)), three such pairs, or "
+        "a dict with `train` and optionally `validation` and `test`."
+    )

@@ -57,8 +57,9 @@ def cut(
 
 
 def quotas(counts: np.ndarray, size: int) -> np.ndarray:
-    """How many of each class make up a cut of `size`, by largest remainder; each class keeps at
-    least one.
+    """How many of each class make up a cut of `size`, by largest remainder.
+
+    Each class keeps at least one.
 
     Example:
         >>> quotas(np.array([70, 29, 1]), 10).tolist()
@@ -90,7 +91,11 @@ def infer_kind(y: np.ndarray) -> str:
         ValueError: for rows of 0 and 1 that are not one-hot (several labels per example).
 
     Example:
-        >>> infer_kind(np.array([3, 5, 3])), infer_kind(np.array([1.0, 2.0])), infer_kind(np.array([0.0, 1.0]))
+        >>> (
+        ...     infer_kind(np.array([3, 5, 3])),
+        ...     infer_kind(np.array([1.0, 2.0])),
+        ...     infer_kind(np.array([0.0, 1.0])),
+        ... )
         ('classification', 'regression', 'classification')
     """
     if y.dtype.kind in "bU" or is_one_hot(y):
@@ -134,8 +139,9 @@ class Classes:
     names: tuple[str, ...]
 
     def encode(self, y: np.ndarray, where: str) -> np.ndarray:
-        """Integer classes `[n]` of the targets of a part; raises `ValueError` for a label that does
-        not exist.
+        """Integer classes `[n]` of the targets of a part.
+
+        Raises `ValueError` for a label that does not exist.
         """
         if y.ndim == 2 and y.shape[1] > 1:
             if not is_one_hot(y) or y.shape[1] != len(self.names):
@@ -168,8 +174,9 @@ class Classes:
 
 
 def find_classes(y: np.ndarray, names: tuple[str, ...] = ()) -> Classes:
-    """Finds the classes in the targets of the training part; labels that do not run from 0 on are
-    renumbered.
+    """Finds the classes in the targets of the training part.
+
+    Labels that do not run from 0 on are renumbered.
 
     Labels that start at 0 and have fewer gaps than classes are class numbers with a class missing:
     refused.
@@ -249,7 +256,8 @@ class Targets:
                 np.array2string(np.asarray(value), precision=4) for value in (self.mean, self.scale)
             )
             return f"Regression: targets have mean {mean} and standard deviation {scale}."
-        return f"Classification with {len(self.classes.names)} classes: {shorten(list(self.classes.names))}."
+        names = list(self.classes.names)
+        return f"Classification with {len(names)} classes: {shorten(names)}."
 
     def encode(self, y: np.ndarray, where: str) -> np.ndarray:
         """Prepares the targets of a part; raises `ValueError` for labels that do not exist."""

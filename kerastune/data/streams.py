@@ -29,8 +29,9 @@ def is_dataset(value: Any) -> bool:
 
 
 def _is_batched(dataset: Any, where: str) -> bool:
-    """Whether the elements are batches; refuses datasets that are endless or not of plain tensors
-    of one shape.
+    """Whether the elements are batches.
+
+    Refuses datasets that are endless or not of plain tensors of one shape.
 
     Targets of rank 0 are single examples. Otherwise elements are batches if all leading sizes are
     open, or if all are the same and the inputs have rank 2 or more.
@@ -85,8 +86,10 @@ def materialize(dataset: Any, where: str) -> Part:
         raise ValueError(
             f"The tf.data.Dataset of the {where} part is empty; give at least one example."
         )
-    join = {name: np.concatenate([dict(checks.entries(part.x))[name] for part in parts])
-            for name, _ in checks.entries(parts[0].x)}  # fmt: skip
+    join = {
+        name: np.concatenate([dict(checks.entries(part.x))[name] for part in parts])
+        for name, _ in checks.entries(parts[0].x)
+    }
     x = join if isinstance(parts[0].x, dict) else join["x"]
     return Part(x, *_join_targets(parts))
 

@@ -1,5 +1,6 @@
-"""Preparing the columns of a .csv: gaps filled, numbers scaled, texts encoded; on arrays and in the
-saved model.
+"""Prepares the columns of a .csv, on arrays and in the saved model.
+
+Gaps are filled, numbers scaled, texts encoded.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from kerastune.data.preprocessing import Numbers, fit, profile
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Columns of a .csv as one array: numbers first, then one column of 0 and 1 for every value of
-    a text column.
+    """Columns of a .csv as one array.
+
+    Numbers come first, then one column of 0 and 1 for every value of a text column.
 
     A text that the training part does not have gives zeros. Raw input is an array if there are
     numbers only, else a dict of columns `[n, 1]`, under names that TensorFlow accepts in an
@@ -40,8 +42,9 @@ class Table:
     is_identity = False
 
     def apply(self, columns: dict[str, np.ndarray]) -> np.ndarray:
-        """Prepares columns `[n]` (numbers as float64 with NaN where missing, or texts) as one
-        array.
+        """Prepares columns `[n]` as one array.
+
+        Columns are float64 with NaN where missing, or texts.
         """
         parts = [
             (columns[name][:, None] == np.array(values)[None])
@@ -54,8 +57,9 @@ class Table:
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def restore(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Columns `[n]` of prepared rows, up to rounding; a text that the training part does not
-        have is empty.
+        """Columns `[n]` of prepared rows, up to rounding.
+
+        A text that the training part does not have is empty.
         """
         place = len(self.names)
         numbers = self.numbers.restore(x[:, :place]).T if self.names else ()
@@ -96,8 +100,9 @@ class Table:
         return keras.ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
 
     def _lookup(self, values: tuple[str, ...]) -> Any:
-        """A layer whose first column is for unknown texts; Keras would swallow a first value equal
-        to its token.
+        """A layer whose first column is for unknown texts.
+
+        Keras would swallow a first value equal to its token.
         """
         import keras
 
@@ -120,8 +125,9 @@ def safe_name(name: str) -> str:
 
 
 def fit_table(columns: dict[str, np.ndarray], standardize: bool) -> Table:
-    """Fits the preparation of the columns of a .csv to the training part: medians, means, scales
-    and text values.
+    """Fits the preparation of the columns of a .csv to the training part.
+
+    Medians, means, scales and text values.
 
     Args:
         columns: training columns `[n]`, float64 with NaN where a number is missing, or texts.
@@ -132,7 +138,9 @@ def fit_table(columns: dict[str, np.ndarray], standardize: bool) -> Table:
             made safe.
 
     Example:
-        >>> fit_table({"age": np.array([1.0, np.nan, 5.0])}, standardize=False).numbers.fill.tolist()
+        >>> fit_table(
+        ...     {"age": np.array([1.0, np.nan, 5.0])}, standardize=False
+        ... ).numbers.fill.tolist()
         [3.0]
     """
     texts = {

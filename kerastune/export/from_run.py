@@ -1,5 +1,6 @@
-"""From what a search left in its output directory to what is served: the very weights, nothing is
-trained again.
+"""Exports the models that a search left in its output directory.
+
+Nothing is trained again.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ def release(
     views: bool = True,
     ensemble: bool = True,
 ) -> Path:
-    """Exports what a finished search, or cross-validation, came to: its views, or its ensemble, or
-    its calibrated model.
+    """Exports the final model of a finished search or cross-validation.
+
+    Its TTA model, or its ensemble, or its calibrated model.
 
     Class names are those that the search left behind. For a SavedModel, a few dozen real inputs are
     read from the data again, to compare with and to warm up; where the data can't be read, random
@@ -82,8 +84,9 @@ def release(
 def examples(
     source: str, label: str = "", image_size: int = 64, count: int = MOST_EXAMPLES, groups: str = ""
 ) -> Any:
-    """Raw inputs of a data set, as a saved model takes them: evenly from its test part, or else
-    from another one.
+    """Raw inputs of a data set, as a saved model takes them.
+
+    Evenly from its test part, or else from another one.
 
     Args:
         source: as `data.load` takes it.

@@ -1,6 +1,4 @@
-"""From a Keras model to what TensorFlow Serving serves: one SavedModel in a version directory,
-never half written.
-"""
+"""Writes a Keras model as a SavedModel in a version directory, never half written."""
 
 from __future__ import annotations
 
@@ -37,8 +35,9 @@ def export(
     examples: Any = None,
     image: bool | tuple[float, float] | None = None,
 ) -> Path:
-    """Writes a model as `<base>/<name>/<version>/` for TensorFlow Serving, and how to serve it into
-    `<base>`.
+    """Writes a model as `<base>/<name>/<version>/` for TensorFlow Serving.
+
+    How to serve it is written into `<base>`.
 
     Signatures are those of `serving.Service`. In the version stand the SavedModel, the labels
     (`assets/labels.txt`, one a line), warm-up requests and an example request for every signature
@@ -75,7 +74,9 @@ def export(
     Example:
         >>> import tempfile
         >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(3, "softmax")])
-        >>> export(model, tempfile.mkdtemp(), "iris", class_names=("setosa", "versicolor", "virginica")).name
+        >>> export(
+        ...     model, tempfile.mkdtemp(), "iris", class_names=("setosa", "versicolor", "virginica")
+        ... ).name
         '1'
     """
     if not run_directory.NAME.fullmatch(name) or name.startswith("."):
@@ -116,8 +117,9 @@ def _write_extras(service: Service, directory: Path, name: str) -> None:
 
 
 def save_as(model: keras.Model, directory: str | os.PathLike, name: str, format: str) -> Path:
-    """Writes a model as one file in another format, with Keras's own means: raw inputs in, the
-    model's outputs out.
+    """Writes a model as one file in another format, with Keras's own means.
+
+    Raw inputs in, the model's outputs out.
 
     Args:
         model: a built Keras model.
@@ -187,5 +189,6 @@ def _foreign_to_litert(path: Path) -> str:
         try:
             interpreter.allocate_tensors()
         except RuntimeError as error:
-            return f"{' '.join(str(error).split('See instructions')[0].split())} {REMEDY[0].upper()}{REMEDY[1:]}."
+            why = " ".join(str(error).split("See instructions")[0].split())
+            return f"{why} {REMEDY[0].upper()}{REMEDY[1:]}."
     return ""

@@ -1,6 +1,4 @@
-"""The files beside the exported models that say how to serve and ask them: `models.config` and
-`README.md`.
-"""
+"""Writes `models.config` and `README.md`, which say how to serve and ask the models."""
 
 from __future__ import annotations
 
@@ -33,9 +31,14 @@ docker run --rm -p 8500:8500 -p 8501:8501 -v "$PWD:{served_at}:ro" tensorflow/se
   --model_config_file={served_at}/{config} --model_config_file_poll_wait_seconds=60
 ```
 
-Without Docker: `tensorflow_model_server --port=8500 --rest_api_port=8501 --model_config_file={config}` with the paths
-in `{config}` changed to where the models stand. A new version is loaded, warmed up and answered from as soon as its
-directory is there; the old one goes on answering until then.
+Without Docker, change the paths in `{config}` to where the models are, and start:
+
+```
+tensorflow_model_server --port=8500 --rest_api_port=8501 --model_config_file={config}
+```
+
+A new version is loaded, warmed up and served as soon as its directory is there; the old one is
+served until then.
 """
 
 _MODEL = """
@@ -85,8 +88,9 @@ def write(base: Path) -> None:
 
 
 def config(names) -> str:
-    """The server's configuration for models of these names, as protobuf's text of
-    `ModelServerConfig`.
+    """The server's configuration for models of these names.
+
+    As protobuf's text of `ModelServerConfig`.
 
     Example:
         >>> print(config(["digits"]))
@@ -101,8 +105,13 @@ def config(names) -> str:
     """
     lines = ["model_config_list {"]
     for name in names:
-        lines += ["  config {", f'    name: "{name}"', f'    base_path: "{_SERVED_AT}/{name}"',
-                  '    model_platform: "tensorflow"', "  }"]  # fmt: skip
+        lines += [
+            "  config {",
+            f'    name: "{name}"',
+            f'    base_path: "{_SERVED_AT}/{name}"',
+            '    model_platform: "tensorflow"',
+            "  }",
+        ]
     return "\n".join([*lines, "}", ""])
 
 
@@ -139,8 +148,10 @@ def _section(base: Path, name: str, version: int) -> str:
         f"curl -d @{body.relative_to(base)} http://localhost:8501/v1/models/{name}:predict"
         for body in bodies
     ]
-    rows = [f"| `{key}` | {_tensors(signature.inputs)} | {_tensors(signature.outputs)} |"
-            for key, signature in sorted(signatures(directory).items())]  # fmt: skip
+    rows = [
+        f"| `{key}` | {_tensors(signature.inputs)} | {_tensors(signature.outputs)} |"
+        for key, signature in sorted(signatures(directory).items())
+    ]
     path = directory / EXTRA / NOTES
     notes = path.read_text(encoding="utf-8") if path.is_file() else ""
     rows, curls = "\n".join(rows), "\n".join(curls)

@@ -1,6 +1,4 @@
-"""What a Keras model answers when it is served: signatures with named inputs and outputs, raw
-inputs in.
-"""
+"""Signatures of a served Keras model: raw inputs in, named outputs out."""
 
 from __future__ import annotations
 
@@ -231,8 +229,10 @@ def named_inputs(structure: Any) -> dict[str, keras.KerasTensor]:
         numbered = (
             [f"inputs_{number}" for number in range(len(flat))] if len(flat) > 1 else ["inputs"]
         )
-        given = [number if _NAMED_BY_KERAS.fullmatch(tensor.name) else tensor.name
-                 for tensor, number in zip(flat, numbered, strict=True)]  # fmt: skip
+        given = [
+            number if _NAMED_BY_KERAS.fullmatch(tensor.name) else tensor.name
+            for tensor, number in zip(flat, numbered, strict=True)
+        ]
     names = [tabular.safe_name(str(name)) for name in given]
     if len(set(names)) < len(names):
         raise ValueError(
@@ -242,8 +242,9 @@ def named_inputs(structure: Any) -> dict[str, keras.KerasTensor]:
 
 
 def _with_inputs(model: keras.Model, examples: Any) -> keras.Model:
-    """The model itself, or one around it where it does not know its inputs, as a subclassed one
-    does not.
+    """The model, or one around it where it does not know its inputs.
+
+    A subclassed one does not.
     """
     if getattr(model, "inputs", None):
         return model
@@ -286,7 +287,7 @@ def _as_type(x: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def _difference(found: Mapping[str, tf.Tensor], expected: Mapping[str, tf.Tensor]) -> float:
-    """Largest difference of probabilities, or of predictions in units of the largest one above 1."""
+    """Largest difference of probabilities, or of predictions relative to the largest."""
     name = "probabilities" if "probabilities" in expected else "predictions"
     a, b = found[name].numpy().astype(np.float64), expected[name].numpy().astype(np.float64)
     if a.shape != b.shape or not np.array_equal(np.isnan(a), np.isnan(b)):

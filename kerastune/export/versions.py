@@ -1,5 +1,6 @@
-"""Version directories that a polling server may read at any moment: a version is there whole, or
-not at all.
+"""Version directories that are there whole or not at all.
+
+A polling server may read them at any moment.
 
 TensorFlow Serving looks for directories with whole numbers for names, and loads the largest. It has
 loaded models that were still being copied, with variables missing, and called that success
@@ -63,8 +64,9 @@ def versions(model_dir: Path) -> list[int]:
 
 @contextlib.contextmanager
 def new_version(model_dir: Path, version: int | None = None) -> Iterator[tuple[Path, Path]]:
-    """Gives a directory to build a version in; when the block ends well, it is renamed to the
-    version's number.
+    """Gives a directory to build a version in.
+
+    When the block ends well, it is renamed to the version's number.
 
     Files and directories are synced before the rename and the parent after it, so that this holds
     after a power cut too. A block that raises leaves nothing. What a killed process left is removed

@@ -1,5 +1,6 @@
-"""Several Keras models as one: a plain Keras model that averages theirs, and needs no kerastune to
-be loaded.
+"""Several Keras models as one plain Keras model that averages theirs.
+
+It needs no kerastune to be loaded.
 """
 
 from __future__ import annotations
@@ -51,12 +52,15 @@ def assemble(
             temperature that is not above 0, or one for numbers.
 
     Example:
-        >>> models = [keras.Sequential([keras.Input([4]), keras.layers.Dense(3, "softmax")]) for _ in range(2)]
+        >>> models = [
+        ...     keras.Sequential([keras.Input([4]), keras.layers.Dense(3, "softmax")])
+        ...     for _ in range(2)
+        ... ]
         >>> assemble(models, [0.6, 0.4], temperature=1.5).output_shape
         (None, 3)
     """
     shares = _checked(members, weights, mean, temperature, kind)
-    used = [(member, share) for member, share in zip(members, shares) if share > 0]
+    used = [(member, share) for member, share in zip(members, shares, strict=True) if share > 0]
     inputs = inputs_like(used[0][0], sample)
     outputs = []
     for number, (member, _) in enumerate(used):
@@ -69,8 +73,9 @@ def assemble(
 
 
 def tempered(probabilities: Any, temperature: float) -> Any:
-    """As `calibration.tempered`, for tensors `[n, classes]`, or `[n, 1]` of the probability of
-    class 1.
+    """As `calibration.tempered`, for tensors.
+
+    `[n, classes]`, or `[n, 1]` of the probability of class 1.
 
     Example:
         >>> ops.convert_to_numpy(tempered(ops.array([[0.8]]), 0.5)).round(4).tolist()
@@ -84,8 +89,9 @@ def tempered(probabilities: Any, temperature: float) -> Any:
 
 
 def check_temperature(temperature: float, kind: str) -> None:
-    """Raises `ValueError` for a temperature that is not a finite number above 0, or one other than
-    1 for numbers.
+    """Raises `ValueError` for a temperature that is not finite and above 0.
+
+    Numbers may only have 1.
     """
     if not 0 < temperature < float("inf"):
         raise ValueError(f"`temperature` must be a finite number > 0, got {temperature}.")
@@ -148,8 +154,9 @@ def _input(like: Any, name: str | None = None) -> Any:
 
 
 def _renamed(member: keras.Model, name: str, kind: str, sample: Any) -> keras.Model:
-    """A member under a name of its own, around its own layers, such that it gives probabilities or
-    numbers in float32.
+    """A member under a name of its own, giving probabilities or numbers in float32.
+
+    It is made around the member's own layers.
 
     Two members may be of one name, which Keras does not take side by side.
     """
@@ -162,14 +169,15 @@ def _renamed(member: keras.Model, name: str, kind: str, sample: Any) -> keras.Mo
 
 def _average(values: list, used: list) -> Any:
     total = values[0] * float(used[0][1])
-    for value, (_, share) in zip(values[1:], used[1:]):
+    for value, (_, share) in zip(values[1:], used[1:], strict=True):
         total = total + value * float(share)
     return total
 
 
 def _logarithms(probabilities) -> Any:
-    """Logarithms of probabilities; of a single output its logit, with which it is treated as two
-    classes would be.
+    """Logarithms of probabilities; of a single output its logit.
+
+    So it is treated as two classes would be.
     """
     least = calibration.LEAST
     if probabilities.shape[-1] > 1:

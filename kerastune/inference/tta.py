@@ -1,6 +1,4 @@
-"""Test-time augmentation: a model that looks at every example in several views and averages what it
-says (S4.7).
-"""
+"""Test-time augmentation (TTA): averages predictions over several views (S4.7)."""
 
 from __future__ import annotations
 
@@ -59,8 +57,12 @@ def wrap(
             above 0, or one for numbers.
 
     Example:
-        >>> model = keras.Sequential([keras.Input([8, 8, 1]), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
-        >>> wrapped = wrap(model, [all_views.Flip("horizontal"), all_views.Shift(right=1)], weights=[2, 1, 1])
+        >>> model = keras.Sequential(
+        ...     [keras.Input([8, 8, 1]), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
+        ... )
+        >>> wrapped = wrap(
+        ...     model, [all_views.Flip("horizontal"), all_views.Shift(right=1)], weights=[2, 1, 1]
+        ... )
         >>> wrapped.output_shape
         (None, 3)
     """
@@ -71,7 +73,7 @@ def wrap(
     if temperature != 1:
         averaging.check_temperature(temperature, known.kind)
     terms = []
-    for view, share in zip(seeing, share_of_each):
+    for view, share in zip(seeing, share_of_each, strict=True):
         if share > 0:
             outputs = model(inputs if view is None else all_views.apply(view, inputs))
             _refuse_several(model, outputs)

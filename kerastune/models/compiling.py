@@ -21,8 +21,9 @@ def compile_for(
     smoothed: bool = False,
     objective: str | None = None,
 ) -> None:
-    """Compiles a model with this optimizer: as its builder compiled it, or else with loss and
-    metrics for the problem.
+    """Compiles a model with this optimizer.
+
+    As its builder compiled it, or else with loss and metrics for the problem.
 
     Args:
         model: a built model.
@@ -101,8 +102,9 @@ def _default_settings(known: OutputKind, problem: Problem) -> dict:
 
 
 def default_objective(model: keras.Model, problem: Problem) -> trial.Objective:
-    """Macro-F1 with imbalanced classes and accuracy otherwise, where a compiled model measures it,
-    else the loss.
+    """The default objective: macro-F1, accuracy, or else the loss.
+
+    Macro-F1 with imbalanced classes and accuracy otherwise, where a compiled model measures it.
     """
     names = metric_names(model)
     if problem.imbalanced and "macro_f1" in names:
@@ -117,9 +119,7 @@ def default_objective(model: keras.Model, problem: Problem) -> trial.Objective:
 def check_objective(
     objective: trial.Objective, model: keras.Model, kind: str = "classification"
 ) -> None:
-    """Raises `ValueError` when a model, compiled by `compile_for`, does not measure the objective
-    of such a problem.
-    """
+    """Raises `ValueError` when a compiled model does not measure the objective."""
     names = ["loss", *metric_names(model)]
     if objective.name not in names:
         known = [f"val_{name}" for name in (*names, *keras_metrics.known(kind))]

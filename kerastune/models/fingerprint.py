@@ -1,5 +1,7 @@
-"""What tells one search from another: short texts that change when the data or the model do, so
-that no search goes on with others than it was begun with."""
+"""Short texts that change when the data or the model do.
+
+A search does not go on with others than it began with.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,9 @@ def of_data(problem: Problem) -> str:
 
 
 def of_model(model: keras.Model) -> str:
-    """Number of parameters and a checksum of architecture, loss and metrics; names that Keras
-    numbers do not count.
+    """Number of parameters and a checksum of architecture, loss and metrics.
+
+    Names that Keras numbers do not count.
 
     Example:
         >>> models = [keras.Sequential([keras.Input([4]), keras.layers.Dense(2)]) for _ in range(2)]
@@ -56,7 +59,11 @@ def of_weights(model: keras.Model) -> str:
     """A checksum of a model's weights.
 
     Example:
-        >>> of_weights(keras.Sequential([keras.Input([4]), keras.layers.Dense(2, kernel_initializer="ones")]))
+        >>> of_weights(
+        ...     keras.Sequential(
+        ...         [keras.Input([4]), keras.layers.Dense(2, kernel_initializer="ones")]
+        ...     )
+        ... )
         'fea70723'
     """
     checksum = 0
@@ -69,8 +76,10 @@ def _architecture(model: keras.Model):
     try:
         return model.get_config()
     except (NotImplementedError, TypeError, ValueError):  # a subclassed model need not have one
-        return [[type(layer).__name__, *(list(v.shape) for v in layer._trainable_variables)]
-                for layer in model._flatten_layers()]  # fmt: skip
+        return [
+            [type(layer).__name__, *(list(v.shape) for v in layer._trainable_variables)]
+            for layer in model._flatten_layers()
+        ]
 
 
 def _name(thing) -> str:

@@ -57,8 +57,9 @@ _INITIALIZERS = (
 def initialize_by_activation(
     model: keras.Model, other_weights: list[np.ndarray], seed: int
 ) -> list[str]:
-    """Gives kernels whose output goes through a ReLU He's uniform initial values; the others stay
-    Glorot's (P8).
+    """Gives kernels before a ReLU He's uniform initial values (P8).
+
+    The others stay Glorot's.
 
     He et al. 2015 (arXiv:1502.01852) for ReLU and its kin (`_RECTIFIERS`), the layer's own
     activation or, in the graph of a Functional or Sequential model, nested ones included, one that
@@ -86,7 +87,9 @@ def initialize_by_activation(
 
     Example:
         >>> def build():
-        ...     return keras.Sequential([keras.Input([4]), layers.Dense(3, "relu", name="hidden"), layers.Dense(2)])
+        ...     return keras.Sequential(
+        ...         [keras.Input([4]), layers.Dense(3, "relu", name="hidden"), layers.Dense(2)]
+        ...     )
         >>> initialize_by_activation(build(), build().get_weights(), seed=1)
         ['hidden']
     """
@@ -127,7 +130,9 @@ def build_initialized(build: Callable[[], keras.Model], seed: int) -> keras.Mode
         ValueError: if `build` gives a model that is not built, or two different networks.
 
     Example:
-        >>> model = build_initialized(lambda: keras.Sequential([keras.Input([4]), layers.Dense(3, "relu")]), seed=1)
+        >>> model = build_initialized(
+        ...     lambda: keras.Sequential([keras.Input([4]), layers.Dense(3, "relu")]), seed=1
+        ... )
         >>> type(model.layers[0].kernel_initializer).__name__
         'HeUniform'
     """
@@ -179,15 +184,17 @@ def _reaches_rectifier(layer: layers.Layer, followers: dict[int, list]) -> bool:
 
 
 def _name(activation) -> str:
-    """Name of an activation given as a function, a layer, or a class of layers or operations:
-    "relu", "leakyrelu".
+    """Name of an activation: "relu", "leakyrelu".
+
+    It is a function, a layer, or a class of layers or operations.
     """
     return getattr(activation, "__name__", type(activation).__name__).lower().replace("_", "")
 
 
 def _is_transparent(operation) -> bool:
-    """Whether a layer, or a bare operation such as `x + y`, lets its input through on the way to an
-    activation.
+    """Whether a layer or operation lets its input through to an activation.
+
+    A bare operation such as `x + y` may.
     """
     if isinstance(operation, layers.Layer):
         return isinstance(operation, _TRANSPARENT_LAYERS)
@@ -214,8 +221,9 @@ def _graph(operation):
 
 
 def _producer(tensor):
-    """The operation a symbolic tensor comes from; for a nested model, the one inside that makes
-    that output.
+    """The operation a symbolic tensor comes from.
+
+    For a nested model, the one inside that makes that output.
     """
     operation, _, index = tensor._keras_history
     if hasattr(_graph(operation), "_nodes_by_depth"):

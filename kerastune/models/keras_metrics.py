@@ -1,6 +1,4 @@
-"""Metrics that the user's objective names: Keras's own, given targets and outputs in the form that
-they expect.
-"""
+"""Keras's metrics that an objective names, with targets and outputs as they expect."""
 
 from __future__ import annotations
 
@@ -60,7 +58,9 @@ class MacroF1(keras.metrics.Metric):
 
     Example:
         >>> metric = MacroF1(2)
-        >>> metric.update_state(keras.ops.array([0, 0, 1]), keras.ops.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]))
+        >>> metric.update_state(
+        ...     keras.ops.array([0, 0, 1]), keras.ops.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+        ... )
         >>> round(float(metric.result()), 4)
         0.6667
     """
@@ -96,8 +96,9 @@ class MacroF1(keras.metrics.Metric):
 
 
 class Measure(keras.metrics.Metric):
-    """A metric of Keras's that is given other forms of targets and outputs, and whose values per
-    class are averaged.
+    """A Keras metric that gets other forms of targets and outputs.
+
+    Values per class are averaged.
 
     Args:
         metric: what measures.
@@ -105,8 +106,12 @@ class Measure(keras.metrics.Metric):
         name: name in the logs.
 
     Example:
-        >>> metric = Measure(keras.metrics.F1Score(), lambda y, p: (keras.ops.one_hot(y, 2), p), "f1_score")
-        >>> metric.update_state(keras.ops.array([0, 0, 1]), keras.ops.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]))
+        >>> metric = Measure(
+        ...     keras.metrics.F1Score(), lambda y, p: (keras.ops.one_hot(y, 2), p), "f1_score"
+        ... )
+        >>> metric.update_state(
+        ...     keras.ops.array([0, 0, 1]), keras.ops.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+        ... )
         >>> round(float(metric.result()), 4)
         0.6667
     """
@@ -208,9 +213,7 @@ def _in_units(mean, scale, y, outputs):
 
 @functools.cache
 def _keras_classes() -> dict[str, type]:
-    """Keras's metrics of targets and outputs that need no settings, by the names that
-    `keras.metrics.get` takes.
-    """
+    """Keras's metrics that need no settings, by the names that `keras.metrics.get` takes."""
     classes = [each for each in vars(keras.metrics).values() if inspect.isclass(each)]
     return {
         _snake(each.__name__): each
@@ -231,8 +234,9 @@ def _snake(name: str) -> str:
 
 
 def true_classes(y):
-    """Integer classes `[n]` of targets: integers (of any dtype) `[n]` or `[n, 1]`, or one-hot `[n,
-    classes]`.
+    """Integer classes `[n]` of targets.
+
+    Integers (of any dtype) `[n]` or `[n, 1]`, or one-hot `[n, classes]`.
     """
     return _largest(
         y,
@@ -241,8 +245,9 @@ def true_classes(y):
 
 
 def predicted_classes(outputs, threshold: float = 0.5):
-    """Integer classes `[n]` of predictions `[n, classes]`, or of those of one output, `[n, 1]`: 1
-    above `threshold`.
+    """Integer classes `[n]` of predictions `[n, classes]`.
+
+    Or of one output `[n, 1]`: 1 above `threshold`.
     """
     return _largest(outputs, lambda values: tf.cast(values > threshold, tf.int32))
 

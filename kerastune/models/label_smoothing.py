@@ -1,5 +1,6 @@
-"""Label smoothing in training alone: validation, and whoever loads the model, see the loss it was
-compiled with.
+"""Label smoothing in training only.
+
+Validation and the saved model keep the loss the model was compiled with.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ class SmoothedCrossentropy(keras.losses.Loss):
         ValueError: for a loss that `why_not` has a word against.
 
     Example:
-        >>> loss, y, outputs = SmoothedCrossentropy("binary_crossentropy"), tf.ones([1, 1]), tf.constant([[0.9]])
+        >>> loss, y, outputs = (
+        ...     SmoothedCrossentropy("binary_crossentropy"),
+        ...     tf.ones([1, 1]),
+        ...     tf.constant([[0.9]]),
+        ... )
         >>> _ = loss.strength.assign(0.5)
         >>> round(float(loss(y, outputs)), 3)
         0.105
@@ -76,8 +81,9 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
 
 class LabelSmoothing(StepWrapper):
-    """Smooths the loss of a model that was compiled with a `SmoothedCrossentropy`, in its training
-    steps only.
+    """Smooths the loss of a model, in its training steps only.
+
+    The model was compiled with a `SmoothedCrossentropy`.
     """
 
     def step(self, data):

@@ -23,14 +23,17 @@ Levels = list[list[layers.Layer]]
 
 
 def forward(model: keras.Model) -> dict[layers.Layer, tuple[str, ...]]:
-    """Every layer inside a model with its path, from the input on; the model itself comes first,
-    with an empty path.
+    """Every layer inside a model with its path, from the input on.
+
+    The model itself comes first, with an empty path.
 
     Keras numbers the names that it makes itself through the whole process (`dense_7`). Here they
     are counted within the model, so that the same architecture built twice has the same names.
 
     Example:
-        >>> inside = keras.Sequential([keras.Input([4]), layers.Dense(3), layers.Dense(3)], name="backbone")
+        >>> inside = keras.Sequential(
+        ...     [keras.Input([4]), layers.Dense(3), layers.Dense(3)], name="backbone"
+        ... )
         >>> list(forward(keras.Sequential([inside, layers.Dense(2)])).values())[1:]
         [('backbone',), ('backbone', 'dense'), ('backbone', 'dense_1'), ('dense_2',)]
     """
@@ -62,11 +65,14 @@ def own_kernels(layer: layers.Layer) -> list[keras.Variable]:
 
 
 def levels(model: keras.Model) -> Levels:
-    """The layers with something to train, from the input on, grouped by kernels; of a model as it
-    was built.
+    """The layers with something to train, from the input on, grouped by kernels.
+
+    Of a model as it was built.
 
     Example:
-        >>> model = keras.Sequential([keras.Input([4]), layers.Dense(3), layers.BatchNormalization(), layers.Dense(2)])
+        >>> model = keras.Sequential(
+        ...     [keras.Input([4]), layers.Dense(3), layers.BatchNormalization(), layers.Dense(2)]
+        ... )
         >>> [[type(layer).__name__ for layer in level] for level in levels(model)]
         [['Dense', 'BatchNormalization'], ['Dense']]
     """
@@ -140,8 +146,9 @@ def multipliers(model: keras.Model, found: Levels, recipe: Recipe) -> np.ndarray
 
 
 def check(model: keras.Model, recipe: Recipe) -> None:
-    """Refuses a recipe whose patterns match nothing in a built model, or that freezes or rests more
-    than there is.
+    """Refuses a recipe that does not fit the layers of a built model.
+
+    Its patterns match nothing, or it freezes or rests more than there is.
 
     Raises:
         ValueError: with the name of the setting.
@@ -172,8 +179,9 @@ def _variables(
 def multiplier(
     path: Sequence[str], height: int, layer_decay: float, layer_rate: Iterable[str]
 ) -> float:
-    """What the rate of one variable is multiplied by: of the last pattern that matches it, else by
-    its depth.
+    """The multiplier of one variable's learning rate.
+
+    Of the last pattern that matches it, else by its depth.
 
     Args:
         path: names from the outermost model's layer down to the variable: `("backbone", "conv2d",
@@ -183,7 +191,10 @@ def multiplier(
         layer_rate: texts as `parsed` takes them.
 
     Example:
-        >>> multiplier(("dense", "kernel"), 2, 0.5, []), multiplier(("dense", "kernel"), 2, 0.5, ["dense=0.1"])
+        >>> (
+        ...     multiplier(("dense", "kernel"), 2, 0.5, []),
+        ...     multiplier(("dense", "kernel"), 2, 0.5, ["dense=0.1"]),
+        ... )
         (0.25, 0.1)
     """
     found = layer_decay**height

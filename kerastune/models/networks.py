@@ -1,6 +1,4 @@
-"""The built-in networks as plain functions: a shape and a few sizes in, an uncompiled Keras model
-out.
-"""
+"""The built-in networks as functions that give an uncompiled Keras model."""
 
 from __future__ import annotations
 
@@ -68,8 +66,9 @@ def cnn(
     deeper: bool = False,
     batch_norm: bool = False,
 ) -> keras.Model:
-    """3x3 convolutions that double their filters while pooling halves the image, then one dense
-    layer and Dropout.
+    """3x3 convolutions with pooling, then one dense layer and Dropout.
+
+    Filters double while pooling halves the image.
 
     The image is halved until its larger side is at most 8 (at least two convolutions in all), a
     side below 8 never: 28x28 goes through 14 to 7, an 8x8 digit is halved once, and 224x224
@@ -132,8 +131,9 @@ def _pool(sides: Sequence[int], least: int) -> tuple[int, ...]:
 def resnet(
     input_shape: Sequence[int], num_outputs: int, kind: str, blocks: int = 2, width: int = 16
 ) -> keras.Model:
-    """A small residual network: three groups of basic blocks of `width`, 2 `width` and 4 `width`
-    filters.
+    """A small residual network: three groups of basic blocks.
+
+    They have `width`, 2 `width` and 4 `width` filters.
 
     He et al. 2015, "Deep Residual Learning" (arXiv:1512.03385), the CIFAR variant: BatchNorm after
     every convolution, He initialization, the second and third group halve the image, global average
@@ -169,8 +169,9 @@ def resnet(
 def image_shape(
     input_shape: Sequence[int] | Mapping[str, Sequence[int]], model_name: str
 ) -> tuple[int, int, int]:
-    """`(height, width, channels)` of one example; the refusal, by name, of everything that is not
-    an image.
+    """`(height, width, channels)` of one example.
+
+    Refuses, by name, everything that is not an image.
 
     Args:
         input_shape: shape of one example without the batch, or a dict of shapes (refused).

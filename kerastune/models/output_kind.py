@@ -40,8 +40,9 @@ class OutputKind:
 
     @property
     def activation(self) -> Callable:
-        """What outputs go through before they are averaged with others: logits become
-        probabilities, all else stays.
+        """Makes outputs what is averaged: logits become probabilities.
+
+        All else stays.
         """
         if not self.are_logits:
             return keras.activations.linear
@@ -203,8 +204,9 @@ def predict(model: keras.Model, x) -> np.ndarray:
 
 
 def predicted_classes(outputs: np.ndarray, logits: bool) -> np.ndarray:
-    """Integer classes `[n]` of outputs `[n, classes]`, or `[n, 1]` of a model with a single output
-    for class 1.
+    """Integer classes `[n]` of outputs `[n, classes]`.
+
+    Or `[n, 1]` of a model with a single output for class 1.
     """
     if outputs.shape[-1] > 1:
         return outputs.argmax(axis=-1)

@@ -1,6 +1,4 @@
-"""Models that bring weights: a new head that suits the data, and which of a model's weights were
-loaded (S4.2).
-"""
+"""Models that bring weights: their new head, and which weights were loaded (S4.2)."""
 
 from __future__ import annotations
 
@@ -33,7 +31,9 @@ def with_new_head(model: keras.Model, num_outputs: int, kind: str) -> keras.Mode
         ValueError: for a model that has no graph or several outputs.
 
     Example:
-        >>> old = keras.Sequential([keras.Input([4]), layers.Dense(8, "relu"), layers.Dense(5, "softmax")])
+        >>> old = keras.Sequential(
+        ...     [keras.Input([4]), layers.Dense(8, "relu"), layers.Dense(5, "softmax")]
+        ... )
         >>> with_new_head(old, 3, "classification").output_shape
         (None, 3)
     """
@@ -87,14 +87,14 @@ def check_inputs(model: keras.Model, x: Any) -> None:
         >>> check_inputs(model, np.zeros([1, 3]))
         Traceback (most recent call last):
             ...
-        ValueError: the pretrained model takes `flowers` [4], the data give [3]: bring data of that shape.
+        ValueError: the pretrained model takes `flowers` [4], the data give [3]: ...
     """
     wanted = {
         tensor.name: tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", None) or []
     }
     if not wanted:
         return
-    given = x if isinstance(x, Mapping) else dict(zip(list(wanted)[:1], [x]))
+    given = x if isinstance(x, Mapping) else {next(iter(wanted)): x}
     if set(given) != set(wanted):
         raise ValueError(
             f"the pretrained model takes {', '.join(wanted)}, the data give "
@@ -103,7 +103,7 @@ def check_inputs(model: keras.Model, x: Any) -> None:
     for name, shape in wanted.items():
         found = np.shape(given[name])[1:]
         if len(found) != len(shape) or any(
-            side not in (None, other) for side, other in zip(shape, found)
+            side not in (None, other) for side, other in zip(shape, found, strict=True)
         ):
             sides = ", ".join("any" if side is None else str(side) for side in shape)
             raise ValueError(

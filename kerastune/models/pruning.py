@@ -1,5 +1,6 @@
-"""Magnitude pruning of any Keras model: masks that hold after every update, put on and taken off in
-place (S4.4).
+"""Magnitude pruning of any Keras model, in place (S4.4).
+
+Masks hold after every update, and can be taken off again.
 """
 
 from __future__ import annotations
@@ -55,11 +56,17 @@ class Mask(keras.constraints.Constraint):
 
 
 def is_kernel(variable: keras.Variable) -> bool:
-    """Whether a variable is what Keras calls a kernel, of rank 2 or more; no bias, scale of a norm,
-    or embedding.
+    """Whether a variable is a kernel, of rank 2 or more.
+
+    No bias, scale of a norm, or embedding.
 
     Example:
-        >>> [is_kernel(variable) for variable in keras.Sequential([keras.Input([4]), keras.layers.Dense(2)]).variables]
+        >>> [
+        ...     is_kernel(variable)
+        ...     for variable in keras.Sequential(
+        ...         [keras.Input([4]), keras.layers.Dense(2)]
+        ...     ).variables
+        ... ]
         [True, False]
     """
     return "kernel" in variable.name and len(variable.shape) >= 2
@@ -76,8 +83,13 @@ def prunable(model: keras.Model, which: Which = is_kernel) -> list[keras.Variabl
         ValueError: for a model that is not built, or has no such variable.
 
     Example:
-        >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(8), keras.layers.Dense(2, name="head")])
-        >>> [tuple(kernel.shape) for kernel in prunable(model, lambda v: is_kernel(v) and "head" not in v.path)]
+        >>> model = keras.Sequential(
+        ...     [keras.Input([4]), keras.layers.Dense(8), keras.layers.Dense(2, name="head")]
+        ... )
+        >>> [
+        ...     tuple(kernel.shape)
+        ...     for kernel in prunable(model, lambda v: is_kernel(v) and "head" not in v.path)
+        ... ]
         [(4, 8)]
     """
     regularization.require_built(model)
@@ -91,8 +103,9 @@ def prunable(model: keras.Model, which: Which = is_kernel) -> list[keras.Variabl
 
 
 def install(model: keras.Model, which: Which = is_kernel) -> bool:
-    """Makes masks, of ones, the constraints of what is to be pruned; masks that are there already
-    stay as they are.
+    """Makes masks of ones the constraints of the kernels to be pruned.
+
+    Masks that are there already stay as they are.
 
     Returns:
         Whether any was missing. A train function that Keras traced before does not know new
@@ -115,8 +128,9 @@ def install(model: keras.Model, which: Which = is_kernel) -> bool:
 def prune(
     model: keras.Model, sparsity: float, scope: str = "global", which: Which = is_kernel
 ) -> None:
-    """Sets the weights of the smallest magnitudes to zero, in place, and keeps them there in
-    training that follows.
+    """Sets the smallest weights to zero, in place.
+
+    They stay zero in training that follows.
 
     All masks are worked out anew from the present weights: what is zero already goes first.
 
@@ -130,7 +144,9 @@ def prune(
         ValueError: for a sparsity or scope out of range, or a model with nothing to prune.
 
     Example:
-        >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(8), keras.layers.Dense(2)])
+        >>> model = keras.Sequential(
+        ...     [keras.Input([4]), keras.layers.Dense(8), keras.layers.Dense(2)]
+        ... )
         >>> prune(model, 0.75)
         >>> measured(model)
         0.75
@@ -141,14 +157,17 @@ def prune(
     install(model, which)
     kernels = prunable(model, which)
     values = [np.asarray(kernel) for kernel in kernels]
-    for kernel, mask, value in zip(kernels, rules.masks(values, sparsity, scope), values):
+    for kernel, mask, value in zip(
+        kernels, rules.masks(values, sparsity, scope), values, strict=True
+    ):
         kernel.constraint.assign(mask)
         kernel.assign(value * mask)
 
 
 def hold(model: keras.Model) -> None:
-    """Sets to zero what the masks of a model say, wherever something else than an update has
-    changed it.
+    """Sets masked weights to zero again, wherever they have changed.
+
+    Something else than an update may have changed them.
     """
     for variable in _masked(model):
         variable.assign(variable.value * tf.cast(variable.constraint.mask, variable.dtype))
@@ -158,15 +177,20 @@ def measured(model: keras.Model, which: Which = is_kernel) -> float:
     """Share of zeros among the weights that are to be pruned.
 
     Example:
-        >>> measured(keras.Sequential([keras.Input([4]), keras.layers.Dense(2, kernel_initializer="zeros")]))
+        >>> measured(
+        ...     keras.Sequential(
+        ...         [keras.Input([4]), keras.layers.Dense(2, kernel_initializer="zeros")]
+        ...     )
+        ... )
         1.0
     """
     return rules.zeros([np.asarray(variable) for variable in prunable(model, which)])
 
 
 def strip(model: keras.Model) -> None:
-    """Takes all masks off, in place: every variable has the constraint it had before, and zeros
-    stay zeros.
+    """Takes all masks off, in place.
+
+    Every variable has the constraint it had before, and zeros stay zeros.
 
     What is trained afterwards changes them again. Saving needs no stripping: a saved model has
     neither masks nor anything else of kerastune's.

@@ -20,8 +20,7 @@ ABSENT = {
 
 
 def unusable(model: keras.Model, problem: Problem) -> dict[str, str]:
-    """The values of a recipe that would change nothing here, by name, each with the reason in
-    words.
+    """The values of a recipe that would change nothing here, each with the reason.
 
     Args:
         model: a built and compiled model.
@@ -59,8 +58,9 @@ def _why_no_class_weights(problem: Problem) -> str:
 
 
 def check(recipe: Recipe, reasons: dict[str, str]) -> None:
-    """Raises `ValueError` for a recipe that wants what would change nothing; `reasons` are those of
-    `unusable`.
+    """Raises `ValueError` for a recipe that wants what would change nothing.
+
+    `reasons` are those of `unusable`.
     """
     for name, reason in reasons.items():
         if getattr(recipe, name) not in (ABSENT[name], 0.0):

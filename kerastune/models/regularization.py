@@ -1,6 +1,4 @@
-"""Changes to any Keras model in place: its regularizers off and on (P6), its Dropout layers at
-another rate (S4.1).
-"""
+"""Regularizers off and on (P6), and other dropout rates (S4.1), in any Keras model."""
 
 from __future__ import annotations
 
@@ -28,8 +26,9 @@ ATTENTIONS = (layers.Attention, layers.GroupQueryAttention, layers.MultiHeadAtte
 
 @dataclasses.dataclass(frozen=True)
 class Switched:
-    """One regularizer that was switched off: `owner.attribute` was `value` (`owner`: layer,
-    variable or optimizer).
+    """One regularizer that was switched off: `owner.attribute` was `value`.
+
+    The owner is a layer, variable or optimizer.
     """
 
     name: str
@@ -54,13 +53,14 @@ class Regularizers:
 
     @property
     def names(self) -> list[str]:
-        """What was switched off: `["dropout.rate", "dense/kernel.regularizer",
-        "adam_w.weight_decay"]`.
+        """Names of what was switched off.
+
+        Such as `["dropout.rate", "dense/kernel.regularizer", "adam_w.weight_decay"]`.
         """
         return [each.name for each in self.switched]
 
     def restore(self) -> None:
-        """Gives every regularizer the user's value back; the next `fit` or `evaluate` traces anew."""
+        """Gives every regularizer the user's value back; the next `fit` traces anew."""
         for each in self.switched:
             setattr(each.owner, each.attribute, each.value)
         _forget_traces(self.model)
@@ -87,7 +87,9 @@ def switch_regularizers_off(model: keras.Model, x_batch=None) -> Regularizers:
         ValueError: if the model is not built: its variables do not exist yet.
 
     Example:
-        >>> model = keras.Sequential([keras.Input([4]), layers.Dropout(0.5, name="half"), layers.Dense(2)])
+        >>> model = keras.Sequential(
+        ...     [keras.Input([4]), layers.Dropout(0.5, name="half"), layers.Dense(2)]
+        ... )
         >>> regularizers = switch_regularizers_off(model)
         >>> regularizers.names, model.layers[0].rate
         (['half.rate'], 0.0)
@@ -117,7 +119,9 @@ def dropout_layers(model: keras.Model) -> list[layers.Layer]:
     own.
 
     Example:
-        >>> model = keras.Sequential([keras.Input([4]), layers.Dropout(0.0, name="none"), layers.Dense(2)])
+        >>> model = keras.Sequential(
+        ...     [keras.Input([4]), layers.Dropout(0.0, name="none"), layers.Dense(2)]
+        ... )
         >>> [layer.name for layer in dropout_layers(model)]
         ['none']
     """
@@ -136,8 +140,9 @@ def dropout_layers(model: keras.Model) -> list[layers.Layer]:
 
 
 def make_dropout_tunable(model: keras.Model) -> None:
-    """Gives every Dropout layer the seed generator that Keras leaves out at a rate of 0, so that
-    any rate can follow.
+    """Gives every Dropout layer a seed generator, so that any rate can follow.
+
+    Keras leaves it out at a rate of 0.
 
     A generator is a variable of the model: models that exchange their variables must all have been
     through this.
@@ -178,8 +183,9 @@ def set_dropout(model: keras.Model, rate: float) -> None:
 
 
 def leftover_randomness(model: keras.Model, x_batch) -> list[str]:
-    """Names of the layers that still draw random numbers or add losses in training, found by
-    calling the model.
+    """Names of the layers that still draw random numbers or add losses in training.
+
+    Found by calling the model.
 
     A layer is named if its own seed generator moved in a call with `training=True`, or if it added
     to `model.losses`. If two calls from the same state, seeds included, differ (by more than 1e-4
@@ -193,7 +199,9 @@ def leftover_randomness(model: keras.Model, x_batch) -> list[str]:
         x_batch: inputs `[batch, ...]` as the model takes them.
 
     Example:
-        >>> model = keras.Sequential([keras.Input([4, 4, 1]), layers.RandomFlip(name="flip"), layers.Flatten()])
+        >>> model = keras.Sequential(
+        ...     [keras.Input([4, 4, 1]), layers.RandomFlip(name="flip"), layers.Flatten()]
+        ... )
         >>> leftover_randomness(model, np.zeros([2, 4, 4, 1], "float32"))
         ['flip']
     """
@@ -257,8 +265,9 @@ def _regularizers(model: keras.Model) -> Iterator[Switched]:
 
 
 def _noise_attributes(layer: layers.Layer) -> list[str]:
-    """Attributes of `layer` itself (an LSTM's `dropout` only reads that of its cell) that set
-    random noise.
+    """Attributes of `layer` itself that set random noise.
+
+    An LSTM's `dropout` only reads that of its cell.
     """
     found = [
         attribute

@@ -15,8 +15,7 @@ OF_RARE_CLASSES = ("precision", "recall", "auc")
 
 
 def scored_by(model: keras.Model, problem: Problem, objective: trial.Objective) -> str:
-    """What the scores of single examples measure: what the objective does, or what is nearest to
-    it.
+    """What the scores of single examples measure: the objective, or what is nearest to it.
 
     `"macro-F1"` for an objective with `f1` in its name and, where classes are imbalanced, for one
     of precision, recall or AUC, since all of these see what happens to rare classes; `"loss"` for a
@@ -82,8 +81,9 @@ def example_scores(
 
 
 def figures(problem: Problem, part: Part, outputs: np.ndarray, logits: bool) -> dict[str, float]:
-    """Figures of merit: accuracy, macro-F1 and those of calibration, or MAE, RMSE and R2 in the
-    user's units.
+    """Metrics: accuracy, macro-F1 and calibration, or MAE, RMSE and R2.
+
+    Those of numbers are in the user's units.
     """
     if problem.kind == "classification":
         true, predicted = labels(part.y), output_kind.predicted_classes(outputs, logits)

@@ -1,5 +1,6 @@
-"""Wrappers around a model's `train_step` that can be put on and taken off in any order, also after
-an exception.
+"""Wrappers around a model's `train_step` that can be put on and taken off in any order.
+
+Also after an exception.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ import functools
 
 
 class StepWrapper(abc.ABC):
-    """Something that happens around every training step of one model, inside Keras's train
-    function.
+    """Wraps every training step of one model, inside Keras's train function.
 
     Wrappers of the same model nest. Subclasses define `step`, which calls `self.inner(data)`.
 
@@ -26,20 +26,21 @@ class StepWrapper(abc.ABC):
 
     @abc.abstractmethod
     def step(self, data):
-        """Does its work around `self.inner(data)` and returns the logs; called while Keras traces."""
+        """Works around `self.inner(data)` and returns the logs, while Keras traces."""
 
-    def undo(self) -> None:
+    def undo(self) -> None:  # noqa: B027
         """Puts back what the wrapper changed besides `train_step`."""
 
     def install(self) -> None:
-        """Wraps the model's `train_step`; the train function is made anew, so the next step traces."""
+        """Wraps the model's `train_step`; the next step traces anew."""
         self.inner = self.model.train_step
         self.model.train_step = self.step
         type(self.model).make_train_function(self.model, force=True)
 
     def uninstall(self) -> None:
-        """Takes this wrapper off, wherever it stands among the others; does nothing when it is off
-        already.
+        """Takes this wrapper off, wherever it stands among the others.
+
+        Does nothing when it is off already.
         """
         chain = _chain(self.model)
         if self not in chain:
@@ -102,8 +103,9 @@ def _of_one_fit(model) -> list[StepWrapper]:
 
 @contextlib.contextmanager
 def replaced(instance, name, replacement):
-    """Replaces a method of an instance by `replacement(original, ...)` for the length of a `with`
-    block.
+    """Replaces a method of an instance for the length of a `with` block.
+
+    By `replacement(original, ...)`.
     """
     was_patched = name in vars(instance)
     original = getattr(instance, name)

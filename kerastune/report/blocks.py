@@ -1,6 +1,4 @@
-"""What a report is made of, whatever it is written as: sections of texts, tables, pictures and
-code.
-"""
+"""What reports are made of: sections of texts, tables, pictures and code."""
 
 from __future__ import annotations
 

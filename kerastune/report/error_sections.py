@@ -1,4 +1,4 @@
-"""Where a model errs, as a section of a report: classes, confidence, residuals, the worst mistakes."""
+"""The section on mistakes: classes, confidence, residuals, the worst ones."""
 
 from __future__ import annotations
 
@@ -53,8 +53,10 @@ def _of_classes(kept: Predictions, pictures: Mapping[str, bytes]) -> list[Sectio
     classes = Section(
         "Classes", (*blocks, Table("Every class", header, rows, is_folded=len(names) > 12))
     )
-    errors = {name: calibration.calibration_error(parts[kept.part], true)
-              for name, parts in kept.outputs.items()}  # fmt: skip
+    errors = {
+        name: calibration.calibration_error(parts[kept.part], true)
+        for name, parts in kept.outputs.items()
+    }
     told = "; ".join(f"{name} {error:.4f}" for name, error in errors.items())
     words = f"Expected calibration error, the mean distance of confidence and accuracy: {told}."
     picture = pictured(
@@ -67,7 +69,10 @@ def _of_classes(kept: Predictions, pictures: Mapping[str, bytes]) -> list[Sectio
 def _of_numbers(kept: Predictions, pictures: Mapping[str, bytes]) -> list[Section]:
     errors = kept.outputs[kept.final][kept.part] - kept.true[kept.part]
     low, middle, high = (number(float(value)) for value in np.quantile(errors, [0.25, 0.5, 0.75]))
-    words = f"Half of the errors lie between {low} and {high}, in the units of the targets; the middle one is {middle}."
+    words = (
+        f"Half of the errors lie between {low} and {high}, in the units of the targets; the median "
+        f"is {middle}."
+    )
     picture = pictured(
         pictures, "residuals", f"Predicted against true values, and the errors. {words}"
     )

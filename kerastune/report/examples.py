@@ -14,8 +14,9 @@ MOST_COLUMNS = 12  # of a row
 
 
 def pictures(x: Any) -> np.ndarray | None:
-    """Small pictures `[k, height, width, 1 or 3]` in 0 to 255 of inputs that are images, else
-    `None`.
+    """Small pictures `[k, height, width, 1 or 3]` of inputs that are images.
+
+    In 0 to 255; `None` for other inputs.
 
     The darkest and the lightest value of all are black and white, so that prepared images can be
     seen, too. Large images are thinned. Of a dict of inputs the first that are images are shown.
@@ -57,8 +58,9 @@ def _small(array: np.ndarray) -> np.ndarray:
 
 
 def rows(problem: Problem, x: Any) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names of columns and their values as texts `[k, columns]`, in the units of the raw data where
-    these are known.
+    """Names of columns and their values as texts `[k, columns]`.
+
+    In the units of the raw data where these are known.
 
     Args:
         problem: whose preparation is taken back.

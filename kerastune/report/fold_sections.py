@@ -67,7 +67,8 @@ def verdict(result: dict[str, Any]) -> str:
     row = result["summary"][name]
     repeats = f", {result['repeats']} times," if result["repeats"] > 1 else ""
     interval = f"with a 95 % interval of {row['low']:.4f} to {row['high']:.4f}"
-    return f"Over {result['folds']} folds{repeats} the mean {metric_names.called(name)} is {row['mean']:.4f}, {interval}."
+    mean = f"the mean {metric_names.called(name)} is {row['mean']:.4f}"
+    return f"Over {result['folds']} folds{repeats} {mean}, {interval}."
 
 
 def _result(found: FoldsFound) -> Section:
@@ -81,17 +82,26 @@ def _result(found: FoldsFound) -> Section:
     blocks += pictured(
         found.pictures, "folds", f"Every metric in every fold, with its mean and interval: {told}"
     )
-    rows = tuple((metric_names.called(name), f"{row['mean']:.4f}", f"{row['std']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
-                 for name, row in summary.items())  # fmt: skip
+    rows = tuple(
+        (
+            metric_names.called(name),
+            f"{row['mean']:.4f}",
+            f"{row['std']:.4f}",
+            f"{row['low']:.4f} to {row['high']:.4f}",
+        )
+        for name, row in summary.items()
+    )
     blocks.append(
         Table("Over the folds", ("metric", "mean", "spread", "95 % interval of the mean"), rows)
     )
-    blocks.append(Text(
-        "The spread is the standard deviation from fold to fold. The interval is Nadeau and "
-        "Bengio's corrected t: folds share training examples, so they vary less than independent "
-        "trainings would. A recipe that was tuned on some of these examples has seen them, and "
-        "looks a little better than it is."
-    ))  # fmt: skip
+    blocks.append(
+        Text(
+            "The spread is the standard deviation from fold to fold. The interval is Nadeau and "
+            "Bengio's corrected t: folds share training examples, so they vary less than "
+            "independent trainings would. A recipe that was tuned on some of these examples has "
+            "seen them, and looks a little better than it is."
+        )
+    )
     return Section("Result", tuple(blocks))
 
 
@@ -105,7 +115,10 @@ def _further(result: dict[str, Any]) -> list[str]:
     ]
     for measure, row in result["out of fold"].items():
         of_groups = ", for whole groups" if result["grouped"] else ""
-        together = f"All {result['examples']} held-out examples together have {metric_names.called(measure)} {row['mean']:.4f}"
+        together = (
+            f"All {result['examples']} held-out examples together have "
+            f"{metric_names.called(measure)} {row['mean']:.4f}"
+        )
         found.append(
             f"{together} (95 % interval {row['low']:.4f} to {row['high']:.4f}{of_groups})."
         )
@@ -138,10 +151,16 @@ def _every_fold(found: FoldsFound) -> Section:
     alt = f"Training loss and validation of {len(found.outcomes)} trainings, one for each fold"
     names = gain_steps.in_order(result["summary"])
     rows = tuple(
-        (fold["name"], number(fold["trained on"]), number(fold["held out"]), number(fold["steps"]),
-         f"{fold['seconds']:.1f}", *(f"{fold['metrics'][name]:.4f}" for name in names))
+        (
+            fold["name"],
+            number(fold["trained on"]),
+            number(fold["held out"]),
+            number(fold["steps"]),
+            f"{fold['seconds']:.1f}",
+            *(f"{fold['metrics'][name]:.4f}" for name in names),
+        )
         for fold in result["by fold"]
-    )  # fmt: skip
+    )
     header = (
         "fold",
         "trained on",

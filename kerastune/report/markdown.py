@@ -67,8 +67,14 @@ def _block(block: Text | Items | Table | Picture | Code, folder: str) -> str:
         # A fence longer than any within.
         fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", block.lines))])
         return "\n".join([fence, *lines, fence])
-    return "\n".join([f"{escaped(block.caption)}:\n", _row(block.header), _row(["---"] * len(block.header), raw=True),
-                      *(_row(row) for row in block.rows)])  # fmt: skip
+    return "\n".join(
+        [
+            f"{escaped(block.caption)}:\n",
+            _row(block.header),
+            _row(["---"] * len(block.header), raw=True),
+            *(_row(row) for row in block.rows),
+        ]
+    )
 
 
 def _row(cells: Sequence[str], raw: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""What models gave for validation and test part, kept for the report: the test part is asked once."""
+"""Predictions of models for the validation and test part, kept for the report."""
 
 from __future__ import annotations
 

@@ -52,8 +52,9 @@ class Status:
 
     @property
     def left(self) -> str:
-        """What is left of the budget, in words; of one in steps also how long that takes at the
-        pace so far.
+        """What is left of the budget, in words.
+
+        Of one in steps also how long that takes at the pace so far.
         """
         if self.budget.steps is not None:
             left = max(self.budget.steps - self.steps, 0)
@@ -125,8 +126,9 @@ def is_of_folds(run_dir: RunDir) -> bool:
 
 
 def lines(status: Status) -> list[str]:
-    """A status in words, a line each; the first says whether the search runs, and what to do if it
-    does not.
+    """A status in words, a line each.
+
+    The first says whether the search runs, and what to do if it does not.
     """
     found = [_first(status)]
     found += (
@@ -134,8 +136,10 @@ def lines(status: Status) -> list[str]:
         if status.going_on and not status.holder and not status.is_finished
         else []
     )
-    found.append(f"Spent: {status.seconds:.0f} s, {status.steps:,} steps in {len(status.outcomes)} trials; "
-                 f"left of the budget: {status.left}.")  # fmt: skip
+    found.append(
+        f"Spent: {status.seconds:.0f} s, {status.steps:,} steps in {len(status.outcomes)} trials; "
+        f"left of the budget: {status.left}."
+    )
     running = status.holder.running if status.holder else ()
     found += ["", "At work:", *(f"  {each}" for each in running)] if running else []
     found += ["", "Decided:"] if status.reasons else []

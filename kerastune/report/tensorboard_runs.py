@@ -1,6 +1,4 @@
-"""What TensorBoard shows of a search: every trial's curves, and every decision with its picture
-(P3).
-"""
+"""What TensorBoard shows of a search: curves of trials, decisions with figures (P3)."""
 
 from __future__ import annotations
 
@@ -25,7 +23,8 @@ from kerastune.trial import Outcome
 COMPARED = ("stage", "optimizer", "learning_rate", "momentum", "batch_size", "decay", "total_steps")
 # First steps of a trial that are all shown; of twice as many every second one, and so on.
 WHOLE = 5000
-MOST_TRIALS = 1000  # that are shown, besides those that keep their weights; TensorBoard reads no more in reasonable time
+# Trials that are shown, besides those that keep their weights: TensorBoard is slow with more.
+MOST_TRIALS = 1000
 
 logger = logging.getLogger("kerastune")
 
@@ -70,8 +69,9 @@ class Story:
     def rewrite(
         self, outcomes: dict[str, Outcome], decisions: list[Decision], recipe: Recipe, metric: str
     ) -> None:
-        """Writes all runs from the start; `metric` is the validation value that the HParams
-        dashboard compares.
+        """Writes all runs from the start.
+
+        `metric` is the validation value that the HParams dashboard compares.
         """
         shutil.rmtree(self._run_dir.tensorboard, ignore_errors=True)
         metrics = dict.fromkeys([f"validation/{metric}", "validation/loss"])
@@ -83,8 +83,9 @@ class Story:
             self.decision(decision, outcomes)
 
     def segment(self, outcome: Outcome, start: int) -> None:
-        """Adds what a trial has from step `start` on: its whole outcome with 0. A single step is no
-        curve.
+        """Adds what a trial has from step `start` on; its whole outcome with 0.
+
+        A single step is no curve.
         """
         spec = outcome.spec
         if outcome.steps <= 1 or not (
@@ -103,7 +104,7 @@ class Story:
         changes = [
             f"| {name} | {escaped(_shown(old))} | {escaped(_shown(new))} |"
             for (name, old), new in zip(
-                decision.before.to_dict().items(), decision.after.to_dict().values()
+                decision.before.to_dict().items(), decision.after.to_dict().values(), strict=True
             )
             if old != new
         ]
@@ -133,8 +134,9 @@ class Story:
 
 
 def are_shown(steps: np.ndarray) -> np.ndarray:
-    """Whether steps are among those that TensorBoard is given: every one below `WHOLE`, then every
-    second, fourth ...
+    """Which steps TensorBoard is given: all below `WHOLE`, then ever fewer.
+
+    Then every second, fourth and so on.
 
     A trial of `n` steps has at most `WHOLE * (1 + log2(n / WHOLE) / 2)` and one of any other length
     the same first ones.
@@ -167,8 +169,8 @@ def _add_segment(board: tensorboard_writer.Board, outcome: Outcome, start: int) 
                 f"validation/{name}": value for name, value in values.items() if name != "step"
             }
             board.scalars(values["step"], scalars)
-    norms = zip(outcome.norm_steps, outcome.update_norms, outcome.weight_norms)
-    for (step, update, weight), is_shown in zip(norms, are_shown(outcome.norm_steps)):
+    norms = zip(outcome.norm_steps, outcome.update_norms, outcome.weight_norms, strict=True)
+    for (step, update, weight), is_shown in zip(norms, are_shown(outcome.norm_steps), strict=True):
         if step >= start and is_shown:
             board.scalars(step, tensorboard_writer.ratios(outcome.layers, update, weight))
 

@@ -62,7 +62,8 @@ def flat(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
 
 def _number(value: Any) -> str:
     if isinstance(value, dict):
-        return f"{number(value['mean'])}, 95 % interval {number(value['low'])} to {number(value['high'])}"
+        interval = f"{number(value['low'])} to {number(value['high'])}"
+        return f"{number(value['mean'])}, 95 % interval {interval}"
     return number(value)
 
 

@@ -1,6 +1,4 @@
-"""Writes the report of a search: gathers what there is, has it drawn, and puts it down as HTML and
-Markdown.
-"""
+"""Writes the report of a search as HTML and Markdown, with its figures."""
 
 from __future__ import annotations
 
@@ -99,8 +97,9 @@ def write(
 
 
 def write_folds(run_dir: RunDir, record: Record) -> dict[str, bytes]:
-    """Writes the report of a finished cross-validation from what is on disk, anew; gives its
-    pictures by name.
+    """Writes the report of a finished cross-validation; gives its pictures by name.
+
+    From what is on disk, anew.
 
     Raises:
         ValueError: when it is not finished.

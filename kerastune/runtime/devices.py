@@ -63,8 +63,9 @@ def set_up(gpu_memory_growth: bool = True, precision: str = "float32") -> list[s
 
 
 def set_up_worker(place: int, threads: int, memory_limit: int | None) -> None:
-    """Divides the machine: threads of the CPU, one of the GPUs and its memory; before any device is
-    touched (S1.5).
+    """Divides the machine among workers (S1.5), before any device is touched.
+
+    Threads of the CPU, one of the GPUs and its memory.
 
     Args:
         place: the GPU of this worker, counted round.

@@ -1,6 +1,4 @@
-"""What kerastune can't run under, told before anything heavy is imported, and a quiet start for
-what can.
-"""
+"""Refuses environments that kerastune can't run under, and starts TensorFlow quietly."""
 
 from __future__ import annotations
 
@@ -19,8 +17,7 @@ KERAS_TUNER_WORKERS = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERAST
 
 
 def check(variables: Mapping[str, str] = os.environ) -> None:
-    """Refuses environment variables under which Keras or KerasTuner would work otherwise than
-    kerastune needs.
+    """Refuses environment variables under which Keras or KerasTuner would misbehave.
 
     Raises:
         ValueError: naming the variable: another Keras backend, legacy Keras, or KerasTuner's chief
@@ -68,9 +65,7 @@ def described() -> dict[str, str]:
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """Keeps what TensorFlow's C++ code prints while it starts off the screen, unless it fails to
-    start.
-    """
+    """Hides what TensorFlow's C++ code prints while it starts, unless it fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     screen = os.dup(2)

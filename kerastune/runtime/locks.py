@@ -1,6 +1,4 @@
-"""Who is at work in an output directory: a lock that goes with its process, and what its holder
-says of itself.
-"""
+"""A lock of an output directory that ends with its process, and who holds it."""
 
 from __future__ import annotations
 
@@ -99,8 +97,9 @@ class Holder:
 
 
 class Lock:
-    """The lock of an output directory, held until it is closed or the process ends, however it
-    ends.
+    """The lock of an output directory, held until it is closed or the process ends.
+
+    However it ends.
 
     Where the file system has no locks, a second file stands for it; one that a process left which
     runs no more, or that is of an earlier start of the machine, is taken over.
@@ -204,8 +203,9 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _make(path: Path) -> bool:
-    """Makes the file, unless there is one, with what it says: a process killed halfway leaves none
-    that names nobody.
+    """Makes the file with what it says, unless there is one.
+
+    A process killed halfway leaves none that names nobody.
     """
     text, aside = Holder.here().text(), _aside(path)
     try:

@@ -23,8 +23,9 @@ logger = logging.getLogger("kerastune")
 
 
 class Lines(logging.Formatter):
-    """A message is one line, whatever the names in it hold, and nothing in a log moves a terminal's
-    cursor.
+    """A message is one line, and nothing in a log moves a terminal's cursor.
+
+    Whatever the names in it hold.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:
@@ -35,9 +36,7 @@ class Lines(logging.Formatter):
 
 
 class LogFile(logging.handlers.RotatingFileHandler):
-    """A log file that is bounded, and that is given up, with a word, when it can't be written any
-    more.
-    """
+    """A bounded log file that is given up, with a word, when it can't be written."""
 
     def __init__(self, path: Path):
         super().__init__(path, maxBytes=LOG_BYTES, backupCount=OLDER, encoding="utf-8")
@@ -45,8 +44,11 @@ class LogFile(logging.handlers.RotatingFileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         logger.removeHandler(self)
-        logger.warning("%s can't be written (%s): from here on the log is on the screen alone.",
-                       self.baseFilename, sys.exc_info()[1])  # fmt: skip
+        logger.warning(
+            "%s can't be written (%s): from here on the log is on the screen alone.",
+            self.baseFilename,
+            sys.exc_info()[1],
+        )
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -55,8 +57,9 @@ class LogFile(logging.handlers.RotatingFileHandler):
 
 @functools.cache
 def console() -> Console:
-    """The screen, looked at when it is first needed: while TensorFlow starts, the command holds it
-    back.
+    """The screen, looked at when it is first needed.
+
+    While TensorFlow starts, the command holds it back.
     """
     return Console(stderr=True)
 

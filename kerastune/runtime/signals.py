@@ -1,5 +1,4 @@
-"""A command that is told to stop leaves within two seconds, whatever it is at, and says how to go
-on.
+"""A command that is told to stop leaves within two seconds and says how to go on.
 
 It may leave at any moment: what the study holds is whole after every event, so nothing needs to be
 put in order.
@@ -39,8 +38,9 @@ class Stopped(BaseException):
 
 @contextlib.contextmanager
 def listening(leave: Callable[[int], None]) -> Iterator[None]:
-    """Raises `Stopped` where a signal to stop finds the main thread, and calls `leave` when it does
-    not get out soon.
+    """Raises `Stopped` in the main thread when a signal to stop arrives.
+
+    Calls `leave` when it does not get out soon.
 
     What was raised and lost, in a destructor, is raised again at the end: who was told to stop says
     that it did.
@@ -85,8 +85,9 @@ def listening(leave: Callable[[int], None]) -> Iterator[None]:
 
 
 def behind(error: BaseException) -> Stopped | None:
-    """The `Stopped` in whose handling an error arose, as a file that can't be closed in the middle
-    of writing it.
+    """The `Stopped` in whose handling an error arose.
+
+    Such as a file that can't be closed in the middle of writing it.
 
     Example:
         >>> behind(ValueError("of its own")) is None
@@ -128,8 +129,9 @@ def _watch(
 
 
 def leave(status: int, words: str) -> None:
-    """Ends the process at once, with a last word; TensorFlow's threads are still at work, and
-    nothing is left to write.
+    """Ends the process at once, with a last word.
+
+    TensorFlow's threads are still at work, and nothing is left to write.
 
     Further signals are not heard: it is leaving already.
     """
@@ -156,7 +158,9 @@ def resuming_command(arguments: Sequence[str], output_dir: str | os.PathLike = "
         output_dir: that it wrote to.
 
     Example:
-        >>> resuming_command(["/usr/bin/kerastune", "tune", "--data=my data.npz", "--overwrite"], "/a/b-out")
+        >>> resuming_command(
+        ...     ["/usr/bin/kerastune", "tune", "--data=my data.npz", "--overwrite"], "/a/b-out"
+        ... )
         "kerastune tune '--data=my data.npz' --output_dir=/a/b-out"
         >>> resuming_command(["study.py", "3"], "/a/b-out")
         'python study.py 3'

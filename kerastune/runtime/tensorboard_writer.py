@@ -40,12 +40,13 @@ class Board:
 
     def curves(self, start: int, curves: dict[str, np.ndarray]) -> None:
         """Scalars of consecutive steps from `start` on, by tag, arrays `[steps]`."""
-        for offset, row in enumerate(zip(*curves.values())):
-            self.scalars(start + offset, dict(zip(curves, row)))
+        for offset, row in enumerate(zip(*curves.values(), strict=True)):
+            self.scalars(start + offset, dict(zip(curves, row, strict=True)))
 
     def hyperparameters(self, name: str, values: dict[str, Any]) -> None:
-        """The values that the HParams dashboard shows for this run under `name`; what is no number
-        becomes text.
+        """The values that the HParams dashboard shows for this run under `name`.
+
+        What is no number becomes text.
         """
         plain = {
             key: value if isinstance(value, (bool, int, float)) else str(value)
@@ -54,8 +55,9 @@ class Board:
         self._add(0, _summary(hparams_summary.hparams_pb(plain, trial_id=name)))
 
     def experiment(self, hyperparameters: Iterable[str], metrics: Iterable[str]) -> None:
-        """The columns of the HParams dashboard: hyperparameters by name and scalars by tag; for the
-        topmost run.
+        """The columns of the HParams dashboard; for the topmost run.
+
+        Hyperparameters by name and scalars by tag.
         """
         columns = [hparams_summary.HParam(name) for name in hyperparameters]
         self._add(
@@ -114,5 +116,5 @@ def ratios(
         shares = updates / np.maximum([*weight_norms, np.linalg.norm(weight_norms)], 1e-12)
     return {
         f"update_ratio/{name}": float(share)
-        for name, share in zip([*layers, "whole_model"], shares)
+        for name, share in zip([*layers, "whole_model"], shares, strict=True)
     }

@@ -1,5 +1,6 @@
-"""Schedules: plain functions `step -> rate` (no TensorFlow), the same as Keras schedules, and those
-of a recipe.
+"""Learning rate schedules as plain functions, as Keras schedules, and of a recipe.
+
+The functions `step -> rate` need no TensorFlow.
 """
 
 from kerastune.runtime import lazy

@@ -1,4 +1,4 @@
-"""Exponential decay of the learning rate, a staircase, as a plain function `step -> rate` (S3.4)."""
+"""Exponential decay of the learning rate in stairs, as a plain function (S3.4)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from kerastune.schedules.linear import check_decay, checked_step
 def exponential_decay(
     step, learning_rate: float, start: int, factor: float = 0.5, interval: int = 100
 ):
-    """Rate that is multiplied by a factor at `start` and again after every interval (S3.4, the
-    classic way).
+    """Learning rates that are multiplied by a factor at `start` and after every interval.
+
+    The classic staircase (S3.4).
 
     `learning_rate * factor ** (1 + floor((step - start) / interval))` from `start` on,
     `learning_rate` before it. The first drop is at `start` itself, so with a factor of 0.5 or less
@@ -32,7 +33,12 @@ def exponential_decay(
         ValueError: when an argument is out of its range.
 
     Example:
-        >>> [float(rate) for rate in exponential_decay(np.array([2699, 2700, 3000, 3200]), 0.01, 2700, 0.5, 500)]
+        >>> [
+        ...     float(rate)
+        ...     for rate in exponential_decay(
+        ...         np.array([2699, 2700, 3000, 3200]), 0.01, 2700, 0.5, 500
+        ...     )
+        ... ]
         [0.01, 0.005, 0.005, 0.0025]
     """
     check_exponential_decay(learning_rate, start, factor, interval)

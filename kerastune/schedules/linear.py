@@ -30,7 +30,10 @@ def linear_decay(step, learning_rate: float, total_steps: int, interval: int = 1
     Example:
         >>> float(linear_decay(2000, learning_rate=0.01, total_steps=5000))
         0.006
-        >>> [round(float(rate), 4) for rate in linear_decay(np.array([0, 99, 100, 4999, 5000]), 0.01, 5000)]
+        >>> [
+        ...     round(float(rate), 4)
+        ...     for rate in linear_decay(np.array([0, 99, 100, 4999, 5000]), 0.01, 5000)
+        ... ]
         [0.01, 0.01, 0.0098, 0.0002, 0.0]
         >>> float(linear_decay(4000, learning_rate=0.01, total_steps=5000, start=3000))
         0.005

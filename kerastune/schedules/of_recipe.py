@@ -13,7 +13,15 @@ def rates(recipe: Recipe) -> np.ndarray:
     """Rate of every step of a recipe, `[1]` when it is constant and `[total_steps]` when it decays.
 
     Example:
-        >>> rates(Recipe(learning_rate=0.1, decay="exponential", decay_start=1, decay_interval=2, total_steps=4))
+        >>> rates(
+        ...     Recipe(
+        ...         learning_rate=0.1,
+        ...         decay="exponential",
+        ...         decay_start=1,
+        ...         decay_interval=2,
+        ...         total_steps=4,
+        ...     )
+        ... )
         array([0.1  , 0.05 , 0.05 , 0.025])
     """
     if recipe.decay == "none":

@@ -54,8 +54,9 @@ class Compiled:
         assign(self.model.optimizer.variables, state.optimizer)
 
     def record(self, batch) -> None:
-        """Gives the model a recorder, if it has none, for batches such as this one (`element_spec`
-        of a dataset).
+        """Gives the model a recorder, if it has none.
+
+        For batches such as this one (`element_spec` of a dataset).
         """
         if self.recorder is None:
             self.recorder = StepRecorder(self.model, CHUNK, RATIO_EVERY)

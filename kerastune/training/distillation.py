@@ -23,8 +23,7 @@ LEAST_OTHER = 1e-7  # the same of what is left to one: float32 has nothing betwe
 
 
 def log_probabilities(outputs: Any, are_logits: bool) -> tf.Tensor:
-    """What a temperature divides: logits, or logarithms of probabilities, which are logits too;
-    float32.
+    """What a temperature divides: logits, or logarithms of probabilities; float32.
 
     Args:
         outputs: `[n, classes]`, or `[n, 1]` of class 1.
@@ -32,7 +31,9 @@ def log_probabilities(outputs: Any, are_logits: bool) -> tf.Tensor:
 
     Example:
         >>> probabilities = tf.constant([[0.2, 0.8]])
-        >>> tf.nn.softmax(log_probabilities(probabilities, are_logits=False)).numpy().round(3).tolist()
+        >>> tf.nn.softmax(log_probabilities(probabilities, are_logits=False)).numpy().round(
+        ...     3
+        ... ).tolist()
         [[0.20000000298023224, 0.800000011920929]]
     """
     outputs = tf.cast(tf.convert_to_tensor(outputs), tf.float32)
@@ -45,8 +46,7 @@ def log_probabilities(outputs: Any, are_logits: bool) -> tf.Tensor:
 
 
 def soft_loss(teacher: tf.Tensor, student: tf.Tensor, temperature: float) -> tf.Tensor:
-    """Cross-entropy of every example between softened probabilities, times the temperature squared,
-    `[n]`.
+    """Cross-entropy of softened probabilities, times the temperature squared, `[n]`.
 
     `T^2 * -sum(softmax(teacher / T) * log softmax(student / T))` (Hinton, Vinyals and Dean 2015,
     "Distilling the Knowledge in a Neural Network", arXiv:1503.02531). The square keeps gradients as
@@ -59,7 +59,9 @@ def soft_loss(teacher: tf.Tensor, student: tf.Tensor, temperature: float) -> tf.
 
     Example:
         >>> alike = tf.constant([[1.0, 3.0]])
-        >>> round(float(soft_loss(alike, alike, 1.0)[0]), 4)  # the teacher's entropy: no student comes below it
+        >>> round(
+        ...     float(soft_loss(alike, alike, 1.0)[0]), 4
+        ... )  # the teacher's entropy: no student comes below it
         0.3653
     """
     teacher, student = tf.stop_gradient(teacher) / temperature, student / temperature
@@ -81,8 +83,9 @@ def check(temperature: float, mix: float) -> None:
 
 
 class Teaching(StepWrapper):
-    """Adds a teacher to the loss of a student's training steps; evaluation, metrics and the model
-    itself stay.
+    """Adds a teacher to the loss of a student's training steps.
+
+    Evaluation, metrics and the model itself stay.
 
     The loss becomes `(1 - mix) * own loss + mix * soft loss + regularizers`. The own loss is the
     compiled one, with sample weights; they weigh the soft loss too. Regularizers, and whatever else
@@ -149,7 +152,9 @@ class Teaching(StepWrapper):
         )
         said = self.teacher(x, training=False)
         _check_alike(said, y_pred)
-        teacher, student = (log_probabilities(*pair) for pair in zip((said, y_pred), self._logits))
+        teacher, student = (
+            log_probabilities(*pair) for pair in zip((said, y_pred), self._logits, strict=True)
+        )
         each = soft_loss(teacher, student, tf.convert_to_tensor(self._temperature))
         if sample_weight is not None:
             each *= tf.reshape(tf.cast(sample_weight, each.dtype), tf.shape(each))

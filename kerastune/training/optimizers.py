@@ -70,8 +70,7 @@ class TunableSGD(keras.optimizers.SGD):
 
 
 class LayerRates:
-    """Mixed into an optimizer: multiplies what a step changes in a variable by a number of the
-    variable's own.
+    """Mixed into an optimizer: multiplies the updates of every variable by its own number.
 
     Everything else stays that of one optimizer: one schedule, one norm to clip by, slots for all
     variables, which go on collecting where nothing moves. A multiplier of 0 leaves its variable
@@ -80,8 +79,9 @@ class LayerRates:
     """
 
     def build(self, variables):
-        """Makes slots and multipliers, 1 for every variable: `[2, variables]`, before `first_steps`
-        and after.
+        """Makes slots and multipliers, 1 for every variable.
+
+        `[2, variables]`, before `first_steps` and after.
         """
         if not self.built:
             self.multipliers = tf.Variable(
@@ -124,8 +124,9 @@ class AdamWithLayerRates(LayerRates, keras.optimizers.Adam):
 
 
 def kept_settings(model: keras.Model) -> dict[str, float]:
-    """Clipping and weight decay of the optimizer that a model was compiled with: what a recipe does
-    not speak of.
+    """Clipping and weight decay of the optimizer a model was compiled with.
+
+    What a recipe does not speak of.
 
     Example:
         >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(2)])
@@ -142,8 +143,9 @@ def kept_settings(model: keras.Model) -> dict[str, float]:
 def decayed(
     optimizer: keras.optimizers.Optimizer, model: keras.Model
 ) -> keras.optimizers.Optimizer:
-    """Gives an unbuilt optimizer a weight decay in a variable, of kernels only (rank 2 and more),
-    and returns it.
+    """Gives an unbuilt optimizer a weight decay in a variable, and returns it.
+
+    Of kernels only (rank 2 and more).
 
     Biases and the scales of normalization have nothing to do with how smooth the function is.
     """
@@ -185,8 +187,9 @@ def inner(optimizer) -> keras.optimizers.Optimizer:
 
 
 def configure(optimizer, rates: np.ndarray, momentum: float, weight_decay: float = 0.0) -> None:
-    """Sets rates, momentum and weight decay of a `tunable` optimizer, in place, without a new
-    trace.
+    """Sets learning rates, momentum and weight decay of a `tunable` optimizer in place.
+
+    Without a new trace.
     """
     core = inner(optimizer)
     core._learning_rate.assign(rates)

@@ -1,4 +1,4 @@
-"""One segment while Keras trains it: what is read after every chunk of steps, and what came of it."""
+"""Follows one segment while Keras trains it, chunk by chunk, to its outcome."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ LOOK_BACK = 100  # steps before a chunk from which its smoothed loss is worked o
 
 
 class Segment(keras.callbacks.Callback):
-    """Reads the recorder after every chunk, stops what has diverged, and collects the outcome of
-    one segment.
+    """Collects the outcome of one segment, and stops it when it has diverged.
+
+    Reads the recorder after every chunk.
 
     Args:
         member: the compiled model with its recorder.
@@ -96,7 +97,9 @@ class Segment(keras.callbacks.Callback):
     def outcome(self) -> Outcome:
         """What came of the segment."""
         offsets = np.cumsum([self.spec.start] + [len(chunk) for chunk in self.chunks])
-        steps = [offset + chunk.ratio_steps for offset, chunk in zip(offsets, self.chunks)]
+        steps = [
+            offset + chunk.ratio_steps for offset, chunk in zip(offsets, self.chunks, strict=False)
+        ]
         recorder = self.member.recorder
         return Outcome(
             spec=self.spec,

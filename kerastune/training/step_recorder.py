@@ -81,8 +81,9 @@ class StepRecorder(StepWrapper):
         self._confusion = _variable([num_classes, num_classes]) if num_classes else None
 
     def reset(self, step: int = 0) -> None:
-        """Forgets what was collected; `step` is the number of the next step, which places the
-        measured norms.
+        """Forgets what was collected.
+
+        `step` is the number of the next step, which places the measured norms.
         """
         self._position.assign(0)
         self._num_norms.assign(0)
@@ -91,7 +92,7 @@ class StepRecorder(StepWrapper):
             self._confusion.assign(tf.zeros_like(self._confusion))
 
     def read(self) -> Chunk:
-        """Gives what was collected since the last call, and forgets it (the confusion matrix too)."""
+        """Gives what was collected since the last call, and forgets it."""
         position, seen, num_norms = (
             int(v.numpy()) for v in (self._position, self._seen, self._num_norms)
         )
@@ -120,7 +121,7 @@ class StepRecorder(StepWrapper):
         )
 
     def step(self, data):
-        """The wrapped `train_step`: runs the inner one and records it. Called while Keras traces."""
+        """The wrapped `train_step`: runs the inner one and records it, while Keras traces."""
         if self._norms is None:
             with tf.init_scope():
                 self.prepare(data)
@@ -158,7 +159,7 @@ class StepRecorder(StepWrapper):
         self._rows = _variable([self._capacity, len(self._means)])
 
     def _values(self, means: list[_OwnMean], logs: dict) -> dict:
-        """The step's own value of everything in the logs that is a mean or a loss, the loss first."""
+        """The step's own value of every mean and loss in the logs, the loss first."""
         values = {}
         for name in sorted(logs, key=lambda name: name != "loss"):
             mean = next((mean for mean in means if mean.gave(logs[name])), None)
@@ -240,8 +241,9 @@ class StepRecorder(StepWrapper):
 
 
 class _OwnMean:
-    """A running mean of Keras's whose value of one step alone can be read. Lives while Keras
-    traces.
+    """A running mean of Keras's whose value of one step alone can be read.
+
+    Lives while Keras traces.
     """
 
     def __init__(self, metric: keras.metrics.Mean):
@@ -266,7 +268,7 @@ class _OwnMean:
         return any(logged is given for given in self._given)
 
     def value(self):
-        """The value of the step alone; where the step added nothing, what the metric held before."""
+        """The value of the step alone; what the metric held before where nothing was added."""
         own, count = self._own
         return tf.where(count > 0, own, _float32(type(self.metric).result(self.metric)))
 
@@ -291,7 +293,7 @@ class _OwnMean:
 
 
 def mean_metrics(model) -> list[keras.metrics.Mean]:
-    """The metrics of a compiled model that are means, Keras's own tracker of the loss among them."""
+    """The metrics of a compiled model that are means, the tracker of its loss included."""
     found = [model._loss_tracker]
     for metric in model.metrics:
         # `compile` keeps the user's metrics in a container.
@@ -300,8 +302,9 @@ def mean_metrics(model) -> list[keras.metrics.Mean]:
 
 
 def kernels_by_layer(model) -> dict[str, list]:
-    """Trainable variables of rank 2 and more, by the name of their layer (S1.7: rank <= 1 is left
-    out).
+    """Trainable variables of rank 2 and more, by the name of their layer.
+
+    S1.7: rank <= 1 is left out.
 
     Names are those of `depth.forward`: the same whatever else was built, and whatever is frozen.
     """

@@ -1,5 +1,4 @@
-"""The trainer: trains a recipe for a number of steps with stock Keras underneath, and gives back an
-outcome.
+"""Trains a recipe for a number of steps with stock Keras, and gives an outcome.
 
 One compiled model serves every trial of the same architecture, optimizer kind and set of
 regularizers: weights and optimizer state are put back, and what differs between trials is a
@@ -63,7 +62,9 @@ class Trainer:
 
     Example:
         >>> trainer = Trainer(problem, build=lambda hyperparameters: make_model())  # doctest: +SKIP
-        >>> outcome, state, best = trainer.run(TrialSpec("a", "lr", Recipe(), start=0, until=100))  # doctest: +SKIP
+        >>> outcome, state, best = trainer.run(
+        ...     TrialSpec("a", "lr", Recipe(), start=0, until=100)
+        ... )  # doctest: +SKIP
     """
 
     def __init__(
@@ -89,8 +90,9 @@ class Trainer:
         self._initial: dict[tuple, list[np.ndarray]] = {}
 
     def on(self, problem: Problem) -> Trainer:
-        """A trainer of the same networks on other examples, which shares what is compiled and
-        traced already.
+        """A trainer of the same networks on other examples.
+
+        It shares what is compiled and traced already.
 
         Args:
             problem: with inputs and targets of the same shapes, and about as imbalanced as that of
@@ -164,16 +166,18 @@ class Trainer:
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
 
     def outputs(self, recipe: Recipe, state: State, x) -> np.ndarray:
-        """What a recipe's model gives with the weights of a state for prepared inputs, `[n,
-        outputs]` in float32.
+        """Outputs of a recipe's model with the weights of a state.
+
+        For prepared inputs, `[n, outputs]` in float32.
         """
         model = self.compiled(recipe).model
         assign(model.variables, state.model)
         return output_kind.predict(model, x)
 
     def compiled(self, recipe: Recipe, pruned: bool = False, taught: bool = False) -> Compiled:
-        """The compiled model of a recipe's architecture, optimizer kind and regularizers, made at
-        its first use; see `trace_key`.
+        """The compiled model of a recipe, made at its first use.
+
+        One for every architecture, optimizer kind and set of regularizers; see `trace_key`.
         """
         architecture = trace_key(recipe, pruned, taught)
         key = (*architecture, recipe.regularizers)
@@ -196,8 +200,9 @@ class Trainer:
         return self._compiled[key]
 
     def initial_state(self, recipe: Recipe) -> list[np.ndarray]:
-        """Values of `model.variables` at step 0: weights by the recipe's seed and initializers,
-        then random states.
+        """Values of `model.variables` at step 0.
+
+        Weights by the recipe's seed and initializers, then random states.
         """
         key = (json.dumps(recipe.hyperparameters, sort_keys=True), recipe.seed, recipe.initializers)
         if key not in self._initial:
@@ -222,8 +227,9 @@ class Trainer:
         return model
 
     def finished_model(self, recipe: Recipe, state: State) -> keras.Model:
-        """A model of its own with the weights of a state, as its builder made it, under a stock
-        Keras optimizer.
+        """A model of its own with the weights of a state, under a stock Keras optimizer.
+
+        As its builder made it.
 
         Only a dropout rate of the recipe's takes the place of the builder's, and what the recipe
         froze is frozen.
@@ -248,8 +254,9 @@ class Trainer:
         return teaching
 
     def _seed(self, seed: int) -> None:
-        """Sets the seeds that a training may still draw from; those of Keras's layers are among the
-        variables.
+        """Sets the seeds that a training may still draw from.
+
+        Those of Keras's layers are among the variables.
 
         TensorFlow's own is set for a stream only, whose shuffling depends on it: setting it drops
         all compiled kernels, which costs the next call of the train function a quarter of a second.

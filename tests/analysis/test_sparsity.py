@@ -1,6 +1,7 @@
 """The rules of magnitude pruning, on arrays."""
 
 import doctest
+import itertools
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def test_exactly_the_asked_share_of_the_smallest_weights_goes(share):
 
 
 def test_of_each_kernel_by_layer_and_of_all_together_globally():
-    given = [kernel * scale for kernel, scale in zip(kernels(), (1, 10, 100))]
+    given = [kernel * scale for kernel, scale in zip(kernels(), (1, 10, 100), strict=True)]
     by_layer = [1 - mask.mean() for mask in sparsity.masks(given, 0.6, "layer")]
     np.testing.assert_allclose(by_layer, 0.6, atol=0.01)
     together = [1 - mask.mean() for mask in sparsity.masks(given, 0.6)]
@@ -44,9 +45,12 @@ def test_no_layer_is_emptied():
 
 def test_ties_do_not_change_how_many_go_and_zeros_go_first():
     assert sum(mask.sum() for mask in sparsity.masks([np.ones([10, 10])], 0.3)) == 70
-    pruned = [kernel * mask for kernel, mask in zip(kernels(), sparsity.masks(kernels(), 0.5))]
+    pruned = [
+        kernel * mask
+        for kernel, mask in zip(kernels(), sparsity.masks(kernels(), 0.5), strict=True)
+    ]
     again = sparsity.masks(pruned, 0.5)
-    for kernel, mask in zip(pruned, again):
+    for kernel, mask in zip(pruned, again, strict=True):
         assert ((kernel == 0) == (mask == 0)).all()
 
 
@@ -60,7 +64,7 @@ def test_the_schedule_is_a_cubic_in_stairs_that_ends_where_it_should():
     assert followed[:150] == [0.0] * 150
     assert set(followed[500:]) == {0.9}
     assert followed[300] == pytest.approx(0.9 * (1 - 0.5**3))
-    assert all(later >= earlier for earlier, later in zip(followed, followed[1:]))
+    assert all(later >= earlier for earlier, later in itertools.pairwise(followed))
     assert len(set(followed)) == 9  # 0 and a change at 150, 200 ... 500
     assert sparsity.at(99, 0.9, 100, 100, 1) == 0 and sparsity.at(100, 0.9, 100, 100, 1) == 0.9
 
@@ -90,7 +94,10 @@ def test_another_scope_is_refused():
 
 
 def test_zeros_make_the_compressed_weights_smaller():
-    pruned = [kernel * mask for kernel, mask in zip(kernels(), sparsity.masks(kernels(), 0.9))]
+    pruned = [
+        kernel * mask
+        for kernel, mask in zip(kernels(), sparsity.masks(kernels(), 0.9), strict=True)
+    ]
     assert sparsity.gzipped(pruned) < 0.3 * sparsity.gzipped(kernels())
     assert sparsity.zeros(pruned) == pytest.approx(0.9, abs=0.002)
 

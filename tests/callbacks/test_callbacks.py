@@ -1,9 +1,8 @@
-"""The public callbacks in fits of all kinds: what they write, that they can be combined, and that
-nothing stays.
-"""
+"""The public callbacks in all kinds of `fit`: what they write, and that nothing stays."""
 
 import copy
 import inspect
+import itertools
 import math
 import pickle
 
@@ -100,8 +99,9 @@ def is_plain(made):
 
 
 def is_as_after_a_fit(made, name):
-    """Whether nothing is left of a callback; those that wrap the step leave no train function
-    behind.
+    """Whether nothing is left of a callback.
+
+    Those that wrap the step leave no train function behind.
 
     Masks are meant to stay until they are taken off.
     """
@@ -113,8 +113,9 @@ def is_as_after_a_fit(made, name):
 
 
 def true_steps(made, epochs=2, rates=None):
-    """Loss and accuracy of every step by `train_on_batch`, which sets its metrics to zero before
-    each.
+    """Loss and accuracy of every step by `train_on_batch`.
+
+    It sets its metrics to zero before each.
     """
     x, y = toy()
     rows = []
@@ -275,7 +276,7 @@ def test_the_users_logs_stay_what_they_were(name, steps_per_execution, tmp_path)
     for given in ([MAKERS[name](tmp_path)], []):
         kept = []
         noted = keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs: kept.append((batch, dict(logs)))
+            on_train_batch_end=lambda batch, logs, kept=kept: kept.append((batch, dict(logs)))
         )
         history = fit(
             model(steps_per_execution=steps_per_execution), *given, noted, validation_data=toy()
@@ -369,7 +370,8 @@ def test_decay_with_loss_scaling_with_xla_and_eagerly(options):
 def test_an_optimizer_with_a_schedule_is_refused(wrap):
     made = model(optimizer=wrap(keras.optimizers.SGD(schedules.LinearDecay(0.1, 10))))
     for callback in (LinearDecay(STEPS), ExponentialDecay(3)):
-        words = f"{type(callback).__name__} needs .* plain learning rate.*compile the model with a number"
+        name = type(callback).__name__
+        words = f"{name} needs .* plain learning rate.*compile the model with a number"
         with pytest.raises(ValueError, match=words):
             fit(made, callback)
     assert not {"train_step", "make_train_function"} & set(vars(made))
@@ -528,7 +530,9 @@ def test_ratios_of_every_layer_are_in_tensorboard(every, tmp_path):
     )
     fit(made, note, UpdateRatio(tmp_path, every=every))
     norms = np.linalg.norm
-    update = np.array([[norms(b - a) for a, b in zip(*pair)] for pair in zip(kernels, kernels[1:])])
+    update = np.array(
+        [[norms(b - a) for a, b in zip(*pair, strict=True)] for pair in itertools.pairwise(kernels)]
+    )
     weight = np.array([[norms(a) for a in each] for each in kernels[:-1]])
     expected = {"hidden": (update / weight)[:, 0], "out": (update / weight)[:, 1]}
     expected["whole_model"] = np.linalg.norm(update, axis=1) / np.linalg.norm(weight, axis=1)

@@ -1,6 +1,4 @@
-"""Ensembles and views that are evaluated during anyone's `fit`: the value that is logged, and for
-what targets.
-"""
+"""Ensembles and views evaluated during `fit`: the logged value, and for what targets."""
 
 import keras
 import numpy as np
@@ -36,8 +34,9 @@ def fit(model, *callbacks, y=Y, epochs=3):
 
 
 class Snapshots(keras.callbacks.Callback):
-    """Keeps the outputs of the model in training, for the examples and for their view, at the end
-    of every epoch.
+    """Keeps the outputs of the model in training at the end of every epoch.
+
+    For the examples and for their view.
     """
 
     def on_train_begin(self, logs=None):
@@ -53,8 +52,14 @@ def accuracy(outputs, y=Y):
 
 
 def test_the_ensemble_is_the_mean_with_models_and_with_paths(tmp_path):
-    others = [network(seed=2), network(activation=None, seed=3,
-              loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))]  # fmt: skip
+    others = [
+        network(seed=2),
+        network(
+            activation=None,
+            seed=3,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        ),
+    ]
     others[1].save(tmp_path / "other.keras")
     kept = Snapshots()
     found = fit(network(), kept, EnsembleEvaluation([others[0], tmp_path / "other.keras"], (X, Y)))
@@ -140,7 +145,7 @@ def test_targets_of_every_kind(model, y, name):
 
     expected = [value([other, own]) for own in kept.plain]
     assert found[f"val_ensemble_{name}"] == pytest.approx(expected, rel=1e-5)
-    expected = [value(pair) for pair in zip(kept.plain, kept.noisy)]
+    expected = [value(pair) for pair in zip(kept.plain, kept.noisy, strict=True)]
     assert found[f"val_tta_{name}"] == pytest.approx(expected, rel=1e-5)
 
 
@@ -169,7 +174,7 @@ def test_the_others_stay_what_they_were_and_are_not_kept():
     before = [weight.copy() for weight in other.get_weights()]
     callback = EnsembleEvaluation([other], (X, Y), snapshots=3)
     fit(network(), callback)
-    assert all(np.array_equal(*pair) for pair in zip(before, other.get_weights()))
+    assert all(np.array_equal(*pair) for pair in zip(before, other.get_weights(), strict=True))
     assert (
         not {"_x", "_y", "board"} & set(vars(callback))
         and not callback._others

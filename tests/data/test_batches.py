@@ -125,7 +125,7 @@ def test_the_users_own_class_weights_win():
         seen(Batches(made).training(4, 1, 0, 5, class_weights=each))
         for each in ("none", "balanced")
     )
-    for one, other in zip(*pair):
+    for one, other in zip(*pair, strict=True):
         np.testing.assert_array_equal(one[2], other[2])
 
 

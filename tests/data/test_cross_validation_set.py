@@ -1,6 +1,4 @@
-"""What is folded: all examples but the test part, with everything fitted to a fold's own training
-part.
-"""
+"""What is cut into folds: all examples but the test part; every fold fits its own."""
 
 import numpy as np
 import pytest
@@ -9,8 +7,11 @@ import tensorflow as tf
 from kerastune.data import cross_validation_set, folds, loading
 
 HEADER = "age,city,patient,y"
-ROWS = [f"{'' if row % 7 == 3 else 20 + row},{'Bonn Rome Oslo'.split()[row % 3]},p{row // 4},{1.5 * row}"
-        for row in range(40)]  # fmt: skip
+CITIES = ("Bonn", "Rome", "Oslo")
+ROWS = [
+    f"{'' if row % 7 == 3 else 20 + row},{CITIES[row % 3]},p{row // 4},{1.5 * row}"
+    for row in range(40)
+]
 
 
 def csv(tmp_path, rows):
@@ -71,8 +72,16 @@ def test_the_test_part_is_that_of_the_other_commands_and_in_no_fold():
 def test_validation_examples_are_folded_too_and_a_given_test_part_is_not(tmp_path):
     x, y = np.arange(60.0).reshape(30, 2), np.arange(30) % 2
     path = tmp_path / "parts.npz"
-    np.savez(path, x_train=x[:15], y_train=y[:15], x_val=x[15:25], y_val=y[15:25], x_test=x[25:], y_test=y[25:],
-             who=np.arange(25) // 5)  # fmt: skip
+    np.savez(
+        path,
+        x_train=x[:15],
+        y_train=y[:15],
+        x_val=x[15:25],
+        y_val=y[15:25],
+        x_test=x[25:],
+        y_test=y[25:],
+        who=np.arange(25) // 5,
+    )
     examples = cross_validation_set.load(str(path), groups="who", for_own_model=True)
     assert len(examples) == len(examples.groups) == 25
     problem = examples.problem(folds.cut(25, 5, classes=examples.true, groups=examples.groups)[0])

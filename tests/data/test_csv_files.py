@@ -7,8 +7,10 @@ import tensorflow as tf
 
 from kerastune.data import checks, loading
 
-ROWS = [f"{age},{city},{age * 2 + 0.5},{'yes' if age % 3 else 'no'}" for age, city in
-        zip(range(20, 60), ["Rome", "Bonn", "", "Oslo"] * 10, strict=True)]  # fmt: skip
+ROWS = [
+    f"{age},{city},{age * 2 + 0.5},{'yes' if age % 3 else 'no'}"
+    for age, city in zip(range(20, 60), ["Rome", "Bonn", "", "Oslo"] * 10, strict=True)
+]
 
 
 def dense(num_features, num_outputs):

@@ -191,7 +191,10 @@ def test_bad_arrays_are_refused():
 def test_importing_the_room_does_not_import_tensorflow():
     import subprocess
 
-    code = "import sys, kerastune.data; sys.exit('tensorflow' in sys.modules or 'sklearn' in sys.modules)"
+    code = (
+        "import sys, kerastune.data; "
+        "sys.exit('tensorflow' in sys.modules or 'sklearn' in sys.modules)"
+    )
     subprocess.run(
         [sys.executable, "-c", code], check=True, cwd=loading.__file__.rsplit("/kerastune/", 1)[0]
     )

@@ -83,8 +83,17 @@ def test_a_failing_download_is_one_line_with_the_package_that_helps(tmp_path, mo
 def test_an_npz_with_all_parts_is_not_cut(tmp_path):
     x, y = examples()
     path = tmp_path / "own.npz"
-    np.savez(path, x_train=x, y_train=y, x_val=x[:9], y_val=y[:9], x_test=x[:6], y_test=y[:6],
-             sample_weight_train=np.ones(60), extra=x)  # fmt: skip
+    np.savez(
+        path,
+        x_train=x,
+        y_train=y,
+        x_val=x[:9],
+        y_val=y[:9],
+        x_test=x[:6],
+        y_test=y[:6],
+        sample_weight_train=np.ones(60),
+        extra=x,
+    )
     problem = loading.load(str(path), for_own_model=True)
     assert (len(problem.train), len(problem.validation), len(problem.test), problem.name) == (
         60,

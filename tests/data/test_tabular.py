@@ -1,4 +1,4 @@
-"""A table is prepared the same as columns and in the saved model, and fitted on what it is given."""
+"""A table is prepared the same as columns and in the saved model."""
 
 import pickle
 

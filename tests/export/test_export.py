@@ -1,6 +1,4 @@
-"""What is exported answers as the Keras model does: in Python, in TensorFlow's C++ loader, and on
-the command line.
-"""
+"""Exports answer as the Keras model does, in Python, in C++ and on the command line."""
 
 import importlib.util
 import json
@@ -140,8 +138,10 @@ def test_saved_model_cli_gives_the_same(exported, image_model, tmp_path):
     arguments += ["--inputs", f"inputs={tmp_path / 'x.npy'}", "--outdir", tmp_path]
     done = subprocess.run([program, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = {name: np.load(tmp_path / f"{name}.npy", allow_pickle=True)
-             for name in ("probabilities", "classes", "labels")}  # fmt: skip
+    found = {
+        name: np.load(tmp_path / f"{name}.npy", allow_pickle=True)
+        for name in ("probabilities", "classes", "labels")
+    }
     assert_answers(found, image_model.predict(IMAGES, verbose=0))
 
 
@@ -231,7 +231,7 @@ def test_an_ensemble_is_exported_in_whichever_form_is_faster_and_answers_as_befo
     for stacked in (0.5, 2.0):
         monkeypatch.setattr(
             "kerastune.inference.stacking.benchmark.medians",
-            lambda *_: {"branches": 1.0, "stacked": stacked},
+            lambda *_, stacked=stacked: {"branches": 1.0, "stacked": stacked},
         )
         with caplog.at_level("INFO", "kerastune"):
             directory = export(model, tmp_path, "m", class_names=("a", "b", "c"), examples=x)
@@ -321,7 +321,8 @@ def test_a_poller_that_loads_every_version_at_once_never_sees_half_a_model(image
 EXPORTER = """
 import keras, sys
 from kerastune.export.saved_model import export
-model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(400), keras.layers.Dense(3, "softmax")])
+last = keras.layers.Dense(3, "softmax")
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(400), last])
 print("ready", flush=True)
 while True:
     export(model, sys.argv[1], "m")
@@ -424,8 +425,10 @@ def test_the_readme_names_files_that_are_there_and_every_signature(exported):
     base = exported.parent.parent
     text = (base / serving_readme.README).read_text()
     files = re.findall(r"curl -d @(\S+) http://localhost:8501/v1/models/(\S+):predict", text)
-    assert {("digits/1/assets.extra/serving_default.json", "digits"),
-            ("digits/1/assets.extra/serving_bytes.json", "digits")} <= set(files)  # fmt: skip
+    assert {
+        ("digits/1/assets.extra/serving_default.json", "digits"),
+        ("digits/1/assets.extra/serving_bytes.json", "digits"),
+    } <= set(files)
     assert all((base / body).is_file() for body, _ in files)
     assert "docker run" in text and "--model_config_file=/models/models.config" in text
     assert "`inputs` uint8 [n, 12, 12]" in text and "`probabilities` float [n, 10]" in text
@@ -441,11 +444,11 @@ SERVER = shutil.which("tensorflow_model_server")
 
 @pytest.fixture(scope="module")
 def served(image_model, tmp_path_factory):
-    """A server of a plain model, one with a temperature and one with views and temperatures: models
-    and addresses.
-    """
+    """A server of a plain model, of one with a temperature and of one with views."""
     base = tmp_path_factory.mktemp("served")
-    asked = dict(zip(("plain", "calibrated", "views"), (image_model, *what_is_handed_over())))
+    asked = dict(
+        zip(("plain", "calibrated", "views"), (image_model, *what_is_handed_over()), strict=True)
+    )
     for name, model in asked.items():
         export(model, base, name, class_names=NAMES, examples=IMAGES)
     (base / "here.config").write_text(
@@ -537,9 +540,7 @@ def test_a_keras_file_and_litert_hold_the_same_model(tmp_path):
 
 
 def what_is_handed_over(*more_views):
-    """Two models of raw images: a network with a temperature; two, averaged, in several views, with
-    two temperatures.
-    """
+    """Two models of raw images: a network with a temperature, and an average with views."""
     few = np.zeros([2, 12, 12, 1], np.float32)
     members = [
         networks.cnn((12, 12, 1), 10, "classification", filters=2, dense_units=4) for _ in range(2)

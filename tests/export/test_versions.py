@@ -1,6 +1,4 @@
-"""A version directory is there whole or not at all, whoever reads, and whenever the writer is
-killed.
-"""
+"""A version directory is there whole or not at all, whenever the writer is killed."""
 
 import os
 import random

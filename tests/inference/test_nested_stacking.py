@@ -97,7 +97,7 @@ def test_what_is_faster_is_served(monkeypatch):
     for faster, wanted in ((0.5, "stacked"), (2.0, "branches")):
         monkeypatch.setattr(
             "kerastune.inference.stacking.benchmark.medians",
-            lambda calls, rounds: {"branches": 1.0, "stacked": faster},
+            lambda *_, faster=faster: {"branches": 1.0, "stacked": faster},
         )
         served, report = for_serving(model, x)
         assert report.kept == wanted and (served is model) == (wanted == "branches")

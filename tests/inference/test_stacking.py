@@ -1,6 +1,6 @@
-"""Stacked members answer as the members do, whatever they are made of; what can't be stacked says
-why.
-"""
+"""Stacked members answer as the members do; what can't be stacked says why."""
+
+import functools
 
 import keras
 import numpy as np
@@ -58,29 +58,46 @@ BUILDERS = {
     "mlp": lambda: networks.mlp((12, 10, 3), 4, "classification", units=6),
     "linear": lambda: networks.mlp((12, 10, 3), 4, "regression", num_layers=0),
     "cnn": lambda: networks.cnn((12, 10, 3), 4, "classification", filters=3, dense_units=5),
-    "cnn with BatchNorm": lambda: networks.cnn((12, 10, 3), 4, "classification", 3, 5, batch_norm=True),
+    "cnn with BatchNorm": lambda: networks.cnn(
+        (12, 10, 3), 4, "classification", 3, 5, batch_norm=True
+    ),
     "resnet": lambda: networks.resnet((12, 10, 3), 4, "classification", blocks=1, width=3),
     "gates": squeeze_and_excite,
     "activations": sequential(
-        lambda: layers.Conv2D(4, 3, activation="softmax"), lambda: layers.LeakyReLU(0.2),
-        lambda: layers.Activation("elu"), lambda: layers.ELU(),
-        lambda: layers.Conv2D(4, 3, strides=2, activation="gelu"), lambda: layers.Flatten(),
-        lambda: layers.Dense(3, activation="tanh"), lambda: layers.Softmax(),
+        lambda: layers.Conv2D(4, 3, activation="softmax"),
+        lambda: layers.LeakyReLU(0.2),
+        lambda: layers.Activation("elu"),
+        lambda: layers.ELU(),
+        lambda: layers.Conv2D(4, 3, strides=2, activation="gelu"),
+        lambda: layers.Flatten(),
+        lambda: layers.Dense(3, activation="tanh"),
+        lambda: layers.Softmax(),
     ),
     "depthwise and groups": sequential(
         lambda: layers.DepthwiseConv2D(3, depth_multiplier=2, activation="relu"),
-        lambda: layers.Conv2D(6, 1, groups=2, padding="same"), lambda: layers.DepthwiseConv2D(3, use_bias=False),
-        lambda: layers.BatchNormalization(scale=False), lambda: layers.ReLU(6.0), lambda: layers.Dropout(0.5),
-        lambda: layers.SpatialDropout2D(0.5), lambda: layers.UpSampling2D(2), lambda: layers.Cropping2D(1),
-        lambda: layers.ZeroPadding2D(1), lambda: layers.MaxPooling2D(2), lambda: layers.Dense(3, activation="relu"),
-        lambda: layers.Flatten(), lambda: layers.Dense(2),
+        lambda: layers.Conv2D(6, 1, groups=2, padding="same"),
+        lambda: layers.DepthwiseConv2D(3, use_bias=False),
+        lambda: layers.BatchNormalization(scale=False),
+        lambda: layers.ReLU(6.0),
+        lambda: layers.Dropout(0.5),
+        lambda: layers.SpatialDropout2D(0.5),
+        lambda: layers.UpSampling2D(2),
+        lambda: layers.Cropping2D(1),
+        lambda: layers.ZeroPadding2D(1),
+        lambda: layers.MaxPooling2D(2),
+        lambda: layers.Dense(3, activation="relu"),
+        lambda: layers.Flatten(),
+        lambda: layers.Dense(2),
     ),
     "normalized at once": sequential(
-        lambda: layers.BatchNormalization(center=False), lambda: layers.Rescaling([1.0, 2.0, 3.0], [0.1, 0.2, 0.3]),
-        lambda: layers.Reshape((120, 3)), lambda: layers.Conv1D(4, 5, padding="causal", dilation_rate=2),
-        lambda: layers.GlobalAveragePooling1D(), lambda: layers.Dense(2, use_bias=False),
+        lambda: layers.BatchNormalization(center=False),
+        lambda: layers.Rescaling([1.0, 2.0, 3.0], [0.1, 0.2, 0.3]),
+        lambda: layers.Reshape((120, 3)),
+        lambda: layers.Conv1D(4, 5, padding="causal", dilation_rate=2),
+        lambda: layers.GlobalAveragePooling1D(),
+        lambda: layers.Dense(2, use_bias=False),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -118,8 +135,10 @@ def test_columns_with_texts_and_units_of_the_targets_are_carried():
     columns = {"size (cm)": TABLE[:, 0], "city": np.array(["Bonn", "Rome"] * 3)}
     attach = Attachment(fit_table(columns, True), 150.0, 75.0)
     members = several(lambda: attach(networks.mlp((3,), 1, "regression", units=4)))
-    raw = {"size__cm_": keras.ops.convert_to_tensor(columns["size (cm)"][:, None]),
-           "city": keras.ops.convert_to_tensor(columns["city"][:, None].tolist())}  # fmt: skip
+    raw = {
+        "size__cm_": keras.ops.convert_to_tensor(columns["size (cm)"][:, None]),
+        "city": keras.ops.convert_to_tensor(columns["city"][:, None].tolist()),
+    }
     stacked = stacked_model.stack(members)
     assert_same(stacked, members, raw)
     assert set(stacked.input) == set(raw)
@@ -137,9 +156,14 @@ def test_it_is_saved_and_loaded_without_kerastune(make, tmp_path):
 def test_members_loaded_from_files_and_trained_with_other_regularizers_can_be_stacked(tmp_path):
     members = []
     for number, rate in enumerate((0.0, 0.3)):
-        penalty = keras.regularizers.L2(rate)
-        build = sequential(layers.Flatten, lambda: layers.Dense(4, "relu", kernel_regularizer=penalty),
-                           lambda: layers.Dropout(rate), lambda: layers.Dense(2))  # fmt: skip
+        build = sequential(
+            layers.Flatten,
+            functools.partial(
+                layers.Dense, 4, "relu", kernel_regularizer=keras.regularizers.L2(rate)
+            ),
+            functools.partial(layers.Dropout, rate),
+            functools.partial(layers.Dense, 2),
+        )
         keras.utils.set_random_seed(number)
         build().save(tmp_path / "m.keras")
         members.append(keras.models.load_model(tmp_path / "m.keras"))
@@ -215,7 +239,7 @@ def test_the_faster_of_both_is_kept(monkeypatch):
     for times, wanted in (((1.0, 2.0), "branches"), ((2.0, 1.0), "stacked")):
         measured = iter([dict(zip(("branches", "stacked"), times, strict=True))] * 2)
         monkeypatch.setattr(
-            stacked_model.benchmark, "medians", lambda calls, rounds: next(measured)
+            stacked_model.benchmark, "medians", lambda *_, measured=measured: next(measured)
         )
         model, report = stacked_model.fastest(members, x)
         assert report.kept == wanted and f"{wanted} is faster" in report.reason

@@ -136,7 +136,10 @@ def test_a_process_that_knows_keras_only_loads_it(tmp_path):
     wrapped = tta.wrap(network(), views_of_all_kinds())
     wrapped.save(tmp_path / "wrapped.keras")
     np.save(tmp_path / "x.npy", IMAGES)
-    code = "import keras, numpy as np; print(keras.models.load_model('wrapped.keras')(np.load('x.npy')).numpy().sum())"
+    code = (
+        "import keras, numpy as np; "
+        "print(keras.models.load_model('wrapped.keras')(np.load('x.npy')).numpy().sum())"
+    )
     ran = subprocess.run(
         [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True
     )
@@ -181,8 +184,11 @@ def test_raw_images_go_through_the_views_and_then_the_preparation():
 
 
 def test_several_inputs_by_name():
-    inputs = {"photo": keras.Input([8, 8, 1], name="photo"), "age": keras.Input([2], name="age"),
-              "code": keras.Input([1], dtype="int32", name="code")}  # fmt: skip
+    inputs = {
+        "photo": keras.Input([8, 8, 1], name="photo"),
+        "age": keras.Input([2], name="age"),
+        "code": keras.Input([1], dtype="int32", name="code"),
+    }
     flat = [
         layers.Flatten()(inputs["photo"]),
         inputs["age"],
@@ -197,8 +203,11 @@ def test_several_inputs_by_name():
     wrapped = tta.wrap(model, [Flip()])
     expected = (model(x) + model({**x, "photo": IMAGES[:, :, ::-1]})) / 2
     np.testing.assert_allclose(wrapped(x), expected, atol=1e-6)
-    np.testing.assert_allclose(tta.predictions(model, x, {"mirror": Flip()}, "classification")["mirror"],
-                               model({**x, "photo": IMAGES[:, :, ::-1]}), atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(
+        tta.predictions(model, x, {"mirror": Flip()}, "classification")["mirror"],
+        model({**x, "photo": IMAGES[:, :, ::-1]}),
+        atol=1e-6,
+    )
     with pytest.raises(
         ValueError, match="`TimeShift` can't be applied to photo .*, age .*, code int32"
     ):

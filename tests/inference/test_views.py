@@ -1,6 +1,4 @@
-"""Views: what they do to an input, that they can be undone where that makes sense, and that they
-can be saved.
-"""
+"""Views: what they do to an input, how they are undone, and that they can be saved."""
 
 import keras
 import numpy as np

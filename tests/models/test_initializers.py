@@ -39,15 +39,28 @@ def test_he_follows_an_activation_layer_with_others_in_between():
         return keras.Sequential(
             [
                 keras.Input([8, 8, 3]),
-                _conv("a"), layers.BatchNormalization(), layers.ReLU(),
-                _conv("b"), layers.MaxPooling2D(), layers.Dropout(0.1), layers.LeakyReLU(),
-                layers.SeparableConv2D(4, 3, name="c"), layers.Activation("linear"), layers.Activation("relu"),
+                _conv("a"),
+                layers.BatchNormalization(),
+                layers.ReLU(),
+                _conv("b"),
+                layers.MaxPooling2D(),
+                layers.Dropout(0.1),
+                layers.LeakyReLU(),
+                layers.SeparableConv2D(4, 3, name="c"),
+                layers.Activation("linear"),
+                layers.Activation("relu"),
                 layers.DepthwiseConv2D(2, name="d", activation="relu"),
-                _conv("not e"), layers.Activation("tanh"), layers.Activation("relu"),
-                layers.Conv2DTranspose(4, 3, name="f"), layers.Flatten(), layers.PReLU(),
-                layers.Dense(4, name="not g"), layers.Dense(4, "relu", name="h"), layers.Dense(2, name="not i"),
+                _conv("not e"),
+                layers.Activation("tanh"),
+                layers.Activation("relu"),
+                layers.Conv2DTranspose(4, 3, name="f"),
+                layers.Flatten(),
+                layers.PReLU(),
+                layers.Dense(4, name="not g"),
+                layers.Dense(4, "relu", name="h"),
+                layers.Dense(2, name="not i"),
             ]
-        )  # fmt: skip
+        )
 
     assert _initialized(build) == list("abcdfh")
 
@@ -104,10 +117,13 @@ def test_in_a_subclassed_model_only_the_own_activation_is_known_but_graphs_insid
 
 def test_initializers_the_user_chose_and_recurrent_cells_are_left():
     chosen = [
-        "he_normal", "glorot_normal", "orthogonal", keras.initializers.GlorotUniform(seed=3),
+        "he_normal",
+        "glorot_normal",
+        "orthogonal",
+        keras.initializers.GlorotUniform(seed=3),
         keras.initializers.GlorotUniform(seed=keras.random.SeedGenerator()),
         keras.initializers.VarianceScaling(1.0, "fan_avg", "uniform"),
-    ]  # fmt: skip
+    ]
 
     def build():
         dense = [layers.Dense(4, "relu", kernel_initializer=each) for each in chosen]

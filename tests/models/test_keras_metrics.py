@@ -1,6 +1,4 @@
-"""Metrics that an objective names: the same values as scikit-learn's, whatever the targets and
-outputs look like.
-"""
+"""Metrics that an objective names have the same values as scikit-learn's."""
 
 import keras
 import numpy as np
@@ -83,9 +81,7 @@ def model_for(units, activation=None):
 
 
 def measured(problem, name, model):
-    """What a metric gives after several batches, and the outputs as probabilities where they are
-    those of classes.
-    """
+    """What a metric gives after several batches, and the outputs as probabilities."""
     x, y = problem.validation.x, problem.validation.y
     form = output_kind.of(model, x, problem.kind).activation
     metric = keras_metrics.make(name, problem, form)
@@ -214,9 +210,7 @@ def test_a_metric_of_classes_is_refused_for_numbers():
 
 
 def test_every_metric_that_is_known_can_be_measured():
-    """With both tasks, so that nobody is told of a metric that then fails in the middle of a
-    search.
-    """
+    """With both tasks, so that no metric fails in the middle of a search."""
     tasks = [
         classification(np.arange(50) % 2, 2),
         classification(np.arange(50) % 6, 6),

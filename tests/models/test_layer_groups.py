@@ -1,4 +1,4 @@
-"""Layers by depth on real models: what is frozen does not move, and the others by their multiplier."""
+"""Layers by depth on real models: frozen ones stay, others move by their multiplier."""
 
 import keras
 import numpy as np
@@ -61,7 +61,7 @@ def trained(trainer, steps=1, **changes):
 
 def moved(trainer, **changes):
     before, after, _ = trained(trainer, **changes)
-    return [np.abs(b - a).max() for a, b in zip(before, after)]
+    return [np.abs(b - a).max() for a, b in zip(before, after, strict=True)]
 
 
 def same(first, second):
@@ -119,7 +119,8 @@ def test_the_head_moves_first_and_the_others_when_their_time_has_come(trainer):
     before, after, _ = trained(trainer, steps=30, **rests)
     assert same(before[BOTTOM], after[BOTTOM]) and not np.allclose(before[2], after[2])
     assert all(
-        np.abs(b - a).max() > 0 for a, b in zip(before, trained(trainer, steps=31, **rests)[1])
+        np.abs(b - a).max() > 0
+        for a, b in zip(before, trained(trainer, steps=31, **rests)[1], strict=True)
     )
 
 
@@ -156,7 +157,8 @@ def nested():
 
 def by_name(model, values):
     return {
-        variable.path.split("/", 1)[-1]: value for variable, value in zip(model.variables, values)
+        variable.path.split("/", 1)[-1]: value
+        for variable, value in zip(model.variables, values, strict=True)
     }
 
 
@@ -176,11 +178,12 @@ def test_levels_of_a_nested_model_count_from_the_input():
 def test_frozen_layers_keep_their_weights_and_their_moving_statistics(nested):
     before, after, outcome = trained(nested, steps=20, frozen=1)
     assert outcome.layers == ("dense_1", "dense_2")
-    changed = [not np.array_equal(a, b) for a, b in zip(before, after)]
+    changed = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
     # Kernel and bias, then gamma, beta, mean and variance of the frozen BatchNorm; the others move.
     assert changed[:6] == [False] * 6 and all(changed[6:10])
     assert all(
-        np.abs(b - a).max() > 0 for a, b in zip(before[:6], trained(nested, steps=20)[1][:6])
+        np.abs(b - a).max() > 0
+        for a, b in zip(before[:6], trained(nested, steps=20)[1][:6], strict=True)
     )
 
 

@@ -12,11 +12,19 @@ def test_cnn_of_fashion_mnist_is_the_one_the_benchmark_names():
     model = networks.cnn((28, 28, 1), 10, "classification")
     assert model.count_params() == 105_866
     assert _layer_names(model) == [
-        "InputLayer", "Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense", "Dropout", "Dense",
-    ]  # fmt: skip
-    assert [layer.activation.__name__ for layer in model.layers if hasattr(layer, "activation")] == [
-        "relu", "relu", "relu", "softmax",
-    ]  # fmt: skip
+        "InputLayer",
+        "Conv2D",
+        "MaxPooling2D",
+        "Conv2D",
+        "MaxPooling2D",
+        "Flatten",
+        "Dense",
+        "Dropout",
+        "Dense",
+    ]
+    assert [
+        layer.activation.__name__ for layer in model.layers if hasattr(layer, "activation")
+    ] == ["relu", "relu", "relu", "softmax"]
 
 
 @pytest.mark.parametrize(
@@ -115,8 +123,10 @@ def test_resnet_is_he_initialized_and_normalized_after_every_convolution():
     assert not any(layer.use_bias for layer in convolutions)
     assert _layer_names(model).count("BatchNormalization") == len(convolutions)
     assert [layer.output.shape[1:] for layer in model.layers if type(layer).__name__ == "Add"] == [
-        (28, 28, 4), (14, 14, 8), (7, 7, 16),
-    ]  # fmt: skip
+        (28, 28, 4),
+        (14, 14, 8),
+        (7, 7, 16),
+    ]
 
 
 def test_resnet_halves_photographs_at_once():

@@ -31,8 +31,9 @@ def data(count=192):
 
 
 class Watch(keras.callbacks.Callback):
-    """What is zero after every call of the train function, as the model stands when the next one
-    begins.
+    """What is zero after every call of the train function.
+
+    As the model stands when the next one begins.
     """
 
     def __init__(self):
@@ -41,7 +42,7 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         kernels = [np.asarray(kernel) for kernel in pruning.prunable(self.model)]
-        for kernel, variable in zip(kernels, pruning.prunable(self.model)):
+        for kernel, variable in zip(kernels, pruning.prunable(self.model), strict=True):
             self.revived += int(np.count_nonzero(kernel[variable.constraint.mask.numpy() == 0]))
         self.steps.append(int(self.model.optimizer.iterations.numpy()))
         self.shares.append(pruning.measured(self.model))
@@ -75,8 +76,9 @@ def test_the_share_follows_its_schedule_and_no_zero_comes_back(steps_per_executi
 
 
 def test_within_an_execution_zeros_hold_at_every_step():
-    """All steps are one execution: without the mask in the graph, the first update would revive
-    every weight.
+    """All steps are one execution.
+
+    Without the mask in the graph, the first update would revive every weight.
     """
     model = network()
     pruning.prune(model, 0.5)
@@ -84,7 +86,7 @@ def test_within_an_execution_zeros_hold_at_every_step():
     before = np.asarray(model.layers[0].kernel)
     fitted([], steps_per_execution=12, model=model, optimizer=keras.optimizers.Adam(0.05), epochs=1)
     assert pruning.measured(model) == 0.5
-    for kernel, was_zero in zip(pruning.prunable(model), zero):
+    for kernel, was_zero in zip(pruning.prunable(model), zero, strict=True):
         assert ((np.asarray(kernel) == 0) == was_zero).all()
     assert np.abs(np.asarray(model.layers[0].kernel) - before).max() > 0.1
 

@@ -1,5 +1,6 @@
 """Report and TensorBoard as a person sees them: in a browser."""
 
+import functools
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,10 @@ pytestmark = [
         not (BROWSER and DRIVER), reason="no browser here: apt-get install chromium chromium-driver"
     ),
 ]
-SWITCHES = "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-sync"
+SWITCHES = (
+    "headless=new no-sandbox disable-gpu disable-quic no-first-run "
+    "disable-background-networking disable-sync"
+)
 WORDS_OF_ALL_SHADOWS = """
 function words(node) {
   if (node.nodeType == 3) return node.textContent + ' ';
@@ -29,6 +33,10 @@ function words(node) {
   return [...(node.shadowRoot ? [node.shadowRoot] : []), ...node.childNodes].map(words).join('');
 }
 return words(document.body)"""
+
+
+def is_shown(browser, words):
+    return squeezed(words) in squeezed(browser.execute_script(WORDS_OF_ALL_SHADOWS))
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +124,7 @@ def test_tensorboard_shows_curves_pictures_and_decisions(tensorboard, browser):
         browser.get("about:blank")
         browser.get(f"{tensorboard}/#{tab}")
         for each in words:
-            waited_for(
-                lambda: squeezed(each) in squeezed(browser.execute_script(WORDS_OF_ALL_SHADOWS)),
-                each,
-            )
+            waited_for(functools.partial(is_shown, browser, each), each)
 
 
 def squeezed(text):

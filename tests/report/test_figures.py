@@ -1,6 +1,4 @@
-"""Pictures of decisions: what is on them, read off Matplotlib's axes, and that they are pictures at
-all.
-"""
+"""Figures of decisions: what is on them, read off Matplotlib's axes."""
 
 import numpy as np
 import pytest
@@ -114,8 +112,10 @@ def test_the_probe_shows_the_ratio_of_every_layer(drawn):
 @pytest.mark.parametrize("measure, first", [("accuracy", 2.0), ("loss", 0.02)])
 def test_stage_4_shows_every_gain_with_its_interval(drawn, measure, first):
     known = {"trial": "a", "low": 0.01, "high": 0.04}
-    gains = [{**known, "words": "dropout 0.3", "mean": 0.02, "kept": True},
-             {**known, "words": "a horizontal flip", "mean": 0.03, "kept": False}]  # fmt: skip
+    gains = [
+        {**known, "words": "dropout 0.3", "mean": 0.02, "kept": True},
+        {**known, "words": "a horizontal flip", "mean": 0.03, "kept": False},
+    ]
     made = decision("regularize", {"a": outcome("a")}, gains=gains, scored_by=measure)
     assert decision_figures.of_decision(made, {"a": outcome("a")}).startswith(PNG)
     (axes,) = drawn[0].axes

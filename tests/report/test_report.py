@@ -1,9 +1,8 @@
-"""The report: what it says when, that nothing in it is more than text, and that it needs nothing
-else.
-"""
+"""The report: what it says when, that it is only text, and that it needs nothing else."""
 
 import dataclasses
 import html.parser
+import itertools
 import re
 
 import numpy as np
@@ -169,7 +168,9 @@ def test_the_page_is_self_contained():
     images = [attributes for tag, attributes in page.tags if tag == "img"]
     assert len(images) == len(pictures) and all(attributes["alt"] for attributes in images)
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
-    assert levels[0] == 1 and all(after <= before + 1 for before, after in zip(levels, levels[1:]))
+    assert levels[0] == 1 and all(
+        after <= before + 1 for before, after in itertools.pairwise(levels)
+    )
     assert "url(" not in html_module.STYLE and "@import" not in html_module.STYLE
 
 
@@ -246,8 +247,10 @@ def test_a_refit_model_is_told_of():
 
 
 def test_later_gains_have_a_sentence_each():
-    gained = RESULT | {"gain of the ensemble": {"mean": 0.01, "low": 0.005, "high": 0.015},
-                       "gain of the views": {"mean": 0.01, "low": -0.005, "high": 0.015}}  # fmt: skip
+    gained = RESULT | {
+        "gain of the ensemble": {"mean": 0.01, "low": 0.005, "high": 0.015},
+        "gain of the views": {"mean": 0.01, "low": -0.005, "high": 0.015},
+    }
     text = markdown.render("t", search_sections.sections(findings(result=gained)), "report")
     assert (
         "The ensemble is better than the final model, beyond noise (+1 points of accuracy" in text

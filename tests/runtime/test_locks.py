@@ -1,6 +1,4 @@
-"""The lock: one process at a time, also where the file system has no locks, and never one that
-nobody holds.
-"""
+"""The lock: one process at a time, on any file system, and never held by nobody."""
 
 import errno
 import fcntl

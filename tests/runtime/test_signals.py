@@ -29,7 +29,9 @@ WORK = {
     "sleeping": "time.sleep(60)",
     "inside C for long": "hashlib.pbkdf2_hmac('sha256', b'a', b'b', 10**9)",
     "in a destructor": "exec('class A:\\n def __del__(self): time.sleep(0.4)\\nwhile True: A()')",
-    "waiting for a thread": "t = threading.Thread(target=time.sleep, args=(60,)); t.start(); t.join()",
+    "waiting for a thread": (
+        "t = threading.Thread(target=time.sleep, args=(60,)); t.start(); t.join()"
+    ),
     "swallowing it": "exec('while True:\\n try: time.sleep(1)\\n except BaseException: pass')",
 }
 
@@ -79,7 +81,10 @@ def test_it_leaves_within_two_seconds_with_its_status():
 
 
 def test_an_interrupt_after_the_command_ends_the_process_too():
-    code = "atexit.register(lambda: (print('leaving', flush=True), time.sleep(20))); sys.exit(entry.program(['help']))"
+    code = (
+        "atexit.register(lambda: (print('leaving', flush=True), time.sleep(20))); "
+        "sys.exit(entry.program(['help']))"
+    )
     code = f"import atexit, sys, time; from kerastune.cli import entry; {code}"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert any(line == "leaving\n" for line in process.stdout)

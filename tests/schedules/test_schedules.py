@@ -89,11 +89,9 @@ def test_the_keras_schedule_goes_through_its_configuration():
     restored = schedules.LinearDecay.from_config(schedule.get_config())
     given = {"learning_rate": 0.3, "total_steps": 250, "interval": 30, "start": 0}
     assert restored.get_config() == schedule.get_config() == given
-    for schedule in (schedule, schedules.ExponentialDecay(0.3, 250, 0.1, 30)):
-        again = keras.optimizers.schedules.deserialize(
-            keras.optimizers.schedules.serialize(schedule)
-        )
-        assert type(again) is type(schedule) and again.get_config() == schedule.get_config()
+    for each in (schedule, schedules.ExponentialDecay(0.3, 250, 0.1, 30)):
+        again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(each))
+        assert type(again) is type(each) and again.get_config() == each.get_config()
 
 
 def test_the_keras_schedule_is_saved_with_a_model_and_goes_on(tmp_path):
@@ -200,5 +198,8 @@ def test_the_rates_of_a_recipe_are_those_of_its_decay():
 
 
 def test_the_formula_needs_no_tensorflow():
-    code = "import sys; from kerastune.schedules import linear_decay as d; d(0, 1.0, 1); print('keras' in sys.modules)"
+    code = (
+        "import sys; from kerastune.schedules import linear_decay as d; d(0, 1.0, 1); "
+        "print('keras' in sys.modules)"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], timeout=60, text=True) == "False\n"

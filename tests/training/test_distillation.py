@@ -57,7 +57,9 @@ def first_step(student, teacher, temperature, mix, sample_weight=None, y=None, l
         verbose=0,
         callbacks=[taught],
     )
-    return history.history["loss"][0], [a - b for a, b in zip(before, student.get_weights())]
+    return history.history["loss"][0], [
+        a - b for a, b in zip(before, student.get_weights(), strict=True)
+    ]
 
 
 def by_hand(teacher, student, temperature, mix, weights=None):
@@ -85,7 +87,7 @@ def test_the_loss_is_hintons_of_softmaxed_models_and_of_logits_alike(temperature
             assert loss == pytest.approx(wanted, rel=1e-5)
             updates.append(update)
     for update in updates[1:]:
-        for one, other in zip(updates[0], update):
+        for one, other in zip(updates[0], update, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-6)
 
 
@@ -130,9 +132,7 @@ def test_a_single_output_is_taught_as_two_classes_would_be():
 
 
 def test_a_student_that_is_sure_of_the_wrong_class_still_learns():
-    """Where Keras's cross-entropies cut off a probability, nothing would come back from the
-    teacher.
-    """
+    """Where Keras's cross-entropies cut off, nothing would come back from the teacher."""
     student = tf.Variable([[40.0, 0.0, 0.0]])
     teacher = tf.math.log([[0.01, 0.98, 0.01]])
     with tf.GradientTape() as tape:
@@ -173,7 +173,7 @@ def test_the_student_learns_what_the_teacher_knows_and_stays_a_model_of_its_own(
         student.predict(x, verbose=0).argmax(1) == teacher.predict(x, verbose=0).argmax(1)
     )
     assert agreed > 0.85
-    assert all((old == new).all() for old, new in zip(before, teacher.get_weights()))
+    assert all((old == new).all() for old, new in zip(before, teacher.get_weights(), strict=True))
     # After `fit` nothing of it is left: the loss is the student's own again, and so is what is
     # saved.
     x, y = data()

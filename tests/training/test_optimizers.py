@@ -71,7 +71,7 @@ def test_momentum_and_rate_change_after_tracing():
     trace.path()
     for momentum, rate in ((0.5, 0.1), (0.5, 0.02), (0.0, 0.3)):
         optimizers.configure(trace.optimizer, np.array([rate]), momentum)
-        for variable, value in zip(trace.optimizer.variables, (0, np.zeros([3, 2]))):
+        for variable, value in zip(trace.optimizer.variables, (0, np.zeros([3, 2])), strict=True):
             variable.assign(value)
         trace.variable.assign(np.ones([3, 2]))
         stock = Trace(keras.optimizers.SGD(rate, momentum=momentum)).path()

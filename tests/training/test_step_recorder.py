@@ -1,6 +1,6 @@
-"""Every number of a step is held against Keras itself: `train_on_batch` gives a batch's own values,
-`fit` its logs.
-"""
+"""Every number of a step is held against Keras: `train_on_batch` and the logs of `fit`."""
+
+import itertools
 
 import keras
 import numpy as np
@@ -79,7 +79,8 @@ def by_batch(model, x, y, sample_weight=None, epochs=EPOCHS):
     rows, data = [], (x, y) if sample_weight is None else (x, y, sample_weight)
     for _ in range(epochs):
         for start in range(0, len(x), BATCH):
-            part = keras.tree.map_structure(lambda array: array[start : start + BATCH], data)
+            rows_of = slice(start, start + BATCH)
+            part = keras.tree.map_structure(lambda array, of=rows_of: array[of], data)
             rows.append(model.train_on_batch(*part, return_dict=True))
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
@@ -395,8 +396,8 @@ class KeptWeights(keras.callbacks.Callback):
         """Update and weight norms of every step, worked out by hand."""
         self.on_train_batch_begin(None)
         update = [
-            [np.linalg.norm(b - a) for a, b in zip(*pair)]
-            for pair in zip(self.kernels, self.kernels[1:])
+            [np.linalg.norm(b - a) for a, b in zip(*pair, strict=True)]
+            for pair in itertools.pairwise(self.kernels)
         ]
         return np.array(update), np.array(
             [[np.linalg.norm(a) for a in kernels] for kernels in self.kernels[:-1]]
@@ -471,8 +472,9 @@ def test_a_capacity_below_one_execution_is_refused():
 
 
 def confusion_of(kind, model, threshold=0.5):
-    """Counts over one epoch, by the recorder and by hand. The rate is next to nothing: the model
-    stays what it was.
+    """Counts over one epoch, by the recorder and by hand.
+
+    The learning rate is next to nothing: the model stays what it was.
     """
     x, y = toy(kind)
     chunk, _, _ = recorded(model, x, y, num_classes=3, threshold=threshold, epochs=1)

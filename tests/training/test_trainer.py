@@ -1,6 +1,4 @@
-"""The trainer on tiny real models: what it trains is what a hand-written loop would, and it goes on
-bit by bit.
-"""
+"""The trainer on tiny real models: it trains as a hand-written loop does."""
 
 import copy
 import warnings
@@ -60,8 +58,9 @@ def trainer(made=build, **options):
 
 @pytest.fixture(scope="module")
 def plain():
-    """A trainer that many tests use: what was trained before changes nothing, as a test of its own
-    shows.
+    """A trainer that many tests use.
+
+    What was trained before changes nothing, as a test of its own shows.
     """
     return trainer()
 
@@ -127,7 +126,7 @@ def test_a_run_is_what_a_hand_written_loop_over_the_recipe_is(recipe, stock, pla
     ):
         before, after = kernels[step], kernels[step + 1]
         np.testing.assert_allclose(
-            update, [np.linalg.norm(b - a) for a, b in zip(before, after)], rtol=5e-3
+            update, [np.linalg.norm(b - a) for a, b in zip(before, after, strict=True)], rtol=5e-3
         )
         np.testing.assert_allclose(weight, [np.linalg.norm(a) for a in before], rtol=1e-3)
 

@@ -1,4 +1,4 @@
-"""How long calls take, measured side by side so that whatever else the machine does hits all alike."""
+"""Measures how long calls take, in turns, so that other load hits all alike."""
 
 from __future__ import annotations
 

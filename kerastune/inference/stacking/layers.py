@@ -1,5 +1,6 @@
-"""One layer that computes what the same layer of several members computes, each with its own
-weights, at inference.
+"""One layer that computes what the same layer of several members computes.
+
+Each member has its own weights; for inference.
 
 A value is in one of three forms: *shared* by all members, `[batch, ...]`; by *members*, `[batch,
 members, ...]`; or by *channels*, `[batch, ..., members x channels]`, which is how grouped
@@ -98,8 +99,9 @@ def stack(each: Sequence[Any], inputs: Sequence[Stacked]) -> Stacked:
 
 
 def again(layer: Any, **changes: Any) -> Any:
-    """A new layer or operation of the same settings, under a name of its own; nothing that only
-    training needs.
+    """A new layer or operation of the same settings, without what only training needs.
+
+    It has a name of its own.
     """
     config = {
         key: value
@@ -135,10 +137,31 @@ def _assign(variable, each: Sequence[Any], axis: int, reshaped: bool = False) ->
 
 # Activations: those that look at one number at a time are the same in any form.
 
-ELEMENTWISE = {getattr(activations, name) for name in (
-    "celu", "elu", "exponential", "gelu", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu", "linear",
-    "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softsign", "squareplus", "tanh",
-)}  # fmt: skip
+ELEMENTWISE = {
+    getattr(activations, name)
+    for name in (
+        "celu",
+        "elu",
+        "exponential",
+        "gelu",
+        "hard_sigmoid",
+        "hard_silu",
+        "hard_tanh",
+        "leaky_relu",
+        "linear",
+        "log_sigmoid",
+        "mish",
+        "relu",
+        "relu6",
+        "selu",
+        "sigmoid",
+        "silu",
+        "softplus",
+        "softsign",
+        "squareplus",
+        "tanh",
+    )
+}
 ALONG_FEATURES = {activations.softmax, activations.log_softmax}
 
 
@@ -186,8 +209,12 @@ def _dense(each, x: Stacked) -> Stacked:
         _assign(made.kernel, [one.kernel for one in each], -1)
     else:
         tensor, axes = x.by_members(), "xyz"[: x.rank - 2]
-        made = layers.EinsumDense(f"bm{axes}i,mio->bm{axes}o", (*tensor.shape[1:-1], layer.units),
-                                  bias_axes="mo" if layer.use_bias else None, dtype=layer.dtype_policy)  # fmt: skip
+        made = layers.EinsumDense(
+            f"bm{axes}i,mio->bm{axes}o",
+            (*tensor.shape[1:-1], layer.units),
+            bias_axes="mo" if layer.use_bias else None,
+            dtype=layer.dtype_policy,
+        )
         found = Stacked(made(tensor), MEMBERS, count)
         _assign(made.kernel, [one.kernel for one in each], 0, reshaped=True)
     if layer.use_bias:
@@ -272,8 +299,11 @@ def _concatenate(each, *inputs: Stacked) -> Stacked:
 
 def _of(*names: str) -> list[type]:
     """Keras's layers of these names, for 1, 2 and 3 dimensions where a name ends in `D`."""
-    full = [f"{name[:-1]}{number}D" if name.endswith("D") else name
-            for name in names for number in ("123" if name.endswith("D") else "1")]  # fmt: skip
+    full = [
+        f"{name[:-1]}{number}D" if name.endswith("D") else name
+        for name in names
+        for number in ("123" if name.endswith("D") else "1")
+    ]
     return [getattr(layers, name) for name in full if hasattr(layers, name)]
 
 
@@ -289,12 +319,32 @@ RULES: dict[type, Callable[..., Stacked]] = {
     **dict.fromkeys(_of("ConvD"), _convolution),
     **dict.fromkeys(_of("DepthwiseConvD"), _depthwise),
     **dict.fromkeys(_of("ReLU", "LeakyReLU", "ELU"), _elementwise),
-    **dict.fromkeys(_of("Dropout", "SpatialDropoutD", "GaussianDropout", "AlphaDropout", "GaussianNoise",
-                        "ActivityRegularization", "Identity"), _identity),
-    **dict.fromkeys(_of("MaxPoolingD", "AveragePoolingD", "GlobalMaxPoolingD", "GlobalAveragePoolingD",
-                        "UpSamplingD", "ZeroPaddingD", "CroppingD"), _by_channel),
+    **dict.fromkeys(
+        _of(
+            "Dropout",
+            "SpatialDropoutD",
+            "GaussianDropout",
+            "AlphaDropout",
+            "GaussianNoise",
+            "ActivityRegularization",
+            "Identity",
+        ),
+        _identity,
+    ),
+    **dict.fromkeys(
+        _of(
+            "MaxPoolingD",
+            "AveragePoolingD",
+            "GlobalMaxPoolingD",
+            "GlobalAveragePoolingD",
+            "UpSamplingD",
+            "ZeroPaddingD",
+            "CroppingD",
+        ),
+        _by_channel,
+    ),
     **dict.fromkeys(_of("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"), _merge),
-}  # fmt: skip
+}
 
 OPERATIONS: dict[str, Callable[..., Stacked]] = {
     **dict.fromkeys(("Cast", "Relu", "Sigmoid", "Tanh"), _elementwise),

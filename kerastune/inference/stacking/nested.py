@@ -1,6 +1,4 @@
-"""Finds members that stand side by side inside a model, as in an ensemble with or without views
-around it.
-"""
+"""Finds members side by side inside a model, such as an ensemble, and stacks them."""
 
 from __future__ import annotations
 
@@ -15,8 +13,9 @@ from kerastune.inference.stacking.stacked_model import Report
 
 
 def for_serving(model: keras.Model, x: Any, rounds: int = 30) -> tuple[keras.Model, Report | None]:
-    """The model, or the same with the members inside it stacked, whichever answers sooner on these
-    inputs.
+    """The model, or the same with its members stacked, whichever is faster.
+
+    Measured on these inputs.
 
     Args:
         model: a built model.
@@ -29,8 +28,12 @@ def for_serving(model: keras.Model, x: Any, rounds: int = 30) -> tuple[keras.Mod
     Example:
         >>> import numpy as np
         >>> inputs = keras.Input([4])
-        >>> members = [keras.Sequential([keras.Input([4]), keras.layers.Dense(3)]) for _ in range(2)]
-        >>> model = keras.Model(inputs, keras.layers.Average()([member(inputs) for member in members]))
+        >>> members = [
+        ...     keras.Sequential([keras.Input([4]), keras.layers.Dense(3)]) for _ in range(2)
+        ... ]
+        >>> model = keras.Model(
+        ...     inputs, keras.layers.Average()([member(inputs) for member in members])
+        ... )
         >>> _, report = for_serving(model, np.zeros([2, 4], "float32"), rounds=2)
         >>> sorted(report.milliseconds)
         ['branches', 'stacked']
@@ -44,8 +47,9 @@ def for_serving(model: keras.Model, x: Any, rounds: int = 30) -> tuple[keras.Mod
 
 
 def stack_inside(model: keras.Model) -> tuple[keras.Model, list[str]]:
-    """The model with groups of members stacked, at any depth of nested models; weights of members
-    are copied.
+    """The model with groups of members stacked, at any depth of nested models.
+
+    Weights of members are copied.
 
     Members are nested models that are called on the same tensors.
 
@@ -57,8 +61,9 @@ def stack_inside(model: keras.Model) -> tuple[keras.Model, list[str]]:
 
 
 def _rebuilt(model: keras.Model, made: dict[int, keras.Model], reasons: list[str]) -> keras.Model:
-    """The model around stacked members; a nested model that is called several times is rebuilt
-    once.
+    """The model around stacked members.
+
+    A nested model that is called several times is rebuilt once.
     """
     if id(model) in made:
         return made[id(model)]
@@ -70,8 +75,11 @@ def _rebuilt(model: keras.Model, made: dict[int, keras.Model], reasons: list[str
     nodes = list(stacked_model.nodes_of(graph))
     groups = _stacked_groups(nodes, reasons)
     grouped = {id(node) for group, _ in groups for node in group}
-    inner = {id(node): _rebuilt(node.operation, made, reasons) for node in nodes
-             if isinstance(node.operation, keras.Model) and id(node) not in grouped}  # fmt: skip
+    inner = {
+        id(node): _rebuilt(node.operation, made, reasons)
+        for node in nodes
+        if isinstance(node.operation, keras.Model) and id(node) not in grouped
+    }
     if groups or any(inner[id(node)] is not node.operation for node in nodes if id(node) in inner):
         made[id(model)] = _again(model, graph, nodes, groups, inner)
     return made[id(model)]
@@ -80,9 +88,7 @@ def _rebuilt(model: keras.Model, made: dict[int, keras.Model], reasons: list[str
 def _stacked_groups(
     nodes: Sequence[Any], reasons: list[str]
 ) -> list[tuple[list[Any], keras.Model]]:
-    """Calls of different nested models on the same tensors, and the one model that takes their
-    place.
-    """
+    """Calls of nested models on the same tensors, and the model that replaces them."""
     by_inputs: dict[tuple[int, ...], list[Any]] = {}
     for node in nodes:
         if isinstance(node.operation, keras.Model):
@@ -110,7 +116,7 @@ def _stacked_groups(
 def _again(
     model: keras.Model, graph: Any, nodes: Sequence[Any], groups: Sequence[Any], inner: dict
 ) -> keras.Model:
-    """The same calls on new inputs, with stacked groups and rebuilt nested models in their places."""
+    """The same calls on new inputs, with stacked groups and rebuilt nested models."""
     inputs = stacked_model.fresh_inputs(model)
     tensors = dict(zip(map(id, graph.inputs), keras.tree.flatten(inputs), strict=True))
     stacked_at = {id(group[0]): (group, stacked) for group, stacked in groups}

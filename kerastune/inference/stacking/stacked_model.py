@@ -1,5 +1,6 @@
-"""Members of the same architecture as one model, `[batch, ...] -> [batch, members, outputs]`, for
-serving.
+"""Members of one architecture as one model for serving.
+
+`[batch, ...] -> [batch, members, outputs]`.
 
 *Stacked*, layers of all members become one layer each: dense layers one batched product,
 convolutions one grouped convolution. As *branches*, the members stand side by side in one graph.
@@ -57,7 +58,9 @@ def stack(members: Sequence[keras.Model]) -> keras.Model:
         CannotStack: a `ValueError` that says which layer or difference stands in the way.
 
     Example:
-        >>> members = [keras.Sequential([keras.Input([4]), keras.layers.Dense(3)]) for _ in range(5)]
+        >>> members = [
+        ...     keras.Sequential([keras.Input([4]), keras.layers.Dense(3)]) for _ in range(5)
+        ... ]
         >>> stack(members).output_shape
         (None, 5, 3)
     """
@@ -83,7 +86,9 @@ def branches(members: Sequence[keras.Model]) -> keras.Model:
         A model `[batch, ...] -> [batch, members, ...]`.
 
     Example:
-        >>> members = [keras.Sequential([keras.Input([4]), keras.layers.Dense(3)]) for _ in range(2)]
+        >>> members = [
+        ...     keras.Sequential([keras.Input([4]), keras.layers.Dense(3)]) for _ in range(2)
+        ... ]
         >>> branches(members).output_shape
         (None, 2, 3)
     """
@@ -118,7 +123,9 @@ def fastest(
         A model `[batch, ...] -> [batch, members, ...]`, and what was found.
 
     Example:
-        >>> members = [keras.Sequential([keras.Input([4]), keras.layers.Dense(3)]) for _ in range(2)]
+        >>> members = [
+        ...     keras.Sequential([keras.Input([4]), keras.layers.Dense(3)]) for _ in range(2)
+        ... ]
         >>> model, report = fastest(members, np.zeros([64, 4], "float32"), rounds=3)
         >>> report.kept in ("stacked", "branches"), sorted(report.milliseconds)
         (True, ['branches', 'stacked'])
@@ -136,8 +143,9 @@ def fastest(
 def faster(
     models: dict[str, keras.Model], x: Any, rounds: int = benchmark.ROUNDS
 ) -> tuple[keras.Model, Report]:
-    """Of the same model `"stacked"` and as `"branches"`, the one that answers sooner, as `fastest`
-    decides it.
+    """The faster of the same model `"stacked"` and as `"branches"`.
+
+    As `fastest` decides it.
     """
     functions = {name: compiled(model) for name, model in models.items()}
     wanted, found = (
@@ -157,8 +165,11 @@ def faster(
         np.mean([np.log(times["stacked"][size] / times["branches"][size]) for size in BATCH_SIZES])
     )
     kept = "stacked" if ratio < 1 else "branches"
-    words = " and ".join(f"{times['stacked'][size]:.2f} ms stacked to {times['branches'][size]:.2f} in branches for a "
-                         f"batch of {size}" for size in BATCH_SIZES)  # fmt: skip
+    words = " and ".join(
+        f"{times['stacked'][size]:.2f} ms stacked to {times['branches'][size]:.2f} in branches for "
+        f"a batch of {size}"
+        for size in BATCH_SIZES
+    )
     return models[kept], Report(kept, f"Members take {words}; {kept} is faster.", times)
 
 
@@ -192,9 +203,7 @@ def graph_of(model: keras.Model) -> Any:
 
 
 def nodes_of(graph: Any) -> Iterator[Any]:
-    """The calls of a functional graph's layers and operations, in an order in which they can be
-    made.
-    """
+    """The calls of a functional graph's layers and operations, in an order that works."""
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)
 
@@ -209,8 +218,10 @@ def _run(graphs: Sequence[Any], inputs: Sequence[Stacked]) -> list[Stacked]:
     for nodes in zip(*steps, strict=True):
         if len({type(node.operation) for node in nodes}) > 1:
             raise CannotStack(f"`{nodes[0].operation.name}` is not of the same kind in all members")
-        wires = [[place[id(x)] for x in node.arguments.keras_tensors]
-                 for node, place in zip(nodes, places, strict=True)]  # fmt: skip
+        wires = [
+            [place[id(x)] for x in node.arguments.keras_tensors]
+            for node, place in zip(nodes, places, strict=True)
+        ]
         if any(wire != wires[0] for wire in wires) or not _same_constants(nodes):
             raise CannotStack(f"`{nodes[0].operation.name}` is not given the same in all members")
         found = _apply(nodes, [values[place] for place in wires[0]])
@@ -255,8 +266,14 @@ def _same_weights(each: Sequence[Any]) -> bool:
 
 def _same_constants(nodes: Sequence[Any]) -> bool:
     """Whether what is not a tensor of the graph is the same in all calls."""
-    first, *others = [[value for value in keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
-                       if not isinstance(value, keras.KerasTensor)] for node in nodes]  # fmt: skip
+    first, *others = [
+        [
+            value
+            for value in keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
+            if not isinstance(value, keras.KerasTensor)
+        ]
+        for node in nodes
+    ]
     return all(len(other) == len(first) and all(map(_same, first, other)) for other in others)
 
 

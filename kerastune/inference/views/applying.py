@@ -11,8 +11,9 @@ from kerastune.inference.views.base import View
 
 
 def checked(view: keras.layers.Layer | Callable) -> keras.layers.Layer:
-    """The layer of a view: itself, or one around a function; refuses what could not be saved and
-    what is random.
+    """The layer of a view: itself, or one around a function.
+
+    Refuses what could not be saved and what is random.
 
     Raises:
         ValueError: for a layer or function that is not registered with Keras, one that draws at
@@ -21,8 +22,7 @@ def checked(view: keras.layers.Layer | Callable) -> keras.layers.Layer:
     Example:
         >>> checked(lambda x: -x)
         Traceback (most recent call last):
-        ValueError: view `<lambda>` is not registered, so no model with it can be saved or exported: write it as a \
-function or layer under `@keras.saving.register_keras_serializable()`.
+        ValueError: view `<lambda>` is not registered, ...
     """
     thing = view.function if isinstance(view, keras.layers.Lambda) else view
     kind = type(thing) if isinstance(thing, keras.layers.Layer) else thing

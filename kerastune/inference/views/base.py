@@ -42,8 +42,9 @@ class View(keras.layers.Layer):
 
 
 def moved(x, steps: int, axis: int):
-    """A tensor moved along an axis, by less than its length; its first or last slice fills what is
-    left.
+    """A tensor moved along an axis, by less than its length.
+
+    Its first or last slice fills what is left.
     """
     if steps == 0:
         return x

@@ -12,8 +12,9 @@ from kerastune.inference.views.base import View, moved
 
 
 class ImageView(View):
-    """A view of images `[n, height, width, channels]`, or `[n, height, width]` where they are the
-    only input.
+    """A view of images `[n, height, width, channels]`.
+
+    Or `[n, height, width]` where they are the only input.
     """
 
     ranks = (3, 4)
@@ -68,8 +69,9 @@ class Shift(ImageView):
 
 
 class Resampled(ImageView):
-    """A view whose pixels lie between those of the image, which are interpolated linearly and, if
-    integers, rounded.
+    """A view whose pixels are interpolated linearly from those of the image.
+
+    They are rounded if they are integers.
     """
 
     def call(self, x):
@@ -112,8 +114,9 @@ class Rotate(Resampled):
 
 @keras.saving.register_keras_serializable(package="kerastune")
 class Scale(Resampled):
-    """Images enlarged or made smaller about their center, in a frame that stays; the edge fills
-    what is left.
+    """Images made larger or smaller about their center; the frame stays.
+
+    The edge fills what is left.
 
     Args:
         factor: `> 0`; above 1 the image grows out of its frame.
@@ -172,7 +175,7 @@ class Crop(Resampled):
 
 
 def _about_center(images, matrix, height: int, width: int):
-    """Images whose pixel at `p` (right, down), counted from the center, is taken from `matrix @ p`."""
+    """Images whose pixel at `p` (right, down from the center) is taken from `matrix @ p`."""
     matrix, center = np.asarray(matrix), np.array([(width - 1) / 2, (height - 1) / 2])
     offset = center - matrix @ center
     row = [*matrix[0], offset[0], *matrix[1], offset[1], 0.0, 0.0]

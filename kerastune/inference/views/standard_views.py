@@ -22,8 +22,9 @@ NOISES = 4
 def candidates(
     shape: Sequence | Mapping[str, Sequence], kind: str | None = None
 ) -> dict[str, View]:
-    """Views worth a try for inputs of a shape, by name; which of them keep the label is for
-    validation to say.
+    """Views worth a try for inputs of a shape, by name.
+
+    Validation tells which of them keep the label.
 
     Args:
         shape: of one prepared example, without the batch; or a dict of such shapes, whose views are

@@ -10,8 +10,9 @@ from kerastune.inference.views.base import View
 
 @keras.saving.register_keras_serializable(package="kerastune")
 class Noise(View):
-    """Floating inputs of any rank from 1 with one seeded draw of noise added, the same for every
-    example.
+    """Floating inputs of any rank from 1 with one seeded draw of noise.
+
+    It is the same for every example.
 
     So what an example is given does not depend on its place in a batch; several seeds make several
     views.

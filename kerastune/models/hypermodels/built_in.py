@@ -61,7 +61,9 @@ class Cnn(keras_tuner.HyperModel):
     Example:
         >>> from kerastune.problem import Part
         >>> part = Part(np.zeros([9, 28, 28, 1]), np.arange(9.0))
-        >>> model = Cnn(Problem("toy", "regression", part, part)).build(keras_tuner.HyperParameters())
+        >>> model = Cnn(Problem("toy", "regression", part, part)).build(
+        ...     keras_tuner.HyperParameters()
+        ... )
         >>> model.output_shape
         (None, 1)
     """
@@ -120,8 +122,9 @@ BUILT_IN = {"mlp": Mlp, "cnn": Cnn, "resnet": ResNet}
 
 
 def fitting(problem: Problem) -> str:
-    """Name of the built-in network for a problem: `cnn` for images `[height, width]` with or
-    without channels, else `mlp`.
+    """Name of the built-in network for a problem.
+
+    `cnn` for images `[height, width]` with or without channels, else `mlp`.
 
     Example:
         >>> from kerastune.problem import Part
@@ -134,8 +137,9 @@ def fitting(problem: Problem) -> str:
 
 
 def hidden_units(num_examples: int | None) -> int:
-    """Width of the hidden layers of `Mlp`: the power of two nearest to 4 sqrt(`num_examples`), from
-    32 to 256.
+    """Width of the hidden layers of `Mlp`, 32 to 256, from the number of examples.
+
+    The power of two nearest to 4 sqrt(`num_examples`).
 
     The weights between two such layers then grow in proportion to the examples (about 16 for each).
     Below 32 a network is hard to train however small the data; above 256 a step costs more than the

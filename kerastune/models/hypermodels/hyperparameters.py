@@ -12,8 +12,9 @@ import keras_tuner
 def settled(
     hypermodel: keras_tuner.HyperModel, given: dict[str, Any]
 ) -> keras_tuner.HyperParameters:
-    """All hyperparameters that a hypermodel declares, with the values that are given and defaults
-    for the others.
+    """All hyperparameters of a hypermodel with the given values.
+
+    Those that are not given have their defaults.
 
     Raises:
         ValueError: for a value of a hyperparameter that there is not.
@@ -36,8 +37,9 @@ def settled(
 
 
 def builder(hypermodel: keras_tuner.HyperModel) -> Callable[[dict[str, Any]], keras.Model]:
-    """A function of hyperparameter values that gives a new model, as the trainer takes it; see
-    `settled`.
+    """A function of hyperparameter values that gives a new model.
+
+    As the trainer takes it; see `settled`.
     """
 
     def build(given: dict[str, Any]) -> keras.Model:

@@ -72,8 +72,9 @@ def load(name: str, problem: Problem) -> keras_tuner.HyperModel:
 
 
 def of(model: str | keras_tuner.HyperModel | Callable, problem: Problem) -> keras_tuner.HyperModel:
-    """The hypermodel of what `load` takes by name, or of a `build(hp)` function, or what is one
-    already.
+    """The hypermodel of a name, or of a `build(hp)` function.
+
+    What is one already stays as it is.
     """
     return (
         load(model, problem)

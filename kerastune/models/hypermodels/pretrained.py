@@ -54,8 +54,9 @@ class Pretrained(keras_tuner.HyperModel):
             self.suit(problem)
 
     def suit(self, problem: Problem) -> None:
-        """Takes outputs and kind from the data, whose inputs must be those of the model; the data
-        are not kept.
+        """Takes outputs and kind from the data, which are not kept.
+
+        Their inputs must be those of the model.
         """
         self._outputs = shapes.num_outputs(problem), problem.kind
         model = self._load(keras_tuner.HyperParameters())
@@ -63,8 +64,9 @@ class Pretrained(keras_tuner.HyperModel):
         self.settings = {"weights of the pretrained model": fingerprint.of_weights(model)}
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """The model with its weights and its new head, uncompiled; of a function's own, as it
-        comes.
+        """The uncompiled model with its weights and its new head.
+
+        Of a function, as it comes.
         """
         model = self._load(hp)
         if self._outputs is None or (

@@ -1,6 +1,4 @@
-"""Pictures of what was made of models: members of an ensemble, views of an example, sparsities; as
-PNG bytes.
-"""
+"""Figures of ensembles, views, pruning and distillation, as PNG bytes."""
 
 from __future__ import annotations
 
@@ -16,8 +14,7 @@ _INTERVAL = ("mean", "low", "high")
 
 
 def ensemble(values: dict[str, Any]) -> bytes:
-    """Weights of the members, how much they disagree, and what was promised against what came of
-    it.
+    """Weights of the members, how much they disagree, and their calibration.
 
     Args:
         values: of the decision of stage `ensemble`.
@@ -27,14 +24,15 @@ def ensemble(values: dict[str, Any]) -> bytes:
     figure, panels = plotting.panels(
         0.9 + 0.32 * len(values["weights"]), *[plotting.HEIGHT] * (len(shown) - 1)
     )
-    for draw, axes in zip(shown, panels):
+    for draw, axes in zip(shown, panels, strict=True):
         draw(axes, values)
     return plotting.png(figure)
 
 
 def views(values: dict[str, Any]) -> bytes:
-    """What every view gains in the place of the example as it is, and averaged with it, with 95 %
-    intervals; of views that are kept, what was promised against what came of it.
+    """Gain of every view, alone and averaged with the example, with 95 % intervals.
+
+    Of views that are kept, also their calibration.
 
     Args:
         values: of the decision of stage `tta`.
@@ -56,7 +54,7 @@ def views(values: dict[str, Any]) -> bytes:
         )
         style = {"fmt": "o", "color": color, "capsize": 3, "label": label}
         axes.errorbar(mean, np.arange(len(names)) + aside, xerr=[mean - low, high - mean], **style)
-    weights = dict(zip(values["views"], values["weights"][1:]))
+    weights = dict(zip(values["views"], values["weights"][1:], strict=True))
     words = [f"{name} (kept: {weights[name]:.2g})" if name in weights else name for name in names]
     axes.set_yticks(range(len(names)), words)
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -84,7 +82,7 @@ def steps(rungs: Sequence[Rung], measure: str) -> bytes:
         each for each in compared if any(getattr(rung, each[0]) is not None for rung in rungs[1:])
     ]
     figure, panels = plotting.panels(*[0.9 + 0.4 * (len(rungs) - 1)] * len(compared))
-    for axes, (which, kind, unit) in zip(panels, compared):
+    for axes, (which, kind, unit) in zip(panels, compared, strict=True):
         for place, rung in enumerate(rungs[1:]):
             if (gain := getattr(rung, which)) is not None:
                 mean, low, high = ((1 if kind == "loss" else 100) * gain[key] for key in _INTERVAL)
@@ -103,8 +101,9 @@ def steps(rungs: Sequence[Rung], measure: str) -> bytes:
 
 
 def pruning(values: dict[str, Any]) -> bytes:
-    """What every sparsity costs on validation, with 95 % intervals, and how small it makes the
-    gzipped weights.
+    """Cost of every sparsity on validation, and the size of the gzipped weights.
+
+    With 95 % intervals.
 
     Args:
         values: of the decision of stage `prune`.
@@ -135,8 +134,9 @@ def pruning(values: dict[str, Any]) -> bytes:
 
 
 def distillation(values: dict[str, Any]) -> bytes:
-    """What a student gains on validation by a teacher, for every temperature and mix, with 95 %
-    intervals.
+    """Gain of a student for every temperature and mix, with 95 % intervals.
+
+    On validation.
 
     Args:
         values: of the decision of stage `distill`.

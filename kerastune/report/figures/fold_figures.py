@@ -1,6 +1,4 @@
-"""The pictures of a cross-validation, as PNG bytes: every metric in every fold, and how each fold
-was learnt.
-"""
+"""Figures of a cross-validation, as PNG bytes: metrics and training curves by fold."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ def per_fold(result: dict[str, Any]) -> bytes:
     summary = {name: result["summary"][name] for name in gain_steps.in_order(result["summary"])}
     figure, panels = plotting.panels(*[HEIGHT] * len(summary))
     places = np.arange(1, len(result["by fold"]) + 1)
-    for axes, (name, found) in zip(panels, summary.items()):
+    for axes, (name, found) in zip(panels, summary.items(), strict=True):
         values = [fold["metrics"][name] for fold in result["by fold"]]
         axes.axhspan(found["low"], found["high"], color=plotting.BLUE, alpha=0.15, linewidth=0)
         axes.axhline(found["mean"], color=plotting.BLUE, linewidth=1.1)
@@ -46,7 +44,9 @@ def curves(outcomes: Mapping[str, Outcome]) -> bytes:
     figure, (upper, lower) = plotting.panels(*[plotting.HEIGHT] * 2)
     names = [name for outcome in outcomes.values() for values in outcome.evals for name in values]
     metric = next((name for name in ("accuracy", "mae", "loss") if name in names), "loss")
-    for (name, outcome), shade in zip(outcomes.items(), plotting.shades(len(outcomes))):
+    for (name, outcome), shade in zip(
+        outcomes.items(), plotting.shades(len(outcomes)), strict=True
+    ):
         plotting.line(upper, smoothing.smoothed(outcome.losses), name, color=shade, linestyle="-")
         points = [(values["step"], values[metric]) for values in outcome.evals if metric in values]
         lower.plot(*np.transpose(points), ".-", color=shade, label=plotting.words(name))

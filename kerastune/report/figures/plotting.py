@@ -1,4 +1,4 @@
-"""How pictures look: sizes, colors that everybody can tell apart, legends beside what they explain."""
+"""The look of all figures: sizes, colors that everybody can tell apart, legends."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ DASHES = ("-", "--", ":", "-.")
 
 
 def panels(*heights: float) -> tuple[Figure, np.ndarray]:
-    """A figure with axes of these heights in inches, one above the other: TensorBoard and phones
-    show narrow cards.
+    """A figure with axes of these heights in inches, one above the other.
+
+    TensorBoard and phones show narrow cards.
     """
     figure = blank(sum(heights))
     axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -60,8 +61,9 @@ def shades(count: int) -> list[tuple[float, ...]]:
 def line(
     axes: Axes, values: np.ndarray, label: str, bold: bool = False, each: int = 1, **style
 ) -> None:
-    """A curve over its steps, or over `each` examples per step; long ones are thinned, their ends
-    stay.
+    """A curve over its steps, or over `each` examples per step.
+
+    Long ones are thinned, their ends stay.
     """
     steps = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_POINTS)).astype(int))
     style = {"linewidth": 2.6 if bold else 1.1, "zorder": 3 if bold else 2, **style}
@@ -71,7 +73,7 @@ def line(
 def legend(axes: Axes) -> None:
     """Names the lines of an axes once each, below it, where nothing is hidden."""
     handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles))
+    unique = dict(zip(labels, handles, strict=True))
     if unique:
         columns = max(1, min(4, 64 // (6 + max(map(len, unique)))))
         below = axes.transAxes + ScaledTranslation(0, -LABELS_HEIGHT, axes.figure.dpi_scale_trans)
@@ -88,8 +90,9 @@ def legend(axes: Axes) -> None:
 def limit(
     axes: Axes, values: Sequence[float], lowest_share: float = 0.0, highest_share: float = 1.0
 ) -> None:
-    """Sets the range of y to what most values need, so that a few far off do not flatten the
-    others.
+    """Sets the range of y to what most values need.
+
+    So a few far off do not flatten the others.
     """
     sound = np.array([value for value in values if np.isfinite(value)])
     if len(sound) >= MANY:
@@ -106,8 +109,9 @@ def count_along(axes: Axes, unit: str) -> None:
 
 
 def _plain_powers(axis: Axis, low: float, high: float) -> None:
-    """Labels of a logarithmic axis as numbers, not as powers; with less than two decades also 2 and
-    5 of each.
+    """Labels of a logarithmic axis as numbers, not as powers.
+
+    With less than two decades also 2 and 5 of each.
     """
     axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
     axis.set_minor_locator(LogLocator(subs=(2, 5)))

@@ -63,9 +63,7 @@ def of_errors(kept: Predictions) -> dict[str, bytes]:
 
 
 def compared(result: dict, kept: Predictions) -> bytes:
-    """Every model with its 95 % interval and, below, the paired difference to the baseline with its
-    own.
-    """
+    """Every model with its 95 % interval, and its paired difference to the baseline."""
     gain = result.get("gain")
     figure, axes = plotting.panels(0.9 + 0.4 * len(kept.outputs), *([1.2] if gain else []))
     measure, true = search_sections.measure(kept, result), kept.true[kept.part]
@@ -180,7 +178,9 @@ def reliability(kept: Predictions) -> bytes:
     figure, (axes,) = plotting.panels(4.6)
     axes.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":", label="as promised")
     true = kept.true[kept.part]
-    colors = dict(zip((name for name in kept.outputs if name != "baseline"), plotting.COLORS))
+    colors = dict(
+        zip((name for name in kept.outputs if name != "baseline"), plotting.COLORS, strict=False)
+    )
     for name, parts in kept.outputs.items():
         rows = calibration.reliability(parts[kept.part], true)
         rows = rows[rows[:, 2] * len(true) >= LEAST_IN_BIN]
@@ -209,7 +209,7 @@ def residuals(outputs: np.ndarray, true: np.ndarray) -> bytes:
     figure, (upper, lower) = plotting.panels(3.6, 3.6)
     some = np.random.default_rng(1).permutation(len(true))[:MOST_POINTS]
     style = {"s": 14, "alpha": 0.6, "edgecolors": "none"}
-    for column, color in zip(range(true.shape[1]), plotting.COLORS):
+    for column, color in zip(range(true.shape[1]), plotting.COLORS, strict=False):
         label = f"output {column}" if true.shape[1] > 1 else "examples"
         upper.scatter(true[some, column], outputs[some, column], color=color, label=label, **style)
         lower.scatter(
@@ -238,7 +238,7 @@ def mistakes(kept: Predictions) -> bytes:
     figure = plotting.blank(plotting.WIDTH * sheet.shape[0] / sheet.shape[1], layout=None)
     axes = figure.add_axes((0, 0, 1, 1))
     outputs, true = kept.outputs[kept.final][found.part], kept.true[found.part]
-    for place, (index, picture) in enumerate(zip(found.indices, found.pictures)):
+    for place, (index, picture) in enumerate(zip(found.indices, found.pictures, strict=True)):
         row, column = divmod(place, PER_ROW)
         top, left = row * (caption + height) + caption, column * (width + gap)
         sheet[top : top + height, left : left + width] = picture
