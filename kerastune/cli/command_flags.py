@@ -89,7 +89,7 @@ def define(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "stages",
         [],
-        f"Only these of {', '.join(registry.ORDER)}; by default all that apply.",
+        f"Only these of {', '.join(registry.names())}; by default all that apply.",
         **values,
     )
     flags.DEFINE_bool(

@@ -21,6 +21,7 @@ from kerastune.cli.command_flags import AUTO, DATA_FLAGS, define, recipe_of
 from kerastune.export import versions
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.distill import EXTRA_TRAININGS, GRID
+from kerastune.playbook.stages.stage_setup import Wanted
 from kerastune.recipe import Recipe
 from kerastune.runtime import environment, signals
 from kerastune.study import run_directory
@@ -306,16 +307,15 @@ def report(flag_values: flags.FlagValues) -> int:
 
 
 def _default_stages(flag_values: flags.FlagValues) -> list[str]:
-    wanted = {
-        "start": flag_values.batch_size == AUTO,
-        "baseline": flag_values.baseline,
-        # The size of a built-in network is searched only where --stages names it.
-        "model": ":" in flag_values.model and not flag_values.pretrained,
-        "finetune": bool(flag_values.pretrained),
-        "ensemble": flag_values.ensemble,
-        "tta": flag_values.tta,
-    }
-    return [name for name in registry.ORDER if wanted.get(name, True)]
+    wanted = Wanted(
+        batch_size=flag_values.batch_size == AUTO,
+        baseline=flag_values.baseline,
+        own_model=":" in flag_values.model and not flag_values.pretrained,
+        pretrained=bool(flag_values.pretrained),
+        ensemble=flag_values.ensemble,
+        tta=flag_values.tta,
+    )
+    return registry.default_names(wanted)
 
 
 def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: list[str]) -> int:

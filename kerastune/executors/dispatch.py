@@ -21,8 +21,7 @@ from kerastune.executors.base import (
     is_out_of_memory,
 )
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.batch import Batch
-from kerastune.playbook.stages.model import Model
+from kerastune.playbook.stages import registry
 from kerastune.runtime import signals
 from kerastune.trial import Outcome, TrialSpec
 
@@ -106,7 +105,8 @@ def record(result: Result, playbook: Playbook) -> None:
     if signals.behind(error) is not None:
         raise error
     starved = is_out_of_memory(error)
-    if not (spec.stage == Model.name or (starved and spec.stage == Batch.name)):
+    stage = registry.find(spec.stage)
+    if not (stage and (stage.may_fail or (starved and stage.may_run_out_of_memory))):
         if starved:
             recipe = spec.recipe
             raise MemoryError(

@@ -10,30 +10,13 @@ from typing import Any
 
 from kerastune.analysis import error_analysis
 from kerastune.playbook import wording
+from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.report import error_sections, gain_steps
 from kerastune.report.blocks import Code, Items, Section, Table, Text, number, pictured
 from kerastune.report.predictions import Predictions
 from kerastune.trial import Outcome
-
-QUESTIONS = {
-    "start": "What batch size to begin with?",
-    "probe": "About which learning rate?",
-    "baseline": "What would a Keras user have?",
-    "lr": "Which learning rate, and how many steps?",
-    "batch": "Which batch size, momentum and optimizer?",
-    "finetune": "How deep to unfreeze, and how fast should each layer learn?",
-    "decay": "Should the rate fall?",
-    "weights": "Should rare classes weigh more?",
-    "regularize": "Does it learn its examples by heart?",
-    "train": "What is handed over?",
-    "model": "Which architecture?",
-    "ensemble": "Do several models together do better?",
-    "tta": "Does it help to look at several views of an example?",
-    "distill": "Does a teacher help?",
-    "prune": "How many weights can be zero?",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,7 +241,7 @@ def _decisions(findings: Findings) -> Section | None:
 
 
 def _decision(findings: Findings, decision: Decision) -> Section:
-    question = QUESTIONS.get(decision.stage)
+    stage = registry.find(decision.stage)
     seen = {
         name: findings.outcomes[name] for name in decision.evidence if name in findings.outcomes
     }
@@ -282,7 +265,8 @@ def _decision(findings: Findings, decision: Decision) -> Section:
         (name, _number(value)) for name, value in _flat(decision.values) if not _is_drawn(value)
     ):
         blocks.append(Table("The numbers behind it", ("name", "value"), numbers, is_folded=True))
-    return Section(f"{decision.stage}: {question}" if question else decision.stage, tuple(blocks))
+    heading = f"{stage.name}: {stage.question}" if stage else decision.stage
+    return Section(heading, tuple(blocks))
 
 
 def _trials(outcomes: dict[str, Outcome]) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ from kerastune.playbook.stages.ensemble import MEMBERS, Ensemble, Validation
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.playbook.stages.model import Model
 from kerastune.playbook.stages.prune import SPARSITIES, Prune
+from kerastune.playbook.stages.stage_setup import Setup, Wanted
 from kerastune.playbook.stages.start import Start
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
@@ -155,10 +157,15 @@ class PlaybookTuner(keras_tuner.Tuner):
         self._objective = argument_checks.parse_objective(objective)
         self._overwrite = overwrite
         self._refit = refit
-        wanted = {"baseline": baseline, "start": recipe is None}
         is_pretrained = isinstance(hypermodel, hypermodels.Pretrained)
-        wanted |= {"ensemble": ensemble, "tta": tta, "finetune": is_pretrained}
-        wanted["model"] = not (hypermodels.is_built_in(hypermodel) or is_pretrained)
+        wanted = Wanted(
+            batch_size=recipe is None,
+            baseline=baseline,
+            own_model=not (hypermodels.is_built_in(hypermodel) or is_pretrained),
+            pretrained=is_pretrained,
+            ensemble=ensemble,
+            tta=tta,
+        )
         self._first_recipe = (recipe or Recipe()).replace(seed=seed)
         self._trained = warm_start.read(trained) if trained else None
         if self._trained is not None:
@@ -166,11 +173,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             if recipe is not None:
                 warm_start.check_recipe(self._trained, self._first_recipe)
             self._first_recipe = self._trained.recipe
-        names = (
-            [name for name in registry.ORDER if wanted.get(name, True)]
-            if stages is None
-            else stages
-        )
+        names = registry.default_names(wanted) if stages is None else stages
         registry.check(names)
         if Distill.name in names and teacher is None:
             raise ValueError("`teacher` must be a trained classifier for stage distill, got none.")
@@ -185,25 +188,21 @@ class PlaybookTuner(keras_tuner.Tuner):
         super().__init__(oracle=PlaybookOracle(None, seed), hypermodel=hypermodel, **placed)
         space = self.oracle.get_space()
         self._builder = Builder(self.hypermodel, space)
-        searched, sample = samplers.searched(space), samplers.Sampler(space, seed)
-        self._stages = registry.make(
-            *(
-                names,
-                self._first_recipe.decay,
-                CHUNK,
-                searched,
-                sample,
-                self._validation,
-                members,
-                self._look,
-            ),
-            *(
-                sparsities,
-                self._kept_weights,
-                refit and self.budget.seconds is not None,
-                self._folds,
-            ),
+        models = types.SimpleNamespace(
+            validation=self._validation, look=self._look, weights=self._kept_weights
         )
+        setup = Setup(
+            CHUNK,
+            self._first_recipe.decay,
+            searched=samplers.searched(space),
+            sample=samplers.Sampler(space, seed),
+            models=models,
+            members=members,
+            folds=self._folds,
+            sparsities=sparsities,
+            refit=refit and self.budget.seconds is not None,
+        )
+        self._stages = registry.make(names, setup)
 
     @property
     def recipe(self) -> Recipe:

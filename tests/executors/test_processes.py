@@ -16,19 +16,20 @@ import pytest
 from fake_outfit import FakeOutfit, Unloadable
 from fake_trainer import CHUNK, OF_A_TEST, FakeTrainer, canonical, memory
 from places import HELPERS
-from test_worker_pool import driven
 from test_waves import opened, searching
+from test_worker_pool import driven
 
 from kerastune.executors import capacity, processes, shared_memory, worker_pool
 from kerastune.executors.base import Inline, Unfit
 from kerastune.playbook.stages import registry
+from kerastune.playbook.stages.stage_setup import Setup
 
 BUDGET = "6000steps"
 STAGES = ("start", "baseline", "lr", "train")
 
 
 def begun(study):
-    return searching(study, BUDGET, registry.make(STAGES, "linear", CHUNK))
+    return searching(study, BUDGET, registry.make(STAGES, Setup(CHUNK)))
 
 
 def team_of(outfit, jobs, **patience):

@@ -7,12 +7,16 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kerastune.analysis import comparison
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.stages.base import Facts, Stage, evaluation_interval, spent
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup
 
 FAILED = float("-inf")
 
@@ -31,6 +35,10 @@ class WholeTrainings(Stage):
     def __init__(self, chunk: int, stretch: int = 1):
         self._chunk = chunk
         self._stretch = stretch
+
+    @classmethod
+    def create(cls, setup: Setup) -> WholeTrainings:
+        return cls(setup.chunk, setup.stretch(cls))
 
     def _interval(self, total: int, recipe: Recipe, facts: Facts) -> int:
         """Steps between two evaluations of a training of `total` steps."""

@@ -8,7 +8,7 @@ where that says nothing the clock, speaks for another.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kerastune.analysis import curves
 from kerastune.playbook.rules import ranking
@@ -19,6 +19,9 @@ from kerastune.playbook.rules.successive_halving import STAGE, Race
 from kerastune.playbook.stages.base import Decision, Facts, Stage, rounded_up, spent
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup
 
 __all__ = ["Batch", "transferred_rate", "with_steps"]
 
@@ -33,14 +36,22 @@ class Batch(Stage):
     """
 
     name = STAGE
+    question = "Which batch size, momentum and optimizer?"
     share = 0.25
     compares_seconds = True
     least_steps = 400
     least_seconds = 3.0
+    figure = "settings"
+    tunes = True
+    may_run_out_of_memory = True
 
     def __init__(self, chunk: int, training_after: float = 0.0):
         self._chunk = chunk
         self.training_after = training_after
+
+    @classmethod
+    def create(cls, setup: Setup) -> Batch:
+        return cls(setup.chunk, training_after=setup.stretch(cls) if setup.has("train") else 0.0)
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]

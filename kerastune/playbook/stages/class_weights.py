@@ -25,7 +25,9 @@ class Weights(WholeTrainings):
     """
 
     name = "weights"
+    question = "Should rare classes weigh more?"
     share = 0.3
+    tunes = True
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]

@@ -34,7 +34,10 @@ class Decay(WholeTrainings):
     """
 
     name = "decay"
+    question = "Should the learning rate fall?"
     share = 0.5
+    tunes = True
+    stretches = True
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kerastune.analysis import comparison
 from kerastune.playbook.rules import full_training
@@ -13,6 +13,9 @@ from kerastune.playbook.stages import ensemble
 from kerastune.playbook.stages.base import Decision, Facts, Stage, spent
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Wanted
 
 # Temperature, and share of the teacher in the loss. Hinton, Vinyals and Dean 2015
 # (arXiv:1503.02531) found 2.5 to 4 best for small students, and a considerably lower weight on the
@@ -32,8 +35,16 @@ class Distill(Stage):
     """
 
     name = "distill"
+    question = "Does a teacher help?"
     share = 1.0
     combines = True
+    figure = "distillation"
+    follows_training = True
+    stands_alone = True
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return False
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages.base import Decision, Facts, Stage, rounded_up, spent
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup, TrainedModels, Wanted
 
 MEMBERS = 10  # at most: what each of them adds shrinks, and a user waits for all of them
 EVALUATED = 1 / 3  # of a training step, per example: an evaluated one has no backward pass
@@ -48,7 +52,7 @@ class Ensemble(Stage):
     """Chooses the members of an ensemble, and whether it is worth more than one model.
 
     Args:
-        validation: gives what is known of the validation part; asked when the stage decides.
+        models: of the trials, whose `validation` is asked for when the stage decides.
         members: most of them, `>= 2`.
         folds: of the training part, so many of the new trainings leaving out one each (Krogh &
             Vedelsby 1995, "Neural Network Ensembles, Cross Validation, and Active Learning"); 0 for
@@ -59,12 +63,13 @@ class Ensemble(Stage):
     """
 
     name = "ensemble"
+    question = "Do several models together do better?"
     share = 1.0
     combines = True
+    figure = "ensemble"
+    follows_training = True
 
-    def __init__(
-        self, validation: Callable[[], Validation], members: int = MEMBERS, folds: int = 0
-    ):
+    def __init__(self, models: TrainedModels | None = None, members: int = MEMBERS, folds: int = 0):
         if members < 2:
             raise ValueError(
                 f"`members` must be at least 2, got {members}; leave the ensemble out for one model."
@@ -74,9 +79,17 @@ class Ensemble(Stage):
                 f"`member_folds` must be 0, or at least 2 and less than `members` ({members}), got {folds}: one member "
                 "is the recipe on all examples."
             )
-        self._validation = validation
+        self._models = models
         self._members = members
         self._folds = folds
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return wanted.ensemble
+
+    @classmethod
+    def create(cls, setup: Setup) -> Ensemble:
+        return cls(setup.models, setup.members, setup.folds)
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
@@ -125,7 +138,7 @@ class Ensemble(Stage):
             reason = "No whole training kept its weights, so there is nothing to combine."
             return Decision(self.name, recipe, recipe, reason, (), {"trial": None})
         names = [single.spec.trial, *(n for n in candidates(outcomes) if n != single.spec.trial)]
-        known = self._validation()
+        known = self._models.validation()
         predictions = np.stack([known.predict(name) for name in names])
         verdict = judge(predictions, known.targets, facts.scored_by, self._members)
         weights = dict(zip(names, verdict.blend.weights.tolist()))

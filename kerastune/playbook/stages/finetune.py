@@ -9,12 +9,16 @@ noise.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from kerastune.playbook.rules import batch_grid, full_training
 from kerastune.playbook.rules.hill_climb import FAILED, Walk, WalkingStage
 from kerastune.playbook.stages.base import Decision, Facts, spent
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Wanted
 
 BASE, DECAY = "finetune-head", "finetune-layer_decay"
 DEPTHS = (2 / 3, 1 / 3, 0)  # of the pretrained layers, that stay frozen
@@ -67,8 +71,16 @@ class FineTune(WalkingStage):
     """
 
     name = "finetune"
+    question = "How deep to unfreeze, and how fast should each layer learn?"
     share = 0.6
     least_steps = 600
+    figure = "gains"
+    figure_title = "What is unfrozen, and how fast it learns"
+    tunes = True
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return wanted.pretrained
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         walk = self._walk(recipe, facts, outcomes)

@@ -9,10 +9,8 @@ compared with the model as it was, paired on validation examples.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from kerastune.analysis import comparison, sparsity
 from kerastune.playbook import wording
@@ -22,10 +20,11 @@ from kerastune.playbook.stages.base import Decision, Facts, Stage, rounded_up, s
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup, TrainedModels, Wanted
+
 SPARSITIES = (0.5, 0.8, 0.9)
 FINE_TUNING = 0.5  # steps of one, as a share of the recipe's
-
-KeptWeights = Callable[[str], Sequence[np.ndarray]]
 
 
 class Prune(Stage):
@@ -38,19 +37,31 @@ class Prune(Stage):
 
     Args:
         sparsities: shares of zeros, in `[0, 1)`; each once, in any order.
-        weights: gives the kept weights of a trial, for their size; asked when the stage decides.
+        models: of the trials, whose `weights` are asked for when the stage decides, for their size.
 
     Raises:
         ValueError: for no sparsity, one out of range, or one that is given twice.
     """
 
     name = "prune"
+    question = "How many weights can be zero?"
     share = 1.0
     combines = True
+    figure = "pruning"
+    follows_training = True
+    stands_alone = True
 
-    def __init__(self, sparsities: Sequence[float], weights: KeptWeights):
+    def __init__(self, sparsities: Sequence[float], models: TrainedModels | None = None):
         self._sparsities = checked(sparsities)
-        self._weights = weights
+        self._models = models
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return False
+
+    @classmethod
+    def create(cls, setup: Setup) -> Prune:
+        return cls(setup.sparsities, setup.models)
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
@@ -104,7 +115,7 @@ class Prune(Stage):
         }
         if outcome is not unpruned and not full_training.is_comparable(outcome):
             return {**point, "gain": None}
-        weights = list(self._weights(outcome.spec.trial))
+        weights = list(self._models.weights(outcome.spec.trial))
         gain = comparison.difference(outcome.example_scores, unpruned.example_scores)
         return {
             **point,

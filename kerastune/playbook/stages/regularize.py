@@ -13,6 +13,7 @@ end.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.rules.hill_climb import FAILED, Walk, WalkingStage
@@ -24,6 +25,9 @@ from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup
 
 BASE = "regularize-base"
 LEAST_TRIED = (
@@ -42,11 +46,20 @@ class Regularize(WalkingStage):
     """
 
     name = "regularize"
+    question = "Does it overfit?"
     share = 0.7
+    figure = "gains"
+    figure_title = "What regularizes"
+    tunes = True
+    stretches = True
 
     def __init__(self, chunk: int, stretch: int = 1, views: bool = False):
         super().__init__(chunk, stretch)
         self._views = views
+
+    @classmethod
+    def create(cls, setup: Setup) -> Regularize:
+        return cls(setup.chunk, setup.stretch(cls), views=setup.has("tta"))
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         walk = self._walk(recipe, facts, outcomes)

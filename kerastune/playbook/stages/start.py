@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kerastune.playbook.stages.base import Decision, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Wanted
 
 GOOD_START = 64
 SMALL_DATA = 5000  # training examples
@@ -20,7 +25,7 @@ def starting_batch_size(facts: Facts) -> tuple[int, str]:
     noisier steps; never so large that an epoch has fewer than 8 steps.
 
     Example:
-        >>> from kerastune.scores import Objective
+        >>> from kerastune.trial import Objective
         >>> facts = Facts(50_000, 5_000, Objective("accuracy", "max"), 0, num_classes=10, num_parameters=100_000)
         >>> starting_batch_size(facts)
         (64, '64 is a good start')
@@ -46,7 +51,12 @@ class Start(Stage):
     """Sets the batch size that the learning rate is tuned with."""
 
     name = "start"
+    question = "What batch size to begin with?"
     share = 0.0
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return wanted.batch_size
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]

@@ -4,6 +4,8 @@ noise.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kerastune.playbook import wording
@@ -25,6 +27,12 @@ from kerastune.playbook.stages.regularize import BASE, Regularize
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec, best_evaluation
 
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup
+
+# Of what the first training leaves: as much for more models, or for all examples, as for a longer
+# training.
+LEFT_TO_OTHERS = 0.5
 LEAST_LENGTHENING = 1.5  # below, what a longer training would gain is lost in noise
 EARLIER = (
     FineTune.name,
@@ -70,6 +78,7 @@ class Train(Stage):
     """
 
     name = "train"
+    question = "Which model is the final one?"
     share = 1.0
 
     def __init__(
@@ -85,6 +94,17 @@ class Train(Stage):
         self._stretch = stretch
         self._leaves = leaves
         self._regularizes = regularizes
+
+    @classmethod
+    def create(cls, setup: Setup) -> Train:
+        is_followed = any(stage.combines for stage in setup.stages)
+        return cls(
+            setup.chunk,
+            tuned=any(stage.tunes for stage in setup.stages),
+            stretch=setup.stretch(cls),
+            leaves=LEFT_TO_OTHERS if setup.refit or is_followed else 0.0,
+            regularizes=setup.has("regularize"),
+        )
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]

@@ -9,7 +9,8 @@ has a temperature of its own, found the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,28 +21,39 @@ from kerastune.playbook.stages.ensemble import calibrated
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup, TrainedModels, Wanted
+
 NAMED = 3  # views that lose most, named in a sentence
-Look = Callable[
-    [], tuple[Mapping[str, np.ndarray], np.ndarray]
-]  # predictions by view, and the targets
+# Predictions of the validation examples by view, the identity's among them, and the targets, as
+# `view_selection.choose` takes them; no predictions where there is no model or no view.
+Looked = tuple[Mapping[str, np.ndarray], np.ndarray]
 
 
 class Tta(Stage):
     """Chooses the views that the final model, or ensemble, averages over; it trains nothing.
 
     Args:
-        look: gives the predictions of every candidate view for the validation examples, by name,
-            the identity's among them, and the targets, as `choose` takes them; an empty dict when
-            there is no model or no view. Called once, when the stage decides.
-        figures: gives figures of merit by name, of predictions for the validation examples.
+        models: of the trials, asked when the stage decides: `look` for what they say of views, and
+            `validation` for the figures of merit of what is averaged.
     """
 
     name = "tta"
+    question = "Does it help to look at several views of an example?"
     share = 0.0
+    figure = "views"
+    follows_training = True
 
-    def __init__(self, look: Look, figures: Callable[[np.ndarray], dict[str, float]]):
-        self._look = look
-        self._figures = figures
+    def __init__(self, models: TrainedModels | None = None):
+        self._models = models
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return wanted.tta
+
+    @classmethod
+    def create(cls, setup: Setup) -> Tta:
+        return cls(setup.models)
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
@@ -49,7 +61,7 @@ class Tta(Stage):
         return []
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        predictions, targets = self._look()
+        predictions, targets = self._models.look()
         if set(predictions) <= {view_selection.IDENTITY}:
             none = "there is no model, or no view of such inputs, to try"
             why = "no time was left to look at a view" if predictions else none
@@ -62,6 +74,7 @@ class Tta(Stage):
                 (),
                 {"kept": False, "views": [], "weights": [1.0]},
             )
+        figures = self._models.validation().figures
         choice = view_selection.choose(predictions, targets, facts.scored_by)
         chosen = [name for name in choice.weights if name != view_selection.IDENTITY]
         values = {
@@ -76,7 +89,7 @@ class Tta(Stage):
             "alone": {name: comparison.named(effect) for name, effect in choice.alone.items()},
             "added": {name: comparison.named(effect) for name, effect in choice.added.items()},
             "scored_by": facts.scored_by,
-            "validation": {"single": self._figures(predictions[view_selection.IDENTITY])},
+            "validation": {"single": figures(predictions[view_selection.IDENTITY])},
         }
         reason = sentence(choice, facts.scored_by)
         if choice.is_kept:
@@ -87,8 +100,8 @@ class Tta(Stage):
                 "reliability": ensemble_selection.reliability(found.before, found.after, targets),
             }
             values["validation"] |= {
-                "before": self._figures(found.before),
-                "after": self._figures(found.after),
+                "before": figures(found.before),
+                "after": figures(found.after),
             }
             reason += f" For that mean, {calibrated(values)}." if facts.num_classes else ""
         return Decision(self.name, recipe, recipe, reason, (), values)

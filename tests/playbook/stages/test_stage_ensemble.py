@@ -7,7 +7,7 @@ import fake_trainer
 import fault_harness
 import numpy as np
 import pytest
-from fake_trainer import CHUNK, FakeTrainer, advance, canonical, facts
+from fake_trainer import CHUNK, FakeModels, FakeTrainer, advance, canonical, facts
 from places import HELPERS, ROOT
 
 from kerastune.analysis import calibration
@@ -53,7 +53,7 @@ def stage(predictions, members=10, targets=TRUE, asked=None, folds=0):
         if targets is TRUE
         else lambda numbers: {"mse": float(np.mean((numbers - targets) ** 2))}
     )
-    return Ensemble(lambda: Validation(targets, predict, judged), members, folds)
+    return Ensemble(FakeModels(lambda: Validation(targets, predict, judged)), members, folds)
 
 
 def trained(name, recipe=RECIPE, of_stage="train", share=0.8, **changes):
@@ -291,7 +291,7 @@ def with_ensemble(study, *arguments, members=4, **options):
     search.stages = [
         Train(CHUNK, leaves=0.5) if each.name == "train" else each for each in search.stages
     ]
-    search.stages.append(Ensemble(lambda: Validation(TRUE, predict, figures), members))
+    search.stages.append(Ensemble(FakeModels(lambda: Validation(TRUE, predict, figures)), members))
     return search
 
 

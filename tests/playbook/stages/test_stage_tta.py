@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from fake_trainer import FakeModels
 
 from kerastune.analysis import calibration, ensemble_selection
 from kerastune.analysis.view_selection import IDENTITY, choose, cross_fitted, weigh
 from kerastune.playbook.stages import tta
 from kerastune.playbook.stages.base import Decision, Facts
+from kerastune.playbook.stages.ensemble import Validation
 from kerastune.playbook.stages.tta import Tta
 from kerastune.recipe import Recipe
 from kerastune.trial import Objective
@@ -46,7 +48,12 @@ def figures(predictions, targets=TRUE):
 
 
 def decide(predictions, targets=TRUE, **known):
-    stage = Tta(lambda: (predictions, targets), lambda averaged: figures(averaged, targets))
+    stage = Tta(
+        FakeModels(
+            lambda: Validation(targets, None, lambda averaged: figures(averaged, targets)),
+            lambda: (predictions, targets),
+        )
+    )
     assert stage.propose(Recipe(), facts(**known), {}) == []
     return stage.decide(Recipe(), facts(**known), {})
 

@@ -13,6 +13,7 @@ from kerastune.playbook.stages import base, registry
 from kerastune.playbook.stages.base import Decision, spent
 from kerastune.playbook.stages.baseline import Baseline
 from kerastune.playbook.stages.learning_rate import FINER, LearningRate
+from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.playbook.stages.start import Start, starting_batch_size
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
@@ -1026,15 +1027,15 @@ def test_regularizers_that_come_back_make_another_training():
 
 
 def test_the_stages_come_in_the_order_of_the_playbook_and_steps_are_stretched_once():
-    assert [stage.name for stage in registry.make(registry.ORDER, "linear", CHUNK)] == list(
-        registry.ORDER
+    assert [stage.name for stage in registry.make(registry.names()[:-2], Setup(CHUNK))] == list(
+        registry.names()[:-2]
     )
     for names, stretched in (
         (["lr", "train"], 2),
         (["lr", "decay", "train"], 1),
         (["decay", "train"], 1),
     ):
-        (spec,) = registry.make(names, "linear", CHUNK)[-1].propose(TUNED, facts(), {})
+        (spec,) = registry.make(names, Setup(CHUNK))[-1].propose(TUNED, facts(), {})
         assert spec.recipe.total_steps == stretched * TUNED.total_steps
     for names, message in (
         (["lr", "warmup"], "must be among"),
