@@ -309,7 +309,7 @@ def _gain(
         ensemble_selection.example_scores(each, targets, playbook.scored_by)
         for each in (one, other)
     ]
-    return dict(zip(("mean", "low", "high"), comparison.difference(*by_example)))
+    return comparison.named(comparison.difference(*by_example))
 
 
 def _views_of(

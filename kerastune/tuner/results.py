@@ -98,8 +98,8 @@ def result(
             recipe = playbook.outcomes[trial].spec.recipe
             found[name], test_scores[name], outputs[name] = _figures(trainer, recipe, state, parts)
     if {"baseline", "tuned"} <= set(test_scores) and trainer.problem.test is not None:
-        mean, low, high = comparison.difference(test_scores["tuned"], test_scores["baseline"])
-        found["gain"] = {"mean": mean, "low": low, "high": high}
+        gain = comparison.difference(test_scores["tuned"], test_scores["baseline"])
+        found["gain"] = comparison.named(gain)
     if chosen is not None:
         combined, given = final_models.figures(
             trainer, playbook, states, chosen, single(states, chosen)

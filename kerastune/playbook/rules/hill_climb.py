@@ -92,9 +92,9 @@ class Walk:
 
     def note(self, outcome: Outcome, words: str) -> None:
         """Adds a training's gain over the best so far to what the picture shows."""
-        mean, low, high = comparison.difference(outcome.example_scores, self.best.example_scores)
+        gain = comparison.difference(outcome.example_scores, self.best.example_scores)
         about = {"trial": outcome.spec.trial, "words": words, "kept": False}
-        self.gains.append({**about, "mean": mean, "low": low, "high": high})
+        self.gains.append(about | comparison.named(gain))
 
     def keep(self, outcome: Outcome) -> None:
         """Makes a training that was noted the best so far."""
@@ -175,5 +175,5 @@ class WalkingStage(WholeTrainings):
                 return gains, False
             gains[level] = walk.gain(outcomes[name])
             if level == first and gains[level] > FAILED:
-                is_lost = full_training.compare(outcomes[name], walk.best, facts)[1] < 0
+                is_lost = full_training.compare(outcomes[name], walk.best).sign < 0
         return gains, False

@@ -172,7 +172,8 @@ def _why_it_stays(race: Race, values: dict[str, Any]) -> str:
         return f"no other keeps up with its loss after {values['examples']} examples"
     mine, best = _figures(finalists[race.incumbent], name), in_words(race.candidates[rivals[0]])
     return (
-        f"none is better on validation beyond noise, or alike and at least 10 % quicker, after {values['examples']} "
+        f"none is significantly better on validation, or alike and at least 10 % faster, "
+        f"after {values['examples']} "
         f"examples (the most promising, {best}: {_figures(finalists[rivals[0]], name)}; against {mine})"
     )
 
@@ -187,9 +188,9 @@ def _why_it_won(race: Race, values: dict[str, Any]) -> str:
     mine = finalists[race.incumbent]
     figures = f"({its} after {values['examples']} examples, against {_figures(mine, name)} of {in_words(race.recipe)})"
     if values["decided_by"] == ranking.VALIDATION:
-        return f"is better on validation beyond noise {figures}"
+        return f"is significantly better on validation {figures}"
     share = finalists[values["winner"]]["seconds"] / mine["seconds"] if mine["seconds"] else 1.0
-    return f"is alike in loss, within noise on validation and takes {share:.2g} times the seconds {figures}"
+    return f"is alike in loss and on validation and takes {share:.2g} times the seconds {figures}"
 
 
 def _about_other(race: Race, other: dict[str, Any]) -> str:

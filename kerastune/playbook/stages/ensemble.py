@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kerastune.analysis import comparison, ensemble_selection
+from kerastune.analysis.comparison import Comparison
 from kerastune.analysis.ensemble_selection import Blend
 from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training
@@ -175,8 +176,7 @@ class Verdict:
         blend: what is handed on, fitted on all examples: the ensemble, or the first candidate
             alone.
         is_kept: whether it is the ensemble.
-        gain: of the ensemble over the first candidate, cross-fitted: mean and ends of the 95 %
-            interval.
+        gain: of the ensemble over the first candidate, cross-fitted.
         loss_gain: the same, kept or not, as a fall of the loss (`selection.losses`), without
             temperatures.
         temperature_gain: of what is handed on by its temperature, kept or not, as a fall of the
@@ -189,20 +189,20 @@ class Verdict:
 
     blend: Blend
     is_kept: bool
-    gain: tuple[float, float, float]
-    loss_gain: tuple[float, float, float]
-    temperature_gain: tuple[float, float, float]
+    gain: Comparison
+    loss_gain: Comparison
+    temperature_gain: Comparison
     before: np.ndarray
     after: np.ndarray
     disagreement: np.ndarray
 
 
 def judge(predictions: np.ndarray, targets: np.ndarray, measure: str, most: int) -> Verdict:
-    """Whether an ensemble beats the first candidate beyond noise, and what is handed on.
+    """Whether an ensemble beats the first candidate significantly, and what is handed on.
 
     Both are compared by cross-fitted predictions with a temperature each, so that it is the members
-    that gain. The temperature itself is kept only if it lowers the log-likelihood loss beyond
-    noise.
+    that gain. The temperature itself is kept only if it lowers the log-likelihood loss
+    significantly.
 
     Args:
         predictions: of all candidates, the best single model first.
@@ -223,7 +223,7 @@ def judge(predictions: np.ndarray, targets: np.ndarray, measure: str, most: int)
     loss_gain = comparison.difference(
         *(-ensemble_selection.losses(before, targets) for before, _ in (together, alone))
     )
-    is_kept = gain[1] > 0
+    is_kept = gain.sign > 0
     blend = ensemble_selection.fit(predictions, targets, most)
     apart = ensemble_selection.disagreement(predictions[blend.weights > 0], targets)
     if not is_kept:
@@ -273,14 +273,14 @@ def _cost_of_predicting(outcomes: dict[str, Outcome], recipe: Recipe, facts: Fac
 
 
 def _reason(names: list[str], verdict: Verdict, values: dict, facts: Facts) -> str:
-    mean, low, high = verdict.gain
     if len(names) == 1:
         first = f"{names[0]} is the only whole training, so it comes back alone"
     else:
-        beyond = "beyond noise" if low > 0 or high < 0 else "within noise"
+        confidence = wording.confidence(verdict.gain, facts.scored_by)
         gain = (
-            f"{wording.gained(mean, facts.scored_by)} on validation against {names[0]} alone (95 % interval "
-            f"{wording.interval(low, high, facts.scored_by)}, cross-fitted over {ensemble_selection.FOLDS} folds), {beyond}"
+            f"{wording.gained(verdict.gain.gain, facts.scored_by)} on validation against {names[0]} "
+            f"alone ({confidence}, cross-fitted over {ensemble_selection.FOLDS} folds), "
+            f"{wording.verdict(verdict.gain)}"
         )
         if verdict.is_kept:
             weights = values["weights"]
@@ -306,7 +306,7 @@ def calibrated(values: dict) -> str:
     before, after = values["validation"]["before"], values["validation"]["after"]
     if values["temperature"] == 1:
         found = f"{before['nll']:.3g} (ECE {before['ece']:.2g})"
-        return f"no temperature lowers its log-likelihood loss of {found} beyond noise"
+        return f"no temperature lowers its log-likelihood loss of {found} significantly"
     moved = ", ".join(
         f"{words} {before[name]:.3g} to {after[name]:.3g}"
         for name, words in (

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from kerastune.playbook import wording
 from kerastune.playbook.rules import batch_grid, full_training
 from kerastune.playbook.rules.hill_climb import FAILED, Walk, WalkingStage
 from kerastune.playbook.stages.base import Decision, Facts, spent
@@ -208,10 +209,11 @@ class FineTune(WalkingStage):
     def _judge(
         self, walk: Walk, words: str, best: Outcome, facts: Facts, outcomes: dict[str, Outcome]
     ) -> bool:
-        """Keeps the best level if it gains beyond noise; gives whether there is hope for more of
+        """Keeps the best level if it gains significantly; gives whether there is hope for more of
         the same.
         """
-        gain, sign = full_training.compare(best, walk.best, facts, outcomes)
+        compared = full_training.compare(best, walk.best, outcomes)
+        gain, sign = wording.comparison(compared, facts.scored_by), compared.sign
         walk.parts.append(f"{words}: {gain}, so it {'is kept' if sign > 0 else 'is left out'}")
         if sign > 0:
             walk.keep(best)

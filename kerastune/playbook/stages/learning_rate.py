@@ -284,7 +284,7 @@ def _alike(tried: dict[float, Outcome], rate: float) -> str:
         ends = [_last(each, common) for each in (outcome, chosen)]
         noise = curves.CONVERGED_SHARE * max(float(chosen.losses[0]) - min(ends), 0.0)
         alike += [other] * (abs(ends[0] - ends[1]) <= noise)
-    return f", within noise of {' and '.join(f'{other:g}' for other in alike)}" if alike else ""
+    return f", tied with {' and '.join(f'{other:g}' for other in alike)}" if alike else ""
 
 
 def _list(tried: dict[float, Outcome]) -> str:

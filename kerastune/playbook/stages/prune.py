@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kerastune.analysis import comparison, sparsity
+from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages import ensemble
@@ -28,10 +29,10 @@ FINE_TUNING = 0.5  # steps of one, as a share of the recipe's
 
 
 class Prune(Stage):
-    """Prunes what was trained to several sparsities, and keeps the largest one without a loss
-    beyond noise.
+    """Prunes what was trained to several sparsities, and keeps the largest one without a
+    significant loss.
 
-    Sparsities are tried from the smallest on, and the first that loses beyond noise ends what can
+    Sparsities are tried from the smallest on, and the first that loses significantly ends what can
     be kept: one that does not lose behind one that does is luck. A sparsity of 0 shows what
     fine-tuning alone does.
 
@@ -120,7 +121,7 @@ class Prune(Stage):
         return {
             **point,
             "value": outcome.kept_evaluation(facts.objective)[facts.objective.name],
-            "gain": dict(zip(("mean", "low", "high"), gain)),
+            "gain": comparison.named(gain),
             "zeros": sparsity.zeros(weights),
             "bytes": sum(array.nbytes for array in weights),
             "gzip_bytes": sparsity.gzipped(weights),
@@ -214,6 +215,5 @@ def _gained(point: dict[str, Any], measure: str) -> str:
     gain = point["gain"]
     if gain is None:
         return f"came to no end (step {point['steps']})"
-    sign = 1 if gain["low"] > 0 else -1 if gain["high"] < 0 else 0
-    interval = wording.interval(gain["low"], gain["high"], measure)
-    return f"{wording.gained(gain['mean'], measure)} (95 % interval {interval}), {full_training.VERDICTS[sign]}"
+    compared = Comparison(gain["mean"], gain["low"], gain["high"])
+    return f"{wording.gain(compared, measure)}, {wording.verdict(compared)}"

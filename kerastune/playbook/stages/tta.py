@@ -3,7 +3,7 @@
 
 Views are chosen and weighed by their validation loss. What that gains is judged on examples which
 had no part in it: chosen on all folds of the validation part but one, the views predict that one.
-Only a gain beyond noise is kept. A mean over views is less certain than what it is taken of, so it
+Only a significant gain is kept. A mean over views is less certain than what it is taken of, so it
 has a temperature of its own, found the same way.
 """
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kerastune.analysis import comparison, ensemble_selection, view_selection
+from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
 from kerastune.playbook.stages.base import Decision, Facts, Stage
 from kerastune.playbook.stages.ensemble import calibrated
@@ -114,8 +115,8 @@ def sentence(choice: view_selection.Choice, measure: str) -> str:
         for name, weight in choice.tried.items()
         if name != view_selection.IDENTITY
     ]
-    mean, low, high = choice.gain
-    gained = f"{wording.gained(mean, measure)} on validation (95 % interval {wording.interval(low, high, measure)})"
+    confidence = wording.confidence(choice.gain, measure)
+    gained = f"{wording.gained(choice.gain.gain, measure)} on validation ({confidence})"
     if not others:
         first = f"No mean over any of {len(choice.alone)} views has a lower validation loss than the example as it is"
     elif choice.is_kept:
@@ -124,27 +125,21 @@ def sentence(choice: view_selection.Choice, measure: str) -> str:
             if view_selection.IDENTITY in choice.tried
             else ""
         )
-        first = (
-            f"{own}{', '.join(others)} are averaged: {gained}, cross-fitted, a gain beyond noise"
-        )
+        first = f"{own}{', '.join(others)} are averaged: {gained}, cross-fitted, a significant gain"
     else:
-        verdict = "a loss beyond noise" if high < 0 else "within noise"
         first = f"Examples are predicted as they are: averaging them with {', '.join(others)} gives {gained}, "
-        first += f"cross-fitted, {verdict}"
+        first += f"cross-fitted, {wording.verdict(choice.gain)}"
     return f"{first}; {_alone_in_words(choice.alone, measure)}."
 
 
-def _alone_in_words(alone: Mapping[str, view_selection.Interval], measure: str) -> str:
-    losing = sorted((name for name in alone if alone[name][2] < 0), key=lambda name: alone[name][0])
-    harmless = (
-        f"{len(alone) - len(losing)} of {len(alone)} views alone are no worse than it beyond noise"
+def _alone_in_words(alone: Mapping[str, Comparison], measure: str) -> str:
+    losing = sorted(
+        (name for name in alone if alone[name].sign < 0), key=lambda name: alone[name].gain
     )
+    harmless = f"{len(alone) - len(losing)} of {len(alone)} views alone are not significantly worse than it"
     if not losing:
         return harmless
-    worst = [
-        f"`{name}` {wording.gained(alone[name][0], measure)} ({wording.interval(*alone[name][1:], measure)})"
-        for name in losing[:NAMED]
-    ]
+    worst = [f"`{name}` {wording.gain(alone[name], measure)}" for name in losing[:NAMED]]
     return (
         f"{harmless}, and {len(losing)} lose: "
         + ("the most " if len(losing) > NAMED else "")

@@ -193,7 +193,7 @@ def test_an_ensemble_that_gains_beyond_noise_is_kept_with_its_weights():
         values["temperature"] < 1 and after["nll"] < before["nll"] and after["ece"] < before["ece"]
     )
     assert "points of accuracy on validation against train-600 alone" in decision.reason
-    assert "beyond noise" in decision.reason and "a temperature of" in decision.reason
+    assert "a significant gain" in decision.reason and "a temperature of" in decision.reason
     assert (
         len(values["disagreement"]) == len(values["weights"]) and "disagree on" in decision.reason
     )
@@ -211,7 +211,7 @@ def test_within_noise_the_single_model_comes_back():
     )
     decision = stage(predictions).decide(RECIPE, facts(), found)
     assert not decision.values["kept"] and decision.values["weights"] == {"train-600": 1.0}
-    assert "within noise, so train-600 alone comes back" in decision.reason
+    assert "not significant (95 % CI includes 0), so train-600 alone comes back" in decision.reason
     assert decision.values["validation"]["before"] == decision.values["validation"]["single"]
 
 

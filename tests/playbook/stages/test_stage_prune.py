@@ -82,7 +82,10 @@ def test_the_largest_sparsity_without_a_loss_beyond_noise_comes_back():
     assert decision.reason.startswith(
         "Pruned to 80 %, against train-400 on validation: -0.1 points of accuracy"
     )
-    assert "within noise" in decision.reason and "90 %: -8 points of accuracy" in decision.reason
+    assert (
+        "not significant (95 % CI includes 0)" in decision.reason
+        and "90 %: -8 points of accuracy" in decision.reason
+    )
     assert f"{sizes[0] / sizes[2]:.3g} times less" in decision.reason
 
 
@@ -102,7 +105,7 @@ def test_where_every_sparsity_loses_the_model_comes_back_as_it_is():
     assert decision.reason.startswith(
         "Nothing is pruned: train-400 comes back as it is; 50 %: -5 points"
     )
-    assert decision.reason.count("a loss beyond noise") == 2
+    assert decision.reason.count("a significant loss") == 2
 
 
 def test_a_sparsity_of_zero_shows_what_fine_tuning_alone_does_and_is_not_kept():
