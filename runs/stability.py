@@ -2,7 +2,7 @@
 
 The seed is that of the cut of the data, of the weights and of the batches, so all that a user's
 luck consists of. The budget is one of steps, so other programs that run meanwhile change nothing. A
-decision that varies should have said so itself ("flat", "within noise", "alike"): the last column
+decision that varies should have said so itself ("flat", "not significant", "alike"): the last column
 counts how many of those that differ from the most frequent one did, or kept what the stage was
 given.
 """
@@ -16,7 +16,14 @@ from absl import app, flags
 
 FLAGS = flags.FLAGS
 TASKS = {"digits": "mlp", "wine": "mlp", "breast_cancer": "mlp", "diabetes": "mlp"}
-SAID = ("flat", "within noise", "none is better", "alike", "not tested", "no other keeps up")
+SAID = (
+    "flat",
+    "not significant",
+    "none is significantly better",
+    "alike",
+    "not tested",
+    "no other keeps up",
+)
 
 
 def decided(decision):

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from kerastune.analysis import comparison
+from kerastune.analysis.comparison import Comparison
 
 LEAST = 1e-7  # probability of which a logarithm is taken, as Keras's cross-entropies do
 BINS = 15  # of equal width, by the confidence
@@ -148,14 +149,13 @@ class Temperature:
 
     Args:
         value: 1 where none helps beyond noise.
-        gain: mean fall of the log-likelihood loss by what was tried, kept or not, and the ends of
-            its 95 % interval.
+        gain: fall of the log-likelihood loss by what was tried, kept or not.
         before: probabilities `[n, classes]` without it, or numbers `[n, outputs]`, which have none.
         after: the same with it; the same again where it is 1.
     """
 
     value: float
-    gain: tuple[float, float, float]
+    gain: Comparison
     before: np.ndarray
     after: np.ndarray
 
@@ -179,6 +179,6 @@ def judged(value: float, before: np.ndarray, after: np.ndarray, true: np.ndarray
     gain = comparison.difference(*(-log_losses(each, true) for each in (after, before)))
     return (
         Temperature(value, gain, before, after)
-        if gain[1] > 0
+        if gain.sign > 0
         else Temperature(1.0, gain, before, before)
     )

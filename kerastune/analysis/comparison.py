@@ -1,4 +1,4 @@
-"""Figures of merit on arrays, and whether a difference between two models is more than noise."""
+"""Whether a difference between two models is more than chance: paired, with its 95 % interval."""
 
 from __future__ import annotations
 
@@ -10,33 +10,68 @@ import numpy as np
 
 BOOTSTRAP_DRAWS = 2000
 Z = 1.96  # standard errors on either side of a 95 % interval of a normal distribution
-# The same of Student's, by degrees of freedom; in between they are read off straight lines over one
-# over the freedom.
-STUDENT = {
-    1: 12.706,
-    2: 4.303,
-    3: 3.182,
-    4: 2.776,
-    5: 2.571,
-    7: 2.365,
-    10: 2.228,
-    20: 2.086,
-    60: 2.0,
-    10**9: Z,
-}
 
 
-def named(interval: tuple[float, float, float]) -> dict[str, float]:
-    """A mean and the ends of its 95 % interval by name.
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A mean paired difference of two models' scores with its 95 % interval.
+
+    Args:
+        gain: mean over all examples and seeds; above 0 where the first model is better.
+        low: lower end of the interval.
+        high: upper end.
+        seeds: how many seeds both models were trained with.
+        std: standard deviation of the seeds' means; 0 of a single seed.
+        first: the comparison with the first seed alone, where there may be others.
+        failed_seed: with which the first model came to no end, so that nothing was won.
+        mirrored: the comparison that decides where this one is not significant: the first model
+            looks at the mirror images, too.
 
     Example:
-        >>> named((0.2, 0.1, 0.3))
+        >>> Comparison(0.02, 0.01, 0.03).sign, Comparison(0.02, -0.01, 0.05).is_significant
+        (1, False)
+    """
+
+    gain: float
+    low: float
+    high: float
+    seeds: int = 1
+    std: float = 0.0
+    first: Comparison | None = None
+    failed_seed: int | None = None
+    mirrored: Comparison | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 for a significant gain, -1 for a significant loss, 0 where the interval includes 0."""
+        if self.failed_seed is not None:
+            return 0
+        if self.mirrored is not None:
+            return self.mirrored.sign
+        return int(np.sign(self.gain)) if self.low > 0 or self.high < 0 else 0
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the two models differ by more than chance."""
+        return self.sign != 0
+
+    @property
+    def error(self) -> float:
+        """The standard error of the gain."""
+        return (self.high - self.low) / (2 * Z)
+
+
+def named(compared: Comparison) -> dict[str, float]:
+    """A gain and the ends of its 95 % interval by name, as plain values.
+
+    Example:
+        >>> named(Comparison(0.2, 0.1, 0.3))
         {'mean': 0.2, 'low': 0.1, 'high': 0.3}
     """
-    return dict(zip(("mean", "low", "high"), interval))
+    return {"mean": compared.gain, "low": compared.low, "high": compared.high}
 
 
-def difference(better: np.ndarray, worse: np.ndarray, seed: int = 1) -> tuple[float, float, float]:
+def difference(better: np.ndarray, worse: np.ndarray, seed: int = 1) -> Comparison:
     """Mean paired difference of two models' scores on the same examples, with its 95 % bootstrap
     interval.
 
@@ -46,16 +81,12 @@ def difference(better: np.ndarray, worse: np.ndarray, seed: int = 1) -> tuple[fl
         worse: the other model's scores, in the same order.
         seed: of the bootstrap's 2,000 draws of `n` examples.
 
-    Returns:
-        The mean difference and the ends of the interval. A gain is beyond noise when the lower end
-        is above zero.
-
     Example:
-        >>> difference(np.ones(50), np.zeros(50))
-        (1.0, 1.0, 1.0)
+        >>> named(difference(np.ones(50), np.zeros(50)))
+        {'mean': 1.0, 'low': 1.0, 'high': 1.0}
     """
     gains = np.asarray(better, np.float64) - np.asarray(worse, np.float64)
-    return _bootstrap(gains.tobytes(), seed)
+    return Comparison(*_bootstrap(gains.tobytes(), seed))
 
 
 @functools.lru_cache(maxsize=128)
@@ -70,40 +101,16 @@ def _bootstrap(gains: bytes, seed: int) -> tuple[float, float, float]:
     return float(gains.mean()), float(low), float(high)
 
 
-@dataclasses.dataclass(frozen=True)
-class Gain:
-    """A mean paired difference with its 95 % interval, over one or more seeds.
-
-    Args:
-        mean: of all examples and seeds.
-        low: end of the interval; the gain is beyond noise when it is above zero.
-        high: the other end.
-        seeds: how many seeds both models were trained with.
-        spread: standard deviation of the seeds' means; 0 of a single seed, which shows none.
-    """
-
-    mean: float
-    low: float
-    high: float
-    seeds: int = 1
-    spread: float = 0.0
-
-    @property
-    def sign(self) -> int:
-        """1 for a gain beyond noise, -1 for a loss beyond noise, 0 within noise."""
-        return int(np.sign(self.mean)) if self.low > 0 or self.high < 0 else 0
-
-
 def repeated_difference(
     better: Sequence[np.ndarray], worse: Sequence[np.ndarray], seed: int = 1
-) -> Gain:
+) -> Comparison:
     """Mean paired difference of two settings that were each trained with several seeds.
 
     The bootstrap over examples tells how the mean would differ with other examples, the seeds' own
     means how it would with other weights and batches: their variances are added. What of the seeds'
     variance is only noise of the examples is left out, since the bootstrap has it already (a
     two-way layout without repetition: Searle, Casella and McCulloch 1992, "Variance Components",
-    4). Few seeds know their spread badly, so the interval is Student's, with the degrees of freedom
+    4). A std of few seeds is uncertain, so the interval is Student's, with the degrees of freedom
     of Satterthwaite (1946, Biometrics Bulletin 2): nearly normal where the examples' noise
     prevails, and up to 12.7 standard errors wide where two seeds disagree. One seed gives the
     interval of `difference`.
@@ -122,21 +129,19 @@ def repeated_difference(
     """
     gains = np.asarray(better, np.float64) - np.asarray(worse, np.float64)
     num_seeds, count = gains.shape
-    mean, low, high = difference(gains.mean(axis=0), np.zeros(count), seed)
+    of_mean = difference(gains.mean(axis=0), np.zeros(count), seed)
     if num_seeds == 1:
-        return Gain(mean, low, high)
+        return of_mean
+    from scipy import stats
+
     of_each = gains.mean(axis=1, keepdims=True)
-    spread = float(of_each.std(ddof=1))
-    of_seeds = (
-        max(spread**2 - (gains - of_each).var(axis=0, ddof=1).mean() / count, 0.0) / num_seeds
-    )
+    std = float(of_each.std(ddof=1))
+    of_seeds = max(std**2 - (gains - of_each).var(axis=0, ddof=1).mean() / count, 0.0) / num_seeds
     if of_seeds == 0:
-        return Gain(mean, low, high, num_seeds, spread)
-    of_examples = ((high - low) / (2 * Z)) ** 2
+        return dataclasses.replace(of_mean, seeds=num_seeds, std=std)
+    of_examples = of_mean.error**2
     variance = of_seeds + of_examples
     freedom = variance**2 / (of_seeds**2 / (num_seeds - 1) + of_examples**2 / max(count - 1, 1))
-    half = float(
-        np.interp(1 / freedom, [1 / f for f in reversed(STUDENT)], [*reversed(STUDENT.values())])
-    )
-    half *= float(np.sqrt(variance))
-    return Gain(mean, mean - half, mean + half, num_seeds, spread)
+    half = float(stats.t.ppf(0.975, freedom) * np.sqrt(variance))
+    mean = of_mean.gain
+    return Comparison(mean, mean - half, mean + half, num_seeds, std)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kerastune.analysis import calibration, metrics
+from kerastune.analysis.comparison import Comparison
 
 SIZE = 25  # draws of the greedy selection, so a weight is a multiple of 1/25 or more
 FOLDS = 5
@@ -196,7 +197,7 @@ def judged(
     """
     if are_classes(targets):
         return calibration.judged(value, before, after, targets)
-    return calibration.Temperature(1.0, (0.0, 0.0, 0.0), before, before)
+    return calibration.Temperature(1.0, Comparison(0.0, 0.0, 0.0), before, before)
 
 
 def calibrated(predictions: np.ndarray, targets: np.ndarray) -> calibration.Temperature:

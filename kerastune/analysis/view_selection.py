@@ -9,10 +9,10 @@ import numpy as np
 
 from kerastune.analysis import calibration, comparison, ensemble_selection
 from kerastune.analysis.calibration import Temperature
+from kerastune.analysis.comparison import Comparison
 
 IDENTITY = "identity"  # the example as it is
 MOST_VIEWS = 8  # that are averaged: each costs a whole prediction
-Interval = tuple[float, float, float]  # mean difference and the ends of its 95 % interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Choice:
 
     weights: dict[str, float]
     tried: dict[str, float]
-    gain: Interval
-    loss_gain: Interval
-    alone: dict[str, Interval]
-    added: dict[str, Interval]
+    gain: Comparison
+    loss_gain: Comparison
+    alone: dict[str, Comparison]
+    added: dict[str, Comparison]
     temperature: Temperature
 
     @property
@@ -131,7 +131,7 @@ def choose(
     stacked = np.stack([predictions[name] for name in names])
     plain = ensemble_selection.example_scores(stacked[0], targets, measure)
 
-    def gain(averaged: np.ndarray) -> Interval:
+    def gain(averaged: np.ndarray) -> Comparison:
         return comparison.difference(
             ensemble_selection.example_scores(averaged, targets, measure), plain
         )
@@ -151,7 +151,7 @@ def choose(
     loss_gain = comparison.difference(
         *(-ensemble_selection.losses(each, targets) for each in (before, stacked[0]))
     )
-    kept = tried if gained[1] > 0 else {IDENTITY: 1.0}
+    kept = tried if gained.sign > 0 else {IDENTITY: 1.0}
     return Choice(kept, tried, gained, loss_gain, alone, added, temperature)
 
 

@@ -16,9 +16,13 @@ from kerastune.playbook.retention import KEEP
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.ensemble import MEMBERS
 from kerastune.playbook.stages.prune import SPARSITIES
+from kerastune.playbook.stages.stage_setup import Wanted
 from kerastune.recipe import Recipe
 from kerastune.runtime import environment
 
+# Stages that some default search has, and those that only run where they are named.
+DEFAULT_STAGES = registry.default_names(Wanted(own_model=True, pretrained=True))
+OTHER_STAGES = [name for name in registry.names() if name not in DEFAULT_STAGES]
 KINDS = ("", "classification", "regression")
 AUTO = 0  # of `--batch_size`: suggested from the data (P7)
 # What tells the data and the model of one search from those of another.
@@ -112,12 +116,12 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         ),
         Flag(
             "stages",
-            f"Run only these stages, in this order: {', '.join(registry.ORDER)}; besides, "
-            f"{' or '.join(registry.AFTERWARDS)} after train.",
+            f"Run only these stages, in this order: {', '.join(DEFAULT_STAGES)}; besides, "
+            f"{' or '.join(OTHER_STAGES)} after train.",
             (),
             "list",
             "STAGE,…",
-            unset="all but distill and prune",
+            unset=f"all but {' and '.join(OTHER_STAGES)}",
         ),
         Flag(
             "baseline",

@@ -13,6 +13,7 @@ from kerastune.cli import actions, flag_checks, source_checks
 from kerastune.cli.command_flags import AUTO, GROUPS, HYPERPARAMETERS, RECIPE_FLAGS
 from kerastune.cli.flag import Flag
 from kerastune.playbook.stages import registry
+from kerastune.playbook.stages.stage_setup import Wanted
 
 Check = Callable[[flags.FlagValues], None]
 
@@ -98,16 +99,15 @@ def probe_stages(flag_values: flags.FlagValues) -> Sequence[str]:
 
 
 def _default_stages(flag_values: flags.FlagValues) -> list[str]:
-    wanted = {
-        "start": flag_values.batch_size == AUTO,
-        "baseline": flag_values.baseline,
-        # The size of a built-in network is searched only where --stages names it.
-        "model": ":" in flag_values.model and not flag_values.pretrained,
-        "finetune": bool(flag_values.pretrained),
-        "ensemble": flag_values.ensemble,
-        "tta": flag_values.tta,
-    }
-    return [name for name in registry.ORDER if wanted.get(name, True)]
+    wanted = Wanted(
+        batch_size=flag_values.batch_size == AUTO,
+        baseline=flag_values.baseline,
+        own_model=":" in flag_values.model and not flag_values.pretrained,
+        pretrained=bool(flag_values.pretrained),
+        ensemble=flag_values.ensemble,
+        tta=flag_values.tta,
+    )
+    return registry.default_names(wanted)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,7 @@ from kerastune.executors.base import (
     is_out_of_memory,
 )
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.batch import Batch
-from kerastune.playbook.stages.model import Model
+from kerastune.playbook.stages import registry
 from kerastune.runtime import signals
 from kerastune.trial import Outcome, TrialSpec
 
@@ -107,7 +106,8 @@ def record(result: Result, playbook: Playbook) -> None:
     if signals.behind(error) is not None:
         raise error
     lacks_memory = is_out_of_memory(error)
-    if not (spec.stage == Model.name or (lacks_memory and spec.stage == Batch.name)):
+    stage = registry.find(spec.stage)
+    if not (stage and (stage.may_fail or (lacks_memory and stage.may_run_out_of_memory))):
         if lacks_memory:
             recipe = spec.recipe
             raise MemoryError(

@@ -7,13 +7,13 @@ import os
 from collections.abc import Sequence
 
 from kerastune.playbook.rules import full_training
+from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.study.database import Record, Study
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome, State
 
-FOLLOWING = ("ensemble", "tta", "distill", "prune")  # stages that go on from a trained model
 CONTENTS = "contents of the data"  # name of the setting that tells one data set from another
 
 
@@ -67,9 +67,10 @@ def check_stages(names: Sequence[str]) -> None:
     Example:
         >>> check_stages(["train", "prune"])
     """
-    if Train.name not in names or not set(names) <= {Train.name, *FOLLOWING}:
+    following = [stage.name for stage in registry.STAGES if stage.follows_training]
+    if Train.name not in names or not set(names) <= {Train.name, *following}:
         raise ValueError(
-            f"`trained` is for the stages {Train.name} and after it {', '.join(FOLLOWING)}, "
+            f"`trained` is for the stages {Train.name} and after it {', '.join(following)}, "
             f"got {', '.join(names)}."
         )
 

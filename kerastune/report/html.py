@@ -151,8 +151,8 @@ def _table(table: Table) -> str:
         f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>\n" for row in table.rows
     )
     caption = "" if table.is_folded else f"<caption>{escaped(table.caption)}</caption>"
-    table = f"{caption}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody>"
-    whole = f'<div class="scroll"><table>{table}</table></div>\n'
+    content = f"{caption}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody>"
+    whole = f'<div class="scroll"><table>{content}</table></div>\n'
     if not table.is_folded:
         return whole
     long = " class=long" * (len(table.rows) > MOST_PRINTED)

@@ -10,30 +10,13 @@ from typing import Any
 
 from kerastune.analysis import error_analysis
 from kerastune.playbook import wording
+from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.report import data_sections, error_sections, gain_steps, metric_names, trial_tables
 from kerastune.report.blocks import Code, Section, Table, Text, number, pictured
 from kerastune.report.predictions import Predictions
 from kerastune.trial import Outcome
-
-QUESTIONS = {
-    "start": "What batch size to begin with?",
-    "probe": "About which learning rate?",
-    "baseline": "What would a Keras user have?",
-    "lr": "Which learning rate, and how many steps?",
-    "batch": "Which batch size, momentum and optimizer?",
-    "finetune": "How deep to unfreeze, and how fast should each layer learn?",
-    "decay": "Should the rate fall?",
-    "weights": "Should rare classes weigh more?",
-    "regularize": "Does it learn its examples by heart?",
-    "train": "How many steps for the final model?",
-    "model": "Which architecture?",
-    "ensemble": "Do several models together do better?",
-    "tta": "Does it help to look at several views of an example?",
-    "distill": "Does a teacher help?",
-    "prune": "How many weights can be zero?",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,7 +243,7 @@ def _decisions(findings: Findings) -> Section | None:
 
 
 def _decision(findings: Findings, decision: Decision) -> Section:
-    question = QUESTIONS.get(decision.stage)
+    stage = registry.find(decision.stage)
     seen = {
         name: findings.outcomes[name] for name in decision.evidence if name in findings.outcomes
     }
@@ -282,7 +265,8 @@ def _decision(findings: Findings, decision: Decision) -> Section:
         blocks.append(trial_tables.trials(seen))
     if (numbers := trial_tables.numbers(decision.values)) is not None:
         blocks.append(numbers)
-    return Section(f"{decision.stage}: {question}" if question else decision.stage, tuple(blocks))
+    heading = f"{stage.name}: {stage.question}" if stage else decision.stage
+    return Section(heading, tuple(blocks))
 
 
 def _spending(findings: Findings) -> Section | None:

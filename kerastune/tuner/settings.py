@@ -16,6 +16,7 @@ from kerastune.playbook import retention, warm_start
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.distill import Distill
+from kerastune.playbook.stages.stage_setup import Setup, Wanted
 from kerastune.playbook.warm_start import Trained
 from kerastune.recipe import Recipe
 from kerastune.study.run_directory import RunDir
@@ -155,15 +156,15 @@ def default_stages(
         tta: whether views of an example are looked for.
     """
     pretrained = isinstance(hypermodel, hypermodels.Pretrained)
-    wanted = {
-        "start": recipe is None,
-        "baseline": baseline,
-        "model": not (hypermodels.is_built_in(hypermodel) or pretrained),
-        "finetune": pretrained,
-        "ensemble": ensemble,
-        "tta": tta,
-    }
-    return [name for name in registry.ORDER if wanted.get(name, True)]
+    wanted = Wanted(
+        batch_size=recipe is None,
+        baseline=baseline,
+        own_model=not (hypermodels.is_built_in(hypermodel) or pretrained),
+        pretrained=pretrained,
+        ensemble=ensemble,
+        tta=tta,
+    )
+    return registry.default_names(wanted)
 
 
 def make_stages(
@@ -179,20 +180,18 @@ def make_stages(
     Raises:
         ValueError: for settings that a stage refuses.
     """
-    return registry.make(
-        settings.stages.names,
-        settings.recipe.decay,
+    setup = Setup(
         CHUNK,
+        settings.recipe.decay,
         searched=samplers.searched(space),
         sample=samplers.Sampler(space, settings.seed),
-        validation=models and models.validation,
+        models=models,
         members=settings.ensemble.members,
-        look=models and models.look,
-        sparsities=settings.stages.sparsities,
-        weights=models and models.weights,
-        refit=settings.refit and settings.budget.seconds is not None,
         folds=settings.ensemble.folds,
+        sparsities=settings.stages.sparsities,
+        refit=settings.refit and settings.budget.seconds is not None,
     )
+    return registry.make(settings.stages.names, setup)
 
 
 def starting_point(

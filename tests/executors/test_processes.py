@@ -20,13 +20,14 @@ from test_worker_pool import driven
 from kerastune.executors import capacity, processes, shared_memory, worker_pool, workers
 from kerastune.executors.base import ExecutorUnavailable, Inline
 from kerastune.playbook.stages import registry
+from kerastune.playbook.stages.stage_setup import Setup
 
 BUDGET = "6000steps"
 STAGES = ("start", "baseline", "lr", "train")
 
 
 def begun(study):
-    return searching(study, BUDGET, registry.make(STAGES, "linear", CHUNK))
+    return searching(study, BUDGET, registry.make(STAGES, Setup(CHUNK)))
 
 
 def pool_of(setup, jobs, **patience):

@@ -14,6 +14,7 @@ from kerastune.executors.base import ExecutorUnavailable, Inline
 from kerastune.executors.workers import Patience
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
+from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
@@ -313,7 +314,7 @@ def test_a_batch_size_that_needs_too_much_memory_is_passed_over(tmp_path):
     with opened(tmp_path) as study:
         search = Playbook(
             study,
-            registry.make(NAMES, "linear", CHUNK),
+            registry.make(NAMES, Setup(CHUNK)),
             Recipe(),
             facts(allowance=0),
             Budget.parse(BUDGET),

@@ -166,6 +166,15 @@ class FakeTrainer:
         return (difficulty < accuracy).astype(np.float32)
 
 
+@dataclasses.dataclass(frozen=True)
+class FakeModels:
+    """Answers stages that choose among trained models, as a test says."""
+
+    validation: Callable | None = None
+    look: Callable | None = None
+    weights: Callable | None = None
+
+
 def facts(**changes) -> Facts:
     """What a search of a middling problem knows."""
     known = {

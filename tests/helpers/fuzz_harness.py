@@ -53,7 +53,6 @@ from kerastune.executors import dispatch, worker_pool, workers
 from kerastune.executors.base import Inline
 from kerastune.playbook import retention, waves
 from kerastune.playbook.stages.base import Decision, Facts
-from kerastune.playbook.stages.registry import AFTERWARDS, ALONE
 from kerastune.report import status
 from kerastune.runtime import locks, logs
 from kerastune.study import run_directory
@@ -672,7 +671,7 @@ def check_decisions(plan: Plan, study: Study) -> None:
         }
         facts: Facts = driver.facts(stage)
         # Those that look at weights may find them gone since.
-        if stage.name not in (*ALONE, *AFTERWARDS):
+        if not stage.follows_training:
             again = stage.decide(made.before, facts, known)
             if (
                 Decision.from_dict(json.loads(json.dumps(again.to_dict()))).to_dict()

@@ -8,13 +8,14 @@ import random
 from typing import Any
 
 import numpy as np
-from fake_trainer import CHUNK, FakeClock, FakeTrainer, facts
+from fake_trainer import CHUNK, FakeClock, FakeModels, FakeTrainer, facts
 
 from kerastune.analysis import calibration
 from kerastune.budget import Budget
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.ensemble import Validation
+from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import TrialSpec
@@ -138,12 +139,20 @@ class Plan:
 
     def playbook(self, study: Study, **others) -> Playbook:
         """Its playbook over a study."""
-        made = registry.make(
-            *(self.stages, self.recipe.decay, CHUNK, self.searched, self._sample),
-            *(lambda: Validation(TRUE, lambda trial: guesses(study, trial), figures), self.members),
-            look=lambda: looks(study),
-            weights=lambda trial: study.checkpoint(trial, "best").model,
+        models = FakeModels(
+            lambda: Validation(TRUE, lambda trial: guesses(study, trial), figures),
+            lambda: looks(study),
+            lambda trial: study.checkpoint(trial, "best").model,
         )
+        setup = Setup(
+            CHUNK,
+            self.recipe.decay,
+            searched=self.searched,
+            sample=self._sample,
+            models=models,
+            members=self.members,
+        )
+        made = registry.make(self.stages, setup)
         return Playbook(
             study,
             made,
@@ -203,9 +212,7 @@ def names_at_random(luck: random.Random) -> tuple[str, ...]:
     """Stages that `--stages` takes: any of them, in the order of the playbook."""
     while True:
         share = luck.choice([0.3, 0.6, 0.9])
-        names = tuple(
-            name for name in (*registry.ORDER, *registry.AFTERWARDS) if luck.random() < share
-        )
+        names = tuple(name for name in registry.names() if luck.random() < share)
         try:
             registry.check(names)
         except ValueError:

@@ -8,6 +8,7 @@ import pytest
 from kerastune.budget import Budget
 from kerastune.playbook.budget_plan import LEAST_TRAINING, BudgetPlan, Progress
 from kerastune.playbook.stages import registry
+from kerastune.playbook.stages.stage_setup import Setup
 
 CHUNK = 50
 SEARCH = ("start", "probe", "baseline", "lr", "batch", "decay", "regularize", "train")
@@ -21,7 +22,7 @@ TABLE = list(itertools.product((*SECONDS, *STEPS), STEP_TIMES, REFITS, STAGES))
 
 
 def planned(budget, refit=0.0, names=SEARCH):
-    stages = registry.make(names, "linear", CHUNK, refit=bool(refit))
+    stages = registry.make(names, Setup(CHUNK, refit=bool(refit)))
     return BudgetPlan(Budget.parse(budget), stages, refit)
 
 

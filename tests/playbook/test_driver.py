@@ -10,6 +10,7 @@ from kerastune.budget import Budget
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Decision, Stage
+from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study, StudyError
 from kerastune.trial import State, TrialSpec, best_evaluation
@@ -264,7 +265,7 @@ def test_the_moment_is_that_of_the_last_stage_with_a_model_of_its_own(tmp_path):
     trainer = FakeTrainer(clock=clock, seconds_per_step=0.01)
     with opened(tmp_path, clock=clock) as study:
         clock.now += 500
-        stages = registry.make(("start", "train", "ensemble", "tta"), "linear", CHUNK)
+        stages = registry.make(("start", "train", "ensemble", "tta"), Setup(CHUNK))
         search = Playbook(study, stages, Recipe(), facts(allowance=0), Budget.parse("20s"))
         spec = search.next()
         search.record(*trainer.run(spec))
@@ -321,9 +322,7 @@ def test_a_stage_before_the_training_shares_what_the_training_leaves(tmp_path, t
 def test_a_budget_too_short_for_a_search_is_the_baseline_s_alone(tmp_path, budget, is_short, tau):
     trainer = FakeTrainer(tau=tau, clock=FakeClock(), seconds_per_step=0.01)
     with opened(tmp_path, clock=trainer.clock) as study:
-        stages = registry.make(
-            ("start", "probe", "baseline", "lr", "decay", "train"), "linear", CHUNK
-        )
+        stages = registry.make(("start", "probe", "baseline", "lr", "decay", "train"), Setup(CHUNK))
         search = Playbook(study, stages, Recipe(), facts(allowance=0), Budget.parse(budget))
         assert search.is_short is is_short
         assert ("too short for a search: baseline alone" in search.plan()) is is_short
@@ -343,7 +342,7 @@ def test_the_time_of_a_training_on_all_examples_is_set_aside(tmp_path, budget, t
     trainer = FakeTrainer(tau=tau, clock=FakeClock(), seconds_per_step=0.01)
     with opened(tmp_path, clock=trainer.clock) as study:
         stages = registry.make(
-            ("start", "probe", "baseline", "lr", "decay", "train"), "linear", CHUNK, refit=True
+            ("start", "probe", "baseline", "lr", "decay", "train"), Setup(CHUNK, refit=True)
         )
         search = Playbook(
             study, stages, Recipe(), facts(allowance=0), Budget.parse(f"{budget}s"), refit=1.1
@@ -357,7 +356,7 @@ def test_the_time_of_a_training_on_all_examples_is_set_aside(tmp_path, budget, t
 
 def test_a_short_budget_without_a_baseline_is_searched_all_the_same(tmp_path):
     with opened(tmp_path) as study:
-        stages = registry.make(("start", "probe", "lr", "train"), "linear", CHUNK)
+        stages = registry.make(("start", "probe", "lr", "train"), Setup(CHUNK))
         assert not Playbook(
             study, stages, Recipe(), facts(allowance=0), Budget.parse("6s")
         ).is_short

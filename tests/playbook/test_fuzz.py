@@ -52,7 +52,7 @@ def test_searches_survive_what_a_minute_of_seeds_does_to_them():
 
 
 def test_stages_are_taken_in_the_order_of_the_playbook_and_refused_in_one_line_otherwise():
-    luck, known, taken = random.Random(1), (*registry.ORDER, *registry.AFTERWARDS), 0
+    luck, known, taken = random.Random(1), registry.names(), 0
     for _ in range(3000):
         names = (
             luck.choices((*known, "lrr"), k=luck.randint(0, 3))

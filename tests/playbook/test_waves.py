@@ -17,6 +17,7 @@ from kerastune.playbook import step_time, waves
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Decision, Stage
+from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import TrialSpec
@@ -30,7 +31,7 @@ def opened(directory, **arguments):
 
 
 def searching(study, budget=BUDGET, stages=None):
-    stages = stages or registry.make(NAMES, "linear", CHUNK)
+    stages = stages or registry.make(NAMES, Setup(CHUNK))
     return Playbook(study, stages, Recipe(), facts(allowance=0), Budget.parse(budget))
 
 
@@ -151,7 +152,7 @@ def test_a_budget_in_seconds_holds_as_many_more_steps_as_there_are_jobs_if_the_s
 
 def test_one_training_alone_gets_no_more_steps_for_jobs_that_it_can_not_use(tmp_path):
     with opened(tmp_path, clock=FakeClock()) as study:
-        search = searching(study, "50s", registry.make(("train",), "linear", CHUNK))
+        search = searching(study, "50s", registry.make(("train",), Setup(CHUNK)))
         alone = search.ready()
         search.jobs = 8
         assert search.ready() == alone and len(alone) == 1

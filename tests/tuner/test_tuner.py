@@ -11,6 +11,7 @@ import pytest
 
 from kerastune import PlaybookTuner, Recipe
 from kerastune.playbook.stages import registry
+from kerastune.playbook.stages.stage_setup import Wanted
 from kerastune.study.database import StudyError
 from kerastune.trial import TrialSpec
 
@@ -56,7 +57,7 @@ def test_it_is_a_keras_tuner_tuner_over_an_oracle(searched):
 def test_every_stage_decides_in_the_order_of_the_playbook(searched):
     tuner, _ = searched
     assert [decision.stage for decision in tuner.decisions] == [
-        name for name in registry.ORDER if name != "finetune"
+        *registry.default_names(Wanted(own_model=True)),
     ]
     assert all(decision.reason for decision in tuner.decisions)
     assert all(
@@ -114,7 +115,7 @@ def test_a_changed_setting_is_refused_by_name(searched):
         search(
             directory,
             recipe=Recipe(momentum=0.5),
-            stages=[name for name in registry.ORDER if name != "finetune"],
+            stages=registry.default_names(Wanted(own_model=True)),
         )
 
 

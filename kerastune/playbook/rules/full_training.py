@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from kerastune.analysis import comparison
-from kerastune.playbook import wording
+from kerastune.analysis.comparison import Comparison
 from kerastune.playbook.stages.base import Facts, evaluation_interval, rounded_up, spent
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
@@ -20,7 +20,6 @@ DECAY_STRETCH = (
 )
 SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
 EXTRA_SEEDS = 2  # with which a comparison that was won is repeated at most
-VERDICTS = {1: "a gain beyond noise", -1: "a loss beyond noise", 0: "within noise"}
 
 
 def segment(trial: str, stage: str, recipe: Recipe, done: Outcome | None, every: int) -> TrialSpec:
@@ -150,73 +149,50 @@ def lengthened(recipe: Recipe, total_steps: int) -> Recipe:
 
 
 def compare(
-    better: Outcome, worse: Outcome, facts: Facts, outcomes: dict[str, Outcome] | None = None
-):
-    """The paired gain in words, and its sign where it is beyond noise (0 within).
+    better: Outcome, worse: Outcome, outcomes: dict[str, Outcome] | None = None
+) -> Comparison:
+    """The paired gain over all seeds with which both settings came to their end.
+
+    What was not won with the first seed is not repeated, so what repetitions there are belong to
+    other comparisons. One that the end of the budget stopped tells nothing: the other setting's had
+    more time. One that had its time and came to no end leaves nothing won.
 
     Args:
         better: the setting that would replace the other one.
         worse: the simpler setting, trained with the same seed, or the mean of it `over_seeds`.
-        facts: what the scores measure.
-        outcomes: where repetitions with other seeds are looked for, if any; see `repeats`.
-
-    Returns:
-        A pair: words with the numbers of the first seed and those over all seeds, and the sign that
-            the latter give.
-    """
-    first, over_seeds = gain(better, worse, {}), gain(better, worse, outcomes or {})
-    words = (
-        f"{wording.gained(first.mean, facts.scored_by)} on validation ({_interval(first, facts)})"
-    )
-    lost = _failed_repetition(better, outcomes or {}) if first.sign > 0 else None
-    if lost is not None:
-        return f"{words}, but with seed {lost.spec.recipe.seed} it came to no end: {VERDICTS[0]}", 0
-    if over_seeds.seeds > 1:
-        between = f"spread {wording.spread(over_seeds.spread, facts.scored_by)}"
-        mean = wording.gained(over_seeds.mean, facts.scored_by)
-        words += (
-            f", over {over_seeds.seeds} seeds {mean} ({between}; {_interval(over_seeds, facts)})"
-        )
-    elif outcomes is not None and first.sign > 0:
-        words += " with one seed"
-    return f"{words}, {VERDICTS[over_seeds.sign]}", over_seeds.sign
-
-
-def compare_mirrored(better: Outcome, worse: Outcome, facts: Facts):
-    """As `compare`; where a flip is within noise, its network looks at the mirror images, too.
-
-    Who learnt from both mirror images can be asked about both: what that gains is part of what the
-    flip is worth.
-    """
-    words, sign = compare(better, worse, facts)
-    if sign != 0 or better.mirrored_scores is None or worse.mirrored_scores is not None:
-        return words, sign
-    both = comparison.repeated_difference([better.mirrored_scores], [worse.example_scores])
-    found = f"{wording.gained(both.mean, facts.scored_by)} ({_interval(both, facts)}), {VERDICTS[both.sign]}"
-    return f"{words}; looking at each example and its mirror image {found}", both.sign
-
-
-def gain(better: Outcome, worse: Outcome, outcomes: dict[str, Outcome]) -> comparison.Gain:
-    """The paired gain over all seeds with which both settings came to their end; the first one's
-    where it was not won.
-
-    What was not won with the first seed is not repeated, so what repetitions there are belong to
-    other comparisons. One that the end of the budget stopped tells nothing: the other setting's had
-    more time.
+        outcomes: where repetitions with other seeds are looked for, see `repeats`; `None` where
+            there are none to be.
     """
     first = comparison.repeated_difference([better.example_scores], [worse.example_scores])
-    if first.sign < 1:
+    if outcomes is None:
         return first
+    if first.sign < 1:
+        return dataclasses.replace(first, first=first)
     pairs = [(better, worse)]
     for index in range(1, EXTRA_SEEDS + 1):
         pair = tuple(outcomes.get(_repetition_name(each, index)) for each in (better, worse))
         if all(map(_tells, pair)):
             pairs.append(pair)
-    if len(pairs) == 1:
-        return first
-    return comparison.repeated_difference(
-        *([each.example_scores for each in side] for side in zip(*pairs))
+    scores = [[each.example_scores for each in side] for side in zip(*pairs)]
+    lost = _failed_repetition(better, outcomes)
+    return dataclasses.replace(
+        comparison.repeated_difference(scores[0], scores[1]) if len(pairs) > 1 else first,
+        first=first,
+        failed_seed=None if lost is None else lost.spec.recipe.seed,
     )
+
+
+def compare_mirrored(better: Outcome, worse: Outcome) -> Comparison:
+    """As `compare`; where a flip is not significant, its network looks at the mirror images, too.
+
+    Who learnt from both mirror images can be asked about both: what that gains is part of what the
+    flip is worth.
+    """
+    found = compare(better, worse)
+    if found.is_significant or better.mirrored_scores is None or worse.mirrored_scores is not None:
+        return found
+    both = comparison.repeated_difference([better.mirrored_scores], [worse.example_scores])
+    return dataclasses.replace(found, mirrored=both)
 
 
 def over_seeds(outcome: Outcome, outcomes: dict[str, Outcome]) -> tuple[Outcome, int]:
@@ -232,19 +208,13 @@ def over_seeds(outcome: Outcome, outcomes: dict[str, Outcome]) -> tuple[Outcome,
     return dataclasses.replace(outcome, example_scores=np.mean(found, axis=0)), len(found)
 
 
-def gain_and_error(better: Outcome, worse: Outcome) -> tuple[float, float]:
-    """Mean paired gain on the validation examples, and its standard error."""
-    mean, low, high = comparison.difference(better.example_scores, worse.example_scores)
-    return mean, (high - low) / (2 * comparison.Z)
-
-
 def repeats(
     better: Outcome, worse: Outcome, facts: Facts, outcomes: dict[str, Outcome], stage: str
 ) -> list[TrialSpec]:
     """The segments that repeat a comparison with another seed, where it was won with the first one.
 
     Both settings are trained once more, if the stage's allowance holds it; and a third time, if two
-    seeds together leave the gain within noise. Nobody is given a second chance, so that looking
+    seeds together do not make the gain significant. Nobody is given a second chance, so that looking
     twice does not make a false gain more likely: what was not won with the first seed is lost.
     Where the allowance does not hold it, one seed decides.
 
@@ -256,7 +226,7 @@ def repeats(
             trial.
         stage: name of the stage that pays.
     """
-    if gain(better, worse, {}).sign < 1:
+    if compare(better, worse).sign < 1:
         return []
     for index in range(1, EXTRA_SEEDS + 1):
         names = [_repetition_name(each, index) for each in (better, worse)]
@@ -272,7 +242,7 @@ def repeats(
         if due:
             every = [each.spec.eval_every for each in (better, worse)]
             return [segment(names[i], stage, recipes[i], done[i], every[i]) for i in due]
-        if gain(better, worse, outcomes).sign > 0:
+        if compare(better, worse, outcomes).sign > 0:
             return []
     return []
 
@@ -310,10 +280,6 @@ def _failed_repetition(outcome: Outcome, outcomes: dict[str, Outcome]) -> Outcom
         each for each in again if each is not None and has_ended(each) and not each.out_of_time
     )
     return next((each for each in ended if not is_comparable(each)), None)
-
-
-def _interval(gain: comparison.Gain, facts: Facts) -> str:
-    return f"95 % interval {wording.interval(gain.low, gain.high, facts.scored_by)}"
 
 
 def decay_words(recipe: Recipe) -> str:

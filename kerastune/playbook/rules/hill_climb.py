@@ -7,12 +7,16 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kerastune.analysis import comparison
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.stages.base import Facts, Stage, evaluation_interval, spent
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup
 
 FAILED = float("-inf")
 
@@ -31,6 +35,10 @@ class WholeTrainings(Stage):
     def __init__(self, chunk: int, stretch: int = 1):
         self._chunk = chunk
         self._stretch = stretch
+
+    @classmethod
+    def create(cls, setup: Setup) -> WholeTrainings:
+        return cls(setup.chunk, setup.stretch(cls))
 
     def _interval(self, total: int, recipe: Recipe, facts: Facts) -> int:
         """Steps between two evaluations of a training of `total` steps."""
@@ -84,9 +92,9 @@ class Walk:
 
     def note(self, outcome: Outcome, words: str) -> None:
         """Adds a training's gain over the best so far to what the picture shows."""
-        mean, low, high = comparison.difference(outcome.example_scores, self.best.example_scores)
+        gain = comparison.difference(outcome.example_scores, self.best.example_scores)
         about = {"trial": outcome.spec.trial, "words": words, "kept": False}
-        self.gains.append({**about, "mean": mean, "low": low, "high": high})
+        self.gains.append(about | comparison.named(gain))
 
     def keep(self, outcome: Outcome) -> None:
         """Makes a training that was noted the best so far."""
@@ -167,5 +175,5 @@ class WalkingStage(WholeTrainings):
                 return gains, False
             gains[level] = walk.gain(outcomes[name])
             if level == first and gains[level] > FAILED:
-                is_lost = full_training.compare(outcomes[name], walk.best, facts)[1] < 0
+                is_lost = full_training.compare(outcomes[name], walk.best).sign < 0
         return gains, False

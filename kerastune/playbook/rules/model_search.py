@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kerastune.analysis import curves
+from kerastune.playbook import wording
 from kerastune.playbook.rules import batch_grid, full_training, ranking
 from kerastune.playbook.rules.ranking import Standing
 from kerastune.playbook.rules.successive_halving import NEIGHBORS, SURVIVORS, Progress
@@ -229,8 +230,9 @@ class ModelSearch:
         best = max(others, key=lambda name: float(self.trained[name].example_scores.mean()))
         if INCUMBENT not in scored:
             return (None, "") if INCUMBENT in self.progress.finalists else (best, "")
-        gain, sign = full_training.compare(self.trained[best], self.trained[INCUMBENT], self.facts)
-        return (best if sign > 0 else INCUMBENT), f"{best} against it: {gain}"
+        compared = full_training.compare(self.trained[best], self.trained[INCUMBENT])
+        gain = wording.comparison(compared, self.facts.scored_by)
+        return (best if compared.sign > 0 else INCUMBENT), f"{best} against it: {gain}"
 
     def _neighbors(self) -> list[TrialSpec]:
         """The winner at half and twice its rate, as far as it went or the allowance holds."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kerastune.recipe import Recipe
 from kerastune.trial import Objective, Outcome, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup, Wanted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,25 +99,65 @@ class Decision:
 
 
 class Stage(abc.ABC):
-    """One paragraph of the playbook.
+    """One paragraph of the playbook, and all that belongs to it.
 
-    Both methods are pure: no counters, no random state, so the same records always give the same
-    next trial.
+    `propose` and `decide` are pure: no counters, no random state, so the same records always give
+    the same next trial. A new stage is a file of its own and a line in `registry.STAGES`.
+
+    Attributes:
+        name: in flags, records and the report.
+        question: that it answers, the heading of its part of the report.
+        figure: kind of its figure, a key of `report.figures.decision_figures`.
+        figure_title: above that figure; empty where the kind has its own.
+        share: of what is left of the budget when it begins.
+        least_steps: of a budget in steps; a smaller share is left to the other stages.
+        least_seconds: the same of a budget in seconds, on two busy CPU cores, tracing included.
+        training_after: times the recipe's steps that are set aside for its training before this
+            stage has its share.
+        compares_seconds: whether it compares the steps of its trials by their seconds: the first
+            of each kind is trained with nothing beside it.
+        is_known: whether it trains what anybody would have: a budget too short for both it and a
+            search is its alone.
+        leads: whether a search begins with it: the later stages build on what it finds.
+        tunes: whether it tunes the recipe that is trained.
+        stretches: whether the steps that it hands on are those of a training with decay.
+        combines: whether it combines what earlier stages trained: without a model it has nothing
+            to train for.
+        follows_training: whether it goes on from a trained model.
+        stands_alone: whether it hands on another model, so that none may follow the training
+            beside it.
+        may_fail: whether a trial that can't be built or trained is passed over.
+        may_run_out_of_memory: whether a trial that does is passed over.
     """
 
     name: str
-    share: float  # of what is left of the budget when the stage begins
-    compares_seconds = (
-        False  # of its trials' steps: the first of each kind is trained with nothing beside it
-    )
-    is_known = False  # what anybody would have: all of a budget is its that is too short for both it and a search
-    leads = False  # a search begins with it: the later stages build on what it finds
-    combines = False  # what earlier stages trained: without a model it has nothing to train for
-    training_after = 0.0  # times the recipe's steps that are set aside for its training, before the stage has its share
-    least_steps = (
-        0  # a smaller share of a budget in steps, or of one in seconds, is left to the other stages
-    )
-    least_seconds = 0.0  # on two busy CPU cores, what must be traced anew included
+    question: str
+    share: float
+    figure = "trainings"
+    figure_title = ""
+    least_steps = 0
+    least_seconds = 0.0
+    training_after = 0.0
+    compares_seconds = False
+    is_known = False
+    leads = False
+    tunes = False
+    stretches = False
+    combines = False
+    follows_training = False
+    stands_alone = False
+    may_fail = False
+    may_run_out_of_memory = False
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        """Whether it is among the stages of a search that names none."""
+        return True
+
+    @classmethod
+    def create(cls, setup: Setup) -> Stage:
+        """The stage as a search needs it."""
+        return cls()
 
     @abc.abstractmethod
     def propose(

@@ -7,10 +7,15 @@ budget gives it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec, best_evaluation
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup, Wanted
 
 TRIAL = "baseline"
 FIRST_STEPS = 500
@@ -24,6 +29,7 @@ class Baseline(Stage):
     """
 
     name = "baseline"
+    question = "What would a Keras user have?"
     share = 0.25
     is_known = True
     least_steps = 50
@@ -31,6 +37,14 @@ class Baseline(Stage):
 
     def __init__(self, chunk: int):
         self._chunk = chunk
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return wanted.baseline
+
+    @classmethod
+    def create(cls, setup: Setup) -> Baseline:
+        return cls(setup.chunk)
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]

@@ -8,7 +8,7 @@ where that says nothing the clock, speaks for another.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kerastune.analysis import curves
 from kerastune.playbook.rules import ranking
@@ -19,6 +19,9 @@ from kerastune.playbook.rules.successive_halving import STAGE, Race
 from kerastune.playbook.stages.base import Decision, Facts, Stage, rounded_up, spent
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup
 
 __all__ = ["Batch", "transferred_rate", "with_steps"]
 
@@ -33,14 +36,22 @@ class Batch(Stage):
     """
 
     name = STAGE
+    question = "Which batch size, momentum and optimizer?"
     share = 0.25
     compares_seconds = True
     least_steps = 400
     least_seconds = 3.0
+    figure = "settings"
+    tunes = True
+    may_run_out_of_memory = True
 
     def __init__(self, chunk: int, training_after: float = 0.0):
         self._chunk = chunk
         self.training_after = training_after
+
+    @classmethod
+    def create(cls, setup: Setup) -> Batch:
+        return cls(setup.chunk, training_after=setup.stretch(cls) if setup.has("train") else 0.0)
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
@@ -161,7 +172,8 @@ def _why_it_stays(race: Race, values: dict[str, Any]) -> str:
         return f"no other keeps up with its loss after {values['examples']} examples"
     mine, best = _figures(finalists[race.incumbent], name), in_words(race.candidates[rivals[0]])
     return (
-        f"none is better on validation beyond noise, or alike and at least 10 % quicker, after {values['examples']} "
+        f"none is significantly better on validation, or alike and at least 10 % faster, "
+        f"after {values['examples']} "
         f"examples (the most promising, {best}: {_figures(finalists[rivals[0]], name)}; against {mine})"
     )
 
@@ -176,9 +188,9 @@ def _why_it_won(race: Race, values: dict[str, Any]) -> str:
     mine = finalists[race.incumbent]
     figures = f"({its} after {values['examples']} examples, against {_figures(mine, name)} of {in_words(race.recipe)})"
     if values["decided_by"] == ranking.VALIDATION:
-        return f"is better on validation beyond noise {figures}"
+        return f"is significantly better on validation {figures}"
     share = finalists[values["winner"]]["seconds"] / mine["seconds"] if mine["seconds"] else 1.0
-    return f"is alike in loss, within noise on validation and takes {share:.2g} times the seconds {figures}"
+    return f"is alike in loss and on validation and takes {share:.2g} times the seconds {figures}"
 
 
 def _about_other(race: Race, other: dict[str, Any]) -> str:

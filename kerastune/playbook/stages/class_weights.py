@@ -4,6 +4,7 @@ against none.
 
 from __future__ import annotations
 
+from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.rules.hill_climb import WholeTrainings
 from kerastune.playbook.stages.base import Decision, Facts, spent
@@ -21,11 +22,13 @@ class Weights(WholeTrainings):
 
     One whole training with weights is compared, paired, with one without, which stage `decay` has
     mostly paid for. A gain is repeated with other seeds as `whole.repeats` says, and weights are
-    kept only beyond noise.
+    kept only where they gain significantly.
     """
 
     name = "weights"
+    question = "Should rare classes weigh more?"
     share = 0.3
+    tunes = True
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
@@ -64,7 +67,8 @@ class Weights(WholeTrainings):
                 ended = "its trainings did not come to an end that can be compared"
             reason = f"No class weights: {ended}."
         else:
-            gain, sign = full_training.compare(balanced, base, facts, outcomes)
+            compared = full_training.compare(balanced, base, outcomes)
+            gain, sign = wording.comparison(compared, facts.scored_by), compared.sign
             if sign > 0:
                 chosen, after = balanced, recipe.replace(class_weights="balanced")
             total = balanced.spec.recipe.total_steps

@@ -2,15 +2,16 @@
 
 The lazy way first: linear decay against a constant rate over the same steps. Decay fixes how long a
 training is, so it is judged at its end; a constant rate has the pick of its evaluations, on the
-very examples that compare the two. Ahead of that, a mean gain within noise is one already; without
-any the landscape is flat. Only if linear decay gains beyond noise are a later start and the classic
-staircase tried, each of which must gain beyond noise itself.
+very examples that compare the two. Ahead of that, a mean gain that is not significant is one already; without
+any the landscape is flat. Only if linear decay gains significantly are a later start and the classic
+staircase tried, each of which must gain significantly itself.
 """
 
 from __future__ import annotations
 
 import math
 
+from kerastune.playbook import wording
 from kerastune.playbook.rules import decay_curves, full_training
 from kerastune.playbook.rules.hill_climb import WholeTrainings
 from kerastune.playbook.stages.base import Decision, Facts, rounded_up, spent
@@ -34,7 +35,10 @@ class Decay(WholeTrainings):
     """
 
     name = "decay"
+    question = "Should the learning rate fall?"
     share = 0.5
+    tunes = True
+    stretches = True
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
@@ -72,24 +76,24 @@ class Decay(WholeTrainings):
             values |= {"trial": linear.spec.trial, "total_steps": total}
             after = linear.spec.recipe.replace(regularizers=recipe.regularizers)
             return Decision(self.name, recipe, after, reason, _evidence(outcomes), values)
-        gain, sign = full_training.compare(linear, none, facts, outcomes)
-        measured = full_training.gain(linear, none, outcomes)
-        values |= {"gain": [measured.mean, measured.low, measured.high], "seeds": measured.seeds}
+        measured = full_training.compare(linear, none, outcomes)
+        gain = wording.comparison(measured, facts.scored_by)
+        values |= {"gain": [measured.gain, measured.low, measured.high], "seeds": measured.seeds}
         tried = f"Linear decay against a constant rate, {total} steps each{_stopped(none)}: {gain}"
-        if sign > 0:
+        if measured.sign > 0:
             return self._refined(recipe, facts, outcomes, tried, values)
         has_failed = any(
             _has_failed(outcomes[name]) for name in full_training.repetitions(LINEAR, outcomes)
         )
-        if measured.mean > 0 and len(none.evals) > 1 and not has_failed:
+        if measured.gain > 0 and len(none.evals) > 1 and not has_failed:
             picked = (
                 f"a constant rate has the pick of its {len(none.evals)} evaluations, decay has none"
             )
             return self._kept(
                 recipe, linear, f"{tried}. As {picked}, a gain on the mean is one", values, outcomes
             )
-        values |= {"trial": NONE, "flat": sign == 0, "total_steps": recipe.total_steps}
-        why = "The landscape is flat" if sign == 0 else "It does harm here"
+        values |= {"trial": NONE, "flat": measured.sign == 0, "total_steps": recipe.total_steps}
+        why = "The landscape is flat" if measured.sign == 0 else "It does harm here"
         rate = f"a constant rate of {recipe.learning_rate:g} for the {recipe.total_steps} steps that it had"
         reason = f"{tried}. {why}, so decay is left alone: {rate}."
         return Decision(
@@ -125,7 +129,7 @@ class Decay(WholeTrainings):
         linear, none = outcomes.get(LINEAR), outcomes.get(NONE)
         if not (full_training.is_comparable(linear) and full_training.is_comparable(none)):
             return {}
-        if full_training.compare(linear, none, facts, outcomes)[1] < 1:
+        if full_training.compare(linear, none, outcomes).sign < 1:
             return {}
         decayed, moved = linear.spec.recipe, decay_curves.peak_step(linear.evals, facts.objective)
         peak = decay_curves.peak_step(none.evals, facts.objective)
@@ -155,14 +159,15 @@ class Decay(WholeTrainings):
                     f"{WORDS[name]} at step {varied.decay_start} stays untested ({failure})"
                 )
                 continue
-            gain, sign = full_training.compare(outcome, chosen, facts, outcomes)
+            compared = full_training.compare(outcome, chosen, outcomes)
+            gain = wording.comparison(compared, facts.scored_by)
             found = _diagnosis(outcome, outcomes[NONE], facts) if name == CLASSIC else ""
             values |= {"interval": found} if found else {}
             told = f", {found}" if found else ""
             parts.append(
                 f"{WORDS[name]} at step {varied.decay_start} against {_short(chosen)}: {gain}{told}"
             )
-            chosen = outcome if sign > 0 else chosen
+            chosen = outcome if compared.sign > 0 else chosen
         values |= {"peak": moved, "peak_without_decay": peak}
         parts.insert(0, f"The validation peak moved from step {peak} to {moved}")
         return self._kept(recipe, chosen, f"{tried}. {'; '.join(parts)}", values, outcomes)
@@ -188,9 +193,7 @@ class Decay(WholeTrainings):
                 if again := full_training.repeats(outcome, chosen, facts, outcomes, self.name):
                     return again
                 chosen = (
-                    outcome
-                    if full_training.compare(outcome, chosen, facts, outcomes)[1] > 0
-                    else chosen
+                    outcome if full_training.compare(outcome, chosen, outcomes).sign > 0 else chosen
                 )
         return []
 

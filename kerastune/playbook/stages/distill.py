@@ -5,14 +5,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kerastune.analysis import comparison
+from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages import ensemble
 from kerastune.playbook.stages.base import Decision, Facts, Stage, spent
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Wanted
 
 # Temperature, and share of the teacher in the loss. Hinton, Vinyals and Dean 2015
 # (arXiv:1503.02531) found 2.5 to 4 best for small students, and a considerably lower weight on the
@@ -27,13 +31,21 @@ class Distill(Stage):
     Each has the rate of the recipe, lowered as `matched_rate` says.
 
     The best of them on validation is compared with the student alone, paired on the validation
-    examples; a gain beyond noise is repeated with other seeds, as far as the budget holds them, and
-    kept only if it stays beyond noise.
+    examples; a significant gain is repeated with other seeds, as far as the budget holds them, and
+    kept only if it stays significant.
     """
 
     name = "distill"
+    question = "Does a teacher help?"
     share = 1.0
     combines = True
+    figure = "distillation"
+    follows_training = True
+    stands_alone = True
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return False
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
@@ -71,8 +83,8 @@ class Distill(Stage):
             reason = "No student came to its end both alone and with its teacher, so there is nothing to compare."
             trial = None if alone is None else alone.spec.trial
             return Decision(self.name, recipe, recipe, reason, (), {"trial": trial, "kept": False})
-        words, sign = full_training.compare(best, alone, facts, outcomes)
-        over_seeds = full_training.gain(best, alone, outcomes)
+        compared = full_training.compare(best, alone, outcomes)
+        words, sign = wording.comparison(compared, facts.scored_by), compared.sign
         values = {
             "trial": best.spec.trial if sign > 0 else alone.spec.trial,
             "alone": alone.spec.trial,
@@ -80,7 +92,7 @@ class Distill(Stage):
             "temperature": best.spec.temperature,
             "mix": best.spec.mix,
             "grid": [_point(outcome, alone, facts) for outcome in _grid(outcomes)],
-            "gain": dataclasses.asdict(over_seeds),
+            "gain": {**comparison.named(compared), "seeds": compared.seeds, "std": compared.std},
             "scored_by": facts.scored_by,
             "steps_spent": spent(outcomes, self.name),
         }
@@ -154,4 +166,4 @@ def _point(outcome: Outcome, alone: Outcome, facts: Facts) -> dict[str, Any]:
         return {**point, "gain": None}
     gain = comparison.difference(outcome.example_scores, alone.example_scores)
     value = outcome.kept_evaluation(facts.objective)[facts.objective.name]
-    return {**point, "value": value, "gain": dict(zip(("mean", "low", "high"), gain))}
+    return {**point, "value": value, "gain": comparison.named(gain)}

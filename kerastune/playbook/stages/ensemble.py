@@ -12,16 +12,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kerastune.analysis import comparison, ensemble_selection
+from kerastune.analysis.comparison import Comparison
 from kerastune.analysis.ensemble_selection import Blend
 from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages.base import Decision, Facts, Stage, rounded_up, spent
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup, TrainedModels, Wanted
 
 MEMBERS = 10  # at most: what each of them adds shrinks, and a user waits for all of them
 EVALUATED = 1 / 3  # of a training step, per example: an evaluated one has no backward pass
@@ -48,7 +53,7 @@ class Ensemble(Stage):
     """Chooses the members of an ensemble, and whether it is worth more than one model.
 
     Args:
-        validation: gives what is known of the validation part; asked when the stage decides.
+        models: of the trials, whose `validation` is asked for when the stage decides.
         members: most of them, `>= 2`.
         folds: of the training part, so many of the new trainings leaving out one each (Krogh &
             Vedelsby 1995, "Neural Network Ensembles, Cross Validation, and Active Learning"); 0 for
@@ -59,12 +64,13 @@ class Ensemble(Stage):
     """
 
     name = "ensemble"
+    question = "Do several models together do better?"
     share = 1.0
     combines = True
+    figure = "ensemble"
+    follows_training = True
 
-    def __init__(
-        self, validation: Callable[[], Validation], members: int = MEMBERS, folds: int = 0
-    ):
+    def __init__(self, models: TrainedModels | None = None, members: int = MEMBERS, folds: int = 0):
         if members < 2:
             raise ValueError(
                 f"`members` must be at least 2, got {members}; leave the ensemble out for one model."
@@ -74,9 +80,17 @@ class Ensemble(Stage):
                 f"`member_folds` must be 0, or at least 2 and less than `members` ({members}), got {folds}: one member "
                 "is the recipe on all examples."
             )
-        self._validation = validation
+        self._models = models
         self._members = members
         self._folds = folds
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return wanted.ensemble
+
+    @classmethod
+    def create(cls, setup: Setup) -> Ensemble:
+        return cls(setup.models, setup.members, setup.folds)
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
@@ -125,7 +139,7 @@ class Ensemble(Stage):
             reason = "No whole training kept its weights, so there is nothing to combine."
             return Decision(self.name, recipe, recipe, reason, (), {"trial": None})
         names = [single.spec.trial, *(n for n in candidates(outcomes) if n != single.spec.trial)]
-        known = self._validation()
+        known = self._models.validation()
         predictions = np.stack([known.predict(name) for name in names])
         verdict = judge(predictions, known.targets, facts.scored_by, self._members)
         weights = dict(zip(names, verdict.blend.weights.tolist()))
@@ -162,8 +176,7 @@ class Verdict:
         blend: what is handed on, fitted on all examples: the ensemble, or the first candidate
             alone.
         is_kept: whether it is the ensemble.
-        gain: of the ensemble over the first candidate, cross-fitted: mean and ends of the 95 %
-            interval.
+        gain: of the ensemble over the first candidate, cross-fitted.
         loss_gain: the same, kept or not, as a fall of the loss (`selection.losses`), without
             temperatures.
         temperature_gain: of what is handed on by its temperature, kept or not, as a fall of the
@@ -176,20 +189,20 @@ class Verdict:
 
     blend: Blend
     is_kept: bool
-    gain: tuple[float, float, float]
-    loss_gain: tuple[float, float, float]
-    temperature_gain: tuple[float, float, float]
+    gain: Comparison
+    loss_gain: Comparison
+    temperature_gain: Comparison
     before: np.ndarray
     after: np.ndarray
     disagreement: np.ndarray
 
 
 def judge(predictions: np.ndarray, targets: np.ndarray, measure: str, most: int) -> Verdict:
-    """Whether an ensemble beats the first candidate beyond noise, and what is handed on.
+    """Whether an ensemble beats the first candidate significantly, and what is handed on.
 
     Both are compared by cross-fitted predictions with a temperature each, so that it is the members
-    that gain. The temperature itself is kept only if it lowers the log-likelihood loss beyond
-    noise.
+    that gain. The temperature itself is kept only if it lowers the log-likelihood loss
+    significantly.
 
     Args:
         predictions: of all candidates, the best single model first.
@@ -210,7 +223,7 @@ def judge(predictions: np.ndarray, targets: np.ndarray, measure: str, most: int)
     loss_gain = comparison.difference(
         *(-ensemble_selection.losses(before, targets) for before, _ in (together, alone))
     )
-    is_kept = gain[1] > 0
+    is_kept = gain.sign > 0
     blend = ensemble_selection.fit(predictions, targets, most)
     apart = ensemble_selection.disagreement(predictions[blend.weights > 0], targets)
     if not is_kept:
@@ -260,14 +273,14 @@ def _cost_of_predicting(outcomes: dict[str, Outcome], recipe: Recipe, facts: Fac
 
 
 def _reason(names: list[str], verdict: Verdict, values: dict, facts: Facts) -> str:
-    mean, low, high = verdict.gain
     if len(names) == 1:
         first = f"{names[0]} is the only whole training, so it comes back alone"
     else:
-        beyond = "beyond noise" if low > 0 or high < 0 else "within noise"
+        confidence = wording.confidence(verdict.gain, facts.scored_by)
         gain = (
-            f"{wording.gained(mean, facts.scored_by)} on validation against {names[0]} alone (95 % interval "
-            f"{wording.interval(low, high, facts.scored_by)}, cross-fitted over {ensemble_selection.FOLDS} folds), {beyond}"
+            f"{wording.gained(verdict.gain.gain, facts.scored_by)} on validation against {names[0]} "
+            f"alone ({confidence}, cross-fitted over {ensemble_selection.FOLDS} folds), "
+            f"{wording.verdict(verdict.gain)}"
         )
         if verdict.is_kept:
             weights = values["weights"]
@@ -293,7 +306,7 @@ def calibrated(values: dict) -> str:
     before, after = values["validation"]["before"], values["validation"]["after"]
     if values["temperature"] == 1:
         found = f"{before['nll']:.3g} (ECE {before['ece']:.2g})"
-        return f"no temperature lowers its log-likelihood loss of {found} beyond noise"
+        return f"no temperature lowers its log-likelihood loss of {found} significantly"
     moved = ", ".join(
         f"{words} {before[name]:.3g} to {after[name]:.3g}"
         for name, words in (

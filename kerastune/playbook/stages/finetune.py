@@ -9,12 +9,17 @@ noise.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
+from kerastune.playbook import wording
 from kerastune.playbook.rules import batch_grid, full_training
 from kerastune.playbook.rules.hill_climb import FAILED, Walk, WalkingStage
 from kerastune.playbook.stages.base import Decision, Facts, spent
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Wanted
 
 BASE, DECAY = "finetune-head", "finetune-layer_decay"
 DEPTHS = (2 / 3, 1 / 3, 0)  # of the pretrained layers, that stay frozen
@@ -67,8 +72,16 @@ class FineTune(WalkingStage):
     """
 
     name = "finetune"
+    question = "How deep to unfreeze, and how fast should each layer learn?"
     share = 0.6
     least_steps = 600
+    figure = "gains"
+    figure_title = "What is unfrozen, and how fast it learns"
+    tunes = True
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return wanted.pretrained
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         walk = self._walk(recipe, facts, outcomes)
@@ -196,10 +209,11 @@ class FineTune(WalkingStage):
     def _judge(
         self, walk: Walk, words: str, best: Outcome, facts: Facts, outcomes: dict[str, Outcome]
     ) -> bool:
-        """Keeps the best level if it gains beyond noise; gives whether there is hope for more of
+        """Keeps the best level if it gains significantly; gives whether there is hope for more of
         the same.
         """
-        gain, sign = full_training.compare(best, walk.best, facts, outcomes)
+        compared = full_training.compare(best, walk.best, outcomes)
+        gain, sign = wording.comparison(compared, facts.scored_by), compared.sign
         walk.parts.append(f"{words}: {gain}, so it {'is kept' if sign > 0 else 'is left out'}")
         if sign > 0:
             walk.keep(best)

@@ -7,6 +7,8 @@ twice as far each time, until the leader has been watched up to 1.5x the step at
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kerastune.analysis import curves
@@ -22,6 +24,9 @@ from kerastune.playbook.stages.base import (
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup
+
 HIGHEST, LOWEST = 10.0, 1e-7
 FINER = (0.3, 0.5, 2.0, 3.0)  # times the best coarse rate (S1.2: 0.003, 0.005 ... 0.03 around 0.01)
 SURVIVORS = (3, 2)  # most trials that go on after the first horizons; afterwards the leader alone
@@ -35,14 +40,21 @@ class LearningRate(Stage):
     """
 
     name = "lr"
+    question = "Which learning rate, and how many steps?"
     share = 0.4
     leads = True
     compares_seconds = True  # stage `batch` does with what this one trained
     least_steps = 300
     least_seconds = 2.0
+    figure = "learning rates"
+    tunes = True
 
     def __init__(self, chunk: int):
         self._chunk = chunk
+
+    @classmethod
+    def create(cls, setup: Setup) -> LearningRate:
+        return cls(setup.chunk)
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
@@ -272,7 +284,7 @@ def _alike(tried: dict[float, Outcome], rate: float) -> str:
         ends = [_last(each, common) for each in (outcome, chosen)]
         noise = curves.CONVERGED_SHARE * max(float(chosen.losses[0]) - min(ends), 0.0)
         alike += [other] * (abs(ends[0] - ends[1]) <= noise)
-    return f", within noise of {' and '.join(f'{other:g}' for other in alike)}" if alike else ""
+    return f", tied with {' and '.join(f'{other:g}' for other in alike)}" if alike else ""
 
 
 def _list(tried: dict[float, Outcome]) -> str:

@@ -14,7 +14,7 @@ validation examples. Then the winner's rate is checked.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kerastune.playbook.rules import model_search
 from kerastune.playbook.rules.model_search import INCUMBENT, ModelSearch, Sample
@@ -22,6 +22,9 @@ from kerastune.playbook.stages.base import Decision, Facts, Stage, spent
 from kerastune.playbook.stages.batch import is_certain, with_steps
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup, Wanted
 
 SHARE = 0.3
 
@@ -42,8 +45,12 @@ class Model(Stage):
     """
 
     name = model_search.STAGE
+    question = "Which architecture?"
     least_steps = 2 * model_search.LEAST_STEPS
     least_seconds = 6.0
+    figure = "networks"
+    tunes = True
+    may_fail = True
 
     def __init__(
         self, chunk: int, names: tuple[str, ...] = (), sample: Sample = lambda tried, guided: None
@@ -52,6 +59,14 @@ class Model(Stage):
         self._names = tuple(names)
         self._sample = sample
         self.share = SHARE if names else 0.0
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return wanted.own_model
+
+    @classmethod
+    def create(cls, setup: Setup) -> Model:
+        return cls(setup.chunk, tuple(setup.searched), setup.sample)
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]

@@ -20,7 +20,9 @@ class Probe(Stage):
     """
 
     name = "probe"
+    question = "About which learning rate?"
     share = 1.0
+    figure = "ratios"
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]

@@ -9,12 +9,11 @@ compared with the model as it was, paired on validation examples.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from kerastune.analysis import comparison, sparsity
+from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages import ensemble
@@ -22,35 +21,48 @@ from kerastune.playbook.stages.base import Decision, Facts, Stage, rounded_up, s
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup, TrainedModels, Wanted
+
 SPARSITIES = (0.5, 0.8, 0.9)
 FINE_TUNING = 0.5  # steps of one, as a share of the recipe's
 
-KeptWeights = Callable[[str], Sequence[np.ndarray]]
-
 
 class Prune(Stage):
-    """Prunes what was trained to several sparsities, and keeps the largest one without a loss
-    beyond noise.
+    """Prunes what was trained to several sparsities, and keeps the largest one without a
+    significant loss.
 
-    Sparsities are tried from the smallest on, and the first that loses beyond noise ends what can
+    Sparsities are tried from the smallest on, and the first that loses significantly ends what can
     be kept: one that does not lose behind one that does is luck. A sparsity of 0 shows what
     fine-tuning alone does.
 
     Args:
         sparsities: shares of zeros, in `[0, 1)`; each once, in any order.
-        weights: gives the kept weights of a trial, for their size; asked when the stage decides.
+        models: of the trials, whose `weights` are asked for when the stage decides, for their size.
 
     Raises:
         ValueError: for no sparsity, one out of range, or one that is given twice.
     """
 
     name = "prune"
+    question = "How many weights can be zero?"
     share = 1.0
     combines = True
+    figure = "pruning"
+    follows_training = True
+    stands_alone = True
 
-    def __init__(self, sparsities: Sequence[float], weights: KeptWeights):
+    def __init__(self, sparsities: Sequence[float], models: TrainedModels | None = None):
         self._sparsities = checked(sparsities)
-        self._weights = weights
+        self._models = models
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return False
+
+    @classmethod
+    def create(cls, setup: Setup) -> Prune:
+        return cls(setup.sparsities, setup.models)
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
@@ -104,12 +116,12 @@ class Prune(Stage):
         }
         if outcome is not unpruned and not full_training.is_comparable(outcome):
             return {**point, "gain": None}
-        weights = list(self._weights(outcome.spec.trial))
+        weights = list(self._models.weights(outcome.spec.trial))
         gain = comparison.difference(outcome.example_scores, unpruned.example_scores)
         return {
             **point,
             "value": outcome.kept_evaluation(facts.objective)[facts.objective.name],
-            "gain": dict(zip(("mean", "low", "high"), gain)),
+            "gain": comparison.named(gain),
             "zeros": sparsity.zeros(weights),
             "bytes": sum(array.nbytes for array in weights),
             "gzip_bytes": sparsity.gzipped(weights),
@@ -203,6 +215,5 @@ def _gained(point: dict[str, Any], measure: str) -> str:
     gain = point["gain"]
     if gain is None:
         return f"came to no end (step {point['steps']})"
-    sign = 1 if gain["low"] > 0 else -1 if gain["high"] < 0 else 0
-    interval = wording.interval(gain["low"], gain["high"], measure)
-    return f"{wording.gained(gain['mean'], measure)} (95 % interval {interval}), {full_training.VERDICTS[sign]}"
+    compared = Comparison(gain["mean"], gain["low"], gain["high"])
+    return f"{wording.gain(compared, measure)}, {wording.verdict(compared)}"

@@ -1,134 +1,122 @@
-"""The stages by name, in the order of the playbook."""
+"""The only list of stages, in the order of the playbook."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Sequence
 
-from kerastune.playbook.rules.full_training import DECAY_STRETCH
-from kerastune.playbook.rules.model_search import Sample
 from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.baseline import Baseline
 from kerastune.playbook.stages.batch import Batch
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.distill import Distill
-from kerastune.playbook.stages.ensemble import MEMBERS, Ensemble, Validation
+from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.model import Model
 from kerastune.playbook.stages.probe import Probe
-from kerastune.playbook.stages.prune import SPARSITIES, KeptWeights, Prune
+from kerastune.playbook.stages.prune import Prune
 from kerastune.playbook.stages.regularize import Regularize
+from kerastune.playbook.stages.stage_setup import Setup, Wanted
 from kerastune.playbook.stages.start import Start
 from kerastune.playbook.stages.train import Train
-from kerastune.playbook.stages.tta import Look, Tta
+from kerastune.playbook.stages.tta import Tta
 
-ORDER = (
-    *(
-        "start",
-        "probe",
-        "baseline",
-        "lr",
-        "batch",
-        "model",
-        "finetune",
-        "decay",
-        "weights",
-        "regularize",
-    ),
-    *("train", "ensemble", "tta"),
+STAGES: tuple[type[Stage], ...] = (
+    Start,
+    Probe,
+    Baseline,
+    LearningRate,
+    Batch,
+    Model,
+    FineTune,
+    Decay,
+    Weights,
+    Regularize,
+    Train,
+    Ensemble,
+    Tta,
+    Distill,
+    Prune,
 )
-AFTERWARDS = ("distill", "prune")  # only where they are named
-ALONE = ("ensemble", "tta")  # they would be made of other models than the one that comes back
-LEFT_TO_OTHERS = 0.5  # of what the training leaves: as much for more models, or for all examples, as for a longer one
 
 
-def check(names: Sequence[str]) -> None:
-    """Raises `ValueError` for a name that is no stage's, one given twice, or another order than the
-    playbook's; and for pruning or distilling beside an ensemble or views, or each other: each would
-    hand on another model.
+def names() -> list[str]:
+    """The names of all stages, in the order of the playbook.
+
+    Example:
+        >>> names()[:4]
+        ['start', 'probe', 'baseline', 'lr']
+    """
+    return [stage.name for stage in STAGES]
+
+
+def default_names(wanted: Wanted) -> list[str]:
+    """The names of the stages that a search has unless it is told otherwise.
+
+    Example:
+        >>> default_names(Wanted(baseline=False))[:3]
+        ['start', 'probe', 'lr']
+        >>> set(names()) - set(default_names(Wanted(own_model=True, pretrained=True)))  # named only
+        {'distill', 'prune'}
+    """
+    return [stage.name for stage in STAGES if stage.applies(wanted)]
+
+
+def find(name: str) -> type[Stage] | None:
+    """The stage of a name; `None` where there is none, as in the study of another version.
+
+    Example:
+        >>> find("lr").question, find("warmup")
+        ('Which learning rate, and how many steps?', None)
+    """
+    return next((stage for stage in STAGES if stage.name == name), None)
+
+
+def check(names_given: Sequence[str]) -> None:
+    """Checks the names of the stages of a search.
+
+    Raises:
+        ValueError: for a name that is no stage's, one given twice, another order than the
+            playbook's, or two stages that would each hand on another model.
 
     Example:
         >>> check(["lr", "train"])
     """
-    known = (*ORDER, *AFTERWARDS)
-    for name in names:
+    known = names()
+    for name in names_given:
         if name not in known:
             raise ValueError(f"`stages` must be among {', '.join(known)}, got {name!r}.")
-    if list(names) != [name for name in known if name in names]:
+    if list(names_given) != [name for name in known if name in names_given]:
         raise ValueError(
-            f"`stages` must be in the order {', '.join(known)}, each once, got {', '.join(names)}."
+            f"`stages` must be in the order {', '.join(known)}, each once, "
+            f"got {', '.join(names_given)}."
         )
-    after = [name for name in AFTERWARDS if name in names]
-    beside = [name for name in (*ALONE, *after[1:]) if name in names]
-    if after and beside:
+    following = [stage for stage in map(find, names_given) if stage.follows_training]
+    alone = next((stage for stage in following if stage.stands_alone), None)
+    beside = next((stage for stage in following if stage is not alone), None)
+    if alone and beside:
         raise ValueError(
-            f"`stages` can't have both {after[0]} and {beside[0]}: leave one of them out."
+            f"`stages` can't have both {alone.name} and {beside.name}: leave one of them out."
         )
 
 
-def make(
-    names: Sequence[str],
-    decay: str,
-    chunk: int,
-    searched: Sequence[str] = (),
-    sample: Sample | None = None,
-    validation: Callable[[], Validation] | None = None,
-    members: int = MEMBERS,
-    look: Look | None = None,
-    sparsities: Sequence[float] = SPARSITIES,
-    weights: KeptWeights | None = None,
-    refit: bool = False,
-    folds: int = 0,
-) -> list[Stage]:
-    """The stages of these names.
+def make(names_given: Sequence[str], setup: Setup) -> list[Stage]:
+    """The stages of these names, made for one search.
 
     Args:
-        names: as `check` takes them.
-        decay: how the rate falls in the training, as in a recipe.
-        chunk: steps in one call of the train function.
-        searched: names of the model's hyperparameters, for stage `model`.
-        sample: where that stage has its proposals from; needed when there are any.
-        validation: what the ensemble is chosen on; needed where that stage, or the next, is one of
-            them.
-        members: of an ensemble, at most.
-        look: what models say of views of the validation part, for stage `tta`; needed where that is
-            one of them.
-        sparsities: that stage `prune` tries.
-        weights: gives the kept weights of a trial; needed for that stage.
-        refit: whether the budget holds a training on all examples at the end.
-        folds: of the training part, that so many trainings for the ensemble leave out one each.
+        names_given: as `check` takes them.
+        setup: what they are made with.
+
+    Raises:
+        ValueError: as `check`.
+
+    Example:
+        >>> [stage.name for stage in make(["lr", "train"], Setup(chunk=50))]
+        ['lr', 'train']
     """
-    check(names)
-    tuned = any(
-        stage.name in names
-        for stage in (LearningRate, Batch, Model, FineTune, Decay, Weights, Regularize)
-    )
-    # Steps are found at a constant rate; those of a recipe that is given fit its own decay.
-    stretch = DECAY_STRETCH if LearningRate.name in names and decay == "linear" else 1
-    known = {
-        "start": Start,
-        "probe": Probe,
-        "baseline": lambda: Baseline(chunk),
-        "lr": lambda: LearningRate(chunk),
-        "batch": lambda: Batch(chunk, training_after=stretch if Train.name in names else 0.0),
-        "model": lambda: Model(chunk, tuple(searched), sample),
-        "finetune": lambda: FineTune(chunk, stretch=stretch),
-        "decay": lambda: Decay(chunk, stretch=stretch),
-        "weights": lambda: Weights(chunk, stretch=1 if Decay.name in names else stretch),
-        "regularize": lambda: Regularize(
-            chunk, stretch=1 if Decay.name in names else stretch, views=Tta.name in names
-        ),
-        "train": lambda: Train(
-            chunk,
-            tuned=tuned,
-            stretch=1 if {Decay.name, Regularize.name} & set(names) else stretch,
-            leaves=LEFT_TO_OTHERS if refit or {Ensemble.name, *AFTERWARDS} & set(names) else 0.0,
-            regularizes=Regularize.name in names,
-        ),
-        "ensemble": lambda: Ensemble(validation, members, folds),
-        "tta": lambda: Tta(look, lambda predictions: validation().figures(predictions)),
-        "distill": Distill,
-        "prune": lambda: Prune(sparsities, weights),
-    }
-    return [known[name]() for name in names]
+    check(names_given)
+    stages = tuple(find(name) for name in names_given)
+    setup = dataclasses.replace(setup, stages=stages)
+    return [stage.create(setup) for stage in stages]

@@ -4,7 +4,7 @@ another.
 Only where the curves show overfitting, and more steps alone no longer help: what regularizes slows
 training and pays late. Dropout, a flip, weight decay, augmentation and label smoothing are tried on
 top of what was kept before, each at a few strengths, in whole trainings that are compared paired at
-their end; only a gain beyond noise is kept. A flip and augmentation get twice the steps, and a flip
+their end; only a significant gain is kept. A flip and augmentation get twice the steps, and a flip
 is judged with the mirror images that it lets the network be asked about. What is kept moves the
 best rate, for which a training is set aside, and may need more steps still: both are tried at the
 end.
@@ -13,7 +13,9 @@ end.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
+from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.rules.hill_climb import FAILED, Walk, WalkingStage
 from kerastune.playbook.rules.overfitting import RISE, is_cut_short, loss_rise, overfitting
@@ -24,6 +26,9 @@ from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup
 
 BASE = "regularize-base"
 LEAST_TRIED = (
@@ -42,11 +47,20 @@ class Regularize(WalkingStage):
     """
 
     name = "regularize"
+    question = "Does it overfit?"
     share = 0.7
+    figure = "gains"
+    figure_title = "What regularizes"
+    tunes = True
+    stretches = True
 
     def __init__(self, chunk: int, stretch: int = 1, views: bool = False):
         super().__init__(chunk, stretch)
         self._views = views
+
+    @classmethod
+    def create(cls, setup: Setup) -> Regularize:
+        return cls(setup.chunk, setup.stretch(cls), views=setup.has("tta"))
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
         walk = self._walk(recipe, facts, outcomes)
@@ -114,15 +128,15 @@ class Regularize(WalkingStage):
             if walk.due or not full_training.is_comparable(outcomes[name]):
                 return None if walk.due else recipe
             recipe, doubled, shorter = longer, outcomes[name], walk.best
-            gain, error = full_training.gain_and_error(doubled, shorter)
-            words = full_training.compare(doubled, shorter, facts)[0]
+            compared = full_training.compare(doubled, shorter)
+            words = wording.comparison(compared, facts.scored_by)
             walk.parts.append(
                 f"{recipe.total_steps} steps against {shorter.spec.recipe.total_steps}: {words}"
             )
             walk.note(doubled, f"{recipe.total_steps} steps")
-            if gain > 0:
+            if compared.gain > 0:
                 walk.keep(doubled)
-            if gain <= error:
+            if compared.gain <= compared.error:
                 break
         return recipe
 
@@ -162,7 +176,7 @@ class Regularize(WalkingStage):
 
     def _try(self, walk: Walk, thing: Thing, facts: Facts, outcomes: dict[str, Outcome]) -> None:
         """Trains the levels of one thing as far as they lead uphill, and keeps the best if it gains
-        beyond noise.
+        significantly.
         """
         if thing.value in facts.unusable:
             walk.parts.append(f"{thing.words} was left out, since {facts.unusable[thing.value]}")
@@ -192,7 +206,8 @@ class Regularize(WalkingStage):
             walk.note(outcome, thing.shown(outcome.spec.recipe))
         best = max(sound, key=walk.gain)
         compare = full_training.compare_mirrored if self._views else full_training.compare
-        gain, sign = compare(best, walk.best, facts)
+        compared = compare(best, walk.best)
+        gain, sign = wording.comparison(compared, facts.scored_by), compared.sign
         among = f", the best of {len(tried)}" if len(tried) > 1 else ""
         more = " (the budget held no more of them)" if is_cut else ""
         kept = "is kept" if sign > 0 else "is left out"

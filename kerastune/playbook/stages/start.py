@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kerastune.playbook.stages.base import Decision, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Wanted
 
 GOOD_START = 64
 SMALL_DATA = 5000  # training examples
@@ -46,7 +51,12 @@ class Start(Stage):
     """Sets the batch size that the learning rate is tuned with."""
 
     name = "start"
+    question = "What batch size to begin with?"
     share = 0.0
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return wanted.batch_size
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]

@@ -1,8 +1,8 @@
-"""The training of what was tuned: to the end of its steps, and longer while that brings more than
-noise.
-"""
+"""The training of what was tuned: to the end of its steps, and longer while that pays."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +25,12 @@ from kerastune.playbook.stages.regularize import BASE, Regularize
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec, best_evaluation
 
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup
+
+# Of what the first training leaves: as much for more models, or for all examples, as for a longer
+# training.
+LEFT_TO_OTHERS = 0.5
 LEAST_LENGTHENING = 1.5  # below, what a longer training would gain is lost in noise
 EARLIER = (
     FineTune.name,
@@ -53,9 +59,9 @@ class Train(Stage):
     all steps that are left (up to eight times as many) has weight decay of a typical strength: more
     steps alone would be learning by heart, and what regularizes pays late. It is one training in
     the place of a comparison that would cost several, so the steps and the weight decay are kept
-    together, if they gain beyond noise.
+    together, if they gain significantly.
 
-    The baseline comes back unless what was tuned beats it on validation beyond noise: it is the
+    The baseline comes back unless what was tuned beats it on validation significantly: it is the
     simpler setting, and nothing of it was chosen on these examples, where what was tuned is the
     best of many. A gain is repeated with other seeds as far as the budget holds them, as
     `whole.repeats` says, so that luck with one does not decide.
@@ -70,6 +76,7 @@ class Train(Stage):
     """
 
     name = "train"
+    question = "Which model is the final one?"
     share = 1.0
 
     def __init__(
@@ -85,6 +92,17 @@ class Train(Stage):
         self._stretch = stretch
         self._leaves = leaves
         self._regularizes = regularizes
+
+    @classmethod
+    def create(cls, setup: Setup) -> Train:
+        is_followed = any(stage.combines for stage in setup.stages)
+        return cls(
+            setup.chunk,
+            tuned=any(stage.tunes for stage in setup.stages),
+            stretch=setup.stretch(cls),
+            leaves=LEFT_TO_OTHERS if setup.refit or is_followed else 0.0,
+            regularizes=setup.has("regularize"),
+        )
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
@@ -213,8 +231,9 @@ class Train(Stage):
                 for each in (chosen, baseline)
                 for name in full_training.repetitions(each.spec.trial, outcomes)
             ]
-            values["gain"] = full_training.gain(chosen, baseline, outcomes).mean
-            words, sign = full_training.compare(chosen, baseline, facts, outcomes)
+            compared = full_training.compare(chosen, baseline, outcomes)
+            values["gain"] = compared.gain
+            words, sign = wording.comparison(compared, facts.scored_by), compared.sign
             parts.append(f"against the baseline: {words}")
             parts.append(
                 "so what was tuned comes back" if sign > 0 else "so the baseline is what comes back"
@@ -322,8 +341,8 @@ def _pays(runs: list[Outcome]) -> bool:
     if len(runs) == 1:
         is_asked = longest.spec.stage == Regularize.name and not longest.spec.trial.startswith(BASE)
         return not is_asked or is_cut_short(longest)
-    mean, error = full_training.gain_and_error(longest, runs[-2])
-    return mean > error
+    longer = full_training.compare(longest, runs[-2])
+    return longer.gain > longer.error
 
 
 def _chosen(
@@ -333,7 +352,7 @@ def _chosen(
     mean; and why.
 
     All of them are paid for, so there is no simpler one to be had for less: the mean is the best
-    guess. Weight decay is another setting, which has to win beyond the noise of the examples,
+    guess. Weight decay is another setting, which has to win significantly,
     against all the seeds of the one without that earlier stages trained.
     """
     runs = [run for run in runs if run.example_scores is not None]
@@ -353,11 +372,12 @@ def _against(
         # Its own repetitions come after this comparison: they must not decide it a second time.
         earlier = {name: each for name, each in outcomes.items() if each.spec.stage in EARLIER}
         setting, seeds = full_training.over_seeds(chosen, earlier)
-        gain, sign = full_training.compare(longer, setting, facts)
-        return f" (the mean of {seeds} seeds)" * (seeds > 1) + f": {gain}", sign > 0
-    mean, error = full_training.gain_and_error(longer, chosen)
-    in_errors = f"{abs(mean) / max(error, 1e-12):.2g} standard errors"
-    return f": {wording.gained(mean, facts.scored_by)}, {in_errors}", mean > 0
+        compared = full_training.compare(longer, setting)
+        gain = wording.comparison(compared, facts.scored_by)
+        return f" (the mean of {seeds} seeds)" * (seeds > 1) + f": {gain}", compared.sign > 0
+    compared = full_training.compare(longer, chosen)
+    in_errors = f"{abs(compared.gain) / max(compared.error, 1e-12):.2g} standard errors"
+    return f": {wording.gained(compared.gain, facts.scored_by)}, {in_errors}", compared.gain > 0
 
 
 def _baseline(outcomes: dict[str, Outcome]) -> Outcome | None:

@@ -3,46 +3,59 @@
 
 Views are chosen and weighed by their validation loss. What that gains is judged on examples which
 had no part in it: chosen on all folds of the validation part but one, the views predict that one.
-Only a gain beyond noise is kept. A mean over views is less certain than what it is taken of, so it
+Only a significant gain is kept. A mean over views is less certain than what it is taken of, so it
 has a temperature of its own, found the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kerastune.analysis import comparison, ensemble_selection, view_selection
+from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
 from kerastune.playbook.stages.base import Decision, Facts, Stage
 from kerastune.playbook.stages.ensemble import calibrated
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup, TrainedModels, Wanted
+
 NAMED = 3  # views that lose most, named in a sentence
-Look = Callable[
-    [], tuple[Mapping[str, np.ndarray], np.ndarray, Mapping[str, dict]]
-]  # predictions by view, the targets, and the settings of every view
+# Predictions of the validation examples by view, the identity's among them; the targets, as
+# `view_selection.choose` takes them; and the settings of every view, as plain values to record. No
+# predictions where there is no model or no view.
+Looked = tuple[Mapping[str, np.ndarray], np.ndarray, Mapping[str, dict[str, Any]]]
 
 
 class Tta(Stage):
     """Chooses the views that the final model, or ensemble, averages over; it trains nothing.
 
     Args:
-        look: gives the predictions of every candidate view for the validation examples, by name,
-            the identity's among them, and the targets, as `choose` takes them, then the settings
-            of every view, as plain values to record; no predictions when there is no model or no
-            view. Called once, when the stage decides.
-        figures: gives figures of merit by name, of predictions for the validation examples.
+        models: of the trials, asked when the stage decides: `look` for what they say of views, and
+            `validation` for the figures of merit of what is averaged.
     """
 
     name = "tta"
+    question = "Does it help to look at several views of an example?"
     share = 0.0
+    figure = "views"
+    follows_training = True
 
-    def __init__(self, look: Look, figures: Callable[[np.ndarray], dict[str, float]]):
-        self._look = look
-        self._figures = figures
+    def __init__(self, models: TrainedModels | None = None):
+        self._models = models
+
+    @classmethod
+    def applies(cls, wanted: Wanted) -> bool:
+        return wanted.tta
+
+    @classmethod
+    def create(cls, setup: Setup) -> Tta:
+        return cls(setup.models)
 
     def propose(
         self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
@@ -50,7 +63,7 @@ class Tta(Stage):
         return []
 
     def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        predictions, targets, settings = self._look()
+        predictions, targets, settings = self._models.look()
         if set(predictions) <= {view_selection.IDENTITY}:
             none = "there is no model, or no view of such inputs, to try"
             why = "no time was left to look at a view" if predictions else none
@@ -63,6 +76,7 @@ class Tta(Stage):
                 (),
                 {"kept": False, "views": [], "weights": [1.0]},
             )
+        figures = self._models.validation().figures
         choice = view_selection.choose(predictions, targets, facts.scored_by)
         chosen = [name for name in choice.weights if name != view_selection.IDENTITY]
         values = {
@@ -78,7 +92,7 @@ class Tta(Stage):
             "alone": {name: comparison.named(effect) for name, effect in choice.alone.items()},
             "added": {name: comparison.named(effect) for name, effect in choice.added.items()},
             "scored_by": facts.scored_by,
-            "validation": {"single": self._figures(predictions[view_selection.IDENTITY])},
+            "validation": {"single": figures(predictions[view_selection.IDENTITY])},
         }
         reason = sentence(choice, facts.scored_by)
         if choice.is_kept:
@@ -89,8 +103,8 @@ class Tta(Stage):
                 "reliability": ensemble_selection.reliability(found.before, found.after, targets),
             }
             values["validation"] |= {
-                "before": self._figures(found.before),
-                "after": self._figures(found.after),
+                "before": figures(found.before),
+                "after": figures(found.after),
             }
             reason += f" For that mean, {calibrated(values)}." if facts.num_classes else ""
         return Decision(self.name, recipe, recipe, reason, (), values)
@@ -103,8 +117,8 @@ def sentence(choice: view_selection.Choice, measure: str) -> str:
         for name, weight in choice.tried.items()
         if name != view_selection.IDENTITY
     ]
-    mean, low, high = choice.gain
-    gained = f"{wording.gained(mean, measure)} on validation (95 % interval {wording.interval(low, high, measure)})"
+    confidence = wording.confidence(choice.gain, measure)
+    gained = f"{wording.gained(choice.gain.gain, measure)} on validation ({confidence})"
     if not others:
         first = f"No mean over any of {len(choice.alone)} views has a lower validation loss than the example as it is"
     elif choice.is_kept:
@@ -113,27 +127,21 @@ def sentence(choice: view_selection.Choice, measure: str) -> str:
             if view_selection.IDENTITY in choice.tried
             else ""
         )
-        first = (
-            f"{own}{', '.join(others)} are averaged: {gained}, cross-fitted, a gain beyond noise"
-        )
+        first = f"{own}{', '.join(others)} are averaged: {gained}, cross-fitted, a significant gain"
     else:
-        verdict = "a loss beyond noise" if high < 0 else "within noise"
         first = f"Examples are predicted as they are: averaging them with {', '.join(others)} gives {gained}, "
-        first += f"cross-fitted, {verdict}"
+        first += f"cross-fitted, {wording.verdict(choice.gain)}"
     return f"{first}; {_alone_in_words(choice.alone, measure)}."
 
 
-def _alone_in_words(alone: Mapping[str, view_selection.Interval], measure: str) -> str:
-    losing = sorted((name for name in alone if alone[name][2] < 0), key=lambda name: alone[name][0])
-    harmless = (
-        f"{len(alone) - len(losing)} of {len(alone)} views alone are no worse than it beyond noise"
+def _alone_in_words(alone: Mapping[str, Comparison], measure: str) -> str:
+    losing = sorted(
+        (name for name in alone if alone[name].sign < 0), key=lambda name: alone[name].gain
     )
+    harmless = f"{len(alone) - len(losing)} of {len(alone)} views alone are not significantly worse than it"
     if not losing:
         return harmless
-    worst = [
-        f"`{name}` {wording.gained(alone[name][0], measure)} ({wording.interval(*alone[name][1:], measure)})"
-        for name in losing[:NAMED]
-    ]
+    worst = [f"`{name}` {wording.gain(alone[name], measure)}" for name in losing[:NAMED]]
     return (
         f"{harmless}, and {len(losing)} lose: "
         + ("the most " if len(losing) > NAMED else "")

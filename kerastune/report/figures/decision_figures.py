@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 
 import numpy as np
 
 from kerastune.analysis import curves
 from kerastune.analysis.comparison import Z
+from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.report.figures import ensemble_figures, plotting
@@ -16,36 +18,20 @@ from kerastune.report.figures.plotting import line as _line
 from kerastune.report.figures.plotting import png as _png
 from kerastune.trial import Outcome
 
-TITLES = {"regularize": "What regularizes", "finetune": "What is unfrozen, and how fast it learns"}
 LABEL_WIDTH = 24  # characters, beyond which a label goes on in the next line
 LABEL_HEIGHT = 0.2  # inches of one line
 MOST_COMPARED = 24  # trainings in one panel
 
 
 def of_decision(decision: Decision, outcomes: dict[str, Outcome]) -> bytes | None:
-    """The figure of a stage's decision, or `None` when its stage has none."""
+    """The figure of a stage's decision, or `None` when there is nothing to draw.
+
+    Its kind is the one that the stage declares. Of a stage that nobody knows, as in the study of
+    another version, trainings are compared.
+    """
+    stage = registry.find(decision.stage)
     trials = {name: outcomes[name] for name in decision.evidence if name in outcomes}
-    if decision.stage == "tta" and "added" in decision.values:
-        return ensemble_figures.views(decision.values)
-    if not trials:
-        return None
-    if decision.stage == "lr":
-        return loss_against_rate(decision, trials)
-    if decision.stage == "model":
-        return score_by_trial(decision, trials)
-    if decision.stage == "probe":
-        return ratio_by_layer(trials)
-    if decision.values.get("gains"):
-        return gains(decision)
-    if decision.stage == "ensemble":
-        return ensemble_figures.ensemble(decision.values)
-    if decision.stage == "distill":
-        return ensemble_figures.distillation(decision.values)
-    if decision.stage == "prune":
-        return ensemble_figures.pruning(decision.values)
-    if decision.stage == "batch":
-        return settings_compared(decision, trials)
-    return trainings_compared(decision, trials)
+    return FIGURES[stage.figure if stage else "trainings"](decision, trials)
 
 
 def loss_against_rate(decision: Decision, trials: dict[str, Outcome]) -> bytes:
@@ -130,7 +116,7 @@ def gains(decision: Decision) -> bytes:
     axes.set_yticks(range(len(words)), words, fontsize="small")
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=1)
-    axes.set(xlabel=f"{unit}, 95 % interval", title=TITLES.get(decision.stage, ""))
+    axes.set(xlabel=f"{unit}, 95 % interval", title=registry.find(decision.stage).figure_title)
     _legend(axes)
     return _png(figure)
 
@@ -313,3 +299,39 @@ def _panels(count: int):
 def _scale(values: list[float]) -> str:
     sound = [value for value in values if np.isfinite(value) and value > 0]
     return "log" if sound and max(sound) > 20 * min(sound) else "linear"
+
+
+Draw = Callable[[Decision, dict[str, Outcome]], bytes | None]
+
+
+def _of_trials(draw: Draw) -> Draw:
+    """The same figure, which there is only where there are trials to draw."""
+    return lambda decision, trials: draw(decision, trials) if trials else None
+
+
+def _of_values(draw: Callable[[dict], bytes]) -> Draw:
+    """A figure of a decision's values, which there is only where there are trials behind them."""
+    return _of_trials(lambda decision, trials: draw(decision.values))
+
+
+def _gains_or_trainings(decision: Decision, trials: dict[str, Outcome]) -> bytes:
+    return gains(decision) if decision.values["gains"] else trainings_compared(decision, trials)
+
+
+def _views(decision: Decision, trials: dict[str, Outcome]) -> bytes | None:
+    return ensemble_figures.views(decision.values) if "added" in decision.values else None
+
+
+# By the kind that a stage declares.
+FIGURES: dict[str, Draw] = {
+    "trainings": _of_trials(trainings_compared),
+    "learning rates": _of_trials(loss_against_rate),
+    "ratios": _of_trials(lambda decision, trials: ratio_by_layer(trials)),
+    "settings": _of_trials(settings_compared),
+    "networks": _of_trials(score_by_trial),
+    "gains": _of_trials(_gains_or_trainings),
+    "ensemble": _of_values(ensemble_figures.ensemble),
+    "views": _views,
+    "distillation": _of_values(ensemble_figures.distillation),
+    "pruning": _of_values(ensemble_figures.pruning),
+}

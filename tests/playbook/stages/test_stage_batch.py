@@ -373,7 +373,7 @@ def test_the_better_on_validation_wins_with_its_numbers():
     _, decision, _ = run(Examples(bonus={128: 0.1}))
     assert decision.values["decided_by"] == "validation" and decision.after.batch_size == 128
     assert (
-        "is better on validation beyond noise" in decision.reason
+        "is significantly better on validation" in decision.reason
         and "Of 14 settings" in decision.reason
     )
     finalist = decision.values["finalists"][decision.values["winner"]]
@@ -395,7 +395,7 @@ def test_the_quicker_wins_where_all_else_is_alike():
 def test_within_noise_the_setting_stays():
     _, decision, segments = run()
     assert decision.after == RECIPE and decision.values["decided_by"] == "noise"
-    assert "none is better on validation beyond noise" in decision.reason
+    assert "none is significantly better on validation" in decision.reason
     assert not [spec for spec in segments if "-x" in spec.trial]
 
 

@@ -144,7 +144,7 @@ def test_without_a_gain_decay_is_left_alone(share):
     assert decision.after == RECIPE.replace(decay="none") and decision.values["flat"] is True
     for words in (
         "0 points" if share == 0.8 else "-0.25",
-        "within noise",
+        "not significant (95 % CI includes 0)",
         "flat",
         "left alone",
         "the 3000 steps",
@@ -159,7 +159,7 @@ def test_a_gain_on_the_mean_over_the_pick_of_the_evaluations_keeps_linear_decay_
     assert decision.after == RECIPES[LINEAR] and decision.values["flat"] is False
     for words in (
         "+0.25 points",
-        "within noise",
+        "not significant (95 % CI includes 0)",
         "the pick of its 30 evaluations",
         "6000 steps each",
     ):
@@ -175,7 +175,7 @@ def test_decay_that_does_harm_is_left_alone_too():
         and decision.after.total_steps == 3000
         and not decision.values["flat"]
     )
-    assert "a loss beyond noise" in decision.reason and "harm" in decision.reason
+    assert "a significant loss" in decision.reason and "harm" in decision.reason
 
 
 def test_a_gain_beyond_noise_keeps_linear_decay_and_its_steps():
@@ -222,9 +222,9 @@ def test_a_third_seed_only_decides_what_two_leave_open():
     )
     for words in (
         "+10 points",
-        "95 % interval",
-        "over 2 seeds +5 points of accuracy (spread 7.07;",
-        "within noise",
+        "95 % CI",
+        "over 2 seeds +5 points of accuracy (std 7.07;",
+        "not significant (95 % CI includes 0)",
     ):
         assert words in open_.reason
     third = again(HELPED[0], 3), again(HELPED[1], 3)
@@ -237,9 +237,9 @@ def test_a_third_seed_only_decides_what_two_leave_open():
 def test_a_gain_that_another_seed_confirms_carries_both_numbers():
     decision = decided(*REPEATED)
     assert decision.after == RECIPES[LINEAR] and decision.values["seeds"] == 2
-    assert "over 2 seeds +10 points of accuracy (spread 0;" in decision.reason
+    assert "over 2 seeds +10 points of accuracy (std 0;" in decision.reason
     assert set(decision.evidence) == {outcome.spec.trial for outcome in REPEATED}
-    assert "with one seed, a gain beyond noise" in decided(*HELPED).reason
+    assert "with one seed, a significant gain" in decided(*HELPED).reason
 
 
 def test_seeds_are_repeated_only_where_the_allowance_holds_both_trainings():
@@ -255,7 +255,7 @@ def test_a_setting_that_fails_with_another_seed_has_not_won():
     decision = decided(*HELPED, lost)
     assert (
         decision.after.decay == "none"
-        and "with seed 2 it came to no end: within noise" in decision.reason
+        and "with seed 2 it came to no end, not significant (95 % CI includes 0)" in decision.reason
     )
     other = again(HELPED[1], diverged_at=230)
     assert decided(*HELPED, again(HELPED[0]), other).after == RECIPES[LINEAR]
@@ -271,7 +271,7 @@ def test_a_repetition_that_the_end_of_the_budget_stopped_tells_nothing(late):
     decision = decided(*HELPED, *pair)
     assert decision.values["seeds"] == 1 and decision.after == RECIPES[LINEAR]
     assert (
-        "with one seed, a gain beyond noise" in decision.reason and "no end" not in decision.reason
+        "with one seed, a significant gain" in decision.reason and "no end" not in decision.reason
     )
 
 

@@ -91,7 +91,10 @@ def test_a_gain_that_other_seeds_do_not_show_is_not_kept():
 def test_within_noise_nothing_is_repeated_and_the_student_alone_comes_back():
     segments, decision = searched({NAMES[1]: 99})
     assert not [spec for spec in segments if "-seed" in spec.trial]
-    assert decision.values["trial"] == "train-200" and "within noise" in decision.reason
+    assert (
+        decision.values["trial"] == "train-200"
+        and "not significant (95 % CI includes 0)" in decision.reason
+    )
 
 
 def test_the_budget_cuts_the_grid_and_a_diverged_setting_is_passed_over():

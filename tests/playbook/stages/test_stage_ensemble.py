@@ -7,7 +7,7 @@ import fake_trainer
 import fault_harness
 import numpy as np
 import pytest
-from fake_trainer import CHUNK, FakeTrainer, advance, canonical, facts
+from fake_trainer import CHUNK, FakeModels, FakeTrainer, advance, canonical, facts
 from places import HELPERS, ROOT
 
 from kerastune.analysis import calibration
@@ -53,7 +53,7 @@ def stage(predictions, members=10, targets=TRUE, asked=None, folds=0):
         if targets is TRUE
         else lambda numbers: {"mse": float(np.mean((numbers - targets) ** 2))}
     )
-    return Ensemble(lambda: Validation(targets, predict, judged), members, folds)
+    return Ensemble(FakeModels(lambda: Validation(targets, predict, judged)), members, folds)
 
 
 def trained(name, recipe=RECIPE, of_stage="train", share=0.8, **changes):
@@ -193,7 +193,7 @@ def test_an_ensemble_that_gains_beyond_noise_is_kept_with_its_weights():
         values["temperature"] < 1 and after["nll"] < before["nll"] and after["ece"] < before["ece"]
     )
     assert "points of accuracy on validation against train-600 alone" in decision.reason
-    assert "beyond noise" in decision.reason and "a temperature of" in decision.reason
+    assert "a significant gain" in decision.reason and "a temperature of" in decision.reason
     assert (
         len(values["disagreement"]) == len(values["weights"]) and "disagree on" in decision.reason
     )
@@ -211,7 +211,7 @@ def test_within_noise_the_single_model_comes_back():
     )
     decision = stage(predictions).decide(RECIPE, facts(), found)
     assert not decision.values["kept"] and decision.values["weights"] == {"train-600": 1.0}
-    assert "within noise, so train-600 alone comes back" in decision.reason
+    assert "not significant (95 % CI includes 0), so train-600 alone comes back" in decision.reason
     assert decision.values["validation"]["before"] == decision.values["validation"]["single"]
 
 
@@ -291,7 +291,7 @@ def with_ensemble(study, *arguments, members=4, **options):
     search.stages = [
         Train(CHUNK, leaves=0.5) if each.name == "train" else each for each in search.stages
     ]
-    search.stages.append(Ensemble(lambda: Validation(TRUE, predict, figures), members))
+    search.stages.append(Ensemble(FakeModels(lambda: Validation(TRUE, predict, figures)), members))
     return search
 
 

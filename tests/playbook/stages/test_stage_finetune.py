@@ -98,7 +98,7 @@ def test_without_a_gain_beyond_noise_only_the_head_is_trained():
     assert decision.after == RECIPE and decision.values["trial"] == BASE
     assert (
         "6 lowest stay frozen" in decision.reason
-        and "within noise, so it is left out" in decision.reason
+        and "not significant (95 % CI includes 0), so it is left out" in decision.reason
     )
     assert not any(gain["kept"] for gain in decision.values["gains"])
 
@@ -123,7 +123,7 @@ def test_its_picture_shows_every_gain():
 def test_a_loss_beyond_noise_ends_the_unfreezing():
     outcomes, decision = drive(lambda recipe: 0.8 if recipe.frozen == 6 else 0.5)
     assert {outcome.spec.recipe.frozen for outcome in outcomes.values()} == {6, 4}
-    assert decision.after == RECIPE and "a loss beyond noise" in decision.reason
+    assert decision.after == RECIPE and "a significant loss" in decision.reason
 
 
 def test_the_next_depth_starts_from_the_rate_of_the_last_one():

@@ -80,7 +80,7 @@ def test_the_best_network_wins_and_its_rate_is_checked_at_half_and_twice():
     winner = decision.values["winner"]
     rates = {outcomes[f"{winner}-x{factor}"].spec.recipe.learning_rate for factor in ("0.5", "2")}
     assert rates == {0.015, 0.06}
-    assert decision.after.decay == RECIPE.decay and "beyond noise" in decision.reason
+    assert decision.after.decay == RECIPE.decay and "a significant gain" in decision.reason
 
 
 def test_a_better_rate_of_the_winner_is_taken():
@@ -90,7 +90,7 @@ def test_a_better_rate_of_the_winner_is_taken():
 
 def test_a_network_that_is_better_within_noise_changes_nothing():
     decision, outcomes = decided(NetworkTrainer(slope=0.002))
-    assert decision.after == RECIPE and "within noise" in decision.reason
+    assert decision.after == RECIPE and "not significant (95 % CI includes 0)" in decision.reason
     assert not [name for name in outcomes if "-x" in name]
 
 

@@ -151,7 +151,7 @@ def test_a_gain_within_noise_is_left_out():
     assert decision.after == RECIPE.replace(regularizers="on")
     assert (
         not set(RATES + [LONGER]) & set(outcomes)
-        and "within noise, so it is left out" in decision.reason
+        and "not significant (95 % CI includes 0), so it is left out" in decision.reason
     )
 
 
@@ -180,10 +180,10 @@ def test_a_flip_is_judged_with_the_mirror_images_where_views_may_be_averaged(
         dataclasses.replace(outcomes[FLIP], mirrored_scores=values)
         for values in (np.ones(COUNT), np.zeros(COUNT))
     )
-    words, sign = full_training.compare_mirrored(*pair, facts())
-    assert sign == 0 and "mirror" not in words
+    compared = full_training.compare_mirrored(*pair)
+    assert compared.sign == 0 and compared.mirrored is None
     is_looked_at = views and both is not None and share == 0.805
-    assert ("looking at each example and its mirror image" in decision.reason) is is_looked_at
+    assert ("with each example and its mirror image" in decision.reason) is is_looked_at
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_what_loses_beyond_noise_is_not_tried_any_weaker():
     assert "regularize-dropout-0.1" not in outcomes and "regularize-augmentation-0.05" in outcomes
     assert (
         "dropout 0.3: -10 points" in decision.reason
-        and "a loss beyond noise, so it is left out" in decision.reason
+        and "a significant loss, so it is left out" in decision.reason
     )
 
 

@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from fake_trainer import FakeModels
 
 from kerastune.analysis import calibration, ensemble_selection
 from kerastune.analysis.view_selection import IDENTITY, choose, cross_fitted, weigh
 from kerastune.playbook.stages import tta
 from kerastune.playbook.stages.base import Decision, Facts
+from kerastune.playbook.stages.ensemble import Validation
 from kerastune.playbook.stages.tta import Tta
 from kerastune.recipe import Recipe
 from kerastune.trial import Objective
@@ -47,8 +49,12 @@ def figures(predictions, targets=TRUE):
 
 def decide(predictions, targets=TRUE, **known):
     settings = {name: {"view": name} for name in predictions}
-    look = lambda: (predictions, targets, settings)  # noqa: E731
-    stage = Tta(look, lambda averaged: figures(averaged, targets))
+    stage = Tta(
+        FakeModels(
+            lambda: Validation(targets, None, lambda averaged: figures(averaged, targets)),
+            lambda: (predictions, targets, settings),
+        )
+    )
     assert stage.propose(Recipe(), facts(**known), {}) == []
     return stage.decide(Recipe(), facts(**known), {})
 
@@ -62,14 +68,14 @@ def test_a_helpful_view_is_kept_and_a_harmful_one_is_not():
     assert values["gain"]["low"] > 0.02 and values["added"]["shift"]["low"] > 0
     assert values["added"]["flip"]["high"] < 0 and values["alone"]["flip"]["mean"] < -0.5
     assert abs(values["alone"]["shift"]["mean"]) < 0.05
-    shown = f"{100 * values['gain']['mean']:+.3g} points of accuracy on validation (95 % interval "
+    shown = f"{100 * values['gain']['mean']:+.3g} points of accuracy on validation (95 % CI "
     assert (
         shown in decision.reason
         and "`shift` (" in decision.reason
-        and "a gain beyond noise" in decision.reason
+        and "a significant gain" in decision.reason
     )
     assert (
-        "1 of 2 views alone are no worse than it beyond noise, and 1 lose: `flip` -"
+        "1 of 2 views alone are not significantly worse than it, and 1 lose: `flip` -"
         in decision.reason
     )
 
@@ -133,7 +139,9 @@ def test_a_gain_within_noise_is_no_gain_and_is_told():
     few = slice(0, 40)
     decision = decide({IDENTITY: PLAIN[few], "shift": said(2.0, 5)[few]}, TRUE[few])
     assert decision.values["tried"]["shift"] > 0 and decision.values["gain"]["low"] <= 0
-    assert decision.values["views"] == [] and "within noise" in decision.reason
+    assert (
+        decision.values["views"] == [] and "not significant (95 % CI includes 0)" in decision.reason
+    )
     assert "Examples are predicted as they are: averaging them with `shift`" in decision.reason
 
 
@@ -219,7 +227,7 @@ def test_the_sentence_names_the_worst_of_many_views():
     }
     reason = decide(predictions).reason
     assert (
-        "0 of 5 views alone are no worse than it beyond noise, and 5 lose: the most `flip-"
+        "0 of 5 views alone are not significantly worse than it, and 5 lose: the most `flip-"
         in reason
     )
     assert reason.count("`flip-") == tta.NAMED

@@ -13,6 +13,7 @@ from kerastune.playbook.stages import base, registry
 from kerastune.playbook.stages.base import Decision, spent
 from kerastune.playbook.stages.baseline import Baseline
 from kerastune.playbook.stages.learning_rate import FINER, LearningRate
+from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.playbook.stages.start import Start, starting_batch_size
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
@@ -265,9 +266,9 @@ def test_the_reason_names_the_rates_that_are_alike_within_noise():
     }
     outcomes = by_name(*(made(rate, losses) for rate, losses in curves.items()), diverged(1.0))
     reason = STAGE.decide(Recipe(learning_rate=0.03), facts(), outcomes).reason
-    assert "0.1 falls fastest and deepest" in reason and ", within noise of 0.01;" in reason
+    assert "0.1 falls fastest and deepest" in reason and ", tied with 0.01;" in reason
     outcomes = by_name(made(0.01, falling(2000, floor=0.5)), made(0.1, falling(2000, tau=20)))
-    assert "within noise" not in STAGE.decide(Recipe(learning_rate=0.03), facts(), outcomes).reason
+    assert "tied with" not in STAGE.decide(Recipe(learning_rate=0.03), facts(), outcomes).reason
 
 
 def test_equal_rates_go_to_the_lower_one():
@@ -785,7 +786,7 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
     )
     assert (
         "1200 steps with weight decay 0.1 against 600: +10 points" in kept.reason
-        and "beyond noise" in kept.reason
+        and "a significant gain" in kept.reason
     )
     within = REGULARIZES.decide(
         TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125)))
@@ -793,7 +794,7 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
     assert (
         within.values["trial"] == "train-600"
         and "+1.25 points" in within.reason
-        and "within noise" in within.reason
+        and "not significant (95 % CI includes 0)" in within.reason
     )
     lucky = repeated(plain, example_scores=plain.example_scores * (np.arange(400) < 280))
     own = REGULARIZES.decide(
@@ -895,18 +896,23 @@ def test_of_a_longer_and_a_shorter_training_the_better_one_on_the_mean_is_chosen
 def test_the_baseline_comes_back_unless_what_was_tuned_is_better_beyond_noise():
     within = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), baseline(0.9025)))
     assert within.values["trial"] == "baseline" and "-0.25 points of accuracy" in within.reason
-    assert "within noise; so the baseline is what comes back" in within.reason
+    assert (
+        "not significant (95 % CI includes 0); so the baseline is what comes back" in within.reason
+    )
     assert within.after == baseline(0.9).spec.recipe
     for tuned in (
         scored(600, 0.9025),
         scored(600, 0.9, evals=[{"step": 600, "loss": 0.01, "accuracy": 0.9}]),
     ):
         just = TRAIN.decide(TUNED, facts(), by_name(tuned, baseline(0.90)))
-        assert just.values["trial"] == "baseline" and "within noise; so the baseline" in just.reason
+        assert (
+            just.values["trial"] == "baseline"
+            and "not significant (95 % CI includes 0); so the baseline" in just.reason
+        )
     better = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.80), baseline(0.90)))
-    assert better.values["trial"] == "baseline" and "a loss beyond noise" in better.reason
+    assert better.values["trial"] == "baseline" and "a significant loss" in better.reason
     worse = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), baseline(0.80)))
-    assert worse.values["trial"] == "train-600" and "a gain beyond noise" in worse.reason
+    assert worse.values["trial"] == "train-600" and "a significant gain" in worse.reason
 
 
 def repeated(outcome, seed=2, **changes):
@@ -1026,15 +1032,15 @@ def test_regularizers_that_come_back_make_another_training():
 
 
 def test_the_stages_come_in_the_order_of_the_playbook_and_steps_are_stretched_once():
-    assert [stage.name for stage in registry.make(registry.ORDER, "linear", CHUNK)] == list(
-        registry.ORDER
+    assert [stage.name for stage in registry.make(registry.names()[:-2], Setup(CHUNK))] == list(
+        registry.names()[:-2]
     )
     for names, stretched in (
         (["lr", "train"], 2),
         (["lr", "decay", "train"], 1),
         (["decay", "train"], 1),
     ):
-        (spec,) = registry.make(names, "linear", CHUNK)[-1].propose(TUNED, facts(), {})
+        (spec,) = registry.make(names, Setup(CHUNK))[-1].propose(TUNED, facts(), {})
         assert spec.recipe.total_steps == stretched * TUNED.total_steps
     for names, message in (
         (["lr", "warmup"], "must be among"),
