@@ -21,7 +21,7 @@ from absl import app, flags
 from kerastune.budget import Budget
 from kerastune.curves import Curves
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Decision, Facts, Stage
+from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Objective, Outcome, TrialSpec
@@ -39,24 +39,30 @@ class Many(Stage):
     def __init__(self, trials, steps):
         self.trials, self.steps = trials, steps
 
-    def propose(self, recipe, facts, outcomes):
-        number = len(outcomes)
+    def propose(self, context: Context):
+        number = len(context.outcomes)
         if number >= self.trials:
             return []
-        rate = recipe.learning_rate * (1 + number / self.trials)
+        rate = context.recipe.learning_rate * (1 + number / self.trials)
         return [
             TrialSpec(
                 f"many-{number:05}",
                 self.name,
-                recipe.replace(learning_rate=rate),
+                context.recipe.replace(learning_rate=rate),
                 0,
                 self.steps,
                 self.steps,
             )
         ]
 
-    def decide(self, recipe, facts, outcomes):
-        return Decision(self.name, recipe, recipe, f"{len(outcomes)} trials came in.", ())
+    def decide(self, context: Context):
+        return Decision(
+            self.name,
+            context.recipe,
+            context.recipe,
+            f"{len(context.outcomes)} trials came in.",
+            (),
+        )
 
 
 def result(spec, noise):

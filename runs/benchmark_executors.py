@@ -25,7 +25,7 @@ from kerastune.budget import Budget
 from kerastune.executors.worker_pool import WorkerPool
 from kerastune.executors.workers import DONE, READY, STEPS, Message, Workers
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Decision, Facts, Stage
+from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Objective, Outcome, State, TrialSpec
@@ -47,11 +47,11 @@ class Wave(Stage):
             for i, steps in enumerate(lengths)
         ]
 
-    def propose(self, recipe, facts, outcomes):
-        return [spec for spec in self._specs if spec.trial not in outcomes]
+    def propose(self, context: Context):
+        return [spec for spec in self._specs if spec.trial not in context.outcomes]
 
-    def decide(self, recipe, facts, outcomes):
-        return Decision(self.name, recipe, recipe, "The wave is over.", ())
+    def decide(self, context: Context):
+        return Decision(self.name, context.recipe, context.recipe, "The wave is over.", ())
 
 
 class Simulated(Workers):

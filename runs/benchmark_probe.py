@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags
 
 from kerastune.analysis import curves, learning_rate_probe
-from kerastune.playbook.stages.base import Facts
+from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.probe import Probe
 from kerastune.playbook.stages.start import starting_batch_size
 from kerastune.recipe import Recipe
@@ -74,9 +74,9 @@ class Row:
     def suggestion(self, recipe):
         """What the probe suggests, and the batches it took."""
         stage, outcomes = Probe(), {}
-        while specs := stage.propose(recipe, self.facts, outcomes):
+        while specs := stage.propose(Context(recipe, self.facts, outcomes)):
             outcomes |= {spec.trial: self.trainer.run(spec)[0] for spec in specs}
-        decision = stage.decide(recipe, self.facts, outcomes)
+        decision = stage.decide(Context(recipe, self.facts, outcomes))
         return decision.after.learning_rate, sum(outcome.steps for outcome in outcomes.values())
 
     def best(self, recipe):

@@ -10,7 +10,7 @@ from kerastune.budget import Budget
 from kerastune.playbook import retention, step_time, waves
 from kerastune.playbook.allowances import Allowances, Standing
 from kerastune.playbook.budget_plan import BudgetPlan
-from kerastune.playbook.stages.base import Decision, Facts, Stage
+from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Outcome, State, TrialSpec, kept_evaluation
@@ -206,7 +206,7 @@ class Playbook:
         at_once = self.jobs if self.budget.steps is None else 1
         while True:
             facts = self.facts(stage, at_once)
-            proposed = stage.propose(self.recipe, facts, self.outcomes)
+            proposed = stage.propose(Context(self.recipe, facts, self.outcomes))
             if not proposed or len(proposed) >= at_once:
                 break
             at_once = len(proposed)
@@ -216,7 +216,7 @@ class Playbook:
         return proposed, facts
 
     def _decide(self, stage: Stage, facts: Facts) -> None:
-        decision = stage.decide(self.recipe, facts, self.outcomes)
+        decision = stage.decide(Context(self.recipe, facts, self.outcomes))
         keep = self.study.setting("keep")
         keep = retention.KEEP if keep is None else keep
         forget = retention.surplus(self.outcomes, [*self.decisions, decision], keep)

@@ -52,7 +52,7 @@ from kerastune.budget import Budget
 from kerastune.executors import dispatch, worker_pool, workers
 from kerastune.executors.base import Inline
 from kerastune.playbook import retention, waves
-from kerastune.playbook.stages.base import Decision, Facts
+from kerastune.playbook.stages.base import Context, Decision, Facts
 from kerastune.report import status
 from kerastune.runtime import locks, logs
 from kerastune.study import run_directory
@@ -672,13 +672,13 @@ def check_decisions(plan: Plan, study: Study) -> None:
         facts: Facts = driver.facts(stage)
         # Those that look at weights may find them gone since.
         if not stage.follows_training:
-            again = stage.decide(made.before, facts, known)
+            again = stage.decide(Context(made.before, facts, known))
             if (
                 Decision.from_dict(json.loads(json.dumps(again.to_dict()))).to_dict()
                 != made.to_dict()
             ):
                 raise Broken(f"{stage.name} decides {again.reason!r} in place of {made.reason!r}")
-            if stage.propose(made.before, facts, known):
+            if stage.propose(Context(made.before, facts, known)):
                 raise Broken(f"{stage.name} proposes more though it has decided")
         forgotten |= set(retention.surplus(known, driver.decisions[: len(seen)], plan.keep))
 

@@ -9,7 +9,7 @@ from fake_trainer import CHUNK, FakeClock, FakeTrainer, advance, canonical, fact
 from kerastune.budget import Budget
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Decision, Stage
+from kerastune.playbook.stages.base import Context, Decision, Stage
 from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study, StudyError
@@ -131,13 +131,13 @@ class Broken(Stage):
     def __init__(self, breaks):
         self.breaks = breaks
 
-    def propose(self, recipe, facts, outcomes):
+    def propose(self, context: Context):
         return []
 
-    def decide(self, recipe, facts, outcomes):
+    def decide(self, context: Context):
         if self.breaks:
             raise RuntimeError("a bug")
-        return Decision(self.name, recipe, recipe, "mended", ())
+        return Decision(self.name, context.recipe, context.recipe, "mended", ())
 
 
 def test_a_stage_that_fails_leaves_a_study_that_goes_on(tmp_path):
@@ -271,7 +271,10 @@ def test_the_moment_is_that_of_the_last_stage_with_a_model_of_its_own(tmp_path):
         search.record(*trainer.run(spec))
         assert (spec.stage, spec.until) == ("train", CHUNK)
         assert [search.facts(stage).allowance for stage in stages] == [0, CHUNK, 0, 0]
-        assert stages[2].propose(search.recipe, search.facts(stages[2]), search.outcomes) == []
+        assert (
+            stages[2].propose(Context(search.recipe, search.facts(stages[2]), search.outcomes))
+            == []
+        )
         assert "Plan for 20s: train, ensemble;" in search.plan()
 
 
@@ -281,7 +284,8 @@ def test_specs_are_handed_out_as_the_stage_proposed_them(tmp_path):
         assert isinstance(search.next(), TrialSpec)
         stage = search.stage
         assert (
-            search.next() == stage.propose(search.recipe, search.facts(stage), search.outcomes)[0]
+            search.next()
+            == stage.propose(Context(search.recipe, search.facts(stage), search.outcomes))[0]
         )
 
 
@@ -293,12 +297,17 @@ class Named(Stage):
     def __init__(self, name, after=None, training_after=0.0):
         self.name, self.after, self.training_after = name, after, training_after
 
-    def propose(self, recipe, facts, outcomes):
+    def propose(self, context: Context):
         return []
 
-    def decide(self, recipe, facts, outcomes):
+    def decide(self, context: Context):
         return Decision(
-            self.name, recipe, self.after or recipe, "Told so.", (), {"allowance": facts.allowance}
+            self.name,
+            context.recipe,
+            self.after or context.recipe,
+            "Told so.",
+            (),
+            {"allowance": context.facts.allowance},
         )
 
 

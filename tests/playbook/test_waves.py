@@ -16,7 +16,7 @@ from kerastune.budget import Budget
 from kerastune.playbook import step_time, waves
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Decision, Stage
+from kerastune.playbook.stages.base import Context, Decision, Stage
 from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
@@ -126,15 +126,22 @@ class Wide(Stage):
 
     name, share, compares_seconds = "wide", 1.0, True
 
-    def propose(self, recipe, facts, outcomes):
-        due = [f"wide-{i}" for i in range(4) if f"wide-{i}" not in outcomes]
-        room = (facts.allowance - 1000 * len(outcomes)) // 1000
+    def propose(self, context: Context):
+        due = [f"wide-{i}" for i in range(4) if f"wide-{i}" not in context.outcomes]
+        room = (context.facts.allowance - 1000 * len(context.outcomes)) // 1000
         return [
-            TrialSpec(name, self.name, recipe.replace(seed=int(name[-1])), 0, 1000) for name in due
+            TrialSpec(name, self.name, context.recipe.replace(seed=int(name[-1])), 0, 1000)
+            for name in due
         ][:room]
 
-    def decide(self, recipe, facts, outcomes):
-        return Decision(self.name, recipe, recipe, f"{len(outcomes)} trials", tuple(outcomes))
+    def decide(self, context: Context):
+        return Decision(
+            self.name,
+            context.recipe,
+            context.recipe,
+            f"{len(context.outcomes)} trials",
+            tuple(context.outcomes),
+        )
 
 
 def test_a_budget_in_seconds_holds_as_many_more_steps_as_there_are_jobs_if_the_stage_can_use_them(

@@ -18,7 +18,7 @@ from fake_trainer import FakeTrainer, advance, canonical, playbook
 from fault_harness import SMALL, Tally, tallies
 from places import HELPERS, ROOT
 
-from kerastune.playbook.stages.base import Decision, Stage
+from kerastune.playbook.stages.base import Context, Decision, Stage
 from kerastune.report.tensorboard_runs import Story
 from kerastune.study.database import Study, StudyError
 from kerastune.study.run_directory import RunDir
@@ -261,15 +261,19 @@ class Foolish(Stage):
     name, share = "foolish", 0.0
     looks = 0
 
-    def propose(self, recipe, facts, outcomes):
+    def propose(self, context: Context):
         return []
 
-    def decide(self, recipe, facts, outcomes):
+    def decide(self, context: Context):
         type(self).looks += 1
         if self.looks == 1:
             raise ZeroDivisionError("a bug")
         return Decision(
-            self.name, recipe, recipe.replace(batch_size=self.looks), f"look {self.looks}", ()
+            self.name,
+            context.recipe,
+            context.recipe.replace(batch_size=self.looks),
+            f"look {self.looks}",
+            (),
         )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kerastune.analysis import comparison
 from kerastune.playbook.rules import full_training, regularizers
-from kerastune.playbook.stages.base import Facts, Stage, evaluation_interval, spent
+from kerastune.playbook.stages.base import Context, Stage
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -40,27 +40,19 @@ class WholeTrainings(Stage):
     def create(cls, setup: Setup) -> WholeTrainings:
         return cls(setup.chunk, setup.stretch(cls))
 
-    def _interval(self, total: int, recipe: Recipe, facts: Facts) -> int:
-        """Steps between two evaluations of a training of `total` steps."""
-        return evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most=total)
-
-    def _due(
-        self, name: str, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
+    def _due(self, name: str, recipe: Recipe, context: Context) -> list[TrialSpec]:
         """The next segment of a training; none where it has ended."""
-        done = outcomes.get(name)
+        done = context.outcomes.get(name)
         if done is not None and full_training.has_ended(done):
             return []
-        every = self._interval(recipe.total_steps, recipe, facts)
+        every = context.evaluation_interval(self._chunk, recipe.total_steps)
         return [full_training.segment(name, self.name, recipe, done, every)]
 
-    def _fits(self, name: str, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> bool:
+    def _fits(self, name: str, recipe: Recipe, context: Context) -> bool:
         """Whether the allowance holds a training: one that was begun is finished, since what is
         left is an estimate.
         """
-        return (
-            name in outcomes or spent(outcomes, self.name) + recipe.total_steps <= facts.allowance
-        )
+        return name in context.outcomes or recipe.total_steps <= context.left(self.name)
 
 
 @dataclasses.dataclass
@@ -117,23 +109,19 @@ class WalkingStage(WholeTrainings):
     What it proposes and what it decides are both read from the walk so far.
     """
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
-        return self._walk(recipe, facts, outcomes).due
+    def propose(self, context: Context) -> list[TrialSpec]:
+        return self._walk(context).due
 
     @abc.abstractmethod
-    def _walk(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Walk:
+    def _walk(self, context: Context) -> Walk:
         """The walk as far as the outcomes go."""
 
-    def _train(
-        self, walk: Walk, name: str, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> bool:
+    def _train(self, walk: Walk, name: str, recipe: Recipe, context: Context) -> bool:
         """Adds what is due of a training, and gives whether it can be had."""
-        if not self._fits(name, recipe, facts, outcomes):
+        if not self._fits(name, recipe, context):
             return False
-        walk.seen += [outcomes[name].spec.trial] if name in outcomes else []
-        walk.due += self._due(name, recipe, facts, outcomes)
+        walk.seen += [context.outcomes[name].spec.trial] if name in context.outcomes else []
+        walk.due += self._due(name, recipe, context)
         return True
 
     def _climb(
@@ -142,8 +130,7 @@ class WalkingStage(WholeTrainings):
         trainings: Sequence[tuple[str, Recipe | None]],
         first: int,
         is_passed: bool,
-        facts: Facts,
-        outcomes: dict[str, Outcome],
+        context: Context,
     ) -> tuple[list[float | None], bool]:
         """Trains the levels of one thing as far as they lead uphill.
 
@@ -154,8 +141,7 @@ class WalkingStage(WholeTrainings):
             first: index of the level that is tried first.
             is_passed: whether a later thing was begun: with a budget in time, what it did not hold
                 then stays untried.
-            facts: the stage's allowance.
-            outcomes: of all trials.
+            context: of the stage.
 
         Returns:
             The gain of every level, `None` for what was not tried; and whether the budget held no
@@ -167,13 +153,13 @@ class WalkingStage(WholeTrainings):
             name, recipe = trainings[level]
             if (
                 is_passed
-                and name not in outcomes
-                or not self._train(walk, name, recipe, facts, outcomes)
+                and name not in context.outcomes
+                or not self._train(walk, name, recipe, context)
             ):
                 return gains, True
             if walk.due:
                 return gains, False
-            gains[level] = walk.gain(outcomes[name])
+            gains[level] = walk.gain(context.outcomes[name])
             if level == first and gains[level] > FAILED:
-                is_lost = full_training.compare(outcomes[name], walk.best).sign < 0
+                is_lost = full_training.compare(context.outcomes[name], walk.best).sign < 0
         return gains, False

@@ -60,6 +60,49 @@ class Facts:
 
 
 @dataclasses.dataclass(frozen=True)
+class Context:
+    """What a stage proposes and decides from.
+
+    Args:
+        recipe: that it received from the stage before.
+        facts: of data, model and budget.
+        outcomes: of all trials by name.
+
+    Example:
+        >>> from kerastune.trial import Objective
+        >>> facts = Facts(1000, 200, Objective("val_accuracy", "max"), allowance=600)
+        >>> Context(Recipe(), facts, {}).left("lr")
+        600
+    """
+
+    recipe: Recipe
+    facts: Facts
+    outcomes: dict[str, Outcome]
+
+    def spent(self, stage: str) -> int:
+        """Steps that the trials of a stage have used so far."""
+        return spent(self.outcomes, stage)
+
+    def left(self, stage: str) -> int:
+        """Steps that are left of the stage's allowance; below 0 where it used more."""
+        return self.facts.allowance - self.spent(stage)
+
+    def evaluation_interval(self, chunk: int, most: int | None = None) -> int:
+        """As the function of this name, for the recipe's batches."""
+        examples, batch_size = self.facts.num_validation, self.recipe.batch_size
+        return evaluation_interval(examples, batch_size, chunk, most)
+
+    def setting_aside(self, steps: int) -> Context:
+        """The same with an allowance that is smaller by so many steps."""
+        facts = dataclasses.replace(self.facts, allowance=self.facts.allowance - steps)
+        return self.replace(facts=facts)
+
+    def replace(self, **changes: Any) -> Context:
+        """The same with other fields."""
+        return dataclasses.replace(self, **changes)
+
+
+@dataclasses.dataclass(frozen=True)
 class Decision:
     """What a stage decided.
 
@@ -160,13 +203,11 @@ class Stage(abc.ABC):
         return cls()
 
     @abc.abstractmethod
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
+    def propose(self, context: Context) -> list[TrialSpec]:
         """The segments to train next; an empty list when the stage can decide."""
 
     @abc.abstractmethod
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+    def decide(self, context: Context) -> Decision:
         """The decision from all outcomes."""
 
 

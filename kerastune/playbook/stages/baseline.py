@@ -10,9 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kerastune.playbook.rules.convergence import convergence
-from kerastune.playbook.stages.base import Decision, Facts, Stage, evaluation_interval, rounded_up
+from kerastune.playbook.stages.base import (
+    Context,
+    Decision,
+    Facts,
+    Stage,
+    evaluation_interval,
+    rounded_up,
+)
 from kerastune.recipe import Recipe
-from kerastune.trial import Outcome, TrialSpec, best_evaluation
+from kerastune.trial import TrialSpec, best_evaluation
 
 if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup, Wanted
@@ -46,13 +53,11 @@ class Baseline(Stage):
     def create(cls, setup: Setup) -> Baseline:
         return cls(setup.chunk)
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
-        baseline = baseline_recipe(recipe, facts)
-        done = outcomes.get(TRIAL)
-        every = done.spec.eval_every if done else self._interval(baseline, facts)
-        limit = facts.allowance // every * every
+    def propose(self, context: Context) -> list[TrialSpec]:
+        baseline = baseline_recipe(context.recipe, context.facts)
+        done = context.outcomes.get(TRIAL)
+        every = done.spec.eval_every if done else self._interval(baseline, context.facts)
+        limit = context.facts.allowance // every * every
         if done is None:
             until = min(rounded_up(FIRST_STEPS, every), limit)
             return (
@@ -64,7 +69,7 @@ class Baseline(Stage):
         stopped_itself = done.steps < done.spec.until
         if done.diverged_at is not None or stopped_itself or until <= done.steps:
             return []
-        if convergence(done, facts).is_certain and not facts.is_short:
+        if convergence(done, context.facts).is_certain and not context.facts.is_short:
             return []
         return [TrialSpec(TRIAL, self.name, baseline, done.steps, until, every, keep_best=True)]
 
@@ -73,22 +78,29 @@ class Baseline(Stage):
             facts.num_validation, baseline.batch_size, self._chunk, most=facts.allowance
         )
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        done = outcomes.get(TRIAL)
+    def decide(self, context: Context) -> Decision:
+        done = context.outcomes.get(TRIAL)
         if done is None:
-            reason = f"No baseline was trained: its quarter of the budget, {facts.allowance} steps, is too little."
-            return Decision(self.name, recipe, recipe, reason, ())
+            reason = f"No baseline was trained: its quarter of the budget, {context.facts.allowance} steps, is too little."
+            return Decision(self.name, context.recipe, context.recipe, reason, ())
         if done.diverged_at is not None:
             reason = f"The baseline (Adam, rate 0.001, batches of 32) diverged at step {done.diverged_at}."
             return Decision(
-                self.name, recipe, recipe, reason, (TRIAL,), {"diverged_at": done.diverged_at}
+                self.name,
+                context.recipe,
+                context.recipe,
+                reason,
+                (TRIAL,),
+                {"diverged_at": done.diverged_at},
             )
-        best = best_evaluation(done.evals, facts.objective)
-        name = facts.objective.name
+        best = best_evaluation(done.evals, context.facts.objective)
+        name = context.facts.objective.name
         if best is None:
             reason = f"In {done.steps} steps the baseline (Adam, rate 0.001) had no finite validation {name}."
-            return Decision(self.name, recipe, recipe, reason, (TRIAL,), {"steps": done.steps})
-        has_converged = convergence(done, facts).is_certain and not facts.is_short
+            return Decision(
+                self.name, context.recipe, context.recipe, reason, (TRIAL,), {"steps": done.steps}
+            )
+        has_converged = convergence(done, context.facts).is_certain and not context.facts.is_short
         ended = "until it had converged" if has_converged else "for its whole allowance"
         ended = "until it was stopped" if done.steps < done.spec.until else ended
         reason = (
@@ -96,7 +108,12 @@ class Baseline(Stage):
             f"reaches a validation {name} of {best[name]:.4g} at step {best['step']}."
         )
         return Decision(
-            self.name, recipe, recipe, reason, (TRIAL,), {"steps": done.steps, name: best[name]}
+            self.name,
+            context.recipe,
+            context.recipe,
+            reason,
+            (TRIAL,),
+            {"steps": done.steps, name: best[name]},
         )
 
 

@@ -16,7 +16,7 @@ from kerastune.playbook.rules.batch_grid import in_words, other_optimizer, trans
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.ranking import Standing
 from kerastune.playbook.rules.successive_halving import STAGE, Race
-from kerastune.playbook.stages.base import Decision, Facts, Stage, rounded_up, spent
+from kerastune.playbook.stages.base import Context, Decision, Facts, Stage, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -53,24 +53,22 @@ class Batch(Stage):
     def create(cls, setup: Setup) -> Batch:
         return cls(setup.chunk, training_after=setup.stretch(cls) if setup.has("train") else 0.0)
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
-        race = Race(self._chunk, recipe, facts, outcomes)
+    def propose(self, context: Context) -> list[TrialSpec]:
+        race = Race(self._chunk, context.recipe, context.facts, context.outcomes)
         return race.first() or race.progress.behind or race.neighbors()
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        race = Race(self._chunk, recipe, facts, outcomes)
+    def decide(self, context: Context) -> Decision:
+        race = Race(self._chunk, context.recipe, context.facts, context.outcomes)
         winner, by = race.winner
-        after, values = recipe, {}
+        after, values = context.recipe, {}
         if winner not in (None, race.incumbent):
             chosen, checked = race.at_best_rate(winner)
-            after = with_steps(recipe, chosen, facts, self._chunk)
+            after = with_steps(context.recipe, chosen, context.facts, self._chunk)
             values = {
                 "rate_checked": checked,
                 "transferred_rate": race.candidates[winner].learning_rate,
             }
-            values["converged"] = is_certain(recipe, chosen, facts)
+            values["converged"] = is_certain(context.recipe, chosen, context.facts)
         values |= {
             "settings": sorted(race.trained),
             "diverged": sorted(
@@ -83,11 +81,15 @@ class Batch(Stage):
             "other_optimizer": _other(race),
             "learning_rate": after.learning_rate,
             "total_steps": after.total_steps,
-            "steps_spent": spent(outcomes, self.name),
+            "steps_spent": context.spent(self.name),
         }
         evidence = tuple(race.trained[name].spec.trial for name in values["settings"])
-        evidence += tuple(sorted(name for name in outcomes if name.startswith(f"{winner}-x")))
-        return Decision(self.name, recipe, after, _reason(race, after, values), evidence, values)
+        evidence += tuple(
+            sorted(name for name in context.outcomes if name.startswith(f"{winner}-x"))
+        )
+        return Decision(
+            self.name, context.recipe, after, _reason(race, after, values), evidence, values
+        )
 
 
 def with_steps(recipe: Recipe, chosen: Outcome, facts: Facts, chunk: int) -> Recipe:

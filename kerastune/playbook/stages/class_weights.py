@@ -7,7 +7,7 @@ from __future__ import annotations
 from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.rules.hill_climb import WholeTrainings
-from kerastune.playbook.stages.base import Decision, Facts, spent
+from kerastune.playbook.stages.base import Context, Decision, Facts
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.recipe import Recipe
@@ -30,47 +30,43 @@ class Weights(WholeTrainings):
     share = 0.3
     tunes = True
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
-        if _why_not(recipe, facts):
+    def propose(self, context: Context) -> list[TrialSpec]:
+        if _why_not(context.recipe, context.facts):
             return []
-        base, pair = self._pair(recipe, facts, outcomes)
-        due = [
-            spec for name, each in pair.items() for spec in self._due(name, each, facts, outcomes)
-        ]
+        base, pair = self._pair(context)
+        due = [spec for name, each in pair.items() for spec in self._due(name, each, context)]
         cost = sum(spec.recipe.total_steps for spec in due)
         # What was begun is finished: with a budget in time, what is left of it is only an estimate.
         if (
             not any(spec.start for spec in due)
-            and spent(outcomes, self.name) + cost > facts.allowance
+            and context.spent(self.name) + cost > context.facts.allowance
         ):
             return []
         if due:
             return due
-        balanced = outcomes[BALANCED]
+        balanced = context.outcomes[BALANCED]
         if full_training.is_comparable(base) and full_training.is_comparable(balanced):
-            return full_training.repeats(balanced, base, facts, outcomes, self.name)
+            return full_training.repeats(balanced, base, context.facts, context.outcomes, self.name)
         return []
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        base, pair = self._pair(recipe, facts, outcomes)
-        balanced, after = outcomes.get(BALANCED), recipe
+    def decide(self, context: Context) -> Decision:
+        base, pair = self._pair(context)
+        balanced, after = context.outcomes.get(BALANCED), context.recipe
         chosen = base if full_training.is_comparable(base) else None
-        evidence = _evidence(base, balanced, outcomes)
-        if why_not := _why_not(recipe, facts):
+        evidence = _evidence(base, balanced, context.outcomes)
+        if why_not := _why_not(context.recipe, context.facts):
             reason, evidence = f"No class weights were tried: {why_not}.", ()
         elif not (full_training.is_comparable(base) and full_training.is_comparable(balanced)):
             cost = sum(each.total_steps for each in pair.values())
-            ended = f"the stage has {facts.allowance} steps for trainings of {cost}"
-            if balanced is not None or BASE in outcomes:
+            ended = f"the stage has {context.facts.allowance} steps for trainings of {cost}"
+            if balanced is not None or BASE in context.outcomes:
                 ended = "its trainings did not come to an end that can be compared"
             reason = f"No class weights: {ended}."
         else:
-            compared = full_training.compare(balanced, base, outcomes)
-            gain, sign = wording.comparison(compared, facts.scored_by), compared.sign
+            compared = full_training.compare(balanced, base, context.outcomes)
+            gain, sign = wording.comparison(compared, context.facts.scored_by), compared.sign
             if sign > 0:
-                chosen, after = balanced, recipe.replace(class_weights="balanced")
+                chosen, after = balanced, context.recipe.replace(class_weights="balanced")
             total = balanced.spec.recipe.total_steps
             kept = "so they are kept" if sign > 0 else "so there are none"
             reason = f"Balanced class weights against none, {total} steps each: {gain}, {kept}."
@@ -78,19 +74,21 @@ class Weights(WholeTrainings):
             "trial": chosen.spec.trial if chosen else None,
             "class_weights": after.class_weights,
         }
-        values["steps_spent"] = spent(outcomes, self.name)
-        return Decision(self.name, recipe, after, reason, evidence, values)
+        values["steps_spent"] = context.spent(self.name)
+        return Decision(self.name, context.recipe, after, reason, evidence, values)
 
-    def _pair(
-        self, recipe: Recipe, facts: Facts, outcomes: dict
-    ) -> tuple[Outcome | None, dict[str, Recipe]]:
+    def _pair(self, context: Context) -> tuple[Outcome | None, dict[str, Recipe]]:
         """The training without weights so far, and what this stage trains itself: that too, unless
         it was paid for.
         """
-        base = full_training.planned(recipe, facts, self._stretch, self._chunk)
+        base = full_training.planned(context.recipe, context.facts, self._stretch, self._chunk)
         balanced = {BALANCED: base.replace(class_weights="balanced")}
-        known = full_training.trained_before((FineTune.name, Decay.name), base, facts, outcomes)
-        return (known, balanced) if known else (outcomes.get(BASE), {BASE: base, **balanced})
+        known = full_training.trained_before(
+            (FineTune.name, Decay.name), base, context.facts, context.outcomes
+        )
+        return (
+            (known, balanced) if known else (context.outcomes.get(BASE), {BASE: base, **balanced})
+        )
 
 
 def _why_not(recipe: Recipe, facts: Facts) -> str:

@@ -14,7 +14,7 @@ import math
 from kerastune.playbook import wording
 from kerastune.playbook.rules import decay_curves, full_training
 from kerastune.playbook.rules.hill_climb import WholeTrainings
-from kerastune.playbook.stages.base import Decision, Facts, rounded_up, spent
+from kerastune.playbook.stages.base import Context, Decision, Facts, rounded_up
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
@@ -40,99 +40,116 @@ class Decay(WholeTrainings):
     tunes = True
     stretches = True
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
-        outcomes = self._with_paid(recipe, facts, outcomes)
-        left = facts.allowance - spent(outcomes, self.name)
-        pair = self._segments(self._pair(recipe, facts), facts, outcomes)
+    def propose(self, context: Context) -> list[TrialSpec]:
+        context = context.replace(outcomes=self._with_paid(context))
+        left = context.left(self.name)
+        pair = self._segments(self._pair(context), context)
         if pair:
-            lost = LINEAR in outcomes and _has_failed(outcomes[LINEAR])
+            lost = LINEAR in context.outcomes and _has_failed(context.outcomes[LINEAR])
             # What was begun is finished: with a budget in time, what is left of it is only an
             # estimate.
             return (
-                pair if not lost and (LINEAR in outcomes or sum(map(_cost, pair)) <= left) else []
+                pair
+                if not lost and (LINEAR in context.outcomes or sum(map(_cost, pair)) <= left)
+                else []
             )
-        if again := self._repeats({LINEAR: None}, facts, outcomes, outcomes[NONE]):
+        if again := self._repeats({LINEAR: None}, context, context.outcomes[NONE]):
             return again
-        variants, specs = self._variants(recipe, facts, outcomes), []
-        for spec in self._segments(variants, facts, outcomes):
+        variants, specs = self._variants(context), []
+        for spec in self._segments(variants, context):
             if _cost(spec) <= left:
                 specs.append(spec)
                 left -= _cost(spec)
-        return specs or self._repeats(variants, facts, outcomes, outcomes[LINEAR])
+        return specs or self._repeats(variants, context, context.outcomes[LINEAR])
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        outcomes = self._with_paid(recipe, facts, outcomes)
-        linear, none = outcomes.get(LINEAR), outcomes.get(NONE)
-        values = {"trial": None, "flat": False, "steps_spent": spent(outcomes, self.name)}
+    def decide(self, context: Context) -> Decision:
+        context = context.replace(outcomes=self._with_paid(context))
+        linear, none = context.outcomes.get(LINEAR), context.outcomes.get(NONE)
+        values = {"trial": None, "flat": False, "steps_spent": context.spent(self.name)}
         if not full_training.is_comparable(linear) or (
             none is None or not full_training.has_ended(none)
         ):
-            return self._untested(recipe, facts, outcomes, values)
+            return self._untested(context, values)
         total = linear.spec.recipe.total_steps
         if not full_training.is_comparable(none):
             reason = f"A constant rate {_failure(none)}; linear decay came to its end, {total} steps, and is kept."
             values |= {"trial": linear.spec.trial, "total_steps": total}
-            after = linear.spec.recipe.replace(regularizers=recipe.regularizers)
-            return Decision(self.name, recipe, after, reason, _evidence(outcomes), values)
-        measured = full_training.compare(linear, none, outcomes)
-        gain = wording.comparison(measured, facts.scored_by)
+            after = linear.spec.recipe.replace(regularizers=context.recipe.regularizers)
+            return Decision(
+                self.name, context.recipe, after, reason, _evidence(context.outcomes), values
+            )
+        measured = full_training.compare(linear, none, context.outcomes)
+        gain = wording.comparison(measured, context.facts.scored_by)
         values |= {"gain": [measured.gain, measured.low, measured.high], "seeds": measured.seeds}
         tried = f"Linear decay against a constant rate, {total} steps each{_stopped(none)}: {gain}"
         if measured.sign > 0:
-            return self._refined(recipe, facts, outcomes, tried, values)
+            return self._refined(context, tried, values)
         has_failed = any(
-            _has_failed(outcomes[name]) for name in full_training.repetitions(LINEAR, outcomes)
+            _has_failed(context.outcomes[name])
+            for name in full_training.repetitions(LINEAR, context.outcomes)
         )
         if measured.gain > 0 and len(none.evals) > 1 and not has_failed:
             picked = (
                 f"a constant rate has the pick of its {len(none.evals)} evaluations, decay has none"
             )
             return self._kept(
-                recipe, linear, f"{tried}. As {picked}, a gain on the mean is one", values, outcomes
+                context.recipe,
+                linear,
+                f"{tried}. As {picked}, a gain on the mean is one",
+                values,
+                context.outcomes,
             )
-        values |= {"trial": NONE, "flat": measured.sign == 0, "total_steps": recipe.total_steps}
+        values |= {
+            "trial": NONE,
+            "flat": measured.sign == 0,
+            "total_steps": context.recipe.total_steps,
+        }
         why = "The landscape is flat" if measured.sign == 0 else "It does harm here"
-        rate = f"a constant rate of {recipe.learning_rate:g} for the {recipe.total_steps} steps that it had"
+        rate = f"a constant rate of {context.recipe.learning_rate:g} for the {context.recipe.total_steps} steps that it had"
         reason = f"{tried}. {why}, so decay is left alone: {rate}."
         return Decision(
-            self.name, recipe, recipe.replace(decay="none"), reason, _evidence(outcomes), values
+            self.name,
+            context.recipe,
+            context.recipe.replace(decay="none"),
+            reason,
+            _evidence(context.outcomes),
+            values,
         )
 
-    def _with_paid(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> dict[str, Outcome]:
+    def _with_paid(self, context: Context) -> dict[str, Outcome]:
         """The outcomes, with what stage `finetune` trained of the very recipe in the place of
         linear decay's.
         """
         if (
-            LINEAR in outcomes or facts.regularized or recipe.dropout
+            LINEAR in context.outcomes or context.facts.regularized or context.recipe.dropout
         ):  # there regularizers were on, here they are not
-            return outcomes
-        linear = self._pair(recipe, facts)[LINEAR].replace(regularizers="on")
-        paid = full_training.trained_before((FineTune.name,), linear, facts, outcomes)
-        return outcomes | {LINEAR: paid} if paid else outcomes
+            return context.outcomes
+        linear = self._pair(context)[LINEAR].replace(regularizers="on")
+        paid = full_training.trained_before(
+            (FineTune.name,), linear, context.facts, context.outcomes
+        )
+        return context.outcomes | {LINEAR: paid} if paid else context.outcomes
 
-    def _pair(self, recipe: Recipe, facts: Facts) -> dict[str, Recipe]:
-        wanted = rounded_up(self._stretch * recipe.total_steps, self._chunk)
-        total = rounded_up(wanted, self._interval(wanted, recipe, facts))
-        linear = recipe.replace(decay="linear", decay_start=0, total_steps=total)
+    def _pair(self, context: Context) -> dict[str, Recipe]:
+        wanted = rounded_up(self._stretch * context.recipe.total_steps, self._chunk)
+        total = rounded_up(wanted, context.evaluation_interval(self._chunk, wanted))
+        linear = context.recipe.replace(decay="linear", decay_start=0, total_steps=total)
         return {LINEAR: linear, NONE: linear.replace(decay="none")}
 
-    def _variants(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> dict[str, Recipe]:
+    def _variants(self, context: Context) -> dict[str, Recipe]:
         """What is worth trying once linear decay helps: a later start (S3.3) and the staircase
         (S3.4).
         """
-        linear, none = outcomes.get(LINEAR), outcomes.get(NONE)
+        linear, none = context.outcomes.get(LINEAR), context.outcomes.get(NONE)
         if not (full_training.is_comparable(linear) and full_training.is_comparable(none)):
             return {}
-        if full_training.compare(linear, none, outcomes).sign < 1:
+        if full_training.compare(linear, none, context.outcomes).sign < 1:
             return {}
-        decayed, moved = linear.spec.recipe, decay_curves.peak_step(linear.evals, facts.objective)
-        peak = decay_curves.peak_step(none.evals, facts.objective)
+        decayed, moved = (
+            linear.spec.recipe,
+            decay_curves.peak_step(linear.evals, context.facts.objective),
+        )
+        peak = decay_curves.peak_step(none.evals, context.facts.objective)
         start, total = start_before(peak, self._chunk), decayed.total_steps
         if start >= total:
             return {}
@@ -141,14 +158,15 @@ class Decay(WholeTrainings):
         classic = {"decay_start": start, "decay_factor": FACTOR, "decay_interval": interval}
         return {**late, CLASSIC: decayed.replace(decay="exponential", **classic)}
 
-    def _refined(self, recipe, facts, outcomes, tried, values) -> Decision:
-        chosen, parts = outcomes[LINEAR], []
+    def _refined(self, context: Context, tried, values) -> Decision:
+        chosen, parts = context.outcomes[LINEAR], []
         peak, moved = (
-            decay_curves.peak_step(outcomes[name].evals, facts.objective) for name in (NONE, LINEAR)
+            decay_curves.peak_step(context.outcomes[name].evals, context.facts.objective)
+            for name in (NONE, LINEAR)
         )
-        variants = self._variants(recipe, facts, outcomes)
+        variants = self._variants(context)
         for name, varied in variants.items():
-            outcome = outcomes.get(name)
+            outcome = context.outcomes.get(name)
             if not full_training.is_comparable(outcome):
                 failure = (
                     _failure(outcome)
@@ -159,9 +177,13 @@ class Decay(WholeTrainings):
                     f"{WORDS[name]} at step {varied.decay_start} stays untested ({failure})"
                 )
                 continue
-            compared = full_training.compare(outcome, chosen, outcomes)
-            gain = wording.comparison(compared, facts.scored_by)
-            found = _diagnosis(outcome, outcomes[NONE], facts) if name == CLASSIC else ""
+            compared = full_training.compare(outcome, chosen, context.outcomes)
+            gain = wording.comparison(compared, context.facts.scored_by)
+            found = (
+                _diagnosis(outcome, context.outcomes[NONE], context.facts)
+                if name == CLASSIC
+                else ""
+            )
             values |= {"interval": found} if found else {}
             told = f", {found}" if found else ""
             parts.append(
@@ -170,7 +192,9 @@ class Decay(WholeTrainings):
             chosen = outcome if compared.sign > 0 else chosen
         values |= {"peak": moved, "peak_without_decay": peak}
         parts.insert(0, f"The validation peak moved from step {peak} to {moved}")
-        return self._kept(recipe, chosen, f"{tried}. {'; '.join(parts)}", values, outcomes)
+        return self._kept(
+            context.recipe, chosen, f"{tried}. {'; '.join(parts)}", values, context.outcomes
+        )
 
     def _kept(
         self, recipe: Recipe, chosen: Outcome, found: str, values: dict, outcomes: dict
@@ -182,49 +206,53 @@ class Decay(WholeTrainings):
         )
         return Decision(self.name, recipe, after, reason, _evidence(outcomes), values)
 
-    def _repeats(
-        self, challengers, facts: Facts, outcomes: dict[str, Outcome], chosen: Outcome
-    ) -> list[TrialSpec]:
+    def _repeats(self, challengers, context: Context, chosen: Outcome) -> list[TrialSpec]:
         """What is due to repeat with other seeds what each in turn won against the one chosen so
         far.
         """
-        for outcome in (outcomes.get(name) for name in challengers):
+        for outcome in (context.outcomes.get(name) for name in challengers):
             if full_training.is_comparable(outcome) and full_training.is_comparable(chosen):
-                if again := full_training.repeats(outcome, chosen, facts, outcomes, self.name):
+                if again := full_training.repeats(
+                    outcome, chosen, context.facts, context.outcomes, self.name
+                ):
                     return again
                 chosen = (
-                    outcome if full_training.compare(outcome, chosen, outcomes).sign > 0 else chosen
+                    outcome
+                    if full_training.compare(outcome, chosen, context.outcomes).sign > 0
+                    else chosen
                 )
         return []
 
-    def _untested(self, recipe, facts, outcomes, values) -> Decision:
-        pair = self._pair(recipe, facts)
+    def _untested(self, context: Context, values) -> Decision:
+        pair = self._pair(context)
         total = pair[LINEAR].total_steps
-        after = recipe.replace(total_steps=total) if recipe.decay == "linear" else recipe
-        begun = {name: outcomes[name] for name in pair if name in outcomes}
+        after = (
+            context.recipe.replace(total_steps=total)
+            if context.recipe.decay == "linear"
+            else context.recipe
+        )
+        begun = {name: context.outcomes[name] for name in pair if name in context.outcomes}
         failed = [name for name, outcome in begun.items() if _has_failed(outcome)]
         if failed:
             why = "; ".join(f"{name} {_failure(begun[name])}" for name in failed)
         elif begun:
-            why = f"the {facts.allowance} steps of its budget ended in the middle of its two trainings"
+            why = f"the {context.facts.allowance} steps of its budget ended in the middle of its two trainings"
         else:
-            why = f"two trainings of {total} steps cost {2 * total}, its budget holds {facts.allowance}"
+            why = f"two trainings of {total} steps cost {2 * total}, its budget holds {context.facts.allowance}"
         reason = f"Decay was not tested: {why}. It stays {full_training.decay_words(after)}, over {after.total_steps} steps."
         return Decision(
             self.name,
-            recipe,
+            context.recipe,
             after,
             reason,
             tuple(begun),
             {**values, "total_steps": after.total_steps},
         )
 
-    def _segments(self, recipes, facts, outcomes) -> list[TrialSpec]:
+    def _segments(self, recipes, context: Context) -> list[TrialSpec]:
         """The next segment of every training that has not ended."""
         return [
-            spec
-            for name, recipe in recipes.items()
-            for spec in self._due(name, recipe, facts, outcomes)
+            spec for name, recipe in recipes.items() for spec in self._due(name, recipe, context)
         ]
 
 

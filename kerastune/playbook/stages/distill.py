@@ -11,8 +11,7 @@ from kerastune.analysis import comparison
 from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages import ensemble
-from kerastune.playbook.stages.base import Decision, Facts, Stage, spent
-from kerastune.recipe import Recipe
+from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
@@ -47,17 +46,15 @@ class Distill(Stage):
     def applies(cls, wanted: Wanted) -> bool:
         return False
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
-        alone = _alone(recipe, outcomes)
+    def propose(self, context: Context) -> list[TrialSpec]:
+        alone = _alone(context)
         if alone is None:
             return []
-        left = facts.allowance - spent(outcomes, self.name)
+        left = context.left(self.name)
         settings = {trial_name(*setting): setting for setting in GRID}
         due = []
         for name, done in full_training.affordable(
-            settings, alone.spec.recipe.total_steps, left, outcomes
+            settings, alone.spec.recipe.total_steps, left, context.outcomes
         ):
             temperature, mix = settings[name]
             trained = alone.spec.recipe
@@ -66,35 +63,42 @@ class Distill(Stage):
             )
             spec = full_training.segment(name, self.name, trained, done, alone.spec.eval_every)
             due.append(dataclasses.replace(spec, temperature=temperature, mix=mix))
-        best = _best(outcomes, facts)
+        best = _best(context.outcomes, context.facts)
         if due:
             return due
         if best is None:
             return []
-        proposed = full_training.repeats(best, alone, facts, outcomes, self.name)
+        proposed = full_training.repeats(best, alone, context.facts, context.outcomes, self.name)
         return [
             _taught_like(best, spec) if spec.trial.startswith(f"{best.spec.trial}-") else spec
             for spec in proposed
         ]
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        alone, best = _alone(recipe, outcomes), _best(outcomes, facts)
+    def decide(self, context: Context) -> Decision:
+        alone, best = _alone(context), _best(context.outcomes, context.facts)
         if alone is None or best is None:
             reason = "No student came to its end both alone and with its teacher, so there is nothing to compare."
             trial = None if alone is None else alone.spec.trial
-            return Decision(self.name, recipe, recipe, reason, (), {"trial": trial, "kept": False})
-        compared = full_training.compare(best, alone, outcomes)
-        words, sign = wording.comparison(compared, facts.scored_by), compared.sign
+            return Decision(
+                self.name,
+                context.recipe,
+                context.recipe,
+                reason,
+                (),
+                {"trial": trial, "kept": False},
+            )
+        compared = full_training.compare(best, alone, context.outcomes)
+        words, sign = wording.comparison(compared, context.facts.scored_by), compared.sign
         values = {
             "trial": best.spec.trial if sign > 0 else alone.spec.trial,
             "alone": alone.spec.trial,
             "kept": sign > 0,
             "temperature": best.spec.temperature,
             "mix": best.spec.mix,
-            "grid": [_point(outcome, alone, facts) for outcome in _grid(outcomes)],
+            "grid": [_point(outcome, alone, context.facts) for outcome in _grid(context.outcomes)],
             "gain": {**comparison.named(compared), "seeds": compared.seeds, "std": compared.std},
-            "scored_by": facts.scored_by,
-            "steps_spent": spent(outcomes, self.name),
+            "scored_by": context.facts.scored_by,
+            "steps_spent": context.spent(self.name),
         }
         setting = f"temperature {best.spec.temperature:g}, {100 * best.spec.mix:g} % of the loss from the teacher"
         reason = f"The best of {len(values['grid'])} settings, {setting}, against the student alone: {words}; "
@@ -106,10 +110,14 @@ class Distill(Stage):
         again = [
             name
             for each in (best, alone)
-            for name in full_training.repetitions(each.spec.trial, outcomes)
+            for name in full_training.repetitions(each.spec.trial, context.outcomes)
         ]
-        evidence = (alone.spec.trial, *(outcome.spec.trial for outcome in _grid(outcomes)), *again)
-        return Decision(self.name, recipe, recipe, reason, evidence, values)
+        evidence = (
+            alone.spec.trial,
+            *(outcome.spec.trial for outcome in _grid(context.outcomes)),
+            *again,
+        )
+        return Decision(self.name, context.recipe, context.recipe, reason, evidence, values)
 
 
 def matched_rate(learning_rate: float, temperature: float, mix: float) -> float:
@@ -136,9 +144,10 @@ def trial_name(temperature: float, mix: float) -> str:
     return f"distill-t{temperature:g}-m{mix:g}"
 
 
-def _alone(recipe: Recipe, outcomes: dict[str, Outcome]) -> Outcome | None:
+def _alone(context: Context) -> Outcome | None:
     return ensemble.of_recipe(
-        recipe, {name: o for name, o in outcomes.items() if o.spec.stage != Distill.name}
+        context.recipe,
+        {name: o for name, o in context.outcomes.items() if o.spec.stage != Distill.name},
     )
 
 

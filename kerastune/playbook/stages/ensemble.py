@@ -21,7 +21,7 @@ from kerastune.analysis.comparison import Comparison
 from kerastune.analysis.ensemble_selection import Blend
 from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training
-from kerastune.playbook.stages.base import Decision, Facts, Stage, rounded_up, spent
+from kerastune.playbook.stages.base import Context, Decision, Facts, Stage, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -92,38 +92,32 @@ class Ensemble(Stage):
     def create(cls, setup: Setup) -> Ensemble:
         return cls(setup.models, setup.members, setup.folds)
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
-        single = of_recipe(recipe, outcomes)
+    def propose(self, context: Context) -> list[TrialSpec]:
+        single = of_recipe(context.recipe, context.outcomes)
         if single is None:
             return []
         every = single.spec.eval_every
-        total = rounded_up(recipe.total_steps, every)
-        left = (
-            facts.allowance
-            - spent(outcomes, self.name)
-            - _cost_of_predicting(outcomes, recipe, facts)
+        total = rounded_up(context.recipe.total_steps, every)
+        left = context.left(self.name) - _cost_of_predicting(context)
+        wanted = self._wanted(
+            context.replace(recipe=full_training.lengthened(context.recipe, total))
         )
-        wanted = self._wanted(full_training.lengthened(recipe, total), outcomes)
         return [
             dataclasses.replace(
                 full_training.segment(name, self.name, wanted[name][0], done, every),
                 **wanted[name][1],
             )
-            for name, done in full_training.affordable(wanted, total, left, outcomes)
+            for name, done in full_training.affordable(wanted, total, left, context.outcomes)
         ]
 
-    def _wanted(
-        self, recipe: Recipe, outcomes: dict[str, Outcome]
-    ) -> dict[str, tuple[Recipe, dict[str, int]]]:
+    def _wanted(self, context: Context) -> dict[str, tuple[Recipe, dict[str, int]]]:
         """By name of the trial how to train, and without which fold; members of folds first."""
-        specs = [outcomes[name].spec for name in candidates(outcomes)]
+        specs = [context.outcomes[name].spec for name in candidates(context.outcomes)]
         # An earlier stage may have repeated a comparison with one of the seeds.
         paid = [spec.recipe for spec in specs if spec.stage != self.name]
         wanted = {}
         for number in range(1, self._members):
-            other = recipe.replace(seed=recipe.seed + number)
+            other = context.recipe.replace(seed=context.recipe.seed + number)
             if number <= self._folds:
                 wanted[f"ensemble-fold-{number}"] = (
                     other,
@@ -133,19 +127,22 @@ class Ensemble(Stage):
                 wanted[f"ensemble-seed-{other.seed}"] = other, {}
         return wanted
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        single = of_recipe(recipe, outcomes)
+    def decide(self, context: Context) -> Decision:
+        single = of_recipe(context.recipe, context.outcomes)
         if single is None:
             reason = "No whole training kept its weights, so there is nothing to combine."
-            return Decision(self.name, recipe, recipe, reason, (), {"trial": None})
-        names = [single.spec.trial, *(n for n in candidates(outcomes) if n != single.spec.trial)]
+            return Decision(self.name, context.recipe, context.recipe, reason, (), {"trial": None})
+        names = [
+            single.spec.trial,
+            *(n for n in candidates(context.outcomes) if n != single.spec.trial),
+        ]
         known = self._models.validation()
         predictions = np.stack([known.predict(name) for name in names])
-        verdict = judge(predictions, known.targets, facts.scored_by, self._members)
+        verdict = judge(predictions, known.targets, context.facts.scored_by, self._members)
         weights = dict(zip(names, verdict.blend.weights.tolist()))
         values = {
             "trial": names[0],
-            "steps_spent": spent(outcomes, self.name),
+            "steps_spent": context.spent(self.name),
             "weights": {name: weight for name, weight in weights.items() if weight},
             "mean": verdict.blend.mean,
             "temperature": verdict.blend.temperature,
@@ -164,7 +161,12 @@ class Ensemble(Stage):
             ),
         }
         return Decision(
-            self.name, recipe, recipe, _reason(names, verdict, values, facts), tuple(names), values
+            self.name,
+            context.recipe,
+            context.recipe,
+            _reason(names, verdict, values, context.facts),
+            tuple(names),
+            values,
         )
 
 
@@ -264,12 +266,16 @@ def of_recipe(recipe: Recipe, outcomes: dict[str, Outcome]) -> Outcome | None:
     return max((outcomes[name] for name in candidates(outcomes)), key=rank, default=None)
 
 
-def _cost_of_predicting(outcomes: dict[str, Outcome], recipe: Recipe, facts: Facts) -> int:
+def _cost_of_predicting(context: Context) -> int:
     """Steps in whose time all candidates, and one more, predict the validation part; none of a
     budget in steps.
     """
-    count = len(candidates(outcomes)) + 1
-    return round(EVALUATED * count * facts.num_validation / recipe.batch_size) if facts.timed else 0
+    count = len(candidates(context.outcomes)) + 1
+    return (
+        round(EVALUATED * count * context.facts.num_validation / context.recipe.batch_size)
+        if context.facts.timed
+        else 0
+    )
 
 
 def _reason(names: list[str], verdict: Verdict, values: dict, facts: Facts) -> str:

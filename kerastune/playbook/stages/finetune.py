@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kerastune.playbook import wording
 from kerastune.playbook.rules import batch_grid, full_training
 from kerastune.playbook.rules.hill_climb import FAILED, Walk, WalkingStage
-from kerastune.playbook.stages.base import Decision, Facts, spent
+from kerastune.playbook.stages.base import Context, Decision
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
@@ -83,76 +83,84 @@ class FineTune(WalkingStage):
     def applies(cls, wanted: Wanted) -> bool:
         return wanted.pretrained
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        walk = self._walk(recipe, facts, outcomes)
-        best = recipe if walk.best is None else walk.best.spec.recipe
+    def decide(self, context: Context) -> Decision:
+        walk = self._walk(context)
+        best = context.recipe if walk.best is None else walk.best.spec.recipe
         found = {name: getattr(best, name) for name in HANDED_ON}
         values = {
             "trial": walk.best.spec.trial if walk.best else None,
             **found,
-            "pretrained": facts.pretrained,
+            "pretrained": context.facts.pretrained,
             "gains": walk.gains,
-            "scored_by": facts.scored_by,
-            "steps_spent": spent(outcomes, self.name),
+            "scored_by": context.facts.scored_by,
+            "steps_spent": context.spent(self.name),
         }
         evidence = (
             *walk.seen,
-            *(again for name in walk.seen for again in full_training.repetitions(name, outcomes)),
+            *(
+                again
+                for name in walk.seen
+                for again in full_training.repetitions(name, context.outcomes)
+            ),
         )
-        after = recipe.replace(**found)
-        if walk.best is not None and best.frozen < (recipe.frozen or facts.pretrained):
+        after = context.recipe.replace(**found)
+        if walk.best is not None and best.frozen < (
+            context.recipe.frozen or context.facts.pretrained
+        ):
             after = full_training.lengthened(after, best.total_steps // self._stretch)
-        return Decision(self.name, recipe, after, walk.reason, evidence, values)
+        return Decision(self.name, context.recipe, after, walk.reason, evidence, values)
 
-    def _walk(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Walk:
+    def _walk(self, context: Context) -> Walk:
         walk = Walk()
-        if not facts.pretrained:
+        if not context.facts.pretrained:
             walk.parts = [
                 "no layer has weights that were loaded and may be trained, so there is nothing to fine-tune"
             ]
             return walk
-        top = recipe.frozen or facts.pretrained
-        alone = recipe.replace(frozen=top, head=facts.levels - facts.pretrained, head_fraction=0.0)
-        base = self._planned(alone, facts, outcomes)
-        self._train(walk, BASE, base, facts, outcomes)
-        if walk.due or not full_training.is_comparable(outcomes.get(BASE)):
+        top = context.recipe.frozen or context.facts.pretrained
+        alone = context.recipe.replace(
+            frozen=top, head=context.facts.levels - context.facts.pretrained, head_fraction=0.0
+        )
+        base = self._planned(context.replace(recipe=alone))
+        self._train(walk, BASE, base, context)
+        if walk.due or not full_training.is_comparable(context.outcomes.get(BASE)):
             walk.parts = [
                 "nothing is unfrozen: no whole training of the head could be had to compare with"
             ]
             return walk
-        walk.best, rate = outcomes[BASE], base.learning_rate
+        walk.best, rate = context.outcomes[BASE], base.learning_rate
         walk.parts.append(
-            f"of {facts.levels} layers with kernels, {facts.pretrained} came with their weights"
+            f"of {context.facts.levels} layers with kernels, {context.facts.pretrained} came with their weights"
         )
         walk.parts[-1] += f"; trainings of {base.total_steps} steps tell what to unfreeze"
         for frozen in depths(top):
-            found, goes_on = self._try(walk, _depth(base, frozen, rate, top), facts, outcomes)
+            found, goes_on = self._try(walk, _depth(base, frozen, rate, top), context)
             rate = min(
                 found, base.learning_rate
             )  # noise alone must not drive it up from depth to depth
             if not goes_on:
                 break
         if not walk.due:
-            self._decay(walk, top, facts, outcomes)
+            self._decay(walk, top, context)
         return walk
 
-    def _planned(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Recipe:
+    def _planned(self, context: Context) -> Recipe:
         """A whole training of the head alone, shortened where the allowance would not hold a few of
         that length.
 
         The steps were found with the head alone, which is slow: more layers learn the same in fewer
         steps.
         """
-        planned = full_training.planned(recipe, facts, self._stretch, self._chunk)
-        if BASE in outcomes:
+        planned = full_training.planned(context.recipe, context.facts, self._stretch, self._chunk)
+        if BASE in context.outcomes:
             # With a budget in time the allowance changes, and all trainings must have the same
             # length.
-            return full_training.lengthened(planned, outcomes[BASE].spec.recipe.total_steps)
-        most = max(facts.allowance // TRAININGS, self._chunk)
-        every = self._interval(most, recipe, facts)
+            return full_training.lengthened(planned, context.outcomes[BASE].spec.recipe.total_steps)
+        most = max(context.facts.allowance // TRAININGS, self._chunk)
+        every = context.evaluation_interval(self._chunk, most)
         return full_training.lengthened(planned, min(planned.total_steps, most // every * every))
 
-    def _decay(self, walk: Walk, top: int, facts: Facts, outcomes: dict[str, Outcome]) -> None:
+    def _decay(self, walk: Walk, top: int, context: Context) -> None:
         recipe = walk.best.spec.recipe
         if recipe.frozen == top:
             walk.parts.append(
@@ -161,17 +169,17 @@ class FineTune(WalkingStage):
         elif recipe.layer_decay < 1 or recipe.layer_rate:
             walk.parts.append("the rates of layers are those that were given")
         else:
-            self._try(walk, _layer_decay(recipe, facts), facts, outcomes)
+            self._try(walk, _layer_decay(recipe, context.facts.levels), context)
 
-    def _try(self, walk: Walk, ladder: Ladder, facts: Facts, outcomes: dict) -> tuple[float, bool]:
+    def _try(self, walk: Walk, ladder: Ladder, context: Context) -> tuple[float, bool]:
         """Trains the levels of one thing; gives the rate of the best, and whether to go on."""
         names = [f"{ladder.prefix}-{each}" for each in ladder.recipes]
         recipes = list(ladder.recipes.values())
         is_passed = any(
-            trial.startswith(f"{prefix}-") for trial in outcomes for prefix in ladder.later
+            trial.startswith(f"{prefix}-") for trial in context.outcomes for prefix in ladder.later
         )
         gains, is_cut = self._climb(
-            walk, list(zip(names, recipes)), ladder.first, is_passed, facts, outcomes
+            walk, list(zip(names, recipes)), ladder.first, is_passed, context
         )
         rate = walk.best.spec.recipe.learning_rate
         if walk.due:
@@ -181,18 +189,20 @@ class FineTune(WalkingStage):
             (i for i, gain in enumerate(gains) if recipes[i] and gain is not None),
             key=ladder.first.__ne__,
         )
-        sound = [outcomes[names[i]] for i in tried if gains[i] != FAILED]
+        sound = [context.outcomes[names[i]] for i in tried if gains[i] != FAILED]
         if not sound:
             left = (
                 "could not be trained to an end"
                 if tried
-                else f"exceeds the {facts.allowance} steps of the stage"
+                else f"exceeds the {context.facts.allowance} steps of the stage"
             )
             walk.parts.append(f"{ladder.words.format(recipes[ladder.first])} {left}")
             return rate, False
         best = max(sound, key=walk.gain)
         walk.due = (
-            [] if is_passed else full_training.repeats(best, walk.best, facts, outcomes, self.name)
+            []
+            if is_passed
+            else full_training.repeats(best, walk.best, context.facts, context.outcomes, self.name)
         )
         if walk.due:
             return rate, False
@@ -204,16 +214,14 @@ class FineTune(WalkingStage):
         )
         for outcome in sound:
             walk.note(outcome, ladder.words.format(outcome.spec.recipe))
-        return best.spec.recipe.learning_rate, self._judge(walk, words, best, facts, outcomes)
+        return best.spec.recipe.learning_rate, self._judge(walk, words, best, context)
 
-    def _judge(
-        self, walk: Walk, words: str, best: Outcome, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> bool:
+    def _judge(self, walk: Walk, words: str, best: Outcome, context: Context) -> bool:
         """Keeps the best level if it gains significantly; gives whether there is hope for more of
         the same.
         """
-        compared = full_training.compare(best, walk.best, outcomes)
-        gain, sign = wording.comparison(compared, facts.scored_by), compared.sign
+        compared = full_training.compare(best, walk.best, context.outcomes)
+        gain, sign = wording.comparison(compared, context.facts.scored_by), compared.sign
         walk.parts.append(f"{words}: {gain}, so it {'is kept' if sign > 0 else 'is left out'}")
         if sign > 0:
             walk.keep(best)
@@ -240,8 +248,8 @@ def _depth(base: Recipe, frozen: int, rate: float, top: int) -> Ladder:
     return Ladder(f"finetune-{frozen}", recipes, RATES.index(1.0), words, (*later, DECAY))
 
 
-def _layer_decay(recipe: Recipe, facts: Facts) -> Ladder:
-    factors = [decay_for(share, facts.levels - 1 - recipe.frozen) for share in SHARES]
+def _layer_decay(recipe: Recipe, levels: int) -> Ladder:
+    factors = [decay_for(share, levels - 1 - recipe.frozen) for share in SHARES]
     recipes = {
         f"{each:g}": None if each == 1 else recipe.replace(layer_decay=each) for each in factors
     }

@@ -14,14 +14,12 @@ import numpy as np
 from kerastune.analysis import curves
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.stages.base import (
+    Context,
     Decision,
     Facts,
     Stage,
-    evaluation_interval,
     rounded_up,
-    spent,
 )
-from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
@@ -56,61 +54,64 @@ class LearningRate(Stage):
     def create(cls, setup: Setup) -> LearningRate:
         return cls(setup.chunk)
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
-        tried = _by_rate(outcomes)
-        horizon = self.first_horizon(recipe, facts)
+    def propose(self, context: Context) -> list[TrialSpec]:
+        tried = _by_rate(context.outcomes)
+        horizon = self.first_horizon(context)
         for rates in (_coarse, _finer):
-            wanted = [rate for rate in rates(recipe, tried, horizon) if rate not in tried]
+            wanted = [rate for rate in rates(context.recipe, tried, horizon) if rate not in tried]
             if wanted:
-                specs = [self._spec(recipe, facts, rate, None, horizon) for rate in wanted]
-                return self._affordable(specs, facts, outcomes)
-        return self._affordable(self._race(recipe, facts, tried, horizon)[1], facts, outcomes)
+                specs = [self._spec(context, rate, None, horizon) for rate in wanted]
+                return self._affordable(specs, context)
+        return self._affordable(self._race(context, tried, horizon)[1], context)
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        tried = _by_rate(outcomes)
-        rate = self._race(recipe, facts, tried, self.first_horizon(recipe, facts))[0]
+    def decide(self, context: Context) -> Decision:
+        tried = _by_rate(context.outcomes)
+        rate = self._race(context, tried, self.first_horizon(context))[0]
         evidence = tuple(tried[rate].spec.trial for rate in sorted(tried))
         if rate is None:
             why = f"Every rate diverged ({_list(tried)})"
             if not tried:
-                why = f"The {facts.allowance} steps that the budget holds for it are too few to compare rates"
-            reason = f"{why}: the rate stays at {recipe.learning_rate:g}."
-            return Decision(self.name, recipe, recipe, reason, evidence, {"rates": sorted(tried)})
-        found = convergence(tried[rate], facts)
-        chosen = recipe.replace(learning_rate=rate, total_steps=found.total_steps)
+                why = f"The {context.facts.allowance} steps that the budget holds for it are too few to compare rates"
+            reason = f"{why}: the rate stays at {context.recipe.learning_rate:g}."
+            return Decision(
+                self.name,
+                context.recipe,
+                context.recipe,
+                reason,
+                evidence,
+                {"rates": sorted(tried)},
+            )
+        found = convergence(tried[rate], context.facts)
+        chosen = context.recipe.replace(learning_rate=rate, total_steps=found.total_steps)
         values = {
             "rates": sorted(tried),
             "diverged": [
                 r for r, outcome in sorted(tried.items()) if outcome.diverged_at is not None
             ],
             "learning_rate": rate,
-            "suggested_rate": recipe.learning_rate,
+            "suggested_rate": context.recipe.learning_rate,
             "converged_step": found.step,
             "total_steps": chosen.total_steps,
             "converged": found.is_certain,
-            "steps_spent": spent(outcomes, self.name),
+            "steps_spent": context.spent(self.name),
         }
         return Decision(
-            self.name, recipe, chosen, self._reason(recipe, facts, tried, rate), evidence, values
+            self.name, context.recipe, chosen, self._reason(context, tried, rate), evidence, values
         )
 
-    def first_horizon(self, recipe: Recipe, facts: Facts) -> int:
+    def first_horizon(self, context: Context) -> int:
         """Steps of the first comparison: a quarter epoch, within 100 and 400 steps, in whole
         evaluations.
         """
-        return rounded_up(_quarter_epoch(recipe, facts), self._interval(recipe, facts))
+        return rounded_up(_quarter_epoch(context), self._interval(context))
 
-    def _interval(self, recipe: Recipe, facts: Facts) -> int:
+    def _interval(self, context: Context) -> int:
         # Seldom enough to be cheap, but at the end of every horizon: a long wait would make all
         # horizons long.
-        quarter = rounded_up(_quarter_epoch(recipe, facts), self._chunk)
-        return evaluation_interval(
-            facts.num_validation, recipe.batch_size, self._chunk, most=quarter
-        )
+        quarter = rounded_up(_quarter_epoch(context), self._chunk)
+        return context.evaluation_interval(self._chunk, quarter)
 
-    def _race(self, recipe, facts, tried, horizon) -> tuple[float | None, list[TrialSpec]]:
+    def _race(self, context: Context, tried, horizon) -> tuple[float | None, list[TrialSpec]]:
         """The leader, and what the survivors still need, doubling the horizon until the leader has
         converged.
         """
@@ -118,35 +119,35 @@ class LearningRate(Stage):
         rung = 0
         while True:
             leader = _leader({rate: tried[rate] for rate in alive}, horizon)
-            if leader is None or _is_done(tried[leader], horizon, facts):
+            if leader is None or _is_done(tried[leader], horizon, context.facts):
                 return leader, []
             limit = SURVIVORS[rung] if rung < len(SURVIVORS) else 1
             alive = _survivors({rate: tried[rate] for rate in alive}, leader, horizon, limit)
             rung, horizon = rung + 1, 2 * horizon
             behind = [rate for rate in alive if not _has_reached(tried[rate], horizon)]
             if behind:
-                return leader, [
-                    self._spec(recipe, facts, rate, tried[rate], horizon) for rate in behind
-                ]
+                return leader, [self._spec(context, rate, tried[rate], horizon) for rate in behind]
 
-    def _spec(self, recipe, facts, rate, earlier, until) -> TrialSpec:
-        every = self._interval(recipe, facts)
-        trial = recipe.replace(learning_rate=rate, decay="none", total_steps=until)
+    def _spec(self, context: Context, rate, earlier, until) -> TrialSpec:
+        every = self._interval(context)
+        trial = context.recipe.replace(learning_rate=rate, decay="none", total_steps=until)
         return TrialSpec(
             f"lr-{rate:g}", self.name, trial, earlier.steps if earlier else 0, until, every
         )
 
-    def _affordable(self, specs, facts, outcomes) -> list[TrialSpec]:
+    def _affordable(self, specs, context: Context) -> list[TrialSpec]:
         cost = sum(spec.until - spec.start for spec in specs)
-        return specs if spent(outcomes, self.name) + cost <= facts.allowance else []
+        return specs if cost <= context.left(self.name) else []
 
-    def _reason(self, recipe, facts, tried, rate) -> str:
+    def _reason(self, context: Context, tried, rate) -> str:
         outcome = tried[rate]
-        found = convergence(outcome, facts)
+        found = convergence(outcome, context.facts)
         others = sorted((r for r in tried if r != rate), key=lambda r: abs(np.log(r / rate)))
         total = found.total_steps
         epochs = (
-            f" ({facts.epochs(total, recipe.batch_size):.3g} epochs)" if facts.num_train else ""
+            f" ({context.facts.epochs(total, context.recipe.batch_size):.3g} epochs)"
+            if context.facts.num_train
+            else ""
         )
         if found.is_certain:
             steps = f"it has converged by step {found.step} ({found.by}), so training takes {total} steps{epochs}"
@@ -161,12 +162,12 @@ class LearningRate(Stage):
             f"Of {len(tried)} rates from {min(tried):g} to {max(tried):g}, {rate:g} falls fastest and deepest "
             f"(smoothed loss {_last(outcome, outcome.steps):.3g} after {outcome.steps} steps; for comparison "
             f"{_neighbors(tried, rate, others[:2])}){_alike(tried, rate)}; {steps}. The probe had suggested "
-            f"{recipe.learning_rate:.2g}, {recipe.learning_rate / rate:.2g} times that."
+            f"{context.recipe.learning_rate:.2g}, {context.recipe.learning_rate / rate:.2g} times that."
         )
 
 
-def _quarter_epoch(recipe: Recipe, facts: Facts) -> float:
-    return min(max(facts.num_train / recipe.batch_size / 4, 100), 400)
+def _quarter_epoch(context: Context) -> float:
+    return min(max(context.facts.num_train / context.recipe.batch_size / 4, 100), 400)
 
 
 def _by_rate(outcomes: dict[str, Outcome]) -> dict[float, Outcome]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerastune.playbook.rules import model_search
 from kerastune.playbook.rules.model_search import INCUMBENT, ModelSearch, Sample
-from kerastune.playbook.stages.base import Decision, Facts, Stage, spent
+from kerastune.playbook.stages.base import Context, Decision, Stage
 from kerastune.playbook.stages.batch import is_certain, with_steps
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
@@ -68,22 +68,23 @@ class Model(Stage):
     def create(cls, setup: Setup) -> Model:
         return cls(setup.chunk, tuple(setup.searched), setup.sample)
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
-        return self._search(recipe, facts, outcomes).due() if self._names else []
+    def propose(self, context: Context) -> list[TrialSpec]:
+        return self._search(context).due() if self._names else []
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        search = self._search(recipe, facts, outcomes)
+    def decide(self, context: Context) -> Decision:
+        search = self._search(context)
         winner = search.winner[0]
-        after, values = recipe, {}
+        after, values = context.recipe, {}
         if winner not in (None, INCUMBENT):
             chosen, checked = search.at_best_rate()
-            after = with_steps(recipe, chosen, facts, self._chunk)
-            values = {"rate_checked": checked, "converged": is_certain(recipe, chosen, facts)}
+            after = with_steps(context.recipe, chosen, context.facts, self._chunk)
+            values = {
+                "rate_checked": checked,
+                "converged": is_certain(context.recipe, chosen, context.facts),
+            }
         trials = search.trained
         values |= {
-            "objective": facts.objective.name,
+            "objective": context.facts.objective.name,
             "scores": {name: _score(search, trial) for name, trial in trials.items()},
             "diverged": [
                 name
@@ -96,14 +97,19 @@ class Model(Stage):
             "steps": search.progress.examples,
             "learning_rate": after.learning_rate,
             "total_steps": after.total_steps,
-            "steps_spent": spent(outcomes, self.name),
+            "steps_spent": context.spent(self.name),
         }
-        evidence = (*trials, *sorted(name for name in outcomes if name.startswith(f"{winner}-x")))
-        reason = self._reason(search, recipe, after, values)
-        return Decision(self.name, recipe, after, reason, evidence, values)
+        evidence = (
+            *trials,
+            *sorted(name for name in context.outcomes if name.startswith(f"{winner}-x")),
+        )
+        reason = self._reason(search, context.recipe, after, values)
+        return Decision(self.name, context.recipe, after, reason, evidence, values)
 
-    def _search(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> ModelSearch:
-        return ModelSearch(self._chunk, recipe, facts, outcomes, self._names, self._sample)
+    def _search(self, context: Context) -> ModelSearch:
+        return ModelSearch(
+            self._chunk, context.recipe, context.facts, context.outcomes, self._names, self._sample
+        )
 
     def _reason(
         self, search: ModelSearch, recipe: Recipe, after: Recipe, values: dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kerastune.analysis import learning_rate_probe
-from kerastune.playbook.stages.base import Decision, Facts, Stage, spent
+from kerastune.playbook.stages.base import Context, Decision, Stage
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -24,44 +24,49 @@ class Probe(Stage):
     share = 1.0
     figure = "ratios"
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
-        starts = fresh_starts(recipe, self.name, TRIAL)
-        missing = [spec for spec in starts if spec.trial not in outcomes]
-        done = [outcomes[spec.trial] for spec in starts if spec.trial in outcomes]
-        if TRIAL in outcomes or not facts.allowance:
+    def propose(self, context: Context) -> list[TrialSpec]:
+        starts = fresh_starts(context.recipe, self.name, TRIAL)
+        missing = [spec for spec in starts if spec.trial not in context.outcomes]
+        done = [context.outcomes[spec.trial] for spec in starts if spec.trial in context.outcomes]
+        if TRIAL in context.outcomes or not context.facts.allowance:
             return []
-        left = facts.allowance - spent(outcomes, self.name)
+        left = context.left(self.name)
         if missing and (not done or len(missing) + TRY_OUT <= left):
             return missing
         rate = suggestion(done)
         affordable = rate is not None and TRY_OUT <= left
         return (
-            [_spec(TRIAL, self.name, recipe.replace(learning_rate=rate), TRY_OUT)]
+            [_spec(TRIAL, self.name, context.recipe.replace(learning_rate=rate), TRY_OUT)]
             if affordable
             else []
         )
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+    def decide(self, context: Context) -> Decision:
         starts = [
-            spec.trial for spec in fresh_starts(recipe, self.name, TRIAL) if spec.trial in outcomes
+            spec.trial
+            for spec in fresh_starts(context.recipe, self.name, TRIAL)
+            if spec.trial in context.outcomes
         ]
-        rate = suggestion([outcomes[trial] for trial in starts])
+        rate = suggestion([context.outcomes[trial] for trial in starts])
         if not starts:
-            reason = f"The budget is too short for a search: no rate was probed, it stays at {recipe.learning_rate:g}."
-            return Decision(self.name, recipe, recipe, reason, ())
+            reason = f"The budget is too short for a search: no rate was probed, it stays at {context.recipe.learning_rate:g}."
+            return Decision(self.name, context.recipe, context.recipe, reason, ())
         if rate is None:
-            reason = f"No first loss and update is finite and above 0, so the rate stays at {recipe.learning_rate:g}."
-            return Decision(self.name, recipe, recipe, reason, tuple(starts))
-        why = f"{_why(recipe.optimizer)} at a rate of {rate:.2g} ({_batches(len(starts))})"
-        if TRIAL not in outcomes:
+            reason = f"No first loss and update is finite and above 0, so the rate stays at {context.recipe.learning_rate:g}."
+            return Decision(self.name, context.recipe, context.recipe, reason, tuple(starts))
+        why = f"{_why(context.recipe.optimizer)} at a rate of {rate:.2g} ({_batches(len(starts))})"
+        if TRIAL not in context.outcomes:
             reason = f"{why}; the budget is too short to try it out."
-            suggested = recipe.replace(learning_rate=rate)
+            suggested = context.recipe.replace(learning_rate=rate)
             return Decision(
-                self.name, recipe, suggested, reason, tuple(starts), {"suggested_rate": rate}
+                self.name,
+                context.recipe,
+                suggested,
+                reason,
+                tuple(starts),
+                {"suggested_rate": rate},
             )
-        tried = outcomes[TRIAL]
+        tried = context.outcomes[TRIAL]
         ratio = float(
             np.median(learning_rate_probe.whole_model_ratio(tried.update_norms, tried.weight_norms))
         )
@@ -78,7 +83,12 @@ class Probe(Stage):
             "diverged": tried.diverged_at is not None,
         }
         return Decision(
-            self.name, recipe, recipe.replace(learning_rate=suggested), reason, (TRIAL,), values
+            self.name,
+            context.recipe,
+            context.recipe.replace(learning_rate=suggested),
+            reason,
+            (TRIAL,),
+            values,
         )
 
 

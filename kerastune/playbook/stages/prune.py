@@ -17,7 +17,7 @@ from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages import ensemble
-from kerastune.playbook.stages.base import Decision, Facts, Stage, rounded_up, spent
+from kerastune.playbook.stages.base import Context, Decision, Facts, Stage, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -64,30 +64,39 @@ class Prune(Stage):
     def create(cls, setup: Setup) -> Prune:
         return cls(setup.sparsities, setup.models)
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
-        unpruned = _unpruned(recipe, outcomes)
+    def propose(self, context: Context) -> list[TrialSpec]:
+        unpruned = _unpruned(context)
         if unpruned is None:
             return []
         every = unpruned.spec.eval_every
         total = max(rounded_up(FINE_TUNING * unpruned.spec.recipe.total_steps, every), every)
-        left = facts.allowance - spent(outcomes, self.name)
+        left = context.left(self.name)
         tuned = _fine_tuning(unpruned.spec.recipe, total)
         shares = {trial_name(share): share for share in self._sparsities}
         due = []
-        for name, done in full_training.affordable(shares, total, left, outcomes):
+        for name, done in full_training.affordable(shares, total, left, context.outcomes):
             spec = full_training.segment(name, self.name, tuned, done, every)
             due.append(dataclasses.replace(spec, after=unpruned.spec.trial, sparsity=shares[name]))
         return due
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        unpruned = _unpruned(recipe, outcomes)
+    def decide(self, context: Context) -> Decision:
+        unpruned = _unpruned(context)
         if unpruned is None:
             reason = "No whole training kept its weights, so there is nothing to prune."
-            return Decision(self.name, recipe, recipe, reason, (), {"trial": None, "kept": False})
-        tried = [outcomes[name] for name in map(trial_name, self._sparsities) if name in outcomes]
-        curve = [self._point(outcome, unpruned, facts) for outcome in (unpruned, *tried)]
+            return Decision(
+                self.name,
+                context.recipe,
+                context.recipe,
+                reason,
+                (),
+                {"trial": None, "kept": False},
+            )
+        tried = [
+            context.outcomes[name]
+            for name in map(trial_name, self._sparsities)
+            if name in context.outcomes
+        ]
+        curve = [self._point(outcome, unpruned, context.facts) for outcome in (unpruned, *tried)]
         kept = _largest_without_loss(curve[1:])
         values = {
             "trial": kept["trial"] if kept else unpruned.spec.trial,
@@ -95,13 +104,17 @@ class Prune(Stage):
             "kept": kept is not None,
             "sparsity": kept["sparsity"] if kept else 0.0,
             "curve": curve,
-            "objective": facts.objective.name,
-            "scored_by": facts.scored_by,
-            "steps_spent": spent(outcomes, self.name),
+            "objective": context.facts.objective.name,
+            "scored_by": context.facts.scored_by,
+            "steps_spent": context.spent(self.name),
         }
-        left_out = [share for share in self._sparsities if trial_name(share) not in outcomes]
+        left_out = [
+            share for share in self._sparsities if trial_name(share) not in context.outcomes
+        ]
         evidence = tuple(point["trial"] for point in curve)
-        return Decision(self.name, recipe, recipe, _reason(values, left_out), evidence, values)
+        return Decision(
+            self.name, context.recipe, context.recipe, _reason(values, left_out), evidence, values
+        )
 
     def _point(self, outcome: Outcome, unpruned: Outcome, facts: Facts) -> dict[str, Any]:
         """What is known of one model: its size, and what it gains over the unpruned one, if it came
@@ -159,10 +172,11 @@ def trial_name(share: float) -> str:
     return f"prune-{100 * share:.6g}"
 
 
-def _unpruned(recipe: Recipe, outcomes: dict[str, Outcome]) -> Outcome | None:
+def _unpruned(context: Context) -> Outcome | None:
     """The training of the recipe that was handed on."""
     return ensemble.of_recipe(
-        recipe, {name: o for name, o in outcomes.items() if o.spec.stage != Prune.name}
+        context.recipe,
+        {name: o for name, o in context.outcomes.items() if o.spec.stage != Prune.name},
     )
 
 

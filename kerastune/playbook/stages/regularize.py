@@ -12,7 +12,6 @@ end.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from kerastune.playbook import wording
@@ -20,7 +19,7 @@ from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.rules.hill_climb import FAILED, Walk, WalkingStage
 from kerastune.playbook.rules.overfitting import RISE, is_cut_short, loss_rise, overfitting
 from kerastune.playbook.rules.regularizers import Thing
-from kerastune.playbook.stages.base import Decision, Facts, rounded_up, spent
+from kerastune.playbook.stages.base import Context, Decision, rounded_up
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
@@ -62,46 +61,47 @@ class Regularize(WalkingStage):
     def create(cls, setup: Setup) -> Regularize:
         return cls(setup.chunk, setup.stretch(cls), views=setup.has("tta"))
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        walk = self._walk(recipe, facts, outcomes)
-        after = recipe if walk.best is None else walk.best.spec.recipe
+    def decide(self, context: Context) -> Decision:
+        walk = self._walk(context)
+        after = context.recipe if walk.best is None else walk.best.spec.recipe
         values = {
             "trial": walk.best.spec.trial if walk.best else None,
             **{name: getattr(after, name) for name in HANDED_ON},
             "gains": walk.gains,
-            "scored_by": facts.scored_by,
-            "steps_spent": spent(outcomes, self.name),
+            "scored_by": context.facts.scored_by,
+            "steps_spent": context.spent(self.name),
         }
-        return Decision(self.name, recipe, after, walk.reason, tuple(walk.seen), values)
+        return Decision(self.name, context.recipe, after, walk.reason, tuple(walk.seen), values)
 
-    def _walk(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Walk:
+    def _walk(self, context: Context) -> Walk:
         walk = Walk()
-        base = full_training.planned(recipe, facts, self._stretch, self._chunk)
+        base = full_training.planned(context.recipe, context.facts, self._stretch, self._chunk)
         known = full_training.trained_before(
-            (FineTune.name, Decay.name, Weights.name), base, facts, outcomes
+            (FineTune.name, Decay.name, Weights.name), base, context.facts, context.outcomes
         )
-        outcomes = outcomes | {BASE: known} if known else outcomes
-        if BASE not in outcomes and 2 * base.total_steps > facts.allowance:
+        if known:
+            context = context.replace(outcomes=context.outcomes | {BASE: known})
+        if BASE not in context.outcomes and 2 * base.total_steps > context.facts.allowance:
             # Alone it would tell of overfitting that nothing can be done about, in time that the
             # training could use.
-            held = f"its {facts.allowance} steps do not hold two trainings of {base.total_steps}"
+            held = f"its {context.facts.allowance} steps do not hold two trainings of {base.total_steps}"
             walk.parts = [f"nothing is regularized: {held}, one with something and one without"]
             return walk
-        self._train(walk, BASE, base, facts, outcomes)
-        if walk.due or not full_training.is_comparable(outcomes.get(BASE)):
+        self._train(walk, BASE, base, context)
+        if walk.due or not full_training.is_comparable(context.outcomes.get(BASE)):
             walk.parts = [
                 "nothing is regularized: no whole training could be had to look for overfitting"
             ]
             return walk
-        walk.best = outcomes[BASE]
-        found, is_overfitting = overfitting(walk.best, facts)
+        walk.best = context.outcomes[BASE]
+        found, is_overfitting = overfitting(walk.best, context.facts)
         walk.parts.append(found)
-        tried = self._long_enough(walk, facts, outcomes) if is_overfitting else None
+        tried = self._long_enough(walk, context) if is_overfitting else None
         if tried is not None:
-            self._try_all(walk, tried, facts, outcomes)
+            self._try_all(walk, tried, context)
         return walk
 
-    def _long_enough(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> Recipe | None:
+    def _long_enough(self, walk: Walk, context: Context) -> Recipe | None:
         """The recipe of trainings long enough to tell what regularizing is worth; `None` while
         there is none.
 
@@ -111,25 +111,25 @@ class Regularize(WalkingStage):
         """
         recipe = walk.best.spec.recipe
         while loss_rise(walk.best) <= RISE:
-            every = self._interval(2 * recipe.total_steps, recipe, facts)
+            every = context.evaluation_interval(self._chunk, 2 * recipe.total_steps)
             longer = full_training.lengthened(recipe, rounded_up(2 * recipe.total_steps, every))
             name = f"{BASE}-{longer.total_steps}"
-            if name not in outcomes and self._is_trying(outcomes):
+            if name not in context.outcomes and self._is_trying(context.outcomes):
                 return recipe
-            if name not in outcomes and (1 + LEAST_TRIED) * longer.total_steps > self._left(
-                facts, outcomes
-            ):
-                held = f"its {facts.allowance} steps do not hold {1 + LEAST_TRIED} trainings of {longer.total_steps}"
+            if name not in context.outcomes and (
+                1 + LEAST_TRIED
+            ) * longer.total_steps > context.left(self.name):
+                held = f"its {context.facts.allowance} steps do not hold {1 + LEAST_TRIED} trainings of {longer.total_steps}"
                 walk.parts.append(
                     f"as validation loss does not rise yet, more steps come first: {held}"
                 )
                 return None
-            self._train(walk, name, longer, facts, outcomes)
-            if walk.due or not full_training.is_comparable(outcomes[name]):
+            self._train(walk, name, longer, context)
+            if walk.due or not full_training.is_comparable(context.outcomes[name]):
                 return None if walk.due else recipe
-            recipe, doubled, shorter = longer, outcomes[name], walk.best
+            recipe, doubled, shorter = longer, context.outcomes[name], walk.best
             compared = full_training.compare(doubled, shorter)
-            words = wording.comparison(compared, facts.scored_by)
+            words = wording.comparison(compared, context.facts.scored_by)
             walk.parts.append(
                 f"{recipe.total_steps} steps against {shorter.spec.recipe.total_steps}: {words}"
             )
@@ -149,12 +149,7 @@ class Regularize(WalkingStage):
             for name, each in outcomes.items()
         )
 
-    def _left(self, facts: Facts, outcomes: dict[str, Outcome]) -> int:
-        return facts.allowance - spent(outcomes, self.name)
-
-    def _try_all(
-        self, walk: Walk, tried: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> None:
+    def _try_all(self, walk: Walk, tried: Recipe, context: Context) -> None:
         """Tries one thing after another on top of a recipe, and then what those that were kept ask
         for.
         """
@@ -163,41 +158,40 @@ class Regularize(WalkingStage):
             if walk.due:
                 return
             if walk.best is unregularized:
-                self._try(walk, make(tried), facts, outcomes)
+                self._try(walk, make(tried), context)
             else:
                 kept = walk.best.spec.recipe
-                set_aside = dataclasses.replace(facts, allowance=facts.allowance - kept.total_steps)
-                self._try(walk, make(kept), set_aside, outcomes)
+                self._try(walk, make(kept), context.setting_aside(kept.total_steps))
         if walk.best is unregularized:
             return
         for make in (self._rates, self._longer):
             if not walk.due:
-                make(walk, facts, outcomes)
+                make(walk, context)
 
-    def _try(self, walk: Walk, thing: Thing, facts: Facts, outcomes: dict[str, Outcome]) -> None:
+    def _try(self, walk: Walk, thing: Thing, context: Context) -> None:
         """Trains the levels of one thing as far as they lead uphill, and keeps the best if it gains
         significantly.
         """
-        if thing.value in facts.unusable:
-            walk.parts.append(f"{thing.words} was left out, since {facts.unusable[thing.value]}")
+        if thing.value in context.facts.unusable:
+            walk.parts.append(
+                f"{thing.words} was left out, since {context.facts.unusable[thing.value]}"
+            )
             return
-        is_passed = regularizers.is_passed(thing, outcomes)
+        is_passed = regularizers.is_passed(thing, context.outcomes)
         trainings = list(zip(thing.names, thing.recipes))
-        gains, is_cut = self._climb(walk, trainings, thing.first, is_passed, facts, outcomes)
+        gains, is_cut = self._climb(walk, trainings, thing.first, is_passed, context)
         if not walk.due:
-            self._judge(walk, thing, gains, is_cut, facts, outcomes)
+            self._judge(walk, thing, gains, is_cut, context)
 
-    def _judge(
-        self, walk: Walk, thing: Thing, gains: list, is_cut: bool, facts: Facts, outcomes: dict
-    ) -> None:
+    def _judge(self, walk: Walk, thing: Thing, gains: list, is_cut: bool, context: Context) -> None:
         tried = [
             level
             for level, gain in enumerate(gains)
             if gain is not None and thing.recipes[level] is not None
         ]
-        sound = [outcomes[thing.names[level]] for level in tried if gains[level] != FAILED]
+        sound = [context.outcomes[thing.names[level]] for level in tried if gains[level] != FAILED]
         if not sound:
-            left = f"was left out, the budget for it being {facts.allowance} steps"
+            left = f"was left out, the budget for it being {context.facts.allowance} steps"
             walk.parts.append(
                 f"{thing.words} {'could not be trained to an end' if tried else left}"
             )
@@ -207,7 +201,7 @@ class Regularize(WalkingStage):
         best = max(sound, key=walk.gain)
         compare = full_training.compare_mirrored if self._views else full_training.compare
         compared = compare(best, walk.best)
-        gain, sign = wording.comparison(compared, facts.scored_by), compared.sign
+        gain, sign = wording.comparison(compared, context.facts.scored_by), compared.sign
         among = f", the best of {len(tried)}" if len(tried) > 1 else ""
         more = " (the budget held no more of them)" if is_cut else ""
         kept = "is kept" if sign > 0 else "is left out"
@@ -215,7 +209,7 @@ class Regularize(WalkingStage):
         if sign > 0:
             walk.keep(best)
 
-    def _longer(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> None:
+    def _longer(self, walk: Walk, context: Context) -> None:
         """Tries more steps where those that there were are not enough for what regularizes."""
         if not is_cut_short(walk.best):
             walk.parts.append(
@@ -225,10 +219,10 @@ class Regularize(WalkingStage):
         recipe = walk.best.spec.recipe
         every = walk.best.spec.eval_every
         thing = regularizers.total_steps(
-            recipe, every, lambda longer, name: self._fits(name, longer, facts, outcomes)
+            recipe, every, lambda longer, name: self._fits(name, longer, context)
         )
         walk.parts.append("with what is kept, training loss still falls at the end")
-        self._try(walk, thing, facts, outcomes)
+        self._try(walk, thing, context)
 
-    def _rates(self, walk: Walk, facts: Facts, outcomes: dict[str, Outcome]) -> None:
-        self._try(walk, regularizers.learning_rate(walk.best.spec.recipe), facts, outcomes)
+    def _rates(self, walk: Walk, context: Context) -> None:
+        self._try(walk, regularizers.learning_rate(walk.best.spec.recipe), context)

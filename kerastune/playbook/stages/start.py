@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kerastune.playbook.stages.base import Decision, Facts, Stage
-from kerastune.recipe import Recipe
-from kerastune.trial import Outcome, TrialSpec
+from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
+from kerastune.trial import TrialSpec
 
 if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Wanted
@@ -58,14 +57,17 @@ class Start(Stage):
     def applies(cls, wanted: Wanted) -> bool:
         return wanted.batch_size
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
+    def propose(self, context: Context) -> list[TrialSpec]:
         return []
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        size, reason = starting_batch_size(facts)
+    def decide(self, context: Context) -> Decision:
+        size, reason = starting_batch_size(context.facts)
         sentence = f"Tuning starts with batches of {size}: {reason}."
         return Decision(
-            self.name, recipe, recipe.replace(batch_size=size), sentence, (), {"batch_size": size}
+            self.name,
+            context.recipe,
+            context.recipe.replace(batch_size=size),
+            sentence,
+            (),
+            {"batch_size": size},
         )

@@ -11,12 +11,12 @@ from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
 from kerastune.playbook.stages import baseline as baseline_module
 from kerastune.playbook.stages.base import (
+    Context,
     Decision,
     Facts,
     Stage,
     evaluation_interval,
     rounded_up,
-    spent,
 )
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
@@ -104,16 +104,16 @@ class Train(Stage):
             regularizes=setup.has("regularize"),
         )
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
-        runs = self._runs(recipe, facts, outcomes)
+    def propose(self, context: Context) -> list[TrialSpec]:
+        runs = self._runs(context)
         if not runs:
-            wanted = rounded_up(self._first_total(recipe, facts, outcomes), self._chunk)
-            most = min(wanted, facts.allowance)
-            every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, most)
-            total = min(rounded_up(wanted, every), facts.allowance // every * every)
-            return [self._beginning(recipe, total, every)] if total else []
+            wanted = rounded_up(self._first_total(context), self._chunk)
+            most = min(wanted, context.facts.allowance)
+            every = evaluation_interval(
+                context.facts.num_validation, context.recipe.batch_size, self._chunk, most
+            )
+            total = min(rounded_up(wanted, every), context.facts.allowance // every * every)
+            return [self._beginning(context.recipe, total, every)] if total else []
         for run in runs:
             if not full_training.has_ended(run):
                 # What was begun is finished: its decay fixes how long it is.
@@ -122,118 +122,123 @@ class Train(Stage):
                         run.spec.trial, self.name, run.spec.recipe, run, run.spec.eval_every
                     )
                 ]
-        left = int((1 - self._leaves) * (facts.allowance - spent(outcomes, self.name)))
-        total = self._other_total(runs, facts, outcomes, left) if self._tuned else 0
-        every = evaluation_interval(facts.num_validation, recipe.batch_size, self._chunk, total)
+        left = int((1 - self._leaves) * (context.left(self.name)))
+        total = self._other_total(runs, context, left) if self._tuned else 0
+        every = evaluation_interval(
+            context.facts.num_validation, context.recipe.batch_size, self._chunk, total
+        )
         total = total // every * every
         if total:
             return [
                 self._beginning(
-                    self._regularized(recipe, runs, facts, outcomes, total), total, every
+                    self._regularized(context.recipe, runs, context, total), total, every
                 )
             ]
-        (chosen, _), baseline = _chosen(runs, facts, outcomes), _baseline(outcomes)
+        (chosen, _), baseline = _chosen(runs, context), _baseline(context.outcomes)
         if chosen is None or baseline is None:
             return []
-        return full_training.repeats(chosen, baseline, facts, outcomes, self.name)
+        return full_training.repeats(chosen, baseline, context.facts, context.outcomes, self.name)
 
-    def _runs(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> list[Outcome]:
+    def _runs(self, context: Context) -> list[Outcome]:
         """Trainings of the recipe, the shortest first."""
-        own = [outcome for outcome in outcomes.values() if outcome.spec.stage == self.name]
-        runs = [outcome for outcome in own if outcome.spec.recipe.seed == recipe.seed]
-        for outcome in outcomes.values() if self._tuned else ():
+        own = [outcome for outcome in context.outcomes.values() if outcome.spec.stage == self.name]
+        runs = [outcome for outcome in own if outcome.spec.recipe.seed == context.recipe.seed]
+        for outcome in context.outcomes.values() if self._tuned else ():
             trained = outcome.spec.recipe.replace(regularizers="on")
             is_whole = outcome.spec.stage in EARLIER and full_training.is_comparable(outcome)
-            wanted = full_training.lengthened(recipe.replace(regularizers="on"), _steps(outcome))
-            if is_whole and full_training.is_same_network(outcome, facts) and trained == wanted:
+            wanted = full_training.lengthened(
+                context.recipe.replace(regularizers="on"), _steps(outcome)
+            )
+            if (
+                is_whole
+                and full_training.is_same_network(outcome, context.facts)
+                and trained == wanted
+            ):
                 runs.append(outcome)
         return sorted(runs, key=_steps)
 
-    def _first_total(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> int:
+    def _first_total(self, context: Context) -> int:
         """Steps of the first training: those wanted, or as many as there are where twice as many
         would not fit as well.
 
         A longer training is taken to pay until it has been tried, unless what was trained of this
         rate so far overfits already.
         """
-        wanted = self._stretch * recipe.total_steps
-        if not self._tuned or _has_turned(recipe, facts, outcomes):
+        wanted = self._stretch * context.recipe.total_steps
+        if not self._tuned or _has_turned(context):
             return wanted
-        return max(wanted, _filling(wanted, int((1 - self._leaves) * facts.allowance)))
+        return max(wanted, _filling(wanted, int((1 - self._leaves) * context.facts.allowance)))
 
-    def _other_total(
-        self, runs: list[Outcome], facts: Facts, outcomes: dict[str, Outcome], left: int
-    ) -> int:
+    def _other_total(self, runs: list[Outcome], context: Context, left: int) -> int:
         """Steps of one more training, 0 for none: fewer where the shortest overfits, else more
         while that may pay.
         """
-        if _overfits(runs[0], facts):
+        if _overfits(runs[0], context.facts):
             half = _steps(runs[0]) // 2 // self._chunk * self._chunk
             return half if half <= left else 0
         longest = _steps(runs[-1])
-        if self._calls_for_weight_decay(runs, facts, outcomes):
+        if self._calls_for_weight_decay(runs, context):
             longer = min(SLOWED * longest, left)
         else:
             longer = _filling(2 * longest, left) if _pays(runs) else 0
         return longer if longer >= LEAST_LENGTHENING * longest else 0
 
     def _regularized(
-        self, recipe: Recipe, runs: list[Outcome], facts: Facts, outcomes: dict, total: int
+        self, recipe: Recipe, runs: list[Outcome], context: Context, total: int
     ) -> Recipe:
         """The recipe for one more training: with weight decay where it is longer, and called for or
         there already.
         """
         longest = runs[-1]
         had_it = longest.spec.recipe.weight_decay != recipe.weight_decay
-        if total <= _steps(longest) or not (
-            had_it or self._calls_for_weight_decay(runs, facts, outcomes)
-        ):
+        if total <= _steps(longest) or not (had_it or self._calls_for_weight_decay(runs, context)):
             return recipe
         longer = full_training.lengthened(recipe, total)
         return recipe.replace(weight_decay=regularizers.typical_weight_decay(longer))
 
-    def _calls_for_weight_decay(
-        self, runs: list[Outcome], facts: Facts, outcomes: dict[str, Outcome]
-    ) -> bool:
+    def _calls_for_weight_decay(self, runs: list[Outcome], context: Context) -> bool:
         """Whether a longer training would learn by heart, and neither a stage nor the model's
         author did anything.
         """
-        was_tried = any(outcome.spec.recipe.weight_decay for outcome in outcomes.values())
+        was_tried = any(outcome.spec.recipe.weight_decay for outcome in context.outcomes.values())
         if (
             not self._regularizes
             or was_tried
-            or facts.regularized
+            or context.facts.regularized
             or not full_training.is_comparable(runs[-1])
         ):
             return False
-        return overfitting(runs[-1], facts)[1]
+        return overfitting(runs[-1], context.facts)[1]
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
-        runs = [
-            run for run in self._runs(recipe, facts, outcomes) if run.example_scores is not None
-        ]
-        (chosen, longer), baseline = _chosen(runs, facts, outcomes), _baseline(outcomes)
+    def decide(self, context: Context) -> Decision:
+        runs = [run for run in self._runs(context) if run.example_scores is not None]
+        (chosen, longer), baseline = _chosen(runs, context), _baseline(context.outcomes)
         if chosen is None and baseline is None:
-            reason = f"Nothing could be trained to its end: {_why_not(outcomes, facts, self.name)}."
+            reason = f"Nothing could be trained to its end: {_why_not(context.outcomes, context.facts, self.name)}."
             return Decision(
-                self.name, recipe, recipe, reason, tuple(sorted(outcomes)), {"trial": None}
+                self.name,
+                context.recipe,
+                context.recipe,
+                reason,
+                tuple(sorted(context.outcomes)),
+                {"trial": None},
             )
         parts = [
-            self._kept(recipe, chosen, runs, facts)
+            self._kept(context.recipe, chosen, runs, context.facts)
             if chosen
             else "no tuned training came to its end",
             *longer,
         ]
-        values, again = {"steps_spent": spent(outcomes, self.name)}, []
+        values, again = {"steps_spent": context.spent(self.name)}, []
         if baseline is not None and chosen is not None:
             again = [
                 name
                 for each in (chosen, baseline)
-                for name in full_training.repetitions(each.spec.trial, outcomes)
+                for name in full_training.repetitions(each.spec.trial, context.outcomes)
             ]
-            compared = full_training.compare(chosen, baseline, outcomes)
+            compared = full_training.compare(chosen, baseline, context.outcomes)
             values["gain"] = compared.gain
-            words, sign = wording.comparison(compared, facts.scored_by), compared.sign
+            words, sign = wording.comparison(compared, context.facts.scored_by), compared.sign
             parts.append(f"against the baseline: {words}")
             parts.append(
                 "so what was tuned comes back" if sign > 0 else "so the baseline is what comes back"
@@ -250,7 +255,9 @@ class Train(Stage):
         )
         evidence = (*(o.spec.trial for o in [*runs, baseline] if o is not None), *again)
         values["trial"] = chosen.spec.trial
-        return Decision(self.name, recipe, after, reason[0].upper() + reason[1:], evidence, values)
+        return Decision(
+            self.name, context.recipe, after, reason[0].upper() + reason[1:], evidence, values
+        )
 
     def _beginning(self, recipe: Recipe, total: int, every: int) -> TrialSpec:
         trained = full_training.lengthened(recipe, total)
@@ -311,16 +318,16 @@ def _is_worse(evaluation: dict, run: Outcome, facts: Facts) -> bool:
     return objective.gain(best) - objective.gain(value) > noise
 
 
-def _has_turned(recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> bool:
+def _has_turned(context: Context) -> bool:
     """Whether validation got worse again, or was lost, in what was trained of the recipe's batches
     and rate.
     """
     names = ("optimizer", "learning_rate", "batch_size", "momentum", "hyperparameters")
-    for run in outcomes.values():
+    for run in context.outcomes.values():
         if run.evals and all(
-            getattr(run.spec.recipe, name) == getattr(recipe, name) for name in names
+            getattr(run.spec.recipe, name) == getattr(context.recipe, name) for name in names
         ):
-            if run.diverged_at is not None or _is_worse(run.evals[-1], run, facts):
+            if run.diverged_at is not None or _is_worse(run.evals[-1], run, context.facts):
                 return True
     return False
 
@@ -345,9 +352,7 @@ def _pays(runs: list[Outcome]) -> bool:
     return longer.gain > longer.error
 
 
-def _chosen(
-    runs: list[Outcome], facts: Facts, outcomes: dict[str, Outcome]
-) -> tuple[Outcome | None, list[str]]:
+def _chosen(runs: list[Outcome], context: Context) -> tuple[Outcome | None, list[str]]:
     """Of trainings of one recipe, from the shortest on, the one that no longer one beats on the
     mean; and why.
 
@@ -358,26 +363,29 @@ def _chosen(
     runs = [run for run in runs if run.example_scores is not None]
     chosen, parts = runs[0] if runs else None, []
     for longer in runs[1:]:
-        gain, is_better = _against(longer, chosen, facts, outcomes)
+        gain, is_better = _against(longer, chosen, context)
         parts.append(f"{_shown(longer, chosen)} against {_steps(chosen)}{gain}")
         chosen = longer if is_better else chosen
     return chosen, parts
 
 
-def _against(
-    longer: Outcome, chosen: Outcome, facts: Facts, outcomes: dict[str, Outcome]
-) -> tuple[str, bool]:
+def _against(longer: Outcome, chosen: Outcome, context: Context) -> tuple[str, bool]:
     """What a training gains over a shorter one, in words, and whether it takes its place."""
     if longer.spec.recipe.weight_decay > 0 and chosen.spec.recipe.weight_decay == 0:
         # Its own repetitions come after this comparison: they must not decide it a second time.
-        earlier = {name: each for name, each in outcomes.items() if each.spec.stage in EARLIER}
+        earlier = {
+            name: each for name, each in context.outcomes.items() if each.spec.stage in EARLIER
+        }
         setting, seeds = full_training.over_seeds(chosen, earlier)
         compared = full_training.compare(longer, setting)
-        gain = wording.comparison(compared, facts.scored_by)
+        gain = wording.comparison(compared, context.facts.scored_by)
         return f" (the mean of {seeds} seeds)" * (seeds > 1) + f": {gain}", compared.sign > 0
     compared = full_training.compare(longer, chosen)
     in_errors = f"{abs(compared.gain) / max(compared.error, 1e-12):.2g} standard errors"
-    return f": {wording.gained(compared.gain, facts.scored_by)}, {in_errors}", compared.gain > 0
+    return (
+        f": {wording.gained(compared.gain, context.facts.scored_by)}, {in_errors}",
+        compared.gain > 0,
+    )
 
 
 def _baseline(outcomes: dict[str, Outcome]) -> Outcome | None:

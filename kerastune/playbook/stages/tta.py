@@ -17,10 +17,9 @@ import numpy as np
 from kerastune.analysis import comparison, ensemble_selection, view_selection
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
-from kerastune.playbook.stages.base import Decision, Facts, Stage
+from kerastune.playbook.stages.base import Context, Decision, Stage
 from kerastune.playbook.stages.ensemble import calibrated
-from kerastune.recipe import Recipe
-from kerastune.trial import Outcome, TrialSpec
+from kerastune.trial import TrialSpec
 
 if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup, TrainedModels, Wanted
@@ -57,12 +56,10 @@ class Tta(Stage):
     def create(cls, setup: Setup) -> Tta:
         return cls(setup.models)
 
-    def propose(
-        self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-    ) -> list[TrialSpec]:
+    def propose(self, context: Context) -> list[TrialSpec]:
         return []
 
-    def decide(self, recipe: Recipe, facts: Facts, outcomes: dict[str, Outcome]) -> Decision:
+    def decide(self, context: Context) -> Decision:
         predictions, targets, settings = self._models.look()
         if set(predictions) <= {view_selection.IDENTITY}:
             none = "there is no model, or no view of such inputs, to try"
@@ -70,14 +67,14 @@ class Tta(Stage):
             reason = f"Examples are predicted as they are: {why}."
             return Decision(
                 self.name,
-                recipe,
-                recipe,
+                context.recipe,
+                context.recipe,
                 reason,
                 (),
                 {"kept": False, "views": [], "weights": [1.0]},
             )
         figures = self._models.validation().figures
-        choice = view_selection.choose(predictions, targets, facts.scored_by)
+        choice = view_selection.choose(predictions, targets, context.facts.scored_by)
         chosen = [name for name in choice.weights if name != view_selection.IDENTITY]
         values = {
             "kept": choice.is_kept,
@@ -91,10 +88,10 @@ class Tta(Stage):
             "loss gain": comparison.named(choice.loss_gain),
             "alone": {name: comparison.named(effect) for name, effect in choice.alone.items()},
             "added": {name: comparison.named(effect) for name, effect in choice.added.items()},
-            "scored_by": facts.scored_by,
+            "scored_by": context.facts.scored_by,
             "validation": {"single": figures(predictions[view_selection.IDENTITY])},
         }
-        reason = sentence(choice, facts.scored_by)
+        reason = sentence(choice, context.facts.scored_by)
         if choice.is_kept:
             found = choice.temperature
             values |= {
@@ -106,8 +103,8 @@ class Tta(Stage):
                 "before": figures(found.before),
                 "after": figures(found.after),
             }
-            reason += f" For that mean, {calibrated(values)}." if facts.num_classes else ""
-        return Decision(self.name, recipe, recipe, reason, (), values)
+            reason += f" For that mean, {calibrated(values)}." if context.facts.num_classes else ""
+        return Decision(self.name, context.recipe, context.recipe, reason, (), values)
 
 
 def sentence(choice: view_selection.Choice, measure: str) -> str:

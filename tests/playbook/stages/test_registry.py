@@ -6,7 +6,7 @@ from fake_trainer import CHUNK, FakeTrainer, advance, facts
 from kerastune.budget import Budget
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Decision, Stage
+from kerastune.playbook.stages.base import Context, Decision, Stage
 from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.stage_setup import Setup, Wanted
 from kerastune.recipe import Recipe
@@ -36,23 +36,27 @@ class Toy(Stage):
     def create(cls, setup):
         return cls(setup.chunk)
 
-    def propose(self, recipe, facts, outcomes):
+    def propose(self, context: Context):
         trials = {
-            f"nesterov-{nesterov}": recipe.replace(nesterov=nesterov, total_steps=self._chunk)
+            f"nesterov-{nesterov}": context.recipe.replace(
+                nesterov=nesterov, total_steps=self._chunk
+            )
             for nesterov in (False, True)
         }
         return [
             TrialSpec(name, self.name, trained, 0, self._chunk)
             for name, trained in trials.items()
-            if name not in outcomes
+            if name not in context.outcomes
         ]
 
-    def decide(self, recipe, facts, outcomes):
-        tried = [outcome for outcome in outcomes.values() if outcome.spec.stage == self.name]
+    def decide(self, context: Context):
+        tried = [
+            outcome for outcome in context.outcomes.values() if outcome.spec.stage == self.name
+        ]
         best = min(tried, key=lambda outcome: float(outcome.losses.mean()))
-        after = recipe.replace(nesterov=best.spec.recipe.nesterov)
+        after = context.recipe.replace(nesterov=best.spec.recipe.nesterov)
         evidence = tuple(outcome.spec.trial for outcome in tried)
-        return Decision(self.name, recipe, after, "The lower loss.", evidence, {"tried": 2})
+        return Decision(self.name, context.recipe, after, "The lower loss.", evidence, {"tried": 2})
 
 
 @pytest.fixture
@@ -92,7 +96,7 @@ def test_its_condition_and_its_place_are_its_own(with_toy):
         registry.check(["nesterov", "lr"])
     # What it hands on was tuned, so the final training goes on to more steps where that may pay.
     (train,) = registry.make(["nesterov", "train"], Setup(CHUNK))[1:]
-    (spec,) = train.propose(Recipe(total_steps=600), facts(allowance=600), {})
+    (spec,) = train.propose(Context(Recipe(total_steps=600), facts(allowance=600), {}))
     assert spec.recipe.regularizers == "on"
 
 

@@ -12,7 +12,7 @@ from kerastune.analysis import curves
 from kerastune.playbook.rules import batch_grid, ranking
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.ranking import Standing, choose, standings
-from kerastune.playbook.stages.base import Decision, spent
+from kerastune.playbook.stages.base import Context, Decision, spent
 from kerastune.playbook.stages.batch import Batch, transferred_rate, with_steps
 from kerastune.recipe import Recipe
 from kerastune.trial import Objective, Outcome, TrialSpec
@@ -557,12 +557,14 @@ def test_the_same_records_give_the_same_proposals_and_decision_in_any_order():
 
     def look(proposed, outcomes):
         for seed in range(2):
-            assert Batch(CHUNK).propose(RECIPE, facts(), shuffled(outcomes, seed)) == proposed
+            assert (
+                Batch(CHUNK).propose(Context(RECIPE, facts(), shuffled(outcomes, seed))) == proposed
+            )
 
     outcomes, decision, _ = run(trainer, look=look)
     for seed in range(3):
-        assert Batch(CHUNK).decide(RECIPE, facts(), shuffled(outcomes, seed)) == decision
-        assert Batch(CHUNK).propose(RECIPE, facts(), shuffled(outcomes, seed)) == []
+        assert Batch(CHUNK).decide(Context(RECIPE, facts(), shuffled(outcomes, seed))) == decision
+        assert Batch(CHUNK).propose(Context(RECIPE, facts(), shuffled(outcomes, seed))) == []
 
 
 def test_only_what_is_missing_is_proposed():
@@ -572,7 +574,7 @@ def test_only_what_is_missing_is_proposed():
             assert spec.start == (done.steps if done else 0)
         assert len({spec.trial for spec in proposed}) == len(proposed)
 
-    first = STAGE.propose(RECIPE, facts(allowance=3000), evidence())
+    first = STAGE.propose(Context(RECIPE, facts(allowance=3000), evidence()))
     outcomes, _, segments = run(look=look, allowance=3000)
     # What is first is what was planned, but for Adam's trial, whose rate was not known yet.
     planned = [spec.trial for spec in first]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerastune.playbook.stages.base import Facts
+from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.class_weights import BALANCED, BASE, Weights
 from kerastune.playbook.stages.regularize import Regularize
 from kerastune.playbook.stages.train import Train
@@ -47,7 +47,7 @@ def drive(balanced, known=None, outcomes=None, recipe=RECIPE, again=None, **chan
     seeds), else 0.8.
     """
     known, outcomes = known or facts(), dict(outcomes or {})
-    while specs := STAGE.propose(recipe, known, outcomes):
+    while specs := STAGE.propose(Context(recipe, known, outcomes)):
         for spec in specs:
             weighted = spec.recipe.class_weights == "balanced"
             share = (
@@ -56,7 +56,7 @@ def drive(balanced, known=None, outcomes=None, recipe=RECIPE, again=None, **chan
                 else 0.8
             )
             outcomes[spec.trial] = ended(spec, share, **(changes if weighted else {}))
-    return outcomes, STAGE.decide(recipe, known, outcomes)
+    return outcomes, STAGE.decide(Context(recipe, known, outcomes))
 
 
 def test_a_gain_beyond_noise_is_repeated_and_kept():
@@ -135,7 +135,7 @@ def test_weights_that_make_it_diverge_are_left_out():
 def test_later_stages_do_not_train_again_what_this_one_has_trained(share, name):
     outcomes, decision = drive(share)
     plan = Regularize(CHUNK)
-    assert not plan.propose(decision.after, facts(), outcomes)
-    assert plan.decide(decision.after, facts(), outcomes).values["trial"] == name
-    runs = Train(CHUNK)._runs(decision.after, facts(), outcomes)
+    assert not plan.propose(Context(decision.after, facts(), outcomes))
+    assert plan.decide(Context(decision.after, facts(), outcomes)).values["trial"] == name
+    runs = Train(CHUNK)._runs(Context(decision.after, facts(), outcomes))
     assert [run.spec.trial for run in runs] == [name]

@@ -10,7 +10,7 @@ import pytest
 from fake_trainer import ACCURACY, CHUNK, FakeTrainer, facts
 
 from kerastune.playbook.rules import decay_curves
-from kerastune.playbook.stages.base import spent
+from kerastune.playbook.stages.base import Context, spent
 from kerastune.playbook.stages.decay import (
     CLASSIC,
     LATE,
@@ -80,24 +80,25 @@ def by_name(*outcomes):
 
 def drive(trainer, recipe=RECIPE, known=None, stage=STAGE):
     known, outcomes, states = known or facts(), {}, {}
-    while proposed := stage.propose(recipe, known, outcomes):
+    while proposed := stage.propose(Context(recipe, known, outcomes)):
         assert spent(outcomes, "decay") <= known.allowance
         spec = proposed[0]
         outcome, states[spec.trial], _ = trainer.run(
             spec, states.get(spec.trial) if spec.start else None
         )
         outcomes[spec.trial] = outcome.after(outcomes.get(spec.trial))
-    return outcomes, stage.decide(recipe, known, outcomes)
+    return outcomes, stage.decide(Context(recipe, known, outcomes))
 
 
 def proposed(*outcomes, known=None):
     return {
-        spec.trial: spec for spec in STAGE.propose(RECIPE, known or facts(), by_name(*outcomes))
+        spec.trial: spec
+        for spec in STAGE.propose(Context(RECIPE, known or facts(), by_name(*outcomes)))
     }
 
 
 def decided(*outcomes, known=None, recipe=RECIPE):
-    return STAGE.decide(recipe, known or facts(), by_name(*outcomes))
+    return STAGE.decide(Context(recipe, known or facts(), by_name(*outcomes)))
 
 
 HELPED = scored(LINEAR, 0.9), scored(NONE, 0.8)
@@ -116,13 +117,13 @@ def test_linear_decay_and_a_constant_rate_are_trained_over_the_same_stretched_st
         assert (
             (spec.start, spec.until) == (0, TOTAL // 4) and spec.keep_best and spec.stage == "decay"
         )
-    unstretched = Decay(CHUNK, stretch=1).propose(RECIPE, facts(), {})
+    unstretched = Decay(CHUNK, stretch=1).propose(Context(RECIPE, facts(), {}))
     assert {spec.recipe.total_steps for spec in unstretched} == {3000}
 
 
 def test_a_decay_that_came_with_the_recipe_is_not_in_the_comparison():
     given = RECIPE.replace(decay="exponential", decay_start=500)
-    assert [spec.recipe for spec in STAGE.propose(given, facts(), {})] == [
+    assert [spec.recipe for spec in STAGE.propose(Context(given, facts(), {}))] == [
         RECIPES[LINEAR],
         RECIPES[NONE],
     ]
@@ -191,7 +192,7 @@ def test_a_gain_beyond_noise_keeps_linear_decay_and_its_steps():
 def test_what_it_hands_on_is_trained_for_just_as_many_steps():
     for outcomes in (HELPED, (scored(LINEAR, 0.8), scored(NONE, 0.8)), ()):
         after = decided(*outcomes).after
-        assert Train(CHUNK).propose(after, facts(), {})[0].recipe == after.replace(
+        assert Train(CHUNK).propose(Context(after, facts(), {}))[0].recipe == after.replace(
             regularizers="on"
         )
 
@@ -334,8 +335,8 @@ def test_there_is_no_staircase_where_validation_is_best_at_the_only_chunk():
     ]
     pair = by_name(*pair, *map(again, pair))
     stage = Decay(CHUNK, stretch=1)
-    assert stage.propose(recipe, facts(), pair) == []
-    assert stage.decide(recipe, facts(), pair).after.decay == "linear"
+    assert stage.propose(Context(recipe, facts(), pair)) == []
+    assert stage.decide(Context(recipe, facts(), pair)).after.decay == "linear"
 
 
 def test_the_staircase_must_beat_the_best_so_far():
@@ -594,12 +595,12 @@ def paid(recipe=LINEARLY):
 
 def test_a_training_that_finetune_paid_for_stands_for_linear_decay():
     known = by_name(paid())
-    (spec,) = STAGE.propose(RECIPE, facts(), known)
+    (spec,) = STAGE.propose(Context(RECIPE, facts(), known))
     assert (spec.trial, spec.recipe) == (NONE, RECIPES[NONE])
     known |= by_name(scored(NONE, 0.8), again(scored(NONE, 0.8)), again(paid()))
     known |= by_name(*(scored(name, 0.8) for name in (LATE, CLASSIC)))
-    assert STAGE.propose(RECIPE, facts(), known) == []
-    decision = STAGE.decide(RECIPE, facts(), known)
+    assert STAGE.propose(Context(RECIPE, facts(), known)) == []
+    decision = STAGE.decide(Context(RECIPE, facts(), known))
     assert (decision.values["trial"], decision.after) == ("finetune-0-0.03", LINEARLY)
     assert "finetune-0-0.03" in decision.evidence and LINEAR not in decision.evidence
     assert "against linear decay from the first step" in decision.reason
@@ -609,7 +610,9 @@ def test_a_training_that_finetune_paid_for_stands_for_linear_decay():
     "other", [LINEARLY.replace(learning_rate=0.01), LINEARLY.replace(total_steps=3000)]
 )
 def test_another_recipe_of_finetune_stands_for_nothing(other):
-    assert [spec.trial for spec in STAGE.propose(RECIPE, facts(), by_name(paid(other)))] == [
+    assert [
+        spec.trial for spec in STAGE.propose(Context(RECIPE, facts(), by_name(paid(other))))
+    ] == [
         LINEAR,
         NONE,
     ]
@@ -617,7 +620,9 @@ def test_another_recipe_of_finetune_stands_for_nothing(other):
 
 def test_where_regularizers_were_on_in_finetune_linear_decay_is_trained_without_them():
     regularized = facts(regularized=True)
-    assert [spec.trial for spec in STAGE.propose(RECIPE, regularized, by_name(paid()))] == [
+    assert [
+        spec.trial for spec in STAGE.propose(Context(RECIPE, regularized, by_name(paid())))
+    ] == [
         LINEAR,
         NONE,
     ]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerastune.playbook.stages import distill, registry
-from kerastune.playbook.stages.base import Facts
+from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.distill import GRID, Distill, trial_name
 from kerastune.recipe import Recipe
 from kerastune.trial import Objective, Outcome, TrialSpec
@@ -34,10 +34,10 @@ def searched(wrong, allowance=100_000):
     nothing is said.
     """
     stage, outcomes, segments = Distill(), {"train-200": ALONE}, []
-    while specs := stage.propose(RECIPE, facts(allowance), outcomes):
+    while specs := stage.propose(Context(RECIPE, facts(allowance), outcomes)):
         segments.append(specs[0])
         outcomes[specs[0].trial] = outcome(specs[0], wrong.get(specs[0].trial, 100))
-    return segments, stage.decide(RECIPE, facts(allowance), outcomes)
+    return segments, stage.decide(Context(RECIPE, facts(allowance), outcomes))
 
 
 def test_the_grid_is_trained_with_the_recipe_of_the_student_from_the_start():
@@ -103,10 +103,10 @@ def test_the_budget_cuts_the_grid_and_a_diverged_setting_is_passed_over():
         "The best of 2 settings"
     )
     stage, outcomes = Distill(), {"train-200": ALONE}
-    for spec in stage.propose(RECIPE, facts(), outcomes):
+    for spec in stage.propose(Context(RECIPE, facts(), outcomes)):
         outcomes[spec.trial] = outcome(spec, wrong=0, stop=30)
     assert [*outcomes] == ["train-200", *NAMES]
-    decision = stage.decide(RECIPE, facts(), outcomes)
+    decision = stage.decide(Context(RECIPE, facts(), outcomes))
     assert not decision.values["kept"] and "nothing to compare" in decision.reason
 
 

@@ -11,6 +11,7 @@ from fake_trainer import CHUNK, FakeModels, FakeTrainer, advance, canonical, fac
 from places import HELPERS, ROOT
 
 from kerastune.analysis import calibration
+from kerastune.playbook.stages.base import Context
 from kerastune.playbook.stages.ensemble import Ensemble, Validation, candidates
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
@@ -74,7 +75,7 @@ def outcomes(*others):
 def drive(chosen, known, found):
     """Trains the first segment that is proposed, whole, until there is none."""
     segments = []
-    while specs := chosen.propose(RECIPE, known, found):
+    while specs := chosen.propose(Context(RECIPE, known, found)):
         spec = specs[0]
         segments.append(spec)
         before = found.get(spec.trial)
@@ -96,7 +97,9 @@ def test_all_that_the_budget_holds_are_proposed_at_once_what_was_begun_being_pai
     half = trained("ensemble-seed-2", RECIPE.replace(seed=2), "ensemble", steps=300)
     for allowance, expected in ((1799, 2), (1800, 3)):
         for found in (outcomes(), outcomes(half)):
-            specs = stage({}).propose(RECIPE, facts(allowance=allowance, timed=False), found)
+            specs = stage({}).propose(
+                Context(RECIPE, facts(allowance=allowance, timed=False), found)
+            )
             assert [spec.trial for spec in specs] == [
                 f"ensemble-seed-{2 + i}" for i in range(expected)
             ]
@@ -132,7 +135,8 @@ def test_members_that_leave_out_a_fold_come_before_those_of_other_seeds():
     assert list(cuts.values()) == [(3, 1, 2), (3, 2, 3), (3, 3, 4), (0, 0, 5)]
     found = outcomes(trained("train-600-seed2", RECIPE.replace(seed=2)))  # on all examples
     assert (
-        stage({}, folds=3).propose(RECIPE, facts(timed=False), found)[0].trial == "ensemble-fold-1"
+        stage({}, folds=3).propose(Context(RECIPE, facts(timed=False), found))[0].trial
+        == "ensemble-fold-1"
     )
 
 
@@ -148,13 +152,19 @@ def test_with_a_budget_in_time_the_predictions_are_paid_for_too():
     predicting = 2 * COUNT / 3 / RECIPE.batch_size
     for spare, expected in ((1, 1), (-1, 0)):
         allowance = int(600 + predicting + spare)
-        assert len(stage({}).propose(RECIPE, facts(allowance=allowance), outcomes())) == expected
-        assert len(stage({}).propose(RECIPE, facts(allowance=600, timed=False), outcomes())) == 1
+        assert (
+            len(stage({}).propose(Context(RECIPE, facts(allowance=allowance), outcomes())))
+            == expected
+        )
+        assert (
+            len(stage({}).propose(Context(RECIPE, facts(allowance=600, timed=False), outcomes())))
+            == 1
+        )
 
 
 def test_what_was_begun_is_finished_though_nothing_is_left():
     half = trained("ensemble-seed-2", RECIPE.replace(seed=2), "ensemble", steps=300)
-    (spec,) = stage({}).propose(RECIPE, facts(allowance=0), outcomes(half))
+    (spec,) = stage({}).propose(Context(RECIPE, facts(allowance=0), outcomes(half)))
     assert (spec.trial, spec.start, spec.until) == ("ensemble-seed-2", 300, 450)
 
 
@@ -165,9 +175,9 @@ def test_seeds_of_a_baseline_that_was_chosen_train_as_long_as_it_did():
         "decay-linear": trained("decay-linear", RECIPE, "decay", share=0.9),
     }
     handed_on = baseline.spec.recipe.replace(total_steps=500)
-    spec = stage({}).propose(handed_on, facts(), found)[0]
+    spec = stage({}).propose(Context(handed_on, facts(), found))[0]
     assert spec.recipe == handed_on.replace(seed=2)
-    assert stage({}).decide(handed_on, facts(), found).values["trial"] == "baseline"
+    assert stage({}).decide(Context(handed_on, facts(), found)).values["trial"] == "baseline"
 
 
 def test_an_ensemble_that_gains_beyond_noise_is_kept_with_its_weights():
@@ -178,7 +188,7 @@ def test_an_ensemble_that_gains_beyond_noise_is_kept_with_its_weights():
         )
     )
     asked = []
-    decision = stage({}, asked=asked).decide(RECIPE, facts(), found)
+    decision = stage({}, asked=asked).decide(Context(RECIPE, facts(), found))
     values = decision.values
     assert values["kept"] and values["gain"]["low"] > 0.05 and decision.after == RECIPE
     assert sorted(asked) == sorted(found)  # each is predicted once
@@ -209,7 +219,7 @@ def test_within_noise_the_single_model_comes_back():
     found = outcomes(
         trained("decay-linear", RECIPE, "decay"), trained("decay-none", RECIPE, "decay")
     )
-    decision = stage(predictions).decide(RECIPE, facts(), found)
+    decision = stage(predictions).decide(Context(RECIPE, facts(), found))
     assert not decision.values["kept"] and decision.values["weights"] == {"train-600": 1.0}
     assert "not significant (95 % CI includes 0), so train-600 alone comes back" in decision.reason
     assert decision.values["validation"]["before"] == decision.values["validation"]["single"]
@@ -217,7 +227,9 @@ def test_within_noise_the_single_model_comes_back():
 
 @pytest.mark.parametrize("sure, temperature", [(0.8, None), (0.97, "hot")])
 def test_the_temperature_of_the_single_model_is_kept_only_beyond_noise(sure, temperature):
-    decision = stage({"train-600": guesses(1, sure=sure)}).decide(RECIPE, facts(), outcomes())
+    decision = stage({"train-600": guesses(1, sure=sure)}).decide(
+        Context(RECIPE, facts(), outcomes())
+    )
     assert "train-600 is the only whole training" in decision.reason
     if temperature is None:
         assert decision.values["temperature"] == 1 and "no temperature lowers" in decision.reason
@@ -237,8 +249,8 @@ def test_who_did_not_come_to_the_end_of_its_decay_or_kept_no_weights_is_no_candi
 
 def test_without_any_training_there_is_nothing_to_combine():
     found = {"lr-3": trained("lr-3", of_stage="lr", example_scores=None)}
-    assert stage({}).propose(RECIPE, facts(), found) == []
-    decision = stage({}).decide(RECIPE, facts(), found)
+    assert stage({}).propose(Context(RECIPE, facts(), found)) == []
+    decision = stage({}).decide(Context(RECIPE, facts(), found))
     assert decision.values == {"trial": None} and "nothing to combine" in decision.reason
 
 
@@ -251,7 +263,7 @@ def test_numbers_are_combined_too():
         *(trained(name, RECIPE.replace(seed=int(name[-1])), "ensemble") for name in names[1:])
     )
     known = facts(objective=Objective("loss", "min"), num_classes=0, scored_by="explained variance")
-    decision = stage(predictions, targets=targets).decide(RECIPE, known, found)
+    decision = stage(predictions, targets=targets).decide(Context(RECIPE, known, found))
     values = decision.values
     assert values["kept"] and values["temperature"] == 1 and values["reliability"] == {}
     assert values["validation"]["after"]["mse"] < 0.5 * values["validation"]["single"]["mse"]
@@ -270,9 +282,9 @@ def test_a_longer_training_leaves_half_of_what_is_left_to_the_ensemble():
     known = facts(allowance=1800, timed=False)
     for leaves, expected in ((0.0, 1), (0.5, 0)):
         train = Train(CHUNK, leaves=leaves)
-        (first,) = train.propose(RECIPE, known, {})
+        (first,) = train.propose(Context(RECIPE, known, {}))
         done = trained(first.trial, first.recipe, steps=first.recipe.total_steps)
-        assert len(train.propose(RECIPE, known, {first.trial: done})) == expected
+        assert len(train.propose(Context(RECIPE, known, {first.trial: done}))) == expected
 
 
 # a whole search with it

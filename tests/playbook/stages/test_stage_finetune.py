@@ -5,7 +5,7 @@ outcomes.
 import numpy as np
 import pytest
 
-from kerastune.playbook.stages.base import Facts, spent
+from kerastune.playbook.stages.base import Context, Facts, spent
 from kerastune.playbook.stages.baseline import baseline_recipe
 from kerastune.playbook.stages.finetune import BASE, FineTune, depths
 from kerastune.playbook.stages.train import Train
@@ -45,11 +45,11 @@ def drive(share, known=None, recipe=RECIPE):
     diverges.
     """
     known, outcomes = known or facts(), {}
-    while specs := STAGE.propose(recipe, known, outcomes):
+    while specs := STAGE.propose(Context(recipe, known, outcomes)):
         for spec in specs:
             found = share(spec.recipe)
             outcomes[spec.trial] = ended(spec, found or 0.0, None if found is not None else 7)
-    return outcomes, STAGE.decide(recipe, known, outcomes)
+    return outcomes, STAGE.decide(Context(recipe, known, outcomes))
 
 
 def flat(recipe):
@@ -70,11 +70,11 @@ def deep(best_frozen=2, best_rate=0.03, best_decay=1.0):
 
 
 def test_the_head_comes_first_and_trainings_are_whole_ones_of_stretched_steps():
-    (base,) = STAGE.propose(RECIPE, facts(), {})
+    (base,) = STAGE.propose(Context(RECIPE, facts(), {}))
     assert base.trial == BASE and base.recipe == RECIPE.replace(
         total_steps=400, regularizers="on", head=1
     )
-    (second,) = STAGE.propose(RECIPE, facts(), {BASE: ended(base, 0.7)})
+    (second,) = STAGE.propose(Context(RECIPE, facts(), {BASE: ended(base, 0.7)}))
     assert (second.recipe.frozen, second.recipe.learning_rate, second.recipe.head_fraction) == (
         4,
         0.1,
@@ -175,8 +175,8 @@ def test_trainings_are_shorter_where_the_budget_would_not_hold_a_few():
 
 def test_a_model_without_loaded_weights_is_left_as_it_is():
     recipe = RECIPE.replace(frozen=0)
-    assert STAGE.propose(recipe, facts(pretrained=0), {}) == []
-    decision = STAGE.decide(recipe, facts(pretrained=0), {})
+    assert STAGE.propose(Context(recipe, facts(pretrained=0), {})) == []
+    decision = STAGE.decide(Context(recipe, facts(pretrained=0), {}))
     assert (
         decision.after == recipe
         and decision.values["trial"] is None
@@ -186,7 +186,7 @@ def test_a_model_without_loaded_weights_is_left_as_it_is():
 
 def test_what_it_trained_is_not_trained_again():
     outcomes, decision = drive(deep())
-    runs = Train(CHUNK, stretch=2)._runs(decision.after, facts(), outcomes)
+    runs = Train(CHUNK, stretch=2)._runs(Context(decision.after, facts(), outcomes))
     assert [run.spec.trial for run in runs] == ["finetune-2-0.03"]
 
 

@@ -10,6 +10,7 @@ from fake_trainer import ACCURACY, CHUNK, FakeTrainer, advance, canonical, facts
 from kerastune.budget import Budget
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.rules import model_search
+from kerastune.playbook.stages.base import Context
 from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.model import Model
 from kerastune.playbook.stages.train import Train
@@ -63,14 +64,14 @@ def decided(trainer, sample=in_order, allowance=100_000, recipe=RECIPE, **known)
     """Runs the stage alone; gives its decision and all outcomes."""
     outcomes, states, it = {}, {}, stage(sample)
     known = facts(allowance=allowance, timed=False, **known)
-    while specs := it.propose(recipe, known, outcomes):
+    while specs := it.propose(Context(recipe, known, outcomes)):
         spec = specs[0]
         outcome, states[spec.trial], best = trainer.run(spec, states.get(spec.trial))
         joined = outcome.after(outcomes.get(spec.trial))
         if best is None and spec.trial in outcomes and joined.example_scores is None:
             joined = dataclasses.replace(joined, example_scores=outcomes[spec.trial].example_scores)
         outcomes[spec.trial] = joined
-    return it.decide(recipe, known, outcomes), outcomes
+    return it.decide(Context(recipe, known, outcomes)), outcomes
 
 
 def test_the_best_network_wins_and_its_rate_is_checked_at_half_and_twice():
@@ -132,8 +133,8 @@ def test_too_small_an_allowance_trains_nothing_and_says_so():
 
 def test_a_model_without_hyperparameters_is_left_alone():
     it = stage(names=())
-    assert it.propose(RECIPE, facts(), {}) == [] and it.share == 0
-    assert "declares no hyperparameters" in it.decide(RECIPE, facts(), {}).reason
+    assert it.propose(Context(RECIPE, facts(), {})) == [] and it.share == 0
+    assert "declares no hyperparameters" in it.decide(Context(RECIPE, facts(), {})).reason
 
 
 def test_networks_that_fail_or_diverge_are_passed_over_and_told():

@@ -10,7 +10,7 @@ from kerastune.analysis import learning_rate_probe
 from kerastune.callbacks import UpdateRatio
 from kerastune.curves import Curves
 from kerastune.playbook.stages import probe
-from kerastune.playbook.stages.base import Facts
+from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.probe import Probe
 from kerastune.recipe import Recipe
 from kerastune.trial import Objective, Outcome
@@ -122,11 +122,11 @@ def outcome(spec, gradient=10.0, loss=2.0, diverged_at=None):
 def decided(recipe, diverged_at=None, **trained):
     """The decision, and all outcomes, of a stage whose starts give these values."""
     stage, outcomes = Probe(), {}
-    while specs := stage.propose(recipe, FACTS, outcomes):
+    while specs := stage.propose(Context(recipe, FACTS, outcomes)):
         for spec in specs:
             lost = diverged_at if spec.trial == probe.TRIAL else None
             outcomes[spec.trial] = outcome(spec, diverged_at=lost, **trained)
-    return stage.decide(recipe, FACTS, outcomes), outcomes
+    return stage.decide(Context(recipe, FACTS, outcomes)), outcomes
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -166,10 +166,10 @@ def test_when_nothing_can_be_measured_the_rate_stays_and_the_reason_says_so(trai
 
 def test_the_stage_is_pure_and_asks_only_for_what_is_missing():
     recipe, stage = Recipe(), Probe()
-    first = stage.propose(recipe, FACTS, {})
-    assert stage.propose(recipe, FACTS, {}) == first
+    first = stage.propose(Context(recipe, FACTS, {}))
+    assert stage.propose(Context(recipe, FACTS, {})) == first
     some = {spec.trial: outcome(spec) for spec in first[:3]}
-    assert stage.propose(recipe, FACTS, some) == first[3:]
+    assert stage.propose(Context(recipe, FACTS, some)) == first[3:]
 
 
 @pytest.mark.parametrize(
@@ -178,12 +178,12 @@ def test_the_stage_is_pure_and_asks_only_for_what_is_missing():
 def test_a_short_budget_gets_fewer_starts_or_no_try_out(allowance, starts, tried):
     recipe, stage = Recipe(), Probe()
     known = dataclasses.replace(FACTS, allowance=allowance)
-    outcomes = {spec.trial: outcome(spec) for spec in stage.propose(recipe, known, {})[:3]}
-    while specs := stage.propose(recipe, known, outcomes):
+    outcomes = {spec.trial: outcome(spec) for spec in stage.propose(Context(recipe, known, {}))[:3]}
+    while specs := stage.propose(Context(recipe, known, outcomes)):
         outcomes[specs[0].trial] = outcome(specs[0])
     assert len([name for name in outcomes if name != probe.TRIAL]) == starts
     assert (probe.TRIAL in outcomes) == tried
-    decision = stage.decide(recipe, known, outcomes)
+    decision = stage.decide(Context(recipe, known, outcomes))
     assert decision.after.learning_rate == pytest.approx(
         learning_rate_probe.LOSS_SHARE * 2.0 / 10.0**2
     )

@@ -10,7 +10,7 @@ from kerastune.budget import Budget
 from kerastune.playbook import warm_start
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import prune, registry
-from kerastune.playbook.stages.base import Facts
+from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.prune import Prune
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
@@ -38,10 +38,10 @@ UNPRUNED = outcome(TrialSpec("train-400", "train", RECIPE, 0, 400, 50, keep_best
 def tried(stage, wrong_by_name, allowance=10_000, recipe=RECIPE, first=UNPRUNED):
     """What the stage asks for and what comes of it, until it asks no more."""
     outcomes, segments = {first.spec.trial: first}, []
-    while specs := stage.propose(recipe, facts(allowance), outcomes):
+    while specs := stage.propose(Context(recipe, facts(allowance), outcomes)):
         segments.append(specs[0])
         outcomes[specs[0].trial] = outcome(specs[0], wrong_by_name[specs[0].trial])
-    return segments, stage.decide(recipe, facts(allowance), outcomes)
+    return segments, stage.decide(Context(recipe, facts(allowance), outcomes))
 
 
 def weights(trial):
@@ -126,10 +126,10 @@ def test_what_the_budget_does_not_hold_is_left_out_and_named():
 
 def test_a_fine_tuning_that_diverges_is_no_candidate():
     stage = Prune((0.5,), FakeModels(weights=weights))
-    (spec,) = stage.propose(RECIPE, facts(), {"train-400": UNPRUNED})
+    (spec,) = stage.propose(Context(RECIPE, facts(), {"train-400": UNPRUNED}))
     outcomes = {"train-400": UNPRUNED, "prune-50": outcome(spec, wrong=0, stop=30)}
-    assert stage.propose(RECIPE, facts(), outcomes) == []
-    decision = stage.decide(RECIPE, facts(), outcomes)
+    assert stage.propose(Context(RECIPE, facts(), outcomes)) == []
+    decision = stage.decide(Context(RECIPE, facts(), outcomes))
     assert not decision.values["kept"] and "50 %: came to no end (step 30)" in decision.reason
 
 
@@ -178,10 +178,10 @@ def test_what_sets_out_from_another_trial_has_its_weights_and_the_first_loss_of_
 
 
 def test_without_a_model_there_is_nothing_to_prune():
-    decision = Prune((0.5,), FakeModels(weights=weights)).decide(RECIPE, facts(), {})
+    decision = Prune((0.5,), FakeModels(weights=weights)).decide(Context(RECIPE, facts(), {}))
     assert (
         "nothing to prune" in decision.reason
-        and Prune((0.5,), FakeModels(weights=weights)).propose(RECIPE, facts(), {}) == []
+        and Prune((0.5,), FakeModels(weights=weights)).propose(Context(RECIPE, facts(), {})) == []
     )
 
 

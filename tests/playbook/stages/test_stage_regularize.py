@@ -10,7 +10,7 @@ import pytest
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
 from kerastune.playbook.rules.regularizers import uphill
-from kerastune.playbook.stages.base import Facts
+from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.regularize import BASE, Regularize
 from kerastune.recipe import Recipe
 from kerastune.trial import Objective, Outcome, TrialSpec
@@ -72,12 +72,12 @@ def drive(shares, known=None, recipe=RECIPE, later=None, **base):
     rises, `later` those of all others.
     """
     known, outcomes = known or facts(), {}
-    while specs := STAGE.propose(recipe, known, outcomes):
+    while specs := STAGE.propose(Context(recipe, known, outcomes)):
         for spec in specs:
             settings = {"losses": RISING, **base} if spec.trial == BASE else later or {}
             share = shares.get(spec.trial, 0.8 if spec.trial == BASE else 0.7975)
             outcomes[spec.trial] = ended(spec, share, **settings)
-    return outcomes, STAGE.decide(recipe, known, outcomes)
+    return outcomes, STAGE.decide(Context(recipe, known, outcomes))
 
 
 def test_nothing_is_added_without_overfitting():
@@ -164,7 +164,7 @@ def test_a_flip_is_judged_with_the_mirror_images_where_views_may_be_averaged(
     share, both, views, kept
 ):
     stage, outcomes = Regularize(CHUNK, views=views), {}
-    while specs := stage.propose(RECIPE, facts(), outcomes):
+    while specs := stage.propose(Context(RECIPE, facts(), outcomes)):
         trial = specs[0].trial
         made = ended(specs[0], {BASE: 0.8, FLIP: share}.get(trial, 0.7), losses=RISING)
         mirrored = (
@@ -173,7 +173,7 @@ def test_a_flip_is_judged_with_the_mirror_images_where_views_may_be_averaged(
             else (np.arange(COUNT) < both * COUNT).astype(float)
         )
         outcomes[trial] = dataclasses.replace(made, mirrored_scores=mirrored)
-    decision = stage.decide(RECIPE, facts(), outcomes)
+    decision = stage.decide(Context(RECIPE, facts(), outcomes))
     assert decision.after.flip is kept and decision.values["trial"] == (FLIP if kept else BASE)
     # What comes on top of a flip is compared as it is: both networks could be asked twice.
     pair = (
@@ -286,15 +286,15 @@ def test_what_is_of_no_use_is_not_trained_and_the_decision_says_why():
 def test_what_the_decay_stage_trained_is_the_base_unless_the_network_had_other_regularizers():
     spec = full_training.segment("decay-linear", "decay", RECIPE, None, CHUNK)
     trained = {"decay-linear": ended(spec, 0.8, training=0.8)}
-    assert STAGE.propose(RECIPE, facts(), trained) == []
-    assert STAGE.decide(RECIPE, facts(), trained).values["trial"] == "decay-linear"
-    (spec,) = STAGE.propose(RECIPE, facts(regularized=True), trained)
+    assert STAGE.propose(Context(RECIPE, facts(), trained)) == []
+    assert STAGE.decide(Context(RECIPE, facts(), trained)).values["trial"] == "decay-linear"
+    (spec,) = STAGE.propose(Context(RECIPE, facts(regularized=True), trained))
     assert spec.trial == BASE and spec.recipe.regularizers == "on"
     dropping = RECIPE.replace(dropout=0.3)
     spec = full_training.segment(
         "decay-linear", "decay", dropping, None, CHUNK
     )  # with its Dropout off
-    (spec,) = STAGE.propose(dropping, facts(), {"decay-linear": ended(spec, 0.8)})
+    (spec,) = STAGE.propose(Context(dropping, facts(), {"decay-linear": ended(spec, 0.8)}))
     assert spec.trial == BASE
 
 
@@ -303,12 +303,12 @@ def test_what_comes_on_top_of_a_training_without_regularizers_has_them_on():
         "decay-linear", "decay", RECIPE.replace(regularizers="off"), None, CHUNK
     )
     outcomes, known = {"decay-linear": ended(spec, 0.8)}, facts()
-    while specs := STAGE.propose(RECIPE, known, outcomes):
+    while specs := STAGE.propose(Context(RECIPE, known, outcomes)):
         assert [each.recipe.regularizers for each in specs] == [
             "on"
         ]  # off, a dropout rate has no effect
         outcomes[specs[0].trial] = ended(specs[0], 0.9 if specs[0].trial == DROPOUT else 0.79)
-    assert STAGE.decide(RECIPE, known, outcomes).after.dropout == 0.3
+    assert STAGE.decide(Context(RECIPE, known, outcomes)).after.dropout == 0.3
 
 
 # More steps
@@ -423,11 +423,11 @@ def test_without_room_for_more_steps_and_four_trainings_the_steps_are_left_to_th
 
 
 def test_what_was_begun_fixes_the_length_though_the_estimate_of_the_budget_changes():
-    base = ended(STAGE.propose(RECIPE, facts(), {})[0], 0.8)
+    base = ended(STAGE.propose(Context(RECIPE, facts(), {}))[0], 0.8)
     begun = ended(
         full_training.segment(DROPOUT, "regularize", RECIPE.replace(dropout=0.3), None, CHUNK), 0.7
     )
-    (spec,) = STAGE.propose(RECIPE, facts(), {BASE: base, DROPOUT: begun})
+    (spec,) = STAGE.propose(Context(RECIPE, facts(), {BASE: base, DROPOUT: begun}))
     assert spec.trial == FLIP and spec.recipe.total_steps == 2 * 600
 
 
@@ -478,30 +478,32 @@ def test_half_as_many_steps_more_where_twice_as_many_do_not_fit(left, name):
 
 def test_what_an_estimate_of_the_budget_did_not_hold_is_not_begun_behind_what_followed():
     known, outcomes = facts(allowance=1200), {}
-    outcomes[BASE] = ended(STAGE.propose(RECIPE, known, {})[0], 0.8, losses=RISING)
-    (spec,) = STAGE.propose(RECIPE, known, outcomes)
+    outcomes[BASE] = ended(STAGE.propose(Context(RECIPE, known, {}))[0], 0.8, losses=RISING)
+    (spec,) = STAGE.propose(Context(RECIPE, known, outcomes))
     assert spec.trial == DROPOUT
     outcomes[spec.trial] = ended(spec, 0.7975)
-    assert STAGE.propose(RECIPE, known, outcomes) == []
+    assert STAGE.propose(Context(RECIPE, known, outcomes)) == []
     flipped = full_training.segment(
         FLIP, "regularize", RECIPE.replace(flip=True, regularizers="on"), None, CHUNK
     )
     outcomes[FLIP] = ended(flipped, 0.79)
-    (spec,) = STAGE.propose(RECIPE, facts(), outcomes)
+    (spec,) = STAGE.propose(Context(RECIPE, facts(), outcomes))
     assert spec.trial == WEIGHT_DECAY
 
 
 def test_trainings_go_in_quarters_and_those_that_fail_are_no_candidates():
-    (first,) = STAGE.propose(RECIPE, facts(), {})
+    (first,) = STAGE.propose(Context(RECIPE, facts(), {}))
     assert (first.start, first.until, first.keep_best) == (0, 150, True)
     outcomes = {BASE: ended(first, 0.8, losses=RISING)}
-    while (specs := STAGE.propose(RECIPE, facts(), outcomes)) and "dropout" in specs[0].trial:
+    while (specs := STAGE.propose(Context(RECIPE, facts(), outcomes))) and "dropout" in specs[
+        0
+    ].trial:
         made = ended(specs[0], 0.95)
         outcomes[specs[0].trial] = Outcome(made.spec, made.curves, made.evals, diverged_at=20)
     assert {DROPOUT, WEAKER[0]} < set(outcomes)
     assert (
         "dropout could not be trained to an end"
-        in STAGE.decide(RECIPE, facts(allowance=0), outcomes).reason
+        in STAGE.decide(Context(RECIPE, facts(allowance=0), outcomes)).reason
     )
 
 

@@ -9,7 +9,7 @@ from fake_trainer import FakeModels
 from kerastune.analysis import calibration, ensemble_selection
 from kerastune.analysis.view_selection import IDENTITY, choose, cross_fitted, weigh
 from kerastune.playbook.stages import tta
-from kerastune.playbook.stages.base import Decision, Facts
+from kerastune.playbook.stages.base import Context, Decision, Facts
 from kerastune.playbook.stages.ensemble import Validation
 from kerastune.playbook.stages.tta import Tta
 from kerastune.recipe import Recipe
@@ -55,8 +55,8 @@ def decide(predictions, targets=TRUE, **known):
             lambda: (predictions, targets, settings),
         )
     )
-    assert stage.propose(Recipe(), facts(**known), {}) == []
-    return stage.decide(Recipe(), facts(**known), {})
+    assert stage.propose(Context(Recipe(), facts(**known), {})) == []
+    return stage.decide(Context(Recipe(), facts(**known), {}))
 
 
 def test_a_helpful_view_is_kept_and_a_harmful_one_is_not():

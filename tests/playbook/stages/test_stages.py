@@ -10,7 +10,7 @@ from fake_trainer import CHUNK, FakeTrainer, facts
 
 from kerastune.playbook.rules.convergence import Convergence, convergence
 from kerastune.playbook.stages import base, registry
-from kerastune.playbook.stages.base import Decision, spent
+from kerastune.playbook.stages.base import Context, Decision, spent
 from kerastune.playbook.stages.baseline import Baseline
 from kerastune.playbook.stages.learning_rate import FINER, LearningRate
 from kerastune.playbook.stages.stage_setup import Setup
@@ -39,14 +39,14 @@ def drive(
     """Trains what a stage proposes until it decides; gives the outcomes and the decision."""
     trainer, known = trainer or FakeTrainer(), known or facts()
     outcomes, states = dict(outcomes or {}), {}
-    while proposed := stage.propose(recipe, known, outcomes):
+    while proposed := stage.propose(Context(recipe, known, outcomes)):
         look(proposed, outcomes)
         spec = proposed[0]
         outcome, states[spec.trial], _ = trainer.run(
             spec, states.get(spec.trial) if spec.start else None
         )
         outcomes[spec.trial] = outcome.after(outcomes.get(spec.trial))
-    return outcomes, stage.decide(recipe, known, outcomes)
+    return outcomes, stage.decide(Context(recipe, known, outcomes))
 
 
 def made(rate, losses, stage="lr", until=None, trial=None, evals=(), **changes):
@@ -196,17 +196,17 @@ def test_the_coarse_grid_is_centred_by_the_suggestion():
         (0.04, [0.01, 0.1, 1]),
         (1e-4, [1e-5, 1e-4, 1e-3]),
     ]:
-        assert rates(STAGE.propose(Recipe(learning_rate=suggested), facts(), {})) == pytest.approx(
-            wanted
-        )
+        assert rates(
+            STAGE.propose(Context(Recipe(learning_rate=suggested), facts(), {}))
+        ) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("suggested, center", [(1e-30, 1e-5), (1e9, 1.0)])
 def test_an_absurd_suggestion_is_brought_back_to_the_grid(suggested, center):
     wanted = [center / 10, center, center * 10]
-    assert rates(STAGE.propose(Recipe(learning_rate=suggested), facts(), {})) == pytest.approx(
-        wanted
-    )
+    assert rates(
+        STAGE.propose(Context(Recipe(learning_rate=suggested), facts(), {}))
+    ) == pytest.approx(wanted)
 
 
 def test_finer_rates_surround_the_best_coarse_one():
@@ -214,15 +214,15 @@ def test_finer_rates_surround_the_best_coarse_one():
         made(0.01, falling(tau=60)), made(0.1, falling(tau=20)), made(1.0, falling(floor=1.0))
     )
     wanted = [0.1 * factor for factor in FINER]
-    assert rates(STAGE.propose(Recipe(learning_rate=0.1), facts(), outcomes)) == pytest.approx(
-        wanted
-    )
+    assert rates(
+        STAGE.propose(Context(Recipe(learning_rate=0.1), facts(), outcomes))
+    ) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("best, beyond", [(1.0, 10.0), (0.01, 0.001)])
 def test_a_best_rate_on_the_edge_extends_the_grid_there(best, beyond):
     outcomes = by_name(*[made(r, falling(tau=20 if r == best else 90)) for r in (0.01, 0.1, 1.0)])
-    assert rates(STAGE.propose(Recipe(learning_rate=0.1), facts(), outcomes)) == [beyond]
+    assert rates(STAGE.propose(Context(Recipe(learning_rate=0.1), facts(), outcomes))) == [beyond]
 
 
 def test_extension_goes_on_while_the_best_is_on_the_edge():
@@ -241,7 +241,7 @@ def test_the_grid_ends_somewhere():
 
 def test_while_all_diverge_the_grid_goes_down():
     outcomes = by_name(diverged(0.01), diverged(0.1), diverged(1.0))
-    assert rates(STAGE.propose(Recipe(learning_rate=0.1), facts(), outcomes)) == [0.001]
+    assert rates(STAGE.propose(Context(Recipe(learning_rate=0.1), facts(), outcomes))) == [0.001]
 
 
 def test_when_everything_diverges_the_rate_stays_and_the_reason_says_so():
@@ -265,17 +265,20 @@ def test_the_reason_names_the_rates_that_are_alike_within_noise():
         0.1: falling(2000, tau=20),
     }
     outcomes = by_name(*(made(rate, losses) for rate, losses in curves.items()), diverged(1.0))
-    reason = STAGE.decide(Recipe(learning_rate=0.03), facts(), outcomes).reason
+    reason = STAGE.decide(Context(Recipe(learning_rate=0.03), facts(), outcomes)).reason
     assert "0.1 falls fastest and deepest" in reason and ", tied with 0.01;" in reason
     outcomes = by_name(made(0.01, falling(2000, floor=0.5)), made(0.1, falling(2000, tau=20)))
-    assert "tied with" not in STAGE.decide(Recipe(learning_rate=0.03), facts(), outcomes).reason
+    assert (
+        "tied with"
+        not in STAGE.decide(Context(Recipe(learning_rate=0.03), facts(), outcomes)).reason
+    )
 
 
 def test_equal_rates_go_to_the_lower_one():
     same = falling(2000, tau=20)
     outcomes = by_name(*[made(r, same) for r in (0.01, 0.1, 1.0)])
     # On the edge of the coarse grid, so it goes on downwards.
-    assert rates(STAGE.propose(Recipe(learning_rate=0.1), facts(), outcomes)) == [0.001]
+    assert rates(STAGE.propose(Context(Recipe(learning_rate=0.1), facts(), outcomes))) == [0.001]
 
 
 def test_tried_rates_are_not_proposed_again():
@@ -292,7 +295,9 @@ def test_trials_of_other_stages_are_no_evidence():
         made(0.1, falling(tau=1), stage="probe"), made(0.2, falling(tau=1), stage="baseline")
     )
     recipe = Recipe(learning_rate=0.1)
-    assert STAGE.propose(recipe, facts(), others) == STAGE.propose(recipe, facts(), {})
+    assert STAGE.propose(Context(recipe, facts(), others)) == STAGE.propose(
+        Context(recipe, facts(), {})
+    )
 
 
 # the learning rate: who goes on
@@ -306,7 +311,7 @@ def test_trials_run_at_a_constant_rate_with_the_recipe_they_were_given():
         decay="linear",
         hyperparameters={"units": 4},
     )
-    for spec in STAGE.propose(recipe, facts(), {}):
+    for spec in STAGE.propose(Context(recipe, facts(), {})):
         assert spec.recipe.decay == "none" and spec.stage == "lr" and spec.start == 0
         kept = spec.recipe.replace(
             learning_rate=0.03, decay="linear", total_steps=recipe.total_steps
@@ -317,12 +322,12 @@ def test_trials_run_at_a_constant_rate_with_the_recipe_they_were_given():
 def test_every_horizon_is_made_of_whole_chunks_and_evaluations():
     for train, validation, batch in itertools.product((50, 1200, 10**6), (10, 6000), (1, 64, 500)):
         known = facts(num_train=train, num_validation=validation)
-        horizon = STAGE.first_horizon(Recipe(batch_size=batch), known)
+        horizon = STAGE.first_horizon(Context(Recipe(batch_size=batch), known, {}))
         assert horizon % CHUNK == 0 and horizon >= 100
         assert horizon <= max(500, train / batch / 4 + CHUNK)
         assert {
             spec.until % spec.eval_every
-            for spec in STAGE.propose(Recipe(batch_size=batch), known, {})
+            for spec in STAGE.propose(Context(Recipe(batch_size=batch), known, {}))
         } == {0}
 
 
@@ -365,8 +370,10 @@ def test_the_best_three_go_on_and_a_diverged_one_is_no_candidate():
         *[made(rate, falling(tau=20, floor=floor)) for rate, floor in floors.items()]
     )
     recipe = Recipe(learning_rate=0.1)
-    assert rates(STAGE.propose(recipe, facts(), outcomes)) == [0.05, 0.1, 0.2]
-    assert rates(STAGE.propose(recipe, facts(), {**outcomes, **by_name(diverged(0.2))})) == [
+    assert rates(STAGE.propose(Context(recipe, facts(), outcomes))) == [0.05, 0.1, 0.2]
+    assert rates(
+        STAGE.propose(Context(recipe, facts(), {**outcomes, **by_name(diverged(0.2))}))
+    ) == [
         0.03,
         0.05,
         0.1,
@@ -488,22 +495,22 @@ def test_the_same_records_give_the_same_proposals_and_decision_in_any_order(stag
     def look(proposed, outcomes):
         for seed in range(3):
             again = type(stage)(CHUNK) if stage.name != "start" else Start()
-            assert again.propose(recipe, facts(), shuffled(outcomes, seed)) == proposed
+            assert again.propose(Context(recipe, facts(), shuffled(outcomes, seed))) == proposed
 
     outcomes, decision = drive(stage, recipe=recipe, look=look)
     # Others' trials are there too, and one of each kind of ending.
     for seed in range(5):
         again = type(stage)(CHUNK) if stage.name != "start" else Start()
-        assert again.decide(recipe, facts(), shuffled(outcomes, seed)) == decision
-        assert again.propose(recipe, facts(), shuffled(outcomes, seed)) == []
+        assert again.decide(Context(recipe, facts(), shuffled(outcomes, seed))) == decision
+        assert again.propose(Context(recipe, facts(), shuffled(outcomes, seed))) == []
 
 
 def test_stages_change_nothing_that_they_are_given():
     recipe = Recipe(learning_rate=0.03)
     outcomes, _ = drive(STAGE, recipe=recipe)
     before = {name: (dataclasses.replace(o), o.losses.copy()) for name, o in outcomes.items()}
-    STAGE.propose(recipe, facts(), outcomes)
-    STAGE.decide(recipe, facts(), outcomes)
+    STAGE.propose(Context(recipe, facts(), outcomes))
+    STAGE.decide(Context(recipe, facts(), outcomes))
     assert list(before) == list(outcomes)
     for name, (outcome, losses) in before.items():
         assert outcomes[name].spec is outcome.spec and outcomes[name].evals is outcome.evals
@@ -519,7 +526,7 @@ def test_the_baseline_is_what_a_keras_user_does_today():
     recipe = Recipe(
         learning_rate=0.3, momentum=0.5, regularizers="off", hyperparameters={"units": 3}, seed=9
     )
-    (spec,) = BASELINE.propose(recipe, facts(), {})
+    (spec,) = BASELINE.propose(Context(recipe, facts(), {}))
     used = spec.recipe
     assert (used.optimizer, used.learning_rate, used.batch_size, used.decay) == (
         "adam",
@@ -576,7 +583,10 @@ def test_a_baseline_that_diverges_or_was_stopped_is_told_as_such():
 def test_a_baseline_without_a_finite_validation_value_is_told_as_such():
     evals = [{"step": step, "loss": np.nan, "accuracy": np.nan} for step in (100, 200)]
     outcomes = by_name(made(1e-3, falling(200), stage="baseline", trial="baseline", evals=evals))
-    assert "no finite validation accuracy" in BASELINE.decide(Recipe(), facts(), outcomes).reason
+    assert (
+        "no finite validation accuracy"
+        in BASELINE.decide(Context(Recipe(), facts(), outcomes)).reason
+    )
 
 
 # training
@@ -622,19 +632,19 @@ def test_a_recipe_that_is_given_is_trained_as_it_is_in_quarters():
 
 
 def test_what_was_tuned_gets_its_regularizers_back():
-    (spec,) = TRAIN.propose(TUNED, facts(), {})
+    (spec,) = TRAIN.propose(Context(TUNED, facts(), {}))
     assert TUNED.regularizers == "off" and spec.recipe == TUNED.replace(regularizers="on")
 
 
 def test_a_decay_keeps_its_shape_when_the_steps_are_others():
     staircase = TUNED.replace(decay="exponential", decay_start=300, decay_interval=60)
     ((longer,), (shorter,)) = (
-        TRAIN.propose(staircase, facts(), by_name(scored(600, 0.9))),
-        TRAIN.propose(staircase, facts(allowance=300), {}),
+        TRAIN.propose(Context(staircase, facts(), by_name(scored(600, 0.9)))),
+        TRAIN.propose(Context(staircase, facts(allowance=300), {})),
     )
     for spec, start, interval in ((longer, 600, 120), (shorter, 150, 30)):
         assert (spec.recipe.decay_start, spec.recipe.decay_interval) == (start, interval)
-    (late,) = TRAIN.propose(TUNED.replace(decay_start=400), facts(allowance=300), {})
+    (late,) = TRAIN.propose(Context(TUNED.replace(decay_start=400), facts(allowance=300), {}))
     assert (late.recipe.decay_start, late.recipe.decay_interval) == (200, TUNED.decay_interval)
 
 
@@ -653,36 +663,38 @@ def test_the_reason_tells_how_the_rate_falls():
         spec = dataclasses.replace(outcome.spec, recipe=outcome.spec.recipe.replace(**changes))
         assert (
             words
-            in TRAIN.decide(TUNED, facts(), by_name(dataclasses.replace(outcome, spec=spec))).reason
+            in TRAIN.decide(
+                Context(TUNED, facts(), by_name(dataclasses.replace(outcome, spec=spec)))
+            ).reason
         )
 
 
 def test_steps_are_rounded_up_to_whole_evaluations():
-    (spec,) = TRAIN.propose(TUNED.replace(total_steps=601), facts(), {})
+    (spec,) = TRAIN.propose(Context(TUNED.replace(total_steps=601), facts(), {}))
     assert spec.recipe.total_steps == 650 and spec.recipe.total_steps % spec.eval_every == 0
 
 
 def test_a_first_training_is_followed_by_one_of_twice_the_steps():
     outcomes = by_name(scored(600, 0.9))
-    (spec,) = TRAIN.propose(TUNED, facts(), outcomes)
+    (spec,) = TRAIN.propose(Context(TUNED, facts(), outcomes))
     assert spec.recipe.total_steps == 1200 and spec.start == 0
-    assert Train(CHUNK, tuned=False).propose(TUNED, facts(), outcomes) == []
+    assert Train(CHUNK, tuned=False).propose(Context(TUNED, facts(), outcomes)) == []
 
 
 def test_training_is_lengthened_only_while_that_gains_more_than_a_standard_error():
     gained = by_name(scored(600, 0.80), scored(1200, 0.90))
-    assert TRAIN.propose(TUNED, facts(), gained)[0].recipe.total_steps == 2400
+    assert TRAIN.propose(Context(TUNED, facts(), gained))[0].recipe.total_steps == 2400
     little = by_name(scored(600, 0.90), other_examples(1200, 0.9025))
-    assert TRAIN.propose(TUNED, facts(), little) == []
+    assert TRAIN.propose(Context(TUNED, facts(), little)) == []
     worse = by_name(scored(600, 0.90), scored(1200, 0.80))
-    assert TRAIN.propose(TUNED, facts(), worse) == []
+    assert TRAIN.propose(Context(TUNED, facts(), worse)) == []
 
 
 @pytest.mark.parametrize(
     "left, longer", [(3600, 1200), (3599, 3550), (1300, 1300), (900, 900), (899, None)]
 )
 def test_a_longer_training_takes_what_the_budget_holds_if_that_is_worth_it(left, longer):
-    proposed = TRAIN.propose(TUNED, facts(allowance=600 + left), by_name(scored(600, 0.9)))
+    proposed = TRAIN.propose(Context(TUNED, facts(allowance=600 + left), by_name(scored(600, 0.9))))
     assert [spec.recipe.total_steps for spec in proposed] == ([] if longer is None else [longer])
 
 
@@ -696,22 +708,26 @@ def fell_back(total, best, last, **changes):
 
 def test_a_training_that_overfits_is_followed_by_one_of_half_the_steps():
     error = np.sqrt(0.9 * 0.1 / 400)
-    (spec,) = TRAIN.propose(TUNED, facts(), by_name(fell_back(600, 0.9, 0.9 - 1.1 * error)))
+    (spec,) = TRAIN.propose(
+        Context(TUNED, facts(), by_name(fell_back(600, 0.9, 0.9 - 1.1 * error)))
+    )
     assert spec.recipe.total_steps == 300 and spec.start == 0
-    (spec,) = TRAIN.propose(TUNED, facts(), by_name(fell_back(600, 0.9, 0.9 - 0.9 * error)))
+    (spec,) = TRAIN.propose(
+        Context(TUNED, facts(), by_name(fell_back(600, 0.9, 0.9 - 0.9 * error)))
+    )
     assert spec.recipe.total_steps == 1200
     shorter = by_name(fell_back(600, 0.9, 0.8), fell_back(300, 0.9, 0.8))
-    assert TRAIN.propose(TUNED, facts(), shorter)[0].recipe.total_steps == 150
-    assert TRAIN.propose(TUNED, facts(allowance=949), shorter) == []
+    assert TRAIN.propose(Context(TUNED, facts(), shorter))[0].recipe.total_steps == 150
+    assert TRAIN.propose(Context(TUNED, facts(allowance=949), shorter)) == []
     ends_well = by_name(fell_back(600, 0.9, 0.8), scored(300, 0.89))
-    assert TRAIN.propose(TUNED, facts(), ends_well) == []
-    decision = TRAIN.decide(TUNED, facts(), ends_well)
+    assert TRAIN.propose(Context(TUNED, facts(), ends_well)) == []
+    decision = TRAIN.decide(Context(TUNED, facts(), ends_well))
     assert (
         decision.values["trial"] == "train-300"
         and "shortened from 600, which overfits" in decision.reason
     )
     given = Train(CHUNK, tuned=False)
-    assert given.propose(TUNED, facts(), by_name(fell_back(600, 0.9, 0.5))) == []
+    assert given.propose(Context(TUNED, facts(), by_name(fell_back(600, 0.9, 0.5)))) == []
 
 
 def learnt_by_heart(total, share, **changes):
@@ -727,27 +743,27 @@ REGULARIZES = Train(CHUNK, regularizes=True)
 
 def test_where_a_training_overfits_a_longer_one_has_weight_decay():
     plain = learnt_by_heart(600, 0.9)
-    (spec,) = REGULARIZES.propose(TUNED, facts(allowance=10**6), by_name(plain))
+    (spec,) = REGULARIZES.propose(Context(TUNED, facts(allowance=10**6), by_name(plain)))
     assert spec.recipe.weight_decay == pytest.approx(0.001 / (1 - TUNED.momentum))
     assert spec.recipe.replace(weight_decay=0.0) == TUNED.replace(
         total_steps=4800, regularizers="on"
     )
-    assert TRAIN.propose(TUNED, facts(), by_name(plain))[0].recipe.weight_decay == 0
+    assert TRAIN.propose(Context(TUNED, facts(), by_name(plain)))[0].recipe.weight_decay == 0
     fits = dataclasses.replace(
         plain, curves={**plain.curves, "accuracy": np.full(600, 0.92, np.float32)}
     )
-    assert REGULARIZES.propose(TUNED, facts(), by_name(fits))[0].recipe.weight_decay == 0
+    assert REGULARIZES.propose(Context(TUNED, facts(), by_name(fits)))[0].recipe.weight_decay == 0
     # More steps alone do not pay, but what regularizes has not been tried yet.
     twice = by_name(plain, learnt_by_heart(1200, 0.9))
-    assert TRAIN.propose(TUNED, facts(), twice) == []
-    (spec,) = REGULARIZES.propose(TUNED, facts(allowance=1800 + 2100), twice)
+    assert TRAIN.propose(Context(TUNED, facts(), twice)) == []
+    (spec,) = REGULARIZES.propose(Context(TUNED, facts(allowance=1800 + 2100), twice))
     assert spec.recipe.total_steps == 2100 and spec.recipe.weight_decay > 0
-    assert REGULARIZES.propose(TUNED, facts(allowance=1800 + 1799), twice) == []
+    assert REGULARIZES.propose(Context(TUNED, facts(allowance=1800 + 1799), twice)) == []
 
 
 def test_no_weight_decay_comes_where_a_model_has_regularizers_of_its_own():
     (spec,) = REGULARIZES.propose(
-        TUNED, facts(regularized=True), by_name(learnt_by_heart(600, 0.9))
+        Context(TUNED, facts(regularized=True), by_name(learnt_by_heart(600, 0.9)))
     )
     assert spec.recipe.weight_decay == 0
 
@@ -761,7 +777,9 @@ def test_weight_decay_that_was_tried_before_is_not_tried_again():
     tried = with_weight_decay(
         scored(600, 0.9, name="regularize-weight_decay-0.001", stage="regularize")
     )
-    (spec,) = REGULARIZES.propose(TUNED, facts(), by_name(learnt_by_heart(600, 0.9), tried))
+    (spec,) = REGULARIZES.propose(
+        Context(TUNED, facts(), by_name(learnt_by_heart(600, 0.9), tried))
+    )
     assert spec.recipe.weight_decay == 0
 
 
@@ -771,15 +789,15 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
         longer, evals=(), example_scores=None, curves={"loss": falling(300)}
     )
     begun = dataclasses.replace(begun, spec=dataclasses.replace(begun.spec, until=300))
-    (spec,) = REGULARIZES.propose(TUNED, facts(), by_name(plain, begun))
+    (spec,) = REGULARIZES.propose(Context(TUNED, facts(), by_name(plain, begun)))
     assert (spec.trial, spec.start, spec.recipe.weight_decay) == ("train-1200", 300, 0.1)
-    (spec,) = REGULARIZES.propose(TUNED, facts(), by_name(plain, longer))
+    (spec,) = REGULARIZES.propose(Context(TUNED, facts(), by_name(plain, longer)))
     assert spec.recipe.total_steps == 2400 and spec.recipe.weight_decay == pytest.approx(
         0.001 / (1 - TUNED.momentum)
     )
     worse = by_name(plain, with_weight_decay(scored(1200, 0.70)))
-    assert REGULARIZES.propose(TUNED, facts(), worse) == []
-    kept = REGULARIZES.decide(TUNED, facts(), by_name(plain, longer))
+    assert REGULARIZES.propose(Context(TUNED, facts(), worse)) == []
+    kept = REGULARIZES.decide(Context(TUNED, facts(), by_name(plain, longer)))
     assert kept.values["trial"] == "train-1200" and kept.after.weight_decay == 0.1
     assert (
         "linear decay from 0.03 and weight decay 0.1, since a shorter one overfits;" in kept.reason
@@ -789,7 +807,7 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
         and "a significant gain" in kept.reason
     )
     within = REGULARIZES.decide(
-        TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125)))
+        Context(TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125))))
     )
     assert (
         within.values["trial"] == "train-600"
@@ -798,14 +816,18 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
     )
     lucky = repeated(plain, example_scores=plain.example_scores * (np.arange(400) < 280))
     own = REGULARIZES.decide(
-        TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125)), lucky)
+        Context(
+            TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125)), lucky)
+        )
     )
     assert (
         own.values["trial"] == "train-600"
     )  # a repetition that it paid for itself gives nobody a second chance
     lucky = dataclasses.replace(lucky, spec=dataclasses.replace(lucky.spec, stage="decay"))
     over = REGULARIZES.decide(
-        TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125)), lucky)
+        Context(
+            TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125)), lucky)
+        )
     )
     assert (
         over.values["trial"] == "train-1200"
@@ -813,10 +835,12 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
     )
     late = dataclasses.replace(lucky, out_of_time=True)
     cut = REGULARIZES.decide(
-        TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125)), late)
+        Context(
+            TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125)), late)
+        )
     )
     assert cut.values["trial"] == "train-600"
-    left = REGULARIZES.decide(TUNED, facts(), worse)
+    left = REGULARIZES.decide(Context(TUNED, facts(), worse))
     assert left.values["trial"] == "train-600" and left.after.weight_decay == 0
 
 
@@ -824,27 +848,31 @@ def test_what_stage_regularize_saw_to_be_enough_is_not_lengthened():
     kept = scored(600, 0.9, name="regularize-dropout-0.3", stage="regularize")
     for last_loss, expected in ((0.5, [1200]), (2.0, [])):
         curves = {"loss": np.linspace(2.0, last_loss, 600, dtype=np.float32)}
-        specs = TRAIN.propose(TUNED, facts(), by_name(dataclasses.replace(kept, curves=curves)))
+        specs = TRAIN.propose(
+            Context(TUNED, facts(), by_name(dataclasses.replace(kept, curves=curves)))
+        )
         assert [spec.recipe.total_steps for spec in specs] == expected
     spec = dataclasses.replace(kept.spec, trial="regularize-base")
     plain = dataclasses.replace(kept, spec=spec, curves=curves)
-    assert TRAIN.propose(TUNED, facts(), by_name(plain)) != []
+    assert TRAIN.propose(Context(TUNED, facts(), by_name(plain))) != []
 
 
 def test_a_loss_overfits_when_it_ends_five_percent_above_its_least():
     known = facts(objective=Objective("loss", "min"))
     for last, total in ((0.106, 300), (0.104, 1200)):
         run = fell_back(600, 0.9, 1 - last)
-        assert TRAIN.propose(TUNED, known, by_name(run))[0].recipe.total_steps == total
+        assert TRAIN.propose(Context(TUNED, known, by_name(run)))[0].recipe.total_steps == total
 
 
 def test_the_shortest_training_is_one_chunk():
-    assert TRAIN.propose(TUNED, facts(), by_name(fell_back(50, 0.9, 0.5))) == []
+    assert TRAIN.propose(Context(TUNED, facts(), by_name(fell_back(50, 0.9, 0.5)))) == []
 
 
 def test_validation_examples_without_number_still_leave_room_for_a_training():
     for allowance in (1000, 90):
-        (spec,) = TRAIN.propose(TUNED, facts(allowance=allowance, num_validation=10**6), {})
+        (spec,) = TRAIN.propose(
+            Context(TUNED, facts(allowance=allowance, num_validation=10**6), {})
+        )
         assert spec.recipe.total_steps == spec.eval_every == allowance // CHUNK * CHUNK
 
 
@@ -858,7 +886,9 @@ def test_a_training_has_at_least_five_hundred_steps_whatever_converged_first():
     "allowance, steps", [(600, 600), (1000, 1000), (1750, 1750), (1800, 600), (9000, 600)]
 )
 def test_the_only_training_that_fits_takes_all_steps_that_there_are(allowance, steps):
-    assert TRAIN.propose(TUNED, facts(allowance=allowance), {})[0].recipe.total_steps == steps
+    assert (
+        TRAIN.propose(Context(TUNED, facts(allowance=allowance), {}))[0].recipe.total_steps == steps
+    )
 
 
 def test_the_only_training_keeps_its_steps_where_validation_has_turned():
@@ -871,7 +901,7 @@ def test_the_only_training_keeps_its_steps_where_validation_has_turned():
         return by_name(Outcome(spec, {"loss": falling(100)}, evals))
 
     def first(outcomes):
-        return TRAIN.propose(TUNED, facts(allowance=1000), outcomes)[0].recipe.total_steps
+        return TRAIN.propose(Context(TUNED, facts(allowance=1000), outcomes))[0].recipe.total_steps
 
     assert first(tried(0.9)) == 1000
     assert first(tried(0.8)) == 600
@@ -879,22 +909,26 @@ def test_the_only_training_keeps_its_steps_where_validation_has_turned():
 
 
 def test_of_a_longer_and_a_shorter_training_the_better_one_on_the_mean_is_chosen():
-    longer = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.80), scored(1200, 0.90)))
+    longer = TRAIN.decide(Context(TUNED, facts(), by_name(scored(600, 0.80), scored(1200, 0.90))))
     assert longer.values["trial"] == "train-1200" and longer.after.total_steps == 1200
     assert "lengthened from 600" in longer.reason and "+10 points of accuracy" in longer.reason
-    little = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), other_examples(1200, 0.9025)))
+    little = TRAIN.decide(
+        Context(TUNED, facts(), by_name(scored(600, 0.90), other_examples(1200, 0.9025)))
+    )
     assert (
         little.values["trial"] == "train-1200"
         and "+0.25 points of accuracy, 0.3 standard errors" in little.reason
     )
-    worse = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), other_examples(1200, 0.8975)))
+    worse = TRAIN.decide(
+        Context(TUNED, facts(), by_name(scored(600, 0.90), other_examples(1200, 0.8975)))
+    )
     assert worse.values["trial"] == "train-600"
-    same = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), scored(1200, 0.90)))
+    same = TRAIN.decide(Context(TUNED, facts(), by_name(scored(600, 0.90), scored(1200, 0.90))))
     assert same.values["trial"] == "train-600"
 
 
 def test_the_baseline_comes_back_unless_what_was_tuned_is_better_beyond_noise():
-    within = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), baseline(0.9025)))
+    within = TRAIN.decide(Context(TUNED, facts(), by_name(scored(600, 0.90), baseline(0.9025))))
     assert within.values["trial"] == "baseline" and "-0.25 points of accuracy" in within.reason
     assert (
         "not significant (95 % CI includes 0); so the baseline is what comes back" in within.reason
@@ -904,14 +938,14 @@ def test_the_baseline_comes_back_unless_what_was_tuned_is_better_beyond_noise():
         scored(600, 0.9025),
         scored(600, 0.9, evals=[{"step": 600, "loss": 0.01, "accuracy": 0.9}]),
     ):
-        just = TRAIN.decide(TUNED, facts(), by_name(tuned, baseline(0.90)))
+        just = TRAIN.decide(Context(TUNED, facts(), by_name(tuned, baseline(0.90))))
         assert (
             just.values["trial"] == "baseline"
             and "not significant (95 % CI includes 0); so the baseline" in just.reason
         )
-    better = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.80), baseline(0.90)))
+    better = TRAIN.decide(Context(TUNED, facts(), by_name(scored(600, 0.80), baseline(0.90))))
     assert better.values["trial"] == "baseline" and "a significant loss" in better.reason
-    worse = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.90), baseline(0.80)))
+    worse = TRAIN.decide(Context(TUNED, facts(), by_name(scored(600, 0.90), baseline(0.80))))
     assert worse.values["trial"] == "train-600" and "a significant gain" in worse.reason
 
 
@@ -931,20 +965,20 @@ def test_a_gain_over_the_baseline_is_repeated_with_other_seeds_where_the_budget_
     pair = scored(600, 0.90), trained
     known = facts(allowance=600 + 600 + 750)
     specs = TRAIN.propose(
-        TUNED, facts(allowance=1200 + 600 + 600 + 749), by_name(scored(1200, 0.9), *pair)
+        Context(TUNED, facts(allowance=1200 + 600 + 600 + 749), by_name(scored(1200, 0.9), *pair))
     )
     assert specs == []
-    specs = TRAIN.propose(TUNED, facts(allowance=5000), by_name(scored(1200, 0.9), *pair))
+    specs = TRAIN.propose(Context(TUNED, facts(allowance=5000), by_name(scored(1200, 0.9), *pair)))
     assert [(spec.trial, spec.recipe.total_steps, spec.recipe.seed) for spec in specs] == [
         ("train-600-seed2", 600, 2),
         ("baseline-seed2", 750, 2),
     ]
     again = [repeated(pair[0], example_scores=pair[1].example_scores - 0.3), repeated(pair[1])]
-    decision = TRAIN.decide(TUNED, known, by_name(*pair, *again))
+    decision = TRAIN.decide(Context(TUNED, known, by_name(*pair, *again)))
     assert decision.values["trial"] == "baseline" and "over 2 seeds -10 points" in decision.reason
     assert set(decision.evidence) == {"train-600", "baseline", "train-600-seed2", "baseline-seed2"}
     little = TRAIN.propose(
-        TUNED, facts(), by_name(scored(600, 0.9), scored(1200, 0.9), baseline(0.8975))
+        Context(TUNED, facts(), by_name(scored(600, 0.9), scored(1200, 0.9), baseline(0.8975)))
     )
     assert little == []
 
@@ -952,32 +986,36 @@ def test_a_gain_over_the_baseline_is_repeated_with_other_seeds_where_the_budget_
 def test_the_numbers_of_the_reason_are_points_or_errors():
     for measure in ("accuracy", "explained variance"):
         decision = TRAIN.decide(
-            TUNED, facts(scored_by=measure), by_name(scored(600, 0.90), baseline(0.80))
+            Context(TUNED, facts(scored_by=measure), by_name(scored(600, 0.90), baseline(0.80)))
         )
         assert f"+10 points of {measure}" in decision.reason
-    lower = TRAIN.decide(TUNED, facts(scored_by="loss"), by_name(scored(600, 0.90), baseline(0.80)))
+    lower = TRAIN.decide(
+        Context(TUNED, facts(scored_by="loss"), by_name(scored(600, 0.90), baseline(0.80)))
+    )
     assert "-0.1 of loss" in lower.reason
 
 
 def test_a_training_that_diverged_leaves_the_baseline():
     lost = scored(600, 0.9, steps=250, diverged_at=230, example_scores=None)
-    alone = TRAIN.decide(TUNED, facts(), by_name(lost))
+    alone = TRAIN.decide(Context(TUNED, facts(), by_name(lost)))
     assert alone.values["trial"] is None and "train-600 diverged at step 230" in alone.reason
-    assert alone.after == TUNED and TRAIN.propose(TUNED, facts(), by_name(lost)) == []
-    beside = TRAIN.decide(TUNED, facts(), by_name(lost, baseline(0.5)))
+    assert alone.after == TUNED and TRAIN.propose(Context(TUNED, facts(), by_name(lost))) == []
+    beside = TRAIN.decide(Context(TUNED, facts(), by_name(lost, baseline(0.5))))
     assert beside.values["trial"] == "baseline"
 
 
 def test_a_training_that_ended_early_says_where():
-    stopped = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.9, steps=250)))
+    stopped = TRAIN.decide(Context(TUNED, facts(), by_name(scored(600, 0.9, steps=250))))
     assert stopped.values["trial"] == "train-600" and "stopped at step 250" in stopped.reason
-    lost = TRAIN.decide(TUNED, facts(), by_name(scored(600, 0.9, steps=250, diverged_at=230)))
+    lost = TRAIN.decide(
+        Context(TUNED, facts(), by_name(scored(600, 0.9, steps=250, diverged_at=230)))
+    )
     assert "diverged at step 230" in lost.reason
 
 
 def test_a_training_that_was_stopped_neither_goes_on_nor_is_lengthened():
     stopped = by_name(scored(600, 0.9, steps=250))
-    assert TRAIN.propose(TUNED, facts(), stopped) == []
+    assert TRAIN.propose(Context(TUNED, facts(), stopped)) == []
 
 
 @pytest.mark.parametrize("allowance", [0, 49, 50, 130, 599, 600, 1799, 1800, 5000])
@@ -1000,7 +1038,7 @@ def test_training_stays_within_its_allowance(allowance):
 
 def test_the_whole_record_may_be_there_already():
     outcomes, decision = drive(TRAIN, recipe=TUNED, outcomes=by_name(baseline(0.5)))
-    assert TRAIN.decide(TUNED, facts(), shuffled(outcomes)) == decision
+    assert TRAIN.decide(Context(TUNED, facts(), shuffled(outcomes))) == decision
     assert set(decision.evidence) == {name for name in outcomes}
 
 
@@ -1018,16 +1056,16 @@ def decayed(total, share, decay="linear", name="decay-linear"):
 
 def test_what_the_decay_stage_trained_is_not_trained_again():
     trained = by_name(decayed(600, 0.9), decayed(600, 0.8, "none", "decay-none"))
-    (spec,) = TRAIN.propose(TUNED, facts(), trained)
+    (spec,) = TRAIN.propose(Context(TUNED, facts(), trained))
     assert (spec.trial, spec.recipe.total_steps) == ("train-1200", 1200)
-    decision = TRAIN.decide(TUNED, facts(), trained)
+    decision = TRAIN.decide(Context(TUNED, facts(), trained))
     assert decision.values["trial"] == "decay-linear" and decision.after.total_steps == 600
     other_rate = TUNED.replace(learning_rate=0.1)
-    assert TRAIN.propose(other_rate, facts(), trained)[0].trial == "train-600"
+    assert TRAIN.propose(Context(other_rate, facts(), trained))[0].trial == "train-600"
 
 
 def test_regularizers_that_come_back_make_another_training():
-    (spec,) = TRAIN.propose(TUNED, facts(regularized=True), by_name(decayed(600, 0.9)))
+    (spec,) = TRAIN.propose(Context(TUNED, facts(regularized=True), by_name(decayed(600, 0.9))))
     assert spec.trial == "train-600" and spec.recipe.regularizers == "on"
 
 
@@ -1040,7 +1078,7 @@ def test_the_stages_come_in_the_order_of_the_playbook_and_steps_are_stretched_on
         (["lr", "decay", "train"], 1),
         (["decay", "train"], 1),
     ):
-        (spec,) = registry.make(names, Setup(CHUNK))[-1].propose(TUNED, facts(), {})
+        (spec,) = registry.make(names, Setup(CHUNK))[-1].propose(Context(TUNED, facts(), {}))
         assert spec.recipe.total_steps == stretched * TUNED.total_steps
     for names, message in (
         (["lr", "warmup"], "must be among"),
