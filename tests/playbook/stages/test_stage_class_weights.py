@@ -137,5 +137,5 @@ def test_later_stages_do_not_train_again_what_this_one_has_trained(share, name):
     plan = Regularize(CHUNK)
     assert not plan.propose(Context(decision.after, facts(), outcomes))
     assert plan.decide(Context(decision.after, facts(), outcomes)).values["trial"] == name
-    runs = Train(CHUNK)._runs(Context(decision.after, facts(), outcomes))
+    runs = Train(CHUNK)._steps(Context(decision.after, facts(), outcomes)).runs
     assert [run.spec.trial for run in runs] == [name]

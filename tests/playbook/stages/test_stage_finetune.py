@@ -186,7 +186,7 @@ def test_a_model_without_loaded_weights_is_left_as_it_is():
 
 def test_what_it_trained_is_not_trained_again():
     outcomes, decision = drive(deep())
-    runs = Train(CHUNK, stretch=2)._runs(Context(decision.after, facts(), outcomes))
+    runs = Train(CHUNK, stretch=2)._steps(Context(decision.after, facts(), outcomes)).runs
     assert [run.spec.trial for run in runs] == ["finetune-2-0.03"]
 
 

@@ -1,0 +1,270 @@
+"""How many steps the final training takes: longer ones follow while they pay, a shorter one where
+the first overfits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from kerastune.playbook import wording
+from kerastune.playbook.rules import full_training, regularizers
+from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
+from kerastune.playbook.stages.base import Context, Facts, rounded_up
+from kerastune.playbook.stages.class_weights import Weights
+from kerastune.playbook.stages.decay import Decay
+from kerastune.playbook.stages.finetune import FineTune
+from kerastune.playbook.stages.regularize import BASE, Regularize
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome, TrialSpec, best_evaluation
+
+STAGE = "train"
+LEAST_LENGTHENING = 1.5  # below, the gain of a longer training is not significant
+# Stages whose trainings are whole ones of a recipe.
+EARLIER = (FineTune.name, Decay.name, Weights.name, Regularize.name)
+OVERFITTING = 0.05  # of a value that is no fraction
+# Times the steps that a training may take, at most, once weight decay keeps it from overfitting.
+LONGEST = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSteps:
+    """What the records say about trainings of one recipe, and which one comes next; worked out once
+    for each record.
+
+    Args:
+        chunk: steps in one call of the train function; every number of steps is a multiple of it.
+        context: of the stage.
+        tuned: whether the recipe was tuned just before, and is not trained just as it is given.
+        stretch: times the recipe's steps that the first training takes.
+        leaves: fraction of what is left that a longer training leaves to what follows, in [0, 1).
+        regularizes: whether a longer training may get weight decay.
+    """
+
+    chunk: int
+    context: Context
+    tuned: bool
+    stretch: int
+    leaves: float
+    regularizes: bool
+
+    @functools.cached_property
+    def runs(self) -> list[Outcome]:
+        """Trainings of the recipe, the shortest first."""
+        recipe, outcomes = self.context.recipe, self.context.outcomes
+        own = [outcome for outcome in outcomes.values() if outcome.spec.stage == STAGE]
+        runs = [outcome for outcome in own if outcome.spec.recipe.seed == recipe.seed]
+        for outcome in outcomes.values() if self.tuned else ():
+            trained = outcome.spec.recipe.replace(regularizers="on")
+            is_whole = outcome.spec.stage in EARLIER and full_training.is_comparable(outcome)
+            wanted = full_training.lengthened(recipe.replace(regularizers="on"), steps_of(outcome))
+            is_same = full_training.is_same_network(outcome, self.context.facts)
+            if is_whole and is_same and trained == wanted:
+                runs.append(outcome)
+        return sorted(runs, key=steps_of)
+
+    @property
+    def ended(self) -> list[Outcome]:
+        """Those that have scores to compare."""
+        return [run for run in self.runs if run.example_scores is not None]
+
+    @property
+    def wanted(self) -> int:
+        """Steps of the first training, as far as the budget holds them."""
+        return self.stretch * self.context.recipe.total_steps
+
+    def due(self) -> list[TrialSpec]:
+        """The segment to train next; none where the number of steps can be chosen."""
+        if not self.runs:
+            return self._first()
+        for run in self.runs:
+            if not full_training.has_ended(run):
+                # What was begun is finished: its decay fixes how long it is.
+                every = run.spec.eval_every
+                return [full_training.segment(run.spec.trial, STAGE, run.spec.recipe, run, every)]
+        left = int((1 - self.leaves) * self.context.left(STAGE))
+        total = self._other_total(left) if self.tuned else 0
+        every = self.context.evaluation_interval(self.chunk, total)
+        total = total // every * every
+        return [self._beginning(self._regularized(total), total, every)] if total else []
+
+    def _first(self) -> list[TrialSpec]:
+        allowance = self.context.facts.allowance
+        wanted = rounded_up(self._first_total(), self.chunk)
+        every = self.context.evaluation_interval(self.chunk, min(wanted, allowance))
+        total = min(rounded_up(wanted, every), allowance // every * every)
+        return [self._beginning(self.context.recipe, total, every)] if total else []
+
+    def _beginning(self, recipe: Recipe, total: int, every: int) -> TrialSpec:
+        trained = full_training.lengthened(recipe, total)
+        trained = trained.replace(regularizers="on" if self.tuned else recipe.regularizers)
+        return full_training.segment(f"{STAGE}-{total}", STAGE, trained, None, every)
+
+    def _first_total(self) -> int:
+        """Steps of the first training: those wanted, or as many as there are where twice as many
+        would not fit as well.
+
+        A longer training is taken to pay until it has been tried, unless what was trained of this
+        learning rate so far overfits already.
+        """
+        if not self.tuned or _has_turned(self.context):
+            return self.wanted
+        left = int((1 - self.leaves) * self.context.facts.allowance)
+        return max(self.wanted, _filling(self.wanted, left))
+
+    def _other_total(self, left: int) -> int:
+        """Steps of one more training, 0 for none: fewer where the shortest overfits, else more
+        while that may pay.
+        """
+        shortest, longest = steps_of(self.runs[0]), steps_of(self.runs[-1])
+        if _overfits(self.runs[0], self.context.facts):
+            half = shortest // 2 // self.chunk * self.chunk
+            return half if half <= left else 0
+        if self._calls_for_weight_decay():
+            longer = min(LONGEST * longest, left)
+        else:
+            longer = _filling(2 * longest, left) if _pays(self.runs) else 0
+        return longer if longer >= LEAST_LENGTHENING * longest else 0
+
+    def _regularized(self, total: int) -> Recipe:
+        """The recipe for one more training: with weight decay where it is longer, and called for or
+        there already.
+        """
+        recipe, longest = self.context.recipe, self.runs[-1]
+        had_it = longest.spec.recipe.weight_decay != recipe.weight_decay
+        if total <= steps_of(longest) or not (had_it or self._calls_for_weight_decay()):
+            return recipe
+        longer = full_training.lengthened(recipe, total)
+        return recipe.replace(weight_decay=regularizers.typical_weight_decay(longer))
+
+    def _calls_for_weight_decay(self) -> bool:
+        """Whether a longer training would overfit, and neither a stage nor the model's author did
+        anything about it.
+        """
+        outcomes = self.context.outcomes.values()
+        was_tried = any(outcome.spec.recipe.weight_decay for outcome in outcomes)
+        is_author_s = self.context.facts.regularized
+        if not self.regularizes or was_tried or is_author_s:
+            return False
+        longest = self.runs[-1]
+        return full_training.is_comparable(longest) and overfitting(longest, self.context.facts)[1]
+
+    @functools.cached_property
+    def chosen(self) -> tuple[Outcome | None, list[str]]:
+        """Of the trainings that came to their end, from the shortest on, the one that no longer one
+        beats on the mean; and why.
+
+        All of them are paid for, so there is no simpler one to be had for less: the mean is the
+        best guess. Weight decay is another setting, which has to win significantly, against all the
+        seeds of the one without that earlier stages trained.
+        """
+        chosen, parts = self.ended[0] if self.ended else None, []
+        for longer in self.ended[1:]:
+            gain, is_better = _against(longer, chosen, self.context)
+            parts.append(f"{_shown(longer, chosen)} against {steps_of(chosen)}{gain}")
+            chosen = longer if is_better else chosen
+        return chosen, parts
+
+
+def steps_of(outcome: Outcome) -> int:
+    """Steps that a training takes in all."""
+    return outcome.spec.recipe.total_steps
+
+
+def added_weight_decay(recipe: Recipe, before: Recipe) -> str:
+    """The weight decay of a recipe in words; empty where the one before had the same.
+
+    Example:
+        >>> added_weight_decay(Recipe(weight_decay=1e-4), Recipe())
+        'weight decay 0.0001'
+    """
+    is_same = recipe.weight_decay == before.weight_decay
+    return "" if is_same else f"weight decay {recipe.weight_decay:g}"
+
+
+def _filling(steps: int, left: int) -> int:
+    """`steps`, or all that are left where a training of twice as many would not fit behind it: they
+    would be lost.
+    """
+    return steps if left >= 3 * steps else left
+
+
+def _overfits(run: Outcome, facts: Facts) -> bool:
+    """Whether a whole training ends worse on validation than it had been."""
+    if run.steps < steps_of(run) or run.diverged_at is not None or run.example_scores is None:
+        return False
+    return _is_worse(run.kept_evaluation(facts.objective), run, facts)
+
+
+def _is_worse(evaluation: dict, run: Outcome, facts: Facts) -> bool:
+    """Whether an evaluation is worse than the best one of its run.
+
+    By more than one standard error of a fraction of right examples, or 5 % of any other value
+    (`PLAYBOOK`: overfitting).
+    """
+    objective = facts.objective
+    best, value = best_evaluation(run.evals, objective)[objective.name], evaluation[objective.name]
+    is_fraction = objective.direction == "max" and 0 <= min(best, value) <= max(best, value) <= 1
+    noise = (
+        np.sqrt(best * (1 - best) / facts.num_validation)
+        if is_fraction
+        else OVERFITTING * abs(best)
+    )
+    return objective.gain(best) - objective.gain(value) > noise
+
+
+def _has_turned(context: Context) -> bool:
+    """Whether validation got worse again, or was lost, in what was trained of the recipe's batches
+    and learning rate.
+    """
+    names = ("optimizer", "learning_rate", "batch_size", "momentum", "hyperparameters")
+    for run in context.outcomes.values():
+        if run.evals and all(
+            getattr(run.spec.recipe, name) == getattr(context.recipe, name) for name in names
+        ):
+            if run.diverged_at is not None or _is_worse(run.evals[-1], run, context.facts):
+                return True
+    return False
+
+
+def _pays(runs: list[Outcome]) -> bool:
+    """Whether the last lengthening gained more than one standard error.
+
+    The first training is taken to, but for a regularized one, whose curves stage `regularize` has
+    asked already.
+    """
+    longest = runs[-1]
+    if (
+        longest.steps < steps_of(longest)
+        or longest.diverged_at is not None
+        or longest.example_scores is None
+    ):
+        return False
+    if len(runs) == 1:
+        is_asked = longest.spec.stage == Regularize.name and not longest.spec.trial.startswith(BASE)
+        return not is_asked or is_cut_short(longest)
+    longer = full_training.compare(longest, runs[-2])
+    return longer.gain > longer.error
+
+
+def _against(longer: Outcome, chosen: Outcome, context: Context) -> tuple[str, bool]:
+    """What a training gains over a shorter one, in words, and whether it takes its place."""
+    scored_by = context.facts.scored_by
+    if longer.spec.recipe.weight_decay > 0 and chosen.spec.recipe.weight_decay == 0:
+        # Its own repetitions come after this comparison: they must not decide it a second time.
+        outcomes = context.outcomes.items()
+        earlier = {name: each for name, each in outcomes if each.spec.stage in EARLIER}
+        setting, seeds = full_training.over_seeds(chosen, earlier)
+        compared = full_training.compare(longer, setting)
+        gain = wording.comparison(compared, scored_by)
+        return f" (the mean of {seeds} seeds)" * (seeds > 1) + f": {gain}", compared.sign > 0
+    compared = full_training.compare(longer, chosen)
+    in_errors = f"{abs(compared.gain) / max(compared.error, 1e-12):.2g} standard errors"
+    return f": {wording.gained(compared.gain, scored_by)}, {in_errors}", compared.gain > 0
+
+
+def _shown(run: Outcome, shorter: Outcome) -> str:
+    added = added_weight_decay(run.spec.recipe, shorter.spec.recipe)
+    return f"{steps_of(run)} steps" + (f" with {added}" if added else "")
