@@ -8,10 +8,18 @@ import dataclasses
 import functools
 
 from kerastune.analysis import curves
-from kerastune.playbook.rules import batch_grid, ranking
+from kerastune.playbook.rules import batch_grid, ranking, rate_check
 from kerastune.playbook.rules.batch_grid import other_optimizer
 from kerastune.playbook.rules.ranking import Standing
-from kerastune.playbook.stages.base import Facts, evaluation_interval, rounded_up, spent
+from kerastune.playbook.rules.rate_check import NEIGHBORS
+from kerastune.playbook.rules.successive_halving import (
+    Progress,
+    affordable,
+    cost,
+    goes_no_further,
+    halve,
+)
+from kerastune.playbook.stages.base import Context, evaluation_interval, rounded_up
 from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.probe import fresh_starts, suggestion
 from kerastune.recipe import Recipe
@@ -22,22 +30,6 @@ LEAST_STEPS = 200  # of the recipe's batches in the first comparison
 FIRST_QUARTER = 0.25  # of the recipe's total steps, there
 FIRST_SHARE = 0.5  # of the allowance that the first comparison may take
 SURVIVORS = (4, 2)  # most trials that go on after the first comparison, and after later ones
-NEIGHBORS = (0.5, 2.0)  # times the winner's rate
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """Who is still in, after how many examples, and what must be trained before more can be said.
-
-    Args:
-        finalists: names of trials, the incumbent first, then the most promising.
-        examples: of the last comparison; a finalist that was stopped may have seen fewer.
-        behind: segments that the next comparison lacks; empty when the race is over.
-    """
-
-    finalists: list[str]
-    examples: int
-    behind: list[TrialSpec]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,15 +39,16 @@ class Race:
 
     Args:
         chunk: steps in one call of the train function.
-        recipe: what the stage was given.
-        facts: as the stage has them.
-        outcomes: of all stages.
+        context: of the stage.
     """
 
     chunk: int
-    recipe: Recipe
-    facts: Facts
-    outcomes: dict[str, Outcome]
+    context: Context
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the stage was given."""
+        return self.context.recipe
 
     @property
     def incumbent(self) -> str:
@@ -68,7 +61,7 @@ class Race:
     @functools.cached_property
     def evidence(self) -> Outcome | None:
         """What stage `lr` trained of the very recipe, if it went far enough to be compared with."""
-        for outcome in self.outcomes.values():
+        for outcome in self.context.outcomes.values():
             same = outcome.spec.recipe.replace(
                 decay=self.recipe.decay, total_steps=self.recipe.total_steps
             )
@@ -105,12 +98,16 @@ class Race:
         """Every setting by trial name, those first that matter most; `None` while the other's rate
         is not known.
         """
-        tried = [self.outcomes[spec.trial] for spec in self._starts if spec.trial in self.outcomes]
+        tried = [
+            self.context.outcomes[spec.trial]
+            for spec in self._starts
+            if spec.trial in self.context.outcomes
+        ]
         rate = suggestion(tried) if len(tried) == len(self._starts) else None
         other = other_optimizer(self.recipe)
         other = other.replace(learning_rate=batch_grid.rounded(rate)) if rate else None
         grid = batch_grid.in_random_order(
-            batch_grid.grid(self.recipe, self.facts), self.recipe.seed
+            batch_grid.grid(self.recipe, self.context.facts), self.recipe.seed
         )
         return {self.incumbent: self.recipe, self.other: other} | {
             _trial(setting): setting for setting in grid
@@ -123,7 +120,7 @@ class Race:
     def trial(self, name: str) -> Outcome | None:
         """What is known of a trial; of the incumbent, what stage `lr` found where that will do."""
         known = self.evidence if name == self.incumbent else None
-        return known or self.outcomes.get(name)
+        return known or self.context.outcomes.get(name)
 
     @functools.cached_property
     def trained(self) -> dict[str, Outcome]:
@@ -137,9 +134,7 @@ class Race:
         until, every = self._until(setting, examples)
         done = self.trial(name)
         if done is not None:
-            stopped_itself = done.steps < done.spec.until
-            reached = done.steps >= until or ranking.seen(done) >= examples
-            if reached or stopped_itself or done.diverged_at is not None:
+            if ranking.seen(done) >= examples or goes_no_further(done, until):
                 return None
         trial = setting.replace(decay="none", total_steps=until)
         return TrialSpec(name, STAGE, trial, done.steps if done else 0, until, every)
@@ -150,13 +145,9 @@ class Race:
         """
         first = rounded_up(self.rungs[0] / setting.batch_size, self.chunk)
         every = evaluation_interval(
-            self.facts.num_validation, setting.batch_size, self.chunk, most=first
+            self.context.facts.num_validation, setting.batch_size, self.chunk, most=first
         )
         return rounded_up(examples / setting.batch_size, every), every
-
-    def _affordable(self, specs: list[TrialSpec], reserve: int = 0) -> bool:
-        cost = sum(spec.until - spec.start for spec in specs)
-        return spent(self.outcomes, STAGE) + cost + reserve <= self.facts.allowance
 
     def first(self) -> list[TrialSpec]:
         """Trials of the first comparison that are missing: all settings, or as many as half the
@@ -167,45 +158,44 @@ class Race:
         missing = []
         for name in planned:
             if name == self.other:
-                missing += [spec for spec in self._starts if spec.trial not in self.outcomes]
+                missing += [
+                    spec for spec in self._starts if spec.trial not in self.context.outcomes
+                ]
             setting = self.candidates[name]
             spec = self.spec(name, setting, examples) if setting else None
             missing += [spec] if spec else []
         # With a budget in time, less may be left than was planned.
-        return [spec for i, spec in enumerate(missing) if self._affordable(missing[: i + 1])]
+        left = self.context.left(STAGE)
+        return [spec for i, spec in enumerate(missing) if cost(missing[: i + 1]) <= left]
 
     def _planned(self, examples: int) -> list[str]:
-        names, cost = [], 0
+        names, steps = [], 0
         for name, setting in self.candidates.items():
             if name != self.incumbent or self.evidence is None:
-                cost += self._until(setting or self.recipe, examples)[0]
+                steps += self._until(setting or self.recipe, examples)[0]
             if name == self.other:
-                cost += len(self._starts)
+                steps += len(self._starts)
             # Two settings are the least that can be compared.
-            if cost > self.facts.allowance * (FIRST_SHARE if len(names) > 1 else 1):
+            if steps > self.context.facts.allowance * (FIRST_SHARE if len(names) > 1 else 1):
                 break
             names.append(name)
         return names if len(names) > 1 else []
 
     @functools.cached_property
-    def progress(self) -> Progress:
-        """Follows the trials from comparison to comparison, as far as they have been trained or can
-        be.
-        """
-        rungs = self.rungs
-        alive = list(self.trained)
-        for index, examples in enumerate(rungs):
-            alive = [name for name in alive if self._is_sound(name, examples)]
-            alive = self._survivors(alive, examples, SURVIVORS[min(index, len(SURVIVORS) - 1)])
-            if examples == rungs[-1] or not set(alive) - {self.incumbent}:
-                break
-            further, specs = self._who_goes_on(alive, rungs[index + 1])
-            if not further:
-                break
-            if specs:
-                return Progress(alive, examples, specs)
-            alive = further
-        return Progress(alive, examples, [])
+    def progress(self) -> Progress[str]:
+        """How far the settings came, the incumbent being the first of the finalists."""
+        return halve(self.trained, self.rungs, SURVIVORS, self._survivors, self._go_on)
+
+    def _survivors(self, alive: list[str], examples: int, limit: int) -> list[str]:
+        """The incumbent and the most promising others; `limit` of them are trained."""
+        alive = [name for name in alive if self._is_sound(name, examples)]
+        if not alive:
+            return []
+        ranked = ranking.promising(self.standings(alive, examples)[0], self.context.facts.objective)
+        others = [name for name in ranked if name != self.incumbent]
+        if self.incumbent not in alive:
+            return others[:limit]
+        return [self.incumbent, *others[: limit - (self.evidence is None)]]
 
     def _is_sound(self, name: str, examples: int) -> bool:
         # Who was stopped by a callback is compared where it stopped, if that is no beginner's
@@ -213,38 +203,28 @@ class Race:
         trial = self.trial(name)
         return trial.diverged_at is None and 2 * ranking.seen(trial) >= examples
 
-    def _survivors(self, alive: list[str], examples: int, limit: int) -> list[str]:
-        """The incumbent and the most promising others; `limit` of them are trained."""
-        if not alive:
-            return []
-        ranked = ranking.promising(self.standings(alive, examples)[0], self.facts.objective)
-        others = [name for name in ranked if name != self.incumbent]
-        if self.incumbent not in alive:
-            return others[:limit]
-        return [self.incumbent, *others[: limit - (self.evidence is None)]]
-
     def standings(self, names: list[str], examples: int) -> tuple[dict[str, Standing], int]:
         """How sound trials stand after so many examples, or as many as all of them have seen; and
         that number.
         """
         trials = {name: self.trial(name) for name in names}
-        return ranking.standings(trials, examples, self.recipe.batch_size, self.facts.objective)
+        return ranking.standings(
+            trials, examples, self.recipe.batch_size, self.context.facts.objective
+        )
 
-    def _who_goes_on(self, alive: list[str], examples: int) -> tuple[list[str], list[TrialSpec]]:
-        """As many as the allowance holds, leaving what the check of the winner's rate costs; and
-        what they need.
-        """
-        least = 2 if self.incumbent in alive else 1
-        for count in range(len(alive), least - 1, -1):
-            names = alive[:count]
-            recipes = [self.candidates[name] for name in names]
-            specs = [spec for pair in zip(names, recipes) if (spec := self.spec(*pair, examples))]
-            check = len(NEIGHBORS) * max(
-                self._until(recipe, self.rungs[0])[0] for recipe in recipes
-            )
-            if self._affordable(specs, reserve=check):
-                return names, specs
-        return [], []
+    def _go_on(self, alive: list[str], examples: int) -> tuple[list[str], list[TrialSpec]]:
+        """As many as the allowance holds beside the check of the winner's learning rate."""
+        return affordable(
+            alive,
+            least=2 if self.incumbent in alive else 1,
+            left=self.context.left(STAGE),
+            segment=lambda name: self.spec(name, self.candidates[name], examples),
+            reserve=lambda names: len(NEIGHBORS) * max(map(self._first_steps, names)),
+        )
+
+    def _first_steps(self, name: str) -> int:
+        """Steps of a setting up to the first comparison."""
+        return self._until(self.candidates[name], self.rungs[0])[0]
 
     @functools.cached_property
     def winner(self) -> tuple[str | None, str]:
@@ -252,12 +232,12 @@ class Race:
         race = self.progress
         if not race.finalists or race.finalists == [self.incumbent]:
             return (self.incumbent if race.finalists else None), ranking.NOISE
-        return ranking.choose(self.final[0], self.incumbent, self.facts)
+        return ranking.choose(self.final[0], self.incumbent, self.context.facts)
 
     @functools.cached_property
     def final(self) -> tuple[dict[str, Standing], int]:
         """How the finalists stand, and after how many examples."""
-        return self.standings(self.progress.finalists, self.progress.examples)
+        return self.standings(self.progress.finalists, self.progress.rung)
 
     def neighbors(self) -> list[TrialSpec]:
         """The winner's setting at half and twice its rate, as far as the winner went or the
@@ -266,43 +246,24 @@ class Race:
         winner = self.winner[0]
         if winner in (None, self.incumbent):
             return []
-        for examples in reversed(
-            [count for count in self.rungs if count <= self.progress.examples]
-        ):
-            pairs = self._at_other_rates(winner).items()
+        for examples in reversed([count for count in self.rungs if count <= self.progress.rung]):
+            pairs = rate_check.neighbors(winner, self.candidates[winner]).items()
             specs = [
                 spec for name, setting in pairs if (spec := self.spec(name, setting, examples))
             ]
-            if self._affordable(specs):
+            if cost(specs) <= self.context.left(STAGE):
                 return specs
         return []
 
-    def _at_other_rates(self, name: str) -> dict[str, Recipe]:
-        setting = self.candidates[name]
-        rate = setting.learning_rate
-        return {
-            f"{name}-x{f:g}": setting.replace(learning_rate=batch_grid.rounded(f * rate))
-            for f in NEIGHBORS
-        }
-
     def at_best_rate(self, name: str) -> tuple[Outcome, bool]:
-        """The trial of a setting at the rate that falls fastest and deepest, and whether its
-        neighbors were tried.
+        """The trial of a setting at the learning rate that falls fastest and deepest, and whether
+        its neighbors were tried.
         """
-        trials = [
-            self.trial(name),
-            *(self.outcomes.get(each) for each in self._at_other_rates(name)),
-        ]
-        if None in trials:
-            return trials[0], False
-        index = curves.fastest_and_deepest([_curve(trial) for trial in trials])
-        return trials[index or 0], True
+        others = rate_check.neighbors(name, self.candidates[name])
+        return rate_check.best(
+            self.trial(name), [self.context.outcomes.get(each) for each in others]
+        )
 
 
 def _trial(setting: Recipe) -> str:
     return f"{STAGE}-{batch_grid.setting_name(setting)}"
-
-
-def _curve(outcome: Outcome):
-    # One that diverged is left out, even where the loss alone exploded and the rest looks sound.
-    return outcome.losses if outcome.diverged_at is None else outcome.losses[:0]

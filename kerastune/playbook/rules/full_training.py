@@ -11,7 +11,7 @@ import numpy as np
 
 from kerastune.analysis import comparison
 from kerastune.analysis.comparison import Comparison
-from kerastune.playbook.stages.base import Facts, evaluation_interval, rounded_up, spent
+from kerastune.playbook.stages.base import Context, Facts, evaluation_interval, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -108,18 +108,16 @@ def planned(recipe: Recipe, facts: Facts, stretch: int, chunk: int) -> Recipe:
     return lengthened(recipe.replace(regularizers="on"), rounded_up(wanted, every))
 
 
-def trained_before(
-    stages: tuple[str, ...], base: Recipe, facts: Facts, outcomes: dict[str, Outcome]
-) -> Outcome | None:
+def trained_before(stages: tuple[str, ...], base: Recipe, context: Context) -> Outcome | None:
     """The first whole training of this very recipe by one of these stages, if there is any, as one
     of `base`.
 
     It may have had off what regularizes, where there was nothing to switch: what comes on top of it
     has it on.
     """
-    for outcome in outcomes.values():
+    for outcome in context.outcomes.values():
         same = outcome.spec.recipe.replace(regularizers="on") == base and is_same_network(
-            outcome, facts
+            outcome, context.facts
         )
         if outcome.spec.stage in stages and same and is_comparable(outcome):
             return dataclasses.replace(outcome, spec=dataclasses.replace(outcome.spec, recipe=base))
@@ -208,9 +206,7 @@ def over_seeds(outcome: Outcome, outcomes: dict[str, Outcome]) -> tuple[Outcome,
     return dataclasses.replace(outcome, example_scores=np.mean(found, axis=0)), len(found)
 
 
-def repeats(
-    better: Outcome, worse: Outcome, facts: Facts, outcomes: dict[str, Outcome], stage: str
-) -> list[TrialSpec]:
+def repeats(better: Outcome, worse: Outcome, context: Context, stage: str) -> list[TrialSpec]:
     """The segments that repeat a comparison with another seed, where it was won with the first one.
 
     Both settings are trained once more, if the stage's allowance holds it; and a third time, if two
@@ -221,11 +217,11 @@ def repeats(
     Args:
         better: the setting that would replace the other one, trained to its end.
         worse: the simpler one.
-        facts: the stage's allowance and what the scores measure.
-        outcomes: of all trials; repetitions of other comparisons count where they are of the same
+        context: of the stage; repetitions of other comparisons count where they are of the same
             trial.
         stage: name of the stage that pays.
     """
+    outcomes = context.outcomes
     if compare(better, worse).sign < 1:
         return []
     for index in range(1, EXTRA_SEEDS + 1):
@@ -237,7 +233,7 @@ def repeats(
         recipes = [_repetition(each, index) for each in (better, worse)]
         cost = sum(recipes[i].total_steps for i in due if done[i] is None)
         # What was begun is finished: with a budget in time, what is left of it is only an estimate.
-        if due and done[0] is None and spent(outcomes, stage) + cost > facts.allowance:
+        if due and done[0] is None and cost > context.left(stage):
             return []
         if due:
             every = [each.spec.eval_every for each in (better, worse)]

@@ -11,15 +11,23 @@ import numpy as np
 
 from kerastune.analysis import curves
 from kerastune.playbook import wording
-from kerastune.playbook.rules import batch_grid, full_training, ranking
+from kerastune.playbook.rules import full_training, ranking, rate_check
 from kerastune.playbook.rules.ranking import Standing
-from kerastune.playbook.rules.successive_halving import NEIGHBORS, SURVIVORS, Progress
-from kerastune.playbook.stages.base import Facts, evaluation_interval, rounded_up, spent
+from kerastune.playbook.rules.rate_check import NEIGHBORS
+from kerastune.playbook.rules.successive_halving import (
+    Progress,
+    affordable,
+    cost,
+    goes_no_further,
+    halve,
+)
+from kerastune.playbook.stages.base import Context, evaluation_interval, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
 STAGE = "model"
 INCUMBENT = "model-0"
+SURVIVORS = (4, 2)  # most networks that go on after the first comparison, and after later ones
 FIRST_SHARE = 0.125  # of the recipe's total steps, in the first comparison
 LEAST_STEPS = 200  # there
 RACE_SHARE = 0.5  # of the allowance, at most, that is kept for those that go on
@@ -37,20 +45,21 @@ class ModelSearch:
 
     Args:
         chunk: steps in one call of the train function.
-        recipe: what the stage was given; its hyperparameters are the incumbent's.
-        facts: as the stage has them.
-        outcomes: of all stages.
+        context: of the stage; the recipe's hyperparameters are the incumbent's.
         names: of the hyperparameters that are searched.
         sample: gives the hyperparameters to try next, from those that were tried with their scores,
             and whether what was tried guides it; `None` when there are no others.
     """
 
     chunk: int
-    recipe: Recipe
-    facts: Facts
-    outcomes: dict[str, Outcome]
+    context: Context
     names: tuple[str, ...]
     sample: Sample
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the stage was given."""
+        return self.context.recipe
 
     @functools.cached_property
     def trained(self) -> dict[str, Outcome]:
@@ -58,14 +67,16 @@ class ModelSearch:
         the first.
         """
         names = [f"model-{i}" for i in range(MOST_TRIALS)]
-        return {name: self.outcomes[name] for name in names if name in self.outcomes}
+        return {
+            name: self.context.outcomes[name] for name in names if name in self.context.outcomes
+        }
 
     @functools.cached_property
     def every(self) -> int:
         """Steps between two evaluations."""
         first = rounded_up(max(FIRST_SHARE * self.recipe.total_steps, LEAST_STEPS), self.chunk)
         return evaluation_interval(
-            self.facts.num_validation, self.recipe.batch_size, self.chunk, most=first
+            self.context.facts.num_validation, self.recipe.batch_size, self.chunk, most=first
         )
 
     @functools.cached_property
@@ -94,13 +105,13 @@ class ModelSearch:
         """The objective after the first horizon, more being better; `None` for one that diverged or
         failed.
         """
-        name = self.facts.objective.name
+        name = self.context.facts.objective.name
         values = [
             each[name] for each in outcome.evals if each["step"] <= self.rungs[0] and name in each
         ]
         if outcome.diverged_at is not None or not values or not np.isfinite(values[-1]):
             return None
-        return self.facts.objective.gain(values[-1])
+        return self.context.facts.objective.gain(values[-1])
 
     def _candidate(self) -> list[TrialSpec]:
         count, first = len(self.trained), self.rungs[0]
@@ -108,12 +119,12 @@ class ModelSearch:
             return []
         if not count:
             # Two networks are the least that can be compared.
-            affordable = 2 * first <= self.facts.allowance
-            return [self._spec(INCUMBENT, self.recipe, first)] if affordable else []
-        used, cost, total = self._costs()
-        if used + cost + min(self._reserve, RACE_SHARE * total) > total and count > 1:
+            is_affordable = 2 * first <= self.context.facts.allowance
+            return [self._spec(INCUMBENT, self.recipe, first)] if is_affordable else []
+        used, another, total = self._costs()
+        if used + another + min(self._reserve, RACE_SHARE * total) > total and count > 1:
             return []
-        values = self.sample(self.tried, self._is_guided) if used + cost <= total else None
+        values = self.sample(self.tried, self._is_guided) if used + another <= total else None
         if values is None:
             return []
         return [self._spec(f"model-{count}", self.recipe.replace(hyperparameters=values), first)]
@@ -124,13 +135,13 @@ class ModelSearch:
         With a budget in time, what it takes to trace a new network counts as the steps that it
         would have been.
         """
-        used, cost = spent(self.outcomes, STAGE), self.rungs[0]
-        left = self.facts.allowance - used
+        used, another = self.context.spent(STAGE), self.rungs[0]
+        left = self.context.facts.allowance - used
         each = self.trained[INCUMBENT].seconds_per_step
-        if self.facts.timed and each > 0:
+        if self.context.facts.timed and each > 0:
             used = sum(trial.seconds for trial in self.trained.values()) / each
-            cost = max(cost, used / len(self.trained))
-        return used, cost, used + left
+            another = max(another, used / len(self.trained))
+        return used, another, used + left
 
     @property
     def _reserve(self) -> int:
@@ -147,35 +158,30 @@ class ModelSearch:
         if len(trials) <= RANDOM_TRIALS * len(self.names):
             return False
         return (
-            not self.facts.timed
+            not self.context.facts.timed
             or sum(trial.seconds for trial in trials) / len(trials) >= GUIDED_SECONDS
         )
 
     def _spec(self, name: str, recipe: Recipe, until: int, keep_best: bool = True) -> TrialSpec:
-        done = self.outcomes.get(name)
+        done = self.context.outcomes.get(name)
         trial = recipe.replace(decay="none", total_steps=until)
         return TrialSpec(
             name, STAGE, trial, done.steps if done else 0, until, self.every, keep_best
         )
 
     @functools.cached_property
-    def progress(self) -> Progress:
-        """Follows the networks from comparison to comparison, as far as they have been trained or
-        can be.
-        """
-        alive = list(self.trained)
-        for index, steps in enumerate(self.rungs):
-            alive = [name for name in alive if self._is_sound(name, steps)]
-            alive = self._survivors(alive, steps, SURVIVORS[min(index, len(SURVIVORS) - 1)])
-            if steps == self.rungs[-1] or not set(alive) - {INCUMBENT}:
-                break
-            further, specs = self._who_goes_on(alive, self.rungs[index + 1])
-            if not further:
-                break
-            if specs:
-                return Progress(alive, steps, specs)
-            alive = further
-        return Progress(alive, steps, [])
+    def progress(self) -> Progress[str]:
+        """How far the networks came, the incumbent being the first of the finalists."""
+        return halve(self.trained, self.rungs, SURVIVORS, self._survivors, self._go_on)
+
+    def _survivors(self, alive: list[str], steps: int, limit: int) -> list[str]:
+        """The incumbent and the most promising others, `limit` in all."""
+        alive = [name for name in alive if self._is_sound(name, steps)]
+        if not alive:
+            return []
+        ranked = ranking.promising(self.standings(alive, steps), self.context.facts.objective)
+        others = [name for name in ranked if name != INCUMBENT]
+        return [INCUMBENT, *others[: limit - 1]] if INCUMBENT in alive else others[:limit]
 
     def _is_sound(self, name: str, steps: int) -> bool:
         # Who was stopped by a callback is compared where it stopped, if that is no beginner's
@@ -183,36 +189,28 @@ class ModelSearch:
         trial = self.trained[name]
         return trial.diverged_at is None and 2 * trial.steps >= steps
 
-    def _survivors(self, alive: list[str], steps: int, limit: int) -> list[str]:
-        """The incumbent and the most promising others, `limit` in all."""
-        if not alive:
-            return []
-        ranked = ranking.promising(self.standings(alive, steps), self.facts.objective)
-        others = [name for name in ranked if name != INCUMBENT]
-        return [INCUMBENT, *others[: limit - 1]] if INCUMBENT in alive else others[:limit]
-
     def standings(self, names: list[str], steps: int) -> dict[str, Standing]:
         """How sound networks stand after so many steps, or as many as all of them have."""
         size, trials = self.recipe.batch_size, {name: self.trained[name] for name in names}
-        return ranking.standings(trials, steps * size, size, self.facts.objective)[0]
+        return ranking.standings(trials, steps * size, size, self.context.facts.objective)[0]
 
-    def _who_goes_on(self, alive: list[str], steps: int) -> tuple[list[str], list[TrialSpec]]:
-        """As many as the allowance holds, leaving what the check of the winner's rate costs; and
-        what they need.
-        """
-        least = 2 if INCUMBENT in alive else 1
-        for count in range(len(alive), least - 1, -1):
-            behind = [
-                name for name in alive[:count] if not _goes_no_further(self.trained[name], steps)
-            ]
-            specs = [self._spec(name, self.trained[name].spec.recipe, steps) for name in behind]
-            if self._affordable(specs, reserve=len(NEIGHBORS) * self.rungs[0]):
-                return alive[:count], specs
-        return [], []
+    def _go_on(self, alive: list[str], steps: int) -> tuple[list[str], list[TrialSpec]]:
+        """As many as the allowance holds beside the check of the winner's learning rate."""
+        return affordable(
+            alive,
+            least=2 if INCUMBENT in alive else 1,
+            left=self.context.left(STAGE),
+            segment=lambda name: self._due(name, self.trained[name].spec.recipe, steps),
+            reserve=lambda names: len(NEIGHBORS) * self.rungs[0],
+        )
 
-    def _affordable(self, specs: list[TrialSpec], reserve: int = 0) -> bool:
-        cost = sum(spec.until - spec.start for spec in specs)
-        return spent(self.outcomes, STAGE) + cost + reserve <= self.facts.allowance
+    def _due(
+        self, name: str, recipe: Recipe, steps: int, keep_best: bool = True
+    ) -> TrialSpec | None:
+        """What a trial lacks of so many steps; `None` if nothing, or if it goes no further."""
+        done = self.context.outcomes.get(name)
+        is_done = done is not None and goes_no_further(done, steps)
+        return None if is_done else self._spec(name, recipe, steps, keep_best)
 
     @functools.cached_property
     def winner(self) -> tuple[str | None, str]:
@@ -231,48 +229,27 @@ class ModelSearch:
         if INCUMBENT not in scored:
             return (None, "") if INCUMBENT in self.progress.finalists else (best, "")
         compared = full_training.compare(self.trained[best], self.trained[INCUMBENT])
-        gain = wording.comparison(compared, self.facts.scored_by)
+        gain = wording.comparison(compared, self.context.facts.scored_by)
         return (best if compared.sign > 0 else INCUMBENT), f"{best} against it: {gain}"
 
     def _neighbors(self) -> list[TrialSpec]:
         """The winner at half and twice its rate, as far as it went or the allowance holds."""
         if self.winner[0] in (None, INCUMBENT):
             return []
-        for steps in reversed([steps for steps in self.rungs if steps <= self.progress.examples]):
-            missing = {
-                n: r for n, r in self._at_other_rates().items() if not self._has_reached(n, steps)
-            }
-            specs = [
-                self._spec(name, recipe, steps, keep_best=False) for name, recipe in missing.items()
-            ]
-            if self._affordable(specs):
+        for steps in reversed([steps for steps in self.rungs if steps <= self.progress.rung]):
+            pairs = self._at_other_rates().items()
+            specs = [spec for pair in pairs if (spec := self._due(*pair, steps, keep_best=False))]
+            if cost(specs) <= self.context.left(STAGE):
                 return specs
         return []
 
-    def _has_reached(self, name: str, steps: int) -> bool:
-        return name in self.outcomes and _goes_no_further(self.outcomes[name], steps)
-
     def _at_other_rates(self) -> dict[str, Recipe]:
-        name, recipe = self.winner[0], self.trained[self.winner[0]].spec.recipe
-        rates = {f: batch_grid.rounded(f * recipe.learning_rate) for f in NEIGHBORS}
-        return {f"{name}-x{f:g}": recipe.replace(learning_rate=rate) for f, rate in rates.items()}
+        name = self.winner[0]
+        return rate_check.neighbors(name, self.trained[name].spec.recipe)
 
     def at_best_rate(self) -> tuple[Outcome, bool]:
-        """The winner's trial at the rate that falls fastest and deepest, and whether its neighbors
-        were tried.
+        """The winner's trial at the learning rate that falls fastest and deepest, and whether its
+        neighbors were tried.
         """
-        trials = [
-            self.trained[self.winner[0]],
-            *(self.outcomes.get(name) for name in self._at_other_rates()),
-        ]
-        if None in trials:
-            return trials[0], False
-        index = curves.fastest_and_deepest(
-            [o.losses if o.diverged_at is None else o.losses[:0] for o in trials]
-        )
-        return trials[index or 0], True
-
-
-def _goes_no_further(outcome: Outcome, steps: int) -> bool:
-    stopped_itself = outcome.steps < outcome.spec.until
-    return outcome.steps >= steps or stopped_itself or outcome.diverged_at is not None
+        others = [self.context.outcomes.get(name) for name in self._at_other_rates()]
+        return rate_check.best(self.trained[self.winner[0]], others)

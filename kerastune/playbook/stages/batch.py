@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from kerastune.analysis import curves
 from kerastune.playbook.rules import ranking
 from kerastune.playbook.rules.batch_grid import in_words, other_optimizer, transferred_rate
+from kerastune.playbook.rules.batch_race import STAGE, Race
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.ranking import Standing
-from kerastune.playbook.rules.successive_halving import STAGE, Race
 from kerastune.playbook.stages.base import Context, Decision, Facts, Stage, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
@@ -54,11 +54,11 @@ class Batch(Stage):
         return cls(setup.chunk, training_after=setup.stretch(cls) if setup.has("train") else 0.0)
 
     def propose(self, context: Context) -> list[TrialSpec]:
-        race = Race(self._chunk, context.recipe, context.facts, context.outcomes)
+        race = Race(self._chunk, context)
         return race.first() or race.progress.behind or race.neighbors()
 
     def decide(self, context: Context) -> Decision:
-        race = Race(self._chunk, context.recipe, context.facts, context.outcomes)
+        race = Race(self._chunk, context)
         winner, by = race.winner
         after, values = context.recipe, {}
         if winner not in (None, race.incumbent):
@@ -139,7 +139,7 @@ def _other(race: Race) -> dict[str, Any]:
 
 
 def _reason(race: Race, after: Recipe, values: dict[str, Any]) -> str:
-    recipe, allowance = race.recipe, race.facts.allowance
+    recipe, allowance = race.recipe, race.context.facts.allowance
     tried = len(values["settings"])
     stays = f"{in_words(recipe)} stays, at a rate of {recipe.learning_rate:g} for {recipe.total_steps} steps"
     if tried < 2:
@@ -168,7 +168,7 @@ def _figures(numbers: dict[str, float | None], name: str) -> str:
 
 
 def _why_it_stays(race: Race, values: dict[str, Any]) -> str:
-    name, finalists = race.facts.objective.name, values["finalists"]
+    name, finalists = race.context.facts.objective.name, values["finalists"]
     rivals = [each for each in race.progress.finalists if each != race.incumbent]
     if not rivals:
         return f"no other keeps up with its loss after {values['examples']} examples"
@@ -181,7 +181,7 @@ def _why_it_stays(race: Race, values: dict[str, Any]) -> str:
 
 
 def _why_it_won(race: Race, values: dict[str, Any]) -> str:
-    name, finalists = race.facts.objective.name, values["finalists"]
+    name, finalists = race.context.facts.objective.name, values["finalists"]
     its = _figures(finalists[values["winner"]], name)
     if values["decided_by"] == ranking.ALONE:
         return (
@@ -203,7 +203,7 @@ def _about_other(race: Race, other: dict[str, Any]) -> str:
         return f"{its} diverged at step {other['diverged_at']}"
     if "it" not in other:
         return f"{its} has nothing to be compared with"
-    name = race.facts.objective.name
+    name = race.context.facts.objective.name
     return (
         f"{its} gave {_figures(other['it'], name)} against {_called(race.recipe.optimizer)}'s "
         f"{_figures(other['incumbent'], name)} after {other['examples']} examples"

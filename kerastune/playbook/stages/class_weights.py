@@ -46,7 +46,7 @@ class Weights(WholeTrainings):
             return due
         balanced = context.outcomes[BALANCED]
         if full_training.is_comparable(base) and full_training.is_comparable(balanced):
-            return full_training.repeats(balanced, base, context.facts, context.outcomes, self.name)
+            return full_training.repeats(balanced, base, context, self.name)
         return []
 
     def decide(self, context: Context) -> Decision:
@@ -83,9 +83,7 @@ class Weights(WholeTrainings):
         """
         base = full_training.planned(context.recipe, context.facts, self._stretch, self._chunk)
         balanced = {BALANCED: base.replace(class_weights="balanced")}
-        known = full_training.trained_before(
-            (FineTune.name, Decay.name), base, context.facts, context.outcomes
-        )
+        known = full_training.trained_before((FineTune.name, Decay.name), base, context)
         return (
             (known, balanced) if known else (context.outcomes.get(BASE), {BASE: base, **balanced})
         )

@@ -125,9 +125,7 @@ class Decay(WholeTrainings):
         ):  # there regularizers were on, here they are not
             return context.outcomes
         linear = self._pair(context)[LINEAR].replace(regularizers="on")
-        paid = full_training.trained_before(
-            (FineTune.name,), linear, context.facts, context.outcomes
-        )
+        paid = full_training.trained_before((FineTune.name,), linear, context)
         return context.outcomes | {LINEAR: paid} if paid else context.outcomes
 
     def _pair(self, context: Context) -> dict[str, Recipe]:
@@ -212,9 +210,7 @@ class Decay(WholeTrainings):
         """
         for outcome in (context.outcomes.get(name) for name in challengers):
             if full_training.is_comparable(outcome) and full_training.is_comparable(chosen):
-                if again := full_training.repeats(
-                    outcome, chosen, context.facts, context.outcomes, self.name
-                ):
+                if again := full_training.repeats(outcome, chosen, context, self.name):
                     return again
                 chosen = (
                     outcome

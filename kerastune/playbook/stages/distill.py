@@ -68,7 +68,7 @@ class Distill(Stage):
             return due
         if best is None:
             return []
-        proposed = full_training.repeats(best, alone, context.facts, context.outcomes, self.name)
+        proposed = full_training.repeats(best, alone, context, self.name)
         return [
             _taught_like(best, spec) if spec.trial.startswith(f"{best.spec.trial}-") else spec
             for spec in proposed

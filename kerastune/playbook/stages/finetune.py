@@ -199,11 +199,7 @@ class FineTune(WalkingStage):
             walk.parts.append(f"{ladder.words.format(recipes[ladder.first])} {left}")
             return rate, False
         best = max(sound, key=walk.gain)
-        walk.due = (
-            []
-            if is_passed
-            else full_training.repeats(best, walk.best, context.facts, context.outcomes, self.name)
-        )
+        walk.due = [] if is_passed else full_training.repeats(best, walk.best, context, self.name)
         if walk.due:
             return rate, False
         among = f", the best of {len(sound)}" if len(sound) > 1 else ""

@@ -7,12 +7,14 @@ twice as far each time, until the leader has been watched up to 1.5x the step at
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kerastune.analysis import curves
 from kerastune.playbook.rules.convergence import convergence
+from kerastune.playbook.rules.successive_halving import Progress, cost, goes_no_further, halve
 from kerastune.playbook.stages.base import (
     Context,
     Decision,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 HIGHEST, LOWEST = 10.0, 1e-7
 FINER = (0.3, 0.5, 2.0, 3.0)  # times the best coarse rate (S1.2: 0.003, 0.005 ... 0.03 around 0.01)
-SURVIVORS = (3, 2)  # most trials that go on after the first horizons; afterwards the leader alone
+SURVIVORS = (3, 2, 1)  # most trials that go on after the first horizons, and after later ones
 
 
 class LearningRate(Stage):
@@ -62,11 +64,11 @@ class LearningRate(Stage):
             if wanted:
                 specs = [self._spec(context, rate, None, horizon) for rate in wanted]
                 return self._affordable(specs, context)
-        return self._affordable(self._race(context, tried, horizon)[1], context)
+        return self._affordable(self._progress(context, tried, horizon).behind, context)
 
     def decide(self, context: Context) -> Decision:
         tried = _by_rate(context.outcomes)
-        rate = self._race(context, tried, self.first_horizon(context))[0]
+        rate = self._best(context, tried)
         evidence = tuple(tried[rate].spec.trial for rate in sorted(tried))
         if rate is None:
             why = f"Every rate diverged ({_list(tried)})"
@@ -111,22 +113,29 @@ class LearningRate(Stage):
         quarter = rounded_up(_quarter_epoch(context), self._chunk)
         return context.evaluation_interval(self._chunk, quarter)
 
-    def _race(self, context: Context, tried, horizon) -> tuple[float | None, list[TrialSpec]]:
-        """The leader, and what the survivors still need, doubling the horizon until the leader has
-        converged.
-        """
-        alive = sorted(tried)
-        rung = 0
-        while True:
-            leader = _leader({rate: tried[rate] for rate in alive}, horizon)
-            if leader is None or _is_done(tried[leader], horizon, context.facts):
-                return leader, []
-            limit = SURVIVORS[rung] if rung < len(SURVIVORS) else 1
-            alive = _survivors({rate: tried[rate] for rate in alive}, leader, horizon, limit)
-            rung, horizon = rung + 1, 2 * horizon
-            behind = [rate for rate in alive if not _has_reached(tried[rate], horizon)]
-            if behind:
-                return leader, [self._spec(context, rate, tried[rate], horizon) for rate in behind]
+    def _progress(
+        self, context: Context, tried: dict[float, Outcome], horizon: int
+    ) -> Progress[float]:
+        """How far the learning rates came; the horizon doubles until the leader has converged."""
+
+        def survivors(alive: list[float], horizon: int, limit: int) -> list[float]:
+            known = {rate: tried[rate] for rate in alive}
+            leader = _leader(known, horizon)
+            return [] if leader is None else _survivors(known, leader, horizon, limit)
+
+        def go_on(alive: list[float], horizon: int) -> tuple[list[float], list[TrialSpec]]:
+            if not alive or _is_done(tried[alive[0]], horizon // 2, context.facts):
+                return [], []
+            behind = [rate for rate in sorted(alive) if not goes_no_further(tried[rate], horizon)]
+            return alive, [self._spec(context, rate, tried[rate], horizon) for rate in behind]
+
+        horizons = (horizon * 2**i for i in itertools.count())
+        return halve(sorted(tried), horizons, SURVIVORS, survivors, go_on)
+
+    def _best(self, context: Context, tried: dict[float, Outcome]) -> float | None:
+        """The learning rate that leads in the last comparison; `None` if all diverged."""
+        progress = self._progress(context, tried, self.first_horizon(context))
+        return _leader({rate: tried[rate] for rate in progress.compared}, progress.rung)
 
     def _spec(self, context: Context, rate, earlier, until) -> TrialSpec:
         every = self._interval(context)
@@ -136,8 +145,7 @@ class LearningRate(Stage):
         )
 
     def _affordable(self, specs, context: Context) -> list[TrialSpec]:
-        cost = sum(spec.until - spec.start for spec in specs)
-        return specs if cost <= context.left(self.name) else []
+        return specs if cost(specs) <= context.left(self.name) else []
 
     def _reason(self, context: Context, tried, rate) -> str:
         outcome = tried[rate]
@@ -232,29 +240,20 @@ def _rounded(rate: float) -> float:
     return float(f"{rate:.1g}")
 
 
-def _has_reached(outcome: Outcome, horizon: int) -> bool:
-    # A trial that diverged, or that a callback of the user's stopped, goes no further.
-    return (
-        outcome.steps >= horizon
-        or outcome.diverged_at is not None
-        or outcome.steps < outcome.spec.until
-    )
-
-
 def _is_done(outcome: Outcome, horizon: int, facts: Facts) -> bool:
     stopped_itself = outcome.steps < outcome.spec.until
     return stopped_itself or (outcome.steps <= horizon and convergence(outcome, facts).is_certain)
 
 
 def _survivors(alive: dict[float, Outcome], leader: float, horizon: int, limit: int) -> list[float]:
-    """The leader and the best others that are not hopeless, `limit` in all."""
+    """The leader, and then the best others that are not hopeless, `limit` in all."""
     rates = sorted(alive)
     last = np.array([_last(alive[rate], horizon) for rate in rates])
     fall = float(alive[leader].losses[0]) - np.nanmin(last)
     lost = curves.hopeless(last, noise=curves.CONVERGED_SHARE * max(fall, 0.0))
     hopeful = [rate for rate, gone in zip(rates, lost) if not gone and rate != leader]
     ranked = sorted(hopeful, key=lambda rate: last[rates.index(rate)])
-    return sorted([leader, *ranked[: limit - 1]])
+    return [leader, *ranked[: limit - 1]]
 
 
 def _neighbors(tried: dict[float, Outcome], rate: float, others: list[float]) -> str:

@@ -94,7 +94,7 @@ class Model(Stage):
             "failed": [name for name, trial in trials.items() if trial.error],
             "winner": winner,
             "finalists": search.progress.finalists,
-            "steps": search.progress.examples,
+            "steps": search.progress.rung,
             "learning_rate": after.learning_rate,
             "total_steps": after.total_steps,
             "steps_spent": context.spent(self.name),
@@ -107,9 +107,7 @@ class Model(Stage):
         return Decision(self.name, context.recipe, after, reason, evidence, values)
 
     def _search(self, context: Context) -> ModelSearch:
-        return ModelSearch(
-            self._chunk, context.recipe, context.facts, context.outcomes, self._names, self._sample
-        )
+        return ModelSearch(self._chunk, context, self._names, self._sample)
 
     def _reason(
         self, search: ModelSearch, recipe: Recipe, after: Recipe, values: dict[str, Any]
@@ -118,7 +116,7 @@ class Model(Stage):
         if not self._names:
             return f"The model declares no hyperparameters to search: {stays}."
         if len(search.trained) < 2:
-            return f"The {search.facts.allowance} steps that the budget holds for it are too few: {stays}."
+            return f"The {search.context.facts.allowance} steps that the budget holds for it are too few: {stays}."
         lost = [
             f"{len(values[how])} of which {how}" for how in ("diverged", "failed") if values[how]
         ]
@@ -139,7 +137,7 @@ class Model(Stage):
 
 def _score(search: ModelSearch, outcome: Outcome) -> float | None:
     score = search.score(outcome)
-    return None if score is None else search.facts.objective.gain(score)  # the sign back
+    return None if score is None else search.context.facts.objective.gain(score)  # the sign back
 
 
 def _named(recipe: Recipe) -> str:

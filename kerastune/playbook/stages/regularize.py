@@ -77,7 +77,7 @@ class Regularize(WalkingStage):
         walk = Walk()
         base = full_training.planned(context.recipe, context.facts, self._stretch, self._chunk)
         known = full_training.trained_before(
-            (FineTune.name, Decay.name, Weights.name), base, context.facts, context.outcomes
+            (FineTune.name, Decay.name, Weights.name), base, context
         )
         if known:
             context = context.replace(outcomes=context.outcomes | {BASE: known})

@@ -178,7 +178,9 @@ def test_proposals_see_every_score_and_are_guided_after_three_for_each_hyperpara
 
 
 def test_with_a_budget_in_time_quick_trials_are_not_guided():
-    search = model_search.ModelSearch(CHUNK, RECIPE, facts(timed=True), {}, ("units",), in_order)
+    search = model_search.ModelSearch(
+        CHUNK, Context(RECIPE, facts(timed=True), {}), ("units",), in_order
+    )
     trials = {}
     for index in range(5):
         recipe = RECIPE.replace(hyperparameters={"units": WIDTHS[index]})
@@ -187,19 +189,23 @@ def test_with_a_budget_in_time_quick_trials_are_not_guided():
         )[0]
     for seconds, guided in ((1.0, False), (6.0, True)):
         slow = {name: dataclasses.replace(trial, seconds=seconds) for name, trial in trials.items()}
-        assert dataclasses.replace(search, outcomes=slow)._is_guided is guided
+        assert (
+            dataclasses.replace(search, context=search.context.replace(outcomes=slow))._is_guided
+            is guided
+        )
 
 
 def test_tracing_a_network_counts_with_a_budget_in_time():
     def tried(seconds):
         search = model_search.ModelSearch(
-            CHUNK, RECIPE, facts(allowance=10_000), {}, ("units",), in_order
+            CHUNK, Context(RECIPE, facts(allowance=10_000), {}), ("units",), in_order
         )
         outcome = NetworkTrainer().run(search._spec("model-0", RECIPE, 200))[0]
         outcomes = {"model-0": dataclasses.replace(outcome, seconds=seconds)}
         for index in range(1, 50):
+            context = search.context.replace(outcomes=outcomes)
             specs = dataclasses.replace(
-                search, outcomes=outcomes, sample=lambda *_: {"units": index}
+                search, context=context, sample=lambda *_: {"units": index}
             )._candidate()
             if not specs:
                 return index
@@ -207,9 +213,8 @@ def test_tracing_a_network_counts_with_a_budget_in_time():
             outcomes[specs[0].trial] = dataclasses.replace(outcome, seconds=seconds)
             used = sum(each.seconds for each in outcomes.values()) / 0.001
             left = 10_000 - used
-            search = dataclasses.replace(
-                search, facts=facts(allowance=200 * len(outcomes) + int(left))
-            )
+            known = facts(allowance=200 * len(outcomes) + int(left))
+            search = dataclasses.replace(search, context=search.context.replace(facts=known))
         return 50
 
     # 200 steps of 1 ms and 1.3 s of tracing: as if they were 1500.
