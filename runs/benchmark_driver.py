@@ -18,13 +18,14 @@ import time
 import numpy as np
 from absl import app, flags
 
+from kerastune.analysis.trial_curves import Curves
 from kerastune.budget import Budget
-from kerastune.curves import Curves
+from kerastune.objective import Objective
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 FLAGS = flags.FLAGS
 LAYERS = 5

@@ -16,11 +16,12 @@ import numpy as np
 from absl import app, flags
 
 from kerastune.analysis import curves, learning_rate_probe
+from kerastune.objective import Objective
 from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.probe import Probe
 from kerastune.playbook.stages.start import starting_batch_size
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective, TrialSpec
+from kerastune.trial import TrialSpec
 
 FLAGS = flags.FLAGS
 IMAGES = ("digits", "fashion_mnist", "fashion_first", "fashion_last")

@@ -62,9 +62,10 @@ def variants(name, task, steps, watch):
     """By the name of the variant: a function that trains `steps` steps, and the steps of one call
     of its function.
     """
+    from kerastune.objective import Objective
     from kerastune.recipe import Recipe
     from kerastune.training.trainer import CHUNK, Trainer
-    from kerastune.trial import Objective, TrialSpec
+    from kerastune.trial import TrialSpec
 
     x, y = task.train.x[: steps * BATCH_SIZE], task.train.y[: steps * BATCH_SIZE]
     default, chunked = compiled(builder(name), 1), compiled(builder(name), CHUNK)
@@ -175,9 +176,10 @@ def report_traces(task):
     """
     import keras
 
+    from kerastune.objective import Objective
     from kerastune.recipe import Recipe
     from kerastune.training.trainer import Trainer
-    from kerastune.trial import Objective, TrialSpec
+    from kerastune.trial import TrialSpec
 
     class Counted(keras.Model):
         traced = 0

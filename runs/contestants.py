@@ -16,7 +16,7 @@ import numpy as np
 from kerastune import PlaybookTuner
 from kerastune.budget import Budget
 from kerastune.models import compiling, output_kind, regularization, scoring
-from kerastune.trial import Objective
+from kerastune.objective import Objective
 
 RATES = (1e-5, 1.0)
 OPTIMIZERS = ("sgd", "adam")

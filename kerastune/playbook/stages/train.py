@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kerastune.objective import best_evaluation
 from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
@@ -23,7 +24,7 @@ from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.playbook.stages.regularize import BASE, Regularize
 from kerastune.recipe import Recipe
-from kerastune.trial import Outcome, TrialSpec, best_evaluation
+from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup

@@ -5,13 +5,14 @@ outcomes.
 import numpy as np
 import pytest
 
+from kerastune.objective import Objective
 from kerastune.playbook.stages.base import Context, Facts, spent
 from kerastune.playbook.stages.baseline import baseline_recipe
 from kerastune.playbook.stages.finetune import BASE, FineTune, depths
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.report.figures import decision_figures
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 CHUNK, COUNT = 50, 400
 RECIPE = Recipe(learning_rate=0.1, total_steps=200, frozen=6)

@@ -7,6 +7,7 @@ import pytest
 from fake_trainer import FakeModels
 
 from kerastune.budget import Budget
+from kerastune.objective import Objective
 from kerastune.playbook import warm_start
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import prune, registry
@@ -14,7 +15,7 @@ from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.prune import Prune
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
-from kerastune.trial import Objective, Outcome, State, TrialSpec
+from kerastune.trial import Outcome, State, TrialSpec
 
 RECIPE = Recipe(total_steps=400, regularizers="on")
 COUNT = 1000

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fake_trainer import CHUNK, FakeTrainer, facts
 
+from kerastune.objective import Objective
 from kerastune.playbook.rules.convergence import Convergence, convergence
 from kerastune.playbook.stages import base, registry
 from kerastune.playbook.stages.base import Context, Decision, spent
@@ -17,7 +18,7 @@ from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.playbook.stages.start import Start, starting_batch_size
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 STAGE = LearningRate(CHUNK)
 
