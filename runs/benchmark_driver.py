@@ -138,7 +138,10 @@ def apart(trials):
 
 def main(argv):
     logging.getLogger("kerastune").setLevel(logging.WARNING)
-    titles = "trials | driver, s | ms a trial | wall ms a trial | memory, MB | opening, s | opening, wall s | disk, MB"
+    titles = (
+        "trials | driver, s | ms a trial | wall ms a trial | memory, MB | opening, s | opening, "
+        "wall s | disk, MB"
+    )
     print(f"| {titles} |\n{'|---' * 8}|")
     for trials in map(int, FLAGS.trials):
         seconds, wall, memory, opened, opened_wall, size = apart(trials)
@@ -148,7 +151,8 @@ def main(argv):
         print(f"| {trials} | {' | '.join(cells)} |", flush=True)
     share = FLAGS.workers * seconds / trials / FLAGS.trial_seconds
     print(
-        f"\n{FLAGS.workers} workers, a trial every {FLAGS.trial_seconds:g} s each, keep {share:.0%} of one core busy."
+        f"\n{FLAGS.workers} workers, a trial every {FLAGS.trial_seconds:g} s each, keep "
+        f"{share:.0%} of one core busy."
     )
 
 

@@ -118,7 +118,10 @@ def main(argv):
         [],
     )
     exact = {optimizer: [] for optimizer in FLAGS.optimizers}
-    titles = "task | model | optimizer | batch size | batches | suggested | grid's best | ratio | within 3x"
+    titles = (
+        "task | model | optimizer | batch size | batches | suggested | grid's best | ratio | "
+        "within 3x"
+    )
     print(f"| {titles} |\n{'|---' * 9}|")
     for (name, model), optimizer in itertools.product(rows(), FLAGS.optimizers):
         row = Row(name, model)
@@ -145,7 +148,8 @@ def main(argv):
     print(f"\nWithin a factor of 3: {share:.0%} of {len(ratios)} rows.")
     for optimizer, values in exact.items():
         print(
-            f"Constant for {optimizer}: {constants[optimizer]}; the median of these rows is {np.median(values):.3g}."
+            f"Constant for {optimizer}: {constants[optimizer]}; the median of these rows is "
+            f"{np.median(values):.3g}."
         )
 
 

@@ -166,7 +166,8 @@ def report_losses(task):
             model.fit(batches, shuffle=False, verbose=0)
             difference = np.abs(recorder.read().values["loss"] - expected).max()
             print(
-                f"{name}, steps_per_execution={steps_per_execution}: losses differ by at most {difference:.1g}"
+                f"{name}, steps_per_execution={steps_per_execution}: losses differ by at most "
+                f"{difference:.1g}"
             )
 
 
@@ -211,7 +212,8 @@ def report_traces(task):
         trainer.run(TrialSpec(f"trial-{i}", "benchmark", recipe, 0, 100))
         traced.append(Counted.traced)
     print(
-        f"Times that the train step was traced by the end of each of {len(settings)} trials: {traced}"
+        f"Times that the train step was traced by the end of each of {len(settings)} trials: "
+        f"{traced}"
     )
 
 
@@ -239,7 +241,8 @@ def report_stage_1(task):
         values = tuner.decisions[-1].values
         times = values["steps_spent"] / values["total_steps"]
         print(
-            f"| {source} | {name} | {values['steps_spent']} | {values['total_steps']} | {times:.1f} |",
+            f"| {source} | {name} | {values['steps_spent']} | {values['total_steps']} | "
+            f"{times:.1f} |",
             flush=True,
         )
 

@@ -22,7 +22,8 @@ RATES = (1e-5, 1.0)
 OPTIMIZERS = ("sgd", "adam")
 BATCH_SIZES = (32, 64, 128)
 MANY = 100_000  # trials; the seconds end a search
-WORST_LOSS = 10.0  # of targets of variance 1: a diverged trial, and a number that no surrogate model breaks on
+# Of targets of variance 1: a diverged trial, and a number that no surrogate model breaks on.
+WORST_LOSS = 10.0
 
 
 class Race:
@@ -130,7 +131,7 @@ class Race:
             self.incumbents.append((self.spent(), weights))
 
     def test_scores(self) -> list[tuple[float, float]]:
-        """Moment and test score (accuracy or R2) of every incumbent; called when the race is over."""
+        """Moment and test score (accuracy or R2) of every incumbent; called after the race."""
         model, name = self.build(), "r2" if self.task.kind == "regression" else "accuracy"
         scored = []
         for moment, weights in self.incumbents:

@@ -238,7 +238,7 @@ def test_what_the_readme_names_is_behind_the_door():
 
 def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        kerastune.nothing
+        _ = kerastune.nothing
 
 
 def seconds_of(arguments):

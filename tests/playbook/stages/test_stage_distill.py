@@ -72,7 +72,8 @@ def test_a_gain_that_stays_with_other_seeds_is_kept():
     assert [point["trial"] for point in values["grid"]] == NAMES
     assert values["grid"][2]["gain"]["mean"] == pytest.approx(0.04)
     assert decision.reason.startswith(
-        "The best of 4 settings, temperature 4, 50 % of the loss from the teacher, against the student alone: +4 points"
+        "The best of 4 settings, temperature 4, 50 % of the loss from the teacher, against the "
+        "student alone: +4 points"
     )
     assert "over 2 seeds" in decision.reason and decision.reason.endswith(
         "the taught student comes back."

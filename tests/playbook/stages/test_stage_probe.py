@@ -1,4 +1,4 @@
-"""The probe's rules on arrays, its stage on hand-made outcomes, and its callback on a tiny model."""
+"""The probe's rules on arrays, its stage on hand-made outcomes, its callback on a tiny model."""
 
 import dataclasses
 

@@ -36,8 +36,16 @@ HARMFUL = said(2.0, 2, (TRUE + 1) % CLASSES)  # takes every class for another
 
 
 def facts(**changes):
-    return Facts(**{"num_train": 6400, "num_validation": COUNT, "objective": Objective("accuracy", "max"),
-                    "allowance": 0, "num_classes": CLASSES, **changes})  # fmt: skip
+    return Facts(
+        **{
+            "num_train": 6400,
+            "num_validation": COUNT,
+            "objective": Objective("accuracy", "max"),
+            "allowance": 0,
+            "num_classes": CLASSES,
+            **changes,
+        }
+    )
 
 
 def figures(predictions, targets=TRUE):

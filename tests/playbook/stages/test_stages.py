@@ -608,7 +608,7 @@ def scored(total, share, name=None, stage="train", count=400, steps=None, **chan
 
 
 def other_examples(total, share, swapped=5, count=400):
-    """As `scored`, but some of the easiest examples are wrong and as many more of the others right."""
+    """As `scored`, but some of the easiest examples are wrong and as many others right."""
     right = (
         (np.arange(count) >= swapped) & (np.arange(count) < round(share * count) + swapped)
     ).astype(np.float32)
