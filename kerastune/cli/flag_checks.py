@@ -17,11 +17,11 @@ from kerastune.budget import Budget
 from kerastune.cli.command_flags import recipe_of
 from kerastune.executors import dispatch
 from kerastune.export import versions
+from kerastune.objective import Objective
 from kerastune.playbook import warm_start
 from kerastune.playbook.stages import prune, registry
 from kerastune.study.reader import is_study
 from kerastune.study.run_directory import NAME, RunDir
-from kerastune.trial import Objective
 
 
 def flagfiles(paths: Sequence[str]) -> None:

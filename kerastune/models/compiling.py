@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import keras
 
-from kerastune import trial
 from kerastune.models import keras_metrics, output_kind
 from kerastune.models.label_smoothing import SmoothedCrossentropy
 from kerastune.models.output_kind import OutputKind
+from kerastune.objective import Objective
 from kerastune.problem import Problem
 from kerastune.runtime import naming
 
@@ -101,24 +101,22 @@ def _default_settings(known: OutputKind, problem: Problem) -> dict:
     return {"loss": loss, "metrics": [accuracy]}
 
 
-def default_objective(model: keras.Model, problem: Problem) -> trial.Objective:
+def default_objective(model: keras.Model, problem: Problem) -> Objective:
     """The default objective: macro-F1, accuracy, or else the loss.
 
     Macro-F1 with imbalanced classes and accuracy otherwise, where a compiled model measures it.
     """
     names = metric_names(model)
     if problem.imbalanced and "macro_f1" in names:
-        return trial.Objective("macro_f1", "max")
+        return Objective("macro_f1", "max")
     if problem.kind == "classification":
         for name in ("accuracy", "acc"):
             if name in names:
-                return trial.Objective(name, "max")
-    return trial.Objective("loss", "min")
+                return Objective(name, "max")
+    return Objective("loss", "min")
 
 
-def check_objective(
-    objective: trial.Objective, model: keras.Model, kind: str = "classification"
-) -> None:
+def check_objective(objective: Objective, model: keras.Model, kind: str = "classification") -> None:
     """Raises `ValueError` when a compiled model does not measure the objective."""
     names = ["loss", *metric_names(model)]
     if objective.name not in names:

@@ -140,6 +140,9 @@ def exported(result: dict[str, Any]) -> str:
             f"{after:.4f} on validation; no temperature lowers its log-likelihood loss beyond noise"
         )
     else:
-        how = f"{after:.4f} on validation, cross-fitted, where it was {before:.4f} before a temperature of "
+        how = (
+            f"{after:.4f} on validation, cross-fitted, where it was {before:.4f} before a "
+            "temperature of "
+        )
         how += f"{exported['temperature']:.3g}"
     return f"{told}, with an expected calibration error of {on_test}{how}."

@@ -107,14 +107,20 @@ def further_gains(result: dict[str, Any]) -> list[str]:
 def _difference(gain: dict[str, float], measure: str) -> tuple[str, str]:
     """`"better"`, `"worse"` or nothing, and the numbers."""
     is_beyond_noise = gain["low"] > 0 or gain["high"] < 0
-    by = f"{wording.gained(gain['mean'], measure)}, 95 % interval {wording.interval(gain['low'], gain['high'], measure)}"
+    by = (
+        f"{wording.gained(gain['mean'], measure)}, 95 % interval "
+        f"{wording.interval(gain['low'], gain['high'], measure)}"
+    )
     return ("better" if gain["mean"] > 0 else "worse") if is_beyond_noise else "", by
 
 
 def models(result: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
     """The figures of every model in a result, by model and part, the baseline first."""
-    found = {name: value for name, value in result.items()
-             if isinstance(value, dict) and value.keys() & {"validation", "test"}}  # fmt: skip
+    found = {
+        name: value
+        for name, value in result.items()
+        if isinstance(value, dict) and value.keys() & {"validation", "test"}
+    }
     first = [name for name in ("baseline", *gain_steps.MODELS) if name in found]
     return {name: found[name] for name in (*first, *(name for name in found if name not in first))}
 
@@ -143,8 +149,16 @@ def _result(findings: Findings) -> Section:
     names = gain_steps.in_order(
         name for values in figures.values() for each in values.values() for name in each
     )
-    rows = [(model, part, *(f"{values[part][name]:.4f}" if name in values[part] else "-" for name in names))
-            for part in parts for model, values in figures.items() if part in values]  # fmt: skip
+    rows = [
+        (
+            model,
+            part,
+            *(f"{values[part][name]:.4f}" if name in values[part] else "-" for name in names),
+        )
+        for part in parts
+        for model, values in figures.items()
+        if part in values
+    ]
     if rows:
         header = ("model", "part", *(metric_names.called(name) for name in names))
         blocks.append(Table("Figures of every model", header, tuple(rows)))
@@ -168,8 +182,12 @@ def _result_alt(findings: Findings) -> str:
     kept = findings.predictions
     if kept is None:
         return ""
-    found = {name: error_analysis.with_interval(parts[kept.part], kept.true[kept.part], measure(kept, findings.result))
-             for name, parts in kept.outputs.items()}  # fmt: skip
+    found = {
+        name: error_analysis.with_interval(
+            parts[kept.part], kept.true[kept.part], measure(kept, findings.result)
+        )
+        for name, parts in kept.outputs.items()
+    }
     told = "; ".join(
         f"{name} {v:.4f}, interval {low:.4f} to {high:.4f}"
         for name, (v, low, high) in found.items()

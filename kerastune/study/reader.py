@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kerastune.curves import Curves
+from kerastune.analysis.trial_curves import Curves
 from kerastune.study import lazy_curves
 from kerastune.study.lazy_curves import LazyCurves
 from kerastune.trial import Outcome, State

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune import trial
 from kerastune.analysis import curves
-from kerastune.curves import Curves
+from kerastune.analysis.trial_curves import Curves
+from kerastune.objective import kept_evaluation
 from kerastune.training.step_recorder import Chunk
 from kerastune.trial import Outcome, State, TrialSpec
 
@@ -87,7 +87,7 @@ class Segment(keras.callbacks.Callback):
         self.evals.append({"step": self.spec.start + self.steps, **values})
         if self.spec.keep_best and self.diverged_at is None:
             decays = self.spec.recipe.decay != "none"
-            if trial.kept_evaluation(self.evals, self.trainer.objective, decays) is self.evals[-1]:
+            if kept_evaluation(self.evals, self.trainer.objective, decays) is self.evals[-1]:
                 self.best = State(self.spec.start + self.steps, values_of(self.model.variables), [])
 
     def values(self, name: str) -> np.ndarray:

@@ -18,7 +18,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune import trial
 from kerastune.analysis import ensemble_selection
 from kerastune.callbacks.magnitude_pruning import MagnitudePruning
 from kerastune.data import folds
@@ -34,6 +33,7 @@ from kerastune.models import (
     regularization,
     scoring,
 )
+from kerastune.objective import Objective
 from kerastune.problem import Problem, labels
 from kerastune.recipe import Recipe
 from kerastune.schedules import rates
@@ -71,7 +71,7 @@ class Trainer:
         self,
         problem: Problem,
         build: Callable[[dict], keras.Model],
-        objective: trial.Objective,
+        objective: Objective,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         on_steps: Callable[[int], None] = lambda steps: None,
         deadline: Callable[[], bool] = lambda: False,

@@ -8,7 +8,7 @@ import keras
 import keras_tuner
 
 from kerastune.callbacks import ExponentialDecay, LinearDecay
-from kerastune.trial import Objective
+from kerastune.objective import Objective
 
 REFUSED = {
     "epochs": "the number of steps is what kerastune finds out",

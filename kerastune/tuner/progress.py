@@ -10,9 +10,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from kerastune import trial as trials
 from kerastune.budget import Budget
+from kerastune.objective import Objective
 from kerastune.playbook.driver import Playbook
 from kerastune.runtime import logs
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 
 class Display:

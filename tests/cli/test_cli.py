@@ -118,7 +118,8 @@ def test_own_data_and_own_model_with_hyperparameters(tmp_path, monkeypatch):
         "import keras\n"
         "def build(hp):\n"
         "    units = hp.Int('units', 4, 64, default=8)\n"
-        "    return keras.Sequential([keras.Input([5]), keras.layers.Dense(units, 'relu'), keras.layers.Dense(1)])\n"
+        "    return keras.Sequential([keras.Input([5]), keras.layers.Dense(units, 'relu'), "
+        "keras.layers.Dense(1)])\n"
     )
     generator = np.random.default_rng(0)
     x = generator.normal(size=(300, 5))

@@ -13,10 +13,11 @@ from kerastune.executors import dispatch
 from kerastune.executors.base import ExecutorUnavailable, Inline, Result
 from kerastune.executors.worker_setup import WorkerSetup
 from kerastune.models.hypermodels import BuildFunction, Cnn, Mlp
+from kerastune.objective import Objective
 from kerastune.problem import Part, Problem
 from kerastune.recipe import Recipe
 from kerastune.training.trainer import Trainer
-from kerastune.trial import Objective, TrialSpec
+from kerastune.trial import TrialSpec
 from kerastune.tuner.builder import Builder
 
 PART = Part(

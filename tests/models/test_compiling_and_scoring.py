@@ -9,8 +9,8 @@ from sklearn import metrics as sklearn_metrics
 
 from kerastune.models import compiling, output_kind, scoring
 from kerastune.models.output_kind import OutputKind
+from kerastune.objective import Objective
 from kerastune.problem import Part, Problem
-from kerastune.trial import Objective
 
 
 def generator(seed=0):

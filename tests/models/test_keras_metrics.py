@@ -8,8 +8,8 @@ from sklearn import metrics as sklearn_metrics
 
 from kerastune.models import compiling, keras_metrics, output_kind
 from kerastune.models.keras_metrics import MacroF1
+from kerastune.objective import Objective
 from kerastune.problem import Part, Problem
-from kerastune.trial import Objective
 
 
 def generator(seed=0):

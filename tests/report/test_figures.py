@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerastune.analysis import curves
-from kerastune.curves import Curves
+from kerastune.analysis.trial_curves import Curves
 from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.report.figures import decision_figures, plotting

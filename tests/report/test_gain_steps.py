@@ -49,8 +49,15 @@ def result(model="tta", temperature=0.8, **parts):
 
 
 def told(*arguments):
-    return [(rung.name, rung.is_kept, rung.gain and rung.gain["mean"], rung.loss_gain and rung.loss_gain["mean"])
-            for rung in gain_steps.rungs(*arguments)]  # fmt: skip
+    return [
+        (
+            rung.name,
+            rung.is_kept,
+            rung.gain and rung.gain["mean"],
+            rung.loss_gain and rung.loss_gain["mean"],
+        )
+        for rung in gain_steps.rungs(*arguments)
+    ]
 
 
 FINAL = ("final model", True, None, None)

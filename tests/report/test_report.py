@@ -255,7 +255,10 @@ def test_later_gains_have_a_sentence_each():
     assert (
         "The ensemble is better than the final model, beyond noise (+1 points of accuracy" in text
     )
-    views = "The mean over several views of an example is as good as the example as it is alone, within noise"
+    views = (
+        "The mean over several views of an example is as good as the example as it is alone, "
+        "within noise"
+    )
     assert views in text
 
 

@@ -7,7 +7,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from kerastune.curves import Curves
+from kerastune.analysis.trial_curves import Curves
 from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.report import tensorboard_runs

@@ -15,13 +15,14 @@ from kerastune import schedules
 from kerastune.callbacks import StepLogger
 from kerastune.data import batches, folds
 from kerastune.models import output_kind
+from kerastune.objective import Objective
 from kerastune.problem import Part, Problem
 from kerastune.recipe import Recipe
 from kerastune.training import segment_callback
 from kerastune.training import trainer as trainer_module
 from kerastune.training.segment_callback import CHUNK, RATIO_EVERY
 from kerastune.training.trainer import Trainer
-from kerastune.trial import Objective, State, TrialSpec
+from kerastune.trial import State, TrialSpec
 from kerastune.tuner import refit
 
 ACCURACY = Objective("accuracy", "max")

@@ -10,9 +10,10 @@ from test_trainer import PLAIN, build, problem
 
 from kerastune.cli import entry
 from kerastune.models import pruning
+from kerastune.objective import Objective
 from kerastune.study.database import Record
 from kerastune.training.trainer import Trainer
-from kerastune.trial import Objective, State, TrialSpec
+from kerastune.trial import State, TrialSpec
 
 
 def run(*arguments):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerastune.analysis import curves
-from kerastune.trial import Objective
+from kerastune.objective import Objective
 
 WINDOW_SHARE = (
     0.1  # of a training: what a value is averaged over, and what is near the peak on either side

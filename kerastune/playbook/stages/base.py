@@ -6,8 +6,9 @@ import abc
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from kerastune.objective import Objective
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup, Wanted
@@ -69,7 +70,7 @@ class Context:
         outcomes: of all trials by name.
 
     Example:
-        >>> from kerastune.trial import Objective
+        >>> from kerastune.objective import Objective
         >>> facts = Facts(1000, 200, Objective("val_accuracy", "max"), allowance=600)
         >>> Context(Recipe(), facts, {}).left("lr")
         600

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kerastune.objective import best_evaluation
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.stages.base import (
     Context,
@@ -19,7 +20,7 @@ from kerastune.playbook.stages.base import (
     rounded_up,
 )
 from kerastune.recipe import Recipe
-from kerastune.trial import TrialSpec, best_evaluation
+from kerastune.trial import TrialSpec
 
 if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup, Wanted

@@ -24,7 +24,7 @@ def starting_batch_size(facts: Facts) -> tuple[int, str]:
     noisier steps; never so large that an epoch has fewer than 8 steps.
 
     Example:
-        >>> from kerastune.trial import Objective
+        >>> from kerastune.objective import Objective
         >>> facts = Facts(50_000, 5_000, Objective("accuracy", "max"), 0, num_classes=10, num_parameters=100_000)
         >>> starting_batch_size(facts)
         (64, '64 is a good start')

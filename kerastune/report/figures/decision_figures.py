@@ -92,7 +92,7 @@ def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
 
 
 def gains(decision: Decision) -> bytes:
-    """Gain of everything that a stage tried over what was kept before it, with its 95 % interval."""
+    """Gain of everything that a stage tried over what was kept before, with its 95 % interval."""
     words = [textwrap.fill(each["words"], LABEL_WIDTH) for each in decision.values["gains"]]
     figure, (axes,) = plotting.panels(
         max(plotting.HEIGHT, LABEL_HEIGHT * len("\n".join(words).split("\n")))

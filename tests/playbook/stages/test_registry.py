@@ -1,4 +1,4 @@
-"""The list of stages: a new one is a class of its own and a line in it, and everything else follows."""
+"""The registry of stages: a new one is a class of its own and one line, and all else follows."""
 
 import pytest
 from fake_trainer import CHUNK, FakeTrainer, advance, facts

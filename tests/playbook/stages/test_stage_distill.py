@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from kerastune.objective import Objective
 from kerastune.playbook.stages import distill, registry
 from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.distill import GRID, Distill, trial_name
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 RECIPE = Recipe(total_steps=200, regularizers="on")
 COUNT = 1000
@@ -71,7 +72,8 @@ def test_a_gain_that_stays_with_other_seeds_is_kept():
     assert [point["trial"] for point in values["grid"]] == NAMES
     assert values["grid"][2]["gain"]["mean"] == pytest.approx(0.04)
     assert decision.reason.startswith(
-        "The best of 4 settings, temperature 4, 50 % of the loss from the teacher, against the student alone: +4 points"
+        "The best of 4 settings, temperature 4, 50 % of the loss from the teacher, against the "
+        "student alone: +4 points"
     )
     assert "over 2 seeds" in decision.reason and decision.reason.endswith(
         "the taught student comes back."

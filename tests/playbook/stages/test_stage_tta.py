@@ -8,12 +8,12 @@ from fake_trainer import FakeModels
 
 from kerastune.analysis import calibration, ensemble_selection
 from kerastune.analysis.view_selection import IDENTITY, choose, cross_fitted, weigh
+from kerastune.objective import Objective
 from kerastune.playbook.stages import tta
 from kerastune.playbook.stages.base import Context, Decision, Facts
 from kerastune.playbook.stages.ensemble import Validation
 from kerastune.playbook.stages.tta import Tta
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective
 
 COUNT, CLASSES = 600, 4
 TRUE = np.arange(COUNT) % CLASSES
@@ -36,8 +36,16 @@ HARMFUL = said(2.0, 2, (TRUE + 1) % CLASSES)  # takes every class for another
 
 
 def facts(**changes):
-    return Facts(**{"num_train": 6400, "num_validation": COUNT, "objective": Objective("accuracy", "max"),
-                    "allowance": 0, "num_classes": CLASSES, **changes})  # fmt: skip
+    return Facts(
+        **{
+            "num_train": 6400,
+            "num_validation": COUNT,
+            "objective": Objective("accuracy", "max"),
+            "allowance": 0,
+            "num_classes": CLASSES,
+            **changes,
+        }
+    )
 
 
 def figures(predictions, targets=TRUE):
