@@ -70,7 +70,7 @@ ONLY_IN["tensorflow"] = ONLY_IN["keras"]
 ANYWHERE = ("numpy", "pandas", "scipy", "sklearn")
 LAZY = ("pandas", "ray", "scipy", "sklearn")
 PRINTS = {"cli.entry", "cli.running", "cli.summary"}
-MOST_LINES = 420
+MOST_LINES = 350
 MOST_FILES = 20
 
 

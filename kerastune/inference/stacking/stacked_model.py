@@ -18,8 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerastune.inference.stacking import benchmark
-from kerastune.inference.stacking.layers import SHARED, CannotStack, Stacked, again, settings
+from kerastune.inference.stacking.layers import again, settings
 from kerastune.inference.stacking.layers import stack as stack_layer
+from kerastune.inference.stacking.stacked import SHARED, CannotStack, Stacked
 
 BATCH_SIZES = (1, 64)
 TOLERANCE = 1e-5
