@@ -285,7 +285,7 @@ def as_array(values: Any, what: str) -> np.ndarray:
         array = None
     if array is None:
         raise ValueError(
-            f"{what} is ragged (its rows differ in length); pad or cut them to one shape."
+            f"{what} is ragged (its rows differ in length); pad or crop them to one shape."
         )
     if array.dtype.kind != "U":
         check_dtype(array, what)

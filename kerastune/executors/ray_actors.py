@@ -36,7 +36,7 @@ def check() -> None:
         import ray  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "`executor` ray needs Ray, which is not here: pip install 'kerastune[ray]'."
+            "`executor` ray needs Ray, which is not installed: pip install 'kerastune[ray]'."
         ) from error
 
 

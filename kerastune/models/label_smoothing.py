@@ -48,7 +48,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
     def __init__(self, loss):
         if reason := why_not(loss):
-            raise ValueError(f"`label_smoothing` cannot be had: {reason}; set it to 0.")
+            raise ValueError(f"`label_smoothing` is not possible: {reason}; set it to 0.")
         self.plain = _as_object(loss)
         super().__init__(
             name=self.plain.name, reduction=self.plain.reduction, dtype=self.plain.dtype
@@ -106,7 +106,7 @@ def why_not(loss) -> str:
         name = (
             getattr(named, "name", None) or getattr(named, "__name__", None) or type(named).__name__
         )
-        return f"the loss {name} is none of the cross-entropies that Keras can smooth"
+        return f"the loss {name} is not a cross-entropy of Keras's"
     if getattr(known, "label_smoothing", 0):
         return f"the loss {known.name} smooths labels already"
     if getattr(known, "ignore_class", None) is not None:

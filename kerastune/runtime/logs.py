@@ -45,7 +45,7 @@ class LogFile(logging.handlers.RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
         logger.removeHandler(self)
         logger.warning(
-            "%s can't be written (%s): from here on the log is on the screen alone.",
+            "%s can't be written (%s): from now on the log is on the screen only.",
             self.baseFilename,
             sys.exc_info()[1],
         )

@@ -42,9 +42,7 @@ class RateTable(keras.optimizers.schedules.LearningRateSchedule):
         return tf.gather(self.rates, tf.minimum(tf.cast(step, tf.int32), last))
 
     def get_config(self):
-        raise TypeError(
-            "A RateTable lives only while kerastune trains; `stock` gives the optimizer to save."
-        )
+        raise TypeError("A RateTable can't be saved; `stock` returns the optimizer to save.")
 
 
 class TunableSGD(keras.optimizers.SGD):

@@ -58,7 +58,7 @@ class Segment(keras.callbacks.Callback):
         self.trainer.on_steps(len(chunk))
         if "loss" not in chunk.values:
             raise ValueError(
-                "the model's `train_step` returns no value called `loss`, which kerastune goes by."
+                "the model's `train_step` returns no value called `loss`, which kerastune needs."
             )
         if np.isnan(self.first_loss):
             self.first_loss = float(chunk.values["loss"][0])
@@ -121,7 +121,7 @@ class Segment(keras.callbacks.Callback):
 
     def _notes(self) -> tuple[str, ...]:
         if self.trainer.problem.stream is not None and self.spec.start:
-            return ("the weights went on from the checkpoint; the stream of data started again",)
+            return ("weights were restored from the checkpoint; the data stream started again",)
         return ()
 
 

@@ -128,7 +128,7 @@ class Trainer:
             )
         if (state.step if state else 0) != spec.start:
             raise ValueError(
-                f"the segment starts at step {spec.start}, its checkpoint is of "
+                f"the segment starts at step {spec.start}, but its checkpoint is of step "
                 f"{state and state.step}."
             )
         began = time.monotonic()

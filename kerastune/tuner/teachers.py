@@ -28,10 +28,7 @@ class WithPreparation(keras_tuner.HyperModel):
     def build(self, hp) -> keras.Model:
         model = self._inner.build(hp)
         if model.compiled:
-            raise ValueError(
-                "a compiled model loses its loss where inputs are prepared for it: leave "
-                "`standardize` out."
-            )
+            raise ValueError("`standardize` is not possible with a compiled model: leave it out.")
         return self._attach(model)
 
 
@@ -66,7 +63,9 @@ def of_raw_inputs(problem: Problem, raw: Problem, hypermodel):
         ValueError: for a problem that is not one of classes.
     """
     if problem.kind != "classification":
-        raise ValueError("`teacher` teaches classes; there is none to learn from in a regression.")
+        raise ValueError(
+            "`teacher` must be a classifier; distillation of a regression is not supported."
+        )
     if problem.attach is None:
         return problem, hypermodel
     parts = {

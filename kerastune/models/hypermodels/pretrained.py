@@ -87,7 +87,7 @@ class Pretrained(keras_tuner.HyperModel):
                 return lambda hp: _all_trainable(saved_models.load(path, compiled=False))
             if ":" not in str(source):
                 raise ValueError(
-                    f"pretrained `{source}` is no file; name a .keras file or module:function."
+                    f"pretrained `{source}` is not a file; name a .keras file or module:function."
                 )
             source = naming.imported(str(source), "pretrained")
         if not callable(source):
