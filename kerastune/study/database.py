@@ -118,9 +118,9 @@ class Study(Record):
             now = _json(values[name]) if name in values else "not set"
             if known.get(name, "not set") != now:
                 raise StudyError(
-                    f"`{name}` is {now}, but this search was started with "
-                    f"{known.get(name, 'not set')}: use the old value to continue, another output "
-                    "directory, or --overwrite to start again."
+                    f"`{name}` was {known.get(name, 'not set')} when this search started and is "
+                    f"{now} now: use the old value to continue, another output directory, or "
+                    "--overwrite to start again."
                 )
 
     def add_segment(self, outcome: Outcome, last: State | None, best: State | None) -> None:

@@ -220,7 +220,7 @@ def test_what_was_interrupted_goes_on_and_ends_the_same_and_the_line_on_the_scre
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"folds": 4}, "`folds` was 2 when this search began and is 4 now"),
+        ({"folds": 4}, "`folds` was 2 when this search started and is 4 now"),
         ({"seed": 2}, "`seed of the folds` was 1"),
         ({"recipe": RECIPE.replace(learning_rate=0.02)}, "`learning_rate` was 0.01"),
         ({"groups": GROUPS // 2}, "was .* when this search began"),
