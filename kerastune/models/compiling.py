@@ -15,7 +15,7 @@ from kerastune.runtime import naming
 def compile_for(
     model: keras.Model,
     problem: Problem,
-    optimizer,
+    optimizer: keras.optimizers.Optimizer | str,
     steps_per_execution: int = 1,
     watch: bool = False,
     smoothed: bool = False,

@@ -90,7 +90,7 @@ def of(model: keras.Model, x: Any = None, kind: str | None = None) -> OutputKind
     return OutputKind(kind, gives_logits(model, x), is_binary or _num_outputs(model, x) == 1)
 
 
-def gives_logits(model: keras.Model, x=None) -> bool:
+def gives_logits(model: keras.Model, x: Any = None) -> bool:
     """Whether a classifier's outputs are logits and not probabilities.
 
     A softmax or sigmoid at its end tells; else, for a compiled model, what its cross-entropy was
@@ -198,7 +198,7 @@ def outputs_of(model: keras.Model, x: Any) -> np.ndarray:
     return np.asarray(keras.ops.cast(model(x, training=False), "float32"))
 
 
-def predict(model: keras.Model, x) -> np.ndarray:
+def predict(model: keras.Model, x: Any) -> np.ndarray:
     """Outputs of a model `[n, outputs]`, in float32."""
     return np.asarray(model.predict(batches.inputs(x, PREDICTION_BATCH), verbose=0), np.float32)
 

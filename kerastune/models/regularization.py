@@ -66,7 +66,7 @@ class Regularizers:
         _forget_traces(self.model)
 
 
-def switch_regularizers_off(model: keras.Model, x_batch=None) -> Regularizers:
+def switch_regularizers_off(model: keras.Model, x_batch: Any = None) -> Regularizers:
     """Switches off, in place, everything that regularizes a model (P6).
 
     That is: the Dropout family and GaussianNoise, `dropout` and `recurrent_dropout` of recurrent
@@ -182,7 +182,7 @@ def set_dropout(model: keras.Model, rate: float) -> None:
     _forget_traces(model)
 
 
-def leftover_randomness(model: keras.Model, x_batch) -> list[str]:
+def leftover_randomness(model: keras.Model, x_batch: Any) -> list[str]:
     """Names of the layers that still draw random numbers or add losses in training.
 
     Found by calling the model.

@@ -8,6 +8,7 @@ import logging
 import logging.handlers
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -85,7 +86,7 @@ def files(path: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def to_file(path: Path):
+def to_file(path: Path) -> Iterator[None]:
     """Writes the log to a file too, for the length of a `with` block.
 
     Raises:

@@ -129,7 +129,7 @@ class Teaching(StepWrapper):
         self._temperature.assign(temperature)
         self._mix.assign(mix)
 
-    def step(self, data):
+    def step(self, data: Any) -> Any:
         # The code of a `train_step` under `tf.function` is traced here, not in a graph of its own.
         inner = getattr(self.inner, "python_function", self.inner)
         self._is_asked = False

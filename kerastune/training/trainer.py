@@ -165,7 +165,9 @@ class Trainer:
             )
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
 
-    def outputs(self, recipe: Recipe, state: State, x) -> np.ndarray:
+    def outputs(
+        self, recipe: Recipe, state: State, x: np.ndarray | dict[str, np.ndarray]
+    ) -> np.ndarray:
         """Outputs of a recipe's model with the weights of a state.
 
         For prepared inputs, `[n, outputs]` in float32.

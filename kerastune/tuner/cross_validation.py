@@ -93,7 +93,7 @@ class CrossValidation:
 
     def __init__(
         self,
-        model,
+        model: Any,
         examples: Foldable,
         recipe: Recipe | None = None,
         num_folds: int = 5,
@@ -294,21 +294,21 @@ class CrossValidation:
 
 
 def cross_validate(
-    model,
-    x,
-    y,
+    model: Any,
+    x: np.ndarray | dict[str, np.ndarray],
+    y: np.ndarray,
     *,
     recipe: Recipe | None = None,
     folds: int = 5,
     repeats: int = 1,
-    groups=None,
+    groups: np.ndarray | None = None,
     seed: int = 1,
     objective: str | None = None,
     directory: str | os.PathLike | None = None,
     project_name: str = "crossval",
     overwrite: bool = False,
     verbose: int = 1,
-    **others,
+    **others: Any,
 ) -> CrossValidation:
     """Cross-validates a recipe on arrays, or goes on with it.
 

@@ -20,12 +20,12 @@ class WithPreparation(keras_tuner.HyperModel):
         problem: whose `attach` prepares.
     """
 
-    def __init__(self, inner, problem: Problem):
+    def __init__(self, inner: keras_tuner.HyperModel, problem: Problem):
         super().__init__()
         self._inner = inner
         self._attach = problem.attach
 
-    def build(self, hp) -> keras.Model:
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = self._inner.build(hp)
         if model.compiled:
             raise ValueError("`standardize` is not possible with a compiled model: leave it out.")
@@ -46,7 +46,9 @@ def load(path: str | os.PathLike) -> keras.Model:
         ) from error
 
 
-def of_raw_inputs(problem: Problem, raw: Problem, hypermodel):
+def of_raw_inputs(
+    problem: Problem, raw: Problem, hypermodel: keras_tuner.HyperModel
+) -> tuple[Problem, keras_tuner.HyperModel]:
     """The same problem and hypermodel with inputs as they were before preparation.
 
     These are what a teacher takes.

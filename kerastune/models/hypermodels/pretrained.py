@@ -43,7 +43,9 @@ class Pretrained(keras_tuner.HyperModel):
         (None, 3)
     """
 
-    def __init__(self, source, problem: Problem | None = None):
+    def __init__(
+        self, source: str | keras.Model | Callable[..., keras.Model], problem: Problem | None = None
+    ):
         super().__init__(name="pretrained")
         self._is_function = False
         self._load = self._loader(source)
