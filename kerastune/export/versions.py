@@ -104,8 +104,8 @@ def new_version(model_dir: Path, version: int | None = None) -> Iterator[tuple[P
         )
         if final.exists():
             raise ValueError(
-                f"`version` {version} of {model_dir} is there already: leave it out, or remove "
-                "that one."
+                f"`version` {version} of {model_dir} exists: leave `version` out, or remove that "
+                "directory."
             )
         build = model_dir / f"{_UNFINISHED}{final.name}-{secrets.token_hex(3)}"
         build.mkdir()

@@ -15,7 +15,7 @@ from kerastune.runtime import naming
 def compile_for(
     model: keras.Model,
     problem: Problem,
-    optimizer,
+    optimizer: keras.optimizers.Optimizer | str,
     steps_per_execution: int = 1,
     watch: bool = False,
     smoothed: bool = False,
@@ -123,9 +123,8 @@ def check_objective(objective: Objective, model: keras.Model, kind: str = "class
         known = [f"val_{name}" for name in (*names, *keras_metrics.known(kind))]
         hint = naming.did_you_mean(f"val_{objective.name.lower()}", known)
         raise ValueError(
-            f"`objective` (val_{objective.name}) is not measured by the model, and no metric of "
-            f"Keras's that suits a {kind} without further settings{hint}; it measures: "
-            f"{', '.join(f'val_{name}' for name in names)}."
+            f"`objective` (val_{objective.name}) is neither a metric of the model nor one of "
+            f"Keras for {kind}{hint}; the model has: {', '.join(f'val_{name}' for name in names)}."
         )
 
 

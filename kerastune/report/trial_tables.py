@@ -14,12 +14,12 @@ def trials(outcomes: dict[str, Outcome]) -> Table:
     header = (
         "trial",
         "optimizer",
-        "rate",
+        "learning rate",
         "batch size",
         "steps",
         "seconds",
-        "last loss",
-        "validation at the end",
+        "final loss",
+        "final validation metrics",
     )
     rows = []
     for name, outcome in outcomes.items():
@@ -39,7 +39,7 @@ def trials(outcomes: dict[str, Outcome]) -> Table:
         rows.append(
             (name, *settings, number(outcome.steps), f"{outcome.seconds:.1f}", loss, values or "-")
         )
-    return Table("The trials that it looked at", header, tuple(rows), is_folded=True)
+    return Table("Trials of the stage", header, tuple(rows), is_folded=True)
 
 
 def numbers(values: dict[str, Any]) -> Table | None:
@@ -49,7 +49,9 @@ def numbers(values: dict[str, Any]) -> Table | None:
         values: by name, nested dicts included; matrices and curves are left to the figures.
     """
     rows = tuple((name, _number(value)) for name, value in flat(values) if not _is_drawn(value))
-    return Table("The numbers behind it", ("name", "value"), rows, is_folded=True) if rows else None
+    return (
+        Table("Numbers of the decision", ("name", "value"), rows, is_folded=True) if rows else None
+    )
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -106,8 +106,8 @@ def write_folds(run_dir: RunDir, record: Record) -> dict[str, bytes]:
     """
     if not run_dir.crossval.is_file():
         raise ValueError(
-            f"not all folds in {run_dir.path} are trained: the same `kerastune crossval` again "
-            "goes on."
+            f"not all folds in {run_dir.path} are trained: run the same `kerastune crossval` "
+            "again to continue."
         )
     result, outcomes = json.loads(run_dir.crossval.read_text(encoding="utf-8")), record.outcomes()
     kept = (

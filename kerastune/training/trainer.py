@@ -128,7 +128,7 @@ class Trainer:
             )
         if (state.step if state else 0) != spec.start:
             raise ValueError(
-                f"the segment starts at step {spec.start}, its checkpoint is of "
+                f"the segment starts at step {spec.start}, but its checkpoint is of step "
                 f"{state and state.step}."
             )
         began = time.monotonic()
@@ -165,7 +165,9 @@ class Trainer:
             )
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
 
-    def outputs(self, recipe: Recipe, state: State, x) -> np.ndarray:
+    def outputs(
+        self, recipe: Recipe, state: State, x: np.ndarray | dict[str, np.ndarray]
+    ) -> np.ndarray:
         """Outputs of a recipe's model with the weights of a state.
 
         For prepared inputs, `[n, outputs]` in float32.

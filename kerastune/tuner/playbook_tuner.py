@@ -256,8 +256,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         """
         if self._models is None:
             raise ValueError(
-                "nothing was searched yet in this process: call `search`, which reads the "
-                "directory."
+                "there are no results yet: call `search`, which also reads those of an earlier "
+                "process."
             )
         return self._models
 

@@ -146,7 +146,7 @@ def counting(total: int, done: int, verbose: int = 1) -> Iterator[Counted]:
 def line(outcome: Outcome, objective: Objective) -> str:
     """A trial so far, for the log."""
     recipe = outcome.spec.recipe
-    settings = f"learning rate {recipe.learning_rate:g}, batches of {recipe.batch_size}"
+    settings = f"learning rate {recipe.learning_rate:g}, batch size {recipe.batch_size}"
     words = f"{outcome.spec.trial}: {recipe.optimizer}, {settings}"
     if outcome.error:
         return f"{words}: failed ({outcome.error})"

@@ -133,7 +133,7 @@ class Search:
             logger.info("%s", playbook.plan())
         if playbook.outcomes:
             done = len(playbook.outcomes), self.study.seconds()
-            logger.info("Going on after %d trials and %.0f s.", *done)
+            logger.info("Continuing after %d trials and %.0f s.", *done)
         self.display.begin(playbook)
 
     def _run_playbook(

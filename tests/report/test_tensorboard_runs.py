@@ -196,7 +196,7 @@ def test_files_that_cannot_be_written_are_told_once_and_stop_nothing(run_dir, ca
     told = [record.getMessage() for record in caplog.records]
     assert (
         len(told) == 1
-        and told[0].startswith("TensorBoard's files can't be written")
+        and told[0].startswith("TensorBoard files can't be written")
         and "\n" not in told[0]
     )
     assert story.pictures["lr"].startswith(b"\x89PNG")  # the report has them

@@ -141,8 +141,8 @@ def test_a_single_model_that_promises_too_much_is_exported_with_a_temperature(tm
     exported = keras.models.load_model(from_run.release(tuner.run_dir, tmp_path, "keras", {}))
     np.testing.assert_allclose(exported.predict(x, verbose=0), said, atol=1e-6)
     text = (tmp_path / "playbook" / "report.md").read_text()
-    assert "The model to use is the final model with its temperature" in text
-    assert "Of the calibrated model, on the test part." in text
+    assert "Model to use: the calibrated final model" in text
+    assert "Model: calibrated. Part: test." in text
 
 
 def test_export_takes_it(searched, tmp_path):
@@ -172,7 +172,7 @@ def test_going_on_changes_nothing_and_looks_at_nothing_again(searched, monkeypat
 def test_the_report_tells_of_it(searched):
     _, directory = searched
     text = (directory / "playbook" / "report.md").read_text()
-    assert "The mean over several views of an example is " in text
+    assert "The model with test-time augmentation is " in text
     assert "Does it help to look at several views of an example?" in text
     assert (directory / "playbook" / "report" / "stage-tta.png").is_file()
 

@@ -63,9 +63,7 @@ class Stacked:
     def _known_shape(self) -> tuple[int, ...]:
         shape = tuple(self.tensor.shape[1:])
         if None in shape or not shape:
-            raise CannotStack(
-                f"a tensor of shape {list(self.tensor.shape)} has no sizes to be rearranged by"
-            )
+            raise CannotStack(f"a tensor of shape {list(self.tensor.shape)} has no static sizes")
         return shape
 
 
