@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from kerastune import trial as trials
 from kerastune.budget import Budget
-from kerastune.objective import Objective
+from kerastune.objective import Objective, best_evaluation
 from kerastune.playbook.driver import Playbook
 from kerastune.runtime import logs
 from kerastune.trial import Outcome, TrialSpec
@@ -154,7 +153,7 @@ def line(outcome: Outcome, objective: Objective) -> str:
     if outcome.diverged_at is not None:
         return f"{words}: diverged at step {outcome.diverged_at}"
     told = f"{words}: {outcome.steps} steps, loss {outcome.losses[-50:].mean():.4g}"
-    if (best := trials.best_evaluation(outcome.evals, objective)) is None:
+    if (best := best_evaluation(outcome.evals, objective)) is None:
         return told
     value = f"{best[objective.name]:.4g} at step {best['step']}"
     return f"{told}, best validation {objective.name} {value}"
