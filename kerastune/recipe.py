@@ -118,7 +118,8 @@ class Recipe:
     label_smoothing: float = described(
         0.0,
         "Label smoothing of cross-entropies.",
-        "fraction of every target that is spread over all classes, in `[0, 1)` (Szegedy et al. "
+        "fraction of every target that is distributed over all classes, in `[0, 1)` (Szegedy et "
+        "al. "
         "2016, arXiv:1512.00567); only in training, only with one of Keras's cross-entropies.",
         allowed=Range(high=1),
     )

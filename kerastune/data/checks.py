@@ -276,8 +276,7 @@ def as_array(values: Any, what: str) -> np.ndarray:
     kind = type(values).__name__
     if hasattr(values, "toarray") or "Sparse" in kind:
         raise ValueError(
-            f"{what} is sparse ({kind}), expected an array; use its dense form, as `.toarray()` "
-            "gives."
+            f"{what} is sparse ({kind}), expected an array; convert it with `.toarray()`."
         )
     try:
         array = None if "Ragged" in kind else np.asarray(values)

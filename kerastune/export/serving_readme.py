@@ -24,7 +24,7 @@ _INTERNAL = "__saved_model_init_op"
 _HEAD = """\
 # Served by TensorFlow Serving
 
-In this directory, start the server with every model that stands here:
+In this directory, start the server with all models:
 
 ```
 docker run --rm -p 8500:8500 -p 8501:8501 -v "$PWD:{served_at}:ro" tensorflow/serving \\
@@ -37,14 +37,14 @@ Without Docker, change the paths in `{config}` to where the models are, and star
 tensorflow_model_server --port=8500 --rest_api_port=8501 --model_config_file={config}
 ```
 
-A new version is loaded, warmed up and served as soon as its directory is there; the old one is
+A new version is loaded, warmed up and served as soon as its directory exists; the old one is
 served until then.
 """
 
 _MODEL = """
 ## {name}
 
-Newest version: {version}. Each request is one example that stands beside it:
+Newest version: {version}. Each request below is one example from a file in this directory:
 
 ```
 curl http://localhost:8501/v1/models/{name}

@@ -124,7 +124,8 @@ def check_objective(objective: Objective, model: keras.Model, kind: str = "class
         hint = naming.did_you_mean(f"val_{objective.name.lower()}", known)
         raise ValueError(
             f"`objective` (val_{objective.name}) is neither a metric of the model nor one of "
-            f"Keras for {kind}{hint}; the model has: {', '.join(f'val_{name}' for name in names)}."
+            f"Keras for {kind}{hint or '.'} The model has: "
+            f"{', '.join(f'val_{name}' for name in names)}."
         )
 
 

@@ -177,7 +177,7 @@ def test_what_a_view_is_not_meant_for_is_refused_by_name(view, x, words):
     [
         (lambda: Flip("diagonal"), "direction"),
         (lambda: Scale(0.0), "factor"),
-        (lambda: Crop(1.5), "share"),
+        (lambda: Crop(1.5), "fraction"),
         (lambda: Crop(0.5, down=2.0), "down"),
     ],
 )

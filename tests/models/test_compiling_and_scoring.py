@@ -261,7 +261,7 @@ def test_the_objective_of_a_regression_is_the_loss():
 
 def test_an_objective_that_is_not_measured_is_refused_by_name():
     top = keras.metrics.SparseTopKCategoricalAccuracy(2, "top")
-    words = "val_acu.*did you mean `val_auc`.*the model has: val_loss, val_accuracy, val_top"
+    words = "val_acu.*did you mean `val_auc`.*The model has: val_loss, val_accuracy, val_top"
     with pytest.raises(ValueError, match=words) as refused:
         compiling.check_objective(Objective("acu", "max"), compiled(["accuracy", top]))
     assert "\n" not in str(refused.value)

@@ -204,7 +204,7 @@ def test_a_metric_of_classes_is_refused_for_numbers():
     model, problem = model_for(1), regression(np.zeros(50))
     compiling.compile_for(model, problem, "sgd", objective="auc")
     with pytest.raises(
-        ValueError, match="val_auc.*of Keras for regression.*the model has: val_loss, val_mae"
+        ValueError, match="val_auc.*of Keras for regression.*The model has: val_loss, val_mae"
     ):
         compiling.check_objective(Objective("auc", "max"), model, problem.kind)
 

@@ -133,7 +133,7 @@ def test_the_report_tells_how_every_fold_did_and_where_they_err(crossed):
     for fold in crossed.result["by fold"]:
         assert f"| {fold['name']} | {fold['trained on']} | {fold['held out']} | 200 |" in text
     assert (
-        "groups are whole" in text
+        "groups stay whole" in text
         and "Every example as it was predicted by models that have not seen it." in text
     )
     true, chosen = Y, predictions(crossed)["predictions"][0].argmax(axis=1)
@@ -223,7 +223,7 @@ def test_what_was_interrupted_goes_on_and_ends_the_same_and_the_line_on_the_scre
         ({"folds": 4}, "`folds` was 2 when this search started and is 4 now"),
         ({"seed": 2}, "`seed of the folds` was 1"),
         ({"recipe": RECIPE.replace(learning_rate=0.02)}, "`learning_rate` was 0.01"),
-        ({"groups": GROUPS // 2}, "was .* when this search began"),
+        ({"groups": GROUPS // 2}, "was .* when this search started"),
         (
             {"recipe": RECIPE.replace(batch_size=81)},
             r"`batch_size` \(81\) is larger than the training part",

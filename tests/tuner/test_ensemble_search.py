@@ -141,7 +141,7 @@ def test_members_of_folds_learn_from_the_training_part_without_one(searched, tmp
     assert search(tmp_path, member_folds=2, members=4).result == tuner.result
     for changed, now in (({"member_folds": 3}, "3"), ({}, "not set")):
         with pytest.raises(
-            ValueError, match=f"`member_folds` was 2 when this search began and is {now} now"
+            ValueError, match=f"`member_folds` was 2 when this search started and is {now} now"
         ):
             search(tmp_path, **changed, members=4)
 

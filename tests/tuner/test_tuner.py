@@ -228,7 +228,7 @@ def test_bad_settings_are_refused_when_the_tuner_is_made(tmp_path, given, words)
 
 def test_an_objective_that_is_not_measured_is_refused_before_training(tmp_path):
     with pytest.raises(
-        ValueError, match="val_recal.*not measured.*mean `val_recall`.*val_loss, val_accuracy"
+        ValueError, match="val_recal.*neither a metric.*mean `val_recall`.*val_loss, val_accuracy"
     ):
         search(tmp_path, objective="val_recal:max")
 
@@ -253,7 +253,7 @@ def test_a_metric_of_kerass_may_be_the_objective_and_the_saved_model_is_without_
     "callback, message",
     [
         (keras.callbacks.ReduceLROnPlateau(), "ReduceLROnPlateau sets the learning rate"),
-        (keras.callbacks.BackupAndRestore("backup"), "BackupAndRestore puts back a model"),
+        (keras.callbacks.BackupAndRestore("backup"), "BackupAndRestore restores a model"),
         (
             keras.callbacks.EarlyStopping(restore_best_weights=True),
             "EarlyStopping with restore_best_weights",
@@ -356,7 +356,7 @@ def test_a_budget_too_short_for_a_search_gives_the_baseline_and_draws_nothing(tm
     assert tuner.result["trial"] == "baseline" and len(tuner.get_best_models()) == 1
     assert not list(tmp_path.rglob("*.png"))
     (report,) = tmp_path.rglob("report.md")
-    assert "too short to draw pictures" in report.read_text()
+    assert "No figures: the budget was too short" in report.read_text()
 
 
 def test_a_refit_trains_on_all_examples_what_was_chosen_without_some(tmp_path):

@@ -145,7 +145,7 @@ class Crop(Resampled):
     """A part of the images, resized to their size.
 
     Args:
-        share: of both sides that the part has, above 0 and at most 1.
+        fraction: of both sides that the part has, above 0 and at most 1.
         down: where the part lies, 0 (at the top) to 1 (at the bottom).
         right: the same from left to right.
 
@@ -157,19 +157,20 @@ class Crop(Resampled):
         [[[2.0, 2.0], [2.0, 2.0]]]
     """
 
-    def __init__(self, share: float, down: float = 0.5, right: float = 0.5, **kwargs: Any):
+    def __init__(self, fraction: float, down: float = 0.5, right: float = 0.5, **kwargs: Any):
         super().__init__(**kwargs)
-        if not 0 < share <= 1 or not 0 <= down <= 1 or not 0 <= right <= 1:
+        if not 0 < fraction <= 1 or not 0 <= down <= 1 or not 0 <= right <= 1:
             raise ValueError(
-                f"`share` must be in (0, 1], `down` and `right` in [0, 1], got {share}, {down}, "
+                f"`fraction` must be in (0, 1], `down` and `right` in [0, 1], got {fraction}, "
+                f"{down}, "
                 f"{right}."
             )
-        self.share = share
+        self.fraction = fraction
         self.down = down
         self.right = right
 
     def resample(self, images: keras.KerasTensor, height: int, width: int) -> keras.KerasTensor:
-        rows, columns = (max(round(self.share * side), 1) for side in (height, width))
+        rows, columns = (max(round(self.fraction * side), 1) for side in (height, width))
         top, left = round(self.down * (height - rows)), round(self.right * (width - columns))
         part = images[:, top : top + rows, left : left + columns]
         return ops.image.resize(part, (height, width), data_format="channels_last")
