@@ -56,13 +56,7 @@ class Many(Stage):
         ]
 
     def decide(self, context: Context):
-        return Decision(
-            self.name,
-            context.recipe,
-            context.recipe,
-            f"{len(context.outcomes)} trials came in.",
-            (),
-        )
+        return self.decision(context, "All came in", f"{len(context.outcomes)} trials came in.")
 
 
 def result(spec, noise):

@@ -51,7 +51,7 @@ class Wave(Stage):
         return [spec for spec in self._specs if spec.trial not in context.outcomes]
 
     def decide(self, context: Context):
-        return Decision(self.name, context.recipe, context.recipe, "The wave is over.", ())
+        return self.decision(context, "The wave is over", "All of it was trained.")
 
 
 class Simulated(Workers):

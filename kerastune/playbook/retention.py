@@ -54,7 +54,7 @@ def surplus(outcomes: Mapping[str, Outcome], decisions: Sequence[Decision], keep
     for outcome in ranked:
         staying.add(best_first.setdefault(outcome.spec.stage, outcome.spec.trial))
     for decision in decisions:
-        staying |= {decision.values.get("trial"), *decision.values.get("weights", ())}
+        staying |= set(decision.trials)
     if decisions:
         last = decisions[-1].after
         staying |= {each.spec.trial for each in kept if _is_like(each.spec.recipe, last)}

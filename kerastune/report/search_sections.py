@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kerastune.analysis import error_analysis
+from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Decision
@@ -201,7 +202,7 @@ def _steps(findings: Findings) -> Section | None:
     words = (
         "Each step against the one before, on the validation examples: paired differences, "
         "members, weights and temperatures being those that were found on other examples "
-        "(cross-fitted). Only what is better beyond noise is kept; on the right is what there is "
+        "(cross-fitted). Only a significant gain is kept; on the right is what there is "
         "with it."
     )
     if {("+ ensemble", True), ("+ views", True)} <= {(rung.name, rung.is_kept) for rung in found}:
@@ -219,11 +220,11 @@ def _steps(findings: Findings) -> Section | None:
     )
 
 
-def _change(gain: dict[str, float] | None, measure: str) -> str:
+def _change(gain: Comparison | None, measure: str) -> str:
     if gain is None:
         return "-"
-    ends = wording.interval(gain["low"], gain["high"], measure)
-    return f"{wording.gained(gain['mean'], measure).split(' of ')[0]} ({ends})"
+    ends = wording.interval(gain.low, gain.high, measure)
+    return f"{wording.gained(gain.gain, measure).split(' of ')[0]} ({ends})"
 
 
 def _mistakes(findings: Findings) -> Section | None:
@@ -247,7 +248,7 @@ def _decision(findings: Findings, decision: Decision) -> Section:
     seen = {
         name: findings.outcomes[name] for name in decision.evidence if name in findings.outcomes
     }
-    blocks = [Text(decision.reason)]
+    blocks = [Text(f"{decision.headline}.", is_lead=True), Text(decision.numbers)]
     alt = f"What stage {decision.stage} looked at: {', '.join(seen) or 'its numbers'}"
     blocks += pictured(findings.pictures, f"stage-{decision.stage}", alt)
     changes = [

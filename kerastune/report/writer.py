@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Decision, Facts
 from kerastune.problem import Problem
 from kerastune.report import fold_sections, gain_steps, html, markdown, search_sections
@@ -59,7 +60,7 @@ def write(
     Returns:
         The pictures of the result, by name.
     """
-    decisions = [Decision.from_dict(value) for value in record.decisions()]
+    decisions = [registry.decision(plain) for plain in record.decisions()]
     outcomes = record.outcomes()
     result = record.fact("result") or {}
     kept = (

@@ -139,6 +139,7 @@ class Wide(Stage):
             self.name,
             context.recipe,
             context.recipe,
+            "Trials side by side",
             f"{len(context.outcomes)} trials",
             tuple(context.outcomes),
         )
@@ -182,7 +183,7 @@ def test_with_a_budget_in_seconds_the_stage_is_asked_again_whenever_there_is_roo
         assert (
             search.ready() == []
             and search.stage is None
-            and study.decisions()[0]["reason"] == "2 trials"
+            and study.decisions()[0]["numbers"] == "2 trials"
         )
 
 

@@ -250,7 +250,7 @@ def test_all_rates_diverging_is_explained_and_comes_to_an_end(tmp_path):
                 "lr",
                 "train",
             ]
-            assert driver.decisions[-1].values["trial"] is None
+            assert driver.decisions[-1].values.trial is None
             assert "diverged" in driver.decisions[2].reason
             assert canonical(study)
 
@@ -272,8 +272,8 @@ class Foolish(Stage):
             self.name,
             context.recipe,
             context.recipe.replace(batch_size=self.looks),
+            f"Batch size {self.looks}",
             f"look {self.looks}",
-            (),
         )
 
 

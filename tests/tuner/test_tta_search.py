@@ -83,9 +83,9 @@ def accuracy(model, x, y):
 def test_views_that_keep_the_class_are_found_and_no_other(searched):
     tuner, _ = searched
     values = tuner.decisions[-1].values
-    assert values["kept"] and "flip-vertical" not in values["views"]
-    assert values["gain"]["low"] > 0 and values["alone"]["flip-vertical"]["high"] < -0.3
-    assert "flip-horizontal" in values["views"] and values["added"]["flip-horizontal"]["low"] > 0
+    assert values.kept and "flip-vertical" not in values.views
+    assert values.gain.low > 0 and values.alone["flip-vertical"]["high"] < -0.3
+    assert "flip-horizontal" in values.views and values.added["flip-horizontal"]["low"] > 0
     assert tuner.recipe == tuner.decisions[0].after and tuner.result["trial"] == "train-100"
 
 
@@ -103,7 +103,7 @@ def test_the_saved_model_takes_raw_pictures_and_gives_the_reported_figures(searc
     assert accuracy(single, x, y) == pytest.approx(reported["final"]["test"]["accuracy"])
     gain = reported["tta"]["test"]["accuracy"] - reported["final"]["test"]["accuracy"]
     assert reported["gain of the views"]["mean"] == pytest.approx(gain) and gain > 0
-    figures_found = tuner.decisions[-1].values["validation"]["after"]
+    figures_found = tuner.decisions[-1].values.validation.after
     assert reported["tta"]["validation"] == figures_found
     # Cross-fitted figures are of other weights, but about as good.
     assert accuracy(model, *pictures(600, 1)) == pytest.approx(figures_found["accuracy"], abs=0.02)
@@ -185,12 +185,12 @@ def test_the_picture_has_both_effects_of_every_view(searched, monkeypatch):
     assert decision_figures.of_decision(decision, {}).startswith(b"\x89PNG")
     axes, reliable = drawn[0].axes
     values = decision.values
-    names = sorted(values["added"], key=lambda name: -values["added"][name]["mean"])
+    names = sorted(values.added, key=lambda name: -values.added[name]["mean"])
     shown = [label.get_text() for label in axes.get_yticklabels()]
     assert [words.split(" (kept: ")[0] for words in shown] == names
     kept = {
         name: f"{name} (kept: {weight:.2g})"
-        for name, weight in zip(values["views"], values["weights"][1:], strict=True)
+        for name, weight in zip(values.views, values.weights[1:], strict=True)
     }
     assert {words for words in shown if "kept" in words} == set(kept.values())
     for way, container in zip(("alone", "added"), axes.containers, strict=True):
@@ -316,8 +316,8 @@ def test_numbers_of_a_stream_are_averaged_in_the_users_units(tmp_path):
     rest = {"validation_data": (x[100:400], y[100:400]), "test_data": (x[400:], y[400:])}
     tuner.search(stream, **rest, kind="regression", verbose=0)
     values = tuner.decisions[-1].values
-    assert set(values["alone"]) == {"noise-1", "noise-2", "noise-3", "noise-4"}
-    if values["kept"]:
+    assert set(values.alone) == {"noise-1", "noise-2", "noise-3", "noise-4"}
+    if values.kept:
         predicted = keras.models.load_model(tmp_path / "playbook" / "tta.keras").predict(
             x[400:], verbose=0
         )[:, 0]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kerastune.recipe import Recipe
+from kerastune.runtime.plain_values import from_plain, to_plain
 from kerastune.trial import Objective, Outcome, TrialSpec
 
 if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup, Wanted
+
+MOST_WORDS = 12  # of a headline
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +107,38 @@ class Context:
 
 
 @dataclasses.dataclass(frozen=True)
+class Values:
+    """What a stage found, as attributes; a stage that finds anything has a subclass of its own."""
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        """Trials whose weights are needed later."""
+        return ()
+
+    @property
+    def highlighted(self) -> str | None:
+        """What a figure highlights: a trial, with or without the stage before its name."""
+        return next(iter(self.trials), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChosenTrial(Values):
+    """What a stage found that chooses a training.
+
+    Args:
+        trial: whose weights were chosen; `None` where there are none.
+        steps_spent: steps that the stage trained.
+    """
+
+    trial: str | None = None
+    steps_spent: int = 0
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        return () if self.trial is None else (self.trial,)
+
+
+@dataclasses.dataclass(frozen=True)
 class Decision:
     """What a stage decided.
 
@@ -110,35 +146,78 @@ class Decision:
         stage: name of the stage.
         before: the recipe it received.
         after: the recipe it hands on.
-        reason: one sentence with its numbers; never empty.
+        headline: what was chosen, in at most 12 words, without a full stop.
+        numbers: short sentences with the numbers; never empty.
         evidence: names of the trials that it looked at.
-        values: the numbers behind the sentence, plain values by name.
+        values: the values behind the sentences, of the class that the stage declares; plain values
+            by name of a stage that this version does not know.
 
     Raises:
-        ValueError: when the reason is empty.
+        ValueError: when the headline or the numbers are empty, or the headline is longer.
+
+    Example:
+        >>> Decision("start", Recipe(), Recipe(), "Batch size 64", "64 is a good start.").reason
+        'Batch size 64. 64 is a good start.'
     """
 
     stage: str
     before: Recipe
     after: Recipe
-    reason: str
-    evidence: tuple[str, ...]
-    values: dict[str, Any] = dataclasses.field(default_factory=dict)
+    headline: str
+    numbers: str
+    evidence: tuple[str, ...] = ()
+    values: Values | dict[str, Any] = Values()
 
     def __post_init__(self):
-        if not self.reason.strip():
-            raise ValueError(f"the decision of stage {self.stage} has no reason.")
+        if not (self.headline.strip() and self.numbers.strip()):
+            raise ValueError(f"the decision of stage {self.stage} has no headline or no numbers.")
+        if len(self.headline.split()) > MOST_WORDS:
+            raise ValueError(
+                f"a headline has at most {MOST_WORDS} words, got {self.headline!r} of stage "
+                f"{self.stage}."
+            )
+
+    @property
+    def reason(self) -> str:
+        """Headline and numbers as one text."""
+        return f"{self.headline}. {self.numbers}"
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        """Trials whose weights are needed later."""
+        return self.values.trials if isinstance(self.values, Values) else ()
+
+    @property
+    def highlighted(self) -> str | None:
+        """What a figure highlights, as `Values` has it."""
+        return self.values.highlighted if isinstance(self.values, Values) else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, ready for JSON."""
-        recipes = {"before": self.before.to_dict(), "after": self.after.to_dict()}
-        return {**dataclasses.asdict(self), **recipes}
+        return {
+            "stage": self.stage,
+            "before": self.before.to_dict(),
+            "after": self.after.to_dict(),
+            "headline": self.headline,
+            "numbers": self.numbers,
+            "evidence": list(self.evidence),
+            "values": to_plain(self.values),
+        }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Decision:
-        """The decision of what `to_dict` gave."""
-        recipes = {name: Recipe.from_dict(values[name]) for name in ("before", "after")}
-        return cls(**{**values, **recipes, "evidence": tuple(values["evidence"])})
+    def from_dict(cls, plain: dict[str, Any], kind: type[Values] | None = None) -> Decision:
+        """The decision of what `to_dict` gave.
+
+        Args:
+            plain: by name.
+            kind: of its values; without one they stay plain. `registry.decision` knows it.
+        """
+        recipes = {name: Recipe.from_dict(plain[name]) for name in ("before", "after")}
+        read = {
+            "evidence": tuple(plain["evidence"]),
+            "values": from_plain(kind, plain["values"]),
+        }
+        return cls(**{**plain, **recipes, **read})
 
 
 class Stage(abc.ABC):
@@ -150,6 +229,8 @@ class Stage(abc.ABC):
     Attributes:
         name: in flags, records and the report.
         question: that it answers, the heading of its part of the report.
+        values: class of what it finds, with a default for everything: a stage that had nothing to
+            decide has these.
         figure: kind of its figure, a key of `report.figures.decision_figures`.
         figure_title: above that figure; empty where the kind has its own.
         share: of what is left of the budget when it begins.
@@ -176,6 +257,7 @@ class Stage(abc.ABC):
     name: str
     question: str
     share: float
+    values: type[Values] = Values
     figure = "trainings"
     figure_title = ""
     least_steps = 0
@@ -209,6 +291,36 @@ class Stage(abc.ABC):
     @abc.abstractmethod
     def decide(self, context: Context) -> Decision:
         """The decision from all outcomes."""
+
+    def decision(
+        self,
+        context: Context,
+        headline: str,
+        numbers: str,
+        *,
+        after: Recipe | None = None,
+        evidence: Sequence[str] = (),
+        values: Values | None = None,
+    ) -> Decision:
+        """The decision of this stage.
+
+        Args:
+            context: that it decides from.
+            headline: as in `Decision`.
+            numbers: as in `Decision`.
+            after: the recipe that it hands on; the one that it received without.
+            evidence: names of the trials that it looked at.
+            values: what it found; the defaults without.
+        """
+        return Decision(
+            self.name,
+            before=context.recipe,
+            after=context.recipe if after is None else after,
+            headline=headline,
+            numbers=numbers,
+            evidence=tuple(evidence),
+            values=self.values() if values is None else values,
+        )
 
 
 def rounded_up(steps: float, unit: int) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
-from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
+from kerastune.playbook import wording
+from kerastune.playbook.stages.base import Context, Decision, Facts, Stage, Values
 from kerastune.trial import TrialSpec
 
 if TYPE_CHECKING:
@@ -46,12 +48,24 @@ def starting_batch_size(facts: Facts) -> tuple[int, str]:
     return size, reason
 
 
+@dataclasses.dataclass(frozen=True)
+class StartValues(Values):
+    """What stage `start` found.
+
+    Args:
+        batch_size: to begin with.
+    """
+
+    batch_size: int = GOOD_START
+
+
 class Start(Stage):
     """Sets the batch size that the learning rate is tuned with."""
 
     name = "start"
     question = "What batch size to begin with?"
     share = 0.0
+    values = StartValues
 
     @classmethod
     def applies(cls, wanted: Wanted) -> bool:
@@ -62,12 +76,10 @@ class Start(Stage):
 
     def decide(self, context: Context) -> Decision:
         size, reason = starting_batch_size(context.facts)
-        sentence = f"Tuning starts with batches of {size}: {reason}."
-        return Decision(
-            self.name,
-            context.recipe,
-            context.recipe.replace(batch_size=size),
-            sentence,
-            (),
-            {"batch_size": size},
+        return self.decision(
+            context,
+            f"Batch size {size} to begin with",
+            wording.sentences([reason]),
+            after=context.recipe.replace(batch_size=size),
+            values=StartValues(size),
         )
