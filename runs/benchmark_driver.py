@@ -21,7 +21,7 @@ from absl import app, flags
 from kerastune.budget import Budget
 from kerastune.curves import Curves
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
+from kerastune.playbook.stages.base import Context, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Objective, Outcome, TrialSpec

@@ -25,7 +25,7 @@ from kerastune.budget import Budget
 from kerastune.executors.worker_pool import WorkerPool
 from kerastune.executors.workers import DONE, READY, STEPS, Message, Workers
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
+from kerastune.playbook.stages.base import Context, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Objective, Outcome, State, TrialSpec
