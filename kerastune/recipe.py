@@ -198,7 +198,7 @@ class Recipe:
         for text in self.layer_rate:
             parse_layer_rate(str(text))
 
-    def replace(self, **changes) -> Recipe:
+    def replace(self, **changes: Any) -> Recipe:
         """A copy with other values."""
         return dataclasses.replace(self, **changes)
 

@@ -97,7 +97,10 @@ def check(runs):
     """Refuses in one line what would fail late."""
     for run in runs:
         if run.contestant.startswith("kerastune") and run.seconds < LEAST_SECONDS:
-            found = f"{run.contestant} on {run.task} has {run.seconds:g} s, but kerastune needs {LEAST_SECONDS} s"
+            found = (
+                f"{run.contestant} on {run.task} has {run.seconds:g} s, but kerastune needs "
+                f"{LEAST_SECONDS} s"
+            )
             sys.exit(
                 f"benchmark: {found}: raise --seconds, or lower --share (1 leaves the share out)."
             )
@@ -106,7 +109,8 @@ def check(runs):
         and importlib.util.find_spec("optuna") is None
     ):
         sys.exit(
-            "benchmark: optuna is missing: pip install -e '.[benchmark]', or name --contestants without it."
+            "benchmark: optuna is missing: pip install -e '.[benchmark]', or name --contestants "
+            "without it."
         )
 
 
@@ -192,8 +196,11 @@ def run_missing(runs, path):
             failed.append(run)
             continue
         append_row(path, row)
-        print(f"{run.task}, seed {run.seed}, {run.contestant}: {row['metric']} {row['score']:.4f} after "
-              f"{row['spent']:.1f} s and {row['trials']} trials", flush=True)  # fmt: skip
+        print(
+            f"{run.task}, seed {run.seed}, {run.contestant}: {row['metric']} {row['score']:.4f} "
+            f"after {row['spent']:.1f} s and {row['trials']} trials",
+            flush=True,
+        )
     return failed
 
 
@@ -322,7 +329,8 @@ def main(argv):
         report = f"{table(groups)}\n\nMost time taken, in shares of the seconds: {overrun(groups)}."
         (directory / "table.md").write_text(report + "\n")
         print(
-            f"\n{report}\n\n{len(FLAGS.seeds)} seeds, mean ± standard deviation. Curves: {directory / 'anytime.png'}"
+            f"\n{report}\n\n{len(FLAGS.seeds)} seeds, mean ± standard deviation. Curves: "
+            f"{directory / 'anytime.png'}"
         )
     for run in failed:
         print(f"benchmark: failed: {run}", file=sys.stderr)

@@ -104,7 +104,8 @@ def main(argv):
         with tempfile.TemporaryDirectory() as directory:
             found.append(compress(parts, seed, directory))
     print(
-        f"\n| {FLAGS.steps} steps, {FLAGS.seeds} seeds | before | after | gain in points |\n|---|---|---|---|"
+        f"\n| {FLAGS.steps} steps, {FLAGS.seeds} seeds | before | after | gain in points "
+        "|\n|---|---|---|---|"
     )
     pairs = {
         f"pruned to {100 * FLAGS.sparsity:g} %": ("trained", "pruned"),
@@ -116,7 +117,8 @@ def main(argv):
         spread = gain.std(ddof=1) if len(gain) > 1 else 0.0
         means = f"{one.mean():.2f} % | {other.mean():.2f} %"
         print(
-            f"| {name} | {means} | {gain.mean():+.2f} ± {spread:.2f} ({gain.min():+.2f} to {gain.max():+.2f}) |"
+            f"| {name} | {means} | {gain.mean():+.2f} ± {spread:.2f} ({gain.min():+.2f} to "
+            f"{gain.max():+.2f}) |"
         )
 
 

@@ -18,13 +18,14 @@ import time
 import numpy as np
 from absl import app, flags
 
+from kerastune.analysis.trial_curves import Curves
 from kerastune.budget import Budget
-from kerastune.curves import Curves
+from kerastune.objective import Objective
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.base import Context, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 FLAGS = flags.FLAGS
 LAYERS = 5
@@ -131,7 +132,10 @@ def apart(trials):
 
 def main(argv):
     logging.getLogger("kerastune").setLevel(logging.WARNING)
-    titles = "trials | driver, s | ms a trial | wall ms a trial | memory, MB | opening, s | opening, wall s | disk, MB"
+    titles = (
+        "trials | driver, s | ms a trial | wall ms a trial | memory, MB | opening, s | opening, "
+        "wall s | disk, MB"
+    )
     print(f"| {titles} |\n{'|---' * 8}|")
     for trials in map(int, FLAGS.trials):
         seconds, wall, memory, opened, opened_wall, size = apart(trials)
@@ -141,7 +145,8 @@ def main(argv):
         print(f"| {trials} | {' | '.join(cells)} |", flush=True)
     share = FLAGS.workers * seconds / trials / FLAGS.trial_seconds
     print(
-        f"\n{FLAGS.workers} workers, a trial every {FLAGS.trial_seconds:g} s each, keep {share:.0%} of one core busy."
+        f"\n{FLAGS.workers} workers, a trial every {FLAGS.trial_seconds:g} s each, keep "
+        f"{share:.0%} of one core busy."
     )
 
 

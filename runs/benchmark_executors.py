@@ -24,11 +24,12 @@ from absl import app, flags
 from kerastune.budget import Budget
 from kerastune.executors.worker_pool import WorkerPool
 from kerastune.executors.workers import DONE, READY, STEPS, Message, Workers
+from kerastune.objective import Objective
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.base import Context, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
-from kerastune.trial import Objective, Outcome, State, TrialSpec
+from kerastune.trial import Outcome, State, TrialSpec
 
 FLAGS = flags.FLAGS
 ACCURACY = Objective("accuracy", "max")
@@ -127,7 +128,8 @@ def seconds_of(pool, lengths, recipe, clock=time.perf_counter):
 def report_simulated():
     """Prints a row per number of workers."""
     print(
-        "| workers | segments | seconds | share of ideal | driver, of a core |\n|---|---|---|---|---|"
+        "| workers | segments | seconds | share of ideal | driver, of a core "
+        "|\n|---|---|---|---|---|"
     )
     for count in map(int, FLAGS.workers):
         lengths = [LENGTHS[i % len(LENGTHS)] for i in range(FLAGS.segments * count)]
@@ -141,7 +143,7 @@ def report_simulated():
 
 
 def processor_seconds(pids):
-    """What processes have used of the processors, which other programs disturb less than the clock."""
+    """Processor time of processes, which other programs disturb less than the clock."""
     fields = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in pids]
     return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
 
@@ -166,7 +168,8 @@ def report_processes():
         for pool in (one, two):
             seconds_of(pool, lengths, recipe)
         print(
-            "| round | steps a second, 1 job | 2 jobs | ratio | processor's ms a step, 1 job | 2 jobs |"
+            "| round | steps a second, 1 job | 2 jobs | ratio | processor's ms a step, 1 job | 2 "
+            "jobs |"
         )
         print("|---|---|---|---|---|---|", flush=True)
         ratios, costs = [], []
@@ -187,7 +190,8 @@ def report_processes():
             print(f"| {' | '.join(map(str, row))} |", flush=True)
     median, cost = statistics.median(ratios), statistics.median(costs)
     print(
-        f"median ratio {median:.2f}, {median / 2:.2f} of ideal; a step costs the processor {cost:.2f} times as much"
+        f"median ratio {median:.2f}, {median / 2:.2f} of ideal; a step costs the processor "
+        f"{cost:.2f} times as much"
     )
 
 

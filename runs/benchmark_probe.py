@@ -16,11 +16,12 @@ import numpy as np
 from absl import app, flags
 
 from kerastune.analysis import curves, learning_rate_probe
+from kerastune.objective import Objective
 from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.probe import Probe
 from kerastune.playbook.stages.start import starting_batch_size
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective, TrialSpec
+from kerastune.trial import TrialSpec
 
 FLAGS = flags.FLAGS
 IMAGES = ("digits", "fashion_mnist", "fashion_first", "fashion_last")
@@ -117,7 +118,10 @@ def main(argv):
         [],
     )
     exact = {optimizer: [] for optimizer in FLAGS.optimizers}
-    titles = "task | model | optimizer | batch size | batches | suggested | grid's best | ratio | within 3x"
+    titles = (
+        "task | model | optimizer | batch size | batches | suggested | grid's best | ratio | "
+        "within 3x"
+    )
     print(f"| {titles} |\n{'|---' * 9}|")
     for (name, model), optimizer in itertools.product(rows(), FLAGS.optimizers):
         row = Row(name, model)
@@ -144,7 +148,8 @@ def main(argv):
     print(f"\nWithin a factor of 3: {share:.0%} of {len(ratios)} rows.")
     for optimizer, values in exact.items():
         print(
-            f"Constant for {optimizer}: {constants[optimizer]}; the median of these rows is {np.median(values):.3g}."
+            f"Constant for {optimizer}: {constants[optimizer]}; the median of these rows is "
+            f"{np.median(values):.3g}."
         )
 
 

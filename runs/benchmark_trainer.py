@@ -62,9 +62,10 @@ def variants(name, task, steps, watch):
     """By the name of the variant: a function that trains `steps` steps, and the steps of one call
     of its function.
     """
+    from kerastune.objective import Objective
     from kerastune.recipe import Recipe
     from kerastune.training.trainer import CHUNK, Trainer
-    from kerastune.trial import Objective, TrialSpec
+    from kerastune.trial import TrialSpec
 
     x, y = task.train.x[: steps * BATCH_SIZE], task.train.y[: steps * BATCH_SIZE]
     default, chunked = compiled(builder(name), 1), compiled(builder(name), CHUNK)
@@ -165,7 +166,8 @@ def report_losses(task):
             model.fit(batches, shuffle=False, verbose=0)
             difference = np.abs(recorder.read().values["loss"] - expected).max()
             print(
-                f"{name}, steps_per_execution={steps_per_execution}: losses differ by at most {difference:.1g}"
+                f"{name}, steps_per_execution={steps_per_execution}: losses differ by at most "
+                f"{difference:.1g}"
             )
 
 
@@ -175,9 +177,10 @@ def report_traces(task):
     """
     import keras
 
+    from kerastune.objective import Objective
     from kerastune.recipe import Recipe
     from kerastune.training.trainer import Trainer
-    from kerastune.trial import Objective, TrialSpec
+    from kerastune.trial import TrialSpec
 
     class Counted(keras.Model):
         traced = 0
@@ -209,7 +212,8 @@ def report_traces(task):
         trainer.run(TrialSpec(f"trial-{i}", "benchmark", recipe, 0, 100))
         traced.append(Counted.traced)
     print(
-        f"Times that the train step was traced by the end of each of {len(settings)} trials: {traced}"
+        f"Times that the train step was traced by the end of each of {len(settings)} trials: "
+        f"{traced}"
     )
 
 

@@ -97,14 +97,19 @@ def main(argv):
             for name, values in found.items():
                 values.append(accuracy(name, path, parts, seed, directory))
     print(
-        f"\n| {FLAGS.examples} examples a class, {FLAGS.seeds} seeds | test accuracy | finetune is better by |"
+        f"\n| {FLAGS.examples} examples a class, {FLAGS.seeds} seeds | test accuracy | finetune "
+        "is better by |"
     )
     print("|---|---|---|")
     for name, values in found.items():
         gain = 100 * (np.array(found["finetune"]) - values)
-        spread = f"{100 * np.mean(values):.1f} ± {100 * np.std(values, ddof=1) if len(values) > 1 else 0:.1f} %"
+        spread = (
+            f"{100 * np.mean(values):.1f} ± "
+            f"{100 * np.std(values, ddof=1) if len(values) > 1 else 0:.1f} %"
+        )
         print(
-            f"| {name} | {spread} | {gain.mean():+.1f} points ({gain.min():+.1f} to {gain.max():+.1f}) |"
+            f"| {name} | {spread} | {gain.mean():+.1f} points ({gain.min():+.1f} to "
+            f"{gain.max():+.1f}) |"
         )
 
 

@@ -16,13 +16,14 @@ import numpy as np
 from kerastune import PlaybookTuner
 from kerastune.budget import Budget
 from kerastune.models import compiling, output_kind, regularization, scoring
-from kerastune.trial import Objective
+from kerastune.objective import Objective
 
 RATES = (1e-5, 1.0)
 OPTIMIZERS = ("sgd", "adam")
 BATCH_SIZES = (32, 64, 128)
 MANY = 100_000  # trials; the seconds end a search
-WORST_LOSS = 10.0  # of targets of variance 1: a diverged trial, and a number that no surrogate model breaks on
+# Of targets of variance 1: a diverged trial, and a number that no surrogate model breaks on.
+WORST_LOSS = 10.0
 
 
 class Race:
@@ -130,7 +131,7 @@ class Race:
             self.incumbents.append((self.spent(), weights))
 
     def test_scores(self) -> list[tuple[float, float]]:
-        """Moment and test score (accuracy or R2) of every incumbent; called when the race is over."""
+        """Moment and test score (accuracy or R2) of every incumbent; called after the race."""
         model, name = self.build(), "r2" if self.task.kind == "regression" else "accuracy"
         scored = []
         for moment, weights in self.incumbents:

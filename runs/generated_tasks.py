@@ -55,7 +55,7 @@ def gratings(n: int = 4000, seed: int = 1, side: int = 20) -> tuple[np.ndarray, 
 
 
 def shapes(n: int = 4000, seed: int = 1, side: int = 24) -> tuple[np.ndarray, np.ndarray]:
-    """A disc, square, diamond, ring or cross, anywhere and of any size, in noise `[n, side, side]`."""
+    """A disc, square, diamond, ring or cross, anywhere, of any size, in noise `[n, side, side]`."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 5, n)
     size = rng.uniform(4, 8, n)[:, None, None]
@@ -145,7 +145,7 @@ def checkerboard(n: int = 3000, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 def teacher(
     n: int = 6000, seed: int = 1, features: int = 60, classes: int = 5
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Classes that a random network with one hidden layer gives to normal inputs `[n, features]`."""
+    """Classes by a random network with one hidden layer, of normal inputs `[n, features]`."""
     rng = np.random.default_rng(seed)
     x = rng.normal(0, 1, (n, features))
     hidden = np.tanh(x @ rng.normal(0, 2 / np.sqrt(features), (features, 20)))
@@ -153,7 +153,7 @@ def teacher(
 
 
 def needles(n: int = 3000, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Two hundred features `[n, 200]`, six of which tell the class; a tenth of the labels is wrong."""
+    """Features `[n, 200]`, six of which tell the class; a tenth of the labels is wrong."""
     rng = np.random.default_rng(seed)
     x = rng.normal(0, 1, (n, 200))
     y = x[:, :5].sum(axis=1) + x[:, 0] * x[:, 5] > 0

@@ -2,9 +2,9 @@
 
 The seed is that of the cut of the data, of the weights and of the batches, so all that a user's
 luck consists of. The budget is one of steps, so other programs that run meanwhile change nothing. A
-decision that varies should have said so itself ("does as well", "not significant", "tied"): the last column
-counts how many of those that differ from the most frequent one did, or kept what the stage was
-given.
+decision that varies should have said so itself ("does as well", "not significant", "tied"): the
+last column counts how many of those that differ from the most frequent one did, or kept what the
+stage was given.
 """
 
 import collections
@@ -84,7 +84,10 @@ def rows(task, searches):
         most, times = counts.most_common(1)[0]
         others = [said for what, said in found if what != most]
         told = "; ".join(f"{what} {count}x" for what, count in counts.most_common())
-        yield f"| {task} | {stage} | {told} | {times} of {len(found)} | {sum(others)} of {len(others)} |"
+        yield (
+            f"| {task} | {stage} | {told} | {times} of {len(found)} | {sum(others)} of "
+            f"{len(others)} |"
+        )
 
 
 def main(argv):

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from kerastune.curves import Curves
+from kerastune.analysis.trial_curves import Curves
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, State, TrialSpec
 

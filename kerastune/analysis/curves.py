@@ -146,8 +146,7 @@ def converged_step(losses: np.ndarray) -> int:
     curve = np.asarray(losses, np.float64)
     if not len(curve) or not np.isfinite(curve).all():
         raise ValueError(
-            f"a converged step needs at least one finite loss and no others, got {len(curve)} "
-            "losses."
+            f"a converged step needs at least one loss, all finite, got {len(curve)} losses."
         )
     noise = scatter(curve[len(curve) // 2 :])
     lowest = _level(curve, noise)

@@ -42,7 +42,7 @@ def starts(optimizer: str) -> int:
     """
     if optimizer not in STARTS:
         raise ValueError(
-            f"the probe has no rule for {optimizer!r}; it is for: {', '.join(STARTS)}."
+            f"the probe has no rule for {optimizer!r}; optimizers are: {', '.join(STARTS)}."
         )
     return STARTS[optimizer]
 
@@ -170,7 +170,5 @@ def suggest_learning_rate(
 def _geometric_mean(values: np.ndarray) -> float:
     usable = values[np.isfinite(values) & (values > 0)]
     if not len(usable):
-        raise ValueError(
-            "no first update was measured whose loss and norms are finite and above 0."
-        )
+        raise ValueError("no first update has a finite loss and finite norms above 0.")
     return float(np.exp(np.log(usable).mean()))

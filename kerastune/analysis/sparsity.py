@@ -21,7 +21,7 @@ def check(sparsity: float, name: str = "sparsity") -> float:
     is_number = isinstance(sparsity, (int, float, np.number)) and not isinstance(sparsity, bool)
     if not is_number or not 0 <= sparsity < 1:
         raise ValueError(
-            f"`{name}` must be a share in [0, 1), as 0.8 for 80 % zeros, got {sparsity!r}."
+            f"`{name}` must be a fraction in [0, 1), as 0.8 for 80 % zeros, got {sparsity!r}."
         )
     return float(sparsity)
 

@@ -158,7 +158,7 @@ def choose(
 def _check(predictions: Mapping[str, np.ndarray], targets: np.ndarray) -> None:
     if IDENTITY not in predictions:
         raise ValueError(
-            f"`predictions` must have those of the examples as they are, under {IDENTITY!r}."
+            f"`predictions` must have those of the unchanged examples, under {IDENTITY!r}."
         )
     shape = np.shape(predictions[IDENTITY])
     for name, each in predictions.items():

@@ -66,12 +66,12 @@ class Distillation(keras.callbacks.Callback):
     def __deepcopy__(self, memo):
         return copy.copy(self)  # a teacher does not change, so copies share it
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._teaching = distillation.Teaching(
             self.model, self.teacher, self.temperature, self.mix, self.sample
         )
         install_for_one_fit(self._teaching)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         uninstall_after_fit(self._teaching)
         del self._teaching

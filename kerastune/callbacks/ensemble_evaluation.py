@@ -69,7 +69,7 @@ class EnsembleEvaluation(EvaluationCallback):
         self.models = list(models)
         self.snapshots = snapshots
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         super().on_train_begin(logs)
         others = map(saved_models.loaded, self.models)
         self._others = [self._outputs(other, self.outputs_of(other)) for other in others]
@@ -85,7 +85,7 @@ class EnsembleEvaluation(EvaluationCallback):
         self._earlier.append(own)
         return np.mean(members, axis=0)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         super().on_train_end(logs)
         self._others, self._earlier = [], collections.deque()
 

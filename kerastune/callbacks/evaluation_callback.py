@@ -63,12 +63,12 @@ class EvaluationCallback(keras.callbacks.Callback):
         """What is evaluated, at the end of an epoch: probabilities or numbers `[n, outputs]`."""
         raise NotImplementedError
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._x, self._y = _arrays(self.validation_data)
         self._known: output_kind.OutputKind | None = None
         self.board = Board(self.log_dir) if self.log_dir is not None else None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if (epoch + 1) % self.every_epochs:
             return
         if self._known is None:
@@ -86,7 +86,7 @@ class EvaluationCallback(keras.callbacks.Callback):
             )
             self.board.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if self.board is not None:
             self.board.close()
         for name in OF_ONE_FIT:

@@ -64,7 +64,7 @@ class MagnitudePruning(keras.callbacks.Callback):
     def __getstate__(self):
         return {**vars(self), "_model": None}  # a copy has no part in the last `fit`
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if pruning.install(self.model, self.which):
             # Keras has made the train function for this `fit` already, perhaps one that was traced
             # without masks.
@@ -72,14 +72,14 @@ class MagnitudePruning(keras.callbacks.Callback):
         self._present = None
         self._follow()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._follow()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is not None:
             logs["sparsity"] = pruning.measured(self.model, self.which)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         # An optimizer with moving averages has just put them in the place of the weights.
         pruning.hold(self.model)
 

@@ -23,7 +23,7 @@ class RateDecay(keras.callbacks.Callback, abc.ABC):
     def schedule(self, learning_rate: float) -> keras.optimizers.schedules.LearningRateSchedule:
         """The schedule of one `fit`, counted from its first step."""
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         optimizer = inner(self.model.optimizer)
         if not isinstance(optimizer._learning_rate, keras.Variable):
             raise ValueError(
@@ -34,7 +34,7 @@ class RateDecay(keras.callbacks.Callback, abc.ABC):
         self._wrapper = _RateSetter(self.model, self.schedule(rate), rate)
         install_for_one_fit(self._wrapper)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         uninstall_after_fit(self._wrapper)
         del self._wrapper
 

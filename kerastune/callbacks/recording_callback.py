@@ -33,7 +33,7 @@ class RecordingCallback(keras.callbacks.Callback):
         """Takes the steps from `start` on that were recorded since the last call."""
         raise NotImplementedError
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._capacity = max(self.model.steps_per_execution, LEAST_CAPACITY)
         self.recorder = self.make_recorder(self._capacity)
         self.step = int(self.model.optimizer.iterations.numpy())
@@ -42,15 +42,15 @@ class RecordingCallback(keras.callbacks.Callback):
         self.board = Board(self.log_dir)
         install_for_one_fit(self.recorder)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._unread += self.model.steps_per_execution
         if self._unread + self.model.steps_per_execution > self._capacity:
             self.read()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.read()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self.read()
         uninstall_after_fit(self.recorder)
         self.board.close()

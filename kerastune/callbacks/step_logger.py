@@ -46,7 +46,7 @@ class StepLogger(RecordingCallback):
         if chunk.confusion is not None:
             self._confusion += chunk.confusion
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
         values = {
             name[4:]: value for name, value in (logs or {}).items() if name.startswith("val_")

@@ -40,7 +40,7 @@ class UpdateRatio(RecordingCallback):
     def make_recorder(self, capacity: int) -> StepRecorder:
         return StepRecorder(self.model, capacity, ratio_every=self.every)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         super().on_train_begin(logs)
         self.first_update = None
         # Without the wrapper of loss scaling.

@@ -94,7 +94,7 @@ def export(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     path = from_run.release(run_dir, base, flag_values.format, settings, **parts)
     if flag_values.format != versions.SAVED_MODEL:
         return (f"Exported to {path}",)
-    return f"Exported to {path}", f"How to serve and ask it: {base / 'README.md'}"
+    return f"Exported to {path}", f"How to serve it: {base / 'README.md'}"
 
 
 def _settings_of(run_dir: RunDir, flag_values: flags.FlagValues) -> dict[str, Any]:

@@ -69,7 +69,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "What the targets are.",
             kind="choice",
             choices=KINDS,
-            unset="the targets tell",
+            unset="from the targets",
         ),
         Flag(
             "image_size",
@@ -125,7 +125,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         ),
         Flag(
             "baseline",
-            "Train Adam with learning rate 0.001 and batch size 32 as well, to compare with.",
+            "Also train with Adam, learning rate 0.001 and batch size 32, to compare with.",
             True,
             "switch",
         ),
@@ -151,7 +151,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         ),
         Flag(
             "keep",
-            "Best weights that stay on disk, besides those in use.",
+            "Trials whose best weights stay on disk, besides those in use.",
             KEEP,
             "integer",
             "trials",
@@ -163,8 +163,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("members", "Models in an ensemble, at most.", MEMBERS, "integer", "models", least=2),
         Flag(
             "member_folds",
-            "Trainings for the ensemble that each leave out one of so many folds of the training "
-            "part.",
+            "Folds of the training part; each member of the ensemble but one leaves out a fold.",
             0,
             "integer",
             "folds",
@@ -186,12 +185,19 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "integer",
             "folds",
         ),
-        Flag("repeats", "Splits into folds, each shuffled anew.", 1, "integer", "splits"),
+        Flag(
+            "repeats",
+            "Repeats of the split into folds, each with a new shuffle.",
+            1,
+            "integer",
+            "splits",
+        ),
     ),
     "Pruning and distillation": (
         Flag(
             "trained",
-            "Output directory whose trained model is taken, with its flags; else one is trained.",
+            "Output directory whose trained model is used, with its flags; without it, one is "
+            "trained.",
             unit="DIRECTORY",
         ),
         Flag(
@@ -213,7 +219,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         ),
         Flag(
             "export_dir",
-            "Where exported models go.",
+            "Directory of exported models.",
             unit="DIRECTORY",
             unset="export/ in the output directory",
         ),
@@ -272,7 +278,7 @@ def parse(flag_values: flags.FlagValues, arguments: Sequence[str]) -> None:
     """
     surplus = flag_values(["kerastune", *arguments])[1:]
     if surplus:
-        raise ValueError(f"{surplus[0]!r} is not a flag; flags begin with --, as in --data=digits.")
+        raise ValueError(f"{surplus[0]!r} is not a flag: flags begin with --, as in --data=digits.")
 
 
 def parsed(arguments: Sequence[str]) -> flags.FlagValues:

@@ -44,7 +44,7 @@ GIVEN = (
         "budget",
         "Time (90s, 4m, 1.5h) or training steps (6000steps) of the whole command.",
         unit="TIME|STEPS",
-        unset="the steps that the recipe's trainings take",
+        unset="steps of the recipe's trainings",
     ),
     REGULARIZED,
 )
@@ -53,30 +53,30 @@ TO_EXPORT = (
     OF_SEARCH,
     Flag(
         "data",
-        "Where examples to check the export with are read from.",
+        "Data set with examples to check the export on.",
         unit="NAME|FILE|FOLDER|MODULE:FUNCTION",
-        unset="that of the search, as the next ones",
+        unset="as in the search",
     ),
     Flag("label", "Column of a .csv that was predicted.", unit="COLUMN"),
-    Flag("groups", "Column of a .csv, or array of a .npz, that is no input.", unit="COLUMN"),
+    Flag("groups", "Column of a .csv, or array of a .npz, that is not an input.", unit="COLUMN"),
     Flag(
         "image_size",
         "Height and width that the images of a folder are resized to.",
         None,
         "integer",
-        unset="that of the search",
+        unset="as in the search",
     ),
     Flag(
         "model",
         "Model of the search; your module is imported.",
         unit="mlp|cnn|resnet|MODULE:NAME",
-        unset="that of the search",
+        unset="as in the search",
     ),
     Flag(
         "pretrained",
         "Pretrained model of the search; your module is imported.",
         unit="FILE.keras|MODULE:FUNCTION",
-        unset="that of the search",
+        unset="as in the search",
     ),
     Flag("ensemble", "Export the ensemble, where there is one.", True, "switch"),
     Flag("tta", "Export test-time augmentation, where there is one.", True, "switch"),
@@ -183,7 +183,7 @@ TABLE = (
     ),
     Command(
         "train",
-        "train one model with a given recipe, as that of a flagfile",
+        "train one model with a given recipe, for example from a flagfile",
         flags=SEARCH,
         checks=SEARCHES,
         run=actions.train,
@@ -209,7 +209,7 @@ TABLE = (
     ),
     Command(
         "crossval",
-        "train a given recipe on k folds, and score it on what each fold holds out",
+        "cross-validate a given recipe on k folds",
         flags=(*DATA, "groups", "model", "objective", "folds", "repeats", *RUN, *RECIPE),
         checks=(
             flag_checks.not_pretrained,
@@ -226,7 +226,7 @@ TABLE = (
     ),
     Command(
         "prune",
-        "set the smallest weights of a trained model to zero, as many as validation allows",
+        "set the smallest weights of a trained model to zero, while validation metrics hold",
         flags=(*SEARCH, "trained", "sparsity"),
         checks=(flag_checks.sparsity, *SEARCHES),
         run=actions.train,
@@ -239,7 +239,7 @@ TABLE = (
     ),
     Command(
         "distill",
-        "train a given recipe to imitate a teacher, and keep that where it helps",
+        "distill a teacher into a model with a given recipe, where that helps",
         flags=(*SEARCH, "trained", "teacher"),
         checks=(flag_checks.teacher, *SEARCHES),
         run=actions.train,
@@ -273,7 +273,7 @@ TABLE = (
     ),
     Command(
         "status",
-        "tell how a search stands, from another terminal or after it",
+        "show the progress of a search",
         flags=("output_dir",),
         checks=(flag_checks.has_study,),
         run=actions.status,
@@ -285,7 +285,7 @@ TABLE = (
     ),
     Command(
         "report",
-        "write report.html and report.md of a search again, from what is in its directory",
+        "write report.html and report.md of a search again",
         flags=("output_dir",),
         checks=(flag_checks.has_study,),
         run=actions.report,

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def leave(status: int) -> None:
         going_on = signals.resuming_command(["kerastune", *arguments], flag_values.output_dir)
-        signals.leave(status, f"kerastune was stopped. It goes on from here with:\n  {going_on}")
+        signals.leave(status, f"kerastune was stopped. Continue with:\n  {going_on}")
 
     try:
         with signals.listening(leave):
@@ -111,7 +111,7 @@ def _answer(arguments: Sequence[str]) -> int | None:
         return 0
     if name not in COMMANDS:
         hint = naming.did_you_mean(name, COMMANDS) or "."
-        print(f"kerastune: there is no command {name!r}{hint}\n", file=sys.stderr)
+        print(f"kerastune: unknown command {name!r}{hint}\n", file=sys.stderr)
         print(command_help.overview(COMMANDS.values()), file=sys.stderr)
         return 2
     if any(each in HELP[1:] for each in rest):

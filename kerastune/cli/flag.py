@@ -37,7 +37,7 @@ class Flag:
     unset: str = ""
 
     @classmethod
-    def of_field(cls, field: dataclasses.Field, **changes) -> Flag:
+    def of_field(cls, field: dataclasses.Field, **changes: Any) -> Flag:
         """The flag of a described field (`runtime.fields`), but for some changes."""
         about = field.metadata
         kind = "choice" if about["choices"] else KIND_OF_TYPE[field.type]
@@ -56,7 +56,7 @@ class OptionalFloat(flags.FloatParser):
 
     syntactic_help = "a number or none"
 
-    def convert(self, argument):
+    def convert(self, argument: str) -> float | None:
         return None if argument == "none" else super().convert(argument)
 
 

@@ -17,11 +17,11 @@ from kerastune.budget import Budget
 from kerastune.cli.command_flags import recipe_of
 from kerastune.executors import dispatch
 from kerastune.export import versions
+from kerastune.objective import Objective
 from kerastune.playbook import warm_start
 from kerastune.playbook.stages import prune, registry
 from kerastune.study.reader import is_study
 from kerastune.study.run_directory import NAME, RunDir
-from kerastune.trial import Objective
 
 
 def flagfiles(paths: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ def no_groups(flag_values: flags.FlagValues) -> None:
     """
     if flag_values.groups:
         raise ValueError(
-            f"`--groups` ({flag_values.groups!r}) is for crossval; the other commands split at "
+            f"`--groups` ({flag_values.groups!r}) is a flag of crossval; other commands split at "
             "random: leave it out."
         )
 
@@ -100,7 +100,7 @@ def _check_writable(path: Path, nearest: Path) -> None:
     """A directory can be made, or written, in the nearest of its parents that there is."""
     if not nearest.is_dir():
         raise ValueError(
-            f"`output_dir` ({path}) can't be made, since {nearest} is a file: name another one."
+            f"`output_dir` ({path}) can't be created ({nearest} is a file): name another one."
         )
     try:
         if not os.access(nearest, os.W_OK | os.X_OK):
@@ -110,8 +110,8 @@ def _check_writable(path: Path, nearest: Path) -> None:
             os.rmdir(tempfile.mkdtemp(dir=nearest))
     except OSError as error:
         raise ValueError(
-            f"`output_dir` ({path}) can't be written, since {nearest} takes no new file "
-            f"({error.strerror or error}): name another one."
+            f"`output_dir` ({path}) can't be written ({nearest}: {error.strerror or error}): name "
+            "another one."
         ) from error
 
 
@@ -165,7 +165,8 @@ def teacher(flag_values: flags.FlagValues) -> None:
     """`--teacher` is a file."""
     if not os.path.isfile(flag_values.teacher):
         raise ValueError(
-            f"`--teacher` must name a .keras model, got {flag_values.teacher!r}, which is no file."
+            f"`--teacher` must name a .keras file, got {flag_values.teacher!r}, which is not a "
+            "file."
         )
 
 

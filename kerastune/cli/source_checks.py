@@ -42,7 +42,7 @@ def pretrained(flag_values: flags.FlagValues) -> None:
         return
     if ":" not in name:
         raise ValueError(
-            f"`--pretrained` ({name!r}) is no file (looked in {os.getcwd()}): name a .keras file "
-            "or module:function."
+            f"`--pretrained` ({name!r}) is not there (looked in {os.getcwd()}): name a .keras "
+            "file or module:function."
         )
     naming.check_module(name, "pretrained")

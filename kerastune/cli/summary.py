@@ -28,8 +28,8 @@ def show(tuner: PlaybookTuner) -> None:
         console.print(_gain(tuner))
         if words := gain_steps.exported(tuner.result):
             console.print(words)
-    console.print(f"The report: {escape(str(tuner.run_dir.report))}", soft_wrap=True)
-    console.print(f"Everything is in {escape(str(tuner.run_dir.path))}; look at it with:")
+    console.print(f"Report: {escape(str(tuner.run_dir.report))}", soft_wrap=True)
+    console.print(f"Results are in {escape(str(tuner.run_dir.path))}. TensorBoard:")
     console.print(
         f"  tensorboard --logdir={escape(str(tuner.run_dir.tensorboard))}", soft_wrap=True
     )
@@ -44,7 +44,7 @@ def show_folds(crossed: CrossValidation) -> None:
     )
     console.print(_over_folds(result["summary"]))
     for name, found in result["out of fold"].items():
-        of_whole = ", for whole groups" if result["grouped"] else ""
+        of_whole = " over groups" if result["grouped"] else ""
         interval = f"95 % interval {found['low']:.4f} to {found['high']:.4f}{of_whole}"
         console.print(
             f"All held-out examples together: {name} {found['mean']:.4f}, {interval}.",
@@ -53,12 +53,12 @@ def show_folds(crossed: CrossValidation) -> None:
     if (test := result.get("ensemble on the test part")) is not None:
         shown = ", ".join(f"{name} {value:.4f}" for name, value in test.items())
         console.print(
-            f"The folds' ensemble on the test part, which no fold had: {shown}.", soft_wrap=True
+            f"Ensemble of the folds' models on the test part (in no fold): {shown}.", soft_wrap=True
         )
-    console.print(f"The report: {escape(str(run_dir.report))}", soft_wrap=True)
-    console.print(f"The ensemble: {escape(str(run_dir.ensemble))}", soft_wrap=True)
+    console.print(f"Report: {escape(str(run_dir.report))}", soft_wrap=True)
+    console.print(f"Ensemble: {escape(str(run_dir.ensemble))}", soft_wrap=True)
     console.print(f"Out-of-fold predictions: {escape(str(run_dir.out_of_fold))}", soft_wrap=True)
-    console.print(f"Everything is in {escape(str(run_dir.path))}; look at it with:")
+    console.print(f"Results are in {escape(str(run_dir.path))}. TensorBoard:")
     console.print(f"  tensorboard --logdir={escape(str(run_dir.tensorboard))}", soft_wrap=True)
 
 
@@ -77,7 +77,7 @@ def _folds(result: dict[str, Any], title: str) -> Table:
 
 def _over_folds(summary: dict[str, dict[str, float]]) -> Table:
     table = Table(title="Over the folds")
-    for column in ("", "mean", "spread", "95 % interval of the mean"):
+    for column in ("", "mean", "std", "95 % interval of the mean"):
         table.add_column(column)
     for name, found in summary.items():
         ends = f"{found['low']:.4f} to {found['high']:.4f}"
@@ -86,7 +86,7 @@ def _over_folds(summary: dict[str, dict[str, float]]) -> Table:
 
 
 def _decisions(tuner: PlaybookTuner) -> Table:
-    table = Table(title="What was decided, and why", show_lines=True)
+    table = Table(title="Decisions", show_lines=True)
     table.add_column("stage")
     table.add_column("decision, and its numbers")
     for decision in tuner.decisions:
@@ -98,7 +98,7 @@ def _decisions(tuner: PlaybookTuner) -> Table:
 def _sparsities(values: PruneValues) -> Table:
     table = Table(title="Size and validation")
     for column in (
-        "kernels' zeros",
+        "zero weights",
         "kB",
         "kB gzipped",
         values.objective,
@@ -118,7 +118,7 @@ def _sparsities(values: PruneValues) -> Table:
                 wording.gained(gain.gain, values.scored_by).split(" of ")[0],
             ]
             cells.append(wording.interval(gain.low, gain.high, values.scored_by))
-        table.add_row(*cells, "final model" if point.trial == values.trial else "")
+        table.add_row(*cells, "kept" if point.trial == values.trial else "")
     return table
 
 
@@ -137,7 +137,7 @@ def _figures(tuner: PlaybookTuner) -> Table:
         )
         for part, figures in tuner.result.get(name, {}).items()
     ]
-    table = Table(title="What it gained")
+    table = Table(title="Results")
     for column in ("", "part", *rows[0][2]):
         table.add_column(column)
     for name, part, figures in rows:
@@ -147,20 +147,20 @@ def _figures(tuner: PlaybookTuner) -> Table:
 
 def _gain(tuner: PlaybookTuner) -> str:
     lines = [
-        f"{words}, on the test part: {_in_words(tuner.result[name], tuner.result['scored by'])}"
+        f"{words} on the test part: {_in_words(tuner.result[name], tuner.result['scored by'])}"
         for name, words in (
-            ("gain", "Against the baseline"),
-            ("gain of the ensemble", "The ensemble against the final model"),
-            ("gain of the views", "With its views against without"),
+            ("gain", "Final model against baseline"),
+            ("gain of the ensemble", "Ensemble against final model"),
+            ("gain of the views", "With test-time augmentation against without"),
             ("gain of the pruning", "Pruned against unpruned"),
-            ("gain of the teaching", "With its teacher against alone"),
+            ("gain of the teaching", "With teacher against without"),
         )
         if name in tuner.result
     ]
-    return "\n".join(lines) or "The test part was used once, for these figures."
+    return "\n".join(lines) or "The test part was used once, for these metrics."
 
 
 def _in_words(gain: dict[str, float], measure: str) -> str:
-    verdict = "beyond noise" if gain["low"] > 0 or gain["high"] < 0 else "within noise"
+    verdict = "significant" if gain["low"] > 0 or gain["high"] < 0 else "not significant"
     interval = wording.interval(gain["low"], gain["high"], measure)
-    return f"{wording.gained(gain['mean'], measure)}, paired 95 % interval {interval} ({verdict})."
+    return f"{wording.gained(gain['mean'], measure)}, paired 95 % CI {interval}, {verdict}."

@@ -104,7 +104,7 @@ class Batches:
         return _gathered(self._validation, indices, VALIDATION_BATCH).prefetch(1)
 
 
-def inputs(x, batch_size: int) -> tf.data.Dataset:
+def inputs(x: np.ndarray | dict[str, np.ndarray], batch_size: int) -> tf.data.Dataset:
     """Inputs alone, an array `[n, ...]` or a dict of them, in their order.
 
     Keras makes a pipeline of arrays, too, at whose end it waits for the thread that tunes it:

@@ -271,7 +271,7 @@ def as_array(values: Any, what: str) -> np.ndarray:
         >>> as_array([[1, 2], [3]], "`x`")
         Traceback (most recent call last):
             ...
-        ValueError: `x` is ragged (its rows differ in length); pad or cut them to one shape.
+        ValueError: `x` is ragged (its rows differ in length); pad or crop them to one shape.
     """
     kind = type(values).__name__
     if hasattr(values, "toarray") or "Sparse" in kind:
@@ -285,7 +285,7 @@ def as_array(values: Any, what: str) -> np.ndarray:
         array = None
     if array is None:
         raise ValueError(
-            f"{what} is ragged (its rows differ in length); pad or cut them to one shape."
+            f"{what} is ragged (its rows differ in length); pad or crop them to one shape."
         )
     if array.dtype.kind != "U":
         check_dtype(array, what)

@@ -180,8 +180,8 @@ def _foldable(
             loading.take(parts["training"], off),
         )
         notes = (
-            f"{len(off)} of {len(rows) + len(off)} examples were cut off as the test part and are "
-            "in no fold.",
+            f"{len(off)} of {len(rows) + len(off)} examples were split off as the test part; they "
+            "are in no fold.",
         )
     settings = {
         "seed": seed,

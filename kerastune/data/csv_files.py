@@ -61,8 +61,7 @@ def check_columns(path: Path, label: str, groups: str = "") -> None:
     if groups and (groups not in header or groups == label):
         others = ", ".join(name for name in header if name != label)
         raise ValueError(
-            f"`--groups` ({groups!r}) is no column of {path} besides its label; those are: "
-            f"{others}."
+            f"`--groups` ({groups!r}) must be a column of {path} other than its label: {others}."
         )
     if len(header) < (3 if groups else 2):
         besides = f"'{label}' and '{groups}'" if groups else f"'{label}'"
@@ -150,8 +149,8 @@ def _column(cells: tuple[str, ...], name: str, path: Path) -> np.ndarray:
         example = next(cell for cell in cells if _numbers((cell,)) is None)
         raise ValueError(
             f"{what} is text with {distinct} different values in {len(cells)} rows, such as "
-            f"{example!r}; at most {MOST_TEXT_VALUES} that repeat can be encoded: remove it or "
-            "turn it into numbers."
+            f"{example!r}; at most {MOST_TEXT_VALUES} repeated values can be encoded: remove it "
+            "or turn it into numbers."
         )
     return np.array(cells)
 
@@ -168,8 +167,8 @@ def _notes(columns: dict[str, np.ndarray]) -> tuple[str, ...]:
         if cells.dtype.kind == "f"
     }
     gaps = [f"{name} ({count})" for name, count in gaps.items() if count]
-    notes = [f"Text columns became one input for every value: {', '.join(texts)}."] if texts else []
+    notes = [f"One-hot encoded text columns: {', '.join(texts)}."] if texts else []
     return (
         *notes,
-        *([f"Missing numbers became the training median: {', '.join(gaps)}."] if gaps else []),
+        *([f"Missing numbers replaced by the training median: {', '.join(gaps)}."] if gaps else []),
     )

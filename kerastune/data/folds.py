@@ -104,7 +104,7 @@ def training_rows(problem: Problem, count: int, left_out: int) -> np.ndarray:
     """
     if problem.train is None:
         raise ValueError(
-            "`member_folds` must be 0 for a tf.data.Dataset, which can't be cut: give arrays."
+            "`member_folds` must be 0 for a tf.data.Dataset, which can't be split: give arrays."
         )
     try:
         found = cut(

@@ -64,7 +64,8 @@ def _image_files(folder: Path, class_names: tuple[str, ...]) -> list[list[Path]]
     strangers = sorted(set(_folder_names(folder)) - set(class_names))
     if strangers:
         raise ValueError(
-            f"{folder} has class folders that the training part has not: {', '.join(strangers)}."
+            f"{folder} has class folders that the training part does not have: "
+            f"{', '.join(strangers)}."
         )
     files = [
         sorted(path for path in (folder / name).glob("*") if path.suffix.lower() in IMAGE_ENDINGS)

@@ -78,7 +78,10 @@ class Picture:
 
 
 def picture(
-    shape: tuple[int | None, ...], dtype: str, image, examples: np.ndarray | None = None
+    shape: tuple[int | None, ...],
+    dtype: str,
+    image: bool | tuple[float, float] | None,
+    examples: np.ndarray | None = None,
 ) -> Picture | None:
     """How encoded images become inputs of this shape and type; `None` if they are no images.
 

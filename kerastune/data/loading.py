@@ -190,8 +190,8 @@ def check_raw(raw: Raw, for_own_model: bool) -> None:
         if rank > 4 and not for_own_model:
             raise ValueError(
                 f"`{name}` has rank {rank}; built-in models take [examples, features], [examples, "
-                "height, width] or [examples, height, width, channels]: reshape it or bring a "
-                "model of your own."
+                "height, width] or [examples, height, width, channels]: reshape it or use your "
+                "own model."
             )
 
 
@@ -232,7 +232,7 @@ def _cut_parts(
         parts["training"], parts[where] = take(train, stay), take(train, off)
         how = "stratified" if classes else "at random"
         notes.append(
-            f"{len(off)} of {len(train)} training examples were cut off as the {where} part "
+            f"{len(off)} of {len(train)} training examples were split off as the {where} part "
             f"({how}, seed {seed})."
         )
     return parts, notes

@@ -39,9 +39,7 @@ def read(path: Path, groups: str) -> Raw:
     if groups:
         _check_groups(path, groups, list(arrays))
     of_groups = arrays.pop(groups) if groups else None
-    notes = (
-        (f"Arrays of {path.name} left unread: {checks.shorten(sorted(arrays))}.",) if arrays else ()
-    )
+    notes = (f"Ignored arrays of {path.name}: {checks.shorten(sorted(arrays))}.",) if arrays else ()
     found = {where: part for where, part in parts.items() if part is not None}
     return Raw(path.stem, found, notes=notes, groups=of_groups)
 
@@ -65,7 +63,7 @@ def check_groups(path: Path, groups: str) -> None:
 def _check_groups(path: Path, groups: str, names: list[str]) -> None:
     if groups not in names:
         raise ValueError(
-            f"`--groups` ({groups!r}) is no array of {path}; it also has: "
+            f"`--groups` ({groups!r}) is not an array of {path}; others are: "
             f"{checks.shorten(sorted(names))}."
         )
 

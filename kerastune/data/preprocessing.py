@@ -260,7 +260,7 @@ class Attachment:
         if shape is None or (len(shape) > 1 and shape[-1] != num_outputs):
             given = f"outputs {tuple(shape)}" if shape else f"a {type(outputs).__name__} of outputs"
             raise ValueError(
-                f"The model gives {given}, expected [examples, {num_outputs}] as the targets have."
+                f"The model has {given}, expected [examples, {num_outputs}] as the targets have."
             )
         scale, offset = (
             np.asarray(self.target_scale).tolist(),

@@ -49,10 +49,12 @@ def from_pairs(values: dict[str, Any], name: str) -> Raw:
     if "validation" not in parts:
         how = 'a "validation" part beside "train"'
         raise ValueError(
-            f"{name}: a tf.data.Dataset cannot be cut; give a validation part as well ({how})."
+            f"{name}: a tf.data.Dataset cannot be split; give a validation part as well ({how})."
         )
     train = streams.scan(values["train"])
-    notes = () if "test" in parts else ("There is no test part: a tf.data.Dataset cannot be cut.",)
+    notes = (
+        () if "test" in parts else ("There is no test part: a tf.data.Dataset cannot be split.",)
+    )
     stream = streams.single_examples(values["train"], len(train))
     return Raw(name, {"training": train, **parts}, stream=stream, notes=notes)
 
@@ -60,7 +62,7 @@ def from_pairs(values: dict[str, Any], name: str) -> Raw:
 def refuse_stream(x: Any) -> None:
     """Raises `ValueError` for a `tf.data.Dataset`, whose examples can't be cut into folds."""
     if streams.is_dataset(x):
-        raise ValueError("A tf.data.Dataset can't be cut into folds; give arrays.")
+        raise ValueError("A tf.data.Dataset can't be split into folds; give arrays.")
 
 
 def _part(value: Any, where: str) -> Part:

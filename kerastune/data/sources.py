@@ -62,7 +62,7 @@ def check(source: str, label: str = "", groups: str = "") -> None:
         return
     hint = naming.did_you_mean(source, known) or f"; known names are {', '.join(known)}."
     raise ValueError(
-        f"`--data` ({source!r}) is no known name, .npz, .csv, folder or module:function{hint}"
+        f"`--data` ({source!r}) is not a known name, .npz, .csv, folder or module:function{hint}"
     )
 
 
@@ -105,7 +105,7 @@ def _read_function(source: str) -> Raw:
     """Imports and calls `module:function`."""
     function = naming.imported(source, "data")
     if not callable(function):
-        raise ValueError(f"data `{source}` is no function.")
+        raise ValueError(f"data `{source}` is not a function.")
     return from_pairs(_by_part(function(), source), source)
 
 
@@ -131,6 +131,6 @@ def _by_part(value: Any, source: str) -> dict[str, Any]:
         else f"a {type(value).__name__}"
     )
     raise ValueError(
-        f"{source} gave {given}; expected (x, y), ((x, y), (x_test, y_test)), three such pairs, or "
-        "a dict with `train` and optionally `validation` and `test`."
+        f"{source} returned {given}; expected (x, y), ((x, y), (x_test, y_test)), three such "
+        "pairs, or a dict with `train` and optionally `validation` and `test`."
     )

@@ -41,8 +41,8 @@ def cut(
     """
     if num_examples < SMALLEST_WHOLE:
         raise ValueError(
-            f"The training part has {num_examples} examples, too few to cut a part off (at least "
-            f"{SMALLEST_WHOLE}); give the validation and test parts yourself."
+            f"The training part has {num_examples} examples, too few to split a part off (at "
+            f"least {SMALLEST_WHOLE}); give the validation and test parts yourself."
         )
     if classes is None:
         classes = np.zeros(num_examples, np.int64)
@@ -290,7 +290,7 @@ def fit_targets(y: np.ndarray, classes: Classes | None, as_given: bool = False) 
     mean, scale = columns.mean(axis=0), columns.std(axis=0)
     if (columns == columns[0]).all(axis=0).any():
         raise ValueError(
-            f"`y` of the training part is always {columns[0][0]}; there is nothing to learn."
+            f"`y` of the training part is constant ({columns[0][0]}); there is nothing to learn."
         )
     if len(mean) == 1:
         mean, scale = float(mean[0]), float(scale[0])

@@ -39,9 +39,9 @@ def _is_batched(dataset: Any, where: str) -> bool:
     spec = dataset.element_spec
     what = f"The tf.data.Dataset of the {where} part"
     if not isinstance(spec, tuple) or len(spec) not in (2, 3):
-        raise ValueError(f"{what} must give (x, y) or (x, y, sample_weight).")
+        raise ValueError(f"{what} must yield (x, y) or (x, y, sample_weight).")
     if int(dataset.cardinality()) == INFINITE:
-        raise ValueError(f"{what} never ends; leave out `.repeat()`, steps are counted elsewhere.")
+        raise ValueError(f"{what} is infinite; leave out `.repeat()`.")
     inputs = list(spec[0].values()) if isinstance(spec[0], dict) else [spec[0]]
     tensors = [*inputs, *spec[1:]]
     for tensor in tensors:
@@ -57,7 +57,7 @@ def _is_batched(dataset: Any, where: str) -> bool:
     )
     if any(None in tuple(tensor.shape)[is_batched:] for tensor in tensors):
         raise ValueError(
-            f"{what} has examples of different shapes; pad, cut or resize them to one shape."
+            f"{what} has examples of different shapes; pad, crop or resize them to one shape."
         )
     return is_batched
 

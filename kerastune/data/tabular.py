@@ -151,8 +151,8 @@ def fit_table(columns: dict[str, np.ndarray], standardize: bool) -> Table:
     names = tuple(name for name in columns if name not in texts)
     if texts and len({safe_name(name) for name in columns}) < len(columns):
         raise ValueError(
-            "Some column names differ only in signs that an exported model cannot keep; rename "
-            "them."
+            "Some column names differ only in characters that an exported model cannot keep; "
+            "rename them."
         )
     if not names:
         return Table(names, None, texts)

@@ -78,7 +78,7 @@ class Inline(Executor):
         trainer: whose `run` trains a segment.
     """
 
-    def __init__(self, trainer):
+    def __init__(self, trainer: Any):
         self._trainer = trainer
 
     def run(self, search: Playbook, on_begin: Callable[[TrialSpec], Any]) -> Iterator[Result]:

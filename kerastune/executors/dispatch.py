@@ -48,7 +48,7 @@ def check(executor: str, jobs: int) -> None:
         )
     if executor == INLINE and jobs > 1:
         raise ValueError(
-            f"`jobs` is {jobs}, but inline trains one trial at a time: choose executor processes."
+            f"`jobs` is {jobs}, but inline runs one trial at a time: choose executor processes."
         )
     if executor == RAY:
         from kerastune.executors import ray_actors
@@ -111,13 +111,13 @@ def record(result: Result, playbook: Playbook) -> None:
         if lacks_memory:
             recipe = spec.recipe
             raise MemoryError(
-                f"{spec.trial} ran out of memory with nothing beside it (batches of "
-                f"{recipe.batch_size}): choose a smaller network or --batch_size."
+                f"{spec.trial} ran out of memory alone (batch size {recipe.batch_size}): choose a "
+                "smaller network or --batch_size."
             ) from error
         raise error
     first = not any(outcome.error for outcome in playbook.outcomes.values())
     logger.warning(
-        "%s failed and is passed over (%s).", spec.trial, error, exc_info=error if first else None
+        "%s failed and is skipped (%s).", spec.trial, error, exc_info=error if first else None
     )
     playbook.record(Outcome.failed(spec, error), None, None)
 
@@ -143,4 +143,4 @@ def _executor(
 
 
 def _say_inline(why: ExecutorUnavailable) -> None:
-    logger.warning("Trials run inline, one after another, since %s.", why)
+    logger.warning("Trials run inline, one at a time: %s.", why)

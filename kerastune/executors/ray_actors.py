@@ -26,6 +26,7 @@ from kerastune.executors.workers import (
     Message,
     Workers,
 )
+from kerastune.trial import TrialSpec
 
 ASK_SECONDS = 0.5  # between two questions how far an actor is
 
@@ -36,7 +37,7 @@ def check() -> None:
         import ray  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "`executor` ray needs Ray, which is not here: pip install 'kerastune[ray]'."
+            "`executor` ray needs Ray, which is not installed: pip install 'kerastune[ray]'."
         ) from error
 
 
@@ -73,7 +74,7 @@ class Actor:
         return READY, 0, (ray.get_runtime_context().get_node_id(), os.getpid())
 
     def run(
-        self, attempt: int, spec, state: bytes | None, seconds_left: float
+        self, attempt: int, spec: TrialSpec, state: bytes | None, seconds_left: float
     ) -> tuple[str, int, Any]:
         """Trains a segment, as `worker.answer`."""
         until = time.monotonic() + seconds_left

@@ -181,7 +181,7 @@ class WorkerPool(Executor):
                 results.append(result)
         for worker, member in list(self._members.items()):
             if member.silent > self._limit(member):
-                self._lose(worker, f"said nothing for {member.silent:.0f} s", search)
+                self._lose(worker, f"did not respond for {member.silent:.0f} s", search)
 
     def _limit(self, member: Member) -> float:
         if member.doing is None:
@@ -226,7 +226,7 @@ class WorkerPool(Executor):
             return
         self.jobs, self._how_many = max(self._how_many(peak_memory), 1), None
         words = f"{self.jobs} trial" + ("s" if self.jobs > 1 else "")
-        logger.info("A worker needs %.0f MB of memory: %s at once.", peak_memory / 1e6, words)
+        logger.info("%s at once: a worker needs %.0f MB of memory.", words, peak_memory / 1e6)
         if self._workers.divide(self.jobs):
             for worker in [each for each, member in self._members.items() if not member.doing]:
                 self._end(worker)
@@ -243,7 +243,7 @@ class WorkerPool(Executor):
         self.jobs, self._how_many = max(self.jobs // 2, 1), None
         search.give_back(spec)
         logger.warning(
-            "%s ran out of memory: %s from now on, and it is trained once more alone.",
+            "%s ran out of memory: it is run again alone; %s from now on.",
             spec.trial,
             f"{self.jobs} at once" if self.jobs > 1 else "one at a time",
         )
@@ -265,10 +265,10 @@ class WorkerPool(Executor):
         words = f"the worker that trained {spec.trial} (steps {spec.start} to {spec.until}) {why}"
         if losses >= MOST_LOSSES:
             raise RuntimeError(
-                f"{words}, for the {losses}rd time: what was recorded is kept, and the same "
-                "command goes on from there; with --executor=inline the error shows."
+                f"{words}, {losses} times. The study is kept: run the same command again to "
+                "continue, or with --executor=inline to see the error."
             )
-        logger.warning("%s; it is trained once more.", words[0].upper() + words[1:])
+        logger.warning("%s; it is run again.", words[0].upper() + words[1:])
 
     def _lose_start(self, why: str) -> None:
         self._failed_starts += 1
@@ -281,7 +281,7 @@ class WorkerPool(Executor):
         self._failed_starts = 0
         if not self.jobs:
             raise RuntimeError(f"{words}.")
-        logger.warning("%s; the search goes on with those at work (%d).", words, self.jobs)
+        logger.warning("%s; the search continues with %d running workers.", words, self.jobs)
 
     def _end(self, worker: int) -> None:
         del self._members[worker]

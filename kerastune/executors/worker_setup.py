@@ -10,10 +10,10 @@ from typing import Any
 import keras
 
 from kerastune.executors.base import ExecutorUnavailable
+from kerastune.objective import Objective
 from kerastune.problem import Problem
 from kerastune.runtime import devices
 from kerastune.training.trainer import Trainer
-from kerastune.trial import Objective
 
 
 @dataclasses.dataclass(frozen=True)

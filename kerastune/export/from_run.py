@@ -113,7 +113,7 @@ def examples(
 
 def _examples_or_none(settings: Mapping[str, Any]) -> Any:
     if not settings.get("data"):
-        reason = "the search was not given its data by name"
+        reason = "the data of the search have no name"
     else:
         try:
             named = {
@@ -125,6 +125,6 @@ def _examples_or_none(settings: Mapping[str, Any]) -> Any:
         except (ValueError, OSError, ImportError) as error:
             reason = str(error)
     logging.getLogger("kerastune").warning(
-        "Compared on random inputs, not on real ones (%s); --data=... names them.", reason
+        "The export was checked on random inputs (%s); --data=... checks it on real ones.", reason
     )
     return None

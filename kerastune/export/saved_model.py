@@ -17,9 +17,7 @@ from kerastune.export.signatures import Service, named_inputs, structure_of
 from kerastune.inference.stacking import nested
 from kerastune.study import run_directory
 
-REMEDY = (
-    "`--notta` leaves the views out, whose rotations and scales are such; a SavedModel has them all"
-)
+REMEDY = "export with `--notta` (rotations and scales are such operations), or as a SavedModel"
 FILE_FORMATS = tuple(format for format in versions.ENDINGS if format != versions.SAVED_MODEL)
 LABELS = "labels.txt"
 WARM_UP_BATCHES = (1, 32)
@@ -81,8 +79,8 @@ def export(
     """
     if not run_directory.NAME.fullmatch(name) or name.startswith("."):
         raise ValueError(
-            "`name` must be 1 to 64 letters, digits, `.`, `_` or `-`, not first a dot, got "
-            f"{name!r}."
+            "`name` must be 1 to 64 letters, digits, `.`, `_` or `-`, not starting with a dot, "
+            f"got {name!r}."
         )
     service = Service(model, class_names, examples, image)
     served, report = nested.for_serving(service.model, service.structured(service.examples))
@@ -165,7 +163,7 @@ def _convert(model: keras.Model, path: Path, format: str) -> None:
         _check_onnx(path)
     elif words := _foreign_to_litert(path):
         logging.getLogger("kerastune").warning(
-            "The file runs only where TensorFlow's own operations do: %s", words
+            "The file needs TensorFlow's own operations (LiteRT Flex): %s", words
         )
 
 

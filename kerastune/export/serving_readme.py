@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def write(base: Path) -> None:
         )
 
 
-def config(names) -> str:
+def config(names: Iterable[str]) -> str:
     """The server's configuration for models of these names.
 
     As protobuf's text of `ModelServerConfig`.

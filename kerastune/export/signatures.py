@@ -157,7 +157,7 @@ class Service:
             )
             if missing:
                 raise ValueError(
-                    "`examples` must be a dict with the model's inputs, but lacks "
+                    "`examples` must be a dict with the model's inputs; missing: "
                     f"{sorted(missing)}."
                 )
             examples = {key: examples[key] for key in self._structure}
@@ -186,7 +186,7 @@ class Service:
         ):
             shapes = [list(output.shape) for output in outputs]
             raise ValueError(
-                f"The model must give one output, [n, classes] of a classifier, got {shapes}."
+                f"The model must have one output, [n, classes] of a classifier, got {shapes}."
             )
         num_outputs = outputs[0].shape[-1]
         if self.class_names and len(self.class_names) != max(num_outputs, 2):
@@ -236,7 +236,8 @@ def named_inputs(structure: Any) -> dict[str, keras.KerasTensor]:
     names = [tabular.safe_name(str(name)) for name in given]
     if len(set(names)) < len(names):
         raise ValueError(
-            f"Some of the model's inputs {given} differ only in signs that a signature can't keep."
+            f"Some of the model's inputs {given} differ only in characters that a signature can't "
+            "keep."
         )
     return dict(zip(names, flat, strict=True))
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from kerastune.study import run_directory
 
 SAVED_MODEL = "tf_saved_model"
-# File endings of the formats that a model is exported in, and the packages that Keras converts with.
+# File endings of the formats that a model is exported in, and the packages that Keras converts
+# with.
 ENDINGS = {SAVED_MODEL: "", "keras": ".keras", "onnx": ".onnx", "litert": ".tflite"}
 NEEDED = {"onnx": ("onnx", "tf2onnx")}
 
@@ -103,7 +104,8 @@ def new_version(model_dir: Path, version: int | None = None) -> Iterator[tuple[P
         )
         if final.exists():
             raise ValueError(
-                f"`version` {version} of {model_dir} is there already: leave it out, or remove that one."
+                f"`version` {version} of {model_dir} exists: leave `version` out, or remove that "
+                "directory."
             )
         build = model_dir / f"{_UNFINISHED}{final.name}-{secrets.token_hex(3)}"
         build.mkdir()

@@ -97,7 +97,7 @@ def check_temperature(temperature: float, kind: str) -> None:
         raise ValueError(f"`temperature` must be a finite number > 0, got {temperature}.")
     if kind == "regression" and temperature != 1:
         raise ValueError(
-            f"numbers have no temperature, got {temperature}: leave `temperature` out."
+            f"regression has no temperature, got {temperature}: leave `temperature` out."
         )
 
 
@@ -109,7 +109,7 @@ def _checked(members, weights, mean: str, temperature: float, kind: str) -> np.n
     check_temperature(temperature, "classification")
     if kind == "regression" and (temperature != 1 or mean != "arithmetic"):
         raise ValueError(
-            "numbers have an arithmetic mean and no temperature: leave `mean` and `temperature` "
+            "regression has an arithmetic mean and no temperature: leave `mean` and `temperature` "
             "out."
         )
     shares = np.asarray(weights, np.float64)
@@ -141,9 +141,7 @@ def inputs_like(model: keras.Model, sample: Any = None) -> Any:
     if getattr(model, "inputs", None):
         sample = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
     if sample is None:
-        raise ValueError(
-            f"`{model.name}` does not tell what inputs it takes: give a `sample` of them."
-        )
+        raise ValueError(f"`{model.name}` has unknown input shapes: give a `sample` of its inputs.")
     if isinstance(sample, Mapping):
         return {name: _input(array, name) for name, array in sample.items()}
     return keras.tree.map_structure(_input, sample)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import keras
 
-from kerastune import trial
 from kerastune.models import keras_metrics, output_kind
 from kerastune.models.label_smoothing import SmoothedCrossentropy
 from kerastune.models.output_kind import OutputKind
+from kerastune.objective import Objective
 from kerastune.problem import Problem
 from kerastune.runtime import naming
 
@@ -15,7 +15,7 @@ from kerastune.runtime import naming
 def compile_for(
     model: keras.Model,
     problem: Problem,
-    optimizer,
+    optimizer: keras.optimizers.Optimizer | str,
     steps_per_execution: int = 1,
     watch: bool = False,
     smoothed: bool = False,
@@ -101,33 +101,30 @@ def _default_settings(known: OutputKind, problem: Problem) -> dict:
     return {"loss": loss, "metrics": [accuracy]}
 
 
-def default_objective(model: keras.Model, problem: Problem) -> trial.Objective:
+def default_objective(model: keras.Model, problem: Problem) -> Objective:
     """The default objective: macro-F1, accuracy, or else the loss.
 
     Macro-F1 with imbalanced classes and accuracy otherwise, where a compiled model measures it.
     """
     names = metric_names(model)
     if problem.imbalanced and "macro_f1" in names:
-        return trial.Objective("macro_f1", "max")
+        return Objective("macro_f1", "max")
     if problem.kind == "classification":
         for name in ("accuracy", "acc"):
             if name in names:
-                return trial.Objective(name, "max")
-    return trial.Objective("loss", "min")
+                return Objective(name, "max")
+    return Objective("loss", "min")
 
 
-def check_objective(
-    objective: trial.Objective, model: keras.Model, kind: str = "classification"
-) -> None:
+def check_objective(objective: Objective, model: keras.Model, kind: str = "classification") -> None:
     """Raises `ValueError` when a compiled model does not measure the objective."""
     names = ["loss", *metric_names(model)]
     if objective.name not in names:
         known = [f"val_{name}" for name in (*names, *keras_metrics.known(kind))]
         hint = naming.did_you_mean(f"val_{objective.name.lower()}", known)
         raise ValueError(
-            f"`objective` (val_{objective.name}) is not measured by the model, and no metric of "
-            f"Keras's that suits a {kind} without further settings{hint}; it measures: "
-            f"{', '.join(f'val_{name}' for name in names)}."
+            f"`objective` (val_{objective.name}) is neither a metric of the model nor one of "
+            f"Keras for {kind}{hint}; the model has: {', '.join(f'val_{name}' for name in names)}."
         )
 
 

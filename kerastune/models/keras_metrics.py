@@ -6,6 +6,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -65,7 +66,9 @@ class MacroF1(keras.metrics.Metric):
         0.6667
     """
 
-    def __init__(self, num_classes: int, threshold: float = 0.5, name: str = "macro_f1", **kwargs):
+    def __init__(
+        self, num_classes: int, threshold: float = 0.5, name: str = "macro_f1", **kwargs: Any
+    ):
         super().__init__(name=name, **kwargs)
         self.num_classes = num_classes
         self.threshold = threshold
@@ -73,7 +76,9 @@ class MacroF1(keras.metrics.Metric):
             shape=(num_classes, num_classes), initializer="zeros", name="confusion"
         )
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> None:
         predicted = predicted_classes(y_pred, self.threshold)
         pairs = true_classes(y_true) * self.num_classes + predicted
         counts = keras.ops.bincount(pairs, minlength=self.num_classes**2)
@@ -81,13 +86,13 @@ class MacroF1(keras.metrics.Metric):
             keras.ops.cast(keras.ops.reshape(counts, self.confusion.shape), self.dtype)
         )
 
-    def result(self):
+    def result(self) -> tf.Tensor:
         counts = keras.ops.sum(self.confusion, axis=0) + keras.ops.sum(self.confusion, axis=1)
         f1 = 2 * keras.ops.diagonal(self.confusion) / keras.ops.maximum(counts, 1)
         present = keras.ops.cast(counts > 0, self.dtype)
         return keras.ops.sum(f1 * present) / keras.ops.maximum(keras.ops.sum(present), 1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_classes": self.num_classes,
@@ -121,13 +126,15 @@ class Measure(keras.metrics.Metric):
         self.metric = metric
         self.prepare = prepare
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> None:
         self.metric.update_state(*self.prepare(y_true, y_pred), sample_weight=sample_weight)
 
-    def result(self):
+    def result(self) -> tf.Tensor:
         return keras.ops.mean(self.metric.result())
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         self.metric.reset_state()
 
 
@@ -233,7 +240,7 @@ def _snake(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
 
 
-def true_classes(y):
+def true_classes(y: tf.Tensor) -> tf.Tensor:
     """Integer classes `[n]` of targets.
 
     Integers (of any dtype) `[n]` or `[n, 1]`, or one-hot `[n, classes]`.
@@ -244,7 +251,7 @@ def true_classes(y):
     )
 
 
-def predicted_classes(outputs, threshold: float = 0.5):
+def predicted_classes(outputs: tf.Tensor, threshold: float = 0.5) -> tf.Tensor:
     """Integer classes `[n]` of predictions `[n, classes]`.
 
     Or of one output `[n, 1]`: 1 above `threshold`.

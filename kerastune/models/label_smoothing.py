@@ -6,6 +6,8 @@ Validation and the saved model keep the loss the model was compiled with.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -46,9 +48,9 @@ class SmoothedCrossentropy(keras.losses.Loss):
         0.655
     """
 
-    def __init__(self, loss):
+    def __init__(self, loss: Any):
         if reason := why_not(loss):
-            raise ValueError(f"`label_smoothing` cannot be had: {reason}; set it to 0.")
+            raise ValueError(f"`label_smoothing` is not possible: {reason}; set it to 0.")
         self.plain = _as_object(loss)
         super().__init__(
             name=self.plain.name, reduction=self.plain.reduction, dtype=self.plain.dtype
@@ -58,7 +60,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
         self._is_training = False
 
     @contextlib.contextmanager
-    def in_training(self):
+    def in_training(self) -> Iterator[None]:
         """Smooths what is traced meanwhile."""
         self._is_training = True
         try:
@@ -66,7 +68,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
         finally:
             self._is_training = False
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         plain = self.plain.call(y_true, y_pred)
         if not self._is_training:
             return plain
@@ -86,19 +88,19 @@ class LabelSmoothing(StepWrapper):
     The model was compiled with a `SmoothedCrossentropy`.
     """
 
-    def step(self, data):
+    def step(self, data: Any) -> Any:
         # The code of a `train_step` under `tf.function` is traced here, not in a graph of its own.
         inner = getattr(self.inner, "python_function", self.inner)
         with self.model.loss.in_training():
             return inner(data)
 
 
-def why_not(loss) -> str:
+def why_not(loss: Any) -> str:
     """Why a loss can't be smoothed, in words; empty if it can.
 
     Example:
         >>> why_not("sparse_categorical_crossentropy"), why_not("mse")
-        ('', 'the loss mean_squared_error is none of the cross-entropies that Keras can smooth')
+        ('', "the loss mean_squared_error is not a cross-entropy of Keras's")
     """
     known = _as_object(loss)
     if known is None:
@@ -106,7 +108,7 @@ def why_not(loss) -> str:
         name = (
             getattr(named, "name", None) or getattr(named, "__name__", None) or type(named).__name__
         )
-        return f"the loss {name} is none of the cross-entropies that Keras can smooth"
+        return f"the loss {name} is not a cross-entropy of Keras's"
     if getattr(known, "label_smoothing", 0):
         return f"the loss {known.name} smooths labels already"
     if getattr(known, "ignore_class", None) is not None:

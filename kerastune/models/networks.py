@@ -227,7 +227,7 @@ def _basic_block(x, filters, strides):
     return layers.ReLU()(layers.Add()([x, shortcut]))
 
 
-def head(x, num_outputs: int, kind: str):
+def head(x: keras.KerasTensor, num_outputs: int, kind: str) -> keras.KerasTensor:
     """The output layer of every network: softmax over classes, or linear numbers.
 
     Args:

@@ -83,14 +83,14 @@ def of(model: keras.Model, x: Any = None, kind: str | None = None) -> OutputKind
     is_told = _last_activation(model) in _PROBABILITIES or _said_of_logits(_loss(model)) is not None
     if x is None and not is_told:
         raise ValueError(
-            f"model `{model.name}` does not tell whether it gives logits: give a `sample` of its "
-            "inputs."
+            f"model `{model.name}` may have logits or probabilities as outputs: give a `sample` "
+            "of its inputs."
         )
     is_binary = "binary" in str(getattr(_loss(model), "name", _loss(model)))
     return OutputKind(kind, gives_logits(model, x), is_binary or _num_outputs(model, x) == 1)
 
 
-def gives_logits(model: keras.Model, x=None) -> bool:
+def gives_logits(model: keras.Model, x: Any = None) -> bool:
     """Whether a classifier's outputs are logits and not probabilities.
 
     A softmax or sigmoid at its end tells; else, for a compiled model, what its cross-entropy was
@@ -139,7 +139,7 @@ def kind_of(model: keras.Model) -> str:
         return "regression"
     if last is keras.activations.sigmoid:
         return "classification"
-    raise ValueError(f"model `{model.name}` does not tell whether it classifies: give its `kind`.")
+    raise ValueError(f"model `{model.name}` may be a classifier or a regressor: give its `kind`.")
 
 
 def _loss(model: keras.Model):
@@ -198,7 +198,7 @@ def outputs_of(model: keras.Model, x: Any) -> np.ndarray:
     return np.asarray(keras.ops.cast(model(x, training=False), "float32"))
 
 
-def predict(model: keras.Model, x) -> np.ndarray:
+def predict(model: keras.Model, x: Any) -> np.ndarray:
     """Outputs of a model `[n, outputs]`, in float32."""
     return np.asarray(model.predict(batches.inputs(x, PREDICTION_BATCH), verbose=0), np.float32)
 

@@ -39,8 +39,9 @@ def with_new_head(model: keras.Model, num_outputs: int, kind: str) -> keras.Mode
     """
     if not hasattr(_graph(model), "_nodes_by_depth") or len(model.outputs) != 1:
         raise ValueError(
-            f"`{model.name}` needs a new head, which only a functional or sequential model with "
-            "one output can be given: name a function that builds it with one, as module:function."
+            f"`{model.name}` needs a new head, which kerastune can add only to a functional or "
+            "Sequential model with one output: name a function that builds the model with its "
+            "head, as module:function."
         )
     features = _before_head(model.outputs[0])
     rank = len(features.shape)
@@ -87,7 +88,7 @@ def check_inputs(model: keras.Model, x: Any) -> None:
         >>> check_inputs(model, np.zeros([1, 3]))
         Traceback (most recent call last):
             ...
-        ValueError: the pretrained model takes `flowers` [4], the data give [3]: ...
+        ValueError: the pretrained model takes `flowers` [4], the data have [3]: ...
     """
     wanted = {
         tensor.name: tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", None) or []
@@ -97,8 +98,9 @@ def check_inputs(model: keras.Model, x: Any) -> None:
     given = x if isinstance(x, Mapping) else {next(iter(wanted)): x}
     if set(given) != set(wanted):
         raise ValueError(
-            f"the pretrained model takes {', '.join(wanted)}, the data give "
-            f"{', '.join(given) if isinstance(x, Mapping) else 'one array'}: name the inputs alike."
+            f"the pretrained model takes {', '.join(wanted)}, the data have "
+            f"{', '.join(given) if isinstance(x, Mapping) else 'one array'}: give the inputs the "
+            "same names."
         )
     for name, shape in wanted.items():
         found = np.shape(given[name])[1:]
@@ -107,8 +109,8 @@ def check_inputs(model: keras.Model, x: Any) -> None:
         ):
             sides = ", ".join("any" if side is None else str(side) for side in shape)
             raise ValueError(
-                f"the pretrained model takes `{name}` [{sides}], the data give {list(found)}: "
-                "bring data of that shape."
+                f"the pretrained model takes `{name}` [{sides}], the data have {list(found)}: use "
+                "data of that shape."
             )
 
 

@@ -96,8 +96,8 @@ def prunable(model: keras.Model, which: Which = is_kernel) -> list[keras.Variabl
     found = [variable for variable in model.trainable_variables if which(variable)]
     if not found:
         raise ValueError(
-            f"model `{model.name}` has no trainable variable to prune: name some with `which`, a "
-            "function of a variable, as lambda v: len(v.shape) >= 2."
+            f"model `{model.name}` has no trainable variable to prune: choose some with `which`, "
+            "a function of a variable, as lambda v: len(v.shape) >= 2."
         )
     return found
 

@@ -50,11 +50,7 @@ def unusable(model: keras.Model, problem: Problem) -> dict[str, str]:
 def _why_no_class_weights(problem: Problem) -> str:
     if problem.kind != "classification":
         return "there are no classes"
-    return (
-        "the data came with class weights, which are kept"
-        if problem.class_weight is not None
-        else ""
-    )
+    return "the data have class weights, which are kept" if problem.class_weight is not None else ""
 
 
 def check(recipe: Recipe, reasons: dict[str, str]) -> None:
@@ -65,5 +61,5 @@ def check(recipe: Recipe, reasons: dict[str, str]) -> None:
     for name, reason in reasons.items():
         if getattr(recipe, name) not in (ABSENT[name], 0.0):
             raise ValueError(
-                f"`{name}` ({getattr(recipe, name)}) has no use here: {reason}; leave it out."
+                f"`{name}` ({getattr(recipe, name)}) has no effect: {reason}; leave it out."
             )

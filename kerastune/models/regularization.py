@@ -66,7 +66,7 @@ class Regularizers:
         _forget_traces(self.model)
 
 
-def switch_regularizers_off(model: keras.Model, x_batch=None) -> Regularizers:
+def switch_regularizers_off(model: keras.Model, x_batch: Any = None) -> Regularizers:
     """Switches off, in place, everything that regularizes a model (P6).
 
     That is: the Dropout family and GaussianNoise, `dropout` and `recurrent_dropout` of recurrent
@@ -106,7 +106,7 @@ def switch_regularizers_off(model: keras.Model, x_batch=None) -> Regularizers:
     unreached = () if x_batch is None else tuple(leftover_randomness(model, x_batch))
     if unreached:
         logging.getLogger("kerastune").warning(
-            "Regularizers that could not be switched off, so they act in every stage: %s.",
+            "Regularizers that stay on in every stage, since they could not be switched off: %s.",
             ", ".join(unreached),
         )
     return Regularizers(model, switched, unreached)
@@ -173,8 +173,8 @@ def set_dropout(model: keras.Model, rate: float) -> None:
     """
     if rate and not dropout_layers(model):
         raise ValueError(
-            f"`dropout` ({rate}) has no use in `{model.name}`, which has no layer of the Dropout "
-            "family."
+            f"`dropout` ({rate}) has no effect in `{model.name}`, which has no layer of the "
+            "Dropout family."
         )
     make_dropout_tunable(model)
     for layer in dropout_layers(model):
@@ -182,7 +182,7 @@ def set_dropout(model: keras.Model, rate: float) -> None:
     _forget_traces(model)
 
 
-def leftover_randomness(model: keras.Model, x_batch) -> list[str]:
+def leftover_randomness(model: keras.Model, x_batch: Any) -> list[str]:
     """Names of the layers that still draw random numbers or add losses in training.
 
     Found by calling the model.

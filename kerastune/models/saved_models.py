@@ -76,4 +76,4 @@ def load(path: Path, model_setting: str = "", compiled: bool = True) -> keras.Mo
         ValueError,
     ) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path} is no model that Keras loads in its safe mode: {why}") from error
+        raise ValueError(f"{path} is not a model that Keras loads in safe mode: {why}") from error

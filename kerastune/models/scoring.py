@@ -5,16 +5,16 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from kerastune import trial
 from kerastune.analysis import calibration, error_analysis, metrics
 from kerastune.models import output_kind
 from kerastune.models.output_kind import OutputKind
+from kerastune.objective import Objective
 from kerastune.problem import Part, Problem, labels
 
 OF_RARE_CLASSES = ("precision", "recall", "auc")
 
 
-def scored_by(model: keras.Model, problem: Problem, objective: trial.Objective) -> str:
+def scored_by(model: keras.Model, problem: Problem, objective: Objective) -> str:
     """What the scores of single examples measure: the objective, or what is nearest to it.
 
     `"macro-F1"` for an objective with `f1` in its name and, where classes are imbalanced, for one
@@ -44,7 +44,7 @@ def example_scores(
     problem: Problem,
     part: Part,
     outputs: np.ndarray,
-    objective: trial.Objective,
+    objective: Objective,
     known: OutputKind | None = None,
 ) -> np.ndarray:
     """Score of every example `[n]` by what `scored_by` names, larger is better.

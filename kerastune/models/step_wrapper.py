@@ -8,6 +8,10 @@ from __future__ import annotations
 import abc
 import contextlib
 import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
 
 
 class StepWrapper(abc.ABC):
@@ -19,13 +23,13 @@ class StepWrapper(abc.ABC):
         model: a compiled and built Keras model.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model):
         self.model = model
         self.inner = None
         self.for_one_fit = False
 
     @abc.abstractmethod
-    def step(self, data):
+    def step(self, data: Any) -> Any:
         """Works around `self.inner(data)` and returns the logs, while Keras traces."""
 
     def undo(self) -> None:  # noqa: B027
@@ -102,7 +106,7 @@ def _of_one_fit(model) -> list[StepWrapper]:
 
 
 @contextlib.contextmanager
-def replaced(instance, name, replacement):
+def replaced(instance: object, name: str, replacement: Callable[..., Any]) -> Iterator[None]:
     """Replaces a method of an instance for the length of a `with` block.
 
     By `replacement(original, ...)`.

@@ -7,14 +7,16 @@ import logging
 from collections.abc import Callable, Sequence
 
 from kerastune.budget import Budget
+from kerastune.objective import kept_evaluation
 from kerastune.playbook import retention, step_time, waves
 from kerastune.playbook.allowances import Allowances, Standing
 from kerastune.playbook.budget_plan import BudgetPlan
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
+from kerastune.playbook.stages.base import Context, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
-from kerastune.trial import Outcome, State, TrialSpec, kept_evaluation
+from kerastune.trial import Outcome, State, TrialSpec
 
 logger = logging.getLogger("kerastune")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import baseline
-from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 

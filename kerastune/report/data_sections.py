@@ -14,11 +14,11 @@ def section(about: dict[str, Any]) -> Section:
     if about["class_names"]:
         rows.append(("classes", number(len(about["class_names"]))))
     rows += [
-        ("parameters of the model", number(about["parameters"])),
+        ("model parameters", number(about["parameters"])),
         ("objective", about["objective"]),
     ]
-    blocks = [Table("What was learnt", ("", "value"), tuple(rows))]
+    blocks = [Table("Problem", ("", "value"), tuple(rows))]
     if about["notes"]:
-        blocks += [Text("What was done to the data:"), Items(tuple(about["notes"]))]
-    blocks.append(Table("Surroundings", ("", "value"), tuple(about["environment"].items())))
-    return Section("Data and surroundings", tuple(blocks))
+        blocks += [Text("Data preparation:"), Items(tuple(about["notes"]))]
+    blocks.append(Table("Environment", ("", "value"), tuple(about["environment"].items())))
+    return Section("Data and environment", tuple(blocks))

@@ -23,7 +23,7 @@ def section(kept: Predictions, pictures: Mapping[str, bytes], words: str) -> Sec
         words: what it is that errs, and where.
     """
     parts = _of_classes(kept, pictures) if kept.is_classification else _of_numbers(kept, pictures)
-    return Section("Where it errs", (Text(words),), tuple(parts))
+    return Section("Error analysis", (Text(words),), tuple(parts))
 
 
 def _of_classes(kept: Predictions, pictures: Mapping[str, bytes]) -> list[Section]:
@@ -32,7 +32,8 @@ def _of_classes(kept: Predictions, pictures: Mapping[str, bytes]) -> list[Sectio
     counts = metrics.confusion(true, outputs.argmax(axis=1), len(names))
     pairs = error_analysis.most_confused(counts)
     told = (
-        "; ".join(f"{names[t]} taken for {names[p]} {n} times" for t, p, n in pairs[:3]) or "none"
+        "; ".join(f"{names[t]} predicted as {names[p]} {n} times" for t, p, n in pairs[:3])
+        or "none"
     )
     blocks = pictured(
         pictures,
@@ -42,7 +43,12 @@ def _of_classes(kept: Predictions, pictures: Mapping[str, bytes]) -> list[Sectio
     if pairs:
         rows = tuple((names[t], names[p], number(n)) for t, p, n in pairs)
         blocks.append(
-            Table("Most often confused", ("true class", "taken for", "times"), rows, is_folded=True)
+            Table(
+                "Most often confused",
+                ("true class", "predicted class", "times"),
+                rows,
+                is_folded=True,
+            )
         )
     each = error_analysis.by_class(counts)[:MOST_CLASSES]
     rows = tuple(
@@ -51,18 +57,18 @@ def _of_classes(kept: Predictions, pictures: Mapping[str, bytes]) -> list[Sectio
     )
     header = ("class", "precision", "recall", "F1", "examples")
     classes = Section(
-        "Classes", (*blocks, Table("Every class", header, rows, is_folded=len(names) > 12))
+        "Classes", (*blocks, Table("Metrics by class", header, rows, is_folded=len(names) > 12))
     )
     errors = {
         name: calibration.calibration_error(parts[kept.part], true)
         for name, parts in kept.outputs.items()
     }
     told = "; ".join(f"{name} {error:.4f}" for name, error in errors.items())
-    words = f"Expected calibration error, the mean distance of confidence and accuracy: {told}."
+    words = f"Expected calibration error (mean gap between confidence and accuracy): {told}."
     picture = pictured(
-        pictures, "reliability", f"Accuracy against confidence, with the calibration error: {told}"
+        pictures, "reliability", f"Accuracy by confidence; expected calibration error: {told}"
     )
-    found = [classes, Section("How far its confidence can be trusted", (Text(words), *picture))]
+    found = [classes, Section("Calibration", (Text(words), *picture))]
     return [*found, *_worst(kept, pictures)]
 
 
@@ -70,12 +76,10 @@ def _of_numbers(kept: Predictions, pictures: Mapping[str, bytes]) -> list[Sectio
     errors = kept.outputs[kept.final][kept.part] - kept.true[kept.part]
     low, middle, high = (number(float(value)) for value in np.quantile(errors, [0.25, 0.5, 0.75]))
     words = (
-        f"Half of the errors lie between {low} and {high}, in the units of the targets; the median "
-        f"is {middle}."
+        f"Median error {middle}; half of the errors lie between {low} and {high} (in units of the "
+        "targets)."
     )
-    picture = pictured(
-        pictures, "residuals", f"Predicted against true values, and the errors. {words}"
-    )
+    picture = pictured(pictures, "residuals", f"Predicted by true values, and the errors. {words}")
     return [Section("Errors", (Text(words), *picture)), *_worst(kept, pictures)]
 
 
@@ -96,16 +100,16 @@ def _worst(kept: Predictions, pictures: Mapping[str, bytes]) -> list[Section]:
         rows.append((str(index), *told, *row))
     header = ("true", "predicted")
     if kept.is_classification:
-        header = ("true class", "predicted", "confidence", "of the true one")
+        header = ("true class", "predicted", "confidence", "probability of true class")
     blocks = pictured(
         pictures,
         "mistakes",
-        f"The {len(rows)} mistakes with the highest confidence, as small pictures",
+        f"The {len(rows)} mistakes with the highest confidence, as images",
     )
     words = (
         f"The {len(rows)} largest errors"
         if not kept.is_classification
-        else f"The {len(rows)} surest mistakes"
+        else f"The {len(rows)} mistakes with the highest confidence"
     )
     table = Table(
         f"{words} on the {found.part} part",

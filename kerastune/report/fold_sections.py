@@ -48,8 +48,11 @@ def sections(found: FoldsFound) -> list[Section]:
     made = [_result(found), _every_fold(found)]
     if found.predictions is not None:
         times = found.result["repeats"]
-        mean = f", the mean over {times} repeats" if times > 1 else ""
-        words = f"Every example as it was predicted by models that have not seen it{mean}."
+        mean = f" (mean over {times} repeats)" if times > 1 else ""
+        words = (
+            "Out-of-fold predictions: every example is predicted by a model that was not trained "
+            f"on it{mean}."
+        )
         made.append(error_sections.section(found.predictions, found.pictures, words))
     made.append(_recipe(found))
     return made + ([data_sections.section(found.about)] if found.about else [])
@@ -61,14 +64,14 @@ def verdict(result: dict[str, Any]) -> str:
     Example:
         >>> row = {"mean": 0.9, "std": 0.02, "low": 0.85, "high": 0.95}
         >>> verdict({"folds": 5, "repeats": 1, "summary": {"accuracy": row}})
-        'Over 5 folds the mean accuracy is 0.9000, with a 95 % interval of 0.8500 to 0.9500.'
+        'Mean accuracy 0.9000 over 5 folds, 95 % interval 0.8500 to 0.9500.'
     """
     name = gain_steps.in_order(result["summary"])[0]
     row = result["summary"][name]
-    repeats = f", {result['repeats']} times," if result["repeats"] > 1 else ""
-    interval = f"with a 95 % interval of {row['low']:.4f} to {row['high']:.4f}"
-    mean = f"the mean {metric_names.called(name)} is {row['mean']:.4f}"
-    return f"Over {result['folds']} folds{repeats} {mean}, {interval}."
+    repeats = f" ({result['repeats']} repeats)" if result["repeats"] > 1 else ""
+    interval = f"95 % interval {row['low']:.4f} to {row['high']:.4f}"
+    mean = f"Mean {metric_names.called(name)} {row['mean']:.4f}"
+    return f"{mean} over {result['folds']} folds{repeats}, {interval}."
 
 
 def _result(found: FoldsFound) -> Section:
@@ -76,11 +79,11 @@ def _result(found: FoldsFound) -> Section:
     summary = {name: result["summary"][name] for name in gain_steps.in_order(result["summary"])}
     blocks = [Text(verdict(result), is_lead=True), *(Text(words) for words in _further(result))]
     told = "; ".join(
-        f"{metric_names.called(name)} {row['mean']:.4f}, spread {row['std']:.4f}"
+        f"{metric_names.called(name)} {row['mean']:.4f}, std {row['std']:.4f}"
         for name, row in summary.items()
     )
     blocks += pictured(
-        found.pictures, "folds", f"Every metric in every fold, with its mean and interval: {told}"
+        found.pictures, "folds", f"Metrics by fold, with mean and 95 % interval: {told}"
     )
     rows = tuple(
         (
@@ -92,14 +95,13 @@ def _result(found: FoldsFound) -> Section:
         for name, row in summary.items()
     )
     blocks.append(
-        Table("Over the folds", ("metric", "mean", "spread", "95 % interval of the mean"), rows)
+        Table("Over the folds", ("metric", "mean", "std", "95 % interval of the mean"), rows)
     )
     blocks.append(
         Text(
-            "The spread is the standard deviation from fold to fold. The interval is Nadeau and "
-            "Bengio's corrected t: folds share training examples, so they vary less than "
-            "independent trainings would. A recipe that was tuned on some of these examples has "
-            "seen them, and looks a little better than it is."
+            "std: standard deviation over folds. Interval: Nadeau and Bengio's corrected t, since "
+            "folds have training examples in common. If the recipe was tuned on some of these "
+            "examples, the metrics are slightly optimistic."
         )
     )
     return Section("Result", tuple(blocks))
@@ -109,15 +111,12 @@ def _further(result: dict[str, Any]) -> list[str]:
     name = gain_steps.in_order(result["summary"])[0]
     by_fold = {fold["name"]: fold["metrics"][name] for fold in result["by fold"]}
     least, most = (pick(by_fold, key=by_fold.get) for pick in (min, max))
-    found = [
-        f"It is {by_fold[least]:.4f} at the least, in {least}, and {by_fold[most]:.4f} at the "
-        f"most, in {most}."
-    ]
+    found = [f"Lowest {by_fold[least]:.4f} ({least}), highest {by_fold[most]:.4f} ({most})."]
     for measure, row in result["out of fold"].items():
-        of_groups = ", for whole groups" if result["grouped"] else ""
+        of_groups = " over groups" if result["grouped"] else ""
         together = (
-            f"All {result['examples']} held-out examples together have "
-            f"{metric_names.called(measure)} {row['mean']:.4f}"
+            f"All {result['examples']} held-out examples together: {metric_names.called(measure)} "
+            f"{row['mean']:.4f}"
         )
         found.append(
             f"{together} (95 % interval {row['low']:.4f} to {row['high']:.4f}{of_groups})."
@@ -127,28 +126,26 @@ def _further(result: dict[str, Any]) -> list[str]:
             f"{metric_names.called(measure)} {test[measure]:.4f}"
             for measure in gain_steps.in_order(test)
         )
-        found.append(
-            f"The mean of the folds' models on the test part, which is in no fold: {shown}."
-        )
+        found.append(f"Ensemble of the folds' models on the test part (in no fold): {shown}.")
     return found
 
 
 def _every_fold(found: FoldsFound) -> Section:
     result = found.result
     cut = (
-        "Classes keep their shares in every fold"
+        "Stratified folds: class frequencies are the same in every fold"
         if result["stratified"]
-        else "Folds are cut at random"
+        else "Random folds"
     )
-    kept = " and groups are whole" if result["grouped"] else ""
+    kept = "; groups stay whole" if result["grouped"] else ""
     steps = sum(fold["steps"] for fold in result["by fold"])
     seconds = sum(fold["seconds"] for fold in result["by fold"])
     words = (
-        f"{cut}{kept}. Everything that is fitted to data was fitted to a fold's own training part; "
-        f"what it holds out chose nothing: each training went on to its last step. {number(steps)} "
-        f"steps took {seconds:.1f} s."
+        f"{cut}{kept}. Preprocessing is fitted to each fold's training examples only. Held-out "
+        f"examples select nothing: each training runs to its last step. {number(steps)} steps "
+        f"took {seconds:.1f} s."
     )
-    alt = f"Training loss and validation of {len(found.outcomes)} trainings, one for each fold"
+    alt = f"Training loss and held-out metrics of {len(found.outcomes)} trainings, one per fold"
     names = gain_steps.in_order(result["summary"])
     rows = tuple(
         (
@@ -169,8 +166,8 @@ def _every_fold(found: FoldsFound) -> Section:
         "seconds",
         *map(metric_names.called, names),
     )
-    table = Table("Every fold", header, rows, is_folded=len(rows) > 12)
-    return Section("Fold by fold", (Text(words), *pictured(found.pictures, "curves", alt), table))
+    table = Table("Results by fold", header, rows, is_folded=len(rows) > 12)
+    return Section("Folds", (Text(words), *pictured(found.pictures, "curves", alt), table))
 
 
 def _recipe(found: FoldsFound) -> Section:

@@ -7,21 +7,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kerastune.analysis.comparison import Comparison
-from kerastune.playbook.stages.base import Decision
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues
 from kerastune.playbook.stages.tta import Tta, TtaValues
 
 MODELS = {
     "final": "the final model",
-    "refit": "the final model, trained once more on all examples",
-    "calibrated": "the final model with its temperature",
+    "refit": "the final model, trained again on training and validation data",
+    "calibrated": "the calibrated final model",
     "ensemble": "the ensemble",
-    "tta": "the mean over several views of an example",
+    "tta": "the model with test-time augmentation",
 }
 FIGURES = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
-    "nll": "log-likelihood loss",
+    "nll": "NLL",
     "ece": "calibration error",
     "brier": "Brier score",
     "mae": "MAE",
@@ -82,9 +82,9 @@ def rungs(decisions: Sequence[Decision], result: dict[str, Any]) -> list[Rung]:
             _of_temperature(name, ensemble.temperature, ensemble.temperature_gain, figures)
         )
     if views.gain is not None:
-        found.append(_of_decision("+ views", views))
+        found.append(_of_decision("+ TTA", views))
     if "temperature" in exported:
-        name = "+ temperature of the views" if views.kept else "+ temperature"
+        name = "+ temperature of TTA" if views.kept else "+ temperature"
         kept = result.get(exported["model"], {}).get("validation", {})
         gain = Comparison(*(exported["gain"][each] for each in ("mean", "low", "high")))
         found.append(_of_temperature(name, exported["temperature"], gain, kept))
@@ -131,22 +131,20 @@ def exported(result: dict[str, Any]) -> str:
 
     Example:
         >>> exported({"exported": {"model": "ensemble"}})
-        'The model to use is the ensemble.'
+        'Model to use: the ensemble.'
     """
     exported = result.get("exported")
     if not exported:
         return ""
-    told = f"The model to use is {MODELS[exported['model']]}"
+    told = f"Model to use: {MODELS[exported['model']]}"
     if "temperature" not in exported:
         return f"{told}."
     before, after = exported["before"]["ece"], exported["after"]["ece"]
     test = result.get(exported["model"], {}).get("test", {}).get("ece")
-    on_test = "" if test is None else f"{test:.4f} on the test part, "
+    on_test = "" if test is None else f"{test:.4f} on test, "
     if exported["temperature"] == 1:
-        how = (
-            f"{after:.4f} on validation; no temperature lowers its log-likelihood loss beyond noise"
-        )
+        how = f"{after:.4f} on validation; no temperature lowers the NLL significantly"
     else:
-        how = f"{after:.4f} on validation, cross-fitted, where it was {before:.4f} before a temperature of "
-        how += f"{exported['temperature']:.3g}"
-    return f"{told}, with an expected calibration error of {on_test}{how}."
+        how = f"{after:.4f} on validation, cross-fitted ({before:.4f} before temperature "
+        how += f"{exported['temperature']:.3g})"
+    return f"{told}. Expected calibration error {on_test}{how}."

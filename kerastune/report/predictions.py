@@ -94,9 +94,7 @@ class Predictions:
             return cls._from_bytes(data)
         except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             why = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise ValueError(
-                f"the kept predictions are damaged ({why}): delete the file."
-            ) from error
+            raise ValueError(f"predictions.npz is damaged ({why}): delete the file.") from error
 
     @classmethod
     def _from_bytes(cls, data: bytes) -> Predictions:

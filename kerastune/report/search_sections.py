@@ -11,8 +11,8 @@ from typing import Any
 from kerastune.analysis import error_analysis
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.report import data_sections, error_sections, gain_steps, metric_names, trial_tables
 from kerastune.report.blocks import Code, Section, Table, Text, number, pictured
@@ -63,26 +63,18 @@ def verdict(result: dict[str, Any]) -> str:
     """What a search gained, in plain words."""
     part = "test" if "test" in result.get("final", {}) else "validation"
     if "final" not in result:
-        return (
-            "No training came to its end, so there is no model to report on."
-            if result
-            else "The search goes on."
-        )
+        return "No model: no training was completed." if result else "The search is not finished."
     name, value = next(iter(result["final"][part].items()))
-    reaches = f"The final model has a {part} {metric_names.called(name)} of {value:.4f}"
+    reaches = f"Final model: {part} {metric_names.called(name)} {value:.4f}"
     if result.get("trial") == "baseline":
-        return f"{reaches}: it is the baseline, since nothing else was better."
+        return f"{reaches}. It is the baseline: nothing was better on validation."
     if "gain" not in result:
-        missing = (
-            "test part to compare it on" if "baseline" in result else "baseline to compare it with"
-        )
-        return f"{reaches}; there is no {missing}."
+        missing = "test part to compare on" if "baseline" in result else "baseline to compare with"
+        return f"{reaches}. There is no {missing}."
     is_more, by = _difference(result["gain"], result["scored by"])
     if is_more:
-        return f"{reaches} and is {is_more} than the baseline, beyond noise ({by})."
-    return (
-        f"{reaches}; it can't be told from the baseline, the difference being within noise ({by})."
-    )
+        return f"{reaches}, significantly {is_more} than the baseline ({by})."
+    return f"{reaches}. The difference to the baseline is not significant ({by})."
 
 
 def further_gains(result: dict[str, Any]) -> list[str]:
@@ -90,16 +82,16 @@ def further_gains(result: dict[str, Any]) -> list[str]:
     sentences = []
     for what, subject, other in (
         ("ensemble", "The ensemble", "the final model"),
-        ("views", "The mean over several views of an example", "the example as it is alone"),
-        ("pruning", "The pruned model", "the one that was not"),
-        ("teaching", "The student with its teacher", "the same student alone"),
+        ("views", "The model with test-time augmentation", "the model without"),
+        ("pruning", "The pruned model", "the unpruned model"),
+        ("teaching", "The distilled model", "the same model without a teacher"),
     ):
         if (gain := result.get(f"gain of the {what}")) is not None:
             is_more, by = _difference(gain, result["scored by"])
             verdict = (
-                f"is {is_more} than {other}, beyond noise"
+                f"is significantly {is_more} than {other}"
                 if is_more
-                else f"is as good as {other}, within noise"
+                else f"is not significantly different from {other}"
             )
             sentences.append(f"{subject} {verdict} ({by}).")
     return sentences
@@ -108,14 +100,20 @@ def further_gains(result: dict[str, Any]) -> list[str]:
 def _difference(gain: dict[str, float], measure: str) -> tuple[str, str]:
     """`"better"`, `"worse"` or nothing, and the numbers."""
     is_beyond_noise = gain["low"] > 0 or gain["high"] < 0
-    by = f"{wording.gained(gain['mean'], measure)}, 95 % interval {wording.interval(gain['low'], gain['high'], measure)}"
+    by = (
+        f"{wording.gained(gain['mean'], measure)}, 95 % CI "
+        f"{wording.interval(gain['low'], gain['high'], measure)}"
+    )
     return ("better" if gain["mean"] > 0 else "worse") if is_beyond_noise else "", by
 
 
 def models(result: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
     """The figures of every model in a result, by model and part, the baseline first."""
-    found = {name: value for name, value in result.items()
-             if isinstance(value, dict) and value.keys() & {"validation", "test"}}  # fmt: skip
+    found = {
+        name: value
+        for name, value in result.items()
+        if isinstance(value, dict) and value.keys() & {"validation", "test"}
+    }
     first = [name for name in ("baseline", *gain_steps.MODELS) if name in found]
     return {name: found[name] for name in (*first, *(name for name in found if name not in first))}
 
@@ -140,28 +138,31 @@ def _result(findings: Findings) -> Section:
     blocks += pictured(findings.pictures, "result", _result_alt(findings))
     if not findings.pictures:
         drawing = f"kerastune report --output_dir={shlex.quote(findings.where)}"
-        blocks.append(Text(f"The budget was too short to draw pictures; they come with: {drawing}"))
+        blocks.append(Text(f"No figures: the budget was too short. To draw them: {drawing}"))
     names = gain_steps.in_order(
         name for values in figures.values() for each in values.values() for name in each
     )
-    rows = [(model, part, *(f"{values[part][name]:.4f}" if name in values[part] else "-" for name in names))
-            for part in parts for model, values in figures.items() if part in values]  # fmt: skip
+    rows = [
+        (
+            model,
+            part,
+            *(f"{values[part][name]:.4f}" if name in values[part] else "-" for name in names),
+        )
+        for part in parts
+        for model, values in figures.items()
+        if part in values
+    ]
     if rows:
         header = ("model", "part", *(metric_names.called(name) for name in names))
-        blocks.append(Table("Figures of every model", header, tuple(rows)))
+        blocks.append(Table("Metrics of all models", header, tuple(rows)))
         how = (
-            "The test part was looked at once, for these figures"
+            "The test part was used once, for these metrics"
             if "test" in parts
             else "There is no test part"
         )
-        blocks.append(Text(f"{how}; validation has chosen the settings, so its figures flatter."))
+        blocks.append(Text(f"{how}. Validation metrics are optimistic: they chose the settings."))
     if "refit" in figures:
-        blocks.append(
-            Text(
-                f"The refit model is {gain_steps.MODELS['refit']}, those of the validation part "
-                "among them."
-            )
-        )
+        blocks.append(Text(f"refit: {gain_steps.MODELS['refit']}."))
     return Section("Result", tuple(blocks))
 
 
@@ -169,8 +170,12 @@ def _result_alt(findings: Findings) -> str:
     kept = findings.predictions
     if kept is None:
         return ""
-    found = {name: error_analysis.with_interval(parts[kept.part], kept.true[kept.part], measure(kept, findings.result))
-             for name, parts in kept.outputs.items()}  # fmt: skip
+    found = {
+        name: error_analysis.with_interval(
+            parts[kept.part], kept.true[kept.part], measure(kept, findings.result)
+        )
+        for name, parts in kept.outputs.items()
+    }
     told = "; ".join(
         f"{name} {v:.4f}, interval {low:.4f} to {high:.4f}"
         for name, (v, low, high) in found.items()
@@ -200,23 +205,25 @@ def _steps(findings: Findings) -> Section | None:
         )
         rows.append((rung.name, "yes" if rung.is_kept else "left out", *changes, *figures))
     words = (
-        "Each step against the one before, on the validation examples: paired differences, "
-        "members, weights and temperatures being those that were found on other examples "
-        "(cross-fitted). Only a significant gain is kept; on the right is what there is "
-        "with it."
+        "Each step is compared with the one before: paired differences on validation. Members, "
+        "weights and temperatures are cross-fitted (found on other examples). Only significant "
+        "gains are kept. The last columns are metrics with the step."
     )
-    if {("+ ensemble", True), ("+ views", True)} <= {(rung.name, rung.is_kept) for rung in found}:
-        words += " Views are looked at through the ensemble that all of these examples have chosen."
+    if {("+ ensemble", True), ("+ TTA", True)} <= {(rung.name, rung.is_kept) for rung in found}:
+        words += (
+            " Test-time augmentation is compared on the ensemble that all validation examples "
+            "chose."
+        )
     table = Table(
-        "From the final model to the one that is exported",
+        "From the final model to the exported model",
         (*header, *(words for _, words in named)),
         tuple(rows),
     )
-    alt = "Gain of every step with its 95 % interval: " + "; ".join(
+    alt = "Gain of each step with its 95 % interval: " + "; ".join(
         ", ".join(row[:3]) for row in rows[1:]
     )
     return Section(
-        "What each step gained", (Text(words), *pictured(findings.pictures, "steps", alt), table)
+        "Gains by step", (Text(words), *pictured(findings.pictures, "steps", alt), table)
     )
 
 
@@ -232,7 +239,7 @@ def _mistakes(findings: Findings) -> Section | None:
     if kept is None:
         return None
     return error_sections.section(
-        kept, findings.pictures, f"Of the {kept.final} model, on the {kept.part} part."
+        kept, findings.pictures, f"Model: {kept.final}. Part: {kept.part}."
     )
 
 
@@ -240,7 +247,7 @@ def _decisions(findings: Findings) -> Section | None:
     if not findings.decisions:
         return None
     parts = tuple(_decision(findings, decision) for decision in findings.decisions)
-    return Section("What was decided, and why", (), parts)
+    return Section("Decisions", (), parts)
 
 
 def _decision(findings: Findings, decision: Decision) -> Section:
@@ -249,7 +256,7 @@ def _decision(findings: Findings, decision: Decision) -> Section:
         name: findings.outcomes[name] for name in decision.evidence if name in findings.outcomes
     }
     blocks = [Text(f"{decision.headline}.", is_lead=True), Text(decision.numbers)]
-    alt = f"What stage {decision.stage} looked at: {', '.join(seen) or 'its numbers'}"
+    alt = f"Results of stage {decision.stage}: {', '.join(seen) or 'its numbers'}"
     blocks += pictured(findings.pictures, f"stage-{decision.stage}", alt)
     changes = [
         (name, number(old), number(new))
@@ -259,9 +266,7 @@ def _decision(findings: Findings, decision: Decision) -> Section:
         if old != new
     ]
     if changes:
-        blocks.append(
-            Table("What it changed in the recipe", ("setting", "from", "to"), tuple(changes))
-        )
+        blocks.append(Table("Changes to the recipe", ("setting", "from", "to"), tuple(changes)))
     if seen:
         blocks.append(trial_tables.trials(seen))
     if (numbers := trial_tables.numbers(decision.values)) is not None:
@@ -276,19 +281,17 @@ def _spending(findings: Findings) -> Section | None:
         return None
     rows = [(stage, number(steps), f"{seconds:.1f}") for stage, (steps, seconds) in spent.items()]
     trained = sum(seconds for _, seconds in spent.values())
-    rows.append(("together", number(sum(steps for steps, _ in spent.values())), f"{trained:.1f}"))
+    rows.append(("total", number(sum(steps for steps, _ in spent.values())), f"{trained:.1f}"))
     words = []
     if "seconds" in findings.result:
         seconds, rest = findings.result["seconds"], findings.result["other seconds"]
-        spending = f"Of a budget of {findings.result['budget']}, {seconds:.0f} s were spent; "
-        spending += f"{rest:.0f} s of them not on training but on choosing, drawing and saving."
+        spending = f"{seconds:.0f} s of a budget of {findings.result['budget']} were used, "
+        spending += f"{rest:.0f} s of them outside training (choosing, drawing, saving)."
         words = [Text(spending)]
     told = ", ".join(f"{stage} {steps} steps" for stage, (steps, _) in spent.items())
-    picture = pictured(
-        findings.pictures, "spending", f"Shares of the stages in steps and in seconds: {told}"
-    )
-    table = Table("Spent", ("stage", "steps", "seconds"), tuple(rows))
-    return Section("What was spent where", (*words, *picture, table))
+    picture = pictured(findings.pictures, "spending", f"Steps and seconds by stage: {told}")
+    table = Table("Cost by stage", ("stage", "steps", "seconds"), tuple(rows))
+    return Section("Cost", (*words, *picture, table))
 
 
 def _recipe(findings: Findings) -> Section | None:

@@ -59,7 +59,7 @@ class Status:
         if self.budget.steps is not None:
             left = max(self.budget.steps - self.steps, 0)
             pace = (
-                f", at most {left * self.seconds / self.steps:.0f} s at the pace so far"
+                f" (at most {left * self.seconds / self.steps:.0f} s at the current speed)"
                 if self.steps
                 else ""
             )
@@ -111,10 +111,9 @@ def lines_of_folds(run_dir: RunDir) -> list[str]:
     elif run_dir.crossval.is_file() and steps == folds * repeats * each:
         first = "Finished"
     else:
-        first = "Stopped: its own command, run again, goes on from here"
+        first = "Stopped: run the same command again to continue"
     found = [
-        f"{first}. {steps:,} of {folds * repeats * each:,} steps in {folds * repeats} folds are "
-        "trained."
+        f"{first}. {steps:,} of {folds * repeats * each:,} steps in {folds * repeats} folds done."
     ]
     return found + [
         f"  {outcome.spec.trial}: {_about(outcome)}"
@@ -140,16 +139,16 @@ def lines(status: Status) -> list[str]:
         else []
     )
     found.append(
-        f"Spent: {status.seconds:.0f} s, {status.steps:,} steps in {len(status.outcomes)} trials; "
-        f"left of the budget: {status.left}."
+        f"Used: {status.seconds:.0f} s, {status.steps:,} steps in {len(status.outcomes)} trials. "
+        f"Left: {status.left}."
     )
     running = status.holder.running if status.holder else ()
-    found += ["", "At work:", *(f"  {each}" for each in running)] if running else []
-    found += ["", "Decided:"] if status.decisions else []
+    found += ["", "Running trials:", *(f"  {each}" for each in running)] if running else []
+    found += ["", "Decisions:"] if status.decisions else []
     for stage, (headline, numbers) in status.decisions.items():
         found += [f"  {stage}: {headline}.", f"    {numbers}"]
     latest = list(status.outcomes.values())[-LATEST:]
-    found += ["", "The latest trials:"] if latest else []
+    found += ["", "Latest trials:"] if latest else []
     found += [f"  {outcome.spec.trial}: {_about(outcome)}" for outcome in latest]
     return found
 
@@ -164,11 +163,7 @@ def _first(status: Status) -> str:
         return f"Running ({who}), {at_work}, {decided} stages decided."
     if status.is_finished:
         return "Finished."
-    how = (
-        "it goes on from here with:"
-        if status.going_on
-        else "its own command, run again, goes on from here."
-    )
+    how = "continue with:" if status.going_on else "run the same command again to continue."
     return (
         f"Stopped {f'at stage {status.stage}' if status.stage else 'after the last stage'}: {how}"
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.playbook.stages.base import Decision
+from kerastune.playbook.decision import Decision
 from kerastune.recipe import Recipe
 from kerastune.report.figures import decision_figures
 from kerastune.report.markdown import escaped
@@ -61,7 +61,7 @@ class Story:
             if not self._is_told:
                 first_line = (str(error).splitlines() or [type(error).__name__])[0]
                 logger.warning(
-                    "TensorBoard's files can't be written (%s): the search goes on without.",
+                    "TensorBoard files can't be written (%s): the search continues without them.",
                     first_line,
                 )
             self._is_told = True

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kerastune.analysis.comparison import Comparison
-from kerastune.playbook.stages.base import Values
+from kerastune.playbook.decision import Values
 from kerastune.report import metric_names
 from kerastune.report.blocks import Table, number
 from kerastune.trial import Outcome
@@ -17,12 +17,12 @@ def trials(outcomes: dict[str, Outcome]) -> Table:
     header = (
         "trial",
         "optimizer",
-        "rate",
+        "learning rate",
         "batch size",
         "steps",
         "seconds",
-        "last loss",
-        "validation at the end",
+        "final loss",
+        "final validation metrics",
     )
     rows = []
     for name, outcome in outcomes.items():
@@ -42,7 +42,7 @@ def trials(outcomes: dict[str, Outcome]) -> Table:
         rows.append(
             (name, *settings, number(outcome.steps), f"{outcome.seconds:.1f}", loss, values or "-")
         )
-    return Table("The trials that it looked at", header, tuple(rows), is_folded=True)
+    return Table("Trials of the stage", header, tuple(rows), is_folded=True)
 
 
 def numbers(values: Values | dict[str, Any]) -> Table | None:
@@ -52,7 +52,9 @@ def numbers(values: Values | dict[str, Any]) -> Table | None:
         values: of the decision; matrices, curves and lists of trials are left to the figures.
     """
     rows = tuple((name, _number(value)) for name, value in flat(values) if not _is_drawn(value))
-    return Table("The numbers behind it", ("name", "value"), rows, is_folded=True) if rows else None
+    return (
+        Table("Numbers of the decision", ("name", "value"), rows, is_folded=True) if rows else None
+    )
 
 
 def flat(values: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Decision, Facts
+from kerastune.playbook.stages.base import Facts
 from kerastune.problem import Problem
 from kerastune.report import fold_sections, gain_steps, html, markdown, search_sections
 from kerastune.report.blocks import Section
@@ -107,8 +108,8 @@ def write_folds(run_dir: RunDir, record: Record) -> dict[str, bytes]:
     """
     if not run_dir.crossval.is_file():
         raise ValueError(
-            f"not all folds in {run_dir.path} are trained: the same `kerastune crossval` again "
-            "goes on."
+            f"not all folds in {run_dir.path} are trained: run the same `kerastune crossval` "
+            "again to continue."
         )
     result, outcomes = json.loads(run_dir.crossval.read_text(encoding="utf-8")), record.outcomes()
     kept = (

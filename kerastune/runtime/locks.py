@@ -165,7 +165,9 @@ class Lock:
                 return
             holder = Holder.read(path)
             if not holder.is_gone:
-                raise self._in_use(holder, f"wait for it; if it runs no more, delete {path}.")
+                raise self._in_use(
+                    holder, f"wait for it; if it does not run any more, delete {path}."
+                )
             _set_aside(path, holder)
 
     def _in_use(self, holder: Holder, remedy: str) -> LockError:

@@ -8,6 +8,7 @@ import logging
 import logging.handlers
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -45,7 +46,7 @@ class LogFile(logging.handlers.RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
         logger.removeHandler(self)
         logger.warning(
-            "%s can't be written (%s): from here on the log is on the screen alone.",
+            "%s can't be written (%s): from now on the log is on the screen only.",
             self.baseFilename,
             sys.exc_info()[1],
         )
@@ -85,7 +86,7 @@ def files(path: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def to_file(path: Path):
+def to_file(path: Path) -> Iterator[None]:
     """Writes the log to a file too, for the length of a `with` block.
 
     Raises:

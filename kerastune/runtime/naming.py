@@ -40,7 +40,7 @@ def imported(name: str, what: str) -> Any:
     """
     module_name, _, attribute = name.partition(":")
     if not module_name or module_name.startswith("."):
-        raise ValueError(f"{what} `{name}` names no module; write module:name.")
+        raise ValueError(f"{what} `{name}` has no module; write module:name.")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     importlib.invalidate_caches()

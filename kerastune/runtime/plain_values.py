@@ -13,7 +13,8 @@ def to_plain(value: Any) -> Any:
     """A value as JSON has it: dataclasses and mappings as dicts, tuples as lists.
 
     Args:
-        value: a dataclass, mapping, list or tuple of such, or a number, text, truth value or `None`.
+        value: a dataclass, mapping, list or tuple of such, or a number, text, truth value or
+            `None`.
 
     Example:
         >>> Gain = dataclasses.make_dataclass("Gain", [("fraction", float), ("of", "str | None")])
@@ -34,8 +35,8 @@ def from_plain(kind: Any, value: Any) -> Any:
     """The value of a kind that `to_plain` gave.
 
     Args:
-        kind: an annotation: a dataclass, `X | None`, `tuple[X, ...]`, `list[X]` or `dict[str, X]` of
-            such; anything else stays as it is.
+        kind: an annotation: a dataclass, `X | None`, `tuple[X, ...]`, `list[X]` or `dict[str, X]`
+            of such; anything else stays as it is.
         value: plain.
 
     Raises:

@@ -8,8 +8,12 @@ from kerastune.schedules.linear import check_decay, checked_step
 
 
 def exponential_decay(
-    step, learning_rate: float, start: int, factor: float = 0.5, interval: int = 100
-):
+    step: np.ndarray | int,
+    learning_rate: float,
+    start: int,
+    factor: float = 0.5,
+    interval: int = 100,
+) -> np.ndarray:
     """Learning rates that are multiplied by a factor at `start` and after every interval.
 
     The classic staircase (S3.4).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -45,7 +47,7 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         rate = ops.cast(self.learning_rate * (1.0 - passed / falls), "float32")
         return ops.where(step < self.total_steps, rate, 0.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             name: getattr(self, name)
             for name in ("learning_rate", "total_steps", "interval", "start")
@@ -90,7 +92,7 @@ class ExponentialDecay(keras.optimizers.schedules.LearningRateSchedule):
             self.learning_rate * ops.power(factor, ops.cast(drops, "float64")), "float32"
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             name: getattr(self, name) for name in ("learning_rate", "start", "factor", "interval")
         }

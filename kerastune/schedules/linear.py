@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 
-def linear_decay(step, learning_rate: float, total_steps: int, interval: int = 100, start: int = 0):
+def linear_decay(
+    step: np.ndarray | int,
+    learning_rate: float,
+    total_steps: int,
+    interval: int = 100,
+    start: int = 0,
+) -> np.ndarray:
     """Rate that falls linearly to zero at the last step (S3.1, the lazy way of fastText).
 
     From `start` on it is `learning_rate * (1 - floor(passed / interval) * interval / (total_steps -
@@ -61,7 +67,7 @@ def check_decay(learning_rate: float, interval: int, start: int) -> None:
         raise ValueError(f"`start` must be >= 0, got {start}.")
 
 
-def checked_step(step) -> np.ndarray:
+def checked_step(step: np.ndarray | int) -> np.ndarray:
     """Steps as an array; a negative one raises `ValueError`."""
     step = np.asarray(step)
     if step.size and step.min() < 0:

@@ -48,12 +48,12 @@ def unpack(data: bytes) -> dict[str, np.ndarray]:
         ]
         sizes = [kind.itemsize * math.prod(shape) for _, kind, shape in head]
         if any(kind.kind not in KINDS for _, kind, _ in head) or min(sizes, default=0) < 0:
-            raise ValueError("of something else than numbers")
+            raise ValueError("not of numbers")
         # No more than was announced, however much a few bytes would unfold to.
         stream = zlib.decompressobj()
         body = stream.decompress(data[start:], sum(sizes) + 1)
         if len(body) != sum(sizes) or not stream.eof:
-            raise ValueError("of another length than announced")
+            raise ValueError("of the wrong length")
         ends = np.cumsum([0, *sizes])
         parts = [body[begin:end] for begin, end in zip(ends[:-1], ends[1:], strict=True)]
         return {
@@ -61,7 +61,7 @@ def unpack(data: bytes) -> dict[str, np.ndarray]:
             for part, (name, kind, shape) in zip(parts, head, strict=True)
         }
     except (ValueError, TypeError, OverflowError, RecursionError, zlib.error) as error:
-        raise ValueError(f"the bytes hold no arrays ({error})") from error
+        raise ValueError(f"the bytes are not arrays ({error})") from error
 
 
 def _restored(part: bytes, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:

@@ -118,9 +118,9 @@ class Study(Record):
             now = _json(values[name]) if name in values else "not set"
             if known.get(name, "not set") != now:
                 raise StudyError(
-                    f"`{name}` was {known.get(name, 'not set')} when this search began and is "
-                    f"{now} now: give it the old value to go on, name another output directory, "
-                    "or begin anew with --overwrite."
+                    f"`{name}` was {known.get(name, 'not set')} when this search started and is "
+                    f"{now} now: use the old value to continue, another output directory, or "
+                    "--overwrite to start again."
                 )
 
     def add_segment(self, outcome: Outcome, last: State | None, best: State | None) -> None:
@@ -236,10 +236,10 @@ class Study(Record):
         )
         # A part of a transaction, whose journal is lost, would be whole rows.
         if digest != with_digest(self._spent, rows)[-1] or found != rows:
-            raise sqlite3.DatabaseError("it does not hold the rows that were written")
+            raise sqlite3.DatabaseError("rows are missing")
         for row, digest, arrays in database.execute("SELECT segment, digest, arrays FROM curves"):
             if with_digest(row, arrays)[-1] != digest:
-                raise sqlite3.DatabaseError("a curve is not what was written")
+                raise sqlite3.DatabaseError("a curve does not match its checksum")
 
     def _put(self, table: str, names: str, row: tuple) -> None:
         """Adds a row, whose last value is the digest of the others."""
@@ -277,7 +277,7 @@ class Study(Record):
                 self._database.execute("ROLLBACK")
             if isinstance(error, DAMAGE):
                 raise StudyError(
-                    f"{self.path} can't be written ({error}); what it holds is kept."
+                    f"{self.path} can't be written ({error}); its contents are kept."
                 ) from error
             raise
         self._note(self._noted[0])

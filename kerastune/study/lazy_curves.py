@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.curves import Curves
+from kerastune.analysis.trial_curves import Curves
 from kerastune.study.array_codec import pack, unpack
 from kerastune.trial import Outcome, TrialSpec
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kerastune.curves import Curves
+from kerastune.analysis.trial_curves import Curves
 from kerastune.study import lazy_curves
 from kerastune.study.lazy_curves import LazyCurves
 from kerastune.trial import Outcome, State
@@ -48,8 +48,7 @@ class Record:
         self.path = Path(path)
         if not is_study(self.path):
             raise StudyError(
-                f"{self.path} is not there or not a study of kerastune: name a search's output "
-                "directory."
+                f"{self.path} is not a study of kerastune: name a search's output directory."
             )
         self._database = sqlite3.connect(
             f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=5
@@ -60,8 +59,8 @@ class Record:
         except sqlite3.OperationalError as error:
             # Reading alone can't take back what a killed process had begun to write.
             raise StudyError(
-                f"{self.path} can't be read ({error}): the search's own command, run again, mends "
-                "what was cut off."
+                f"{self.path} can't be read ({error}): run the command of the search again to "
+                "repair it."
             ) from error
         except DAMAGE as error:
             raise self._damaged(error) from error
@@ -182,7 +181,7 @@ class Record:
         if version != SCHEMA_VERSION:
             raise StudyError(
                 f"{self.path} is of study version {version}, this kerastune reads version "
-                f"{SCHEMA_VERSION}: use the kerastune that wrote it, or begin anew with "
+                f"{SCHEMA_VERSION}: use the kerastune that wrote it, or start again with "
                 "--overwrite."
             )
 
@@ -191,7 +190,7 @@ class Record:
         try:
             for *parts, digest in self._database.execute(query, values):
                 if with_digest(*parts)[-1] != digest:
-                    raise self._damaged("a record is not what was written")
+                    raise self._damaged("a record does not match its checksum")
                 yield tuple(parts)
         except DAMAGE as error:
             raise self._damaged(error) from error
@@ -207,7 +206,7 @@ class Record:
 
     def _damaged(self, why: Any) -> StudyError:
         last_line = (str(why).splitlines() or [""])[-1]
-        return StudyError(f"{self.path} is damaged ({last_line}): begin anew with --overwrite.")
+        return StudyError(f"{self.path} is damaged ({last_line}): start again with --overwrite.")
 
 
 def _segment(header: str, scores: bytes) -> tuple[Outcome, int]:

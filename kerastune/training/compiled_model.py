@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -53,7 +55,7 @@ class Compiled:
         assign(self.model.variables, state.model)
         assign(self.model.optimizer.variables, state.optimizer)
 
-    def record(self, batch) -> None:
+    def record(self, batch: Any) -> None:
         """Gives the model a recorder, if it has none.
 
         For batches such as this one (`element_spec` of a dataset).
@@ -126,12 +128,12 @@ def compile_recipe(
     return Compiled(model, values_of(model.optimizer.variables), regularized, levels)
 
 
-def sample(x):
+def sample(x: np.ndarray | dict[str, np.ndarray]) -> np.ndarray | dict[str, np.ndarray]:
     """The first few examples of inputs, for a look at what a model does."""
     return keras.tree.map_structure(lambda array: array[:8], x)
 
 
-def assign(variables, values) -> None:
+def assign(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
     """Gives variables their values, in place.
 
     Raises:

@@ -78,7 +78,7 @@ def check(temperature: float, mix: float) -> None:
         raise ValueError(f"`temperature` must be a finite number > 0, got {temperature}.")
     if not 0 <= mix <= 1:
         raise ValueError(
-            f"`mix` must be in [0, 1]: the share of the teacher in the loss, got {mix}."
+            f"`mix` must be in [0, 1], the fraction of the teacher in the loss, got {mix}."
         )
 
 
@@ -129,7 +129,7 @@ class Teaching(StepWrapper):
         self._temperature.assign(temperature)
         self._mix.assign(mix)
 
-    def step(self, data):
+    def step(self, data: Any) -> Any:
         # The code of a `train_step` under `tf.function` is traced here, not in a graph of its own.
         inner = getattr(self.inner, "python_function", self.inner)
         self._is_asked = False
@@ -137,8 +137,8 @@ class Teaching(StepWrapper):
             logs = inner(data)
         if not self._is_asked:
             raise ValueError(
-                f"the `train_step` of `{self.model.name}` does not call `compute_loss`, so a "
-                "teacher can't be heard."
+                f"the `train_step` of `{self.model.name}` does not call `compute_loss`, which "
+                "distillation needs."
             )
         return logs
 
@@ -167,6 +167,6 @@ def _check_alike(teacher: Any, student: Any) -> None:
     shapes = [getattr(each, "shape", None) for each in (teacher, student)]
     if None in shapes or len(shapes[0]) != 2 or shapes[0][-1] != shapes[1][-1]:
         raise ValueError(
-            f"teacher and student must both give [n, classes] of the same classes, got {shapes[0]} "
-            f"and {shapes[1]}."
+            "outputs of teacher and student must both be [n, classes] with the same classes, got "
+            f"{shapes[0]} and {shapes[1]}."
         )

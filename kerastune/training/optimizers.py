@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -41,10 +43,8 @@ class RateTable(keras.optimizers.schedules.LearningRateSchedule):
         last = tf.shape(self.rates)[0] - 1
         return tf.gather(self.rates, tf.minimum(tf.cast(step, tf.int32), last))
 
-    def get_config(self):
-        raise TypeError(
-            "A RateTable lives only while kerastune trains; `stock` gives the optimizer to save."
-        )
+    def get_config(self) -> dict[str, Any]:
+        raise TypeError("A RateTable can't be saved; `stock` returns the optimizer to save.")
 
 
 class TunableSGD(keras.optimizers.SGD):
@@ -54,12 +54,14 @@ class TunableSGD(keras.optimizers.SGD):
     ignored. Here `momentum_value` may be assigned at any time, 0 included.
     """
 
-    def __init__(self, learning_rate, nesterov: bool = False, **kwargs):
+    def __init__(self, learning_rate: Any, nesterov: bool = False, **kwargs: Any):
         super().__init__(learning_rate=learning_rate, momentum=0.9, nesterov=nesterov, **kwargs)
         # Not tracked as an optimizer variable: it is a setting, not a state that training changes.
         self.momentum_value = tf.Variable(0.9, trainable=False, name="momentum_value")
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: Any
+    ) -> None:
         rate = tf.cast(learning_rate, variable.dtype)
         gradient = tf.cast(gradient, variable.dtype)
         momentum = tf.cast(self.momentum_value, variable.dtype)
@@ -78,7 +80,7 @@ class LayerRates:
     be assigned at any time without a new trace.
     """
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         """Makes slots and multipliers, 1 for every variable.
 
         `[2, variables]`, before `first_steps` and after.
@@ -90,10 +92,10 @@ class LayerRates:
             self.first_steps = tf.Variable(0, dtype=tf.int32, trainable=False)
         super().build(variables)
 
-    def assign_add(self, variable, value):
+    def assign_add(self, variable: keras.Variable, value: tf.Tensor) -> None:
         super().assign_add(variable, self._multiplied(variable, value))
 
-    def assign_sub(self, variable, value):
+    def assign_sub(self, variable: keras.Variable, value: tf.Tensor) -> None:
         super().assign_sub(variable, self._multiplied(variable, value))
 
     def _multiplied(self, variable, value):
@@ -157,7 +159,7 @@ def decayed(
 
 
 def tunable(
-    family: str, nesterov: bool, layered: bool = False, **settings
+    family: str, nesterov: bool, layered: bool = False, **settings: Any
 ) -> keras.optimizers.Optimizer:
     """Optimizer of a family whose rate is a `RateTable`: one object for all trials of one trace.
 
@@ -181,12 +183,17 @@ def tunable(
     )
 
 
-def inner(optimizer) -> keras.optimizers.Optimizer:
+def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """The optimizer itself, unwrapped from the loss scaling of mixed precision."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def configure(optimizer, rates: np.ndarray, momentum: float, weight_decay: float = 0.0) -> None:
+def configure(
+    optimizer: keras.optimizers.Optimizer,
+    rates: np.ndarray,
+    momentum: float,
+    weight_decay: float = 0.0,
+) -> None:
     """Sets learning rates, momentum and weight decay of a `tunable` optimizer in place.
 
     Without a new trace.
@@ -199,7 +206,9 @@ def configure(optimizer, rates: np.ndarray, momentum: float, weight_decay: float
         core.weight_decay.assign(weight_decay)
 
 
-def configure_layers(optimizer, multipliers: np.ndarray, first_steps: int) -> None:
+def configure_layers(
+    optimizer: keras.optimizers.Optimizer, multipliers: np.ndarray, first_steps: int
+) -> None:
     """Sets the multipliers of a built optimizer with `LayerRates`, in place, without a new trace.
 
     Args:
@@ -212,7 +221,7 @@ def configure_layers(optimizer, multipliers: np.ndarray, first_steps: int) -> No
     core.first_steps.assign(first_steps)
 
 
-def stock(recipe: Recipe, **settings) -> keras.optimizers.Optimizer:
+def stock(recipe: Recipe, **settings: Any) -> keras.optimizers.Optimizer:
     """The plain Keras optimizer of a recipe: what is saved, loadable without kerastune.
 
     Linear decay from the first step becomes Keras's `PolynomialDecay` of power 1: the same line,

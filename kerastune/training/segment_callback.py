@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune import trial
 from kerastune.analysis import curves
-from kerastune.curves import Curves
+from kerastune.analysis.trial_curves import Curves
+from kerastune.objective import kept_evaluation
 from kerastune.training.step_recorder import Chunk
 from kerastune.trial import Outcome, State, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.training import compiled_model
+    from kerastune.training.trainer import Trainer
+
 
 CHUNK = 50  # steps in one call of the train function
 RATIO_EVERY = 10  # steps between two measurements of update and weight norms
@@ -32,7 +39,9 @@ class Segment(keras.callbacks.Callback):
         first_loss: of the trial, in an earlier segment; NaN in its first one.
     """
 
-    def __init__(self, member, spec: TrialSpec, trainer, first_loss: float):
+    def __init__(
+        self, member: compiled_model.Compiled, spec: TrialSpec, trainer: Trainer, first_loss: float
+    ):
         super().__init__()
         self.first_loss = first_loss
         self.member, self.spec, self.trainer = member, spec, trainer
@@ -44,13 +53,13 @@ class Segment(keras.callbacks.Callback):
         self.best: State | None = None
         self.steps = 0
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self.member.recorder.reset(self.spec.start)
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._began = time.monotonic()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         chunk = self.member.recorder.read()
         self.seconds.append((time.monotonic() - self._began) / max(len(chunk), 1))
         self.chunks.append(chunk)
@@ -58,7 +67,7 @@ class Segment(keras.callbacks.Callback):
         self.trainer.on_steps(len(chunk))
         if "loss" not in chunk.values:
             raise ValueError(
-                "the model's `train_step` returns no value called `loss`, which kerastune goes by."
+                "the model's `train_step` returns no value called `loss`, which kerastune needs."
             )
         if np.isnan(self.first_loss):
             self.first_loss = float(chunk.values["loss"][0])
@@ -76,7 +85,7 @@ class Segment(keras.callbacks.Callback):
         if bad is not None or self.out_of_time:
             self.model.stop_training = True
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         values = {
             name[4:]: value for name, value in (logs or {}).items() if name.startswith("val_")
         }
@@ -87,7 +96,7 @@ class Segment(keras.callbacks.Callback):
         self.evals.append({"step": self.spec.start + self.steps, **values})
         if self.spec.keep_best and self.diverged_at is None:
             decays = self.spec.recipe.decay != "none"
-            if trial.kept_evaluation(self.evals, self.trainer.objective, decays) is self.evals[-1]:
+            if kept_evaluation(self.evals, self.trainer.objective, decays) is self.evals[-1]:
                 self.best = State(self.spec.start + self.steps, values_of(self.model.variables), [])
 
     def values(self, name: str) -> np.ndarray:
@@ -121,7 +130,7 @@ class Segment(keras.callbacks.Callback):
 
     def _notes(self) -> tuple[str, ...]:
         if self.trainer.problem.stream is not None and self.spec.start:
-            return ("the weights went on from the checkpoint; the stream of data started again",)
+            return ("weights were restored from the checkpoint; the data stream started again",)
         return ()
 
 
@@ -132,7 +141,7 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def values_of(variables) -> list[np.ndarray]:
+def values_of(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
     """Copies of the values of variables, in their order."""
     # A copy: on a CPU the array may share the variable's memory.
     return [variable.numpy().copy() for variable in variables]

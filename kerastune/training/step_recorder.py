@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -60,7 +61,12 @@ class StepRecorder(StepWrapper):
     """
 
     def __init__(
-        self, model, capacity: int, ratio_every: int = 0, num_classes: int = 0, threshold=0.5
+        self,
+        model: keras.Model,
+        capacity: int,
+        ratio_every: int = 0,
+        num_classes: int = 0,
+        threshold: float = 0.5,
     ):
         if capacity < model.steps_per_execution:
             raise ValueError(
@@ -120,7 +126,7 @@ class StepRecorder(StepWrapper):
             confusion=confusion,
         )
 
-    def step(self, data):
+    def step(self, data: Any) -> Any:
         """The wrapped `train_step`: runs the inner one and records it, while Keras traces."""
         if self._norms is None:
             with tf.init_scope():
@@ -139,7 +145,7 @@ class StepRecorder(StepWrapper):
         self._write(self._values(means, logs))
         return logs
 
-    def prepare(self, data) -> None:
+    def prepare(self, data: Any) -> None:
         """Makes the variables, whose shapes depend on metrics that Keras makes at the first batch.
 
         Called before the first step it saves a trace: TensorFlow traces again what has made
@@ -292,7 +298,7 @@ class _OwnMean:
         self.metric.count.assign(count)
 
 
-def mean_metrics(model) -> list[keras.metrics.Mean]:
+def mean_metrics(model: keras.Model) -> list[keras.metrics.Mean]:
     """The metrics of a compiled model that are means, the tracker of its loss included."""
     found = [model._loss_tracker]
     for metric in model.metrics:
@@ -301,7 +307,7 @@ def mean_metrics(model) -> list[keras.metrics.Mean]:
     return [metric for metric in dict.fromkeys(found) if isinstance(metric, keras.metrics.Mean)]
 
 
-def kernels_by_layer(model) -> dict[str, list]:
+def kernels_by_layer(model: keras.Model) -> dict[str, list]:
     """Trainable variables of rank 2 and more, by the name of their layer.
 
     S1.7: rank <= 1 is left out.

@@ -18,7 +18,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune import trial
 from kerastune.analysis import ensemble_selection
 from kerastune.callbacks.magnitude_pruning import MagnitudePruning
 from kerastune.data import folds
@@ -34,6 +33,7 @@ from kerastune.models import (
     regularization,
     scoring,
 )
+from kerastune.objective import Objective
 from kerastune.problem import Problem, labels
 from kerastune.recipe import Recipe
 from kerastune.schedules import rates
@@ -71,7 +71,7 @@ class Trainer:
         self,
         problem: Problem,
         build: Callable[[dict], keras.Model],
-        objective: trial.Objective,
+        objective: Objective,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         on_steps: Callable[[int], None] = lambda steps: None,
         deadline: Callable[[], bool] = lambda: False,
@@ -128,7 +128,7 @@ class Trainer:
             )
         if (state.step if state else 0) != spec.start:
             raise ValueError(
-                f"the segment starts at step {spec.start}, its checkpoint is of "
+                f"the segment starts at step {spec.start}, but its checkpoint is of step "
                 f"{state and state.step}."
             )
         began = time.monotonic()
@@ -165,7 +165,9 @@ class Trainer:
             )
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
 
-    def outputs(self, recipe: Recipe, state: State, x) -> np.ndarray:
+    def outputs(
+        self, recipe: Recipe, state: State, x: np.ndarray | dict[str, np.ndarray]
+    ) -> np.ndarray:
         """Outputs of a recipe's model with the weights of a state.
 
         For prepared inputs, `[n, outputs]` in float32.

@@ -8,19 +8,17 @@ import keras
 import keras_tuner
 
 from kerastune.callbacks import ExponentialDecay, LinearDecay
-from kerastune.trial import Objective
+from kerastune.objective import Objective
 
 REFUSED = {
-    "epochs": "the number of steps is what kerastune finds out",
+    "epochs": "kerastune tunes the number of steps",
     "batch_size": (
         "the batch size is part of the recipe: pass recipe=Recipe(batch_size=...) to the tuner to "
         "fix it"
     ),
-    "validation_split": (
-        "pass validation_data, or leave it out and kerastune cuts a part off and says so"
-    ),
-    "steps_per_epoch": "steps are the only clock, and the budget says how many there are",
-    "initial_epoch": "kerastune goes on from its own study",
+    "validation_split": ("pass validation_data; without it, kerastune splits a part off"),
+    "steps_per_epoch": "the budget sets the number of steps",
+    "initial_epoch": "kerastune continues from its own study",
 }
 
 
@@ -72,11 +70,11 @@ def refuse_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
         if isinstance(callback, setters):
             why = "sets the learning rate, which kerastune tunes: leave it out"
         elif isinstance(callback, keras.callbacks.BackupAndRestore):
-            why = "puts back a model of its own, but kerastune goes on from its own study: "
+            why = "restores a model of its own, but kerastune continues from its own study: "
             why += "leave it out"
         elif getattr(callback, "restore_best_weights", False):
-            why = "with restore_best_weights puts back weights in the middle of a training: "
-            why += "kerastune keeps the best itself, so pass it False"
+            why = "with restore_best_weights restores weights during a training: "
+            why += "kerastune keeps the best weights itself, so pass it False"
         if why:
             raise ValueError(f"the callback {type(callback).__name__} {why}.")
 

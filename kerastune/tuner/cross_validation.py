@@ -93,7 +93,7 @@ class CrossValidation:
 
     def __init__(
         self,
-        model,
+        model: Any,
         examples: Foldable,
         recipe: Recipe | None = None,
         num_folds: int = 5,
@@ -185,7 +185,7 @@ class CrossValidation:
             **recipe.to_dict(),
             "command": STAGE,
             "contents of the data": fingerprint.of_data(first),
-            "cut of the folds": f"{zlib.crc32(np.int64(cuts)):08x}",
+            "split into folds": f"{zlib.crc32(np.int64(cuts)):08x}",
         }
         return recipe
 
@@ -235,9 +235,9 @@ class CrossValidation:
         study.drop_checkpoints([fold.name])
         if outcome.diverged_at is not None:
             raise ValueError(
-                f"the training of {fold.name} diverged at step {outcome.diverged_at}, which leaves "
-                f"no mean over the folds; choose a `learning_rate` below {recipe.learning_rate:g}, "
-                "or tune it."
+                f"the training of {fold.name} diverged at step {outcome.diverged_at}, so there is "
+                "no mean over the folds; choose a `learning_rate` below "
+                f"{recipe.learning_rate:g}, or tune it."
             )
         return self._judged(fold, trainer, recipe, study.checkpoint(fold.name, "best"), outcome)
 
@@ -281,7 +281,9 @@ class CrossValidation:
         run_directory.write_bytes(self.run_dir.predictions, kept.to_bytes())
         cut = {"folds": self._settings["folds"], "repeats": self._settings["repeats"]}
         path = self.run_dir.crossval_flags
-        claim = f"# Cross-validated by kerastune; again: kerastune crossval --flagfile={path.name}"
+        claim = (
+            f"# Cross-validated by kerastune; to repeat: kerastune crossval --flagfile={path.name}"
+        )
         records.write_flags(path, claim, given, self.recipe, cut)
         # The members give probabilities already, which are averaged as numbers are.
         self.model = averaging.assemble(
@@ -292,21 +294,21 @@ class CrossValidation:
 
 
 def cross_validate(
-    model,
-    x,
-    y,
+    model: Any,
+    x: np.ndarray | dict[str, np.ndarray],
+    y: np.ndarray,
     *,
     recipe: Recipe | None = None,
     folds: int = 5,
     repeats: int = 1,
-    groups=None,
+    groups: np.ndarray | None = None,
     seed: int = 1,
     objective: str | None = None,
     directory: str | os.PathLike | None = None,
     project_name: str = "crossval",
     overwrite: bool = False,
     verbose: int = 1,
-    **others,
+    **others: Any,
 ) -> CrossValidation:
     """Cross-validates a recipe on arrays, or goes on with it.
 

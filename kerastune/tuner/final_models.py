@@ -13,8 +13,8 @@ from kerastune.analysis.ensemble_selection import Blend
 from kerastune.analysis.view_selection import IDENTITY
 from kerastune.inference import averaging, tta, views
 from kerastune.models import output_kind
+from kerastune.playbook.decision import Values
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Values
 from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues
 from kerastune.playbook.stages.tta import Tta, TtaValues
 from kerastune.problem import Part, Problem, labels

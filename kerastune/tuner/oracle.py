@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import keras_tuner
 from keras_tuner.engine.oracle import Oracle
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import ChosenTrial, Decision
 from kerastune.trial import Outcome, TrialSpec
 
 # The authoritative spec in a trial's values; the other names are for people.
@@ -48,11 +49,11 @@ class PlaybookOracle(Oracle):
         for outcome in playbook.outcomes.values():
             self._complete(self._trial(outcome.spec), outcome)
 
-    def populate_space(self, trial_id):
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Not asked: trials come from `create_trial`, whose values are the playbook's."""
         raise NotImplementedError("the playbook's stages propose whole trials; see `create_trial`.")
 
-    def create_trial(self, tuner_id):
+    def create_trial(self, tuner_id: str) -> Trial:
         """The next segment as a trial.
 
         Its status is IDLE when others must end first, and STOPPED after the last.
@@ -71,18 +72,18 @@ class PlaybookOracle(Oracle):
         self.ongoing_trials[spec.trial] = trial
         return trial
 
-    def update_trial(self, trial_id, metrics, step=0):
+    def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Trial:
         """The trial; what a trial reports is read from its outcome, so nothing is added here."""
         return self.trials[trial_id]
 
-    def end_trial(self, trial):
+    def end_trial(self, trial: Trial) -> None:
         """Marks a trial as completed, with the evaluation of the weights that it keeps as score."""
         self.ongoing_trials = {
             owner: other for owner, other in self.ongoing_trials.items() if other is not trial
         }
         self._complete(trial, self.playbook.outcomes[trial.trial_id])
 
-    def get_best_trials(self, num_trials=1):
+    def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
         """Completed trials with a score: the chosen one, then the others from the best on."""
         scored = [
             t
@@ -99,10 +100,10 @@ class PlaybookOracle(Oracle):
         """Id of the trial whose weights were chosen last; `None` before one was."""
         return chosen_trial(self.playbook.decisions if self.playbook else ())
 
-    def save(self, fname=None):
+    def save(self, fname: str | None = None) -> None:
         """Does nothing: every event is in the study already."""
 
-    def reload(self, fname=None):
+    def reload(self, fname: str | None = None) -> None:
         """Does nothing: `begin` reads the study."""
 
     def _trial(self, spec: TrialSpec) -> Trial:

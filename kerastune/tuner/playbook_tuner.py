@@ -13,7 +13,7 @@ from kerastune.budget import Budget, Stopwatch
 from kerastune.data import checks, loading
 from kerastune.executors.base import INLINE
 from kerastune.playbook import retention
-from kerastune.playbook.stages.base import Decision
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages.ensemble import MEMBERS, Ensemble
 from kerastune.playbook.stages.prune import SPARSITIES
 from kerastune.playbook.stages.start import Start
@@ -256,8 +256,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         """
         if self._models is None:
             raise ValueError(
-                "nothing was searched yet in this process: call `search`, which reads the "
-                "directory."
+                "there are no results yet: call `search`, which also reads those of an earlier "
+                "process."
             )
         return self._models
 

@@ -19,12 +19,12 @@ from kerastune.models import (
     regularization,
     scoring,
 )
+from kerastune.objective import Objective
 from kerastune.playbook.stages.base import Facts
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
 from kerastune.training.trainer import Trainer
-from kerastune.trial import Objective
 from kerastune.tuner import samplers
 from kerastune.tuner.settings import Settings
 

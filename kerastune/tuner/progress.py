@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from kerastune import trial as trials
 from kerastune.budget import Budget
+from kerastune.objective import Objective, best_evaluation
 from kerastune.playbook.driver import Playbook
 from kerastune.runtime import logs
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 
 class Display:
@@ -146,14 +146,14 @@ def counting(total: int, done: int, verbose: int = 1) -> Iterator[Counted]:
 def line(outcome: Outcome, objective: Objective) -> str:
     """A trial so far, for the log."""
     recipe = outcome.spec.recipe
-    settings = f"learning rate {recipe.learning_rate:g}, batches of {recipe.batch_size}"
+    settings = f"learning rate {recipe.learning_rate:g}, batch size {recipe.batch_size}"
     words = f"{outcome.spec.trial}: {recipe.optimizer}, {settings}"
     if outcome.error:
         return f"{words}: failed ({outcome.error})"
     if outcome.diverged_at is not None:
         return f"{words}: diverged at step {outcome.diverged_at}"
     told = f"{words}: {outcome.steps} steps, loss {outcome.losses[-50:].mean():.4g}"
-    if (best := trials.best_evaluation(outcome.evals, objective)) is None:
+    if (best := best_evaluation(outcome.evals, objective)) is None:
         return told
     value = f"{best[objective.name]:.4g} at step {best['step']}"
     return f"{told}, best validation {objective.name} {value}"

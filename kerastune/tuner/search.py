@@ -14,8 +14,8 @@ from kerastune.executors import dispatch
 from kerastune.executors.base import Result
 from kerastune.models import fingerprint, hypermodels, regularization
 from kerastune.playbook import warm_start
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Decision
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.model import Model
 from kerastune.playbook.stages.prune import Prune
@@ -133,7 +133,7 @@ class Search:
             logger.info("%s", playbook.plan())
         if playbook.outcomes:
             done = len(playbook.outcomes), self.study.seconds()
-            logger.info("Going on after %d trials and %.0f s.", *done)
+            logger.info("Continuing after %d trials and %.0f s.", *done)
         self.display.begin(playbook)
 
     def _run_playbook(

@@ -12,6 +12,7 @@ import keras_tuner
 from kerastune.budget import Budget
 from kerastune.executors import dispatch
 from kerastune.models import hypermodels
+from kerastune.objective import Objective
 from kerastune.playbook import retention, warm_start
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Stage
@@ -21,7 +22,6 @@ from kerastune.playbook.warm_start import Trained
 from kerastune.recipe import Recipe
 from kerastune.study.run_directory import RunDir
 from kerastune.training.trainer import CHUNK
-from kerastune.trial import Objective
 from kerastune.tuner import argument_checks, samplers
 from kerastune.tuner.stage_models import StageModels
 

@@ -20,18 +20,15 @@ class WithPreparation(keras_tuner.HyperModel):
         problem: whose `attach` prepares.
     """
 
-    def __init__(self, inner, problem: Problem):
+    def __init__(self, inner: keras_tuner.HyperModel, problem: Problem):
         super().__init__()
         self._inner = inner
         self._attach = problem.attach
 
-    def build(self, hp) -> keras.Model:
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = self._inner.build(hp)
         if model.compiled:
-            raise ValueError(
-                "a compiled model loses its loss where inputs are prepared for it: leave "
-                "`standardize` out."
-            )
+            raise ValueError("`standardize` is not possible with a compiled model: leave it out.")
         return self._attach(model)
 
 
@@ -49,7 +46,9 @@ def load(path: str | os.PathLike) -> keras.Model:
         ) from error
 
 
-def of_raw_inputs(problem: Problem, raw: Problem, hypermodel):
+def of_raw_inputs(
+    problem: Problem, raw: Problem, hypermodel: keras_tuner.HyperModel
+) -> tuple[Problem, keras_tuner.HyperModel]:
     """The same problem and hypermodel with inputs as they were before preparation.
 
     These are what a teacher takes.
@@ -66,7 +65,9 @@ def of_raw_inputs(problem: Problem, raw: Problem, hypermodel):
         ValueError: for a problem that is not one of classes.
     """
     if problem.kind != "classification":
-        raise ValueError("`teacher` teaches classes; there is none to learn from in a regression.")
+        raise ValueError(
+            "`teacher` must be a classifier; distillation of a regression is not supported."
+        )
     if problem.attach is None:
         return problem, hypermodel
     parts = {

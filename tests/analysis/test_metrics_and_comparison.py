@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from kerastune import trial
 from kerastune.analysis import comparison, metrics
-from kerastune.trial import Objective
+from kerastune.objective import Objective, best_evaluation
 
 ACCURACY, LOSS = Objective("accuracy", "max"), Objective("loss", "min")
 
@@ -29,8 +28,8 @@ def test_an_objective_without_a_direction_is_refused(direction):
 
 def test_the_best_evaluation_follows_the_direction():
     evals = [{"step": 1, "loss": 0.3, "accuracy": 0.9}, {"step": 2, "loss": 0.2, "accuracy": 0.8}]
-    assert trial.best_evaluation(evals, ACCURACY)["step"] == 1
-    assert trial.best_evaluation(evals, LOSS)["step"] == 2
+    assert best_evaluation(evals, ACCURACY)["step"] == 1
+    assert best_evaluation(evals, LOSS)["step"] == 2
 
 
 def test_among_equals_the_lowest_loss_wins_then_the_first():
@@ -38,20 +37,20 @@ def test_among_equals_the_lowest_loss_wins_then_the_first():
         {"step": step, "loss": loss, "accuracy": 0.9}
         for step, loss in [(1, 0.3), (2, 0.2), (3, 0.2)]
     ]
-    assert trial.best_evaluation(evals, ACCURACY)["step"] == 2
+    assert best_evaluation(evals, ACCURACY)["step"] == 2
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_evaluations_that_are_not_finite_are_passed_over(bad):
     evals = [{"step": 1, "loss": 1.0, "accuracy": bad}, {"step": 2, "loss": 1.0, "accuracy": 0.1}]
-    assert trial.best_evaluation(evals, ACCURACY)["step"] == 2
-    assert trial.best_evaluation(evals[:1], ACCURACY) is None
-    assert trial.best_evaluation([], ACCURACY) is None
+    assert best_evaluation(evals, ACCURACY)["step"] == 2
+    assert best_evaluation(evals[:1], ACCURACY) is None
+    assert best_evaluation([], ACCURACY) is None
 
 
 def test_an_objective_that_was_not_measured_is_named_with_those_that_were():
     with pytest.raises(ValueError, match="`f1`.*loss, accuracy"):
-        trial.best_evaluation([{"step": 1, "loss": 1.0, "accuracy": 0.5}], Objective("f1", "max"))
+        best_evaluation([{"step": 1, "loss": 1.0, "accuracy": 0.5}], Objective("f1", "max"))
 
 
 def test_macro_f1_is_scikit_learns():

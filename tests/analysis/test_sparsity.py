@@ -71,7 +71,7 @@ def test_the_schedule_is_a_cubic_in_stairs_that_ends_where_it_should():
 
 @pytest.mark.parametrize("share", [1, 1.0, -0.1, float("nan"), 80, "0.8", True])
 def test_a_share_out_of_range_is_refused_by_name(share):
-    with pytest.raises(ValueError, match=r"`sparsity` must be a share in \[0, 1\), .* got "):
+    with pytest.raises(ValueError, match=r"`sparsity` must be a fraction in \[0, 1\), .* got "):
         sparsity.check(share)
 
 

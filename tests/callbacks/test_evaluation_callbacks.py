@@ -207,6 +207,6 @@ def test_what_only_a_fit_shows_is_refused_there():
     with pytest.raises(ValueError, match="outputs differ in shape: \\[\\(60, 4\\), \\(60, 3\\)\\]"):
         fit(network(), EnsembleEvaluation([network(4)], (X, Y)), epochs=1)
     untold = network(1, None, loss=own_loss)
-    with pytest.raises(ValueError, match="does not tell whether it classifies: give its `kind`"):
+    with pytest.raises(ValueError, match="may be a classifier or a regressor: give its `kind`"):
         fit(untold, TTAEvaluation([NOISE], (X, Y)), epochs=1)
     assert "val_tta_mse" in fit(untold, TTAEvaluation([NOISE], (X, Y), kind="regression"), epochs=1)

@@ -88,7 +88,7 @@ def test_version(capsys):
 
 def test_an_unknown_command_is_refused_with_the_one_that_was_meant(capsys):
     assert entry.main(["tnue"]) == 2
-    assert "no command 'tnue'; did you mean `tune`?" in capsys.readouterr().err
+    assert "unknown command 'tnue'; did you mean `tune`?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["tune", "--help"], ["--version"]])

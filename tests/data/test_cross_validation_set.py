@@ -104,15 +104,15 @@ def test_a_column_of_groups_is_no_input_and_no_test_part_is_torn_from_them(tmp_p
         (
             "people.csv",
             "doctor",
-            r"`--groups` \('doctor'\) is no column of .*; those are: age, city, patient",
+            r"`--groups` \('doctor'\) must be a column of .*: age, city, patient",
         ),
-        ("people.csv", "y", r"`--groups` \('y'\) is no column"),
+        ("people.csv", "y", r"`--groups` \('y'\) must be a column"),
         (
             "iris",
             "patient",
             r"`--groups` \('patient'\) names a column of a .csv or an array of a .npz",
         ),
-        ("parts.npz", "who", r"`--groups` \('who'\) is no array of"),
+        ("parts.npz", "who", r"`--groups` \('who'\) is not an array of"),
         ("parts.npz", "few", r"`groups` has shape \(3,\) and dtype int64, expected \(20,\)"),
     ],
 )
@@ -128,7 +128,7 @@ def test_groups_that_are_not_there_are_refused(source, groups, words, tmp_path):
 
 def test_a_stream_is_refused():
     dataset = tf.data.Dataset.from_tensor_slices((np.eye(20), np.arange(20) % 2))
-    with pytest.raises(ValueError, match="can't be cut into folds; give arrays"):
+    with pytest.raises(ValueError, match="can't be split into folds; give arrays"):
         cross_validation_set.from_arrays(dataset)
 
 
@@ -137,6 +137,6 @@ def test_a_fold_that_nothing_can_be_fitted_to_is_named():
         np.eye(4), np.array([5.0, 5.0, 5.0, 7.5]), kind="regression"
     )
     with pytest.raises(
-        ValueError, match="fold-2 can't be trained on: `y` of the training part is always 5.0"
+        ValueError, match="fold-2 can't be trained on: `y` of the training part is constant .5.0."
     ):
         examples.problem(folds.Fold("fold-2", 1, 2, np.array([0, 1, 2]), np.array([3])))

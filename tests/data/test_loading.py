@@ -171,11 +171,11 @@ def test_bad_arrays_are_refused():
         (x, y - 1, "label -1"),
         (x[:0], y[:0], "empty"),
         (x[:, :0], y, "no features"),
-        (x[:6], y[:6], "too few to cut"),
+        (x[:6], y[:6], "too few to split"),
         (sparse, y, "sparse"),
         ([[1], [1, 2]], [0, 1], "ragged"),
         (x, None, "must be"),
-        (x, np.full(60, 0.5), "always 0.5"),
+        (x, np.full(60, 0.5), "constant .0.5."),
     ]:
         with pytest.raises(ValueError, match=message) as error:
             loading.from_arrays(bad_x, bad_y)

@@ -168,7 +168,7 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path, monkeypatch):
     write_images(tmp_path / "train", ["cat", "dog"])
     refused("image_size", tmp_path, image_size=0)
     write_images(tmp_path / "test", ["cow"], 1)
-    refused("the training part has not: cow", tmp_path)
+    refused("the training part does not have: cow", tmp_path)
     (tmp_path / "train" / "dog" / "1.png").write_text("no image")
     refused("1.png cannot be read as an image", tmp_path / "train")
     (tmp_path / "train" / "empty").mkdir()
@@ -210,8 +210,8 @@ def test_functions_that_cannot_be_used_are_refused(in_folder):
     refused("no module `own_nowhere`", "own_nowhere:make")
     refused("no module `own_nowhere.deep`", "own_nowhere.deep:make")
     refused("has no `made`; did you mean `make`", f"{name}:made")
-    refused("number` is no function", f"{name}:number")
-    refused("gave a dict with x; expected", f"{name}:make")
+    refused("number` is not a function", f"{name}:number")
+    refused("returned a dict with x; expected", f"{name}:make")
 
 
 def test_a_module_that_a_users_module_needs_is_named_by_python_itself(in_folder):

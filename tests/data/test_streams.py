@@ -80,17 +80,17 @@ def test_datasets_that_cannot_be_used_are_refused(monkeypatch):
         lambda: iter([]), output_signature=(tf.TensorSpec((None, 2)), tf.TensorSpec((), tf.int64))
     )
     for train, validation, message in [
-        (good, None, "cannot be cut"),
-        (good.repeat(), good, "training part never ends"),
-        (good.batch(4).repeat().map(lambda x, y: (x, y)), good, "never ends"),
-        (good, good.repeat(), "validation part never ends"),
+        (good, None, "cannot be split"),
+        (good.repeat(), good, "training part is infinite"),
+        (good.batch(4).repeat().map(lambda x, y: (x, y)), good, "is infinite"),
+        (good, good.repeat(), "validation part is infinite"),
         (ragged, good, "different shapes"),
         (good.take(0), good, "is empty"),
         (dataset(nan, y), good, "`x` of the training part has 4 values that are NaN"),
         (dataset(x[:, :3], y), good, "have the shapes"),
         (dataset(x, y * 10), dataset(x, y * 10), "must run from 0 on, got 0, 10, 20"),
         (dataset(x, y.astype(str)), good, "dense numeric"),
-        (tf.data.Dataset.from_tensor_slices(x), good, r"must give \(x, y\)"),
+        (tf.data.Dataset.from_tensor_slices(x), good, r"must yield \(x, y\)"),
     ]:
         with pytest.raises(ValueError, match=message):
             loading.from_arrays(train, validation_data=validation)

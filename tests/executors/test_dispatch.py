@@ -13,10 +13,11 @@ from kerastune.executors import dispatch
 from kerastune.executors.base import ExecutorUnavailable, Inline, Result
 from kerastune.executors.worker_setup import WorkerSetup
 from kerastune.models.hypermodels import BuildFunction, Cnn, Mlp
+from kerastune.objective import Objective
 from kerastune.problem import Part, Problem
 from kerastune.recipe import Recipe
 from kerastune.training.trainer import Trainer
-from kerastune.trial import Objective, TrialSpec
+from kerastune.trial import TrialSpec
 from kerastune.tuner.builder import Builder
 
 PART = Part(
@@ -94,7 +95,7 @@ def test_what_can_not_be_sent_runs_inline_and_says_so(caplog, hypermodel, callba
         ) as executor:
             assert isinstance(executor, Inline)
     assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith(f"Trials run inline, one after another, since {words}")
+    assert caplog.messages[0].startswith(f"Trials run inline, one at a time: {words}")
 
 
 def test_a_stream_runs_inline():
@@ -117,8 +118,7 @@ def test_a_search_whose_workers_turn_out_not_to_do_goes_on_inline(caplog):
     lame, search = Lame(None), types.SimpleNamespace(next=lambda: None)
     assert list(dispatch.results(lame, None, search, print)) == ["first"]
     assert (
-        lame.closed
-        and "one after another, since a worker can't be set up (ImportError: no)." in caplog.text
+        lame.closed and "one at a time: a worker can't be set up (ImportError: no)." in caplog.text
     )
 
 
@@ -145,9 +145,7 @@ def test_only_stages_that_pass_it_over_go_on_after_a_failure():
     assert failed("batch", MemoryError("OOM")) == "MemoryError: OOM"
     with pytest.raises(ValueError, match="no such layer"):
         failed("batch", ValueError("no such layer"))
-    with pytest.raises(
-        MemoryError, match="a ran out of memory with nothing beside it .batches of 256.: choose a"
-    ):
+    with pytest.raises(MemoryError, match="a ran out of memory alone .batch size 256.: choose a"):
         failed("train", MemoryError("OOM"))
 
 
@@ -159,7 +157,7 @@ def test_only_stages_that_pass_it_over_go_on_after_a_failure():
         (
             "inline",
             2,
-            "`jobs` is 2, but inline trains one trial at a time: choose executor processes",
+            "`jobs` is 2, but inline runs one trial at a time: choose executor processes",
         ),
     ],
 )

@@ -106,7 +106,7 @@ def test_three_losses_of_one_segment_end_the_search_and_what_was_recorded_is_kep
         )
         with pytest.raises(
             RuntimeError,
-            match=r"wide-2 \(steps 0 to 1000\) was killed, for the 3rd time: what was rec",
+            match=r"wide-2 \(steps 0 to 1000\) was killed, 3 times\. The study is kept",
         ):
             driven(worker_pool.WorkerPool(workers, 1, clock=workers.clock), search)
         assert list(study.outcomes()) == ["wide-0", "wide-1"] == list(search.outcomes)
@@ -291,7 +291,7 @@ def test_who_can_work_goes_on_where_no_more_workers_can_be_started(whole, tmp_pa
     workers = Full(FakeClock(), seed=1)
     assert found(tmp_path, workers, jobs=4) == whole
     assert workers.most_busy == able and workers.started < able + 2 * worker_pool.MOST_LOSSES
-    assert f"goes on with those at work ({able})" in caplog.text
+    assert f"continues with {able} running workers" in caplog.text
 
 
 def test_a_search_in_which_nobody_can_be_started_any_more_ends(tmp_path):

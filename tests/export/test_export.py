@@ -196,7 +196,7 @@ def test_inputs_keep_the_names_of_a_dict_and_a_single_one_is_called_inputs():
         "inputs_0",
         "age",
     ]
-    with pytest.raises(ValueError, match="differ only in signs"):
+    with pytest.raises(ValueError, match="differ only in characters"):
         named_inputs({"a b": keras.Input([1]), "a-b": keras.Input([1])})
 
 
@@ -267,7 +267,7 @@ def test_what_does_not_fit_is_refused_in_one_line_before_anything_is_written(tmp
     two = keras.Model(model.inputs, [model.outputs[0], model.outputs[0]])
     cases = [
         (model, {"class_names": ("a", "b")}, "`class_names` must name the model's 3"),
-        (two, {}, "must give one output"),
+        (two, {}, "must have one output"),
         (model, {"examples": np.zeros((2, 5))}, r"`examples` of `inputs` must be \[n, 4\]"),
         (model, {"image": True}, "images are"),
     ]

@@ -53,7 +53,7 @@ def test_a_version_that_is_there_or_is_no_number_is_refused_and_nothing_changes(
     with new_version(tmp_path, 2) as (build, _):
         (build / "old").touch()
     for version, said in (
-        (2, "there already"),
+        (2, "exists"),
         (-1, "whole number"),
         (1.5, "whole number"),
         ("01", "whole number"),

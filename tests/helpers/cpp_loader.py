@@ -34,9 +34,21 @@ class Loaded:
 
     def __init__(self, directory):
         self.c = library()
-        for name in ("NewStatus", "NewSessionOptions", "NewGraph", "NewBuffer", "LoadSessionFromSavedModel",
-                     "GraphOperationByName", "AllocateTensor", "TensorData", "Message", "StringGetDataPointer",
-                     "Dim", "TensorByteSize", "StringGetSize"):  # fmt: skip
+        for name in (
+            "NewStatus",
+            "NewSessionOptions",
+            "NewGraph",
+            "NewBuffer",
+            "LoadSessionFromSavedModel",
+            "GraphOperationByName",
+            "AllocateTensor",
+            "TensorData",
+            "Message",
+            "StringGetDataPointer",
+            "Dim",
+            "TensorByteSize",
+            "StringGetSize",
+        ):
             getattr(self.c, f"TF_{name}").restype = ctypes.c_void_p
         self.status = ctypes.c_void_p(self.c.TF_NewStatus())
         self.graph = ctypes.c_void_p(self.c.TF_NewGraph())
@@ -70,11 +82,25 @@ class Loaded:
             self._tensor(np.asarray(x), described.inputs[name].dtype) for name, x in inputs.items()
         ]
         values, found = (ctypes.c_void_p * len(inputs))(*tensors), (ctypes.c_void_p * len(names))()
-        self.c.TF_SessionRun(self.session, None, given, values, len(inputs), wanted, found, len(names),
-                             None, 0, None, self.status)  # fmt: skip
+        self.c.TF_SessionRun(
+            self.session,
+            None,
+            given,
+            values,
+            len(inputs),
+            wanted,
+            found,
+            len(names),
+            None,
+            0,
+            None,
+            self.status,
+        )
         self._check()
-        return {name: self._array(tensor, described.outputs[name].dtype)
-                for name, tensor in zip(names, found, strict=True)}  # fmt: skip
+        return {
+            name: self._array(tensor, described.outputs[name].dtype)
+            for name, tensor in zip(names, found, strict=True)
+        }
 
     def close(self):
         self.c.TF_CloseSession(self.session, self.status)

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from kerastune.analysis.trial_curves import Curves
 from kerastune.budget import Budget
-from kerastune.curves import Curves
+from kerastune.objective import Objective, best_evaluation
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.base import Facts
 from kerastune.playbook.stages.baseline import Baseline
@@ -26,7 +27,7 @@ from kerastune.playbook.stages.start import Start
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
-from kerastune.trial import Objective, Outcome, State, TrialSpec, best_evaluation
+from kerastune.trial import Outcome, State, TrialSpec
 
 CHUNK = 50
 ACCURACY = Objective("accuracy", "max")

@@ -107,17 +107,17 @@ SAID = {
         "`budget` was",
         "can't be written",
     ),
-    "transient": ("a hiccup", "ran out of memory with nothing beside it"),
+    "transient": ("a hiccup", "ran out of memory alone"),
     "rival": ("is in use by",),
     "held": ("is in use by process",),
     "other_setting": ("`budget` was",),
-    "workers": ("what was recorded is kept", "did not start"),
+    "workers": ("The study is kept", "did not start"),
 }
 IN_THE_LOG = {
-    "worker lost": "; it is trained once more.",
-    "out of memory": "it is trained once more alone",
+    "worker lost": "; it is run again.",
+    "out of memory": "it is run again alone",
     "inline after all": "Trials run inline",
-    "passed over": "failed and is passed over",
+    "passed over": "failed and is skipped",
 }
 
 

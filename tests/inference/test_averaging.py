@@ -73,9 +73,7 @@ def test_members_may_take_dicts_and_be_subclassed():
     x = {"a": X[:, :1], "b": X[:, 1:]}
     members = [Own(0), Own(1)]
     given = [softmax(np.asarray(each(x))) for each in members]
-    with pytest.raises(
-        ValueError, match="`own` does not tell what inputs it takes: give a `sample`"
-    ):
+    with pytest.raises(ValueError, match="`own` has unknown input shapes: give a `sample`"):
         averaging.assemble(members, [1, 1])
     found = averaging.assemble(members, [1, 1], sample=x).predict(x, verbose=0)
     np.testing.assert_allclose(found, sum(given) / 2, atol=1e-6)
@@ -93,7 +91,7 @@ def test_members_may_take_dicts_and_be_subclassed():
         ({"kind": "ranking"}, "`kind` must be classification or regression"),
         (
             {"kind": "regression", "temperature": 2.0},
-            "numbers have an arithmetic mean and no temperature",
+            "regression has an arithmetic mean and no temperature",
         ),
     ],
 )

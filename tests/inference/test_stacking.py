@@ -10,7 +10,8 @@ from keras import layers
 from kerastune.data.preprocessing import Attachment, fit, profile
 from kerastune.data.tabular import fit_table
 from kerastune.inference.stacking import stacked_model
-from kerastune.inference.stacking.layers import RULES, CannotStack
+from kerastune.inference.stacking.layers import RULES
+from kerastune.inference.stacking.stacked import CannotStack
 from kerastune.models import networks
 
 GENERATOR = np.random.default_rng(0)

@@ -226,7 +226,7 @@ class Subclassed(keras.Model):
 def test_a_subclassed_model_needs_a_sample():
     model = Subclassed()
     model(IMAGES)
-    with pytest.raises(ValueError, match="does not tell what inputs it takes: give a `sample`"):
+    with pytest.raises(ValueError, match="has unknown input shapes: give a `sample`"):
         tta.wrap(model, VIEWS, kind="classification")
     wrapped = tta.wrap(model, VIEWS, kind="classification", sample=IMAGES)
     np.testing.assert_allclose(wrapped(IMAGES), by_hand(model, IMAGES), atol=1e-6)
@@ -242,17 +242,17 @@ def own_loss(y, outputs):
         (
             lambda: network(activation=None),
             {},
-            "does not tell whether it classifies: give its `kind`",
+            "may be a classifier or a regressor: give its `kind`",
         ),
         (
             lambda: network(activation=None, loss=own_loss),
             {},
-            "does not tell whether it classifies",
+            "may be a classifier or a regressor",
         ),
         (
             lambda: network(activation=None),
             {"kind": "classification"},
-            "whether it gives logits: give a `sample`",
+            "may have logits or probabilities as outputs: give a `sample`",
         ),
         (
             network,

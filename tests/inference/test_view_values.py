@@ -18,5 +18,5 @@ def test_a_view_survives_json(name, view):
 
 
 def test_what_is_no_view_is_refused():
-    with pytest.raises(ValueError, match="`Nonsense` is no view"):
+    with pytest.raises(ValueError, match="`Nonsense` is not a view"):
         views.from_values({"view": "Nonsense"})

@@ -9,8 +9,8 @@ from sklearn import metrics as sklearn_metrics
 
 from kerastune.models import compiling, output_kind, scoring
 from kerastune.models.output_kind import OutputKind
+from kerastune.objective import Objective
 from kerastune.problem import Part, Problem
-from kerastune.trial import Objective
 
 
 def generator(seed=0):
@@ -261,7 +261,7 @@ def test_the_objective_of_a_regression_is_the_loss():
 
 def test_an_objective_that_is_not_measured_is_refused_by_name():
     top = keras.metrics.SparseTopKCategoricalAccuracy(2, "top")
-    words = "val_acu.*did you mean `val_auc`.*it measures: val_loss, val_accuracy, val_top"
+    words = "val_acu.*did you mean `val_auc`.*the model has: val_loss, val_accuracy, val_top"
     with pytest.raises(ValueError, match=words) as refused:
         compiling.check_objective(Objective("acu", "max"), compiled(["accuracy", top]))
     assert "\n" not in str(refused.value)

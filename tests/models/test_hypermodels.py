@@ -161,7 +161,7 @@ def test_a_hypermodel_class_or_instance_of_the_user_is_taken(user_module):
         ("wrong.inner:build", "there is no module `wrong.inner`"),
         ("wrong:biuld", "has no `biuld`; did you mean `build`"),
         ("wrong:", "has no ``"),
-        (":build", "names no module"),
+        (":build", "has no module"),
         ("wrong:model", "must be a build.hp. function .* is of type Sequential"),
         ("wrong:number", "is of type int"),
         ("wrong:Plain", "is the class Plain"),

@@ -8,8 +8,8 @@ from sklearn import metrics as sklearn_metrics
 
 from kerastune.models import compiling, keras_metrics, output_kind
 from kerastune.models.keras_metrics import MacroF1
+from kerastune.objective import Objective
 from kerastune.problem import Part, Problem
-from kerastune.trial import Objective
 
 
 def generator(seed=0):
@@ -204,7 +204,7 @@ def test_a_metric_of_classes_is_refused_for_numbers():
     model, problem = model_for(1), regression(np.zeros(50))
     compiling.compile_for(model, problem, "sgd", objective="auc")
     with pytest.raises(
-        ValueError, match="val_auc.*suits a regression.*it measures: val_loss, val_mae"
+        ValueError, match="val_auc.*of Keras for regression.*the model has: val_loss, val_mae"
     ):
         compiling.check_objective(Objective("auc", "max"), model, problem.kind)
 

@@ -60,11 +60,11 @@ def own_loss(y, outputs):
 
 
 REFUSED = [
-    ("mse", "mean_squared_error is none"),
-    (own_loss, "own_loss is none"),
-    (None, "NoneType is none"),
-    (["binary_crossentropy"], "list is none"),
-    (keras.losses.CategoricalFocalCrossentropy(), "focal_crossentropy is none"),
+    ("mse", "mean_squared_error is not a cross-entropy"),
+    (own_loss, "own_loss is not a cross-entropy"),
+    (None, "NoneType is not a cross-entropy"),
+    (["binary_crossentropy"], "list is not a cross-entropy"),
+    (keras.losses.CategoricalFocalCrossentropy(), "focal_crossentropy is not a cross-entropy"),
     (keras.losses.CategoricalCrossentropy(label_smoothing=0.1), "smooths labels already"),
     (keras.losses.SparseCategoricalCrossentropy(ignore_class=-1), "ignores a class"),
     (keras.losses.SparseCategoricalCrossentropy(axis=1), "not on the last axis"),

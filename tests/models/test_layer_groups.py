@@ -7,11 +7,12 @@ import tensorflow as tf
 from keras import layers
 
 from kerastune.models import layer_groups
+from kerastune.objective import Objective
 from kerastune.problem import Part, Problem
 from kerastune.recipe import Recipe
 from kerastune.training import optimizers
 from kerastune.training.trainer import Trainer
-from kerastune.trial import Objective, TrialSpec
+from kerastune.trial import TrialSpec
 
 PLAIN = Recipe(
     learning_rate=0.05,

@@ -112,7 +112,7 @@ def test_what_has_no_graph_is_refused_with_what_to_do():
 
 @pytest.mark.parametrize(
     "shape, words",
-    [((8, 8, 3), r"`image` \[8, 8, 1\], the data give \[8, 8, 3\]"), ((64,), r"\[64\]")],
+    [((8, 8, 3), r"`image` \[8, 8, 1\], the data have \[8, 8, 3\]"), ((64,), r"\[64\]")],
 )
 def test_data_of_another_shape_are_refused_by_name(saved, shape, words):
     with pytest.raises(ValueError, match=words):
@@ -123,9 +123,11 @@ def test_inputs_are_matched_by_name():
     inputs = {name: keras.Input([None], name=name) for name in ("a", "b")}
     model = keras.Model(inputs, layers.Concatenate()(list(inputs.values())))
     pretrained.check_inputs(model, {"b": np.zeros([2, 3]), "a": np.zeros([2, 1])})
-    with pytest.raises(ValueError, match="takes a, b, the data give a, c: name the inputs alike"):
+    with pytest.raises(
+        ValueError, match="takes a, b, the data have a, c: give the inputs the same names"
+    ):
         pretrained.check_inputs(model, {"a": np.zeros([2, 1]), "c": np.zeros([2, 1])})
-    with pytest.raises(ValueError, match="the data give one array"):
+    with pytest.raises(ValueError, match="the data have one array"):
         pretrained.check_inputs(model, np.zeros([2, 1]))
 
 
@@ -157,7 +159,9 @@ def test_what_an_earlier_fine_tuning_froze_may_be_trained(saved, tmp_path):
     assert len(layer_groups.levels(built(Pretrained(tmp_path / "frozen.keras", problem())))) == 4
 
 
-@pytest.mark.parametrize("source, words", [("gone.keras", "`gone.keras` is no file"), (3, "got 3")])
+@pytest.mark.parametrize(
+    "source, words", [("gone.keras", "`gone.keras` is not a file"), (3, "got 3")]
+)
 def test_what_is_no_model_is_refused(source, words):
     with pytest.raises(ValueError, match=words):
         Pretrained(source, problem())

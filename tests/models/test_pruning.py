@@ -183,12 +183,13 @@ def test_only_kernels_are_pruned_unless_others_are_asked_for():
 def test_what_can_not_be_pruned_is_refused():
     plain = keras.Sequential([keras.Input([4]), keras.layers.BatchNormalization()], name="plain")
     with pytest.raises(
-        ValueError, match="model `plain` has no trainable variable to prune: name some with `which`"
+        ValueError,
+        match="model `plain` has no trainable variable to prune: choose some with `which`",
     ):
         pruning.prune(plain, 0.5)
     with pytest.raises(ValueError, match="not built yet"):
         pruning.prune(keras.Sequential([keras.layers.Dense(2)]), 0.5)
-    with pytest.raises(ValueError, match=r"`sparsity` must be a share in \[0, 1\)"):
+    with pytest.raises(ValueError, match=r"`sparsity` must be a fraction in \[0, 1\)"):
         MagnitudePruning(1.0, end_step=10)
     with pytest.raises(ValueError, match="`end_step`"):
         MagnitudePruning(0.5, end_step=10, begin_step=20)

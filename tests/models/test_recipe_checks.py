@@ -56,7 +56,7 @@ def test_a_recipe_that_wants_what_changes_nothing_is_refused(name, value):
     recipe_checks.check(Recipe(), {name: "so it is"})
     recipe_checks.check(Recipe(**{name: value}), {})
     with pytest.raises(
-        ValueError, match=f"`{name}` .*{value}.* has no use here: so it is; leave it out"
+        ValueError, match=f"`{name}` .*{value}.* has no effect: so it is; leave it out"
     ):
         recipe_checks.check(Recipe(**{name: value}), {name: "so it is"})
 
@@ -67,7 +67,7 @@ def test_class_weights_are_for_classes_and_those_of_the_data_are_kept():
         problem(x), kind="classification", class_names=("a", "b"), class_weight={0: 2.0}
     )
     reasons = recipe_checks.unusable(made, own)
-    assert reasons["class_weights"] == "the data came with class weights, which are kept"
+    assert reasons["class_weights"] == "the data have class weights, which are kept"
     assert "class_weights" not in recipe_checks.unusable(
         made, dataclasses.replace(own, class_weight=None)
     )
@@ -75,7 +75,7 @@ def test_class_weights_are_for_classes_and_those_of_the_data_are_kept():
         made, dataclasses.replace(own, kind="regression", class_weight=None)
     )
     with pytest.raises(
-        ValueError, match="`class_weights` .balanced. has no use here: there are no classes"
+        ValueError, match="`class_weights` .balanced. has no effect: there are no classes"
     ):
         recipe_checks.check(Recipe(class_weights="balanced"), reasons)
     recipe_checks.check(Recipe(), reasons)

@@ -7,13 +7,15 @@ import pytest
 from fake_trainer import CHUNK, FakeClock, FakeTrainer, advance, canonical, facts, playbook, tune
 
 from kerastune.budget import Budget
+from kerastune.objective import best_evaluation
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Context, Decision, Stage
+from kerastune.playbook.stages.base import Context, Stage
 from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study, StudyError
-from kerastune.trial import State, TrialSpec, best_evaluation
+from kerastune.trial import State, TrialSpec
 
 
 def opened(directory, **arguments):

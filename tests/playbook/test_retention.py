@@ -7,7 +7,7 @@ import pytest
 from fake_trainer import FakeTrainer, advance, canonical, playbook
 
 from kerastune.playbook import retention
-from kerastune.playbook.stages.base import ChosenTrial, Decision
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.stages.ensemble import EnsembleValues, candidates
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study

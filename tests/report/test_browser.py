@@ -105,7 +105,7 @@ def test_the_report_shows_every_decision_and_picture(found, browser, width):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get((found / "report.html").as_uri())
     text = browser.execute_script("return document.body.textContent")
-    for stage in ("lr: ", "train: ", "baseline: ", "The final model has a test accuracy of"):
+    for stage in ("lr: ", "train: ", "baseline: ", "Final model: test accuracy"):
         assert stage in text
     pictures = browser.execute_script("return [...document.images].map(each => each.naturalWidth)")
     assert len(pictures) >= 6 and all(pictures)

@@ -7,10 +7,10 @@ import pytest
 
 from kerastune.analysis import curves
 from kerastune.analysis.comparison import Comparison
-from kerastune.curves import Curves
+from kerastune.analysis.trial_curves import Curves
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.rules.hill_climb import Tried
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.report.figures import decision_figures, plotting
 from kerastune.trial import Outcome, TrialSpec

@@ -3,7 +3,7 @@
 import pytest
 
 from kerastune.analysis.comparison import Comparison, named
-from kerastune.playbook.stages.base import Decision
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages.ensemble import EnsembleValues, ValidationFigures
 from kerastune.playbook.stages.tta import TtaValues
 from kerastune.recipe import Recipe
@@ -74,8 +74,8 @@ def test_every_step_stands_on_the_one_before():
         FINAL,
         ("+ ensemble", True, 0.02, 0.1),
         ("+ temperature 1.5", True, None, 0.05),
-        ("+ views", True, 0.03, 0.02),
-        ("+ temperature of the views 0.8", True, None, 0.04),
+        ("+ TTA", True, 0.03, 0.02),
+        ("+ temperature of TTA 0.8", True, None, 0.04),
     ]
     losses = [rung.figures["nll"] for rung in gain_steps.rungs([ensemble(), views()], result())]
     assert losses == [0.4, 0.3, 0.25, 0.24, 0.4]  # the last as the result has it
@@ -86,7 +86,7 @@ def test_what_is_left_out_is_told_with_its_gain_and_has_no_figures():
     assert [rung.name for rung in found] == [
         "final model",
         "+ ensemble",
-        "+ views",
+        "+ TTA",
         "+ temperature",
     ]
     assert not any(rung.is_kept or rung.figures for rung in found[1:]) and all(
@@ -99,7 +99,7 @@ def test_a_temperature_of_an_ensemble_without_views_comes_once():
     assert [name for name, *_ in found] == [
         "final model",
         "+ ensemble",
-        "+ views",
+        "+ TTA",
         "+ temperature 1.5",
     ]
 
@@ -120,25 +120,25 @@ def test_numbers_have_no_temperature():
         "exported": {"model": "final"},
         "scored by": "loss",
     }
-    assert told([views(kept=False)], of_numbers) == [FINAL, ("+ views", False, 0.03, 0.02)]
-    assert gain_steps.exported(of_numbers) == "The model to use is the final model."
+    assert told([views(kept=False)], of_numbers) == [FINAL, ("+ TTA", False, 0.03, 0.02)]
+    assert gain_steps.exported(of_numbers) == "Model to use: the final model."
 
 
-ERROR = "with an expected calibration error of"
-COOLED = "cross-fitted, where it was 0.0900 before a temperature of 1.5."
+ERROR = "Expected calibration error"
+COOLED = "cross-fitted (0.0900 before temperature 1.5)."
 
 
 @pytest.mark.parametrize(
     "given, words",
     [
-        (result("ensemble", 1.5), f"the ensemble, {ERROR} 0.0500 on validation, {COOLED}"),
+        (result("ensemble", 1.5), f"the ensemble. {ERROR} 0.0500 on validation, {COOLED}"),
         (
             result("tta", 0.8, tta={"test": {"ece": 0.07}}),
-            f"several views of an example, {ERROR} 0.0700 on the test part, 0.0500 on validation",
+            f"test-time augmentation. {ERROR} 0.0700 on test, 0.0500 on validation",
         ),
         (
             result("final", 1.0),
-            "0.0500 on validation; no temperature lowers its log-likelihood loss beyond noise.",
+            "0.0500 on validation; no temperature lowers the NLL significantly.",
         ),
     ],
 )
@@ -159,9 +159,9 @@ def test_the_report_has_a_table_and_a_picture_of_the_steps(monkeypatch):
     )
     findings = Findings(decisions, {}, found, {}, Recipe(), pictures=pictures)
     text = markdown.render("t", search_sections.sections(findings), "report")
-    assert "![Gain of every step" in text and "(report/steps.png)" in text
+    assert "![Gain of each step" in text and "(report/steps.png)" in text
     assert r"| \+ ensemble | yes | +2 points (+1 to +3) | -0.1 (-0.11 to -0.09) | 0.9000 |" in text
-    assert r"| \+ views | left out | +3 points (+2 to +4) | -0.02 (-0.03 to -0.01) | \- |" in text
+    assert r"| \+ TTA | left out | +3 points (+2 to +4) | -0.02 (-0.03 to -0.01) | \- |" in text
 
 
 def test_where_a_temperature_is_the_only_step_no_empty_axes_stand_above_it(monkeypatch):

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from kerastune.playbook.stages.base import Decision
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages.train import TrainValues
 from kerastune.recipe import Recipe
 from kerastune.report import examples, markdown, search_sections
@@ -184,15 +184,15 @@ def test_the_page_is_self_contained():
 def test_sections_are_there_with_their_data_and_absent_without():
     everything = [
         "Result",
-        "What was decided, and why",
-        "Where it errs",
-        "What was spent where",
+        "Decisions",
+        "Error analysis",
+        "Cost",
         "Recipe",
     ]
-    assert titles(findings(predictions=classes())) == [*everything, "Data and surroundings"]
+    assert titles(findings(predictions=classes())) == [*everything, "Data and environment"]
     nothing = Findings(decisions=[], outcomes={}, result={}, about={}, recipe=None)
     assert titles(nothing) == ["Result"]
-    assert "goes on" in html_module.render(
+    assert "not finished" in html_module.render(
         search_sections.title(nothing), search_sections.sections(nothing)
     )
 
@@ -202,10 +202,10 @@ def parts(found):
 
 
 def test_classes_have_their_tables_and_numbers_their_errors():
-    of_classes = ["Classes", "How far its confidence can be trusted", "Worst mistakes"]
+    of_classes = ["Classes", "Calibration", "Worst mistakes"]
     assert parts(findings(predictions=classes(), decisions=[])) == of_classes
     assert parts(findings(predictions=numbers(), decisions=[])) == ["Errors", "Worst mistakes"]
-    assert "Half of the errors lie between 0.5 and 0.5" in markdown.render(
+    assert "half of the errors lie between 0.5 and 0.5" in markdown.render(
         "t", search_sections.sections(findings(predictions=numbers())), "report"
     )
 
@@ -233,17 +233,19 @@ def test_the_verdict_in_plain_words():
     def of(**changes):
         return search_sections.verdict({**RESULT, **changes})
 
-    assert "is better than the baseline, beyond noise (+2 points of accuracy" in of()
-    assert "worse than the baseline" in of(gain={"mean": -0.02, "low": -0.03, "high": -0.01})
-    assert "within noise" in of(gain={"mean": 0.02, "low": -0.01, "high": 0.05})
-    assert "it is the baseline, since" in of(trial="baseline")
+    assert "significantly better than the baseline (+2 points of accuracy" in of()
+    assert "significantly worse than the baseline" in of(
+        gain={"mean": -0.02, "low": -0.03, "high": -0.01}
+    )
+    assert "is not significant (" in of(gain={"mean": 0.02, "low": -0.01, "high": 0.05})
+    assert "It is the baseline: nothing was better" in of(trial="baseline")
     without = {name: value for name, value in RESULT.items() if name not in ("gain", "baseline")}
-    assert "there is no baseline" in search_sections.verdict(without)
+    assert "There is no baseline" in search_sections.verdict(without)
     no_test = {name: {"validation": FIGURES} for name in ("baseline", "final")}
     assert search_sections.verdict(no_test).startswith(
-        "The final model has a validation accuracy of 0.7500; there is no test"
+        "Final model: validation accuracy 0.7500. There is no test"
     )
-    assert "no model" in search_sections.verdict({"stages": {}})
+    assert "No model" in search_sections.verdict({"stages": {}})
 
 
 def test_a_refit_model_is_told_of():
@@ -255,7 +257,7 @@ def test_a_refit_model_is_told_of():
     ]
     told = str(result.blocks)
     assert "0.7654" in told
-    assert "The refit model is the final model, trained once more on all examples" in told
+    assert "refit: the final model, trained again on training and validation data" in told
     assert "refit" not in str(search_sections.sections(findings()))
 
 
@@ -266,9 +268,12 @@ def test_later_gains_have_a_sentence_each():
     }
     text = markdown.render("t", search_sections.sections(findings(result=gained)), "report")
     assert (
-        "The ensemble is better than the final model, beyond noise (+1 points of accuracy" in text
+        "The ensemble is significantly better than the final model (+1 points of accuracy" in text
     )
-    views = "The mean over several views of an example is as good as the example as it is alone, within noise"
+    views = (
+        "The model with test-time augmentation is not significantly different from the model "
+        "without"
+    )
     assert views in text
 
 

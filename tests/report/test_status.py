@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kerastune.cli import entry
-from kerastune.playbook.stages.base import Decision
+from kerastune.playbook.decision import Decision
 from kerastune.recipe import Recipe
 from kerastune.report import status
 from kerastune.study.database import Study, StudyError
@@ -55,9 +55,9 @@ def test_a_running_search_says_who_where_and_what_is_left(run_dir):
             ]
         )
         words = told(run_dir)
-    assert "At work:\n  lr: lr-3, steps 0 to 100, since 10:00:00\n  lr: lr-4" in words
+    assert "Running trials:\n  lr: lr-3, steps 0 to 100, since 10:00:00\n  lr: lr-4" in words
     assert words.startswith("Running (process ") and "at stage lr, 1 of 3 stages decided" in words
-    assert "Spent: 90 s, 200 steps in 2 trials; left of the budget: 150 of 240 s." in words
+    assert "Used: 90 s, 200 steps in 2 trials. Left: 150 of 240 s." in words
     assert "  start: Batch size 64.\n    64 is a good start." in words
     assert "lr-0.1: 100 steps, loss 0.5, validation accuracy 0.9, validation loss 0.25" in words
     assert "lr-1: diverged at step 7" in words
@@ -71,13 +71,13 @@ def test_a_stopped_search_says_how_it_goes_on_and_a_finished_one_that_it_is(run_
         fill(study, budget="6000steps")
     words = told(run_dir)
     command = f"kerastune tune '--data=my data.npz' --output_dir={run_dir.path}"
-    assert words.startswith(f"Stopped at stage lr: it goes on from here with:\n  {command}\n")
-    assert "left of the budget: 5,800 of 6,000 steps, at most 116 s at the pace so far." in words
+    assert words.startswith(f"Stopped at stage lr: continue with:\n  {command}\n")
+    assert "Left: 5,800 of 6,000 steps (at most 116 s at the current speed)." in words
     monkeypatch.chdir("/")
     assert f" && {command}\n" in told(run_dir) and "cd " in told(run_dir)
     with Study(run_dir.study, run_dir.lock) as study:
         study.put_fact("result", {})
-    assert told(run_dir).startswith("Finished.\nSpent")
+    assert told(run_dir).startswith("Finished.\nUsed")
 
 
 def test_a_lock_that_says_nothing_leaves_a_general_word(run_dir):
@@ -86,7 +86,7 @@ def test_a_lock_that_says_nothing_leaves_a_general_word(run_dir):
     for text in ("", "x", "process 1 on a\nnot json", "process 1 on a\n[]", "a\n" + "[" * 100_000):
         run_dir.lock.write_text(text)
         assert told(run_dir).startswith(
-            "Stopped at stage lr: its own command, run again, goes on from here.\nSpent"
+            "Stopped at stage lr: run the same command again to continue.\nUsed"
         )
 
 

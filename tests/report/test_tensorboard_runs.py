@@ -7,8 +7,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from kerastune.curves import Curves
-from kerastune.playbook.stages.base import Decision
+from kerastune.analysis.trial_curves import Curves
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages.learning_rate import LearningRateValues
 from kerastune.recipe import Recipe
 from kerastune.report import tensorboard_runs
@@ -198,7 +198,7 @@ def test_files_that_cannot_be_written_are_told_once_and_stop_nothing(run_dir, ca
     told = [record.getMessage() for record in caplog.records]
     assert (
         len(told) == 1
-        and told[0].startswith("TensorBoard's files can't be written")
+        and told[0].startswith("TensorBoard files can't be written")
         and "\n" not in told[0]
     )
     assert story.pictures["lr"].startswith(b"\x89PNG")  # the report has them

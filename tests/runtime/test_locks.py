@@ -109,7 +109,8 @@ def test_a_file_that_a_process_left_is_taken_over(tmp_path, without_locks, chang
 def test_a_file_of_someone_who_may_still_run_is_not_taken_over(tmp_path, without_locks, name):
     left(tmp_path / "lock", name=name, boot="other")
     with pytest.raises(
-        LockError, match=f"in use by {name or 'another process'}: wait for it; if it runs no more"
+        LockError,
+        match=f"in use by {name or 'another process'}: wait for it; if it does not run any more",
     ):
         Lock(tmp_path / "lock")
     assert locks.file_of(tmp_path / "lock").exists()

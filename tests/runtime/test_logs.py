@@ -66,6 +66,6 @@ def test_a_log_that_cannot_be_written_any_more_is_told_once_and_stops_nothing(tm
     assert (
         len(warnings) == 1
         and "No space left" in warnings[0]
-        and "on the screen alone" in warnings[0]
+        and "on the screen only" in warnings[0]
     )
     assert [line.split()[-1] for line in path.read_text().splitlines()] == ["first"]

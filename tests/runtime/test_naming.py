@@ -14,8 +14,8 @@ def test_a_module_in_the_working_directory_is_found(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "name, words",
     [
-        (":build", "model `:build` names no module"),
-        (".relative:build", "names no module"),
+        (":build", "model `:build` has no module"),
+        (".relative:build", "has no module"),
         ("no_such_module:build", "there is no module `no_such_module`"),
         ("math:sine", "module `math` has no `sine`; did you mean `sin`?"),
     ],

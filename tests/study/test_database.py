@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from fake_trainer import FakeClock, FakeTrainer, canonical, memory, tune
 
-from kerastune.curves import Curves
+from kerastune.analysis.trial_curves import Curves
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study, StudyError, is_study
 from kerastune.study.lazy_curves import LazyCurves

@@ -156,7 +156,7 @@ def test_a_report_whose_predictions_are_damaged_is_refused(tmp_path, capsys, dat
     run_dir.open()
     Study(run_dir.study, run_dir.lock).close()
     run_dir.predictions.write_bytes(data)
-    assert "predictions are damaged" in refused(capsys, "report", "--output_dir=out")
+    assert "predictions.npz is damaged" in refused(capsys, "report", "--output_dir=out")
     with pytest.raises(ValueError, match="damaged"):
         Predictions.from_bytes(data)
 

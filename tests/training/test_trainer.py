@@ -15,13 +15,14 @@ from kerastune import schedules
 from kerastune.callbacks import StepLogger
 from kerastune.data import batches, folds
 from kerastune.models import output_kind
+from kerastune.objective import Objective
 from kerastune.problem import Part, Problem
 from kerastune.recipe import Recipe
 from kerastune.training import segment_callback
 from kerastune.training import trainer as trainer_module
 from kerastune.training.segment_callback import CHUNK, RATIO_EVERY
 from kerastune.training.trainer import Trainer
-from kerastune.trial import Objective, State, TrialSpec
+from kerastune.trial import State, TrialSpec
 from kerastune.tuner import refit
 
 ACCURACY = Objective("accuracy", "max")
@@ -357,13 +358,13 @@ def test_a_refit_is_trained_to_its_end_on_all_examples_whatever_the_deadline():
     "given, state, message",
     [
         (spec(until=120, eval_every=40), None, r"`eval_every` \(40\) must be a multiple of 50"),
-        (spec(start=50, until=100), None, "starts at step 50, its checkpoint is of None"),
+        (spec(start=50, until=100), None, "starts at step 50, but its checkpoint is of step None"),
         (
             spec(start=50, until=100),
             State(40, [], []),
-            "starts at step 50, its checkpoint is of 40",
+            "starts at step 50, but its checkpoint is of step 40",
         ),
-        (spec(), State(40, [], []), "starts at step 0, its checkpoint is of 40"),
+        (spec(), State(40, [], []), "starts at step 0, but its checkpoint is of step 40"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_training(given, state, message):

@@ -83,7 +83,7 @@ def test_out_of_fold_predictions_are_of_models_that_have_not_seen_the_row_or_its
         outcomes = record.outcomes()
     assert all(
         outcome.curves["accuracy"][-20:].mean() > 0.95 for outcome in outcomes.values()
-    )  # learnt by heart
+    )  # overfits
     assert np.mean(found["predictions"][0].argmax(axis=1) == Y) < 0.8
     for group in range(40):
         assert len(set(found["fold"][0][GROUPS == group])) == 1
@@ -128,8 +128,8 @@ def test_the_summary_is_that_of_the_folds(crossed):
 def test_the_report_tells_how_every_fold_did_and_where_they_err(crossed):
     text = crossed.run_dir.report_markdown.read_text()
     row = crossed.result["summary"]["accuracy"]
-    interval = f"95 % interval of {row['low']:.4f} to {row['high']:.4f}"
-    assert f"**Over 2 folds the mean accuracy is {row['mean']:.4f}, with a {interval}.**" in text
+    interval = f"95 % interval {row['low']:.4f} to {row['high']:.4f}"
+    assert f"**Mean accuracy {row['mean']:.4f} over 2 folds, {interval}.**" in text
     for fold in crossed.result["by fold"]:
         assert f"| {fold['name']} | {fold['trained on']} | {fold['held out']} | 200 |" in text
     assert (
@@ -220,7 +220,7 @@ def test_what_was_interrupted_goes_on_and_ends_the_same_and_the_line_on_the_scre
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"folds": 4}, "`folds` was 2 when this search began and is 4 now"),
+        ({"folds": 4}, "`folds` was 2 when this search started and is 4 now"),
         ({"seed": 2}, "`seed of the folds` was 1"),
         ({"recipe": RECIPE.replace(learning_rate=0.02)}, "`learning_rate` was 0.01"),
         ({"groups": GROUPS // 2}, "was .* when this search began"),

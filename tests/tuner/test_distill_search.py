@@ -10,11 +10,12 @@ from test_trainer import PLAIN, build, problem
 
 from kerastune.cli import entry
 from kerastune.data import loading
+from kerastune.objective import Objective
 from kerastune.problem import Part, Problem
 from kerastune.study.database import Record
 from kerastune.training import distillation
 from kerastune.training.trainer import Trainer
-from kerastune.trial import Objective, TrialSpec
+from kerastune.trial import TrialSpec
 from kerastune.tuner import teachers
 
 GIVEN = (

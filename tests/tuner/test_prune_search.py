@@ -10,9 +10,10 @@ from test_trainer import PLAIN, build, problem
 
 from kerastune.cli import entry
 from kerastune.models import pruning
+from kerastune.objective import Objective
 from kerastune.study.database import Record
 from kerastune.training.trainer import Trainer
-from kerastune.trial import Objective, State, TrialSpec
+from kerastune.trial import State, TrialSpec
 
 
 def run(*arguments):
@@ -42,13 +43,13 @@ def pruned(trained, tmp_path_factory):
 
 def test_the_model_that_comes_back_is_as_sparse_as_was_decided(pruned):
     told = json.loads((pruned / "prune.json").read_text())
-    assert [point.trial for point in told["curve"]] == ["train-200", "prune-50", "prune-90"]
+    assert [point["trial"] for point in told["curve"]] == ["train-200", "prune-50", "prune-90"]
     assert told["kept"] and told["headline"].startswith("Pruned to ")
     model = keras.models.load_model(pruned / "model.keras")
     assert pruning.measured(model) == pytest.approx(told["sparsity"], abs=0.001)
     with zipfile.ZipFile(pruned / "model.keras") as archive:
         assert b"kerastune" not in archive.read("config.json")
-    kept = next(point for point in told["curve"] if point.trial == told["trial"])
+    kept = next(point for point in told["curve"] if point["trial"] == told["trial"])
     assert kept["gzip_bytes"] < 0.75 * told["curve"][0]["gzip_bytes"]
 
 

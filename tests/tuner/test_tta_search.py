@@ -17,8 +17,8 @@ from kerastune.analysis.view_selection import IDENTITY
 from kerastune.data import loading
 from kerastune.export import from_run
 from kerastune.inference import tta, views
+from kerastune.playbook.rules.ensemble_choice import judge
 from kerastune.playbook.stages import ensemble as stage
-from kerastune.playbook.stages.ensemble import judge
 from kerastune.report.figures import decision_figures, plotting
 from kerastune.report.predictions import Predictions
 from kerastune.tuner import stage_models
@@ -84,8 +84,8 @@ def test_views_that_keep_the_class_are_found_and_no_other(searched):
     tuner, _ = searched
     values = tuner.decisions[-1].values
     assert values.kept and "flip-vertical" not in values.views
-    assert values.gain.low > 0 and values.alone["flip-vertical"]["high"] < -0.3
-    assert "flip-horizontal" in values.views and values.added["flip-horizontal"]["low"] > 0
+    assert values.gain.low > 0 and values.alone["flip-vertical"].high < -0.3
+    assert "flip-horizontal" in values.views and values.added["flip-horizontal"].low > 0
     assert tuner.recipe == tuner.decisions[0].after and tuner.result["trial"] == "train-100"
 
 
@@ -141,8 +141,8 @@ def test_a_single_model_that_promises_too_much_is_exported_with_a_temperature(tm
     exported = keras.models.load_model(from_run.release(tuner.run_dir, tmp_path, "keras", {}))
     np.testing.assert_allclose(exported.predict(x, verbose=0), said, atol=1e-6)
     text = (tmp_path / "playbook" / "report.md").read_text()
-    assert "The model to use is the final model with its temperature" in text
-    assert "Of the calibrated model, on the test part." in text
+    assert "Model to use: the calibrated final model" in text
+    assert "Model: calibrated. Part: test." in text
 
 
 def test_export_takes_it(searched, tmp_path):
@@ -172,7 +172,7 @@ def test_going_on_changes_nothing_and_looks_at_nothing_again(searched, monkeypat
 def test_the_report_tells_of_it(searched):
     _, directory = searched
     text = (directory / "playbook" / "report.md").read_text()
-    assert "The mean over several views of an example is " in text
+    assert "The model with test-time augmentation is " in text
     assert "Does it help to look at several views of an example?" in text
     assert (directory / "playbook" / "report" / "stage-tta.png").is_file()
 
@@ -185,7 +185,7 @@ def test_the_picture_has_both_effects_of_every_view(searched, monkeypatch):
     assert decision_figures.of_decision(decision, {}).startswith(b"\x89PNG")
     axes, reliable = drawn[0].axes
     values = decision.values
-    names = sorted(values.added, key=lambda name: -values.added[name]["mean"])
+    names = sorted(values.added, key=lambda name: -values.added[name].gain)
     shown = [label.get_text() for label in axes.get_yticklabels()]
     assert [words.split(" (kept: ")[0] for words in shown] == names
     kept = {
@@ -195,10 +195,10 @@ def test_the_picture_has_both_effects_of_every_view(searched, monkeypatch):
     assert {words for words in shown if "kept" in words} == set(kept.values())
     for way, container in zip(("alone", "added"), axes.containers, strict=True):
         np.testing.assert_allclose(
-            container[0].get_xdata(), [100 * values[way][name]["mean"] for name in names]
+            container[0].get_xdata(), [100 * getattr(values, way)[name].gain for name in names]
         )
     shown = [text.get_text() for text in reliable.get_legend().get_texts()]
-    assert f"as averaged: error {values['validation']['before']['ece']:.3f}" in shown
+    assert f"as averaged: error {values.validation.before['ece']:.3f}" in shown
 
 
 def test_it_comes_last_unless_it_is_left_out(tmp_path):
@@ -228,7 +228,7 @@ def test_an_ensemble_looks_at_the_views_too(tmp_path, monkeypatch):
     )
     tuner = search(tmp_path, stages=["train", "ensemble", "tta"], members=3, budget="1000steps")
     ensemble, kept = (decision.values for decision in tuner.decisions[1:])
-    assert ensemble["kept"] and kept["kept"] and set(kept["views"]) <= set(few)
+    assert ensemble.kept and kept.kept and set(kept.views) <= set(few)
     x, y = pictures(1000, 2)
     for name in ("ensemble", "tta"):
         model = keras.models.load_model(tmp_path / "playbook" / f"{name}.keras")

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from kerastune.inference.stacking import stacked_model
-from kerastune.inference.stacking.layers import CannotStack
+from kerastune.inference.stacking.stacked import CannotStack
 from kerastune.inference.stacking.stacked_model import Report
 
 

@@ -18,8 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerastune.inference.stacking import benchmark
-from kerastune.inference.stacking.layers import SHARED, CannotStack, Stacked, again, settings
+from kerastune.inference.stacking.layers import again, settings
 from kerastune.inference.stacking.layers import stack as stack_layer
+from kerastune.inference.stacking.stacked import SHARED, CannotStack, Stacked
 
 BATCH_SIZES = (1, 64)
 TOLERANCE = 1e-5
@@ -132,7 +133,7 @@ def fastest(
     """
     models = {"branches": branches(members)}
     if len(members) < 2:
-        return models["branches"], Report("branches", "There is one member, so nothing to stack.")
+        return models["branches"], Report("branches", "There is only one member: nothing to stack.")
     try:
         models["stacked"] = stack(members)
     except CannotStack as error:
@@ -223,7 +224,9 @@ def _run(graphs: Sequence[Any], inputs: Sequence[Stacked]) -> list[Stacked]:
             for node, place in zip(nodes, places, strict=True)
         ]
         if any(wire != wires[0] for wire in wires) or not _same_constants(nodes):
-            raise CannotStack(f"`{nodes[0].operation.name}` is not given the same in all members")
+            raise CannotStack(
+                f"`{nodes[0].operation.name}` does not have the same inputs in all members"
+            )
         found = _apply(nodes, [values[place] for place in wires[0]])
         for node, place in zip(nodes, places, strict=True):
             place |= {

@@ -39,8 +39,7 @@ def checked(view: keras.layers.Layer | Callable) -> keras.layers.Layer:
         return keras.layers.Lambda(view)
     if any("seed_generator" in variable.path for variable in view.variables):
         raise ValueError(
-            f"view `{view.name}` ({kind.__name__}) draws at random; a view must always give the "
-            "same."
+            f"view `{view.name}` ({kind.__name__}) is random; a view must be deterministic."
         )
     return view
 
@@ -72,7 +71,7 @@ def apply(view: keras.layers.Layer, x: Any) -> Any:
         seen = view.call(x)
     if keras.tree.map_structure(_described, seen) != keras.tree.map_structure(_described, x):
         raise ValueError(
-            f"view `{view.name}` changes the inputs' shape or type: it must give what it takes."
+            f"view `{view.name}` changes the shape or type of the inputs: it must keep both."
         )
     return seen
 

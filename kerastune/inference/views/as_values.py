@@ -36,5 +36,5 @@ def from_values(values: dict[str, Any]) -> View:
     name = arguments.pop("view")
     kind = keras.saving.get_registered_object(f"kerastune>{name}")
     if kind is None or not issubclass(kind, View):
-        raise ValueError(f"`{name}` is no view of kerastune.inference.views.")
+        raise ValueError(f"`{name}` is not a view of kerastune.inference.views.")
     return kind(**arguments)

@@ -21,7 +21,7 @@ class View(keras.layers.Layer):
     # Ranks of an entry among several inputs that the view is meant for.
     sure_ranks: tuple[int, ...]
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**{"autocast": False, **kwargs})
 
     def takes(self, x: Any, ranks: tuple[int, ...]) -> bool:
@@ -31,17 +31,17 @@ class View(keras.layers.Layer):
             "bool",
         )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         arguments = [
             name for name in inspect.signature(type(self).__init__).parameters if name in vars(self)
         ]
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
 
 
-def moved(x, steps: int, axis: int):
+def moved(x: keras.KerasTensor, steps: int, axis: int) -> keras.KerasTensor:
     """A tensor moved along an axis, by less than its length.
 
     Its first or last slice fills what is left.

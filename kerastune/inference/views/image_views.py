@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -36,13 +37,13 @@ class Flip(ImageView):
         [[[3, 2, 1]]]
     """
 
-    def __init__(self, direction: str = "horizontal", **kwargs):
+    def __init__(self, direction: str = "horizontal", **kwargs: Any):
         super().__init__(**kwargs)
         if direction not in ("horizontal", "vertical"):
             raise ValueError(f"`direction` must be horizontal or vertical, got {direction!r}.")
         self.direction = direction
 
-    def call(self, x):
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
         return ops.flip(x, axis=2 if self.direction == "horizontal" else 1)
 
 
@@ -59,12 +60,12 @@ class Shift(ImageView):
         [[[1, 1, 2]]]
     """
 
-    def __init__(self, down: int = 0, right: int = 0, **kwargs):
+    def __init__(self, down: int = 0, right: int = 0, **kwargs: Any):
         super().__init__(**kwargs)
         self.down = down
         self.right = right
 
-    def call(self, x):
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
         return moved(moved(x, self.down, axis=1), self.right, axis=2)
 
 
@@ -74,7 +75,7 @@ class Resampled(ImageView):
     They are rounded if they are integers.
     """
 
-    def call(self, x):
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
         sides = tuple(x.shape[1:3])
         if None in sides:
             raise ValueError(
@@ -86,7 +87,7 @@ class Resampled(ImageView):
         images = images if len(x.shape) == 4 else ops.squeeze(images, -1)
         return ops.cast(images if "float" in dtype else ops.round(images), dtype)
 
-    def resample(self, images, height: int, width: int):
+    def resample(self, images: keras.KerasTensor, height: int, width: int) -> keras.KerasTensor:
         """The view of float32 images `[n, height, width, channels]`."""
         raise NotImplementedError
 
@@ -103,11 +104,11 @@ class Rotate(Resampled):
         [[[2, 4], [1, 3]]]
     """
 
-    def __init__(self, degrees: float, **kwargs):
+    def __init__(self, degrees: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.degrees = degrees
 
-    def resample(self, images, height, width):
+    def resample(self, images: keras.KerasTensor, height: int, width: int) -> keras.KerasTensor:
         cosine, sine = math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
         return _about_center(images, [[cosine, -sine], [sine, cosine]], height, width)
 
@@ -129,13 +130,13 @@ class Scale(Resampled):
         'uint8'
     """
 
-    def __init__(self, factor: float, **kwargs):
+    def __init__(self, factor: float, **kwargs: Any):
         super().__init__(**kwargs)
         if not factor > 0:
             raise ValueError(f"`factor` must be > 0, got {factor}.")
         self.factor = factor
 
-    def resample(self, images, height, width):
+    def resample(self, images: keras.KerasTensor, height: int, width: int) -> keras.KerasTensor:
         return _about_center(images, np.eye(2) / self.factor, height, width)
 
 
@@ -156,7 +157,7 @@ class Crop(Resampled):
         [[[2.0, 2.0], [2.0, 2.0]]]
     """
 
-    def __init__(self, share: float, down: float = 0.5, right: float = 0.5, **kwargs):
+    def __init__(self, share: float, down: float = 0.5, right: float = 0.5, **kwargs: Any):
         super().__init__(**kwargs)
         if not 0 < share <= 1 or not 0 <= down <= 1 or not 0 <= right <= 1:
             raise ValueError(
@@ -167,7 +168,7 @@ class Crop(Resampled):
         self.down = down
         self.right = right
 
-    def resample(self, images, height, width):
+    def resample(self, images: keras.KerasTensor, height: int, width: int) -> keras.KerasTensor:
         rows, columns = (max(round(self.share * side), 1) for side in (height, width))
         top, left = round(self.down * (height - rows)), round(self.right * (width - columns))
         part = images[:, top : top + rows, left : left + columns]

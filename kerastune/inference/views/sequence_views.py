@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from kerastune.inference.views.base import View, moved
@@ -22,9 +24,9 @@ class TimeShift(View):
 
     ranks = sure_ranks = (3,)
 
-    def __init__(self, steps: int, **kwargs):
+    def __init__(self, steps: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.steps = steps
 
-    def call(self, x):
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
         return moved(x, self.steps, axis=1)

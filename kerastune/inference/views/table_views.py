@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -30,15 +32,15 @@ class Noise(View):
 
     ranks = sure_ranks = tuple(range(1, 6))
 
-    def __init__(self, stddev: float, seed: int, **kwargs):
+    def __init__(self, stddev: float, seed: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.stddev = stddev
         self.seed = seed
 
-    def takes(self, x, ranks):
+    def takes(self, x: Any, ranks: tuple[int, ...]) -> bool:
         return super().takes(x, ranks) and "float" in keras.backend.standardize_dtype(x.dtype)
 
-    def call(self, x):
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
         shape = tuple(x.shape[1:])
         if None in shape:
             raise ValueError(f"`Noise` needs inputs of a known shape, got {tuple(x.shape)}.")

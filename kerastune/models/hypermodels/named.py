@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import keras_tuner
@@ -34,7 +35,7 @@ class BuildFunction(keras_tuner.HyperModel):
         return self.function(hp)
 
 
-def is_built_in(hypermodel) -> bool:
+def is_built_in(hypermodel: Any) -> bool:
     """Whether a hypermodel is one of ours, whose size is not searched unless that is asked for."""
     return isinstance(hypermodel, tuple(BUILT_IN.values()))
 

@@ -43,7 +43,9 @@ class Pretrained(keras_tuner.HyperModel):
         (None, 3)
     """
 
-    def __init__(self, source, problem: Problem | None = None):
+    def __init__(
+        self, source: str | keras.Model | Callable[..., keras.Model], problem: Problem | None = None
+    ):
         super().__init__(name="pretrained")
         self._is_function = False
         self._load = self._loader(source)
@@ -87,7 +89,7 @@ class Pretrained(keras_tuner.HyperModel):
                 return lambda hp: _all_trainable(saved_models.load(path, compiled=False))
             if ":" not in str(source):
                 raise ValueError(
-                    f"pretrained `{source}` is no file; name a .keras file or module:function."
+                    f"pretrained `{source}` is not a file; name a .keras file or module:function."
                 )
             source = naming.imported(str(source), "pretrained")
         if not callable(source):

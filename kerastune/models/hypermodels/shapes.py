@@ -7,7 +7,7 @@ import numpy as np
 from kerastune.problem import Problem
 
 
-def shape(problem: Problem):
+def shape(problem: Problem) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
     # The validation part is always arrays; the training part may be a stream.
     x = problem.validation.x
     if isinstance(x, dict):

@@ -58,7 +58,7 @@ def batch_sizes(recipe: Recipe, facts: Facts) -> list[int]:
     steps.
 
     Example:
-        >>> from kerastune.trial import Objective
+        >>> from kerastune.objective import Objective
         >>> batch_sizes(Recipe(batch_size=64), Facts(1500, 100, Objective("loss", "min"), 0))
         [32, 64, 128]
     """

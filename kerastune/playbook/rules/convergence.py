@@ -8,8 +8,9 @@ import math
 import numpy as np
 
 from kerastune.analysis import curves
+from kerastune.objective import Objective
 from kerastune.playbook.stages.base import Facts
-from kerastune.trial import Objective, Outcome
+from kerastune.trial import Outcome
 
 VALIDATION, TRAINING_LOSS = "validation", "training loss"
 LEAST_TOTAL_STEPS = (

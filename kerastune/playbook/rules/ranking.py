@@ -10,8 +10,9 @@ import numpy as np
 
 from kerastune.analysis import curves
 from kerastune.analysis.comparison import Z
+from kerastune.objective import Objective
 from kerastune.playbook.stages.base import Facts
-from kerastune.trial import Objective, Outcome
+from kerastune.trial import Outcome
 
 VALIDATION, SECONDS, NOISE, ALONE = "validation", "seconds", "noise", "alone"  # what decided
 FEWER_SECONDS = 0.9  # of the other's; below, the gain in time is worth a change

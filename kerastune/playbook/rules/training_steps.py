@@ -9,6 +9,7 @@ import functools
 
 import numpy as np
 
+from kerastune.objective import best_evaluation
 from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
@@ -18,7 +19,7 @@ from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.playbook.stages.regularize import BASE, Regularize
 from kerastune.recipe import Recipe
-from kerastune.trial import Outcome, TrialSpec, best_evaluation
+from kerastune.trial import Outcome, TrialSpec
 
 STAGE = "train"
 LEAST_LENGTHENING = 1.5  # below, the gain of a longer training is not significant

@@ -10,19 +10,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from kerastune.objective import best_evaluation
 from kerastune.playbook import wording
+from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.rules.convergence import convergence
-from kerastune.playbook.stages.base import (
-    Context,
-    Decision,
-    Facts,
-    Stage,
-    Values,
-    evaluation_interval,
-    rounded_up,
-)
+from kerastune.playbook.stages.base import Context, Facts, Stage, evaluation_interval, rounded_up
 from kerastune.recipe import Recipe
-from kerastune.trial import Outcome, TrialSpec, best_evaluation
+from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup, Wanted

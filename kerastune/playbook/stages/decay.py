@@ -1,10 +1,10 @@
 """Stage 3: whether the rate should fall, and how (S3.1 to S3.4).
 
 The lazy way first: linear decay against a constant rate over the same steps. Decay fixes how long a
-training is, so it is judged at its end; a constant rate has the pick of its evaluations, on the
-very examples that compare the two. Ahead of that, a mean gain that is not significant is one already; without
-any the landscape is flat. Only if linear decay gains significantly are a later start and the classic
-staircase tried, each of which must gain significantly itself.
+training is, so it is judged at its end; a constant rate has the best of its evaluations, on the
+very examples that compare the two. Ahead of that, a mean gain that is not significant is one
+already; without any the landscape is flat. Only if linear decay gains significantly are a later
+start and the classic staircase tried, each of which must gain significantly itself.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import math
 
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import decay_curves, full_training
 from kerastune.playbook.rules.hill_climb import WholeTrainings
-from kerastune.playbook.stages.base import ChosenTrial, Context, Decision, Facts, rounded_up
+from kerastune.playbook.stages.base import Context, rounded_up
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
@@ -196,7 +197,9 @@ class Decay(WholeTrainings):
             gain = wording.comparison(compared, context.facts.scored_by)
             found = ""
             if name == CLASSIC:
-                found = _diagnosis(outcome, context.outcomes[NONE], context.facts)
+                found = decay_curves.interval_fault(
+                    outcome, context.outcomes[NONE], context.facts.objective
+                )
                 values = dataclasses.replace(values, interval=found)
             parts.append(f"{words} against {_short(chosen)}: {gain}{', ' * bool(found)}{found}")
             chosen = outcome if compared.sign > 0 else chosen
@@ -323,7 +326,8 @@ def _failure(outcome: Outcome) -> str:
     if outcome.diverged_at is not None:
         return f"diverged at step {outcome.diverged_at}"
     if full_training.was_stopped(outcome):
-        return f"was stopped at step {outcome.steps} of {outcome.spec.recipe.total_steps}, before its end"
+        total = outcome.spec.recipe.total_steps
+        return f"was stopped at step {outcome.steps} of {total}, before its end"
     if not full_training.has_ended(outcome):
         return f"was trained for {outcome.steps} of {outcome.spec.recipe.total_steps} steps"
     return "gave no finite validation value"
@@ -339,16 +343,3 @@ def _stopped(none: Outcome) -> str:
 
 def _short(outcome: Outcome) -> str:
     return WORDS.get(outcome.spec.trial, "linear decay from the first step")
-
-
-def _diagnosis(staircase: Outcome, none: Outcome, facts: Facts) -> str:
-    """What the evaluations say about the staircase's interval; nothing when it seems right."""
-    recipe = staircase.spec.recipe
-    drops = range(recipe.decay_start, recipe.total_steps, recipe.decay_interval)
-    if decay_curves.is_flatter(staircase.evals, none.evals, facts.objective):
-        return (
-            "its interval too short, since validation is flatter around its peak than without decay"
-        )
-    if decay_curves.only_first_drop_helps(staircase.evals, facts.objective, drops):
-        return "its interval too long, since only the first drop brought anything"
-    return ""

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kerastune.analysis import comparison, ensemble_selection
+from kerastune.analysis import ensemble_selection
 from kerastune.analysis.comparison import Comparison
-from kerastune.analysis.ensemble_selection import Blend
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training
-from kerastune.playbook.stages.base import ChosenTrial, Context, Decision, Facts, Stage, rounded_up
+from kerastune.playbook.rules.ensemble_choice import judge
+from kerastune.playbook.stages.base import Context, Facts, Stage, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -123,12 +124,13 @@ class Ensemble(Stage):
     def __init__(self, models: TrainedModels | None = None, members: int = MEMBERS, folds: int = 0):
         if members < 2:
             raise ValueError(
-                f"`members` must be at least 2, got {members}; leave the ensemble out for one model."
+                f"`members` must be at least 2, got {members}; leave the ensemble out for one "
+                "model."
             )
         if folds and not 2 <= folds < members:
             raise ValueError(
-                f"`member_folds` must be 0, or at least 2 and less than `members` ({members}), got {folds}: one member "
-                "is the recipe on all examples."
+                f"`member_folds` must be 0, or at least 2 and less than `members` ({members}), got "
+                f"{folds}: one member is the recipe on all examples."
             )
         self._models = models
         self._members = members
@@ -214,72 +216,6 @@ class Ensemble(Stage):
         return self.decision(
             context, _headline(names, values), numbers, evidence=names, values=values
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What came of judging an ensemble against its first candidate.
-
-    Args:
-        blend: what is handed on, fitted on all examples: the ensemble, or the first candidate
-            alone.
-        is_kept: whether it is the ensemble.
-        gain: of the ensemble over the first candidate, cross-fitted.
-        loss_gain: the same, kept or not, as a fall of the loss (`selection.losses`), without
-            temperatures.
-        temperature_gain: of what is handed on by its temperature, kept or not, as a fall of the
-            log-likelihood loss.
-        before: cross-fitted predictions of what is handed on, without temperature.
-        after: the same with it; the same again where the temperature is 1.
-        disagreement: of the ensemble's members, kept or not, `[members, members]`, in the order of
-            their candidates.
-    """
-
-    blend: Blend
-    is_kept: bool
-    gain: Comparison
-    loss_gain: Comparison
-    temperature_gain: Comparison
-    before: np.ndarray
-    after: np.ndarray
-    disagreement: np.ndarray
-
-
-def judge(predictions: np.ndarray, targets: np.ndarray, measure: str, most: int) -> Verdict:
-    """Whether an ensemble beats the first candidate significantly, and what is handed on.
-
-    Both are compared by cross-fitted predictions with a temperature each, so that it is the members
-    that gain. The temperature itself is kept only if it lowers the log-likelihood loss
-    significantly.
-
-    Args:
-        predictions: of all candidates, the best single model first.
-        targets: of the same examples.
-        measure: what is compared, as `selection.example_scores` takes it.
-        most: members at most.
-    """
-    alone = ensemble_selection.cross_fitted(predictions[:1], targets)
-    together = (
-        ensemble_selection.cross_fitted(predictions, targets, most)
-        if len(predictions) > 1
-        else alone
-    )
-    by_example = [
-        ensemble_selection.example_scores(after, targets, measure) for _, after in (together, alone)
-    ]
-    gain = comparison.difference(*by_example)
-    loss_gain = comparison.difference(
-        *(-ensemble_selection.losses(before, targets) for before, _ in (together, alone))
-    )
-    is_kept = gain.sign > 0
-    blend = ensemble_selection.fit(predictions, targets, most)
-    apart = ensemble_selection.disagreement(predictions[blend.weights > 0], targets)
-    if not is_kept:
-        temperature = ensemble_selection.fit(predictions[:1], targets).temperature
-        blend = Blend(np.eye(len(predictions))[0], temperature=temperature)
-    found = ensemble_selection.judged(blend.temperature, *(together if is_kept else alone), targets)
-    blend = dataclasses.replace(blend, temperature=found.value)
-    return Verdict(blend, is_kept, gain, loss_gain, found.gain, found.before, found.after, apart)
 
 
 def candidates(outcomes: dict[str, Outcome]) -> list[str]:

@@ -12,9 +12,10 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import batch_grid, full_training
 from kerastune.playbook.rules.hill_climb import FAILED, Tried, Walk, WalkingStage
-from kerastune.playbook.stages.base import ChosenTrial, Context, Decision
+from kerastune.playbook.stages.base import Context
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
@@ -156,9 +157,8 @@ class FineTune(WalkingStage):
             walk.parts = ["no whole training of the head alone could be had to compare with"]
             return walk
         walk.best, rate = context.outcomes[BASE], base.learning_rate
-        walk.parts.append(
-            f"of {context.facts.levels} layers with kernels, {context.facts.pretrained} came with their weights"
-        )
+        came = f"{context.facts.pretrained} came with their weights"
+        walk.parts.append(f"of {context.facts.levels} layers with kernels, {came}")
         walk.parts.append(f"each training has {base.total_steps} steps")
         for frozen in depths(top):
             found, goes_on = self._try(walk, _depth(base, frozen, rate, top), context)

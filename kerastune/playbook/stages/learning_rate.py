@@ -15,16 +15,10 @@ import numpy as np
 
 from kerastune.analysis import curves
 from kerastune.playbook import wording
+from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.successive_halving import Progress, cost, goes_no_further, halve
-from kerastune.playbook.stages.base import (
-    Context,
-    Decision,
-    Facts,
-    Stage,
-    Values,
-    rounded_up,
-)
+from kerastune.playbook.stages.base import Context, Facts, Stage, rounded_up
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
@@ -178,10 +172,11 @@ def _numbers(context: Context, tried: dict[float, Outcome], rate: float) -> str:
     outcome, recipe = tried[rate], context.recipe
     others = sorted((r for r in tried if r != rate), key=lambda r: abs(np.log(r / rate)))
     loss = f"smoothed loss {_last(outcome, outcome.steps):.3g} after {outcome.steps} steps"
+    beside = f"({_neighbors(tried, rate, others[:2])}){_alike(tried, rate)}"
     return wording.sentences(
         [
-            f"of {len(tried)} learning rates from {min(tried):g} to {max(tried):g} it falls fastest "
-            f"and deepest: {loss} ({_neighbors(tried, rate, others[:2])}){_alike(tried, rate)}",
+            f"of {len(tried)} learning rates from {min(tried):g} to {max(tried):g} it falls "
+            f"fastest and deepest: {loss} {beside}",
             _about_steps(outcome, context),
             f"the probe had suggested {recipe.learning_rate:.2g}, "
             f"{recipe.learning_rate / rate:.2g} times that",
@@ -199,8 +194,8 @@ def _about_steps(outcome: Outcome, context: Context) -> str:
     if outcome.steps < outcome.spec.until:
         return f"it was stopped at step {outcome.steps}, so training takes twice that, {total}"
     return (
-        f"it still improved when the budget of the stage ended at step {outcome.steps}, so training "
-        f"takes twice that, {total}"
+        f"it still improved when the budget of the stage ended at step {outcome.steps}, so "
+        f"training takes twice that, {total}"
     )
 
 
@@ -240,7 +235,7 @@ def _mean(outcome: Outcome, horizon: int) -> float:
 
 
 def _coarse(recipe, tried, horizon) -> list[float]:
-    """Decades around the suggested rate; one more beyond the best while it is on the edge (S1.1)."""
+    """Decades around the suggested rate; one more beyond the best while that is on the edge."""
     center = int(np.clip(np.round(np.log10(recipe.learning_rate)), -5, 0))
     decades = {center - 1, center, center + 1}
     while all(_decade(d) in tried for d in decades):

@@ -8,7 +8,8 @@ import numpy as np
 
 from kerastune.analysis import learning_rate_probe
 from kerastune.playbook import wording
-from kerastune.playbook.stages.base import Context, Decision, Stage, Values
+from kerastune.playbook.decision import Decision, Values
+from kerastune.playbook.stages.base import Context, Stage
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -23,8 +24,8 @@ class ProbeValues(Values):
 
     Args:
         learning_rate: that is suggested; `None` without any.
-        update_ratio: median size of an update at the learning rate that was tried out, as a fraction
-            of that of the weights; `None` where none was.
+        update_ratio: median size of an update at the learning rate that was tried out, as a
+            fraction of that of the weights; `None` where none was.
         diverged: whether the learning rate that was tried out diverged.
     """
 
@@ -156,8 +157,10 @@ def _spec(trial: str, stage: str, recipe: Recipe, steps: int) -> TrialSpec:
 
 def _why(optimizer: str) -> str:
     if optimizer == "adam":
-        return f"The first update is {learning_rate_probe.TARGET_RATIO:.2g} of the size of the weights, about right for Adam,"
-    return f"One plain gradient step would remove {learning_rate_probe.LOSS_SHARE:.2g} of the first loss, about right for SGD,"
+        size = f"{learning_rate_probe.TARGET_RATIO:.2g} of the size of the weights"
+        return f"the first update is {size}, about right for Adam,"
+    removed = f"{learning_rate_probe.LOSS_SHARE:.2g} of the first loss"
+    return f"one plain gradient step would remove {removed}, about right for SGD,"
 
 
 def _batches(count: int) -> str:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from kerastune.analysis import comparison, sparsity
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages import ensemble
-from kerastune.playbook.stages.base import ChosenTrial, Context, Decision, Facts, Stage, rounded_up
+from kerastune.playbook.stages.base import Context, Facts, Stage, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -219,7 +220,7 @@ def _unpruned(context: Context) -> Outcome | None:
 
 
 def _fine_tuning(recipe: Recipe, total: int) -> Recipe:
-    """The recipe for so many steps; the rate falls in any case, so that the end is what is judged."""
+    """The recipe for so many steps; the rate always falls, so that the end is what is judged."""
     if recipe.decay == "none":
         return recipe.replace(total_steps=total, decay="linear", decay_start=0)
     return full_training.lengthened(recipe, total)

@@ -16,11 +16,12 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.rules.hill_climb import FAILED, Tried, Walk, WalkingStage
 from kerastune.playbook.rules.overfitting import RISE, is_cut_short, loss_rise, overfitting
 from kerastune.playbook.rules.regularizers import Thing
-from kerastune.playbook.stages.base import ChosenTrial, Context, Decision, rounded_up
+from kerastune.playbook.stages.base import Context, rounded_up
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
@@ -114,7 +115,8 @@ class Regularize(WalkingStage):
         if BASE not in context.outcomes and 2 * base.total_steps > context.facts.allowance:
             # Alone it would tell of overfitting that nothing can be done about, in time that the
             # training could use.
-            held = f"its {context.facts.allowance} steps do not hold two trainings of {base.total_steps}"
+            two = f"two trainings of {base.total_steps}"
+            held = f"its {context.facts.allowance} steps do not hold {two}"
             walk.headline = "Regularization not tried"
             walk.parts = [f"{held}, one with regularization and one without"]
             return walk
@@ -150,7 +152,8 @@ class Regularize(WalkingStage):
             if name not in context.outcomes and (
                 1 + LEAST_TRIED
             ) * longer.total_steps > context.left(self.name):
-                held = f"its {context.facts.allowance} steps do not hold {1 + LEAST_TRIED} trainings of {longer.total_steps}"
+                some = f"{1 + LEAST_TRIED} trainings of {longer.total_steps}"
+                held = f"its {context.facts.allowance} steps do not hold {some}"
                 walk.headline = "Regularization not tried: more steps come first"
                 walk.parts.append(f"validation loss does not rise yet; {held}")
                 return None
@@ -243,7 +246,7 @@ class Regularize(WalkingStage):
         """Tries more steps where those that there were are not enough for what regularizes."""
         if not is_cut_short(walk.best):
             walk.parts.append(
-                "its steps are enough: training loss no longer falls, or validation loss rises again"
+                "its steps are enough: training loss no longer falls, or validation loss rises"
             )
             return
         recipe = walk.best.spec.recipe

@@ -6,7 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from kerastune.playbook import wording
-from kerastune.playbook.stages.base import Context, Decision, Facts, Stage, Values
+from kerastune.playbook.decision import Decision, Values
+from kerastune.playbook.stages.base import Context, Facts, Stage
 from kerastune.trial import TrialSpec
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ def starting_batch_size(facts: Facts) -> tuple[int, str]:
     noisier steps; never so large that an epoch has fewer than 8 steps.
 
     Example:
-        >>> from kerastune.trial import Objective
-        >>> facts = Facts(50_000, 5_000, Objective("accuracy", "max"), 0, num_classes=10, num_parameters=100_000)
+        >>> from kerastune.objective import Objective
+        >>> facts = Facts(50_000, 5_000, Objective("accuracy", "max"), 0, num_parameters=100_000)
         >>> starting_batch_size(facts)
         (64, '64 is a good start')
     """
@@ -44,7 +45,8 @@ def starting_batch_size(facts: Facts) -> tuple[int, str]:
         )
     while facts.num_train and size > 1 and facts.num_train < LEAST_STEPS_PER_EPOCH * size:
         size //= 2
-        reason = f"with {facts.num_train} training examples an epoch keeps at least {LEAST_STEPS_PER_EPOCH} steps"
+        least = f"at least {LEAST_STEPS_PER_EPOCH} steps"
+        reason = f"with {facts.num_train} training examples an epoch keeps {least}"
     return size, reason
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.rules.training_steps import (
     STAGE,
@@ -15,7 +16,7 @@ from kerastune.playbook.rules.training_steps import (
     steps_of,
 )
 from kerastune.playbook.stages import baseline as baseline_module
-from kerastune.playbook.stages.base import ChosenTrial, Context, Decision, Stage, rounded_up
+from kerastune.playbook.stages.base import Context, Stage, rounded_up
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ class Train(Stage):
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
         tuned: whether the recipe was tuned just before, and is not trained just as it is given.
-        stretch: times the recipe's steps that the first training takes: `full_training.DECAY_STRETCH` when
-            they were found at a constant rate and the training decays linearly.
+        stretch: times the recipe's steps that the first training takes:
+            `full_training.DECAY_STRETCH` when they were found at a constant rate and the training
+            decays linearly.
         leaves: fraction of what is left that a longer training leaves to what follows, in [0, 1).
         regularizes: whether a longer training may get weight decay.
     """
@@ -152,7 +154,7 @@ def _evidence(
     baseline: Outcome | None,
     outcomes: dict[str, Outcome],
 ) -> tuple[str, ...]:
-    """Names of the trainings of the recipe, the baseline, and what repeats them with other seeds."""
+    """Names of the recipe's trainings, of the baseline, and of their repetitions."""
     names = [run.spec.trial for run in runs]
     names += [baseline.spec.trial] if baseline else []
     for each in (tuned, baseline) if tuned and baseline else ():

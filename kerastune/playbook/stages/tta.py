@@ -18,7 +18,8 @@ import numpy as np
 from kerastune.analysis import ensemble_selection, view_selection
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
-from kerastune.playbook.stages.base import Context, Decision, Stage, Values
+from kerastune.playbook.decision import Decision, Values
+from kerastune.playbook.stages.base import Context, Stage
 from kerastune.playbook.stages.ensemble import ValidationFigures, calibrated
 from kerastune.trial import TrialSpec
 
@@ -50,7 +51,8 @@ class TtaValues(Values):
         scored_by: what scores of examples measure.
         validation: figures of merit.
         temperature: of the mean over the views; 1 where it is not kept.
-        temperature_gain: of that, as a fall of the log-likelihood loss; `None` where it is not kept.
+        temperature_gain: of that, as a fall of the log-likelihood loss; `None` where it is not
+            kept.
         reliability: curves before and after the temperature, `[bins, 3]`; none for numbers.
     """
 

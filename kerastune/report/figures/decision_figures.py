@@ -9,8 +9,8 @@ import numpy as np
 
 from kerastune.analysis import curves
 from kerastune.analysis.comparison import Z
+from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Decision, Values
 from kerastune.recipe import Recipe
 from kerastune.report.figures import ensemble_figures, plotting
 from kerastune.report.figures.plotting import legend as _legend
@@ -90,7 +90,7 @@ def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
 
 
 def gains(decision: Decision) -> bytes:
-    """Gain of everything that a stage tried over what was kept before it, with its 95 % interval."""
+    """Gain of everything that a stage tried over what was kept before, with its 95 % interval."""
     words = [textwrap.fill(each.words, LABEL_WIDTH) for each in decision.values.gains]
     figure, (axes,) = plotting.panels(
         max(plotting.HEIGHT, LABEL_HEIGHT * len("\n".join(words).split("\n")))

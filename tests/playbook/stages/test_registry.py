@@ -1,4 +1,4 @@
-"""The list of stages: a new one is a class of its own and a line in it, and everything else follows."""
+"""The registry of stages: a new one is a class of its own and one line, and all else follows."""
 
 import dataclasses
 import json
@@ -9,9 +9,10 @@ import pytest
 from fake_trainer import CHUNK, FakeTrainer, advance, facts
 
 from kerastune.budget import Budget
+from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Context, Decision, Stage, Values
+from kerastune.playbook.stages.base import Context, Stage
 from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.stage_setup import Setup, Wanted
 from kerastune.recipe import Recipe

@@ -9,6 +9,7 @@ from fake_trainer import ACCURACY, CHUNK, FIRST_LOSS, FakeTrainer, facts
 from test_stages import drive, shuffled
 
 from kerastune.analysis import curves
+from kerastune.objective import Objective
 from kerastune.playbook.rules import batch_grid, ranking
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.ranking import Standing, choose, standings
@@ -16,7 +17,7 @@ from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Context, spent
 from kerastune.playbook.stages.batch import Batch, transferred_rate, with_steps
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 STAGE = Batch(CHUNK)
 RECIPE = Recipe(learning_rate=0.03, total_steps=1200)

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from kerastune.objective import Objective
 from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.class_weights import BALANCED, BASE, Weights
 from kerastune.playbook.stages.regularize import Regularize
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 CHUNK, COUNT = 50, 400
 RECIPE = Recipe(learning_rate=0.03, total_steps=600)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fake_trainer import ACCURACY, CHUNK, FakeTrainer, facts
 
+from kerastune.objective import Objective
 from kerastune.playbook.rules import decay_curves
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Context, spent
@@ -24,7 +25,7 @@ from kerastune.playbook.stages.decay import (
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.schedules import exponential_decay, rates
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 STAGE = Decay(CHUNK, stretch=2)
 RECIPE = Recipe(learning_rate=0.03, total_steps=3000)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from kerastune.objective import Objective
 from kerastune.playbook.stages import distill, registry
 from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.distill import GRID, Distill, trial_name
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 RECIPE = Recipe(total_steps=200, regularizers="on")
 COUNT = 1000

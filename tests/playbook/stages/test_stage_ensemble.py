@@ -11,12 +11,13 @@ from fake_trainer import CHUNK, FakeModels, FakeTrainer, advance, canonical, fac
 from places import HELPERS, ROOT
 
 from kerastune.analysis import calibration
+from kerastune.objective import Objective
 from kerastune.playbook.stages.base import Context
 from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues, Validation, candidates
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 COUNT = 400
 RECIPE = Recipe(total_steps=600)

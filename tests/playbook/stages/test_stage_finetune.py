@@ -7,13 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from kerastune.objective import Objective
 from kerastune.playbook.stages.base import Context, Facts, spent
 from kerastune.playbook.stages.baseline import baseline_recipe
 from kerastune.playbook.stages.finetune import BASE, FineTune, depths
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.report.figures import decision_figures
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 CHUNK, COUNT = 50, 400
 RECIPE = Recipe(learning_rate=0.1, total_steps=200, frozen=6)
@@ -59,7 +60,7 @@ def flat(recipe):
 
 
 def deep(best_frozen=2, best_rate=0.03, best_decay=1.0):
-    """The nearer to the best of everything the better; a deeper or a faster one than that is worse."""
+    """The nearer to the best of everything the better; deeper or faster than that is worse."""
 
     def share(recipe):
         off = (
@@ -86,8 +87,12 @@ def test_the_head_comes_first_and_trainings_are_whole_ones_of_stretched_steps():
 
 def test_unfreezing_goes_from_the_top_in_steps_and_each_has_its_rate_checked():
     outcomes, decision = drive(flat)
-    rates = {frozen: {o.spec.recipe.learning_rate for o in outcomes.values() if o.spec.recipe.frozen == frozen}
-             for frozen in depths(6)}  # fmt: skip
+    rates = {
+        frozen: {
+            o.spec.recipe.learning_rate for o in outcomes.values() if o.spec.recipe.frozen == frozen
+        }
+        for frozen in depths(6)
+    }
     assert rates == {4: {0.03, 0.1, 0.3}, 2: {0.03, 0.1, 0.3}, 0: {0.03, 0.1, 0.3}}
     assert list(outcomes)[1].startswith("finetune-4-") and list(outcomes)[-1].startswith(
         "finetune-0-"

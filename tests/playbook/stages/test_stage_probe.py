@@ -1,4 +1,4 @@
-"""The probe's rules on arrays, its stage on hand-made outcomes, and its callback on a tiny model."""
+"""The probe's rules on arrays, its stage on hand-made outcomes, its callback on a tiny model."""
 
 import dataclasses
 
@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from kerastune.analysis import learning_rate_probe
+from kerastune.analysis.trial_curves import Curves
 from kerastune.callbacks import UpdateRatio
-from kerastune.curves import Curves
+from kerastune.objective import Objective
 from kerastune.playbook.stages import probe
 from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.probe import Probe
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective, Outcome
+from kerastune.trial import Outcome
 
 FACTS = Facts(1000, 100, Objective("loss", "min"), 10**6)
 

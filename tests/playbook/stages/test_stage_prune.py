@@ -7,6 +7,7 @@ import pytest
 from fake_trainer import FakeModels
 
 from kerastune.budget import Budget
+from kerastune.objective import Objective
 from kerastune.playbook import warm_start
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import prune, registry
@@ -14,7 +15,7 @@ from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.prune import Prune
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
-from kerastune.trial import Objective, Outcome, State, TrialSpec
+from kerastune.trial import Outcome, State, TrialSpec
 
 RECIPE = Recipe(total_steps=400, regularizers="on")
 COUNT = 1000
@@ -142,7 +143,7 @@ def test_a_constant_rate_falls_in_the_fine_tuning():
     assert segments[0].recipe.decay == "linear" and segments[0].recipe.total_steps == 200
 
 
-def test_a_training_that_has_not_come_to_its_last_step_may_be_pruned_where_its_weights_are_handed_on():
+def test_an_unfinished_training_may_be_pruned_where_its_weights_are_kept():
     constant = RECIPE.replace(decay="none", total_steps=1000)
     first = outcome(
         TrialSpec("train-400", "train", constant, 0, 400, 50, keep_best=True), wrong=100

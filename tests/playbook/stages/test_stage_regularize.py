@@ -7,34 +7,57 @@ import dataclasses
 import numpy as np
 import pytest
 
+from kerastune.objective import Objective
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
 from kerastune.playbook.rules.regularizers import uphill
 from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.regularize import BASE, Regularize
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 CHUNK, COUNT = 50, 400
 FLAT, RISING = (0.5, 0.5), (0.5, 0.53)  # validation loss in the middle and at the end
 RECIPE = Recipe(learning_rate=0.03, total_steps=600)
 STAGE = Regularize(CHUNK)
-FIRST = [f"regularize-{name}" for name in
-         ("dropout-0.3", "flip-True", "weight_decay-0.001", "augmentation-0.1", "label_smoothing-0.1")]  # fmt: skip
+FIRST = [
+    f"regularize-{name}"
+    for name in (
+        "dropout-0.3",
+        "flip-True",
+        "weight_decay-0.001",
+        "augmentation-0.1",
+        "label_smoothing-0.1",
+    )
+]
 DROPOUT, FLIP, WEIGHT_DECAY, AUGMENTATION, SMOOTHING = FIRST
-WEAKER = [f"regularize-{name}" for name in
-          ("dropout-0.1", "weight_decay-0.0003", "augmentation-0.05", "label_smoothing-0.05")]  # fmt: skip
+WEAKER = [
+    f"regularize-{name}"
+    for name in ("dropout-0.1", "weight_decay-0.0003", "augmentation-0.05", "label_smoothing-0.05")
+]
 LONGER, RATES = (
     "regularize-total_steps-x2",
     ["regularize-learning_rate-x2", "regularize-learning_rate-x0.5"],
 )
-NO_USE = {"dropout": "there is no such layer", "flip": "no input is an image", "label_smoothing": "the loss is mse",
-          "augmentation": "all inputs are integers"}  # fmt: skip
+NO_USE = {
+    "dropout": "there is no such layer",
+    "flip": "no input is an image",
+    "label_smoothing": "the loss is mse",
+    "augmentation": "all inputs are integers",
+}
 
 
 def facts(**changes):
-    return Facts(**{"num_train": 6400, "num_validation": COUNT, "objective": Objective("accuracy", "max"),
-                    "allowance": 14_000, "num_classes": 10, **changes})  # fmt: skip
+    return Facts(
+        **{
+            "num_train": 6400,
+            "num_validation": COUNT,
+            "objective": Objective("accuracy", "max"),
+            "allowance": 14_000,
+            "num_classes": 10,
+            **changes,
+        }
+    )
 
 
 def ended(spec, share, training=1.0, losses=FLAT, falls=True, **changes):
@@ -157,9 +180,15 @@ def test_a_gain_within_noise_is_left_out():
 
 @pytest.mark.parametrize(
     "share, both, views, kept",
-    [(0.805, 0.9, True, True), (0.805, 0.9, False, False), (0.805, 0.805, True, False), (0.805, None, True, False),
-     (0.9, 0.7, True, True), (0.6, 0.9, True, False)],
-)  # fmt: skip
+    [
+        (0.805, 0.9, True, True),
+        (0.805, 0.9, False, False),
+        (0.805, 0.805, True, False),
+        (0.805, None, True, False),
+        (0.9, 0.7, True, True),
+        (0.6, 0.9, True, False),
+    ],
+)
 def test_a_flip_is_judged_with_the_mirror_images_where_views_may_be_averaged(
     share, both, views, kept
 ):

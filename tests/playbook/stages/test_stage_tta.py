@@ -8,12 +8,12 @@ from fake_trainer import FakeModels
 
 from kerastune.analysis import calibration, ensemble_selection
 from kerastune.analysis.view_selection import IDENTITY, choose, cross_fitted, weigh
+from kerastune.objective import Objective
 from kerastune.playbook.stages import registry, tta
 from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.ensemble import Validation, ValidationFigures
 from kerastune.playbook.stages.tta import Tta
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective
 
 COUNT, CLASSES = 600, 4
 TRUE = np.arange(COUNT) % CLASSES
@@ -36,8 +36,16 @@ HARMFUL = said(2.0, 2, (TRUE + 1) % CLASSES)  # takes every class for another
 
 
 def facts(**changes):
-    return Facts(**{"num_train": 6400, "num_validation": COUNT, "objective": Objective("accuracy", "max"),
-                    "allowance": 0, "num_classes": CLASSES, **changes})  # fmt: skip
+    return Facts(
+        **{
+            "num_train": 6400,
+            "num_validation": COUNT,
+            "objective": Objective("accuracy", "max"),
+            "allowance": 0,
+            "num_classes": CLASSES,
+            **changes,
+        }
+    )
 
 
 def figures(predictions, targets=TRUE):
@@ -196,7 +204,7 @@ def test_without_model_or_views_there_is_nothing_to_choose(predictions, why):
 @pytest.mark.parametrize(
     "predictions, words",
     [
-        ({"flip": PLAIN}, "must have those of the examples as they are, under 'identity'"),
+        ({"flip": PLAIN}, "must have those of the unchanged examples, under 'identity'"),
         ({IDENTITY: PLAIN, "flip": PLAIN[1:]}, "view `flip` must be \\[600 examples"),
         ({IDENTITY: PLAIN, "flip": PLAIN * np.nan}, "view `flip` are not finite"),
     ],

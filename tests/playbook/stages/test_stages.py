@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 from fake_trainer import CHUNK, FakeTrainer, facts
 
+from kerastune.objective import Objective
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.rules.convergence import Convergence, convergence
 from kerastune.playbook.stages import base, registry
-from kerastune.playbook.stages.base import Context, Decision, spent
+from kerastune.playbook.stages.base import Context, spent
 from kerastune.playbook.stages.baseline import Baseline, BaselineValues
 from kerastune.playbook.stages.learning_rate import FINER, LearningRate
 from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.playbook.stages.start import Start, StartValues, starting_batch_size
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
-from kerastune.trial import Objective, Outcome, TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 STAGE = LearningRate(CHUNK)
 
@@ -615,7 +617,7 @@ def scored(total, share, name=None, stage="train", count=400, steps=None, **chan
 
 
 def other_examples(total, share, swapped=5, count=400):
-    """As `scored`, but some of the easiest examples are wrong and as many more of the others right."""
+    """As `scored`, but some of the easiest examples are wrong and as many others right."""
     right = (
         (np.arange(count) >= swapped) & (np.arange(count) < round(share * count) + swapped)
     ).astype(np.float32)
