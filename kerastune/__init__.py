@@ -12,7 +12,7 @@ from kerastune.runtime import lazy
 if TYPE_CHECKING:
     from kerastune import analysis, callbacks, data, inference, models, schedules
     from kerastune.budget import Budget
-    from kerastune.playbook.stages.base import Decision
+    from kerastune.playbook.decision import Decision
     from kerastune.problem import Problem
     from kerastune.recipe import Recipe
     from kerastune.training.trainer import Trainer
@@ -39,7 +39,7 @@ __all__ = [
 
 _WHERE = {
     "Budget": "kerastune.budget",
-    "Decision": "kerastune.playbook.stages.base",
+    "Decision": "kerastune.playbook.decision",
     "PlaybookTuner": "kerastune.tuner.playbook_tuner",
     "Problem": "kerastune.problem",
     "Recipe": "kerastune.recipe",

@@ -73,23 +73,19 @@ def compress(parts, seed, directory):
     """Test accuracies of one seed: as it was, pruned, the student alone, and taught."""
     data, test = cut(parts, seed), part(parts["test"])
     pruned = searched(large, ["train", "prune"], seed, data, directory, sparsities=[FLAGS.sparsity])
-    curve = pruned.decisions[-1].values["curve"]
+    curve = pruned.decisions[-1].values.curve
     found = {
-        "trained": scored(pruned, curve[0]["trial"], test),
-        "pruned": scored(pruned, curve[1]["trial"], test),
+        "trained": scored(pruned, curve[0].trial, test),
+        "pruned": scored(pruned, curve[1].trial, test),
     }
     ranked = pruned.oracle.get_best_trials(len(pruned.oracle.trials))
-    teacher = pruned.load_model(
-        next(trial for trial in ranked if trial.trial_id == curve[0]["trial"])
-    )
+    teacher = pruned.load_model(next(trial for trial in ranked if trial.trial_id == curve[0].trial))
     taught = searched(small, ["train", "distill"], seed, data, directory, teacher=teacher)
     values = taught.decisions[-1].values
-    best = max(
-        (each for each in values["grid"] if each["gain"]), key=lambda each: each["gain"]["mean"]
-    )
+    best = max((each for each in values.grid if each.gain), key=lambda each: each.gain.gain)
     found |= {
-        "student alone": scored(taught, values["alone"], test),
-        "taught": scored(taught, best["trial"], test),
+        "student alone": scored(taught, values.alone, test),
+        "taught": scored(taught, best.trial, test),
     }
     shown = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
     print(

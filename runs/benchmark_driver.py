@@ -22,7 +22,7 @@ from kerastune.analysis.trial_curves import Curves
 from kerastune.budget import Budget
 from kerastune.objective import Objective
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
+from kerastune.playbook.stages.base import Context, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Outcome, TrialSpec
@@ -57,13 +57,7 @@ class Many(Stage):
         ]
 
     def decide(self, context: Context):
-        return Decision(
-            self.name,
-            context.recipe,
-            context.recipe,
-            f"{len(context.outcomes)} trials came in.",
-            (),
-        )
+        return self.decision(context, "All came in", f"{len(context.outcomes)} trials came in.")
 
 
 def result(spec, noise):

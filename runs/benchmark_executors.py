@@ -26,7 +26,7 @@ from kerastune.executors.worker_pool import WorkerPool
 from kerastune.executors.workers import DONE, READY, STEPS, Message, Workers
 from kerastune.objective import Objective
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
+from kerastune.playbook.stages.base import Context, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Outcome, State, TrialSpec
@@ -52,7 +52,7 @@ class Wave(Stage):
         return [spec for spec in self._specs if spec.trial not in context.outcomes]
 
     def decide(self, context: Context):
-        return Decision(self.name, context.recipe, context.recipe, "The wave is over.", ())
+        return self.decision(context, "The wave is over", "All of it was trained.")
 
 
 class Simulated(Workers):

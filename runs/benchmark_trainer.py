@@ -239,10 +239,9 @@ def report_stage_1(task):
             )
             tuner.search(task, verbose=0)
         values = tuner.decisions[-1].values
-        times = values["steps_spent"] / values["total_steps"]
+        times = values.steps_spent / values.total_steps
         print(
-            f"| {source} | {name} | {values['steps_spent']} | {values['total_steps']} | "
-            f"{times:.1f} |",
+            f"| {source} | {name} | {values.steps_spent} | {values.total_steps} | {times:.1f} |",
             flush=True,
         )
 

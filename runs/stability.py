@@ -2,9 +2,9 @@
 
 The seed is that of the cut of the data, of the weights and of the batches, so all that a user's
 luck consists of. The budget is one of steps, so other programs that run meanwhile change nothing. A
-decision that varies should have said so itself ("flat", "not significant", "alike"): the last
-column counts how many of those that differ from the most frequent one did, or kept what the stage
-was given.
+decision that varies should have said so itself ("does as well", "not significant", "tied"): the
+last column counts how many of those that differ from the most frequent one did, or kept what the
+stage was given.
 """
 
 import collections
@@ -17,12 +17,12 @@ from absl import app, flags
 FLAGS = flags.FLAGS
 TASKS = {"digits": "mlp", "wine": "mlp", "breast_cancer": "mlp", "diabetes": "mlp"}
 SAID = (
-    "flat",
+    "does as well",
     "not significant",
     "none is significantly better",
-    "alike",
+    "tied",
     "not tested",
-    "no other keeps up",
+    "no other reaches its loss",
 )
 
 
@@ -41,9 +41,9 @@ def decided(decision):
         names = ("weight_decay", "dropout", "label_smoothing", "augmentation", "flip")
         return ", ".join(n for n in names if getattr(after, n) != getattr(before, n)) or "nothing"
     if decision.stage == "train":
-        return "the baseline" if values["trial"] == "baseline" else "the tuned recipe"
+        return "the baseline" if values.trial == "baseline" else "the tuned recipe"
     if decision.stage in ("ensemble", "tta"):
-        return "kept" if values["kept"] else "left out"
+        return "kept" if values.kept else "left out"
     return None
 
 

@@ -211,12 +211,17 @@ def calibrated(predictions: np.ndarray, targets: np.ndarray) -> calibration.Temp
     return judged(fit(only, targets).temperature, *cross_fitted(only, targets), targets)
 
 
-def reliability(before: np.ndarray, after: np.ndarray, targets: np.ndarray) -> dict[str, list]:
-    """`calibration.reliability` before and after a temperature as lists; empty for numbers."""
+def reliability(
+    before: np.ndarray, after: np.ndarray, targets: np.ndarray
+) -> dict[str, tuple[tuple[float, ...], ...]]:
+    """`calibration.reliability` before and after a temperature as tuples; empty for numbers."""
     if not are_classes(targets):
         return {}
     both = {"before": before, "after": after}
-    return {name: calibration.reliability(each, targets).tolist() for name, each in both.items()}
+    return {
+        name: tuple(map(tuple, calibration.reliability(each, targets).tolist()))
+        for name, each in both.items()
+    }
 
 
 def cross_fitted(

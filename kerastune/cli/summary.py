@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kerastune.playbook import wording
-from kerastune.playbook.stages.prune import Prune
+from kerastune.playbook.stages.prune import Prune, PruneValues
 from kerastune.report import gain_steps
 from kerastune.tuner.cross_validation import CrossValidation
 from kerastune.tuner.playbook_tuner import PlaybookTuner
@@ -21,7 +21,7 @@ def show(tuner: PlaybookTuner) -> None:
     console = Console()
     console.print(_decisions(tuner))
     for decision in tuner.decisions:
-        if decision.stage == Prune.name and "curve" in decision.values:
+        if decision.stage == Prune.name and decision.values.curve:
             console.print(_sparsities(decision.values))
     if tuner.result.get("final"):
         console.print(_figures(tuner))
@@ -88,36 +88,37 @@ def _over_folds(summary: dict[str, dict[str, float]]) -> Table:
 def _decisions(tuner: PlaybookTuner) -> Table:
     table = Table(title="Decisions", show_lines=True)
     table.add_column("stage")
-    table.add_column("reason")
+    table.add_column("decision, and its numbers")
     for decision in tuner.decisions:
-        table.add_row(escape(decision.stage), escape(decision.reason))
+        words = f"[bold]{escape(decision.headline)}[/bold]\n{escape(decision.numbers)}"
+        table.add_row(escape(decision.stage), words)
     return table
 
 
-def _sparsities(values: dict[str, Any]) -> Table:
+def _sparsities(values: PruneValues) -> Table:
     table = Table(title="Size and validation")
     for column in (
         "zero weights",
         "kB",
         "kB gzipped",
-        values["objective"],
+        values.objective,
         "gain",
         "95 % interval",
         "",
     ):
         table.add_column(column)
-    for point in values["curve"]:
-        cells = [f"{100 * point['sparsity']:g} %"]
-        if (gain := point["gain"]) is None:
+    for point in values.curve:
+        cells = [f"{100 * point.sparsity:g} %"]
+        if (gain := point.gain) is None:
             cells += ["-"] * 5
         else:
-            cells += [f"{point[name] / 1000:.1f}" for name in ("bytes", "gzip_bytes")]
+            cells += [f"{size / 1000:.1f}" for size in (point.bytes, point.gzip_bytes)]
             cells += [
-                f"{point['value']:.4f}",
-                wording.gained(gain["mean"], values["scored_by"]).split(" of ")[0],
+                f"{point.value:.4f}",
+                wording.gained(gain.gain, values.scored_by).split(" of ")[0],
             ]
-            cells.append(wording.interval(gain["low"], gain["high"], values["scored_by"]))
-        table.add_row(*cells, "kept" if point["trial"] == values["trial"] else "")
+            cells.append(wording.interval(gain.low, gain.high, values.scored_by))
+        table.add_row(*cells, "kept" if point.trial == values.trial else "")
     return table
 
 

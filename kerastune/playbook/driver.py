@@ -11,7 +11,9 @@ from kerastune.objective import kept_evaluation
 from kerastune.playbook import retention, step_time, waves
 from kerastune.playbook.allowances import Allowances, Standing
 from kerastune.playbook.budget_plan import BudgetPlan
-from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
+from kerastune.playbook.decision import Decision
+from kerastune.playbook.stages import registry
+from kerastune.playbook.stages.base import Context, Facts, Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Outcome, State, TrialSpec
@@ -71,7 +73,7 @@ class Playbook:
         self.outcomes = {name: self._timed(outcome) for name, outcome in outcomes.items()}
         self._wave, self._num_waves = (known[-1] if known else []), len(known)
         self._in_flight: dict[str, TrialSpec] = {}
-        self.decisions = [Decision.from_dict(value) for value in study.decisions()]
+        self.decisions = [registry.decision(plain) for plain in study.decisions()]
         self._first = recipe
         self.objective, self.scored_by = facts.objective, facts.scored_by
         self._facts = facts
@@ -227,7 +229,8 @@ class Playbook:
         self.study.add_decision(stage.name, decision.to_dict(), forget, of_stage)
         self.outcomes |= {name: self._timed(self.study.outcome(name)) for name in forget}
         self.decisions.append(decision)
-        logger.info("Stage %s: %s", stage.name, decision.reason)
+        logger.info("Stage %s: %s.", stage.name, decision.headline)
+        logger.info("  %s", decision.numbers)
         self._on_decision(decision)
 
     def _now(self) -> Standing:

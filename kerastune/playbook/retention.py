@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import baseline
-from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
@@ -54,7 +54,7 @@ def surplus(outcomes: Mapping[str, Outcome], decisions: Sequence[Decision], keep
     for outcome in ranked:
         staying.add(best_first.setdefault(outcome.spec.stage, outcome.spec.trial))
     for decision in decisions:
-        staying |= {decision.values.get("trial"), *decision.values.get("weights", ())}
+        staying |= set(decision.trials)
     if decisions:
         last = decisions[-1].after
         staying |= {each.spec.trial for each in kept if _is_like(each.spec.recipe, last)}

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kerastune.analysis.comparison import Comparison
 
 VERDICTS = {
@@ -12,6 +14,27 @@ VERDICTS = {
     -1: "a significant loss",
     0: "not significant (95 % CI includes 0)",
 }
+
+
+def sentences(parts: Iterable[str]) -> str:
+    """Parts as sentences: each with a capital and a full stop.
+
+    Example:
+        >>> sentences(["it overfits", "dropout 0.3: kept"])
+        'It overfits. Dropout 0.3: kept.'
+    """
+    return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts)
+
+
+def shortened(words: str, most: int = 12) -> str:
+    """The first words, for a headline with names that are the user's.
+
+    Example:
+        >>> shortened("a b c d", most=3)
+        'a b …'
+    """
+    given = words.split()
+    return words if len(given) <= most else " ".join([*given[: most - 1], "…"])
 
 
 def gained(mean: float, measure: str) -> str:

@@ -6,7 +6,10 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kerastune.playbook.stages.base import Decision
+from kerastune.analysis.comparison import Comparison
+from kerastune.playbook.decision import Decision
+from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues
+from kerastune.playbook.stages.tta import Tta, TtaValues
 
 MODELS = {
     "final": "the final model",
@@ -34,16 +37,16 @@ class Rung:
     Args:
         name: of the step.
         is_kept: whether it is part of the exported model.
-        gain: over the step before, in what models are compared by: `"mean"` and the ends of its 95
-            % interval, `"low"` and `"high"`; `None` where it can't change that, as a temperature.
+        gain: over the step before, in what models are compared by; `None` where it can't change
+            that, as a temperature.
         loss_gain: the same as a fall of the log-likelihood loss, or of the squared error.
         figures: of merit with it, on validation; empty where it is left out.
     """
 
     name: str
     is_kept: bool = True
-    gain: dict[str, float] | None = None
-    loss_gain: dict[str, float] | None = None
+    gain: Comparison | None = None
+    loss_gain: Comparison | None = None
     figures: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
@@ -68,29 +71,33 @@ def rungs(decisions: Sequence[Decision], result: dict[str, Any]) -> list[Rung]:
     if not exported or "final" not in result:
         return []
     made = {decision.stage: decision for decision in decisions}
-    ensemble, views = (made[name].values if name in made else {} for name in ("ensemble", "tta"))
+    ensemble = made[Ensemble.name].values if Ensemble.name in made else EnsembleValues()
+    views = made[Tta.name].values if Tta.name in made else TtaValues()
     found = [Rung("final model", figures=result["final"]["validation"])]
-    if "gain" in ensemble and len(made["ensemble"].evidence) > 1:
+    if ensemble.gain is not None and len(made[Ensemble.name].evidence) > 1:
         found.append(_of_decision("+ ensemble", ensemble))
-    if ensemble.get("kept") and views.get("kept") and "temperature" in exported:
-        of_ensemble = ensemble["temperature gain"], ensemble["validation"]["after"]
-        found.append(_of_temperature("+ temperature", ensemble["temperature"], *of_ensemble))
-    if "gain" in views:
+    if ensemble.kept and views.kept and "temperature" in exported:
+        name, figures = "+ temperature", ensemble.validation.after
+        found.append(
+            _of_temperature(name, ensemble.temperature, ensemble.temperature_gain, figures)
+        )
+    if views.gain is not None:
         found.append(_of_decision("+ TTA", views))
     if "temperature" in exported:
-        name = "+ temperature of TTA" if views.get("kept") else "+ temperature"
+        name = "+ temperature of TTA" if views.kept else "+ temperature"
         kept = result.get(exported["model"], {}).get("validation", {})
-        found.append(_of_temperature(name, exported["temperature"], exported["gain"], kept))
+        gain = Comparison(*(exported["gain"][each] for each in ("mean", "low", "high")))
+        found.append(_of_temperature(name, exported["temperature"], gain, kept))
     return found
 
 
-def _of_decision(name: str, values: dict[str, Any]) -> Rung:
-    figures = values["validation"]["before"] if values["kept"] else {}
-    return Rung(name, values["kept"], values["gain"], values["loss gain"], figures)
+def _of_decision(name: str, values: EnsembleValues | TtaValues) -> Rung:
+    figures = values.validation.before if values.kept else {}
+    return Rung(name, values.kept, values.gain, values.loss_gain, figures)
 
 
 def _of_temperature(
-    name: str, temperature: float, gain: dict[str, float], figures: dict[str, float]
+    name: str, temperature: float, gain: Comparison, figures: dict[str, float]
 ) -> Rung:
     is_kept = temperature != 1
     return Rung(

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from kerastune.analysis import error_analysis
+from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.report import data_sections, error_sections, gain_steps, metric_names, trial_tables
 from kerastune.report.blocks import Code, Section, Table, Text, number, pictured
@@ -226,11 +227,11 @@ def _steps(findings: Findings) -> Section | None:
     )
 
 
-def _change(gain: dict[str, float] | None, measure: str) -> str:
+def _change(gain: Comparison | None, measure: str) -> str:
     if gain is None:
         return "-"
-    ends = wording.interval(gain["low"], gain["high"], measure)
-    return f"{wording.gained(gain['mean'], measure).split(' of ')[0]} ({ends})"
+    ends = wording.interval(gain.low, gain.high, measure)
+    return f"{wording.gained(gain.gain, measure).split(' of ')[0]} ({ends})"
 
 
 def _mistakes(findings: Findings) -> Section | None:
@@ -254,7 +255,7 @@ def _decision(findings: Findings, decision: Decision) -> Section:
     seen = {
         name: findings.outcomes[name] for name in decision.evidence if name in findings.outcomes
     }
-    blocks = [Text(decision.reason)]
+    blocks = [Text(f"{decision.headline}.", is_lead=True), Text(decision.numbers)]
     alt = f"Results of stage {decision.stage}: {', '.join(seen) or 'its numbers'}"
     blocks += pictured(findings.pictures, f"stage-{decision.stage}", alt)
     changes = [

@@ -24,7 +24,7 @@ class Status:
         holder: who is at work on it; `None` when nobody is.
         budget: of the search.
         stages: names of all its stages, in their order.
-        reasons: of the decisions so far, by stage.
+        decisions: headline and numbers of those so far, by stage.
         outcomes: of every trial so far, by name, in the order in which they began.
         seconds: spent by the last event that was recorded, interruptions left out.
         is_finished: whether the result is there.
@@ -34,7 +34,7 @@ class Status:
     holder: Holder | None
     budget: Budget
     stages: list[str]
-    reasons: dict[str, str]
+    decisions: dict[str, tuple[str, str]]
     outcomes: dict[str, Outcome]
     seconds: float
     is_finished: bool
@@ -43,7 +43,7 @@ class Status:
     @property
     def stage(self) -> str:
         """The stage that is at work or would go on; empty when all have decided."""
-        return next((name for name in self.stages if name not in self.reasons), "")
+        return next((name for name in self.stages if name not in self.decisions), "")
 
     @property
     def steps(self) -> int:
@@ -81,7 +81,10 @@ def read(run_dir: RunDir) -> Status:
             holder=locks.holder(run_dir.lock),
             budget=Budget.parse(record.setting("budget")),
             stages=record.setting("stages"),
-            reasons={decision["stage"]: decision["reason"] for decision in record.decisions()},
+            decisions={
+                plain["stage"]: (plain["headline"], plain["numbers"])
+                for plain in record.decisions()
+            },
             outcomes=record.outcomes(),
             seconds=record.spent(),
             is_finished=record.fact("result") is not None,
@@ -141,8 +144,9 @@ def lines(status: Status) -> list[str]:
     )
     running = status.holder.running if status.holder else ()
     found += ["", "Running trials:", *(f"  {each}" for each in running)] if running else []
-    found += ["", "Decisions:"] if status.reasons else []
-    found += [f"  {stage}: {reason}" for stage, reason in status.reasons.items()]
+    found += ["", "Decisions:"] if status.decisions else []
+    for stage, (headline, numbers) in status.decisions.items():
+        found += [f"  {stage}: {headline}.", f"    {numbers}"]
     latest = list(status.outcomes.values())[-LATEST:]
     found += ["", "Latest trials:"] if latest else []
     found += [f"  {outcome.spec.trial}: {_about(outcome)}" for outcome in latest]
@@ -154,7 +158,7 @@ def _first(status: Status) -> str:
         at_work = f"at stage {status.stage}" if status.stage else "writing its results"
         who, decided = (
             status.holder.name or "another process",
-            f"{len(status.reasons)} of {len(status.stages)}",
+            f"{len(status.decisions)} of {len(status.stages)}",
         )
         return f"Running ({who}), {at_work}, {decided} stages decided."
     if status.is_finished:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.playbook.stages.base import Decision
+from kerastune.playbook.decision import Decision
 from kerastune.recipe import Recipe
 from kerastune.report.figures import decision_figures
 from kerastune.report.markdown import escaped
@@ -100,7 +100,7 @@ class Story:
         )
 
     def decision(self, decision: Decision, outcomes: dict[str, Outcome]) -> None:
-        """Adds a decision: its reason and recipe as text, its figure as an image."""
+        """Adds a decision: its headline, numbers and recipe as text, its figure as an image."""
         changes = [
             f"| {name} | {escaped(_shown(old))} | {escaped(_shown(new))} |"
             for (name, old), new in zip(
@@ -116,7 +116,8 @@ class Story:
             self.pictures[decision.stage] = picture
 
         def fill(board: tensorboard_writer.Board) -> None:
-            board.text(f"reason/{decision.stage}", f"{escaped(decision.reason)}\n{table}")
+            words = f"**{escaped(decision.headline)}**\n\n{escaped(decision.numbers)}\n{table}"
+            board.text(f"decision/{decision.stage}", words)
             if picture is not None:
                 board.image(f"figure/{decision.stage}", picture)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from kerastune.analysis.comparison import Comparison
+from kerastune.playbook.decision import Values
 from kerastune.report import metric_names
 from kerastune.report.blocks import Table, number
 from kerastune.trial import Outcome
@@ -42,11 +45,11 @@ def trials(outcomes: dict[str, Outcome]) -> Table:
     return Table("Trials of the stage", header, tuple(rows), is_folded=True)
 
 
-def numbers(values: dict[str, Any]) -> Table | None:
+def numbers(values: Values | dict[str, Any]) -> Table | None:
     """The numbers of a decision, folded; `None` where it has none.
 
     Args:
-        values: by name, nested dicts included; matrices and curves are left to the figures.
+        values: of the decision; matrices, curves and lists of trials are left to the figures.
     """
     rows = tuple((name, _number(value)) for name, value in flat(values) if not _is_drawn(value))
     return (
@@ -54,21 +57,29 @@ def numbers(values: dict[str, Any]) -> Table | None:
     )
 
 
-def flat(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def flat(values: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Names and values, those of nested dicts and dataclasses under the names of both."""
+    if dataclasses.is_dataclass(values):
+        names = [field.name for field in dataclasses.fields(values)]
+        values = {name: getattr(values, name) for name in names}
     for name, value in values.items():
-        if isinstance(value, dict) and value.keys() != {"mean", "low", "high"}:
-            yield from flat(value, f"{prefix}{name} / ")
+        words = f"{prefix}{name}"
+        is_nested = isinstance(value, dict) or dataclasses.is_dataclass(value)
+        if is_nested and not isinstance(value, Comparison):
+            yield from flat(value, f"{words} / ")
         else:
-            yield f"{prefix}{name}", value
+            yield words, value
 
 
 def _number(value: Any) -> str:
-    if isinstance(value, dict):
-        interval = f"{number(value['low'])} to {number(value['high'])}"
-        return f"{number(value['mean'])}, 95 % interval {interval}"
+    if isinstance(value, Comparison):
+        return f"{number(value.gain)}, 95 % CI {number(value.low)} to {number(value.high)}"
     return number(value)
 
 
 def _is_drawn(value: Any) -> bool:
-    """Whether a value is a matrix or a curve, which a picture shows."""
-    return isinstance(value, list) and bool(value) and isinstance(value[0], list)
+    """Whether a value is a matrix, a curve or a list of trials, which a picture shows."""
+    is_list = isinstance(value, (list, tuple)) and bool(value)
+    return is_list and (
+        isinstance(value[0], (list, tuple, dict)) or dataclasses.is_dataclass(value[0])
+    )

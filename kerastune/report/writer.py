@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kerastune.playbook.stages.base import Decision, Facts
+from kerastune.playbook.decision import Decision
+from kerastune.playbook.stages import registry
+from kerastune.playbook.stages.base import Facts
 from kerastune.problem import Problem
 from kerastune.report import fold_sections, gain_steps, html, markdown, search_sections
 from kerastune.report.blocks import Section
@@ -59,7 +61,7 @@ def write(
     Returns:
         The pictures of the result, by name.
     """
-    decisions = [Decision.from_dict(value) for value in record.decisions()]
+    decisions = [registry.decision(plain) for plain in record.decisions()]
     outcomes = record.outcomes()
     result = record.fact("result") or {}
     kept = (

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from kerastune.analysis import calibration, comparison, ensemble_selection
+from kerastune.analysis.comparison import Comparison
 from kerastune.models import scoring
 from kerastune.playbook.stages.distill import Distill
+from kerastune.playbook.stages.ensemble import ValidationFigures
 from kerastune.playbook.stages.prune import Prune
 from kerastune.problem import Part
 from kerastune.tuner.final_models import CALIBRATED, FinalModels
@@ -63,10 +64,10 @@ def of_combined(models: FinalModels) -> Found:
 def _of_ensemble(models: FinalModels) -> Found:
     if (chosen := models.ensemble) is None:
         return Found()
-    found = Found({"ensemble": {"validation": chosen["validation"]["after"]}})
+    found = Found({"ensemble": {"validation": chosen.validation.after}})
     if (test := models.problem.test) is not None:
         found.outputs["ensemble"] = models.ensemble_predictions(test.x)
-        alone = models.predictions(chosen["trial"], test.x)
+        alone = models.predictions(chosen.trial, test.x)
         found.figures["gain of the ensemble"] = _gain(models, found.outputs["ensemble"], alone)
     return found
 
@@ -74,7 +75,7 @@ def _of_ensemble(models: FinalModels) -> Found:
 def _of_views(models: FinalModels) -> Found:
     if (chosen := models.views) is None:
         return Found()
-    found = Found({"tta": {"validation": chosen["validation"]["after"]}})
+    found = Found({"tta": {"validation": chosen.validation.after}})
     if (test := models.problem.test) is not None:
         found.outputs["tta"], alone = models.tta_predictions(test.x)
         found.figures["gain of the views"] = _gain(models, found.outputs["tta"], alone)
@@ -85,8 +86,8 @@ def _of_exported(models: FinalModels) -> Found:
     """Which model is exported; of a single one also whether it needs a temperature."""
     for name, chosen in (("tta", models.views), ("ensemble", models.ensemble)):
         if chosen is not None:
-            before, after = (chosen["validation"][when] for when in ("before", "after"))
-            return Found({EXPORTED: {"model": name, **_calibration(chosen, before, after)}})
+            told = _calibration(chosen.temperature, chosen.temperature_gain, chosen.validation)
+            return Found({EXPORTED: {"model": name, **told}})
     problem, part = models.problem, models.problem.validation
     told = {"model": FINAL if models.single == models.chosen else models.single}
     if problem.kind == "regression":
@@ -97,8 +98,7 @@ def _of_exported(models: FinalModels) -> Found:
     before, after = (
         scoring.figures(problem, part, each, logits=False) for each in (tried.before, tried.after)
     )
-    chosen = {"temperature": tried.value, "temperature gain": comparison.named(tried.gain)}
-    told |= _calibration(chosen, before, after)
+    told |= _calibration(tried.value, tried.gain, ValidationFigures(before=before, after=after))
     if tried.value == 1:
         return Found({EXPORTED: told})
     found = Found({EXPORTED: told | {"model": CALIBRATED}, CALIBRATED: {"validation": after}})
@@ -109,13 +109,13 @@ def _of_exported(models: FinalModels) -> Found:
 
 
 def _calibration(
-    chosen: Mapping[str, Any], before: Mapping[str, float], after: Mapping[str, float]
+    temperature: float, gain: Comparison, validation: ValidationFigures
 ) -> dict[str, Any]:
     """A temperature and what it does; nothing for numbers, which have none."""
-    if "ece" not in after:
+    if "ece" not in validation.after:
         return {}
-    told = {"temperature": chosen["temperature"], "gain": chosen["temperature gain"]}
-    for when, figures in (("before", before), ("after", after)):
+    told = {"temperature": temperature, "gain": comparison.named(gain)}
+    for when, figures in (("before", validation.before), ("after", validation.after)):
         told[when] = {name: figures[name] for name in ("nll", "ece", "brier")}
     return told
 
@@ -124,7 +124,7 @@ def _of_replaced(models: FinalModels, stage: str, before: str, gain: str) -> Fou
     """The model that a stage put another in the place of, and what that gains."""
     if (chosen := models.kept(stage)) is None:
         return Found()
-    problem, trial = models.problem, chosen[before]
+    problem, trial = models.problem, getattr(chosen, before)
 
     def figures(part: Part) -> dict[str, float]:
         predictions = models.predictions(trial, part.x)
@@ -133,7 +133,7 @@ def _of_replaced(models: FinalModels, stage: str, before: str, gain: str) -> Fou
     found = Found({before: {"validation": figures(problem.validation)}})
     if (test := problem.test) is not None:
         found.figures[before]["test"] = figures(test)
-        both = (models.predictions(name, test.x) for name in (chosen["trial"], trial))
+        both = (models.predictions(name, test.x) for name in (chosen.trial, trial))
         found.figures[f"gain of the {gain}"] = _gain(models, *both)
     return found
 

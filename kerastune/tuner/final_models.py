@@ -13,9 +13,10 @@ from kerastune.analysis.ensemble_selection import Blend
 from kerastune.analysis.view_selection import IDENTITY
 from kerastune.inference import averaging, tta, views
 from kerastune.models import output_kind
+from kerastune.playbook.decision import Values
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.ensemble import Ensemble
-from kerastune.playbook.stages.tta import Tta
+from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues
+from kerastune.playbook.stages.tta import Tta, TtaValues
 from kerastune.problem import Part, Problem, labels
 from kerastune.recipe import Recipe
 from kerastune.training import optimizers
@@ -64,19 +65,19 @@ class FinalModels:
         return REFIT if REFIT in self.states else self.chosen
 
     @property
-    def ensemble(self) -> dict[str, Any] | None:
+    def ensemble(self) -> EnsembleValues | None:
         """What the decision for an ensemble chose; `None` for a single model."""
         return self.kept(Ensemble.name)
 
     @property
-    def views(self) -> dict[str, Any] | None:
+    def views(self) -> TtaValues | None:
         """What the decision for views chose; `None` where examples are predicted as they are."""
         return self.kept(Tta.name)
 
-    def kept(self, stage: str) -> dict[str, Any] | None:
+    def kept(self, stage: str) -> Values | None:
         """The values of a stage's decision, where it kept what it tried; else `None`."""
         made = [each.values for each in self.playbook.decisions if each.stage == stage]
-        return made[-1] if made and made[-1].get("kept") else None
+        return made[-1] if made and made[-1].kept else None
 
     def recipe(self, trial: str) -> Recipe:
         """The recipe of a trial."""
@@ -99,12 +100,11 @@ class FinalModels:
     def tta_model(self) -> keras.Model:
         """The kept ensemble, or else the single model, averaged over the kept views."""
         chosen, settings = self.views, self._output_settings()
-        temperature = chosen.get("temperature", 1.0)
         wrapped = tta.wrap(
             self.before_views(),
             _views(chosen),
-            chosen["weights"],
-            temperature=temperature,
+            chosen.weights,
+            temperature=chosen.temperature,
             **settings,
         )
         return self._attached(wrapped)
@@ -135,17 +135,17 @@ class FinalModels:
 
     def ensemble_predictions(self, x: Any) -> np.ndarray:
         """As `predictions`, of the kept ensemble."""
-        weights = self.ensemble["weights"]
-        members = np.stack([self.predictions(name, x) for name in weights])
-        mean, temperature = self.ensemble["mean"], self.ensemble["temperature"]
-        return Blend(np.array(list(weights.values())), mean, temperature).combine(members)
+        chosen = self.ensemble
+        members = np.stack([self.predictions(name, x) for name in chosen.weights])
+        weights = np.array(list(chosen.weights.values()))
+        return Blend(weights, chosen.mean, chosen.temperature).combine(members)
 
     def tta_predictions(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
         """As `predictions`, over the kept views and, second, of the examples as they are."""
         chosen = self.views
         said = tta.predictions(self.before_views(), x, _views(chosen), self.problem.kind)
-        averaged = np.tensordot(chosen["weights"], np.stack(list(said.values())), axes=1)
-        return calibration.tempered(averaged, chosen.get("temperature", 1.0)), said[IDENTITY]
+        averaged = np.tensordot(chosen.weights, np.stack(list(said.values())), axes=1)
+        return calibration.tempered(averaged, chosen.temperature), said[IDENTITY]
 
     def targets(self, part: Part) -> np.ndarray:
         """Integer classes `[n]`, or numbers `[n, outputs]` as the models are trained for."""
@@ -159,10 +159,10 @@ class FinalModels:
     def _combined(self) -> keras.Model:
         chosen = self.ensemble
         return averaging.assemble(
-            [self._finished(name) for name in chosen["weights"]],
-            list(chosen["weights"].values()),
-            chosen["mean"],
-            chosen["temperature"],
+            [self._finished(name) for name in chosen.weights],
+            list(chosen.weights.values()),
+            chosen.mean,
+            chosen.temperature,
             **self._output_settings(),
         )
 
@@ -191,5 +191,5 @@ class FinalModels:
         return keras.metrics.BinaryAccuracy("accuracy", threshold=0.0 if logits else 0.5)
 
 
-def _views(chosen: dict[str, Any]) -> dict[str, keras.layers.Layer]:
-    return {name: views.from_values(chosen["layers"][name]) for name in chosen["views"]}
+def _views(chosen: TtaValues) -> dict[str, keras.layers.Layer]:
+    return {name: views.from_values(chosen.layers[name]) for name in chosen.views}

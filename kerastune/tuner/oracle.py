@@ -10,8 +10,8 @@ import keras_tuner
 from keras_tuner.engine.oracle import Oracle
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Decision
 from kerastune.trial import Outcome, TrialSpec
 
 # The authoritative spec in a trial's values; the other names are for people.
@@ -20,8 +20,8 @@ SPEC = "kerastune/spec"
 
 def chosen_trial(decisions: Sequence[Decision]) -> str | None:
     """The trial whose weights were chosen, by the last stage that chose any; else `None`."""
-    named = (made.values["trial"] for made in reversed(decisions) if "trial" in made.values)
-    return next(named, None)
+    found = [made.values for made in decisions if isinstance(made.values, ChosenTrial)]
+    return found[-1].trial if found else None
 
 
 class PlaybookOracle(Oracle):

@@ -13,7 +13,7 @@ from kerastune.budget import Budget, Stopwatch
 from kerastune.data import checks, loading
 from kerastune.executors.base import INLINE
 from kerastune.playbook import retention
-from kerastune.playbook.stages.base import Decision
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages.ensemble import MEMBERS, Ensemble
 from kerastune.playbook.stages.prune import SPARSITIES
 from kerastune.playbook.stages.start import Start

@@ -14,6 +14,7 @@ from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.prune import Prune
 from kerastune.recipe import Recipe
+from kerastune.runtime.plain_values import to_plain
 from kerastune.study import run_directory
 from kerastune.study.run_directory import RunDir
 from kerastune.tuner.final_figures import EXPORTED
@@ -38,7 +39,8 @@ def write(
     own_files = {Prune.name: run_dir.prune, Distill.name: run_dir.distill}
     for decision in playbook.decisions:
         if (path := own_files.get(decision.stage)) is not None:
-            write_json(path, {"reason": decision.reason, **decision.values})
+            words = {"headline": decision.headline, "numbers": decision.numbers}
+            write_json(path, words | to_plain(decision.values))
     again = f"kerastune train --flagfile={run_dir.flags.name}"
     claim = f"# Found by kerastune; train it again with: {again}"
     write_flags(run_dir.flags, claim, given, playbook.recipe)

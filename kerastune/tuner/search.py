@@ -14,8 +14,8 @@ from kerastune.executors import dispatch
 from kerastune.executors.base import Result
 from kerastune.models import fingerprint, hypermodels, regularization
 from kerastune.playbook import warm_start
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Decision
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.model import Model
 from kerastune.playbook.stages.prune import Prune

@@ -110,7 +110,7 @@ def test_probe_suggests_a_rate_and_touches_no_test_part(tmp_path):
     assert result["stages"]["probe"]["steps"] <= 60
     assert "tuned" not in result
     decision = json.loads((tmp_path / "out" / "decisions.jsonl").read_text().splitlines()[-1])
-    assert 1e-4 < decision["values"]["suggested_rate"] < 10
+    assert 1e-4 < decision["values"]["learning_rate"] < 10
 
 
 def test_own_data_and_own_model_with_hyperparameters(tmp_path, monkeypatch):

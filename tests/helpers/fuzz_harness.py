@@ -52,7 +52,8 @@ from kerastune.budget import Budget
 from kerastune.executors import dispatch, worker_pool, workers
 from kerastune.executors.base import Inline
 from kerastune.playbook import retention, waves
-from kerastune.playbook.stages.base import Context, Decision, Facts
+from kerastune.playbook.stages import registry
+from kerastune.playbook.stages.base import Context, Facts
 from kerastune.report import status
 from kerastune.runtime import locks, logs
 from kerastune.study import run_directory
@@ -673,10 +674,7 @@ def check_decisions(plan: Plan, study: Study) -> None:
         # Those that look at weights may find them gone since.
         if not stage.follows_training:
             again = stage.decide(Context(made.before, facts, known))
-            if (
-                Decision.from_dict(json.loads(json.dumps(again.to_dict()))).to_dict()
-                != made.to_dict()
-            ):
+            if registry.decision(json.loads(json.dumps(again.to_dict()))) != made:
                 raise Broken(f"{stage.name} decides {again.reason!r} in place of {made.reason!r}")
             if stage.propose(Context(made.before, facts, known)):
                 raise Broken(f"{stage.name} proposes more though it has decided")

@@ -237,7 +237,7 @@ def test_a_tuner_takes_a_pretrained_hypermodel_and_freezes_what_was_loaded(saved
     decision = tuner.decisions[0]
     assert (
         decision.before.frozen == 3
-        and decision.values["pretrained"] == 3
+        and decision.values.pretrained == 3
         and "finetune-head" in decision.evidence
     )
     assert decision.evidence[1].startswith("finetune-2-")

@@ -8,9 +8,10 @@ from fake_trainer import CHUNK, FakeClock, FakeTrainer, advance, canonical, fact
 
 from kerastune.budget import Budget
 from kerastune.objective import best_evaluation
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Context, Decision, Stage
+from kerastune.playbook.stages.base import Context, Stage
 from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study, StudyError
@@ -138,7 +139,7 @@ class Broken(Stage):
     def decide(self, context: Context):
         if self.breaks:
             raise RuntimeError("a bug")
-        return Decision(self.name, context.recipe, context.recipe, "mended", ())
+        return Decision(self.name, context.recipe, context.recipe, "Mended", "mended")
 
 
 def test_a_stage_that_fails_leaves_a_study_that_goes_on(tmp_path):
@@ -306,9 +307,9 @@ class Named(Stage):
             self.name,
             context.recipe,
             self.after or context.recipe,
+            "Told so",
             "Told so.",
-            (),
-            {"allowance": context.facts.allowance},
+            values={"allowance": context.facts.allowance},
         )
 
 
@@ -343,7 +344,7 @@ def test_a_budget_too_short_for_a_search_is_the_baseline_s_alone(tmp_path, budge
         assert 0.7 * float(budget[:-1]) < study.seconds() < float(budget[:-1])
         assert [decision.stage for decision in search.decisions] == [stage.name for stage in stages]
         train = search.decisions[-1]
-        assert train.values["trial"] == "baseline" and train.after.optimizer == "adam"
+        assert train.values.trial == "baseline" and train.after.optimizer == "adam"
 
 
 @pytest.mark.parametrize("tau", [30, 300, 5000])
@@ -360,7 +361,7 @@ def test_the_time_of_a_training_on_all_examples_is_set_aside(tmp_path, budget, t
         trainer.deadline = lambda: study.seconds() > search.deadline()
         advance(search, trainer)
         again = 0.01 * 1.1 * search.recipe.total_steps
-        assert search.decisions[-1].values["trial"] and study.seconds() + again <= 1.05 * budget
+        assert search.decisions[-1].values.trial and study.seconds() + again <= 1.05 * budget
         assert study.seconds() + again >= 0.5 * budget or tau < 5000
 
 

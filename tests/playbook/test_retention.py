@@ -7,8 +7,8 @@ import pytest
 from fake_trainer import FakeTrainer, advance, canonical, playbook
 
 from kerastune.playbook import retention
-from kerastune.playbook.stages.base import Decision
-from kerastune.playbook.stages.ensemble import candidates
+from kerastune.playbook.decision import ChosenTrial, Decision
+from kerastune.playbook.stages.ensemble import EnsembleValues, candidates
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Outcome, State, TrialSpec
@@ -22,8 +22,9 @@ def trained(trial, share, stage="decay", **changes):
     return trial, dataclasses.replace(outcome, **changes)
 
 
-def decision(**values):
-    return Decision("decay", Recipe(), Recipe(learning_rate=0.25), "because", (), values)
+def decision(values):
+    after = Recipe(learning_rate=0.25)
+    return Decision("decay", Recipe(), after, "So it is", "because", values=values)
 
 
 def test_the_best_stay_and_of_equals_the_earlier():
@@ -64,7 +65,7 @@ def test_what_is_needed_stays_however_bad_it_is():
     )
     chosen = dataclasses.replace(chosen, trial="of the recipe")
     outcomes |= dict([trained("of the recipe", 0.1, spec=chosen)])
-    made = [decision(trial="named"), decision(trial=None, weights={"member": 0.5})]
+    made = [decision(ChosenTrial("named")), decision(EnsembleValues(weights={"member": 0.5}))]
     assert retention.surplus(outcomes, made, keep=0) == ["other"]
 
 
@@ -98,7 +99,7 @@ def searched(directory, keep):
             if outcome.weights_kept and "old" in name
         ]
         assert kept == [name for name in candidates(search.outcomes) if "old" in name]
-        assert search.decisions[-1].values["trial"] in candidates(search.outcomes)
+        assert search.decisions[-1].values.trial in candidates(search.outcomes)
     return kept, (directory / "study.sqlite").stat().st_size
 
 

@@ -14,9 +14,10 @@ from places import HELPERS
 
 from kerastune.budget import Budget
 from kerastune.playbook import step_time, waves
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Context, Decision, Stage
+from kerastune.playbook.stages.base import Context, Stage
 from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
@@ -139,6 +140,7 @@ class Wide(Stage):
             self.name,
             context.recipe,
             context.recipe,
+            "Trials side by side",
             f"{len(context.outcomes)} trials",
             tuple(context.outcomes),
         )
@@ -182,7 +184,7 @@ def test_with_a_budget_in_seconds_the_stage_is_asked_again_whenever_there_is_roo
         assert (
             search.ready() == []
             and search.stage is None
-            and study.decisions()[0]["reason"] == "2 trials"
+            and study.decisions()[0]["numbers"] == "2 trials"
         )
 
 

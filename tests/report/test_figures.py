@@ -1,11 +1,16 @@
 """Figures of decisions: what is on them, read off Matplotlib's axes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from kerastune.analysis import curves
+from kerastune.analysis.comparison import Comparison
 from kerastune.analysis.trial_curves import Curves
-from kerastune.playbook.stages.base import Decision
+from kerastune.playbook.decision import Decision
+from kerastune.playbook.rules.hill_climb import Tried
+from kerastune.playbook.stages import registry
 from kerastune.recipe import Recipe
 from kerastune.report.figures import decision_figures, plotting
 from kerastune.trial import Outcome, TrialSpec
@@ -33,8 +38,8 @@ def outcome(name, rate=0.1, steps=100, diverged_at=None, evals=(), layers=()):
 
 
 def decision(stage, outcomes, **values):
-    recipe = Recipe(learning_rate=0.05)
-    return Decision(stage, recipe, recipe, "because", tuple(outcomes), values)
+    recipe, found = Recipe(learning_rate=0.05), registry.find(stage).values(**values)
+    return Decision(stage, recipe, recipe, "So it is", "because", tuple(outcomes), found)
 
 
 def test_stage_2_is_drawn_against_examples_seen(drawn):
@@ -111,10 +116,9 @@ def test_the_probe_shows_the_ratio_of_every_layer(drawn):
 
 @pytest.mark.parametrize("measure, first", [("accuracy", 2.0), ("loss", 0.02)])
 def test_stage_4_shows_every_gain_with_its_interval(drawn, measure, first):
-    known = {"trial": "a", "low": 0.01, "high": 0.04}
     gains = [
-        {**known, "words": "dropout 0.3", "mean": 0.02, "kept": True},
-        {**known, "words": "a horizontal flip", "mean": 0.03, "kept": False},
+        Tried("a", "dropout 0.3", Comparison(0.02, 0.01, 0.04), is_kept=True),
+        Tried("a", "a horizontal flip", Comparison(0.03, 0.01, 0.04)),
     ]
     made = decision("regularize", {"a": outcome("a")}, gains=gains, scored_by=measure)
     assert decision_figures.of_decision(made, {"a": outcome("a")}).startswith(PNG)
@@ -128,7 +132,8 @@ def test_stage_4_shows_every_gain_with_its_interval(drawn, measure, first):
     assert line.get_xdata()[0] == pytest.approx(first)
     np.testing.assert_allclose(bar.get_segments()[0][:, 0], [first / 2, 2 * first])
     many = [
-        {**gains[0], "words": f"{count} layers frozen at a rate of 0.003"} for count in range(12)
+        dataclasses.replace(gains[0], words=f"{count} layers frozen at a rate of 0.003")
+        for count in range(12)
     ]
     decision_figures.of_decision(
         decision("finetune", {"a": outcome("a")}, gains=many, scored_by=measure),

@@ -2,7 +2,10 @@
 
 import pytest
 
-from kerastune.playbook.stages.base import Decision
+from kerastune.analysis.comparison import Comparison, named
+from kerastune.playbook.decision import Decision
+from kerastune.playbook.stages.ensemble import EnsembleValues, ValidationFigures
+from kerastune.playbook.stages.tta import TtaValues
 from kerastune.recipe import Recipe
 from kerastune.report import gain_steps, markdown, search_sections
 from kerastune.report.figures import ensemble_figures, plotting
@@ -13,11 +16,11 @@ CALIBRATION = {"nll": 0.4, "ece": 0.05, "brier": 0.2}
 
 
 def interval(mean):
-    return {"mean": mean, "low": mean - 0.01, "high": mean + 0.01}
+    return Comparison(mean, mean - 0.01, mean + 0.01)
 
 
-def decided(stage, evidence=(), **values):
-    return Decision(stage, Recipe(), Recipe(), "So it is.", evidence, values)
+def decided(stage, evidence, values):
+    return Decision(stage, Recipe(), Recipe(), "So it is", "So it is.", evidence, values)
 
 
 def ensemble(kept=True, members=("a", "b"), temperature=1.5):
@@ -25,24 +28,27 @@ def ensemble(kept=True, members=("a", "b"), temperature=1.5):
         name: {**FIGURES, "nll": nll}
         for name, nll in (("single", 0.4), ("before", 0.3), ("after", 0.25))
     }
-    gains = {"gain": interval(0.02), "loss gain": interval(0.1), "temperature gain": interval(0.05)}
-    told = {
-        "weights": dict.fromkeys(members, 0.5),
-        "temperature": temperature,
-        "validation": validation,
-    }
-    return decided("ensemble", members, kept=kept, **gains, **told)
+    values = EnsembleValues(
+        weights=dict.fromkeys(members, 0.5),
+        temperature=temperature,
+        kept=kept,
+        gain=interval(0.02),
+        loss_gain=interval(0.1),
+        temperature_gain=interval(0.05),
+        validation=ValidationFigures(**validation),
+    )
+    return decided("ensemble", members, values)
 
 
 def views(kept=True):
     after = {"before": {**FIGURES, "nll": 0.24}, "after": {**FIGURES, "nll": 0.2}} if kept else {}
-    return decided(
-        "tta", kept=kept, gain=interval(0.03), validation=after, **{"loss gain": interval(0.02)}
-    )
+    gains = {"gain": interval(0.03), "loss_gain": interval(0.02)}
+    values = TtaValues(kept=kept, validation=ValidationFigures(**after), **gains)
+    return decided("tta", (), values)
 
 
 def result(model="tta", temperature=0.8, **parts):
-    exported = {"model": model, "temperature": temperature, "gain": interval(0.04)}
+    exported = {"model": model, "temperature": temperature, "gain": named(interval(0.04))}
     exported |= {"before": {**CALIBRATION, "ece": 0.09}, "after": CALIBRATION}
     shown = {name: {"validation": FIGURES} for name in ("final", model)}
     return {**shown, "exported": exported, "scored by": "accuracy", **parts}
@@ -53,8 +59,8 @@ def told(*arguments):
         (
             rung.name,
             rung.is_kept,
-            rung.gain and rung.gain["mean"],
-            rung.loss_gain and rung.loss_gain["mean"],
+            rung.gain and rung.gain.gain,
+            rung.loss_gain and rung.loss_gain.gain,
         )
         for rung in gain_steps.rungs(*arguments)
     ]

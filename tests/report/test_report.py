@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from kerastune.playbook.stages.base import Decision
+from kerastune.playbook.decision import Decision
+from kerastune.playbook.stages.train import TrainValues
 from kerastune.recipe import Recipe
 from kerastune.report import examples, markdown, search_sections
 from kerastune.report import html as html_module
@@ -67,7 +68,13 @@ def numbers():
 
 def findings(**changes):
     decision = Decision(
-        "train", Recipe(), RECIPE, "It is the best.", ("train-100",), {"trial": "train-100"}
+        "train",
+        Recipe(),
+        RECIPE,
+        "Final model: the tuned recipe",
+        "It is the best.",
+        ("train-100",),
+        TrainValues("train-100"),
     )
     values = {
         "decisions": [decision],
@@ -205,7 +212,13 @@ def test_classes_have_their_tables_and_numbers_their_errors():
 
 def test_a_stage_that_nobody_knows_is_shown_with_its_values():
     decision = Decision(
-        "moonlight", RECIPE, RECIPE, "The moon is full.", (), {"phases": {"new": 0.125}}
+        "moonlight",
+        RECIPE,
+        RECIPE,
+        "Full moon",
+        "The moon is full.",
+        (),
+        {"phases": {"new": 0.125}},
     )
     text = html_module.render("t", search_sections.sections(findings(decisions=[decision])))
     assert (

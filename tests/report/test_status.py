@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kerastune.cli import entry
-from kerastune.playbook.stages.base import Decision
+from kerastune.playbook.decision import Decision
 from kerastune.recipe import Recipe
 from kerastune.report import status
 from kerastune.study.database import Study, StudyError
@@ -26,7 +26,8 @@ def run_dir(tmp_path):
 def fill(study, **settings):
     study.settings({**SETTINGS, **settings})
     study.add_decision(
-        "start", Decision("start", Recipe(), Recipe(), "64 is a good start.", ()).to_dict()
+        "start",
+        Decision("start", Recipe(), Recipe(), "Batch size 64", "64 is a good start.").to_dict(),
     )
     for rate, diverged_at in ((0.1, None), (1.0, 7)):
         spec = TrialSpec(
@@ -57,7 +58,7 @@ def test_a_running_search_says_who_where_and_what_is_left(run_dir):
     assert "Running trials:\n  lr: lr-3, steps 0 to 100, since 10:00:00\n  lr: lr-4" in words
     assert words.startswith("Running (process ") and "at stage lr, 1 of 3 stages decided" in words
     assert "Used: 90 s, 200 steps in 2 trials. Left: 150 of 240 s." in words
-    assert "start: 64 is a good start." in words
+    assert "  start: Batch size 64.\n    64 is a good start." in words
     assert "lr-0.1: 100 steps, loss 0.5, validation accuracy 0.9, validation loss 0.25" in words
     assert "lr-1: diverged at step 7" in words
 

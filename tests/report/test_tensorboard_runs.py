@@ -8,7 +8,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from kerastune.analysis.trial_curves import Curves
-from kerastune.playbook.stages.base import Decision
+from kerastune.playbook.decision import Decision
+from kerastune.playbook.stages.learning_rate import LearningRateValues
 from kerastune.recipe import Recipe
 from kerastune.report import tensorboard_runs
 from kerastune.report.tensorboard_runs import Story
@@ -47,9 +48,10 @@ def decision():
         "lr",
         RECIPE,
         after,
-        "the curve of 0.0333 falls fastest",
+        "Learning rate 0.0333",
+        "Its curve falls fastest.",
         ("lr-01",),
-        {"learning_rate": 0.1 / 3},
+        LearningRateValues(learning_rate=0.1 / 3),
     )
 
 
@@ -114,9 +116,9 @@ def test_hyperparameters_of_the_model_do_not_hide_those_of_the_recipe(run_dir):
 def test_a_decision_is_text_with_what_changed_and_a_picture(run_dir):
     Story(run_dir).decision(decision(), {"lr-01": outcome(0, 100)})
     events = read(run_dir.decision_board("lr"))
-    tag = next(tag for tag in events.Tags()["tensors"] if tag.startswith("reason/lr"))
+    tag = next(tag for tag in events.Tags()["tensors"] if tag.startswith("decision/lr"))
     text = events.Tensors(tag)[0].tensor_proto.string_val[0].decode()
-    assert text.startswith("the curve of 0.0333 falls fastest")
+    assert text.startswith("**Learning rate 0.0333**\n\nIts curve falls fastest.")
     assert "| learning_rate | 0.1 | 0.03333 |" in text and "| total_steps | 1000 | 4000 |" in text
     assert "momentum" not in text
     assert events.Images("figure/lr")[0].encoded_image_string.startswith(b"\x89PNG")
@@ -126,7 +128,7 @@ def test_a_decision_without_change_or_evidence_is_text_alone(run_dir):
     plain = dataclasses.replace(decision(), stage="start", after=RECIPE, evidence=())
     Story(run_dir).decision(plain, {})
     events = read(run_dir.decision_board("start"))
-    tag = next(tag for tag in events.Tags()["tensors"] if tag.startswith("reason/start"))
+    tag = next(tag for tag in events.Tags()["tensors"] if tag.startswith("decision/start"))
     assert "changed" not in events.Tensors(tag)[0].tensor_proto.string_val[0].decode()
     assert events.Tags()["images"] == []
 

@@ -18,7 +18,8 @@ from fake_trainer import FakeTrainer, advance, canonical, playbook
 from fault_harness import SMALL, Tally, tallies
 from places import HELPERS, ROOT
 
-from kerastune.playbook.stages.base import Context, Decision, Stage
+from kerastune.playbook.decision import Decision
+from kerastune.playbook.stages.base import Context, Stage
 from kerastune.report.tensorboard_runs import Story
 from kerastune.study.database import Study, StudyError
 from kerastune.study.run_directory import RunDir
@@ -250,7 +251,7 @@ def test_all_rates_diverging_is_explained_and_comes_to_an_end(tmp_path):
                 "lr",
                 "train",
             ]
-            assert driver.decisions[-1].values["trial"] is None
+            assert driver.decisions[-1].values.trial is None
             assert "diverged" in driver.decisions[2].reason
             assert canonical(study)
 
@@ -272,8 +273,8 @@ class Foolish(Stage):
             self.name,
             context.recipe,
             context.recipe.replace(batch_size=self.looks),
+            f"Batch size {self.looks}",
             f"look {self.looks}",
-            (),
         )
 
 

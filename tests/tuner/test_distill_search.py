@@ -79,7 +79,7 @@ def test_distill_compares_decides_and_leaves_a_model_without_teacher(teacher, tm
         run("distill", *GIVEN, f"--teacher={teacher}", "--hp=units=4", f"--output_dir={out}") == 0
     )
     told = json.loads((out / "distill.json").read_text())
-    assert len(told["grid"]) == 4 and told["reason"].startswith("The best of 4 settings")
+    assert len(told["grid"]) == 4 and told["numbers"].startswith("The best of 4 settings")
     with Record(out / "study.sqlite") as record:
         outcomes = record.outcomes()
         assert [d["stage"] for d in record.decisions()] == ["train", "distill"]

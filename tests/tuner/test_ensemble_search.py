@@ -53,7 +53,7 @@ def searched(tmp_path_factory):
 def test_the_saved_ensemble_gives_the_reported_figures(searched):
     tuner, directory = searched
     values = tuner.decisions[-1].values
-    assert values["kept"] and 3 <= len(values["weights"]) <= 5
+    assert values.kept and 3 <= len(values.weights) <= 5
     _, (x, y), (x_test, y_test) = digits()
     model = keras.models.load_model(directory / "playbook" / "ensemble.keras")
     probabilities = model.predict(x_test, verbose=0)
@@ -83,9 +83,7 @@ def test_it_is_better_than_the_single_model_which_stands_beside_it(searched):
         ensemble["accuracy"] - single["accuracy"]
     )
     assert (
-        tuner.result["trial"]
-        == tuner.decisions[0].values["trial"]
-        == tuner.decisions[1].values["trial"]
+        tuner.result["trial"] == tuner.decisions[0].values.trial == tuner.decisions[1].values.trial
     )
     model = keras.models.load_model(directory / "playbook" / "model.keras")
     _, _, (x_test, y_test) = digits()
@@ -111,14 +109,12 @@ def test_the_picture_shows_members_disagreement_and_both_reliabilities(searched,
         b"\x89PNG"
     )
     weights, apart, reliable = drawn[0].axes[:3]
-    assert [bar.get_width() for bar in weights.patches] == sorted(
-        decision.values["weights"].values()
-    )
-    np.testing.assert_array_equal(apart.images[0].get_array(), decision.values["disagreement"])
+    assert [bar.get_width() for bar in weights.patches] == sorted(decision.values.weights.values())
+    np.testing.assert_array_equal(apart.images[0].get_array(), decision.values.disagreement)
     shown = [text.get_text() for text in reliable.get_legend().get_texts()]
-    temperature = f"temperature {decision.values['temperature']:.3g}"
+    temperature = f"temperature {decision.values.temperature:.3g}"
     assert [words.split(":")[0] for words in shown] == ["as promised", "as averaged", temperature]
-    assert f"{decision.values['validation']['after']['ece']:.3f}" in shown[2]
+    assert f"{decision.values.validation.after['ece']:.3f}" in shown[2]
 
 
 def test_going_on_changes_nothing_and_other_members_are_refused(searched):
@@ -185,7 +181,7 @@ def test_a_single_output_is_combined_too_and_a_regression_in_the_users_units(tmp
         tuner.search(
             x, of(y), validation_data=(x_val, of(y_val)), test_data=(x_test, of(y_test)), verbose=0
         )
-        assert tuner.decisions[-1].values["kept"], name
+        assert tuner.decisions[-1].values.kept, name
         predicted = keras.models.load_model(tmp_path / name / "ensemble.keras").predict(
             x_test, verbose=0
         )[:, 0]

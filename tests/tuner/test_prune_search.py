@@ -44,7 +44,7 @@ def pruned(trained, tmp_path_factory):
 def test_the_model_that_comes_back_is_as_sparse_as_was_decided(pruned):
     told = json.loads((pruned / "prune.json").read_text())
     assert [point["trial"] for point in told["curve"]] == ["train-200", "prune-50", "prune-90"]
-    assert told["kept"] and told["reason"].startswith("Pruned to ")
+    assert told["kept"] and told["headline"].startswith("Pruned to ")
     model = keras.models.load_model(pruned / "model.keras")
     assert pruning.measured(model) == pytest.approx(told["sparsity"], abs=0.001)
     with zipfile.ZipFile(pruned / "model.keras") as archive:

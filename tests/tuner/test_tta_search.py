@@ -17,8 +17,8 @@ from kerastune.analysis.view_selection import IDENTITY
 from kerastune.data import loading
 from kerastune.export import from_run
 from kerastune.inference import tta, views
+from kerastune.playbook.rules.ensemble_choice import judge
 from kerastune.playbook.stages import ensemble as stage
-from kerastune.playbook.stages.ensemble import judge
 from kerastune.report.figures import decision_figures, plotting
 from kerastune.report.predictions import Predictions
 from kerastune.tuner import stage_models
@@ -83,9 +83,9 @@ def accuracy(model, x, y):
 def test_views_that_keep_the_class_are_found_and_no_other(searched):
     tuner, _ = searched
     values = tuner.decisions[-1].values
-    assert values["kept"] and "flip-vertical" not in values["views"]
-    assert values["gain"]["low"] > 0 and values["alone"]["flip-vertical"]["high"] < -0.3
-    assert "flip-horizontal" in values["views"] and values["added"]["flip-horizontal"]["low"] > 0
+    assert values.kept and "flip-vertical" not in values.views
+    assert values.gain.low > 0 and values.alone["flip-vertical"].high < -0.3
+    assert "flip-horizontal" in values.views and values.added["flip-horizontal"].low > 0
     assert tuner.recipe == tuner.decisions[0].after and tuner.result["trial"] == "train-100"
 
 
@@ -103,7 +103,7 @@ def test_the_saved_model_takes_raw_pictures_and_gives_the_reported_figures(searc
     assert accuracy(single, x, y) == pytest.approx(reported["final"]["test"]["accuracy"])
     gain = reported["tta"]["test"]["accuracy"] - reported["final"]["test"]["accuracy"]
     assert reported["gain of the views"]["mean"] == pytest.approx(gain) and gain > 0
-    figures_found = tuner.decisions[-1].values["validation"]["after"]
+    figures_found = tuner.decisions[-1].values.validation.after
     assert reported["tta"]["validation"] == figures_found
     # Cross-fitted figures are of other weights, but about as good.
     assert accuracy(model, *pictures(600, 1)) == pytest.approx(figures_found["accuracy"], abs=0.02)
@@ -185,20 +185,20 @@ def test_the_picture_has_both_effects_of_every_view(searched, monkeypatch):
     assert decision_figures.of_decision(decision, {}).startswith(b"\x89PNG")
     axes, reliable = drawn[0].axes
     values = decision.values
-    names = sorted(values["added"], key=lambda name: -values["added"][name]["mean"])
+    names = sorted(values.added, key=lambda name: -values.added[name].gain)
     shown = [label.get_text() for label in axes.get_yticklabels()]
     assert [words.split(" (kept: ")[0] for words in shown] == names
     kept = {
         name: f"{name} (kept: {weight:.2g})"
-        for name, weight in zip(values["views"], values["weights"][1:], strict=True)
+        for name, weight in zip(values.views, values.weights[1:], strict=True)
     }
     assert {words for words in shown if "kept" in words} == set(kept.values())
     for way, container in zip(("alone", "added"), axes.containers, strict=True):
         np.testing.assert_allclose(
-            container[0].get_xdata(), [100 * values[way][name]["mean"] for name in names]
+            container[0].get_xdata(), [100 * getattr(values, way)[name].gain for name in names]
         )
     shown = [text.get_text() for text in reliable.get_legend().get_texts()]
-    assert f"as averaged: error {values['validation']['before']['ece']:.3f}" in shown
+    assert f"as averaged: error {values.validation.before['ece']:.3f}" in shown
 
 
 def test_it_comes_last_unless_it_is_left_out(tmp_path):
@@ -228,7 +228,7 @@ def test_an_ensemble_looks_at_the_views_too(tmp_path, monkeypatch):
     )
     tuner = search(tmp_path, stages=["train", "ensemble", "tta"], members=3, budget="1000steps")
     ensemble, kept = (decision.values for decision in tuner.decisions[1:])
-    assert ensemble["kept"] and kept["kept"] and set(kept["views"]) <= set(few)
+    assert ensemble.kept and kept.kept and set(kept.views) <= set(few)
     x, y = pictures(1000, 2)
     for name in ("ensemble", "tta"):
         model = keras.models.load_model(tmp_path / "playbook" / f"{name}.keras")
@@ -316,8 +316,8 @@ def test_numbers_of_a_stream_are_averaged_in_the_users_units(tmp_path):
     rest = {"validation_data": (x[100:400], y[100:400]), "test_data": (x[400:], y[400:])}
     tuner.search(stream, **rest, kind="regression", verbose=0)
     values = tuner.decisions[-1].values
-    assert set(values["alone"]) == {"noise-1", "noise-2", "noise-3", "noise-4"}
-    if values["kept"]:
+    assert set(values.alone) == {"noise-1", "noise-2", "noise-3", "noise-4"}
+    if values.kept:
         predicted = keras.models.load_model(tmp_path / "playbook" / "tta.keras").predict(
             x[400:], verbose=0
         )[:, 0]

@@ -132,8 +132,8 @@ def test_records_on_disk_tell_the_same(searched):
     folder = directory / "playbook"
     assert Recipe.from_json((folder / "recipe.json").read_text()) == tuner.recipe
     lines = (folder / "decisions.jsonl").read_text().splitlines()
-    assert [json.loads(line)["reason"] for line in lines] == [
-        decision.reason for decision in tuner.decisions
+    assert [json.loads(line)["headline"] for line in lines] == [
+        decision.headline for decision in tuner.decisions
     ]
     assert json.loads((folder / "result.json").read_text()) == tuner.result
     model = keras.models.load_model(folder / "model.keras")

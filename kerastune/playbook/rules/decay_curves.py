@@ -10,6 +10,7 @@ import numpy as np
 
 from kerastune.analysis import curves
 from kerastune.objective import Objective
+from kerastune.trial import Outcome
 
 WINDOW_SHARE = (
     0.1  # of a training: what a value is averaged over, and what is near the peak on either side
@@ -110,6 +111,25 @@ def only_first_drop_helps(
         return False
     least, gain = 2 * _noise(values, min(len(before), len(first))), first.mean() - before.mean()
     return bool(gain > least and max(later) - first.mean() <= max(least, LITTLE * gain))
+
+
+def interval_fault(staircase: Outcome, undecayed: Outcome, objective: Objective) -> str:
+    """What the evaluations say against a staircase's interval, in words; empty when it seems right.
+
+    Args:
+        staircase: the training with exponential decay.
+        undecayed: the same training at a constant rate.
+        objective: the validation value that chooses.
+    """
+    recipe = staircase.spec.recipe
+    drops = range(recipe.decay_start, recipe.total_steps, recipe.decay_interval)
+    if is_flatter(staircase.evals, undecayed.evals, objective):
+        return (
+            "its interval too short, since validation is flatter around its peak than without decay"
+        )
+    if only_first_drop_helps(staircase.evals, objective, drops):
+        return "its interval too long, since only the first drop brought anything"
+    return ""
 
 
 def _series(evals: Sequence[dict], objective: Objective) -> tuple[np.ndarray, np.ndarray]:

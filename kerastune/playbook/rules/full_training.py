@@ -287,7 +287,7 @@ def decay_words(recipe: Recipe) -> str:
     """
     rate = f"{recipe.learning_rate:g}"
     if recipe.decay == "none":
-        return f"a constant rate of {rate}"
+        return f"a constant learning rate of {rate}"
     if recipe.decay == "linear":
         return f"linear decay from {rate}" + (
             f", beginning at step {recipe.decay_start}" * (recipe.decay_start > 0)

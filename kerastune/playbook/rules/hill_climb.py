@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerastune.analysis import comparison
+from kerastune.analysis.comparison import Comparison
+from kerastune.playbook import wording
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.stages.base import Context, Stage
 from kerastune.recipe import Recipe
@@ -55,6 +57,23 @@ class WholeTrainings(Stage):
         return name in context.outcomes or recipe.total_steps <= context.left(self.name)
 
 
+@dataclasses.dataclass(frozen=True)
+class Tried:
+    """One thing that a stage tried.
+
+    Args:
+        trial: its training.
+        words: what people call it.
+        gain: over the best so far.
+        is_kept: whether it became the best so far.
+    """
+
+    trial: str
+    words: str
+    gain: Comparison
+    is_kept: bool = False
+
+
 @dataclasses.dataclass
 class Walk:
     """How far a stage came: the best training so far, what was found, and the segments that are
@@ -62,17 +81,19 @@ class Walk:
 
     Args:
         best: the training whose recipe is the best so far.
-        parts: of the reason, one per thing that was tried.
+        parts: of the numbers, one per thing that was tried.
         due: segments to train next.
         seen: names of the trials that were looked at.
-        gains: what the picture shows of each: plain values by name.
+        gains: of everything that was tried, for the picture.
+        headline: of a walk that ended early; empty of any other.
     """
 
     best: Outcome | None = None
     parts: list[str] = dataclasses.field(default_factory=list)
     due: list[TrialSpec] = dataclasses.field(default_factory=list)
     seen: list[str] = dataclasses.field(default_factory=list)
-    gains: list[dict] = dataclasses.field(default_factory=list)
+    gains: list[Tried] = dataclasses.field(default_factory=list)
+    headline: str = ""
 
     def gain(self, outcome: Outcome) -> float:
         """Mean gain of a training over the best so far on the validation examples; minus infinity
@@ -85,22 +106,20 @@ class Walk:
     def note(self, outcome: Outcome, words: str) -> None:
         """Adds a training's gain over the best so far to what the picture shows."""
         gain = comparison.difference(outcome.example_scores, self.best.example_scores)
-        about = {"trial": outcome.spec.trial, "words": words, "kept": False}
-        self.gains.append(about | comparison.named(gain))
+        self.gains.append(Tried(outcome.spec.trial, words, gain))
 
     def keep(self, outcome: Outcome) -> None:
         """Makes a training that was noted the best so far."""
         self.best = outcome
         self.gains = [
-            {**each, "kept": each["kept"] or each["trial"] == outcome.spec.trial}
+            dataclasses.replace(each, is_kept=each.is_kept or each.trial == outcome.spec.trial)
             for each in self.gains
         ]
 
     @property
-    def reason(self) -> str:
-        """What was found, as a sentence."""
-        sentence = "; ".join(self.parts) + "."
-        return sentence[0].upper() + sentence[1:]
+    def numbers(self) -> str:
+        """What was found, as sentences."""
+        return wording.sentences(self.parts)
 
 
 class WalkingStage(WholeTrainings):

@@ -26,10 +26,10 @@ def overfitting(run: Outcome, facts: Facts) -> tuple[str, bool]:
     rises = f"validation loss ends {100 * rise:.1f} % above its least"
     gap, noise = _gap(run, facts)
     gaps = (
-        f"training is {100 * gap:.2f} points better than validation, noise being {100 * noise:.2f}"
+        f"training is {100 * gap:.2f} points better than validation (95 % CI ± {100 * noise:.2f})"
     )
     is_overfitting = bool(rise > RISE or gap > noise)
-    verdict = "it overfits" if is_overfitting else "no overfitting, so nothing is added"
+    verdict = "it overfits" if is_overfitting else "no overfitting"
     return f"{rises} and {gaps}: {verdict}", is_overfitting
 
 

@@ -31,7 +31,7 @@ RATES = (
 MORE_EXAMPLES = (
     2  # times the steps of what makes other examples of those there are: less is seen of each
 )
-WORDS = {"flip": "a horizontal flip", "learning_rate": "another rate"}
+WORDS = {"flip": "a horizontal flip", "learning_rate": "another learning rate"}
 LENGTHS = (2.0, 1.5)  # times the steps, the first one that fits
 
 
@@ -137,8 +137,21 @@ def flip(recipe: Recipe) -> Thing:
     In twice the steps: in as many as before each of twice the examples is seen half as often.
     """
     other = not recipe.flip
-    words, times = ("a horizontal flip", MORE_EXAMPLES) if other else ("no horizontal flip", 1)
-    return _ladder(recipe, "flip", words, (other,), first=other, times=times)
+    times = MORE_EXAMPLES if other else 1
+    return _ladder(recipe, "flip", in_words("flip", other), (other,), first=other, times=times)
+
+
+def in_words(value: str, level: float | bool | None) -> str:
+    """A level of what regularizes, for people.
+
+    Example:
+        >>> in_words("weight_decay", 0.01), in_words("flip", True), in_words("dropout", None)
+        ('weight decay 0.01', 'a horizontal flip', "the layers' own dropout")
+    """
+    if value == "flip":
+        return "a horizontal flip" if level else "no horizontal flip"
+    name = value.replace("_", " ")
+    return f"the layers' own {name}" if level is None else f"{name} {level:.4g}"
 
 
 def dropout(recipe: Recipe) -> Thing:
@@ -197,7 +210,12 @@ def learning_rate(recipe: Recipe) -> Thing:
     """The neighbors of the rate, since what regularizes moves the best one."""
     rates = {factor * recipe.learning_rate: f"x{factor:g}" for factor in RATES}
     return _ladder(
-        recipe, "learning_rate", "a rate of {:.4g}", tuple(rates), first=list(rates)[0], shown=rates
+        recipe,
+        "learning_rate",
+        "a learning rate of {:.4g}",
+        tuple(rates),
+        first=list(rates)[0],
+        shown=rates,
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kerastune.objective import Objective
+from kerastune.playbook.decision import Decision, Values
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -103,45 +105,6 @@ class Context:
         return dataclasses.replace(self, **changes)
 
 
-@dataclasses.dataclass(frozen=True)
-class Decision:
-    """What a stage decided.
-
-    Args:
-        stage: name of the stage.
-        before: the recipe it received.
-        after: the recipe it hands on.
-        reason: one sentence with its numbers; never empty.
-        evidence: names of the trials that it looked at.
-        values: the numbers behind the sentence, plain values by name.
-
-    Raises:
-        ValueError: when the reason is empty.
-    """
-
-    stage: str
-    before: Recipe
-    after: Recipe
-    reason: str
-    evidence: tuple[str, ...]
-    values: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    def __post_init__(self):
-        if not self.reason.strip():
-            raise ValueError(f"the decision of stage {self.stage} has no reason.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values by name, ready for JSON."""
-        recipes = {"before": self.before.to_dict(), "after": self.after.to_dict()}
-        return {**dataclasses.asdict(self), **recipes}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Decision:
-        """The decision of what `to_dict` gave."""
-        recipes = {name: Recipe.from_dict(values[name]) for name in ("before", "after")}
-        return cls(**{**values, **recipes, "evidence": tuple(values["evidence"])})
-
-
 class Stage(abc.ABC):
     """One paragraph of the playbook, and all that belongs to it.
 
@@ -151,6 +114,8 @@ class Stage(abc.ABC):
     Attributes:
         name: in flags, records and the report.
         question: that it answers, the heading of its part of the report.
+        values: class of what it finds, with a default for everything: a stage that had nothing to
+            decide has these.
         figure: kind of its figure, a key of `report.figures.decision_figures`.
         figure_title: above that figure; empty where the kind has its own.
         share: of what is left of the budget when it begins.
@@ -177,6 +142,7 @@ class Stage(abc.ABC):
     name: str
     question: str
     share: float
+    values: type[Values] = Values
     figure = "trainings"
     figure_title = ""
     least_steps = 0
@@ -210,6 +176,36 @@ class Stage(abc.ABC):
     @abc.abstractmethod
     def decide(self, context: Context) -> Decision:
         """The decision from all outcomes."""
+
+    def decision(
+        self,
+        context: Context,
+        headline: str,
+        numbers: str,
+        *,
+        after: Recipe | None = None,
+        evidence: Sequence[str] = (),
+        values: Values | None = None,
+    ) -> Decision:
+        """The decision of this stage.
+
+        Args:
+            context: that it decides from.
+            headline: as in `Decision`.
+            numbers: as in `Decision`.
+            after: the recipe that it hands on; the one that it received without.
+            evidence: names of the trials that it looked at.
+            values: what it found; the defaults without.
+        """
+        return Decision(
+            self.name,
+            before=context.recipe,
+            after=context.recipe if after is None else after,
+            headline=headline,
+            numbers=numbers,
+            evidence=tuple(evidence),
+            values=self.values() if values is None else values,
+        )
 
 
 def rounded_up(steps: float, unit: int) -> int:

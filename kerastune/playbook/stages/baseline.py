@@ -7,26 +7,38 @@ budget gives it.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from kerastune.objective import best_evaluation
+from kerastune.playbook import wording
+from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.rules.convergence import convergence
-from kerastune.playbook.stages.base import (
-    Context,
-    Decision,
-    Facts,
-    Stage,
-    evaluation_interval,
-    rounded_up,
-)
+from kerastune.playbook.stages.base import Context, Facts, Stage, evaluation_interval, rounded_up
 from kerastune.recipe import Recipe
-from kerastune.trial import TrialSpec
+from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup, Wanted
 
 TRIAL = "baseline"
 FIRST_STEPS = 500
+SETTINGS = "Adam, learning rate 0.001, batches of 32"
+
+
+@dataclasses.dataclass(frozen=True)
+class BaselineValues(Values):
+    """What stage `baseline` found.
+
+    Args:
+        steps: that it was trained for.
+        value: best validation objective; `None` where none is finite.
+        diverged_at: step at which it diverged.
+    """
+
+    steps: int = 0
+    value: float | None = None
+    diverged_at: int | None = None
 
 
 class Baseline(Stage):
@@ -39,6 +51,7 @@ class Baseline(Stage):
     name = "baseline"
     question = "What would a Keras user have?"
     share = 0.25
+    values = BaselineValues
     is_known = True
     least_steps = 50
     least_seconds = 3.0
@@ -82,40 +95,32 @@ class Baseline(Stage):
     def decide(self, context: Context) -> Decision:
         done = context.outcomes.get(TRIAL)
         if done is None:
-            reason = f"No baseline was trained: its quarter of the budget, {context.facts.allowance} steps, is too little."
-            return Decision(self.name, context.recipe, context.recipe, reason, ())
-        if done.diverged_at is not None:
-            reason = f"The baseline (Adam, rate 0.001, batches of 32) diverged at step {done.diverged_at}."
-            return Decision(
-                self.name,
-                context.recipe,
-                context.recipe,
-                reason,
-                (TRIAL,),
-                {"diverged_at": done.diverged_at},
-            )
+            left = f"It has a quarter of the budget, {context.facts.allowance} steps: too few."
+            return self.decision(context, "No baseline was trained", left)
+        values, name = BaselineValues(done.steps), context.facts.objective.name
         best = best_evaluation(done.evals, context.facts.objective)
-        name = context.facts.objective.name
-        if best is None:
-            reason = f"In {done.steps} steps the baseline (Adam, rate 0.001) had no finite validation {name}."
-            return Decision(
-                self.name, context.recipe, context.recipe, reason, (TRIAL,), {"steps": done.steps}
+        ended = f"{SETTINGS}, trained {_until(done, context.facts)} ({done.steps:,} steps)."
+        if done.diverged_at is not None:
+            values = dataclasses.replace(values, diverged_at=done.diverged_at)
+            headline, numbers = (
+                f"The baseline diverged at step {done.diverged_at:,}",
+                f"{SETTINGS}.",
             )
-        has_converged = convergence(done, context.facts).is_certain and not context.facts.is_short
-        ended = "until it had converged" if has_converged else "for its whole allowance"
-        ended = "until it was stopped" if done.steps < done.spec.until else ended
-        reason = (
-            f"The baseline (Adam, rate 0.001, batches of 32), trained {ended} ({done.steps} steps), "
-            f"reaches a validation {name} of {best[name]:.4g} at step {best['step']}."
-        )
-        return Decision(
-            self.name,
-            context.recipe,
-            context.recipe,
-            reason,
-            (TRIAL,),
-            {"steps": done.steps, name: best[name]},
-        )
+        elif best is None:
+            headline, numbers = f"The baseline has no finite validation {name}", ended
+        else:
+            values = dataclasses.replace(values, value=best[name])
+            headline = f"Baseline: validation {name} {best[name]:.4g}"
+            numbers = f"At step {best['step']:,}. {ended}"
+        headline = wording.shortened(headline)
+        return self.decision(context, headline, numbers, evidence=[TRIAL], values=values)
+
+
+def _until(done: Outcome, facts: Facts) -> str:
+    if done.steps < done.spec.until:
+        return "until it was stopped"
+    has_converged = convergence(done, facts).is_certain and not facts.is_short
+    return "until it had converged" if has_converged else "for its whole budget"
 
 
 def baseline_recipe(recipe: Recipe, facts: Facts) -> Recipe:

@@ -8,15 +8,18 @@ where that says nothing the clock, speaks for another.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from typing import TYPE_CHECKING
 
 from kerastune.analysis import curves
+from kerastune.playbook import wording
+from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.rules import ranking
 from kerastune.playbook.rules.batch_grid import in_words, other_optimizer, transferred_rate
 from kerastune.playbook.rules.batch_race import STAGE, Race
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.ranking import Standing
-from kerastune.playbook.stages.base import Context, Decision, Facts, Stage, rounded_up
+from kerastune.playbook.stages.base import Context, Facts, Stage, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -24,6 +27,81 @@ if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup
 
 __all__ = ["Batch", "transferred_rate", "with_steps"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reached:
+    """What a setting had reached when it was compared.
+
+    Args:
+        loss: smoothed training loss.
+        value: validation objective; `None` without any.
+        seconds: of training; 0 where nothing was timed.
+    """
+
+    loss: float
+    value: float | None = None
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class OtherOptimizer:
+    """How the other optimizer did, after as many examples as it and the incumbent have seen.
+
+    Args:
+        optimizer: its name.
+        learning_rate: that the probe found for it.
+        diverged_at: step at which it diverged.
+        reached: by it; `None` where there is nothing to compare it with.
+        incumbent: what the incumbent had reached.
+        examples: that both had seen.
+    """
+
+    optimizer: str
+    learning_rate: float
+    diverged_at: int | None = None
+    reached: Reached | None = None
+    incumbent: Reached | None = None
+    examples: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchValues(Values):
+    """What stage `batch` found.
+
+    Args:
+        settings: names of those that were tried.
+        diverged: those of them that diverged.
+        winner: the setting that was chosen; `None` where none could be compared.
+        decided_by: what spoke for it, as in `ranking`.
+        examples: after which settings were compared last.
+        finalists: what each had reached then.
+        other_optimizer: how that did; `None` where it was not tried.
+        learning_rate: of the recipe that is handed on.
+        transferred_rate: learning rate that a new winner began with; `None` without one.
+        rate_checked: whether the learning rates beside that were tried.
+        total_steps: of a training.
+        converged: whether they are read off the winner's own curve.
+        steps_spent: steps that the stage trained.
+    """
+
+    settings: tuple[str, ...] = ()
+    diverged: tuple[str, ...] = ()
+    winner: str | None = None
+    decided_by: str = ""
+    examples: int = 0
+    finalists: dict[str, Reached] = dataclasses.field(default_factory=dict)
+    other_optimizer: OtherOptimizer | None = None
+    learning_rate: float = 0.0
+    transferred_rate: float | None = None
+    rate_checked: bool = False
+    total_steps: int = 0
+    converged: bool = False
+    steps_spent: int = 0
+
+    @property
+    def highlighted(self) -> str | None:
+        return self.winner
 
 
 class Batch(Stage):
@@ -38,6 +116,7 @@ class Batch(Stage):
     name = STAGE
     question = "Which batch size, momentum and optimizer?"
     share = 0.25
+    values = BatchValues
     compares_seconds = True
     least_steps = 400
     least_seconds = 3.0
@@ -60,35 +139,38 @@ class Batch(Stage):
     def decide(self, context: Context) -> Decision:
         race = Race(self._chunk, context)
         winner, by = race.winner
-        after, values = context.recipe, {}
+        values = BatchValues(
+            settings=tuple(sorted(race.trained)),
+            diverged=tuple(sorted(n for n, o in race.trained.items() if o.diverged_at is not None)),
+            winner=winner,
+            decided_by=by,
+            examples=race.final[1],
+            finalists={name: _reached(each) for name, each in race.final[0].items()},
+            other_optimizer=_other(race),
+            steps_spent=context.spent(self.name),
+        )
+        after = context.recipe
         if winner not in (None, race.incumbent):
             chosen, checked = race.at_best_rate(winner)
             after = with_steps(context.recipe, chosen, context.facts, self._chunk)
-            values = {
-                "rate_checked": checked,
-                "transferred_rate": race.candidates[winner].learning_rate,
-            }
-            values["converged"] = is_certain(context.recipe, chosen, context.facts)
-        values |= {
-            "settings": sorted(race.trained),
-            "diverged": sorted(
-                name for name, trial in race.trained.items() if trial.diverged_at is not None
-            ),
-            "winner": winner,
-            "decided_by": by,
-            "examples": race.final[1],
-            "finalists": {name: _numbers(each) for name, each in race.final[0].items()},
-            "other_optimizer": _other(race),
-            "learning_rate": after.learning_rate,
-            "total_steps": after.total_steps,
-            "steps_spent": context.spent(self.name),
-        }
-        evidence = tuple(race.trained[name].spec.trial for name in values["settings"])
-        evidence += tuple(
-            sorted(name for name in context.outcomes if name.startswith(f"{winner}-x"))
+            values = dataclasses.replace(
+                values,
+                rate_checked=checked,
+                transferred_rate=race.candidates[winner].learning_rate,
+                converged=is_certain(context.recipe, chosen, context.facts),
+            )
+        values = dataclasses.replace(
+            values, learning_rate=after.learning_rate, total_steps=after.total_steps
         )
-        return Decision(
-            self.name, context.recipe, after, _reason(race, after, values), evidence, values
+        evidence = [race.trained[name].spec.trial for name in values.settings]
+        evidence += sorted(name for name in context.outcomes if name.startswith(f"{winner}-x"))
+        return self.decision(
+            context,
+            _headline(after),
+            _numbers(race, after, values),
+            after=after,
+            evidence=evidence,
+            values=values,
         )
 
 
@@ -118,95 +200,98 @@ def is_certain(recipe: Recipe, chosen: Outcome, facts: Facts) -> bool:
     return ranking.seen(chosen) >= converged and convergence(chosen, facts).is_certain
 
 
-def _numbers(standing: Standing) -> dict[str, float | None]:
-    return {"loss": standing.loss, "value": standing.value, "seconds": standing.seconds}
+def _reached(standing: Standing) -> Reached:
+    return Reached(standing.loss, standing.value, standing.seconds)
 
 
-def _other(race: Race) -> dict[str, Any]:
+def _other(race: Race) -> OtherOptimizer | None:
     """The other optimizer and the incumbent, after as many examples as both have seen."""
     trials = {name: race.trained.get(name) for name in (race.other, race.incumbent)}
-    it = trials[race.other]
+    it, incumbent = trials[race.other], trials[race.incumbent]
     if it is None:
-        return {}
-    found = {"optimizer": it.spec.recipe.optimizer, "learning_rate": it.spec.recipe.learning_rate}
-    if it.diverged_at is not None:
-        return found | {"diverged_at": it.diverged_at}
-    if trials[race.incumbent] is None or trials[race.incumbent].diverged_at is not None:
+        return None
+    found = OtherOptimizer(it.spec.recipe.optimizer, it.spec.recipe.learning_rate, it.diverged_at)
+    if it.diverged_at is not None or incumbent is None or incumbent.diverged_at is not None:
         return found
     standings, examples = race.standings(list(trials), race.rungs[-1])
-    pair = {"it": _numbers(standings[race.other]), "incumbent": _numbers(standings[race.incumbent])}
-    return found | pair | {"examples": examples}
+    return dataclasses.replace(
+        found,
+        reached=_reached(standings[race.other]),
+        incumbent=_reached(standings[race.incumbent]),
+        examples=examples,
+    )
 
 
-def _reason(race: Race, after: Recipe, values: dict[str, Any]) -> str:
-    recipe, allowance = race.recipe, race.context.facts.allowance
-    tried = len(values["settings"])
-    stays = f"{in_words(recipe)} stays, at a rate of {recipe.learning_rate:g} for {recipe.total_steps} steps"
+def _headline(recipe: Recipe) -> str:
+    if recipe.optimizer == "adam":
+        return f"Batch size {recipe.batch_size}, Adam"
+    kind = "Nesterov momentum" if recipe.nesterov else "momentum"
+    return f"Batch size {recipe.batch_size}, SGD with {kind} {recipe.momentum:g}"
+
+
+def _numbers(race: Race, after: Recipe, values: BatchValues) -> str:
+    recipe, tried = race.recipe, len(values.settings)
+    stays = f"learning rate {recipe.learning_rate:g} for {recipe.total_steps} steps, as before"
     if tried < 2:
-        return f"The {allowance} steps that the budget holds for it are too few to compare settings: {stays}."
-    about_other = _about_other(race, values["other_optimizer"])
-    of = f"{tried} settings" + (
-        f", {len(values['diverged'])} of which diverged," if values["diverged"] else ""
-    )
-    if values["winner"] is None:
-        return f"Of {of} none was trained far enough to be compared: {stays}; {about_other}."
-    if values["winner"] == race.incumbent:
-        return f"Of {of} {_why_it_stays(race, values)}, so {stays}; {about_other}."
-    return (
-        f"Of {of} {in_words(after)} {_why_it_won(race, values)}; {about_other}. "
-        f"{_about_rate(recipe, after, values)} and {_about_steps(recipe, after, values)}."
-    )
+        held = f"the {race.context.facts.allowance} steps of its budget are too few to compare"
+        return wording.sentences([held, stays])
+    diverged = f", {len(values.diverged)} of which diverged" if values.diverged else ""
+    of, other = f"of {tried} settings{diverged}", _about_other(race, values.other_optimizer)
+    if values.winner is None:
+        return wording.sentences([f"{of}, none was trained far enough to compare", other, stays])
+    if values.winner == race.incumbent:
+        return wording.sentences([f"{of}, {_why_it_stays(race, values)}", other, stays])
+    rate, steps = _about_rate(recipe, after, values), _about_steps(recipe, after, values)
+    return wording.sentences([f"{of}, it {_why_it_won(race, values)}", other, rate, steps])
 
 
-def _figures(numbers: dict[str, float | None], name: str) -> str:
-    value = (
-        f"validation {name} {numbers['value']:.4g}"
-        if numbers["value"] is not None
-        else f"no validation {name}"
-    )
-    return f"smoothed loss {numbers['loss']:.3g}, {value}"
+def _figures(reached: Reached, name: str) -> str:
+    value = f"no validation {name}"
+    if reached.value is not None:
+        value = f"validation {name} {reached.value:.4g}"
+    return f"smoothed loss {reached.loss:.3g}, {value}"
 
 
-def _why_it_stays(race: Race, values: dict[str, Any]) -> str:
-    name, finalists = race.context.facts.objective.name, values["finalists"]
+def _why_it_stays(race: Race, values: BatchValues) -> str:
+    name, finalists = race.context.facts.objective.name, values.finalists
     rivals = [each for each in race.progress.finalists if each != race.incumbent]
     if not rivals:
-        return f"no other keeps up with its loss after {values['examples']} examples"
+        return f"no other reaches its loss after {values.examples} examples"
     mine, best = _figures(finalists[race.incumbent], name), in_words(race.candidates[rivals[0]])
+    its = _figures(finalists[rivals[0]], name)
     return (
-        f"none is significantly better on validation, or alike and at least 10 % faster, "
-        f"after {values['examples']} "
-        f"examples (the most promising, {best}: {_figures(finalists[rivals[0]], name)}; against {mine})"
+        "none is significantly better on validation, or tied and at least 10 % faster, after "
+        f"{values.examples} examples ({mine}; the most promising, {best}: {its})"
     )
 
 
-def _why_it_won(race: Race, values: dict[str, Any]) -> str:
-    name, finalists = race.context.facts.objective.name, values["finalists"]
-    its = _figures(finalists[values["winner"]], name)
-    if values["decided_by"] == ranking.ALONE:
-        return (
-            f"is the best of those that did not diverge ({its} after {values['examples']} examples)"
-        )
+def _why_it_won(race: Race, values: BatchValues) -> str:
+    name, finalists = race.context.facts.objective.name, values.finalists
+    its = _figures(finalists[values.winner], name)
+    if values.decided_by == ranking.ALONE:
+        return f"is the best of those that did not diverge ({its} after {values.examples} examples)"
     mine = finalists[race.incumbent]
-    figures = f"({its} after {values['examples']} examples, against {_figures(mine, name)} of {in_words(race.recipe)})"
-    if values["decided_by"] == ranking.VALIDATION:
+    figures = (
+        f"({its} after {values.examples} examples; {in_words(race.recipe)}: {_figures(mine, name)})"
+    )
+    if values.decided_by == ranking.VALIDATION:
         return f"is significantly better on validation {figures}"
-    share = finalists[values["winner"]]["seconds"] / mine["seconds"] if mine["seconds"] else 1.0
-    return f"is alike in loss and on validation and takes {share:.2g} times the seconds {figures}"
+    times = finalists[values.winner].seconds / mine.seconds if mine.seconds else 1.0
+    return f"is tied in loss and on validation and takes {times:.2g} times the seconds {figures}"
 
 
-def _about_other(race: Race, other: dict[str, Any]) -> str:
-    if not other:
+def _about_other(race: Race, other: OtherOptimizer | None) -> str:
+    if other is None:
         return f"{_called(other_optimizer(race.recipe).optimizer)} was not tried"
-    its = f"{_called(other['optimizer'])} at the probe's rate of {other['learning_rate']:g}"
-    if "diverged_at" in other:
-        return f"{its} diverged at step {other['diverged_at']}"
-    if "it" not in other:
+    its = f"{_called(other.optimizer)} at the probe's learning rate of {other.learning_rate:g}"
+    if other.diverged_at is not None:
+        return f"{its} diverged at step {other.diverged_at}"
+    if other.reached is None:
         return f"{its} has nothing to be compared with"
     name = race.context.facts.objective.name
     return (
-        f"{its} gave {_figures(other['it'], name)} against {_called(race.recipe.optimizer)}'s "
-        f"{_figures(other['incumbent'], name)} after {other['examples']} examples"
+        f"{its}: {_figures(other.reached, name)}; {_called(race.recipe.optimizer)}: "
+        f"{_figures(other.incumbent, name)}, both after {other.examples} examples"
     )
 
 
@@ -214,20 +299,14 @@ def _called(optimizer: str) -> str:
     return {"sgd": "SGD", "adam": "Adam"}[optimizer]
 
 
-def _about_rate(recipe: Recipe, after: Recipe, values: dict[str, Any]) -> str:
-    checked = "its neighbors were not tried, the allowance being spent"
-    if values["rate_checked"]:
-        start = values["transferred_rate"]
-        checked = (
-            f"{after.learning_rate:g} falls fastest and deepest of {start:g}, half and twice that"
-        )
-    return f"The rate goes from {recipe.learning_rate:g} to {after.learning_rate:g} ({checked})"
+def _about_rate(recipe: Recipe, after: Recipe, values: BatchValues) -> str:
+    checked = "its neighbors were not tried, the budget being spent"
+    if values.rate_checked:
+        start = values.transferred_rate
+        checked = f"it falls fastest and deepest of {start:g}, half and twice that"
+    return f"learning rate {after.learning_rate:g}, before {recipe.learning_rate:g} ({checked})"
 
 
-def _about_steps(recipe: Recipe, after: Recipe, values: dict[str, Any]) -> str:
-    why = (
-        "1.5 times where its curve converged"
-        if values["converged"]
-        else "as many examples as before"
-    )
-    return f"the steps from {recipe.total_steps} to {after.total_steps} ({why})"
+def _about_steps(recipe: Recipe, after: Recipe, values: BatchValues) -> str:
+    why = "1.5 times where its curve converged" if values.converged else "as many examples"
+    return f"{after.total_steps} steps, before {recipe.total_steps} ({why})"

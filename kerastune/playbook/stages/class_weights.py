@@ -4,16 +4,30 @@ against none.
 
 from __future__ import annotations
 
+import dataclasses
+
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.rules.hill_climb import WholeTrainings
-from kerastune.playbook.stages.base import Context, Decision, Facts
+from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
 BASE, BALANCED = "weights-none", "weights-balanced"
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsValues(ChosenTrial):
+    """What stage `weights` found.
+
+    Args:
+        class_weights: of the recipe that it hands on.
+    """
+
+    class_weights: str = "none"
 
 
 class Weights(WholeTrainings):
@@ -28,6 +42,7 @@ class Weights(WholeTrainings):
     name = "weights"
     question = "Should rare classes weigh more?"
     share = 0.3
+    values = WeightsValues
     tunes = True
 
     def propose(self, context: Context) -> list[TrialSpec]:
@@ -54,28 +69,31 @@ class Weights(WholeTrainings):
         balanced, after = context.outcomes.get(BALANCED), context.recipe
         chosen = base if full_training.is_comparable(base) else None
         evidence = _evidence(base, balanced, context.outcomes)
+        headline = "No class weights"
         if why_not := _why_not(context.recipe, context.facts):
-            reason, evidence = f"No class weights were tried: {why_not}.", ()
+            headline, numbers, evidence = "Class weights not tried", why_not, ()
         elif not (full_training.is_comparable(base) and full_training.is_comparable(balanced)):
             cost = sum(each.total_steps for each in pair.values())
-            ended = f"the stage has {context.facts.allowance} steps for trainings of {cost}"
+            numbers = f"the stage has {context.facts.allowance} steps for trainings of {cost}"
             if balanced is not None or BASE in context.outcomes:
-                ended = "its trainings did not come to an end that can be compared"
-            reason = f"No class weights: {ended}."
+                numbers = "its trainings did not come to an end that can be compared"
         else:
             compared = full_training.compare(balanced, base, context.outcomes)
-            gain, sign = wording.comparison(compared, context.facts.scored_by), compared.sign
-            if sign > 0:
+            if compared.sign > 0:
+                headline = "Balanced class weights"
                 chosen, after = balanced, context.recipe.replace(class_weights="balanced")
+            gain = wording.comparison(compared, context.facts.scored_by)
             total = balanced.spec.recipe.total_steps
-            kept = "so they are kept" if sign > 0 else "so there are none"
-            reason = f"Balanced class weights against none, {total} steps each: {gain}, {kept}."
-        values = {
-            "trial": chosen.spec.trial if chosen else None,
-            "class_weights": after.class_weights,
-        }
-        values["steps_spent"] = context.spent(self.name)
-        return Decision(self.name, context.recipe, after, reason, evidence, values)
+            numbers = f"balanced class weights against none, {total} steps each: {gain}"
+        values = WeightsValues(
+            trial=chosen.spec.trial if chosen else None,
+            steps_spent=context.spent(self.name),
+            class_weights=after.class_weights,
+        )
+        numbers = wording.sentences([numbers])
+        return self.decision(
+            context, headline, numbers, after=after, evidence=evidence, values=values
+        )
 
     def _pair(self, context: Context) -> tuple[Outcome | None, dict[str, Recipe]]:
         """The training without weights so far, and what this stage trains itself: that too, unless

@@ -1,30 +1,59 @@
 """Stage 3: whether the rate should fall, and how (S3.1 to S3.4).
 
 The lazy way first: linear decay against a constant rate over the same steps. Decay fixes how long a
-training is, so it is judged at its end; a constant rate has the pick of its evaluations, on the
-very examples that compare the two. Ahead of that, a mean gain that is not significant is one already; without
-any the landscape is flat. Only if linear decay gains significantly are a later start and the classic
-staircase tried, each of which must gain significantly itself.
+training is, so it is judged at its end; a constant rate has the best of its evaluations, on the
+very examples that compare the two. Ahead of that, a mean gain that is not significant is one
+already; without any the landscape is flat. Only if linear decay gains significantly are a later
+start and the classic staircase tried, each of which must gain significantly itself.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
+from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import decay_curves, full_training
 from kerastune.playbook.rules.hill_climb import WholeTrainings
-from kerastune.playbook.stages.base import Context, Decision, Facts, rounded_up
+from kerastune.playbook.stages.base import Context, rounded_up
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
 LINEAR, NONE, LATE, CLASSIC = "decay-linear", "decay-none", "decay-linear-late", "decay-exponential"
+DECAYS = {
+    "none": "Constant learning rate",
+    "linear": "Linear decay",
+    "exponential": "Exponential decay",
+}
 WORDS = {LATE: "a later start", CLASSIC: "the exponential staircase"}
 MUCH_LATER = 1.5  # times the peak without decay: then decay is too fast
 START_SHARE = 0.9  # of the peak without decay (S3.4: 3000 -> 2700)
 FACTOR = 0.5  # of a drop of the staircase: the first one is the half that the guide asks for
 END_SHARE = 0.01  # of the first rate: about where the staircase ends
+
+
+@dataclasses.dataclass(frozen=True)
+class DecayValues(ChosenTrial):
+    """What stage `decay` found.
+
+    Args:
+        flat: whether decay makes no significant difference, and none is kept.
+        total_steps: of the recipe that it hands on.
+        gain: of linear decay over a constant learning rate; `None` where they were not compared.
+        interval: what is wrong with the staircase's interval, in words; empty where nothing is.
+        peak: step of the validation's peak with linear decay; `None` where nobody looked.
+        peak_without_decay: the same at a constant learning rate.
+    """
+
+    flat: bool = False
+    total_steps: int = 0
+    gain: Comparison | None = None
+    interval: str = ""
+    peak: int | None = None
+    peak_without_decay: int | None = None
 
 
 class Decay(WholeTrainings):
@@ -37,6 +66,7 @@ class Decay(WholeTrainings):
     name = "decay"
     question = "Should the learning rate fall?"
     share = 0.5
+    values = DecayValues
     tunes = True
     stretches = True
 
@@ -65,55 +95,47 @@ class Decay(WholeTrainings):
     def decide(self, context: Context) -> Decision:
         context = context.replace(outcomes=self._with_paid(context))
         linear, none = context.outcomes.get(LINEAR), context.outcomes.get(NONE)
-        values = {"trial": None, "flat": False, "steps_spent": context.spent(self.name)}
+        values = DecayValues(steps_spent=context.spent(self.name))
         if not full_training.is_comparable(linear) or (
             none is None or not full_training.has_ended(none)
         ):
             return self._untested(context, values)
         total = linear.spec.recipe.total_steps
         if not full_training.is_comparable(none):
-            reason = f"A constant rate {_failure(none)}; linear decay came to its end, {total} steps, and is kept."
-            values |= {"trial": linear.spec.trial, "total_steps": total}
-            after = linear.spec.recipe.replace(regularizers=context.recipe.regularizers)
-            return Decision(
-                self.name, context.recipe, after, reason, _evidence(context.outcomes), values
-            )
+            ended = f"linear decay came to its end, {total} steps"
+            parts = [f"a constant learning rate {_failure(none)}", ended]
+            return self._kept(context, linear, parts, values)
         measured = full_training.compare(linear, none, context.outcomes)
         gain = wording.comparison(measured, context.facts.scored_by)
-        values |= {"gain": [measured.gain, measured.low, measured.high], "seeds": measured.seeds}
-        tried = f"Linear decay against a constant rate, {total} steps each{_stopped(none)}: {gain}"
+        values = dataclasses.replace(values, gain=measured)
+        pair = f"linear decay against a constant learning rate, {total} steps each{_stopped(none)}"
+        parts = [f"{pair}: {gain}"]
         if measured.sign > 0:
-            return self._refined(context, tried, values)
+            return self._refined(context, parts, values)
         has_failed = any(
             _has_failed(context.outcomes[name])
             for name in full_training.repetitions(LINEAR, context.outcomes)
         )
         if measured.gain > 0 and len(none.evals) > 1 and not has_failed:
             picked = (
-                f"a constant rate has the pick of its {len(none.evals)} evaluations, decay has none"
+                f"the constant learning rate has the best of its {len(none.evals)} evaluations, "
+                "decay only its last, so a gain of the mean is enough"
             )
-            return self._kept(
-                context.recipe,
-                linear,
-                f"{tried}. As {picked}, a gain on the mean is one",
-                values,
-                context.outcomes,
-            )
-        values |= {
-            "trial": NONE,
-            "flat": measured.sign == 0,
-            "total_steps": context.recipe.total_steps,
-        }
-        why = "The landscape is flat" if measured.sign == 0 else "It does harm here"
-        rate = f"a constant rate of {context.recipe.learning_rate:g} for the {context.recipe.total_steps} steps that it had"
-        reason = f"{tried}. {why}, so decay is left alone: {rate}."
-        return Decision(
-            self.name,
-            context.recipe,
-            context.recipe.replace(decay="none"),
-            reason,
-            _evidence(context.outcomes),
-            values,
+            return self._kept(context, linear, [*parts, picked], values)
+        does = "as well" if measured.sign == 0 else "better"
+        recipe = context.recipe
+        steps = f"{recipe.learning_rate:g} for the {recipe.total_steps} steps that it had"
+        parts.append(f"the learning rate stays at {steps}")
+        values = dataclasses.replace(
+            values, trial=NONE, flat=measured.sign == 0, total_steps=recipe.total_steps
+        )
+        return self.decision(
+            context,
+            f"No decay: a constant learning rate does {does}",
+            wording.sentences(parts),
+            after=recipe.replace(decay="none"),
+            evidence=_evidence(context.outcomes),
+            values=values,
         )
 
     def _with_paid(self, context: Context) -> dict[str, Outcome]:
@@ -156,53 +178,47 @@ class Decay(WholeTrainings):
         classic = {"decay_start": start, "decay_factor": FACTOR, "decay_interval": interval}
         return {**late, CLASSIC: decayed.replace(decay="exponential", **classic)}
 
-    def _refined(self, context: Context, tried, values) -> Decision:
-        chosen, parts = context.outcomes[LINEAR], []
+    def _refined(self, context: Context, parts: list[str], values: DecayValues) -> Decision:
+        """What comes of variants, once linear decay gains significantly."""
+        chosen = context.outcomes[LINEAR]
         peak, moved = (
             decay_curves.peak_step(context.outcomes[name].evals, context.facts.objective)
             for name in (NONE, LINEAR)
         )
-        variants = self._variants(context)
-        for name, varied in variants.items():
+        values = dataclasses.replace(values, peak=moved, peak_without_decay=peak)
+        parts = [*parts, f"the validation peak moved from step {peak} to {moved}"]
+        for name, varied in self._variants(context).items():
             outcome = context.outcomes.get(name)
+            words = f"{WORDS[name]} at step {varied.decay_start}"
             if not full_training.is_comparable(outcome):
-                failure = (
-                    _failure(outcome)
-                    if outcome
-                    else f"its {varied.total_steps} steps exceed the budget"
-                )
-                parts.append(
-                    f"{WORDS[name]} at step {varied.decay_start} stays untested ({failure})"
-                )
+                parts.append(f"{words} stays untested ({_untested_since(outcome, varied)})")
                 continue
             compared = full_training.compare(outcome, chosen, context.outcomes)
             gain = wording.comparison(compared, context.facts.scored_by)
-            found = (
-                _diagnosis(outcome, context.outcomes[NONE], context.facts)
-                if name == CLASSIC
-                else ""
-            )
-            values |= {"interval": found} if found else {}
-            told = f", {found}" if found else ""
-            parts.append(
-                f"{WORDS[name]} at step {varied.decay_start} against {_short(chosen)}: {gain}{told}"
-            )
+            found = ""
+            if name == CLASSIC:
+                found = decay_curves.interval_fault(
+                    outcome, context.outcomes[NONE], context.facts.objective
+                )
+                values = dataclasses.replace(values, interval=found)
+            parts.append(f"{words} against {_short(chosen)}: {gain}{', ' * bool(found)}{found}")
             chosen = outcome if compared.sign > 0 else chosen
-        values |= {"peak": moved, "peak_without_decay": peak}
-        parts.insert(0, f"The validation peak moved from step {peak} to {moved}")
-        return self._kept(
-            context.recipe, chosen, f"{tried}. {'; '.join(parts)}", values, context.outcomes
-        )
+        return self._kept(context, chosen, parts, values)
 
     def _kept(
-        self, recipe: Recipe, chosen: Outcome, found: str, values: dict, outcomes: dict
+        self, context: Context, chosen: Outcome, parts: list[str], values: DecayValues
     ) -> Decision:
-        after = chosen.spec.recipe.replace(regularizers=recipe.regularizers)
-        values |= {"trial": chosen.spec.trial, "total_steps": after.total_steps}
-        reason = (
-            f"{found}; so it is {full_training.decay_words(after)}, over {after.total_steps} steps."
+        after = chosen.spec.recipe.replace(regularizers=context.recipe.regularizers)
+        return self.decision(
+            context,
+            _headline(after),
+            wording.sentences([*parts, full_training.decay_words(after)]),
+            after=after,
+            evidence=_evidence(context.outcomes),
+            values=dataclasses.replace(
+                values, trial=chosen.spec.trial, total_steps=after.total_steps
+            ),
         )
-        return Decision(self.name, recipe, after, reason, _evidence(outcomes), values)
 
     def _repeats(self, challengers, context: Context, chosen: Outcome) -> list[TrialSpec]:
         """What is due to repeat with other seeds what each in turn won against the one chosen so
@@ -219,7 +235,7 @@ class Decay(WholeTrainings):
                 )
         return []
 
-    def _untested(self, context: Context, values) -> Decision:
+    def _untested(self, context: Context, values: DecayValues) -> Decision:
         pair = self._pair(context)
         total = pair[LINEAR].total_steps
         after = (
@@ -230,19 +246,20 @@ class Decay(WholeTrainings):
         begun = {name: context.outcomes[name] for name in pair if name in context.outcomes}
         failed = [name for name, outcome in begun.items() if _has_failed(outcome)]
         if failed:
-            why = "; ".join(f"{name} {_failure(begun[name])}" for name in failed)
+            parts = [f"trial {name} {_failure(begun[name])}" for name in failed]
         elif begun:
-            why = f"the {context.facts.allowance} steps of its budget ended in the middle of its two trainings"
+            held = f"the {context.facts.allowance} steps of its budget"
+            parts = [f"{held} ended in the middle of its two trainings"]
         else:
-            why = f"two trainings of {total} steps cost {2 * total}, its budget holds {context.facts.allowance}"
-        reason = f"Decay was not tested: {why}. It stays {full_training.decay_words(after)}, over {after.total_steps} steps."
-        return Decision(
-            self.name,
-            context.recipe,
-            after,
-            reason,
-            tuple(begun),
-            {**values, "total_steps": after.total_steps},
+            held = f"its budget holds {context.facts.allowance}"
+            parts = [f"two trainings of {total} steps cost {2 * total}, {held}"]
+        return self.decision(
+            context,
+            f"Decay not tested: {_headline(after).lower()}",
+            wording.sentences([*parts, f"it stays {full_training.decay_words(after)}"]),
+            after=after,
+            evidence=tuple(begun),
+            values=dataclasses.replace(values, total_steps=after.total_steps),
         )
 
     def _segments(self, recipes, context: Context) -> list[TrialSpec]:
@@ -294,11 +311,23 @@ def _has_failed(outcome: Outcome) -> bool:
     return full_training.has_ended(outcome) and not full_training.is_comparable(outcome)
 
 
+def _headline(recipe: Recipe) -> str:
+    words = DECAYS[recipe.decay]
+    return f"{words} for {recipe.total_steps:,} steps"
+
+
+def _untested_since(outcome: Outcome | None, varied: Recipe) -> str:
+    if outcome is None:
+        return f"its {varied.total_steps} steps exceed the budget"
+    return _failure(outcome)
+
+
 def _failure(outcome: Outcome) -> str:
     if outcome.diverged_at is not None:
         return f"diverged at step {outcome.diverged_at}"
     if full_training.was_stopped(outcome):
-        return f"was stopped at step {outcome.steps} of {outcome.spec.recipe.total_steps}, before its end"
+        total = outcome.spec.recipe.total_steps
+        return f"was stopped at step {outcome.steps} of {total}, before its end"
     if not full_training.has_ended(outcome):
         return f"was trained for {outcome.steps} of {outcome.spec.recipe.total_steps} steps"
     return "gave no finite validation value"
@@ -306,7 +335,7 @@ def _failure(outcome: Outcome) -> str:
 
 def _stopped(none: Outcome) -> str:
     return (
-        f" (the constant rate was stopped at step {none.steps})"
+        f" (the constant learning rate was stopped at step {none.steps})"
         if full_training.was_stopped(none)
         else ""
     )
@@ -314,16 +343,3 @@ def _stopped(none: Outcome) -> str:
 
 def _short(outcome: Outcome) -> str:
     return WORDS.get(outcome.spec.trial, "linear decay from the first step")
-
-
-def _diagnosis(staircase: Outcome, none: Outcome, facts: Facts) -> str:
-    """What the evaluations say about the staircase's interval; nothing when it seems right."""
-    recipe = staircase.spec.recipe
-    drops = range(recipe.decay_start, recipe.total_steps, recipe.decay_interval)
-    if decay_curves.is_flatter(staircase.evals, none.evals, facts.objective):
-        return (
-            "its interval too short, since validation is flatter around its peak than without decay"
-        )
-    if decay_curves.only_first_drop_helps(staircase.evals, facts.objective, drops):
-        return "its interval too long, since only the first drop brought anything"
-    return ""

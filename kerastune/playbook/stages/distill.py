@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kerastune.analysis import comparison
+from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages import ensemble
-from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
+from kerastune.playbook.stages.base import Context, Facts, Stage
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
@@ -22,6 +24,48 @@ if TYPE_CHECKING:
 # targets than on the teacher.
 GRID = ((2.0, 0.5), (2.0, 0.9), (4.0, 0.5), (4.0, 0.9))
 EXTRA_TRAININGS = 2 * full_training.EXTRA_SEEDS  # of the comparison with other seeds
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A student with its teacher.
+
+    Args:
+        trial: its training.
+        temperature: of teacher and student.
+        mix: fraction of the loss that is the teacher's.
+        value: its validation objective; `None` where it came to no end.
+        gain: over the student alone, with one seed.
+    """
+
+    trial: str
+    temperature: float
+    mix: float
+    value: float | None = None
+    gain: Comparison | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillValues(ChosenTrial):
+    """What stage `distill` found.
+
+    Args:
+        alone: trial of the student without its teacher.
+        kept: whether the student that was taught is the final model.
+        temperature: of the best setting.
+        mix: of the best setting.
+        grid: all settings.
+        gain: of the best setting over the student alone; `None` where nothing was compared.
+        scored_by: what gains measure.
+    """
+
+    alone: str | None = None
+    kept: bool = False
+    temperature: float = 1.0
+    mix: float = 0.0
+    grid: tuple[Setting, ...] = ()
+    gain: Comparison | None = None
+    scored_by: str = "accuracy"
 
 
 class Distill(Stage):
@@ -37,6 +81,7 @@ class Distill(Stage):
     name = "distill"
     question = "Does a teacher help?"
     share = 1.0
+    values = DistillValues
     combines = True
     figure = "distillation"
     follows_training = True
@@ -77,47 +122,40 @@ class Distill(Stage):
     def decide(self, context: Context) -> Decision:
         alone, best = _alone(context), _best(context.outcomes, context.facts)
         if alone is None or best is None:
-            reason = "No student came to its end both alone and with its teacher, so there is nothing to compare."
-            trial = None if alone is None else alone.spec.trial
-            return Decision(
-                self.name,
-                context.recipe,
-                context.recipe,
-                reason,
-                (),
-                {"trial": trial, "kept": False},
-            )
+            values = DistillValues(trial=None if alone is None else alone.spec.trial)
+            numbers = "No student came to its end both alone and with its teacher."
+            headline = "Student without a teacher: nothing to compare"
+            return self.decision(context, headline, numbers, values=values)
         compared = full_training.compare(best, alone, context.outcomes)
-        words, sign = wording.comparison(compared, context.facts.scored_by), compared.sign
-        values = {
-            "trial": best.spec.trial if sign > 0 else alone.spec.trial,
-            "alone": alone.spec.trial,
-            "kept": sign > 0,
-            "temperature": best.spec.temperature,
-            "mix": best.spec.mix,
-            "grid": [_point(outcome, alone, context.facts) for outcome in _grid(context.outcomes)],
-            "gain": {**comparison.named(compared), "seeds": compared.seeds, "std": compared.std},
-            "scored_by": context.facts.scored_by,
-            "steps_spent": context.spent(self.name),
-        }
-        setting = f"temperature {best.spec.temperature:g}, {100 * best.spec.mix:g} % of the loss from the teacher"
-        reason = f"The best of {len(values['grid'])} settings, {setting}, against the student alone: {words}; "
-        reason += (
-            "the taught student comes back."
-            if sign > 0
-            else "the student that had no teacher comes back."
+        grid = [_setting(outcome, alone, context.facts) for outcome in _grid(context.outcomes)]
+        is_kept = compared.sign > 0
+        values = DistillValues(
+            trial=best.spec.trial if is_kept else alone.spec.trial,
+            steps_spent=context.spent(self.name),
+            alone=alone.spec.trial,
+            kept=is_kept,
+            temperature=best.spec.temperature,
+            mix=best.spec.mix,
+            grid=tuple(grid),
+            gain=compared,
+            scored_by=context.facts.scored_by,
         )
+        share = f"{100 * best.spec.mix:g} % of the loss from the teacher"
+        setting = f"temperature {best.spec.temperature:g}, {share}"
+        gain = wording.comparison(compared, context.facts.scored_by)
+        numbers = f"The best of {len(grid)} settings ({setting}) against the student alone: {gain}."
         again = [
             name
             for each in (best, alone)
             for name in full_training.repetitions(each.spec.trial, context.outcomes)
         ]
-        evidence = (
-            alone.spec.trial,
-            *(outcome.spec.trial for outcome in _grid(context.outcomes)),
-            *again,
+        return self.decision(
+            context,
+            "Student with its teacher" if is_kept else "Student without a teacher",
+            numbers,
+            evidence=(alone.spec.trial, *(each.trial for each in grid), *again),
+            values=values,
         )
-        return Decision(self.name, context.recipe, context.recipe, reason, evidence, values)
 
 
 def matched_rate(learning_rate: float, temperature: float, mix: float) -> float:
@@ -165,14 +203,12 @@ def _taught_like(best: Outcome, spec: TrialSpec) -> TrialSpec:
     return dataclasses.replace(spec, temperature=best.spec.temperature, mix=best.spec.mix)
 
 
-def _point(outcome: Outcome, alone: Outcome, facts: Facts) -> dict[str, Any]:
-    point = {
-        "trial": outcome.spec.trial,
-        "temperature": outcome.spec.temperature,
-        "mix": outcome.spec.mix,
-    }
+def _setting(outcome: Outcome, alone: Outcome, facts: Facts) -> Setting:
+    setting = Setting(outcome.spec.trial, outcome.spec.temperature, outcome.spec.mix)
     if not full_training.is_comparable(outcome):
-        return {**point, "gain": None}
-    gain = comparison.difference(outcome.example_scores, alone.example_scores)
-    value = outcome.kept_evaluation(facts.objective)[facts.objective.name]
-    return {**point, "value": value, "gain": comparison.named(gain)}
+        return setting
+    return dataclasses.replace(
+        setting,
+        value=outcome.kept_evaluation(facts.objective)[facts.objective.name],
+        gain=comparison.difference(outcome.example_scores, alone.example_scores),
+    )

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kerastune.analysis import comparison, ensemble_selection
+from kerastune.analysis import ensemble_selection
 from kerastune.analysis.comparison import Comparison
-from kerastune.analysis.ensemble_selection import Blend
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training
-from kerastune.playbook.stages.base import Context, Decision, Facts, Stage, rounded_up
+from kerastune.playbook.rules.ensemble_choice import judge
+from kerastune.playbook.stages.base import Context, Facts, Stage, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -49,6 +50,55 @@ class Validation:
     figures: Callable[[np.ndarray], dict[str, float]]
 
 
+@dataclasses.dataclass(frozen=True)
+class ValidationFigures:
+    """Figures of merit on the validation part, by name, cross-fitted.
+
+    Args:
+        single: of the single model.
+        before: of what is handed on, without its temperature; empty where nothing is.
+        after: the same with it.
+    """
+
+    single: dict[str, float] = dataclasses.field(default_factory=dict)
+    before: dict[str, float] = dataclasses.field(default_factory=dict)
+    after: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class EnsembleValues(ChosenTrial):
+    """What stage `ensemble` found; `trial` is the best single model.
+
+    Args:
+        weights: of the members, by their trials.
+        mean: how members are averaged, a key of `ensemble_selection.MEANS`.
+        temperature: of their mean.
+        kept: whether there is an ensemble; else the trial alone has all the weight.
+        gain: of an ensemble over the trial alone, in scores of examples; `None` where nothing was
+            compared.
+        loss_gain: the same as a fall of the loss, without temperatures.
+        temperature_gain: of the temperature, as a fall of the log-likelihood loss.
+        disagreement: of the members, `[members, members]`.
+        validation: figures of merit.
+        reliability: curves before and after the temperature, `[bins, 3]`; none for numbers.
+    """
+
+    weights: dict[str, float] = dataclasses.field(default_factory=dict)
+    mean: str = "arithmetic"
+    temperature: float = 1.0
+    kept: bool = False
+    gain: Comparison | None = None
+    loss_gain: Comparison | None = None
+    temperature_gain: Comparison | None = None
+    disagreement: tuple[tuple[float, ...], ...] = ()
+    validation: ValidationFigures = ValidationFigures()
+    reliability: dict[str, tuple[tuple[float, ...], ...]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        return (*super().trials, *self.weights)
+
+
 class Ensemble(Stage):
     """Chooses the members of an ensemble, and whether it is worth more than one model.
 
@@ -66,6 +116,7 @@ class Ensemble(Stage):
     name = "ensemble"
     question = "Do several models together do better?"
     share = 1.0
+    values = EnsembleValues
     combines = True
     figure = "ensemble"
     follows_training = True
@@ -73,12 +124,13 @@ class Ensemble(Stage):
     def __init__(self, models: TrainedModels | None = None, members: int = MEMBERS, folds: int = 0):
         if members < 2:
             raise ValueError(
-                f"`members` must be at least 2, got {members}; leave the ensemble out for one model."
+                f"`members` must be at least 2, got {members}; leave the ensemble out for one "
+                "model."
             )
         if folds and not 2 <= folds < members:
             raise ValueError(
-                f"`member_folds` must be 0, or at least 2 and less than `members` ({members}), got {folds}: one member "
-                "is the recipe on all examples."
+                f"`member_folds` must be 0, or at least 2 and less than `members` ({members}), got "
+                f"{folds}: one member is the recipe on all examples."
             )
         self._models = models
         self._members = members
@@ -130,8 +182,8 @@ class Ensemble(Stage):
     def decide(self, context: Context) -> Decision:
         single = of_recipe(context.recipe, context.outcomes)
         if single is None:
-            reason = "No whole training kept its weights, so there is nothing to combine."
-            return Decision(self.name, context.recipe, context.recipe, reason, (), {"trial": None})
+            numbers = "No whole training kept its weights."
+            return self.decision(context, "No ensemble: nothing to combine", numbers)
         names = [
             single.spec.trial,
             *(n for n in candidates(context.outcomes) if n != single.spec.trial),
@@ -140,100 +192,30 @@ class Ensemble(Stage):
         predictions = np.stack([known.predict(name) for name in names])
         verdict = judge(predictions, known.targets, context.facts.scored_by, self._members)
         weights = dict(zip(names, verdict.blend.weights.tolist()))
-        values = {
-            "trial": names[0],
-            "steps_spent": context.spent(self.name),
-            "weights": {name: weight for name, weight in weights.items() if weight},
-            "mean": verdict.blend.mean,
-            "temperature": verdict.blend.temperature,
-            "kept": verdict.is_kept,
-            "gain": comparison.named(verdict.gain),
-            "loss gain": comparison.named(verdict.loss_gain),
-            "temperature gain": comparison.named(verdict.temperature_gain),
-            "disagreement": verdict.disagreement.tolist(),
-            "validation": {
-                "single": known.figures(predictions[0]),
-                "before": known.figures(verdict.before),
-                "after": known.figures(verdict.after),
-            },
-            "reliability": ensemble_selection.reliability(
+        values = EnsembleValues(
+            trial=names[0],
+            steps_spent=context.spent(self.name),
+            weights={name: weight for name, weight in weights.items() if weight},
+            mean=verdict.blend.mean,
+            temperature=verdict.blend.temperature,
+            kept=verdict.is_kept,
+            gain=verdict.gain,
+            loss_gain=verdict.loss_gain,
+            temperature_gain=verdict.temperature_gain,
+            disagreement=tuple(map(tuple, verdict.disagreement.tolist())),
+            validation=ValidationFigures(
+                single=known.figures(predictions[0]),
+                before=known.figures(verdict.before),
+                after=known.figures(verdict.after),
+            ),
+            reliability=ensemble_selection.reliability(
                 verdict.before, verdict.after, known.targets
             ),
-        }
-        return Decision(
-            self.name,
-            context.recipe,
-            context.recipe,
-            _reason(names, verdict, values, context.facts),
-            tuple(names),
-            values,
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What came of judging an ensemble against its first candidate.
-
-    Args:
-        blend: what is handed on, fitted on all examples: the ensemble, or the first candidate
-            alone.
-        is_kept: whether it is the ensemble.
-        gain: of the ensemble over the first candidate, cross-fitted.
-        loss_gain: the same, kept or not, as a fall of the loss (`selection.losses`), without
-            temperatures.
-        temperature_gain: of what is handed on by its temperature, kept or not, as a fall of the
-            log-likelihood loss.
-        before: cross-fitted predictions of what is handed on, without temperature.
-        after: the same with it; the same again where the temperature is 1.
-        disagreement: of the ensemble's members, kept or not, `[members, members]`, in the order of
-            their candidates.
-    """
-
-    blend: Blend
-    is_kept: bool
-    gain: Comparison
-    loss_gain: Comparison
-    temperature_gain: Comparison
-    before: np.ndarray
-    after: np.ndarray
-    disagreement: np.ndarray
-
-
-def judge(predictions: np.ndarray, targets: np.ndarray, measure: str, most: int) -> Verdict:
-    """Whether an ensemble beats the first candidate significantly, and what is handed on.
-
-    Both are compared by cross-fitted predictions with a temperature each, so that it is the members
-    that gain. The temperature itself is kept only if it lowers the log-likelihood loss
-    significantly.
-
-    Args:
-        predictions: of all candidates, the best single model first.
-        targets: of the same examples.
-        measure: what is compared, as `selection.example_scores` takes it.
-        most: members at most.
-    """
-    alone = ensemble_selection.cross_fitted(predictions[:1], targets)
-    together = (
-        ensemble_selection.cross_fitted(predictions, targets, most)
-        if len(predictions) > 1
-        else alone
-    )
-    by_example = [
-        ensemble_selection.example_scores(after, targets, measure) for _, after in (together, alone)
-    ]
-    gain = comparison.difference(*by_example)
-    loss_gain = comparison.difference(
-        *(-ensemble_selection.losses(before, targets) for before, _ in (together, alone))
-    )
-    is_kept = gain.sign > 0
-    blend = ensemble_selection.fit(predictions, targets, most)
-    apart = ensemble_selection.disagreement(predictions[blend.weights > 0], targets)
-    if not is_kept:
-        temperature = ensemble_selection.fit(predictions[:1], targets).temperature
-        blend = Blend(np.eye(len(predictions))[0], temperature=temperature)
-    found = ensemble_selection.judged(blend.temperature, *(together if is_kept else alone), targets)
-    blend = dataclasses.replace(blend, temperature=found.value)
-    return Verdict(blend, is_kept, gain, loss_gain, found.gain, found.before, found.after, apart)
+        numbers = _numbers(names, values, context.facts)
+        return self.decision(
+            context, _headline(names, values), numbers, evidence=names, values=values
+        )
 
 
 def candidates(outcomes: dict[str, Outcome]) -> list[str]:
@@ -278,39 +260,43 @@ def _cost_of_predicting(context: Context) -> int:
     )
 
 
-def _reason(names: list[str], verdict: Verdict, values: dict, facts: Facts) -> str:
+def _headline(names: list[str], values: EnsembleValues) -> str:
+    if values.kept:
+        return f"Ensemble of {len(values.weights)} models"
     if len(names) == 1:
-        first = f"{names[0]} is the only whole training, so it comes back alone"
-    else:
-        confidence = wording.confidence(verdict.gain, facts.scored_by)
-        gain = (
-            f"{wording.gained(verdict.gain.gain, facts.scored_by)} on validation against {names[0]} "
-            f"alone ({confidence}, cross-fitted over {ensemble_selection.FOLDS} folds), "
-            f"{wording.verdict(verdict.gain)}"
+        return "No ensemble: there is one training only"
+    return "No ensemble: the gain over one model is not significant"
+
+
+def _numbers(names: list[str], values: EnsembleValues, facts: Facts) -> str:
+    parts = []
+    if len(names) > 1:
+        gain, measure = values.gain, facts.scored_by
+        parts.append(
+            f"on validation {wording.gained(gain.gain, measure)} against {names[0]} alone "
+            f"({wording.confidence(gain, measure)}, cross-fitted over {ensemble_selection.FOLDS} "
+            f"folds), {wording.verdict(gain)}"
         )
-        if verdict.is_kept:
-            weights = values["weights"]
-            members = ", ".join(f"{name} {weight:.2g}" for name, weight in weights.items())
-            first = f"The {values['mean']} mean of {len(weights)} of {len(names)} trainings ({members}): {gain}"
-        else:
-            first = (
-                f"An ensemble out of {len(names)} trainings: {gain}, so {names[0]} alone comes back"
-            )
-    parts = [first]
-    if len(verdict.disagreement) > 1:
-        apart = verdict.disagreement.sum() / (verdict.disagreement.size - len(verdict.disagreement))
+    if values.kept:
+        members = ", ".join(f"{name} {weight:.2g}" for name, weight in values.weights.items())
+        of = f"{len(values.weights)} of {len(names)} trainings"
+        parts.append(f"it is the {values.mean} mean of {of} ({members})")
+    else:
+        parts.append(f"the single model is that of trial {names[0]}")
+    if (count := len(values.disagreement)) > 1:
+        apart = sum(map(sum, values.disagreement)) / (count * count - count)
         unit = f"{apart:.2g} standard deviations apart"
         classes = f"disagree on {100 * apart:.2g} % of the examples"
         parts.append(f"two members {classes if facts.num_classes else f'are {unit}'} on average")
     if facts.num_classes:
-        parts.append(calibrated(values))
-    return "; ".join(parts) + "."
+        parts.append(calibrated(values.temperature, values.validation))
+    return wording.sentences(parts)
 
 
-def calibrated(values: dict) -> str:
-    """What a temperature did, in words; `values` are those of a decision that has one."""
-    before, after = values["validation"]["before"], values["validation"]["after"]
-    if values["temperature"] == 1:
+def calibrated(temperature: float, validation: ValidationFigures) -> str:
+    """What a temperature did, in words."""
+    before, after = validation.before, validation.after
+    if temperature == 1:
         found = f"{before['nll']:.3g} (ECE {before['ece']:.2g})"
         return f"no temperature lowers its log-likelihood loss of {found} significantly"
     moved = ", ".join(
@@ -321,4 +307,4 @@ def calibrated(values: dict) -> str:
             ("brier", "Brier score"),
         )
     )
-    return f"a temperature of {values['temperature']:.3g} takes it from {moved}"
+    return f"a temperature of {temperature:.3g} takes it from {moved}"

@@ -12,9 +12,10 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import batch_grid, full_training
-from kerastune.playbook.rules.hill_climb import FAILED, Walk, WalkingStage
-from kerastune.playbook.stages.base import Context, Decision
+from kerastune.playbook.rules.hill_climb import FAILED, Tried, Walk, WalkingStage
+from kerastune.playbook.stages.base import Context
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
@@ -60,6 +61,31 @@ class Ladder:
     later: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class FineTuneValues(ChosenTrial):
+    """What stage `finetune` found.
+
+    Args:
+        frozen: layers with kernels that stay frozen, from the input on.
+        head: layers with kernels that are new.
+        head_fraction: of the steps, in which only the head moves.
+        learning_rate: of the head.
+        layer_decay: times the learning rate of the layer above.
+        pretrained: layers that came with their weights.
+        gains: of everything that was tried.
+        scored_by: what the gains measure.
+    """
+
+    frozen: int = 0
+    head: int = 1
+    head_fraction: float = 0.0
+    learning_rate: float = 0.0
+    layer_decay: float = 1.0
+    pretrained: int = 0
+    gains: tuple[Tried, ...] = ()
+    scored_by: str = "accuracy"
+
+
 class FineTune(WalkingStage):
     """Tunes what of a pretrained model is trained, and how fast.
 
@@ -74,6 +100,7 @@ class FineTune(WalkingStage):
     name = "finetune"
     question = "How deep to unfreeze, and how fast should each layer learn?"
     share = 0.6
+    values = FineTuneValues
     least_steps = 600
     figure = "gains"
     figure_title = "What is unfrozen, and how fast it learns"
@@ -87,14 +114,14 @@ class FineTune(WalkingStage):
         walk = self._walk(context)
         best = context.recipe if walk.best is None else walk.best.spec.recipe
         found = {name: getattr(best, name) for name in HANDED_ON}
-        values = {
-            "trial": walk.best.spec.trial if walk.best else None,
+        values = FineTuneValues(
+            trial=walk.best.spec.trial if walk.best else None,
+            steps_spent=context.spent(self.name),
             **found,
-            "pretrained": context.facts.pretrained,
-            "gains": walk.gains,
-            "scored_by": context.facts.scored_by,
-            "steps_spent": context.spent(self.name),
-        }
+            pretrained=context.facts.pretrained,
+            gains=tuple(walk.gains),
+            scored_by=context.facts.scored_by,
+        )
         evidence = (
             *walk.seen,
             *(
@@ -108,14 +135,16 @@ class FineTune(WalkingStage):
             context.recipe.frozen or context.facts.pretrained
         ):
             after = full_training.lengthened(after, best.total_steps // self._stretch)
-        return Decision(self.name, context.recipe, after, walk.reason, evidence, values)
+        headline = walk.headline or _headline(best, context)
+        return self.decision(
+            context, headline, walk.numbers, after=after, evidence=evidence, values=values
+        )
 
     def _walk(self, context: Context) -> Walk:
         walk = Walk()
         if not context.facts.pretrained:
-            walk.parts = [
-                "no layer has weights that were loaded and may be trained, so there is nothing to fine-tune"
-            ]
+            walk.headline = "Nothing to fine-tune"
+            walk.parts = ["no layer has weights that were loaded and may be trained"]
             return walk
         top = context.recipe.frozen or context.facts.pretrained
         alone = context.recipe.replace(
@@ -124,15 +153,13 @@ class FineTune(WalkingStage):
         base = self._planned(context.replace(recipe=alone))
         self._train(walk, BASE, base, context)
         if walk.due or not full_training.is_comparable(context.outcomes.get(BASE)):
-            walk.parts = [
-                "nothing is unfrozen: no whole training of the head could be had to compare with"
-            ]
+            walk.headline = "Nothing is unfrozen"
+            walk.parts = ["no whole training of the head alone could be had to compare with"]
             return walk
         walk.best, rate = context.outcomes[BASE], base.learning_rate
-        walk.parts.append(
-            f"of {context.facts.levels} layers with kernels, {context.facts.pretrained} came with their weights"
-        )
-        walk.parts[-1] += f"; trainings of {base.total_steps} steps tell what to unfreeze"
+        came = f"{context.facts.pretrained} came with their weights"
+        walk.parts.append(f"of {context.facts.levels} layers with kernels, {came}")
+        walk.parts.append(f"each training has {base.total_steps} steps")
         for frozen in depths(top):
             found, goes_on = self._try(walk, _depth(base, frozen, rate, top), context)
             rate = min(
@@ -163,11 +190,9 @@ class FineTune(WalkingStage):
     def _decay(self, walk: Walk, top: int, context: Context) -> None:
         recipe = walk.best.spec.recipe
         if recipe.frozen == top:
-            walk.parts.append(
-                f"so the {top} lowest stay frozen and only what is above them is trained"
-            )
+            walk.parts.append(f"the {top} lowest layers stay frozen")
         elif recipe.layer_decay < 1 or recipe.layer_rate:
-            walk.parts.append("the rates of layers are those that were given")
+            walk.parts.append("the learning rates of layers are those that were given")
         else:
             self._try(walk, _layer_decay(recipe, context.facts.levels), context)
 
@@ -224,6 +249,14 @@ class FineTune(WalkingStage):
         return sign >= 0
 
 
+def _headline(best: Recipe, context: Context) -> str:
+    if best.frozen == (context.recipe.frozen or context.facts.pretrained):
+        return "Only the head is trained"
+    decay = f", layer decay {best.layer_decay:g}" if best.layer_decay < 1 else ""
+    frozen = f"{best.frozen} layer{'s' * (best.frozen != 1)} frozen"
+    return f"{frozen}, learning rate {best.learning_rate:g}{decay}"
+
+
 def depths(top: int) -> list[int]:
     """Numbers of layers that stay frozen, from nearly all to none: unfreezing from the top in a few
     steps.
@@ -240,7 +273,9 @@ def _depth(base: Recipe, frozen: int, rate: float, top: int) -> Ladder:
     recipe = base.replace(frozen=frozen, head_fraction=HEAD_SHARE)
     later = [f"finetune-{each}" for each in depths(top) if each < frozen]
     recipes = {f"{each:g}": recipe.replace(learning_rate=each) for each in rates}
-    words = f"{frozen} layer{'s' * (frozen != 1)} frozen" + " at a rate of {0.learning_rate:g}"
+    words = (
+        f"{frozen} layer{'s' * (frozen != 1)} frozen" + " at a learning rate of {0.learning_rate:g}"
+    )
     return Ladder(f"finetune-{frozen}", recipes, RATES.index(1.0), words, (*later, DECAY))
 
 
@@ -250,7 +285,11 @@ def _layer_decay(recipe: Recipe, levels: int) -> Ladder:
         f"{each:g}": None if each == 1 else recipe.replace(layer_decay=each) for each in factors
     }
     return Ladder(
-        DECAY, recipes, 1, "a rate that falls by {0.layer_decay:g} from layer to layer", ()
+        DECAY,
+        recipes,
+        1,
+        "a learning rate that falls by {0.layer_decay:g} from layer to layer",
+        (),
     )
 
 

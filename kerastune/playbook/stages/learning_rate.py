@@ -7,21 +7,18 @@ twice as far each time, until the leader has been watched up to 1.5x the step at
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kerastune.analysis import curves
+from kerastune.playbook import wording
+from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.successive_halving import Progress, cost, goes_no_further, halve
-from kerastune.playbook.stages.base import (
-    Context,
-    Decision,
-    Facts,
-    Stage,
-    rounded_up,
-)
+from kerastune.playbook.stages.base import Context, Facts, Stage, rounded_up
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
@@ -30,6 +27,31 @@ if TYPE_CHECKING:
 HIGHEST, LOWEST = 10.0, 1e-7
 FINER = (0.3, 0.5, 2.0, 3.0)  # times the best coarse rate (S1.2: 0.003, 0.005 ... 0.03 around 0.01)
 SURVIVORS = (3, 2, 1)  # most trials that go on after the first horizons, and after later ones
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningRateValues(Values):
+    """What stage `lr` found.
+
+    Args:
+        rates: learning rates that were tried.
+        diverged: those of them that diverged.
+        learning_rate: that was chosen; `None` without any.
+        suggested: that the probe had suggested; `None` where none was chosen.
+        converged_step: step at which the training converged, or was left.
+        total_steps: of a training.
+        converged: whether it converged.
+        steps_spent: steps that the stage trained.
+    """
+
+    rates: tuple[float, ...] = ()
+    diverged: tuple[float, ...] = ()
+    learning_rate: float | None = None
+    suggested: float | None = None
+    converged_step: int | None = None
+    total_steps: int = 0
+    converged: bool = False
+    steps_spent: int = 0
 
 
 class LearningRate(Stage):
@@ -42,6 +64,7 @@ class LearningRate(Stage):
     name = "lr"
     question = "Which learning rate, and how many steps?"
     share = 0.4
+    values = LearningRateValues
     leads = True
     compares_seconds = True  # stage `batch` does with what this one trained
     least_steps = 300
@@ -69,36 +92,33 @@ class LearningRate(Stage):
     def decide(self, context: Context) -> Decision:
         tried = _by_rate(context.outcomes)
         rate = self._best(context, tried)
-        evidence = tuple(tried[rate].spec.trial for rate in sorted(tried))
+        evidence = [tried[rate].spec.trial for rate in sorted(tried)]
+        values = LearningRateValues(rates=tuple(sorted(tried)))
         if rate is None:
-            why = f"Every rate diverged ({_list(tried)})"
+            stays = f"Learning rate stays at {context.recipe.learning_rate:g}"
+            why = f"every learning rate diverged ({_list(tried)})"
             if not tried:
-                why = f"The {context.facts.allowance} steps that the budget holds for it are too few to compare rates"
-            reason = f"{why}: the rate stays at {context.recipe.learning_rate:g}."
-            return Decision(
-                self.name,
-                context.recipe,
-                context.recipe,
-                reason,
-                evidence,
-                {"rates": sorted(tried)},
-            )
+                why = f"the {context.facts.allowance} steps of its budget are too few to compare"
+            numbers = wording.sentences([why])
+            return self.decision(context, stays, numbers, evidence=evidence, values=values)
         found = convergence(tried[rate], context.facts)
-        chosen = context.recipe.replace(learning_rate=rate, total_steps=found.total_steps)
-        values = {
-            "rates": sorted(tried),
-            "diverged": [
-                r for r, outcome in sorted(tried.items()) if outcome.diverged_at is not None
-            ],
-            "learning_rate": rate,
-            "suggested_rate": context.recipe.learning_rate,
-            "converged_step": found.step,
-            "total_steps": chosen.total_steps,
-            "converged": found.is_certain,
-            "steps_spent": context.spent(self.name),
-        }
-        return Decision(
-            self.name, context.recipe, chosen, self._reason(context, tried, rate), evidence, values
+        values = dataclasses.replace(
+            values,
+            diverged=tuple(r for r in sorted(tried) if tried[r].diverged_at is not None),
+            learning_rate=rate,
+            suggested=context.recipe.learning_rate,
+            converged_step=found.step,
+            total_steps=found.total_steps,
+            converged=found.is_certain,
+            steps_spent=context.spent(self.name),
+        )
+        return self.decision(
+            context,
+            f"Learning rate {rate:g} for {found.total_steps:,} steps",
+            _numbers(context, tried, rate),
+            after=context.recipe.replace(learning_rate=rate, total_steps=found.total_steps),
+            evidence=evidence,
+            values=values,
         )
 
     def first_horizon(self, context: Context) -> int:
@@ -147,31 +167,36 @@ class LearningRate(Stage):
     def _affordable(self, specs, context: Context) -> list[TrialSpec]:
         return specs if cost(specs) <= context.left(self.name) else []
 
-    def _reason(self, context: Context, tried, rate) -> str:
-        outcome = tried[rate]
-        found = convergence(outcome, context.facts)
-        others = sorted((r for r in tried if r != rate), key=lambda r: abs(np.log(r / rate)))
-        total = found.total_steps
-        epochs = (
-            f" ({context.facts.epochs(total, context.recipe.batch_size):.3g} epochs)"
-            if context.facts.num_train
-            else ""
-        )
-        if found.is_certain:
-            steps = f"it has converged by step {found.step} ({found.by}), so training takes {total} steps{epochs}"
-        elif outcome.steps < outcome.spec.until:
-            steps = f"it was stopped at step {outcome.steps}, so training takes twice that, {total} steps{epochs}"
-        else:
-            steps = (
-                f"it still improved when the stage's allowance ended at step {outcome.steps}, so training takes "
-                f"twice that, {total} steps{epochs}"
-            )
-        return (
-            f"Of {len(tried)} rates from {min(tried):g} to {max(tried):g}, {rate:g} falls fastest and deepest "
-            f"(smoothed loss {_last(outcome, outcome.steps):.3g} after {outcome.steps} steps; for comparison "
-            f"{_neighbors(tried, rate, others[:2])}){_alike(tried, rate)}; {steps}. The probe had suggested "
-            f"{context.recipe.learning_rate:.2g}, {context.recipe.learning_rate / rate:.2g} times that."
-        )
+
+def _numbers(context: Context, tried: dict[float, Outcome], rate: float) -> str:
+    outcome, recipe = tried[rate], context.recipe
+    others = sorted((r for r in tried if r != rate), key=lambda r: abs(np.log(r / rate)))
+    loss = f"smoothed loss {_last(outcome, outcome.steps):.3g} after {outcome.steps} steps"
+    beside = f"({_neighbors(tried, rate, others[:2])}){_alike(tried, rate)}"
+    return wording.sentences(
+        [
+            f"of {len(tried)} learning rates from {min(tried):g} to {max(tried):g} it falls "
+            f"fastest and deepest: {loss} {beside}",
+            _about_steps(outcome, context),
+            f"the probe had suggested {recipe.learning_rate:.2g}, "
+            f"{recipe.learning_rate / rate:.2g} times that",
+        ]
+    )
+
+
+def _about_steps(outcome: Outcome, context: Context) -> str:
+    facts, found = context.facts, convergence(outcome, context.facts)
+    total = f"{found.total_steps} steps"
+    if facts.num_train:
+        total += f" ({facts.epochs(found.total_steps, context.recipe.batch_size):.3g} epochs)"
+    if found.is_certain:
+        return f"it converged by step {found.step} ({found.by}), so training takes {total}"
+    if outcome.steps < outcome.spec.until:
+        return f"it was stopped at step {outcome.steps}, so training takes twice that, {total}"
+    return (
+        f"it still improved when the budget of the stage ended at step {outcome.steps}, so "
+        f"training takes twice that, {total}"
+    )
 
 
 def _quarter_epoch(context: Context) -> float:
@@ -210,7 +235,7 @@ def _mean(outcome: Outcome, horizon: int) -> float:
 
 
 def _coarse(recipe, tried, horizon) -> list[float]:
-    """Decades around the suggested rate; one more beyond the best while it is on the edge (S1.1)."""
+    """Decades around the suggested rate; one more beyond the best while that is on the edge."""
     center = int(np.clip(np.round(np.log10(recipe.learning_rate)), -5, 0))
     decades = {center - 1, center, center + 1}
     while all(_decade(d) in tried for d in decades):

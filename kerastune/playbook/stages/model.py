@@ -14,11 +14,14 @@ validation examples. Then the winner's rate is checked.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from kerastune.playbook import wording
+from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.rules import model_search
 from kerastune.playbook.rules.model_search import INCUMBENT, ModelSearch, Sample
-from kerastune.playbook.stages.base import Context, Decision, Stage
+from kerastune.playbook.stages.base import Context, Stage
 from kerastune.playbook.stages.batch import is_certain, with_steps
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
@@ -27,6 +30,43 @@ if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup, Wanted
 
 SHARE = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelValues(Values):
+    """What stage `model` found.
+
+    Args:
+        objective: the validation value that chooses.
+        scores: of every network after the first comparison, by trial; `None` for one that was lost.
+        diverged: networks that diverged.
+        failed: networks that could not be built or trained.
+        winner: the network that was chosen; `None` where none could be compared.
+        finalists: networks that were trained longest.
+        steps: that they were trained for.
+        learning_rate: of the recipe that is handed on.
+        rate_checked: whether the learning rates beside a new winner's were tried.
+        total_steps: of a training.
+        converged: whether they are read off the winner's own curve.
+        steps_spent: steps that the stage trained.
+    """
+
+    objective: str = ""
+    scores: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    diverged: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    winner: str | None = None
+    finalists: tuple[str, ...] = ()
+    steps: int = 0
+    learning_rate: float = 0.0
+    rate_checked: bool = False
+    total_steps: int = 0
+    converged: bool = False
+    steps_spent: int = 0
+
+    @property
+    def highlighted(self) -> str | None:
+        return self.winner
 
 
 class Model(Stage):
@@ -46,6 +86,7 @@ class Model(Stage):
 
     name = model_search.STAGE
     question = "Which architecture?"
+    values = ModelValues
     least_steps = 2 * model_search.LEAST_STEPS
     least_seconds = 6.0
     figure = "networks"
@@ -74,65 +115,72 @@ class Model(Stage):
     def decide(self, context: Context) -> Decision:
         search = self._search(context)
         winner = search.winner[0]
-        after, values = context.recipe, {}
-        if winner not in (None, INCUMBENT):
-            chosen, checked = search.at_best_rate()
-            after = with_steps(context.recipe, chosen, context.facts, self._chunk)
-            values = {
-                "rate_checked": checked,
-                "converged": is_certain(context.recipe, chosen, context.facts),
-            }
-        trials = search.trained
-        values |= {
-            "objective": context.facts.objective.name,
-            "scores": {name: _score(search, trial) for name, trial in trials.items()},
-            "diverged": [
+        after, trials = context.recipe, search.trained
+        values = ModelValues(
+            objective=context.facts.objective.name,
+            scores={name: _score(search, trial) for name, trial in trials.items()},
+            diverged=tuple(
                 name
                 for name, trial in trials.items()
                 if trial.diverged_at is not None and not trial.error
-            ],
-            "failed": [name for name, trial in trials.items() if trial.error],
-            "winner": winner,
-            "finalists": search.progress.finalists,
-            "steps": search.progress.rung,
-            "learning_rate": after.learning_rate,
-            "total_steps": after.total_steps,
-            "steps_spent": context.spent(self.name),
-        }
-        evidence = (
-            *trials,
-            *sorted(name for name in context.outcomes if name.startswith(f"{winner}-x")),
+            ),
+            failed=tuple(name for name, trial in trials.items() if trial.error),
+            winner=winner,
+            finalists=tuple(search.progress.finalists),
+            steps=search.progress.rung,
+            steps_spent=context.spent(self.name),
         )
-        reason = self._reason(search, context.recipe, after, values)
-        return Decision(self.name, context.recipe, after, reason, evidence, values)
+        headline = "The network stays as it is"
+        if winner not in (None, INCUMBENT):
+            chosen, checked = search.at_best_rate()
+            after = with_steps(context.recipe, chosen, context.facts, self._chunk)
+            certain = is_certain(context.recipe, chosen, context.facts)
+            values = dataclasses.replace(values, rate_checked=checked, converged=certain)
+            headline = wording.shortened(f"Network {winner}: {_named(after)}")
+        values = dataclasses.replace(
+            values, learning_rate=after.learning_rate, total_steps=after.total_steps
+        )
+        again = sorted(name for name in context.outcomes if name.startswith(f"{winner}-x"))
+        return self.decision(
+            context,
+            headline,
+            self._numbers(search, after, values),
+            after=after,
+            evidence=(*trials, *again),
+            values=values,
+        )
 
     def _search(self, context: Context) -> ModelSearch:
         return ModelSearch(self._chunk, context, self._names, self._sample)
 
-    def _reason(
-        self, search: ModelSearch, recipe: Recipe, after: Recipe, values: dict[str, Any]
-    ) -> str:
-        stays = f"the network stays as it is ({_named(recipe)})"
+    def _numbers(self, search: ModelSearch, after: Recipe, values: ModelValues) -> str:
+        recipe, gain = search.recipe, search.winner[1]
+        stays = f"it has {_named(recipe)}"
         if not self._names:
-            return f"The model declares no hyperparameters to search: {stays}."
+            return wording.sentences(["the model declares no hyperparameters to search"])
         if len(search.trained) < 2:
-            return f"The {search.context.facts.allowance} steps that the budget holds for it are too few: {stays}."
+            held = (
+                f"the {search.context.facts.allowance} steps of its budget are too few to compare"
+            )
+            return wording.sentences([held, stays])
         lost = [
-            f"{len(values[how])} of which {how}" for how in ("diverged", "failed") if values[how]
+            f"{len(lost)} of which {how}"
+            for how, lost in (("diverged", values.diverged), ("failed", values.failed))
+            if lost
         ]
-        of = f"Of {len(search.trained)} networks{''.join(f', {each}' for each in lost)}"
-        gain = search.winner[1]
-        if values["winner"] is None:
-            return f"{of} none was trained far enough to be compared: {stays}."
-        if values["winner"] == INCUMBENT:
-            why = gain or f"no other keeps up with its loss after {values['steps']} steps"
-            return f"{of}, {_changed(search, recipe)}, {why}; so {stays}."
+        tried = f"{len(search.trained)} networks{''.join(f', {each}' for each in lost)}"
+        of = f"{tried}, searched over {', '.join(search.names)}"
+        if values.winner is None:
+            return wording.sentences([of, "none was trained far enough to be compared", stays])
+        if values.winner == INCUMBENT:
+            why = gain or f"no other reaches its loss after {values.steps} steps"
+            return wording.sentences([of, why, stays])
         won = gain or "it is the best of those that came so far, the one before being lost"
-        return (
-            f"{of}, {_changed(search, recipe)}, {values['winner']} wins ({_named(after)} after {values['steps']} steps "
-            f"in place of {_named(recipe)}): {won}. {_about_rate(recipe, after, values)} and "
-            f"{_about_steps(recipe, after, values)}."
+        pair = (
+            f"it has {_named(after)} in place of {_named(recipe)}, compared at step {values.steps}"
         )
+        rate, steps = _about_rate(recipe, after, values), _about_steps(recipe, after, values)
+        return wording.sentences([of, won, pair, rate, steps])
 
 
 def _score(search: ModelSearch, outcome: Outcome) -> float | None:
@@ -150,17 +198,14 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _changed(search: ModelSearch, recipe: Recipe) -> str:
-    return f"searched over {', '.join(search.names)}"
+def _about_rate(recipe: Recipe, after: Recipe, values: ModelValues) -> str:
+    if not values.rate_checked:
+        checked = "its neighbors were not tried, the budget being spent"
+        return f"learning rate {recipe.learning_rate:g}, as before ({checked})"
+    of = f"it falls fastest and deepest of {recipe.learning_rate:g}, half and twice that"
+    return f"learning rate {after.learning_rate:g}, before {recipe.learning_rate:g} ({of})"
 
 
-def _about_rate(recipe: Recipe, after: Recipe, values: dict[str, Any]) -> str:
-    if not values["rate_checked"]:
-        return f"The rate stays {recipe.learning_rate:g} (its neighbors were not tried, the allowance being spent)"
-    of = f"{after.learning_rate:g} falls fastest and deepest of {recipe.learning_rate:g}, half and twice that"
-    return f"The rate goes from {recipe.learning_rate:g} to {after.learning_rate:g} ({of})"
-
-
-def _about_steps(recipe: Recipe, after: Recipe, values: dict[str, Any]) -> str:
-    why = "1.5 times where its curve converged" if values["converged"] else "as many as before"
-    return f"the steps from {recipe.total_steps} to {after.total_steps} ({why})"
+def _about_steps(recipe: Recipe, after: Recipe, values: ModelValues) -> str:
+    why = "1.5 times where its curve converged" if values.converged else "as many"
+    return f"{after.total_steps} steps, before {recipe.total_steps} ({why})"

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from kerastune.analysis import learning_rate_probe
-from kerastune.playbook.stages.base import Context, Decision, Stage
+from kerastune.playbook import wording
+from kerastune.playbook.decision import Decision, Values
+from kerastune.playbook.stages.base import Context, Stage
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
 TRIAL = "probe"
 TRY_OUT = 50  # batches at the suggested rate
 SAFER = 3.0  # what a rate that diverges there is divided by
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbeValues(Values):
+    """What stage `probe` found.
+
+    Args:
+        learning_rate: that is suggested; `None` without any.
+        update_ratio: median size of an update at the learning rate that was tried out, as a
+            fraction of that of the weights; `None` where none was.
+        diverged: whether the learning rate that was tried out diverged.
+    """
+
+    learning_rate: float | None = None
+    update_ratio: float | None = None
+    diverged: bool = False
 
 
 class Probe(Stage):
@@ -22,6 +42,7 @@ class Probe(Stage):
     name = "probe"
     question = "About which learning rate?"
     share = 1.0
+    values = ProbeValues
     figure = "ratios"
 
     def propose(self, context: Context) -> list[TrialSpec]:
@@ -48,47 +69,43 @@ class Probe(Stage):
             if spec.trial in context.outcomes
         ]
         rate = suggestion([context.outcomes[trial] for trial in starts])
+        stays = f"Learning rate stays at {context.recipe.learning_rate:g}"
         if not starts:
-            reason = f"The budget is too short for a search: no rate was probed, it stays at {context.recipe.learning_rate:g}."
-            return Decision(self.name, context.recipe, context.recipe, reason, ())
+            headline = f"{stays}: not probed"
+            return self.decision(context, headline, "The budget is too short for a search.")
         if rate is None:
-            reason = f"No first loss and update is finite and above 0, so the rate stays at {context.recipe.learning_rate:g}."
-            return Decision(self.name, context.recipe, context.recipe, reason, tuple(starts))
-        why = f"{_why(context.recipe.optimizer)} at a rate of {rate:.2g} ({_batches(len(starts))})"
+            headline = f"{stays}: the probe found none"
+            found = "No first loss and update is finite and above 0."
+            return self.decision(context, headline, found, evidence=starts)
+        why = f"{_why(context.recipe.optimizer)} at {rate:.2g} ({_batches(len(starts))})"
         if TRIAL not in context.outcomes:
-            reason = f"{why}; the budget is too short to try it out."
-            suggested = context.recipe.replace(learning_rate=rate)
-            return Decision(
-                self.name,
-                context.recipe,
-                suggested,
-                reason,
-                tuple(starts),
-                {"suggested_rate": rate},
-            )
+            parts = [why, "the budget is too short to try it out"]
+            return self._suggested(context, parts, starts, ProbeValues(rate))
         tried = context.outcomes[TRIAL]
         ratio = float(
             np.median(learning_rate_probe.whole_model_ratio(tried.update_norms, tried.weight_norms))
         )
-        if tried.diverged_at is None:
-            suggested = rate
-            then = f"over {tried.steps} batches at that rate an update moved the weights by {ratio:.2g} of their size"
+        values = ProbeValues(rate, ratio, diverged=tried.diverged_at is not None)
+        if values.diverged:
+            values = dataclasses.replace(values, learning_rate=rate / SAFER)
+            then = (
+                f"tried out, it diverged at step {tried.diverged_at}, so a third of it is suggested"
+            )
         else:
-            suggested = rate / SAFER
-            then = f"tried out, it diverged at step {tried.diverged_at}, so {suggested:.2g} is suggested"
-        reason = f"{why}; {then}."
-        values = {
-            "suggested_rate": suggested,
-            "update_ratio": ratio,
-            "diverged": tried.diverged_at is not None,
-        }
-        return Decision(
-            self.name,
-            context.recipe,
-            context.recipe.replace(learning_rate=suggested),
-            reason,
-            (TRIAL,),
-            values,
+            moved = f"an update changed the weights by {ratio:.2g} of their size"
+            then = f"over {tried.steps} batches at it {moved}"
+        return self._suggested(context, [why, then], [TRIAL], values)
+
+    def _suggested(
+        self, context: Context, parts: list[str], evidence: list[str], values: ProbeValues
+    ) -> Decision:
+        return self.decision(
+            context,
+            f"Learning rate {values.learning_rate:.2g} suggested",
+            wording.sentences(parts),
+            after=context.recipe.replace(learning_rate=values.learning_rate),
+            evidence=evidence,
+            values=values,
         )
 
 
@@ -140,8 +157,10 @@ def _spec(trial: str, stage: str, recipe: Recipe, steps: int) -> TrialSpec:
 
 def _why(optimizer: str) -> str:
     if optimizer == "adam":
-        return f"The first update is {learning_rate_probe.TARGET_RATIO:.2g} of the size of the weights, about right for adam,"
-    return f"One plain gradient step would remove {learning_rate_probe.LOSS_SHARE:.2g} of the first loss, about right for sgd,"
+        size = f"{learning_rate_probe.TARGET_RATIO:.2g} of the size of the weights"
+        return f"the first update is {size}, about right for Adam,"
+    removed = f"{learning_rate_probe.LOSS_SHARE:.2g} of the first loss"
+    return f"one plain gradient step would remove {removed}, about right for SGD,"
 
 
 def _batches(count: int) -> str:

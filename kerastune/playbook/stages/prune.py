@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kerastune.analysis import comparison, sparsity
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages import ensemble
-from kerastune.playbook.stages.base import Context, Decision, Facts, Stage, rounded_up
+from kerastune.playbook.stages.base import Context, Facts, Stage, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -26,6 +27,52 @@ if TYPE_CHECKING:
 
 SPARSITIES = (0.5, 0.8, 0.9)
 FINE_TUNING = 0.5  # steps of one, as a share of the recipe's
+
+
+@dataclasses.dataclass(frozen=True)
+class Pruned:
+    """A model of one sparsity.
+
+    Args:
+        trial: its training.
+        sparsity: fraction of zeros in its kernels.
+        steps: that it was trained for.
+        value: its validation objective; `None`, as all that follow, where it came to no end.
+        gain: over the model that is not pruned.
+        zeros: fraction of zeros in all its weights.
+        bytes: of its weights.
+        gzip_bytes: the same, compressed.
+    """
+
+    trial: str
+    sparsity: float
+    steps: int
+    value: float | None = None
+    gain: Comparison | None = None
+    zeros: float | None = None
+    bytes: int | None = None
+    gzip_bytes: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class PruneValues(ChosenTrial):
+    """What stage `prune` found.
+
+    Args:
+        unpruned: trial of the model that is not pruned.
+        kept: whether a pruned model is the final one.
+        sparsity: of the final model.
+        curve: all sparsities, the model that is not pruned first.
+        objective: the validation value that chooses.
+        scored_by: what gains measure.
+    """
+
+    unpruned: str | None = None
+    kept: bool = False
+    sparsity: float = 0.0
+    curve: tuple[Pruned, ...] = ()
+    objective: str = ""
+    scored_by: str = "accuracy"
 
 
 class Prune(Stage):
@@ -47,6 +94,7 @@ class Prune(Stage):
     name = "prune"
     question = "How many weights can be zero?"
     share = 1.0
+    values = PruneValues
     combines = True
     figure = "pruning"
     follows_training = True
@@ -82,63 +130,54 @@ class Prune(Stage):
     def decide(self, context: Context) -> Decision:
         unpruned = _unpruned(context)
         if unpruned is None:
-            reason = "No whole training kept its weights, so there is nothing to prune."
-            return Decision(
-                self.name,
-                context.recipe,
-                context.recipe,
-                reason,
-                (),
-                {"trial": None, "kept": False},
-            )
+            numbers = "No whole training kept its weights."
+            return self.decision(context, "No pruning: nothing to prune", numbers)
         tried = [
             context.outcomes[name]
             for name in map(trial_name, self._sparsities)
             if name in context.outcomes
         ]
-        curve = [self._point(outcome, unpruned, context.facts) for outcome in (unpruned, *tried)]
+        curve = [self._pruned(outcome, unpruned, context.facts) for outcome in (unpruned, *tried)]
         kept = _largest_without_loss(curve[1:])
-        values = {
-            "trial": kept["trial"] if kept else unpruned.spec.trial,
-            "unpruned": unpruned.spec.trial,
-            "kept": kept is not None,
-            "sparsity": kept["sparsity"] if kept else 0.0,
-            "curve": curve,
-            "objective": context.facts.objective.name,
-            "scored_by": context.facts.scored_by,
-            "steps_spent": context.spent(self.name),
-        }
+        values = PruneValues(
+            trial=kept.trial if kept else unpruned.spec.trial,
+            steps_spent=context.spent(self.name),
+            unpruned=unpruned.spec.trial,
+            kept=kept is not None,
+            sparsity=kept.sparsity if kept else 0.0,
+            curve=tuple(curve),
+            objective=context.facts.objective.name,
+            scored_by=context.facts.scored_by,
+        )
         left_out = [
             share for share in self._sparsities if trial_name(share) not in context.outcomes
         ]
-        evidence = tuple(point["trial"] for point in curve)
-        return Decision(
-            self.name, context.recipe, context.recipe, _reason(values, left_out), evidence, values
+        return self.decision(
+            context,
+            f"Pruned to {_percent(kept)} zeros" if kept else "No pruning",
+            _numbers(values, kept, left_out),
+            evidence=[point.trial for point in curve],
+            values=values,
         )
 
-    def _point(self, outcome: Outcome, unpruned: Outcome, facts: Facts) -> dict[str, Any]:
+    def _pruned(self, outcome: Outcome, unpruned: Outcome, facts: Facts) -> Pruned:
         """What is known of one model: its size, and what it gains over the unpruned one, if it came
         to its end.
 
         The unpruned one may have been stopped at a constant rate: it is what was handed on.
         """
-        point = {
-            "trial": outcome.spec.trial,
-            "sparsity": outcome.spec.sparsity,
-            "steps": outcome.steps,
-        }
+        point = Pruned(outcome.spec.trial, outcome.spec.sparsity, outcome.steps)
         if outcome is not unpruned and not full_training.is_comparable(outcome):
-            return {**point, "gain": None}
+            return point
         weights = list(self._models.weights(outcome.spec.trial))
-        gain = comparison.difference(outcome.example_scores, unpruned.example_scores)
-        return {
-            **point,
-            "value": outcome.kept_evaluation(facts.objective)[facts.objective.name],
-            "gain": comparison.named(gain),
-            "zeros": sparsity.zeros(weights),
-            "bytes": sum(array.nbytes for array in weights),
-            "gzip_bytes": sparsity.gzipped(weights),
-        }
+        return dataclasses.replace(
+            point,
+            value=outcome.kept_evaluation(facts.objective)[facts.objective.name],
+            gain=comparison.difference(outcome.example_scores, unpruned.example_scores),
+            zeros=sparsity.zeros(weights),
+            bytes=sum(array.nbytes for array in weights),
+            gzip_bytes=sparsity.gzipped(weights),
+        )
 
 
 def checked(sparsities: Sequence[float]) -> tuple[float, ...]:
@@ -181,53 +220,50 @@ def _unpruned(context: Context) -> Outcome | None:
 
 
 def _fine_tuning(recipe: Recipe, total: int) -> Recipe:
-    """The recipe for so many steps; the rate falls in any case, so that the end is what is judged."""
+    """The recipe for so many steps; the rate always falls, so that the end is what is judged."""
     if recipe.decay == "none":
         return recipe.replace(total_steps=total, decay="linear", decay_start=0)
     return full_training.lengthened(recipe, total)
 
 
-def _largest_without_loss(curve: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _largest_without_loss(curve: Sequence[Pruned]) -> Pruned | None:
     kept = None
     for point in curve:
-        if point["gain"] is None or point["gain"]["high"] < 0:
+        if point.gain is None or point.gain.high < 0:
             break
-        kept = point if point["sparsity"] else kept
+        kept = point if point.sparsity else kept
     return kept
 
 
-def _reason(values: dict[str, Any], left_out: Sequence[float]) -> str:
-    curve, measure = values["curve"], values["scored_by"]
-    unpruned, tried = curve[0], curve[1:]
-    kept = next(
-        (point for point in tried if values["kept"] and point["trial"] == values["trial"]), None
-    )
+def _numbers(values: PruneValues, kept: Pruned | None, left_out: Sequence[float]) -> str:
+    unpruned, tried = values.curve[0], values.curve[1:]
     parts = []
     if kept is None:
-        parts.append(f"nothing is pruned: {unpruned['trial']} comes back as it is")
+        parts.append(f"the final model is that of trial {unpruned.trial}")
     else:
-        before, after = (point["gzip_bytes"] for point in (unpruned, kept))
+        before, after = unpruned.gzip_bytes, kept.gzip_bytes
+        gain = _gained(kept, values.scored_by)
+        parts.append(f"on validation {gain}, against {values.unpruned}")
         parts.append(
-            f"pruned to {_percent(kept)}, against {values['unpruned']} on validation: {_gained(kept, measure)}; "
-            f"gzipped, {before / 1000:.4g} kB of weights are {after / 1000:.4g} kB, {before / after:.3g} times less"
+            f"gzipped, {before / 1000:.4g} kB of weights are {after / 1000:.4g} kB, "
+            f"{before / after:.3g} times less"
         )
     parts += [
-        f"{_percent(point)}: {_gained(point, measure)}" for point in tried if point is not kept
+        f"{_percent(point)}: {_gained(point, values.scored_by)}"
+        for point in tried
+        if point is not kept
     ]
     if left_out:
         shares = ", ".join(f"{100 * share:g} %" for share in left_out)
         parts.append(f"the budget held no more, so {shares} was not tried")
-    reason = "; ".join(parts) + "."
-    return reason[0].upper() + reason[1:]
+    return wording.sentences(parts)
 
 
-def _percent(point: dict[str, Any]) -> str:
-    return f"{100 * point['sparsity']:g} %"
+def _percent(point: Pruned) -> str:
+    return f"{100 * point.sparsity:g} %"
 
 
-def _gained(point: dict[str, Any], measure: str) -> str:
-    gain = point["gain"]
-    if gain is None:
-        return f"came to no end (step {point['steps']})"
-    compared = Comparison(gain["mean"], gain["low"], gain["high"])
-    return f"{wording.gain(compared, measure)}, {wording.verdict(compared)}"
+def _gained(point: Pruned, measure: str) -> str:
+    if point.gain is None:
+        return f"came to no end (step {point.steps})"
+    return f"{wording.gain(point.gain, measure)}, {wording.verdict(point.gain)}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.baseline import Baseline
 from kerastune.playbook.stages.batch import Batch
@@ -58,8 +60,8 @@ def default_names(wanted: Wanted) -> list[str]:
     Example:
         >>> default_names(Wanted(baseline=False))[:3]
         ['start', 'probe', 'lr']
-        >>> set(names()) - set(default_names(Wanted(own_model=True, pretrained=True)))  # named only
-        {'distill', 'prune'}
+        >>> sorted({*names()} - {*default_names(Wanted(own_model=True, pretrained=True))})
+        ['distill', 'prune']
     """
     return [stage.name for stage in STAGES if stage.applies(wanted)]
 
@@ -72,6 +74,21 @@ def find(name: str) -> type[Stage] | None:
         ('Which learning rate, and how many steps?', None)
     """
     return next((stage for stage in STAGES if stage.name == name), None)
+
+
+def decision(plain: dict[str, Any]) -> Decision:
+    """The decision of what its `to_dict` gave, with the values of its stage.
+
+    Those of a stage that this version does not know stay plain.
+
+    Example:
+        >>> from kerastune.recipe import Recipe
+        >>> made = Decision("warmup", Recipe(), Recipe(), "No warmup", "Of 3.", values={"steps": 9})
+        >>> decision(made.to_dict()).values
+        {'steps': 9}
+    """
+    stage = find(plain["stage"])
+    return Decision.from_dict(plain, None if stage is None else stage.values)
 
 
 def check(names_given: Sequence[str]) -> None:

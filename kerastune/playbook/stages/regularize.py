@@ -12,14 +12,16 @@ end.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training, regularizers
-from kerastune.playbook.rules.hill_climb import FAILED, Walk, WalkingStage
+from kerastune.playbook.rules.hill_climb import FAILED, Tried, Walk, WalkingStage
 from kerastune.playbook.rules.overfitting import RISE, is_cut_short, loss_rise, overfitting
 from kerastune.playbook.rules.regularizers import Thing
-from kerastune.playbook.stages.base import Context, Decision, rounded_up
+from kerastune.playbook.stages.base import Context, rounded_up
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
@@ -36,6 +38,31 @@ LEAST_TRIED = (
 HANDED_ON = ("weight_decay", "dropout", "label_smoothing", "augmentation", "flip", "total_steps")
 
 
+@dataclasses.dataclass(frozen=True)
+class RegularizeValues(ChosenTrial):
+    """What stage `regularize` found.
+
+    Args:
+        weight_decay: of the recipe that it hands on, as all that follow.
+        dropout: `None` where the layers have their own.
+        label_smoothing: fraction.
+        augmentation: strength.
+        flip: whether images are flipped.
+        total_steps: of a training.
+        gains: of everything that was tried.
+        scored_by: what the gains measure.
+    """
+
+    weight_decay: float = 0.0
+    dropout: float | None = None
+    label_smoothing: float = 0.0
+    augmentation: float = 0.0
+    flip: bool = False
+    total_steps: int = 0
+    gains: tuple[Tried, ...] = ()
+    scored_by: str = "accuracy"
+
+
 class Regularize(WalkingStage):
     """Tunes what regularizes, where the network overfits.
 
@@ -48,6 +75,7 @@ class Regularize(WalkingStage):
     name = "regularize"
     question = "Does it overfit?"
     share = 0.7
+    values = RegularizeValues
     figure = "gains"
     figure_title = "What regularizes"
     tunes = True
@@ -64,14 +92,17 @@ class Regularize(WalkingStage):
     def decide(self, context: Context) -> Decision:
         walk = self._walk(context)
         after = context.recipe if walk.best is None else walk.best.spec.recipe
-        values = {
-            "trial": walk.best.spec.trial if walk.best else None,
+        values = RegularizeValues(
+            trial=walk.best.spec.trial if walk.best else None,
+            steps_spent=context.spent(self.name),
             **{name: getattr(after, name) for name in HANDED_ON},
-            "gains": walk.gains,
-            "scored_by": context.facts.scored_by,
-            "steps_spent": context.spent(self.name),
-        }
-        return Decision(self.name, context.recipe, after, walk.reason, tuple(walk.seen), values)
+            gains=tuple(walk.gains),
+            scored_by=context.facts.scored_by,
+        )
+        headline = walk.headline or _headline(context.recipe, after, bool(walk.gains))
+        return self.decision(
+            context, headline, walk.numbers, after=after, evidence=walk.seen, values=values
+        )
 
     def _walk(self, context: Context) -> Walk:
         walk = Walk()
@@ -84,18 +115,20 @@ class Regularize(WalkingStage):
         if BASE not in context.outcomes and 2 * base.total_steps > context.facts.allowance:
             # Alone it would tell of overfitting that nothing can be done about, in time that the
             # training could use.
-            held = f"its {context.facts.allowance} steps do not hold two trainings of {base.total_steps}"
-            walk.parts = [f"nothing is regularized: {held}, one with something and one without"]
+            two = f"two trainings of {base.total_steps}"
+            held = f"its {context.facts.allowance} steps do not hold {two}"
+            walk.headline = "Regularization not tried"
+            walk.parts = [f"{held}, one with regularization and one without"]
             return walk
         self._train(walk, BASE, base, context)
         if walk.due or not full_training.is_comparable(context.outcomes.get(BASE)):
-            walk.parts = [
-                "nothing is regularized: no whole training could be had to look for overfitting"
-            ]
+            walk.headline = "Regularization not tried"
+            walk.parts = ["no whole training could be had to look for overfitting"]
             return walk
         walk.best = context.outcomes[BASE]
         found, is_overfitting = overfitting(walk.best, context.facts)
         walk.parts.append(found)
+        walk.headline = "" if is_overfitting else "No overfitting: no regularization added"
         tried = self._long_enough(walk, context) if is_overfitting else None
         if tried is not None:
             self._try_all(walk, tried, context)
@@ -119,10 +152,10 @@ class Regularize(WalkingStage):
             if name not in context.outcomes and (
                 1 + LEAST_TRIED
             ) * longer.total_steps > context.left(self.name):
-                held = f"its {context.facts.allowance} steps do not hold {1 + LEAST_TRIED} trainings of {longer.total_steps}"
-                walk.parts.append(
-                    f"as validation loss does not rise yet, more steps come first: {held}"
-                )
+                some = f"{1 + LEAST_TRIED} trainings of {longer.total_steps}"
+                held = f"its {context.facts.allowance} steps do not hold {some}"
+                walk.headline = "Regularization not tried: more steps come first"
+                walk.parts.append(f"validation loss does not rise yet; {held}")
                 return None
             self._train(walk, name, longer, context)
             if walk.due or not full_training.is_comparable(context.outcomes[name]):
@@ -213,7 +246,7 @@ class Regularize(WalkingStage):
         """Tries more steps where those that there were are not enough for what regularizes."""
         if not is_cut_short(walk.best):
             walk.parts.append(
-                "its steps are enough: training loss no longer falls, or validation loss rises again"
+                "its steps are enough: training loss no longer falls, or validation loss rises"
             )
             return
         recipe = walk.best.spec.recipe
@@ -226,3 +259,16 @@ class Regularize(WalkingStage):
 
     def _rates(self, walk: Walk, context: Context) -> None:
         self._try(walk, regularizers.learning_rate(walk.best.spec.recipe), context)
+
+
+def _headline(before: Recipe, after: Recipe, was_tried: bool) -> str:
+    added = [
+        regularizers.in_words(name, getattr(after, name))
+        for name in HANDED_ON
+        if name != "total_steps" and getattr(after, name) != getattr(before, name)
+    ]
+    if not added:
+        found = "helps significantly" if was_tried else "could be tried"
+        return f"It overfits, but no regularization {found}"
+    words = ", ".join(added)
+    return words[0].upper() + words[1:]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
-from kerastune.playbook.stages.base import Context, Decision, Facts, Stage
+from kerastune.playbook import wording
+from kerastune.playbook.decision import Decision, Values
+from kerastune.playbook.stages.base import Context, Facts, Stage
 from kerastune.trial import TrialSpec
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ def starting_batch_size(facts: Facts) -> tuple[int, str]:
 
     Example:
         >>> from kerastune.objective import Objective
-        >>> facts = Facts(50_000, 5_000, Objective("accuracy", "max"), 0, num_classes=10, num_parameters=100_000)
+        >>> facts = Facts(50_000, 5_000, Objective("accuracy", "max"), 0, num_parameters=100_000)
         >>> starting_batch_size(facts)
         (64, '64 is a good start')
     """
@@ -42,8 +45,20 @@ def starting_batch_size(facts: Facts) -> tuple[int, str]:
         )
     while facts.num_train and size > 1 and facts.num_train < LEAST_STEPS_PER_EPOCH * size:
         size //= 2
-        reason = f"with {facts.num_train} training examples an epoch keeps at least {LEAST_STEPS_PER_EPOCH} steps"
+        least = f"at least {LEAST_STEPS_PER_EPOCH} steps"
+        reason = f"with {facts.num_train} training examples an epoch keeps {least}"
     return size, reason
+
+
+@dataclasses.dataclass(frozen=True)
+class StartValues(Values):
+    """What stage `start` found.
+
+    Args:
+        batch_size: to begin with.
+    """
+
+    batch_size: int = GOOD_START
 
 
 class Start(Stage):
@@ -52,6 +67,7 @@ class Start(Stage):
     name = "start"
     question = "What batch size to begin with?"
     share = 0.0
+    values = StartValues
 
     @classmethod
     def applies(cls, wanted: Wanted) -> bool:
@@ -62,12 +78,10 @@ class Start(Stage):
 
     def decide(self, context: Context) -> Decision:
         size, reason = starting_batch_size(context.facts)
-        sentence = f"Tuning starts with batches of {size}: {reason}."
-        return Decision(
-            self.name,
-            context.recipe,
-            context.recipe.replace(batch_size=size),
-            sentence,
-            (),
-            {"batch_size": size},
+        return self.decision(
+            context,
+            f"Batch size {size} to begin with",
+            wording.sentences([reason]),
+            after=context.recipe.replace(batch_size=size),
+            values=StartValues(size),
         )

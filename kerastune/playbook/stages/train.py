@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
+from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.rules.training_steps import (
     STAGE,
@@ -13,7 +16,7 @@ from kerastune.playbook.rules.training_steps import (
     steps_of,
 )
 from kerastune.playbook.stages import baseline as baseline_module
-from kerastune.playbook.stages.base import Context, Decision, Stage, rounded_up
+from kerastune.playbook.stages.base import Context, Stage, rounded_up
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
@@ -22,6 +25,17 @@ if TYPE_CHECKING:
 # Of what the first training leaves: as much for more models, or for all examples, as for a longer
 # training.
 LEFT_TO_OTHERS = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainValues(ChosenTrial):
+    """What stage `train` found.
+
+    Args:
+        gain: of what was tuned over the baseline; `None` where one of them is missing.
+    """
+
+    gain: Comparison | None = None
 
 
 class Train(Stage):
@@ -51,8 +65,9 @@ class Train(Stage):
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
         tuned: whether the recipe was tuned just before, and is not trained just as it is given.
-        stretch: times the recipe's steps that the first training takes: `full_training.DECAY_STRETCH` when
-            they were found at a constant rate and the training decays linearly.
+        stretch: times the recipe's steps that the first training takes:
+            `full_training.DECAY_STRETCH` when they were found at a constant rate and the training
+            decays linearly.
         leaves: fraction of what is left that a longer training leaves to what follows, in [0, 1).
         regularizes: whether a longer training may get weight decay.
     """
@@ -60,6 +75,7 @@ class Train(Stage):
     name = STAGE
     question = "Which model is the final one?"
     share = 1.0
+    values = TrainValues
 
     def __init__(
         self,
@@ -101,43 +117,35 @@ class Train(Stage):
         )
 
     def decide(self, context: Context) -> Decision:
-        recipe, steps = context.recipe, self._steps(context)
+        steps = self._steps(context)
         (tuned, longer), baseline = steps.chosen, _baseline(context.outcomes)
         if tuned is None and baseline is None:
             why = _why_not(context.outcomes, context.facts, self.name)
-            reason = f"Nothing could be trained to its end: {why}."
-            evidence = tuple(sorted(context.outcomes))
-            return Decision(self.name, recipe, recipe, reason, evidence, {"trial": None})
-        first = _kept(steps, tuned) if tuned else "no tuned training came to its end"
-        final, words, values = _final(tuned, baseline, context)
-        values |= {"steps_spent": context.spent(self.name), "trial": final.spec.trial}
+            headline = "No final model: no training came to its end"
+            numbers, evidence = wording.sentences([why]), sorted(context.outcomes)
+            return self.decision(context, headline, numbers, evidence=evidence)
+        compared, final = None, tuned or baseline
+        if tuned and baseline:
+            # The baseline is the simpler setting: what was tuned has to beat it significantly.
+            compared = full_training.compare(tuned, baseline, context.outcomes)
+            final = tuned if compared.sign > 0 else baseline
         after = final.spec.recipe
         if final is baseline:
             after = after.replace(total_steps=final.steps)
-        reason = "; ".join([first, *longer, *words]) + "."
-        reason = reason[0].upper() + reason[1:]
-        evidence = _evidence(steps.ended, tuned, baseline, context.outcomes)
-        return Decision(self.name, recipe, after, reason, evidence, values)
-
-
-def _final(
-    tuned: Outcome | None, baseline: Outcome | None, context: Context
-) -> tuple[Outcome, list[str], dict]:
-    """The training of the final model, why in words, and the numbers; one of the two may be missing.
-
-    The baseline is the simpler setting: what was tuned has to beat it significantly.
-    """
-    if baseline is None:
-        return tuned, [], {}
-    falls_back = "so the baseline is what comes back"
-    if tuned is None:
-        return baseline, [falls_back], {}
-    compared = full_training.compare(tuned, baseline, context.outcomes)
-    words = f"against the baseline: {wording.comparison(compared, context.facts.scored_by)}"
-    values = {"gain": compared.gain}
-    if compared.sign > 0:
-        return tuned, [words, "so what was tuned comes back"], values
-    return baseline, [words, falls_back], values
+        parts = _kept(steps, tuned) if tuned else ["no tuned training came to its end"]
+        parts += longer
+        if compared:
+            words = wording.comparison(compared, context.facts.scored_by)
+            parts.append(f"against the baseline: {words}")
+        given = "tuned" if self._tuned else "given"
+        return self.decision(
+            context,
+            f"Final model: the {'baseline' if final is baseline else f'{given} recipe'}",
+            wording.sentences(parts),
+            after=after,
+            evidence=_evidence(steps.ended, tuned, baseline, context.outcomes),
+            values=TrainValues(final.spec.trial, context.spent(self.name), compared),
+        )
 
 
 def _evidence(
@@ -146,7 +154,7 @@ def _evidence(
     baseline: Outcome | None,
     outcomes: dict[str, Outcome],
 ) -> tuple[str, ...]:
-    """Names of the trainings of the recipe, the baseline, and what repeats them with other seeds."""
+    """Names of the recipe's trainings, of the baseline, and of their repetitions."""
     names = [run.spec.trial for run in runs]
     names += [baseline.spec.trial] if baseline else []
     for each in (tuned, baseline) if tuned and baseline else ():
@@ -154,7 +162,7 @@ def _evidence(
     return tuple(names)
 
 
-def _kept(steps: TrainingSteps, chosen: Outcome) -> str:
+def _kept(steps: TrainingSteps, chosen: Outcome) -> list[str]:
     """How the chosen training came to its steps, in words."""
     recipe, facts = steps.context.recipe, steps.context.facts
     kept = chosen.kept_evaluation(facts.objective)
@@ -163,7 +171,9 @@ def _kept(steps: TrainingSteps, chosen: Outcome) -> str:
     first = rounded_up(wanted, chosen.spec.eval_every)
     changed = ""
     if steps.stretch > 1:
-        changed = f" ({steps.stretch} x {recipe.total_steps}, since decay halves the mean rate)"
+        changed = (
+            f" ({steps.stretch} x {recipe.total_steps}, since decay halves the mean learning rate)"
+        )
     if total < first:
         changed = f" (the budget held no more; {wanted} were wanted)"
     if total > first:
@@ -177,10 +187,10 @@ def _kept(steps: TrainingSteps, chosen: Outcome) -> str:
     added = added_weight_decay(chosen.spec.recipe, recipe)
     regularized = f" and {added}, since a shorter one overfits" if added else ""
     decay = full_training.decay_words(chosen.spec.recipe)
-    return (
-        f"trained for {total} steps{changed} with {decay}{regularized}; the weights "
-        f"of step {kept['step']} are kept, with a validation {name} of {kept[name]:.4g}"
-    )
+    return [
+        f"trained for {total} steps{changed} with {decay}{regularized}",
+        f"the weights of step {kept['step']} are kept: validation {name} {kept[name]:.4g}",
+    ]
 
 
 def _baseline(outcomes: dict[str, Outcome]) -> Outcome | None:
@@ -192,5 +202,5 @@ def _baseline(outcomes: dict[str, Outcome]) -> Outcome | None:
 def _why_not(outcomes, facts, stage) -> str:
     for outcome in outcomes.values():
         if outcome.spec.stage == stage and outcome.diverged_at is not None:
-            return f"{outcome.spec.trial} diverged at step {outcome.diverged_at}"
+            return f"trial {outcome.spec.trial} diverged at step {outcome.diverged_at}"
     return f"{facts.allowance} steps were left of the budget"

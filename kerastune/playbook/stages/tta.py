@@ -9,26 +9,67 @@ has a temperature of its own, found the same way.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerastune.analysis import comparison, ensemble_selection, view_selection
+from kerastune.analysis import ensemble_selection, view_selection
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
-from kerastune.playbook.stages.base import Context, Decision, Stage
-from kerastune.playbook.stages.ensemble import calibrated
+from kerastune.playbook.decision import Decision, Values
+from kerastune.playbook.stages.base import Context, Stage
+from kerastune.playbook.stages.ensemble import ValidationFigures, calibrated
 from kerastune.trial import TrialSpec
 
 if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup, TrainedModels, Wanted
 
+UNAVERAGED = "No test-time augmentation: examples are predicted as they are"
 NAMED = 3  # views that lose most, named in a sentence
 # Predictions of the validation examples by view, the identity's among them; the targets, as
 # `view_selection.choose` takes them; and the settings of every view, as plain values to record. No
 # predictions where there is no model or no view.
 Looked = tuple[Mapping[str, np.ndarray], np.ndarray, Mapping[str, dict[str, Any]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TtaValues(Values):
+    """What stage `tta` found.
+
+    Args:
+        kept: whether examples are averaged over views.
+        views: names of those that are, besides the example as it is.
+        layers: settings of every such view, as plain values.
+        weights: of the example as it is, and of the views in their order.
+        tried: weights by name that were compared with the example as it is.
+        gain: of the mean over the views, in scores of examples; `None` where none was tried.
+        loss_gain: the same as a fall of the loss.
+        alone: gain of every view in the example's place.
+        added: gain of every view averaged with the example.
+        scored_by: what scores of examples measure.
+        validation: figures of merit.
+        temperature: of the mean over the views; 1 where it is not kept.
+        temperature_gain: of that, as a fall of the log-likelihood loss; `None` where it is not
+            kept.
+        reliability: curves before and after the temperature, `[bins, 3]`; none for numbers.
+    """
+
+    kept: bool = False
+    views: tuple[str, ...] = ()
+    layers: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    weights: tuple[float, ...] = (1.0,)
+    tried: dict[str, float] = dataclasses.field(default_factory=dict)
+    gain: Comparison | None = None
+    loss_gain: Comparison | None = None
+    alone: dict[str, Comparison] = dataclasses.field(default_factory=dict)
+    added: dict[str, Comparison] = dataclasses.field(default_factory=dict)
+    scored_by: str = "accuracy"
+    validation: ValidationFigures = ValidationFigures()
+    temperature: float = 1.0
+    temperature_gain: Comparison | None = None
+    reliability: dict[str, tuple[tuple[float, ...], ...]] = dataclasses.field(default_factory=dict)
 
 
 class Tta(Stage):
@@ -42,6 +83,7 @@ class Tta(Stage):
     name = "tta"
     question = "Does it help to look at several views of an example?"
     share = 0.0
+    values = TtaValues
     figure = "views"
     follows_training = True
 
@@ -64,78 +106,69 @@ class Tta(Stage):
         if set(predictions) <= {view_selection.IDENTITY}:
             none = "there is no model, or no view of such inputs, to try"
             why = "no time was left to look at a view" if predictions else none
-            reason = f"Examples are predicted as they are: {why}."
-            return Decision(
-                self.name,
-                context.recipe,
-                context.recipe,
-                reason,
-                (),
-                {"kept": False, "views": [], "weights": [1.0]},
-            )
+            return self.decision(context, UNAVERAGED, wording.sentences([why]))
         figures = self._models.validation().figures
         choice = view_selection.choose(predictions, targets, context.facts.scored_by)
         chosen = [name for name in choice.weights if name != view_selection.IDENTITY]
-        values = {
-            "kept": choice.is_kept,
-            "views": chosen,
-            "layers": {name: settings[name] for name in chosen},
-            "weights": [
+        values = TtaValues(
+            kept=choice.is_kept,
+            views=tuple(chosen),
+            layers={name: settings[name] for name in chosen},
+            weights=tuple(
                 choice.weights.get(name, 0.0) for name in (view_selection.IDENTITY, *chosen)
-            ],
-            "tried": choice.tried,
-            "gain": comparison.named(choice.gain),
-            "loss gain": comparison.named(choice.loss_gain),
-            "alone": {name: comparison.named(effect) for name, effect in choice.alone.items()},
-            "added": {name: comparison.named(effect) for name, effect in choice.added.items()},
-            "scored_by": context.facts.scored_by,
-            "validation": {"single": figures(predictions[view_selection.IDENTITY])},
-        }
-        reason = sentence(choice, context.facts.scored_by)
-        if choice.is_kept:
-            found = choice.temperature
-            values |= {
-                "temperature": found.value,
-                "temperature gain": comparison.named(found.gain),
-                "reliability": ensemble_selection.reliability(found.before, found.after, targets),
-            }
-            values["validation"] |= {
-                "before": figures(found.before),
-                "after": figures(found.after),
-            }
-            reason += f" For that mean, {calibrated(values)}." if context.facts.num_classes else ""
-        return Decision(self.name, context.recipe, context.recipe, reason, (), values)
-
-
-def sentence(choice: view_selection.Choice, measure: str) -> str:
-    """A choice in words."""
-    others = [
-        f"`{name}` ({weight:.2g})"
-        for name, weight in choice.tried.items()
-        if name != view_selection.IDENTITY
-    ]
-    confidence = wording.confidence(choice.gain, measure)
-    gained = f"{wording.gained(choice.gain.gain, measure)} on validation ({confidence})"
-    if not others:
-        first = f"No mean over any of {len(choice.alone)} views has a lower validation loss than the example as it is"
-    elif choice.is_kept:
-        own = (
-            f"The example as it is ({choice.tried[view_selection.IDENTITY]:.2g}) and "
-            if view_selection.IDENTITY in choice.tried
-            else ""
+            ),
+            tried=choice.tried,
+            gain=choice.gain,
+            loss_gain=choice.loss_gain,
+            alone=choice.alone,
+            added=choice.added,
+            scored_by=context.facts.scored_by,
+            validation=ValidationFigures(figures(predictions[view_selection.IDENTITY])),
         )
-        first = f"{own}{', '.join(others)} are averaged: {gained}, cross-fitted, a significant gain"
+        if choice.is_kept:
+            found, single = choice.temperature, values.validation.single
+            values = dataclasses.replace(
+                values,
+                temperature=found.value,
+                temperature_gain=found.gain,
+                reliability=ensemble_selection.reliability(found.before, found.after, targets),
+                validation=ValidationFigures(single, figures(found.before), figures(found.after)),
+            )
+        parts = in_words(choice, context.facts.scored_by)
+        if choice.is_kept and context.facts.num_classes:
+            parts.append(f"of that mean, {calibrated(values.temperature, values.validation)}")
+        return self.decision(context, _headline(choice), wording.sentences(parts), values=values)
+
+
+def _headline(choice: view_selection.Choice) -> str:
+    if choice.is_kept:
+        count = len(choice.weights)
+        return f"Test-time augmentation with {count} view{'s' * (count != 1)}"
+    return UNAVERAGED
+
+
+def in_words(choice: view_selection.Choice, measure: str) -> list[str]:
+    """A choice in words."""
+    names = [name for name in choice.tried if name != view_selection.IDENTITY]
+    views = ", ".join(f"`{name}` ({choice.tried[name]:.2g})" for name in names)
+    confidence = wording.confidence(choice.gain, measure)
+    gain = f"{wording.gained(choice.gain.gain, measure)} on validation ({confidence}, cross-fitted)"
+    gain += f", {wording.verdict(choice.gain)}"
+    if not names:
+        first = f"no mean over any of {len(choice.alone)} views has a lower validation loss"
+    elif view_selection.IDENTITY in choice.tried:
+        own = f"the example as it is ({choice.tried[view_selection.IDENTITY]:.2g})"
+        first = f"the mean of {own} and {views}: {gain}"
     else:
-        first = f"Examples are predicted as they are: averaging them with {', '.join(others)} gives {gained}, "
-        first += f"cross-fitted, {wording.verdict(choice.gain)}"
-    return f"{first}; {_alone_in_words(choice.alone, measure)}."
+        first = f"the mean of {views}: {gain}"
+    return [first, _alone_in_words(choice.alone, measure)]
 
 
 def _alone_in_words(alone: Mapping[str, Comparison], measure: str) -> str:
     losing = sorted(
         (name for name in alone if alone[name].sign < 0), key=lambda name: alone[name].gain
     )
-    harmless = f"{len(alone) - len(losing)} of {len(alone)} views alone are not significantly worse than it"
+    harmless = f"{len(alone) - len(losing)} of {len(alone)} views alone are not significantly worse"
     if not losing:
         return harmless
     worst = [f"`{name}` {wording.gain(alone[name], measure)}" for name in losing[:NAMED]]

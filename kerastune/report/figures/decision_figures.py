@@ -9,8 +9,8 @@ import numpy as np
 
 from kerastune.analysis import curves
 from kerastune.analysis.comparison import Z
+from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Decision
 from kerastune.recipe import Recipe
 from kerastune.report.figures import ensemble_figures, plotting
 from kerastune.report.figures.plotting import legend as _legend
@@ -40,7 +40,7 @@ def loss_against_rate(decision: Decision, trials: dict[str, Outcome]) -> bytes:
     """
     figure, (upper, lower) = _panels(2)
     rates = {outcome.spec.recipe.learning_rate: outcome for outcome in trials.values()}
-    chosen = decision.values.get("learning_rate")
+    chosen, converged = decision.values.learning_rate, decision.values.converged_step
     sound = {rate: o for rate, o in sorted(rates.items()) if o.diverged_at is None}
     common = min((o.steps for o in sound.values()), default=0)
     losses = [curves.smoothed(o.losses[:common])[-1] for o in sound.values()]
@@ -59,10 +59,8 @@ def loss_against_rate(decision: Decision, trials: dict[str, Outcome]) -> bytes:
     for (rate, outcome), shade in zip(sound.items(), plotting.shades(len(sound))):
         style = {"color": shade, "linestyle": "-"}
         _line(lower, curves.smoothed(outcome.losses), f"{rate:g}", bold=rate == chosen, **style)
-    if "converged_step" in decision.values:
-        lower.axvline(
-            decision.values["converged_step"], color="black", linestyle=":", label="converged"
-        )
+    if converged is not None:
+        lower.axvline(converged, color="black", linestyle=":", label="converged")
     lower.set(ylabel="smoothed training loss", yscale="log", title="The curves, by rate")
     plotting.count_along(lower, "step")
     _legend(lower)
@@ -93,17 +91,16 @@ def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
 
 def gains(decision: Decision) -> bytes:
     """Gain of everything that a stage tried over what was kept before, with its 95 % interval."""
-    words = [textwrap.fill(each["words"], LABEL_WIDTH) for each in decision.values["gains"]]
+    words = [textwrap.fill(each.words, LABEL_WIDTH) for each in decision.values.gains]
     figure, (axes,) = plotting.panels(
         max(plotting.HEIGHT, LABEL_HEIGHT * len("\n".join(words).split("\n")))
     )
-    measure = decision.values["scored_by"]
+    measure = decision.values.scored_by
     unit = f"points of {measure} gained" if measure != "loss" else "fall of the loss"
-    for place, each in enumerate(decision.values["gains"]):
-        mean, low, high = (
-            (1 if measure == "loss" else 100) * each[name] for name in ("mean", "low", "high")
-        )
-        color, label = (plotting.GREEN, "kept") if each["kept"] else (plotting.GREY, "left out")
+    for place, each in enumerate(decision.values.gains):
+        factor = 1 if measure == "loss" else 100
+        mean, low, high = (factor * end for end in (each.gain.gain, each.gain.low, each.gain.high))
+        color, label = (plotting.GREEN, "kept") if each.is_kept else (plotting.GREY, "left out")
         axes.errorbar(
             mean,
             place,
@@ -126,7 +123,8 @@ def score_by_trial(decision: Decision, trials: dict[str, Outcome]) -> bytes:
     each went on.
     """
     figure, (upper, lower) = _panels(2)
-    scores, winner, name = (decision.values[key] for key in ("scores", "winner", "objective"))
+    values = decision.values
+    scores, winner, name = values.scores, values.winner, values.objective
     kinds = {"tried": [], "lost": [], "winner": []}
     for index, (trial, score) in enumerate(scores.items()):
         kinds["lost" if score is None else "winner" if trial == winner else "tried"].append(
@@ -135,16 +133,16 @@ def score_by_trial(decision: Decision, trials: dict[str, Outcome]) -> bytes:
     least = min((score for score in scores.values() if score is not None), default=0.0)
     for kind, marker in (("tried", "o"), ("lost", "x"), ("winner", "*")):
         if kinds[kind]:
-            values = [least if score is None else score for _, score in kinds[kind]]
+            shown = [least if score is None else score for _, score in kinds[kind]]
             label = "diverged or failed" if kind == "lost" else kind
             size = 12 if kind == "winner" else 6
             upper.plot(
-                [index for index, _ in kinds[kind]], values, marker, markersize=size, label=label
+                [index for index, _ in kinds[kind]], shown, marker, markersize=size, label=label
             )
     upper.set(
         xlabel="trial (0: as it was)", ylabel=f"validation {name}", title="After the first horizon"
     )
-    for trial in decision.values["finalists"]:
+    for trial in values.finalists:
         evals = [each for each in trials[trial].evals if name in each]
         lower.plot(
             [each["step"] for each in evals], [each[name] for each in evals], ".-", label=trial
@@ -182,7 +180,7 @@ def trainings_compared(decision: Decision, trials: dict[str, Outcome]) -> bytes:
     figure, axes = plotting.panels(plotting.HEIGHT, plotting.HEIGHT, *below)
     _draw_curves(axes[0], axes[1], decision, trials)
     if compared:
-        _differences(axes[2], compared, decision.values.get("trial"))
+        _differences(axes[2], compared, decision.highlighted)
     return _png(figure)
 
 
@@ -217,7 +215,7 @@ def _metric(trials: dict[str, Outcome]) -> str:
 
 
 def _chosen(decision: Decision, trials: dict[str, Outcome]) -> str | None:
-    named = decision.values.get("trial") or decision.values.get("winner")
+    named = decision.highlighted
     return next((name for name in trials if name in (named, f"{decision.stage}-{named}")), None)
 
 
@@ -309,17 +307,17 @@ def _of_trials(draw: Draw) -> Draw:
     return lambda decision, trials: draw(decision, trials) if trials else None
 
 
-def _of_values(draw: Callable[[dict], bytes]) -> Draw:
+def _of_values(draw: Callable[[Values], bytes]) -> Draw:
     """A figure of a decision's values, which there is only where there are trials behind them."""
     return _of_trials(lambda decision, trials: draw(decision.values))
 
 
 def _gains_or_trainings(decision: Decision, trials: dict[str, Outcome]) -> bytes:
-    return gains(decision) if decision.values["gains"] else trainings_compared(decision, trials)
+    return gains(decision) if decision.values.gains else trainings_compared(decision, trials)
 
 
 def _views(decision: Decision, trials: dict[str, Outcome]) -> bytes | None:
-    return ensemble_figures.views(decision.values) if "added" in decision.values else None
+    return ensemble_figures.views(decision.values) if decision.values.added else None
 
 
 # By the kind that a stage declares.

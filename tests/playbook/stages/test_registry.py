@@ -1,12 +1,18 @@
 """The registry of stages: a new one is a class of its own and one line, and all else follows."""
 
+import dataclasses
+import json
+import types
+import typing
+
 import pytest
 from fake_trainer import CHUNK, FakeTrainer, advance, facts
 
 from kerastune.budget import Budget
+from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Context, Decision, Stage
+from kerastune.playbook.stages.base import Context, Stage
 from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.stage_setup import Setup, Wanted
 from kerastune.recipe import Recipe
@@ -17,12 +23,20 @@ from kerastune.study.database import Study
 from kerastune.trial import TrialSpec
 
 
+@dataclasses.dataclass(frozen=True)
+class ToyValues(Values):
+    """What the toy stage found."""
+
+    tried: int = 0
+
+
 class Toy(Stage):
     """Tries Nesterov momentum on and off for a chunk of steps."""
 
     name = "nesterov"
     question = "Does Nesterov momentum help?"
     share = 0.1
+    values = ToyValues
     tunes = True
 
     def __init__(self, chunk):
@@ -56,7 +70,10 @@ class Toy(Stage):
         best = min(tried, key=lambda outcome: float(outcome.losses.mean()))
         after = context.recipe.replace(nesterov=best.spec.recipe.nesterov)
         evidence = tuple(outcome.spec.trial for outcome in tried)
-        return Decision(self.name, context.recipe, after, "The lower loss.", evidence, {"tried": 2})
+        headline, values = "Nesterov momentum by its loss", ToyValues(tried=2)
+        return self.decision(
+            context, headline, "The lower loss.", after=after, evidence=evidence, values=values
+        )
 
 
 @pytest.fixture
@@ -79,13 +96,14 @@ def test_a_stage_that_was_added_takes_part_in_the_search_and_in_its_report(tmp_p
         assert [decision.stage for decision in search.decisions] == names
         made = search.decisions[names.index("nesterov")]
         assert made.evidence == ("nesterov-False", "nesterov-True")
-        assert Decision.from_dict(study.decisions()[names.index("nesterov")]) == made
+        assert registry.decision(study.decisions()[names.index("nesterov")]) == made
         outcomes = dict(search.outcomes)
         assert sum(spec.stage == "nesterov" for spec in trainer.segments) == 2
     assert decision_figures.of_decision(made, outcomes).startswith(b"\x89PNG")
     found = Findings([made], outcomes, {}, {}, None)
     text = html.render("t", search_sections.sections(found))
     assert "nesterov: Does Nesterov momentum help?" in text and "The lower loss." in text
+    assert "Nesterov momentum by its loss." in text
 
 
 def test_its_condition_and_its_place_are_its_own(with_toy):
@@ -106,6 +124,31 @@ def test_every_stage_says_what_belongs_to_it(stage):
     assert stage.figure in decision_figures.FIGURES
     assert 0 <= getattr(stage, "share", 0.0) <= 1
     assert stage.follows_training or not stage.stands_alone
+
+
+def sample(kind):
+    """A value of an annotation that is not its default."""
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        # A comparison within a comparison ends there.
+        optional = {name for name, hint in hints.items() if kind in typing.get_args(hint)}
+        return kind(**{n: None if n in optional else sample(hint) for n, hint in hints.items()})
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if types.NoneType in parts:
+        return sample(parts[0])
+    if origin is tuple:
+        return (sample(parts[0]), sample(parts[0]))
+    if origin is dict:
+        return {"a": sample(parts[1]), "b": sample(parts[1])}
+    return {str: "x", int: 7, float: 0.1, bool: True, typing.Any: "any"}[kind]
+
+
+@pytest.mark.parametrize("stage", registry.STAGES, ids=lambda stage: stage.name)
+def test_the_values_of_every_stage_survive_json(stage):
+    assert stage.values.__doc__ and stage.values is not Values
+    for values in (stage.values(), sample(stage.values)):
+        made = Decision(stage.name, Recipe(), Recipe(), "So it is", "because", ("a",), values)
+        assert registry.decision(json.loads(json.dumps(made.to_dict()))) == made
 
 
 def test_no_stage_is_there_twice():

@@ -51,7 +51,7 @@ def test_the_grid_is_trained_with_the_recipe_of_the_student_from_the_start():
         rate = RECIPE.learning_rate / (1 + spec.mix * (spec.temperature - 1))
         assert spec.recipe.learning_rate == pytest.approx(rate)
         assert spec.recipe.replace(learning_rate=RECIPE.learning_rate) == RECIPE
-    assert decision.values["steps_spent"] == 4 * 200
+    assert decision.values.steps_spent == 4 * 200
 
 
 def test_a_gain_that_stays_with_other_seeds_is_kept():
@@ -67,41 +67,37 @@ def test_a_gain_that_stays_with_other_seeds_is_kept():
         )
         assert spec.recipe.seed == 2
     values = decision.values
-    assert values["kept"] and values["trial"] == best and values["gain"]["seeds"] == 2
-    assert (values["temperature"], values["mix"]) == GRID[2]
-    assert [point["trial"] for point in values["grid"]] == NAMES
-    assert values["grid"][2]["gain"]["mean"] == pytest.approx(0.04)
-    assert decision.reason.startswith(
-        "The best of 4 settings, temperature 4, 50 % of the loss from the teacher, against the "
+    assert values.kept and values.trial == best and values.gain.seeds == 2
+    assert (values.temperature, values.mix) == GRID[2]
+    assert [point.trial for point in values.grid] == NAMES
+    assert values.grid[2].gain.gain == pytest.approx(0.04)
+    assert decision.numbers.startswith(
+        "The best of 4 settings (temperature 4, 50 % of the loss from the teacher) against the "
         "student alone: +4 points"
     )
-    assert "over 2 seeds" in decision.reason and decision.reason.endswith(
-        "the taught student comes back."
-    )
+    assert "over 2 seeds" in decision.reason
+    assert decision.headline == "Student with its teacher"
 
 
 def test_a_gain_that_other_seeds_do_not_show_is_not_kept():
     wrong = {NAMES[0]: 70, f"{NAMES[0]}-seed2": 130, f"{NAMES[0]}-seed3": 120}
     _, decision = searched(wrong)
-    assert not decision.values["kept"] and decision.values["trial"] == "train-200"
-    assert (
-        decision.values["gain"]["seeds"] == 3
-        and "the student that had no teacher comes back" in decision.reason
-    )
+    assert not decision.values.kept and decision.values.trial == "train-200"
+    assert decision.values.gain.seeds == 3 and "Student without a teacher" in decision.reason
 
 
 def test_within_noise_nothing_is_repeated_and_the_student_alone_comes_back():
     segments, decision = searched({NAMES[1]: 99})
     assert not [spec for spec in segments if "-seed" in spec.trial]
     assert (
-        decision.values["trial"] == "train-200"
+        decision.values.trial == "train-200"
         and "not significant (95 % CI includes 0)" in decision.reason
     )
 
 
 def test_the_budget_cuts_the_grid_and_a_diverged_setting_is_passed_over():
     segments, decision = searched({NAMES[0]: 90}, allowance=500)
-    assert {spec.trial for spec in segments} == set(NAMES[:2]) and decision.reason.startswith(
+    assert {spec.trial for spec in segments} == set(NAMES[:2]) and decision.numbers.startswith(
         "The best of 2 settings"
     )
     stage, outcomes = Distill(), {"train-200": ALONE}
@@ -109,7 +105,7 @@ def test_the_budget_cuts_the_grid_and_a_diverged_setting_is_passed_over():
         outcomes[spec.trial] = outcome(spec, wrong=0, stop=30)
     assert [*outcomes] == ["train-200", *NAMES]
     decision = stage.decide(Context(RECIPE, facts(), outcomes))
-    assert not decision.values["kept"] and "nothing to compare" in decision.reason
+    assert not decision.values.kept and "nothing to compare" in decision.reason
 
 
 def test_it_stands_alone_behind_the_training():

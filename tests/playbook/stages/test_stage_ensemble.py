@@ -13,7 +13,7 @@ from places import HELPERS, ROOT
 from kerastune.analysis import calibration
 from kerastune.objective import Objective
 from kerastune.playbook.stages.base import Context
-from kerastune.playbook.stages.ensemble import Ensemble, Validation, candidates
+from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues, Validation, candidates
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
@@ -178,7 +178,7 @@ def test_seeds_of_a_baseline_that_was_chosen_train_as_long_as_it_did():
     handed_on = baseline.spec.recipe.replace(total_steps=500)
     spec = stage({}).propose(Context(handed_on, facts(), found))[0]
     assert spec.recipe == handed_on.replace(seed=2)
-    assert stage({}).decide(Context(handed_on, facts(), found)).values["trial"] == "baseline"
+    assert stage({}).decide(Context(handed_on, facts(), found)).values.trial == "baseline"
 
 
 def test_an_ensemble_that_gains_beyond_noise_is_kept_with_its_weights():
@@ -191,23 +191,17 @@ def test_an_ensemble_that_gains_beyond_noise_is_kept_with_its_weights():
     asked = []
     decision = stage({}, asked=asked).decide(Context(RECIPE, facts(), found))
     values = decision.values
-    assert values["kept"] and values["gain"]["low"] > 0.05 and decision.after == RECIPE
+    assert values.kept and values.gain.low > 0.05 and decision.after == RECIPE
     assert sorted(asked) == sorted(found)  # each is predicted once
-    assert sum(values["weights"].values()) == pytest.approx(1) and len(values["weights"]) >= 3
-    assert values["trial"] == "train-600" == decision.evidence[0]
-    before, after = values["validation"]["before"], values["validation"]["after"]
-    assert (
-        before["accuracy"] == after["accuracy"] > values["validation"]["single"]["accuracy"] + 0.05
-    )
+    assert sum(values.weights.values()) == pytest.approx(1) and len(values.weights) >= 3
+    assert values.trial == "train-600" == decision.evidence[0]
+    before, after = values.validation.before, values.validation.after
+    assert before["accuracy"] == after["accuracy"] > values.validation.single["accuracy"] + 0.05
     # Three who vote are right more often than their mean promises.
-    assert (
-        values["temperature"] < 1 and after["nll"] < before["nll"] and after["ece"] < before["ece"]
-    )
-    assert "points of accuracy on validation against train-600 alone" in decision.reason
-    assert "a significant gain" in decision.reason and "a temperature of" in decision.reason
-    assert (
-        len(values["disagreement"]) == len(values["weights"]) and "disagree on" in decision.reason
-    )
+    assert values.temperature < 1 and after["nll"] < before["nll"] and after["ece"] < before["ece"]
+    assert "points of accuracy against train-600 alone" in decision.reason
+    assert "a significant gain" in decision.reason and "A temperature of" in decision.reason
+    assert len(values.disagreement) == len(values.weights) and "disagree on" in decision.reason
 
 
 def test_within_noise_the_single_model_comes_back():
@@ -221,9 +215,10 @@ def test_within_noise_the_single_model_comes_back():
         trained("decay-linear", RECIPE, "decay"), trained("decay-none", RECIPE, "decay")
     )
     decision = stage(predictions).decide(Context(RECIPE, facts(), found))
-    assert not decision.values["kept"] and decision.values["weights"] == {"train-600": 1.0}
-    assert "not significant (95 % CI includes 0), so train-600 alone comes back" in decision.reason
-    assert decision.values["validation"]["before"] == decision.values["validation"]["single"]
+    assert not decision.values.kept and decision.values.weights == {"train-600": 1.0}
+    assert "not significant (95 % CI includes 0)" in decision.reason
+    assert "The single model is that of trial train-600" in decision.reason
+    assert decision.values.validation.before == decision.values.validation.single
 
 
 @pytest.mark.parametrize("sure, temperature", [(0.8, None), (0.97, "hot")])
@@ -231,11 +226,11 @@ def test_the_temperature_of_the_single_model_is_kept_only_beyond_noise(sure, tem
     decision = stage({"train-600": guesses(1, sure=sure)}).decide(
         Context(RECIPE, facts(), outcomes())
     )
-    assert "train-600 is the only whole training" in decision.reason
+    assert "there is one training only" in decision.reason
     if temperature is None:
-        assert decision.values["temperature"] == 1 and "no temperature lowers" in decision.reason
+        assert decision.values.temperature == 1 and "No temperature lowers" in decision.reason
     else:
-        assert decision.values["temperature"] > 1.3
+        assert decision.values.temperature > 1.3
 
 
 def test_who_did_not_come_to_the_end_of_its_decay_or_kept_no_weights_is_no_candidate():
@@ -252,7 +247,7 @@ def test_without_any_training_there_is_nothing_to_combine():
     found = {"lr-3": trained("lr-3", of_stage="lr", example_scores=None)}
     assert stage({}).propose(Context(RECIPE, facts(), found)) == []
     decision = stage({}).decide(Context(RECIPE, facts(), found))
-    assert decision.values == {"trial": None} and "nothing to combine" in decision.reason
+    assert decision.values == EnsembleValues() and "nothing to combine" in decision.reason
 
 
 def test_numbers_are_combined_too():
@@ -266,8 +261,8 @@ def test_numbers_are_combined_too():
     known = facts(objective=Objective("loss", "min"), num_classes=0, scored_by="explained variance")
     decision = stage(predictions, targets=targets).decide(Context(RECIPE, known, found))
     values = decision.values
-    assert values["kept"] and values["temperature"] == 1 and values["reliability"] == {}
-    assert values["validation"]["after"]["mse"] < 0.5 * values["validation"]["single"]["mse"]
+    assert values.kept and values.temperature == 1 and values.reliability == {}
+    assert values.validation.after["mse"] < 0.5 * values.validation.single["mse"]
     assert (
         "points of explained variance" in decision.reason
         and "standard deviations apart" in decision.reason
@@ -316,13 +311,13 @@ def test_the_weights_of_every_member_survive_the_search(tmp_path):
         search = with_ensemble(study)
         advance(search, FakeTrainer())
         decision = search.decisions[-1]
-        assert decision.stage == "ensemble" and decision.values["kept"]
+        assert decision.stage == "ensemble" and decision.values.kept
         for name in decision.evidence:
             assert (
                 study.checkpoint(name, "best") is not None
                 and study.checkpoint(name, "last") is None
             )
-        assert decision.values["trial"] == search.decisions[-2].values["trial"]
+        assert decision.values.trial == search.decisions[-2].values.trial
         assert sum(outcome.steps for outcome in search.outcomes.values()) <= 20_000
 
 

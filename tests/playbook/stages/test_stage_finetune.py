@@ -2,6 +2,8 @@
 outcomes.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -100,23 +102,22 @@ def test_unfreezing_goes_from_the_top_in_steps_and_each_has_its_rate_checked():
 
 def test_without_a_gain_beyond_noise_only_the_head_is_trained():
     _, decision = drive(flat)
-    assert decision.after == RECIPE and decision.values["trial"] == BASE
+    assert decision.after == RECIPE and decision.values.trial == BASE
     assert (
-        "6 lowest stay frozen" in decision.reason
+        "6 lowest layers stay frozen" in decision.reason
         and "not significant (95 % CI includes 0), so it is left out" in decision.reason
     )
-    assert not any(gain["kept"] for gain in decision.values["gains"])
+    assert not any(gain.is_kept for gain in decision.values.gains)
 
 
 def test_what_gains_is_repeated_and_kept_with_its_rate():
     outcomes, decision = drive(deep())
     kept = {"frozen": 2, "head_fraction": 0.25, "learning_rate": 0.03, "layer_decay": 1.0}
-    assert (
-        decision.after == RECIPE.replace(**kept) and decision.values["trial"] == "finetune-2-0.03"
-    )
+    assert decision.after == RECIPE.replace(**kept) and decision.values.trial == "finetune-2-0.03"
     assert {"finetune-4-0.03-seed2", f"{BASE}-seed2", "finetune-2-0.03-seed2"} < set(outcomes)
-    assert "over 2 seeds" in decision.reason and {**decision.values, **kept} == decision.values
-    kept = [gain["trial"] for gain in decision.values["gains"] if gain["kept"]]
+    assert "over 2 seeds" in decision.reason
+    assert dataclasses.replace(decision.values, **kept) == decision.values
+    kept = [gain.trial for gain in decision.values.gains if gain.is_kept]
     assert kept == ["finetune-4-0.03", "finetune-2-0.03"]
 
 
@@ -163,7 +164,7 @@ def test_what_diverges_is_left_out():
 @pytest.mark.parametrize("allowance", [0, 49, 50, 400, 800, 1700, 5000])
 def test_the_allowance_is_never_exceeded(allowance):
     outcomes, decision = drive(deep(), facts(allowance=allowance))
-    assert spent(outcomes, "finetune") <= allowance and decision.values["steps_spent"] == spent(
+    assert spent(outcomes, "finetune") <= allowance and decision.values.steps_spent == spent(
         outcomes, "finetune"
     )
     if allowance < 50:
@@ -173,7 +174,7 @@ def test_the_allowance_is_never_exceeded(allowance):
 def test_trainings_are_shorter_where_the_budget_would_not_hold_a_few():
     outcomes, decision = drive(deep(), facts(allowance=1300))
     assert {outcome.spec.recipe.total_steps for outcome in outcomes.values()} == {200}
-    assert "trainings of 200 steps" in decision.reason and decision.after.frozen == 4
+    assert "Each training has 200 steps" in decision.reason and decision.after.frozen == 4
     assert decision.after.total_steps == 100  # which later stages stretch again
     assert drive(flat, facts(allowance=1300))[1].after == RECIPE
 
@@ -184,8 +185,8 @@ def test_a_model_without_loaded_weights_is_left_as_it_is():
     decision = STAGE.decide(Context(recipe, facts(pretrained=0), {}))
     assert (
         decision.after == recipe
-        and decision.values["trial"] is None
-        and "nothing to fine-tune" in decision.reason
+        and decision.values.trial is None
+        and "Nothing to fine-tune" in decision.reason
     )
 
 

@@ -77,8 +77,8 @@ def decided(trainer, sample=in_order, allowance=100_000, recipe=RECIPE, **known)
 def test_the_best_network_wins_and_its_rate_is_checked_at_half_and_twice():
     decision, outcomes = decided(NetworkTrainer())
     assert decision.after.hyperparameters == {"units": 64}
-    assert decision.values["rate_checked"] and decision.after.learning_rate == 0.03
-    winner = decision.values["winner"]
+    assert decision.values.rate_checked and decision.after.learning_rate == 0.03
+    winner = decision.values.winner
     rates = {outcomes[f"{winner}-x{factor}"].spec.recipe.learning_rate for factor in ("0.5", "2")}
     assert rates == {0.015, 0.06}
     assert decision.after.decay == RECIPE.decay and "a significant gain" in decision.reason
@@ -99,7 +99,7 @@ def test_the_users_own_network_competes_and_is_trained_first():
     trainer = NetworkTrainer(good=16)
     decision, _ = decided(trainer)
     assert trainer.segments[0].recipe.hyperparameters == {"units": 16}
-    assert decision.after == RECIPE and decision.values["winner"] == "model-0"
+    assert decision.after == RECIPE and decision.values.winner == "model-0"
 
 
 def test_all_are_trained_shortly_and_only_the_promising_go_on():
@@ -121,8 +121,8 @@ def test_fewer_networks_are_tried_on_a_smaller_allowance_and_it_holds():
     for allowance in (399, 400, 1000, 2500, 5000, 20_000):
         trainer = NetworkTrainer()
         decision, _ = decided(trainer, allowance=allowance)
-        assert decision.values["steps_spent"] <= allowance
-        counts.append(len(decision.values["scores"]))
+        assert decision.values.steps_spent <= allowance
+        counts.append(len(decision.values.scores))
     assert counts == sorted(counts) and counts[0] == 0 and counts[1] == 2 and counts[-1] == 6
 
 
@@ -141,8 +141,8 @@ def test_networks_that_fail_or_diverge_are_passed_over_and_told():
     decision, outcomes = decided(NetworkTrainer(breaks=(8, 128), explodes=(256,)))
     assert decision.after.hyperparameters == {"units": 64}
     assert "1 of which diverged" in decision.reason and "2 of which failed" in decision.reason
-    assert [decision.values["scores"][name] for name in decision.values["failed"]] == [None, None]
-    assert "no 8 units" in outcomes[decision.values["failed"][0]].error
+    assert [decision.values.scores[name] for name in decision.values.failed] == [None, None]
+    assert "no 8 units" in outcomes[decision.values.failed[0]].error
 
 
 def test_when_every_other_network_fails_the_search_ends_with_the_first():
@@ -227,7 +227,7 @@ def test_minimized_objectives_are_understood():
         "scored_by": "loss",
     }
     decision, _ = decided(NetworkTrainer(), **known)
-    scores = [score for score in decision.values["scores"].values()]
+    scores = [score for score in decision.values.scores.values()]
     assert decision.after.hyperparameters == {"units": 64} and min(scores) > 0
 
 

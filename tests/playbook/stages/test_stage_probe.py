@@ -144,7 +144,7 @@ def test_the_starts_have_seeds_of_their_own_and_the_recipe_gets_the_rate_alone()
     assert len(set(seeds)) == len(seeds)
     assert outcomes[probe.TRIAL].spec.recipe.seed == 5
     expected = learning_rate_probe.LOSS_SHARE * 2.0 / 10.0**2
-    assert decision.after == recipe.replace(learning_rate=decision.values["suggested_rate"])
+    assert decision.after == recipe.replace(learning_rate=decision.values.learning_rate)
     assert decision.after.learning_rate == pytest.approx(expected)
     assert outcomes[probe.TRIAL].spec.recipe.learning_rate == pytest.approx(expected)
 
@@ -153,8 +153,8 @@ def test_a_rate_that_diverges_when_it_is_tried_out_is_lowered():
     sound, _ = decided(Recipe())
     lost, _ = decided(Recipe(), diverged_at=7)
     assert lost.after.learning_rate == pytest.approx(sound.after.learning_rate / probe.SAFER)
-    assert lost.values["diverged"] and "step 7" in lost.reason
-    assert not sound.values["diverged"]
+    assert lost.values.diverged and "step 7" in lost.reason
+    assert not sound.values.diverged
 
 
 @pytest.mark.parametrize("trained", [{"loss": np.nan}, {"gradient": 0.0}, {"loss": -1.0}])

@@ -60,29 +60,27 @@ def test_every_sparsity_sets_out_from_the_trained_model_for_half_its_steps():
     assert {spec.trial: spec.sparsity for spec in segments} == {"prune-50": 0.5, "prune-80": 0.8}
     assert {spec.after for spec in segments} == {"train-400"}
     assert segments[-1].until == 200 and segments[-1].recipe == RECIPE.replace(total_steps=200)
-    assert decision.values["steps_spent"] == 400 and decision.after == RECIPE
+    assert decision.values.steps_spent == 400 and decision.after == RECIPE
 
 
 def test_the_largest_sparsity_without_a_loss_beyond_noise_comes_back():
     stage = Prune((0.5, 0.8, 0.9), FakeModels(weights=weights))
     _, decision = tried(stage, {"prune-50": 95, "prune-80": 101, "prune-90": 180})
     values = decision.values
-    assert values["kept"] and values["trial"] == "prune-80" and values["sparsity"] == 0.8
-    assert [point["trial"] for point in values["curve"]] == [
+    assert values.kept and values.trial == "prune-80" and values.sparsity == 0.8
+    assert [point.trial for point in values.curve] == [
         "train-400",
         "prune-50",
         "prune-80",
         "prune-90",
     ]
-    sizes = [point["gzip_bytes"] for point in values["curve"]]
+    sizes = [point.gzip_bytes for point in values.curve]
     assert sizes == sorted(sizes, reverse=True) and sizes[2] < 0.4 * sizes[0]
-    assert values["curve"][0]["bytes"] == 4 * 2550 and values["curve"][2]["zeros"] == pytest.approx(
+    assert values.curve[0].bytes == 4 * 2550 and values.curve[2].zeros == pytest.approx(
         0.8, abs=0.02
     )
-    assert values["curve"][3]["gain"]["mean"] == pytest.approx(-0.08)
-    assert decision.reason.startswith(
-        "Pruned to 80 %, against train-400 on validation: -0.1 points of accuracy"
-    )
+    assert values.curve[3].gain.gain == pytest.approx(-0.08)
+    assert decision.reason.startswith("Pruned to 80 % zeros. On validation -0.1 points of accuracy")
     assert (
         "not significant (95 % CI includes 0)" in decision.reason
         and "90 %: -8 points of accuracy" in decision.reason
@@ -95,16 +93,16 @@ def test_a_sparsity_behind_one_that_loses_is_not_kept():
         Prune((0.5, 0.8, 0.9), FakeModels(weights=weights)),
         {"prune-50": 100, "prune-80": 180, "prune-90": 100},
     )
-    assert decision.values["sparsity"] == 0.5
+    assert decision.values.sparsity == 0.5
 
 
 def test_where_every_sparsity_loses_the_model_comes_back_as_it_is():
     _, decision = tried(
         Prune((0.5, 0.9), FakeModels(weights=weights)), {"prune-50": 150, "prune-90": 300}
     )
-    assert not decision.values["kept"] and decision.values["trial"] == "train-400"
+    assert not decision.values.kept and decision.values.trial == "train-400"
     assert decision.reason.startswith(
-        "Nothing is pruned: train-400 comes back as it is; 50 %: -5 points"
+        "No pruning. The final model is that of trial train-400. 50 %: -5 points"
     )
     assert decision.reason.count("a significant loss") == 2
 
@@ -113,7 +111,7 @@ def test_a_sparsity_of_zero_shows_what_fine_tuning_alone_does_and_is_not_kept():
     segments, decision = tried(
         Prune((0.0, 0.5), FakeModels(weights=weights)), {"prune-0": 80, "prune-50": 300}
     )
-    assert segments[0].sparsity == 0 and not decision.values["kept"]
+    assert segments[0].sparsity == 0 and not decision.values.kept
     assert "0 %: +2 points of accuracy" in decision.reason
 
 
@@ -122,7 +120,7 @@ def test_what_the_budget_does_not_hold_is_left_out_and_named():
         Prune((0.5, 0.8), FakeModels(weights=weights)), {"prune-50": 100}, allowance=300
     )
     assert {spec.trial for spec in segments} == {"prune-50"}
-    assert decision.values["sparsity"] == 0.5 and "so 80 % was not tried" in decision.reason
+    assert decision.values.sparsity == 0.5 and "so 80 % was not tried" in decision.reason
 
 
 def test_a_fine_tuning_that_diverges_is_no_candidate():
@@ -131,7 +129,7 @@ def test_a_fine_tuning_that_diverges_is_no_candidate():
     outcomes = {"train-400": UNPRUNED, "prune-50": outcome(spec, wrong=0, stop=30)}
     assert stage.propose(Context(RECIPE, facts(), outcomes)) == []
     decision = stage.decide(Context(RECIPE, facts(), outcomes))
-    assert not decision.values["kept"] and "50 %: came to no end (step 30)" in decision.reason
+    assert not decision.values.kept and "50 %: came to no end (step 30)" in decision.reason
 
 
 def test_a_constant_rate_falls_in_the_fine_tuning():
@@ -153,7 +151,7 @@ def test_an_unfinished_training_may_be_pruned_where_its_weights_are_kept():
     _, decision = tried(
         Prune((0.8,), FakeModels(weights=weights)), {"prune-80": 100}, recipe=constant, first=first
     )
-    assert decision.values["kept"] and "times less" in decision.reason
+    assert decision.values.kept and "times less" in decision.reason
 
 
 def test_what_sets_out_from_another_trial_has_its_weights_and_the_first_loss_of_a_fresh_network(

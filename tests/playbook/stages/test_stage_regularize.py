@@ -107,8 +107,8 @@ def test_nothing_is_added_without_overfitting():
     outcomes, decision = drive({}, training=0.81, losses=FLAT)
     assert list(outcomes) == [BASE] and decision.after == RECIPE.replace(regularizers="on")
     assert (
-        "no overfitting, so nothing is added" in decision.reason
-        and decision.values["trial"] == BASE
+        "No overfitting: no regularization added" in decision.reason
+        and decision.values.trial == BASE
     )
 
 
@@ -142,7 +142,7 @@ def test_things_come_one_after_another_each_on_top_of_what_was_kept():
         0.0,
     )
     assert after.label_smoothing == 0.2 and after.regularizers == "on"
-    assert after.total_steps == 1200 and "augmentation 0.1 over 1200 steps" in decision.reason
+    assert after.total_steps == 1200 and "Augmentation 0.1 over 1200 steps" in decision.reason
     assert [outcomes[name].spec.recipe.total_steps for name in FIRST] == [
         600,
         1200,
@@ -158,13 +158,13 @@ def test_things_come_one_after_another_each_on_top_of_what_was_kept():
     assert [each.learning_rate for each in rates] == [0.06, 0.015] and rates[
         0
     ].label_smoothing == 0.2
-    assert decision.values["trial"] == "regularize-label_smoothing-0.2"
-    kept = {each["trial"] for each in decision.values["gains"] if each["kept"]}
+    assert decision.values.trial == "regularize-label_smoothing-0.2"
+    kept = {each.trial for each in decision.values.gains if each.is_kept}
     assert kept == {DROPOUT, AUGMENTATION, "regularize-label_smoothing-0.2"}
-    assert {each["trial"] for each in decision.values["gains"]} == set(outcomes) - {BASE}
+    assert {each.trial for each in decision.values.gains} == set(outcomes) - {BASE}
     for words in (
-        "augmentation 0.1 over 1200 steps, the best of 3",
-        "a horizontal flip over 1200 steps",
+        "Augmentation 0.1 over 1200 steps, the best of 3",
+        "A horizontal flip over 1200 steps",
     ):
         assert words in decision.reason
 
@@ -203,7 +203,7 @@ def test_a_flip_is_judged_with_the_mirror_images_where_views_may_be_averaged(
         )
         outcomes[trial] = dataclasses.replace(made, mirrored_scores=mirrored)
     decision = stage.decide(Context(RECIPE, facts(), outcomes))
-    assert decision.after.flip is kept and decision.values["trial"] == (FLIP if kept else BASE)
+    assert decision.after.flip is kept and decision.values.trial == (FLIP if kept else BASE)
     # What comes on top of a flip is compared as it is: both networks could be asked twice.
     pair = (
         dataclasses.replace(outcomes[FLIP], mirrored_scores=values)
@@ -256,7 +256,7 @@ def test_what_loses_beyond_noise_is_not_tried_any_weaker():
     outcomes, decision = drive({DROPOUT: 0.7})
     assert "regularize-dropout-0.1" not in outcomes and "regularize-augmentation-0.05" in outcomes
     assert (
-        "dropout 0.3: -10 points" in decision.reason
+        "Dropout 0.3: -10 points" in decision.reason
         and "a significant loss, so it is left out" in decision.reason
     )
 
@@ -309,14 +309,14 @@ def test_what_is_of_no_use_is_not_trained_and_the_decision_says_why():
         ("flip", "a horizontal flip"),
         ("label_smoothing", "label smoothing"),
     ):
-        assert f"{words} was left out, since {NO_USE[name]}" in decision.reason
+        assert f"{words.capitalize()} was left out, since {NO_USE[name]}" in decision.reason
 
 
 def test_what_the_decay_stage_trained_is_the_base_unless_the_network_had_other_regularizers():
     spec = full_training.segment("decay-linear", "decay", RECIPE, None, CHUNK)
     trained = {"decay-linear": ended(spec, 0.8, training=0.8)}
     assert STAGE.propose(Context(RECIPE, facts(), trained)) == []
-    assert STAGE.decide(Context(RECIPE, facts(), trained)).values["trial"] == "decay-linear"
+    assert STAGE.decide(Context(RECIPE, facts(), trained)).values.trial == "decay-linear"
     (spec,) = STAGE.propose(Context(RECIPE, facts(regularized=True), trained))
     assert spec.trial == BASE and spec.recipe.regularizers == "on"
     dropping = RECIPE.replace(dropout=0.3)
@@ -349,8 +349,8 @@ def test_what_is_kept_moves_the_rate_and_gets_twice_the_steps_where_it_still_fal
     faster = outcomes[DROPOUT].spec.recipe.replace(learning_rate=0.06)
     assert outcomes[RATES[0]].spec.recipe == faster
     assert outcomes[LONGER].spec.recipe == decision.after == faster.replace(total_steps=1200)
-    assert decision.values["total_steps"] == 1200
-    assert "training loss still falls at the end; 1200 steps: +4 points" in decision.reason
+    assert decision.values.total_steps == 1200
+    assert "training loss still falls at the end. 1200 steps: +4 points" in decision.reason
 
 
 def test_once_something_is_kept_a_check_of_the_rate_is_set_aside():
@@ -368,7 +368,7 @@ def test_once_something_is_kept_a_check_of_the_rate_is_set_aside():
         RATES[0],
     ]
     assert (
-        f"a horizontal flip was left out, the budget for it being {600 * 5} steps"
+        f"A horizontal flip was left out, the budget for it being {600 * 5} steps"
         in decision.reason
     )
 
@@ -385,7 +385,7 @@ def test_steps_that_are_enough_are_not_lengthened(signs):
     assert (
         LONGER not in outcomes
         and set(RATES) < set(outcomes)
-        and "its steps are enough" in decision.reason
+        and "Its steps are enough" in decision.reason
     )
 
 
@@ -432,7 +432,7 @@ def test_a_longer_training_whose_validation_loss_rises_is_not_doubled_again():
 @pytest.mark.parametrize("share, kept", [(0.9, False), (0.75, True)])
 def test_a_longer_training_without_anything_must_be_beaten_where_it_is_better(share, kept):
     outcomes, decision = drive({DOUBLED: share, TWICE_DOUBLED: share, FLIP: 0.88}, losses=FLAT)
-    assert decision.after.flip == kept and decision.values["trial"] == (FLIP if kept else DOUBLED)
+    assert decision.after.flip == kept and decision.values.trial == (FLIP if kept else DOUBLED)
     assert decision.after.total_steps == (2400 if kept else 1200)
 
 
@@ -477,15 +477,15 @@ def test_the_allowance_is_never_overrun_and_what_is_left_out_is_said(allowance):
     if allowance < 1200:
         assert (
             decision.after == RECIPE
-            and f"its {allowance} steps do not hold two trainings of 600" in decision.reason
+            and f"Its {allowance} steps do not hold two trainings of 600" in decision.reason
         )
     elif allowance < COST - 600:
         assert (
-            f"label smoothing was left out, the budget for it being {allowance} steps"
+            f"Label smoothing was left out, the budget for it being {allowance} steps"
             in decision.reason
         )
     elif allowance < COST:
-        assert "label smoothing 0.1 (the budget held no more of them)" in decision.reason
+        assert "Label smoothing 0.1 (the budget held no more of them)" in decision.reason
 
 
 @pytest.mark.parametrize("left, name", [(1200, "x2"), (1199, "x1.5"), (900, "x1.5"), (899, None)])
@@ -500,7 +500,7 @@ def test_half_as_many_steps_more_where_twice_as_many_do_not_fit(left, name):
     assert spent <= allowance
     if name is None:
         assert (
-            f"a longer training was left out, the budget for it being {allowance} steps"
+            f"A longer training was left out, the budget for it being {allowance} steps"
             in decision.reason
         )
 
@@ -531,7 +531,7 @@ def test_trainings_go_in_quarters_and_those_that_fail_are_no_candidates():
         outcomes[specs[0].trial] = Outcome(made.spec, made.curves, made.evals, diverged_at=20)
     assert {DROPOUT, WEAKER[0]} < set(outcomes)
     assert (
-        "dropout could not be trained to an end"
+        "Dropout could not be trained to an end"
         in STAGE.decide(Context(RECIPE, facts(allowance=0), outcomes)).reason
     )
 

@@ -9,9 +9,9 @@ from fake_trainer import FakeModels
 from kerastune.analysis import calibration, ensemble_selection
 from kerastune.analysis.view_selection import IDENTITY, choose, cross_fitted, weigh
 from kerastune.objective import Objective
-from kerastune.playbook.stages import tta
-from kerastune.playbook.stages.base import Context, Decision, Facts
-from kerastune.playbook.stages.ensemble import Validation
+from kerastune.playbook.stages import registry, tta
+from kerastune.playbook.stages.base import Context, Facts
+from kerastune.playbook.stages.ensemble import Validation, ValidationFigures
 from kerastune.playbook.stages.tta import Tta
 from kerastune.recipe import Recipe
 
@@ -70,22 +70,19 @@ def decide(predictions, targets=TRUE, **known):
 def test_a_helpful_view_is_kept_and_a_harmful_one_is_not():
     decision = decide({IDENTITY: PLAIN, "shift": HELPFUL, "flip": HARMFUL})
     values = decision.values
-    assert values["kept"] and values["views"] == ["shift"] and decision.after == decision.before
-    np.testing.assert_allclose(values["weights"], [0.5, 0.5], atol=0.15)
-    assert values["layers"] == {"shift": {"view": "shift"}}
-    assert values["gain"]["low"] > 0.02 and values["added"]["shift"]["low"] > 0
-    assert values["added"]["flip"]["high"] < 0 and values["alone"]["flip"]["mean"] < -0.5
-    assert abs(values["alone"]["shift"]["mean"]) < 0.05
-    shown = f"{100 * values['gain']['mean']:+.3g} points of accuracy on validation (95 % CI "
+    assert values.kept and values.views == ("shift",) and decision.after == decision.before
+    np.testing.assert_allclose(values.weights, [0.5, 0.5], atol=0.15)
+    assert values.layers == {"shift": {"view": "shift"}}
+    assert values.gain.low > 0.02 and values.added["shift"].low > 0
+    assert values.added["flip"].high < 0 and values.alone["flip"].gain < -0.5
+    assert abs(values.alone["shift"].gain) < 0.05
+    shown = f"{100 * values.gain.gain:+.3g} points of accuracy on validation (95 % CI "
     assert (
         shown in decision.reason
         and "`shift` (" in decision.reason
         and "a significant gain" in decision.reason
     )
-    assert (
-        "1 of 2 views alone are not significantly worse than it, and 1 lose: `flip` -"
-        in decision.reason
-    )
+    assert "1 of 2 views alone are not significantly worse, and 1 lose: `flip` -" in decision.reason
 
 
 @pytest.mark.parametrize(
@@ -93,9 +90,9 @@ def test_a_helpful_view_is_kept_and_a_harmful_one_is_not():
 )
 def test_without_a_gain_the_example_is_predicted_as_it_is(views):
     decision = decide({IDENTITY: PLAIN, **views})
-    assert (decision.values["views"], decision.values["weights"], decision.values["kept"]) == (
-        [],
-        [1.0],
+    assert (decision.values.views, decision.values.weights, decision.values.kept) == (
+        (),
+        (1.0,),
         False,
     )
     assert "No mean over any of" in decision.reason
@@ -105,15 +102,11 @@ def test_figures_are_those_of_what_is_handed_on_cross_fitted():
     predictions = {IDENTITY: PLAIN, "shift": HELPFUL}
     before, after = cross_fitted(np.stack([PLAIN, HELPFUL]), TRUE)
     kept, left = decide(predictions).values, decide({IDENTITY: PLAIN, "flip": HARMFUL}).values
-    assert kept["validation"] == {
-        "single": figures(PLAIN),
-        "before": figures(before),
-        "after": figures(after),
-    }
-    assert left["validation"] == {"single": figures(PLAIN)} and "temperature" not in left
-    assert kept["loss gain"]["mean"] == pytest.approx(
-        figures(PLAIN)["nll"] - figures(before)["nll"]
+    assert kept.validation == ValidationFigures(
+        single=figures(PLAIN), before=figures(before), after=figures(after)
     )
+    assert left.validation == ValidationFigures(figures(PLAIN)) and left.temperature_gain is None
+    assert kept.loss_gain.gain == pytest.approx(figures(PLAIN)["nll"] - figures(before)["nll"])
 
 
 def test_the_mean_over_views_has_a_temperature_of_its_own():
@@ -125,32 +118,32 @@ def test_the_mean_over_views_has_a_temperature_of_its_own():
         == ensemble_selection.calibrated(other, TRUE).value
         == 1
     )
-    before, after = values["validation"]["before"], values["validation"]["after"]
-    assert values["temperature"] < 0.9 and values["temperature gain"]["low"] > 0
-    assert values["temperature gain"]["mean"] == pytest.approx(before["nll"] - after["nll"])
+    before, after = values.validation.before, values.validation.after
+    assert values.temperature < 0.9 and values.temperature_gain.low > 0
+    assert values.temperature_gain.gain == pytest.approx(before["nll"] - after["nll"])
     assert (
         after["nll"] < before["nll"]
         and after["ece"] < before["ece"]
         and after["brier"] < before["brier"]
     )
-    assert set(values["reliability"]) == {"before", "after"}
+    assert set(values.reliability) == {"before", "after"}
 
 
 def test_a_temperature_is_left_out_within_noise():
     decision = decide({IDENTITY: HARMFUL, "shift": calibration.tempered(HELPFUL, 0.5)})
-    assert decision.values["weights"] == [0.0, 1.0] and decision.values["temperature"] == 1
-    assert decision.values["validation"]["before"] == decision.values["validation"]["after"]
-    assert "For that mean, no temperature lowers its log-likelihood loss" in decision.reason
+    assert decision.values.weights == (0.0, 1.0) and decision.values.temperature == 1
+    assert decision.values.validation.before == decision.values.validation.after
+    assert "Of that mean, no temperature lowers its log-likelihood loss" in decision.reason
 
 
 def test_a_gain_within_noise_is_no_gain_and_is_told():
     few = slice(0, 40)
     decision = decide({IDENTITY: PLAIN[few], "shift": said(2.0, 5)[few]}, TRUE[few])
-    assert decision.values["tried"]["shift"] > 0 and decision.values["gain"]["low"] <= 0
+    assert decision.values.tried["shift"] > 0 and decision.values.gain.low <= 0
+    assert decision.values.views == () and "not significant (95 % CI includes 0)" in decision.reason
     assert (
-        decision.values["views"] == [] and "not significant (95 % CI includes 0)" in decision.reason
+        "examples are predicted as they are. The mean of the example as it is (" in decision.reason
     )
-    assert "Examples are predicted as they are: averaging them with `shift`" in decision.reason
 
 
 def test_the_gain_is_that_of_weights_found_on_other_examples():
@@ -188,37 +181,30 @@ def test_numbers_are_averaged_by_their_squared_errors():
     near = [truth + 0.3 * generator.normal(size=truth.shape) for _ in range(2)]
     predictions = {IDENTITY: near[0], "noise-1": near[1], "noise-2": -truth}
     values = decide(predictions, truth, num_classes=0, scored_by="explained variance").values
-    assert (
-        values["temperature"] == 1
-        and values["validation"]["after"] == values["validation"]["before"]
-    )
-    assert values["views"] == ["noise-1"] and values["gain"]["mean"] == pytest.approx(
-        0.045, abs=0.01
-    )
+    assert values.temperature == 1 and values.validation.after == values.validation.before
+    assert values.views == ("noise-1",) and values.gain.gain == pytest.approx(0.045, abs=0.01)
 
 
 def test_the_same_predictions_decide_the_same_in_any_order_and_the_decision_is_plain():
     predictions = {"flip": HARMFUL, "shift": HELPFUL, IDENTITY: PLAIN}
     one, other = decide(predictions), decide(dict(reversed(predictions.items())))
-    assert (
-        one.values["weights"] == other.values["weights"]
-        and one.values["gain"] == other.values["gain"]
-    )
-    assert Decision.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+    assert one.values.weights == other.values.weights and one.values.gain == other.values.gain
+    assert registry.decision(json.loads(json.dumps(one.to_dict()))) == one
 
 
 @pytest.mark.parametrize(
-    "predictions, why", [({}, "no model, or no view"), ({IDENTITY: PLAIN}, "no time was left")]
+    "predictions, why",
+    [({}, "There is no model, or no view"), ({IDENTITY: PLAIN}, "No time was left")],
 )
 def test_without_model_or_views_there_is_nothing_to_choose(predictions, why):
     decision = decide(predictions)
-    assert decision.values["views"] == [] and why in decision.reason
+    assert decision.values.views == () and why in decision.reason
 
 
 @pytest.mark.parametrize(
     "predictions, words",
     [
-        ({"flip": PLAIN}, "must have those of the examples as they are, under 'identity'"),
+        ({"flip": PLAIN}, "must have those of the unchanged examples, under 'identity'"),
         ({IDENTITY: PLAIN, "flip": PLAIN[1:]}, "view `flip` must be \\[600 examples"),
         ({IDENTITY: PLAIN, "flip": PLAIN * np.nan}, "view `flip` are not finite"),
     ],
@@ -234,8 +220,5 @@ def test_the_sentence_names_the_worst_of_many_views():
         **{f"flip-{n}": said(2.0, n, (TRUE + 1) % CLASSES) for n in range(5)},
     }
     reason = decide(predictions).reason
-    assert (
-        "0 of 5 views alone are not significantly worse than it, and 5 lose: the most `flip-"
-        in reason
-    )
+    assert "0 of 5 views alone are not significantly worse, and 5 lose: the most `flip-" in reason
     assert reason.count("`flip-") == tta.NAMED

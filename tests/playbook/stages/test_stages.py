@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import random
 
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 from fake_trainer import CHUNK, FakeTrainer, facts
 
 from kerastune.objective import Objective
+from kerastune.playbook.decision import Decision
 from kerastune.playbook.rules.convergence import Convergence, convergence
 from kerastune.playbook.stages import base, registry
-from kerastune.playbook.stages.base import Context, Decision, spent
-from kerastune.playbook.stages.baseline import Baseline
+from kerastune.playbook.stages.base import Context, spent
+from kerastune.playbook.stages.baseline import Baseline, BaselineValues
 from kerastune.playbook.stages.learning_rate import FINER, LearningRate
 from kerastune.playbook.stages.stage_setup import Setup
-from kerastune.playbook.stages.start import Start, starting_batch_size
+from kerastune.playbook.stages.start import Start, StartValues, starting_batch_size
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
@@ -79,14 +81,21 @@ def rates(specs):
 # base
 
 
-def test_a_decision_without_a_reason_is_refused():
-    with pytest.raises(ValueError, match="lr has no reason"):
-        Decision("lr", Recipe(), Recipe(), "  ", ())
+@pytest.mark.parametrize("headline, numbers", [("  ", "why"), ("Why", " ")])
+def test_a_decision_without_a_reason_is_refused(headline, numbers):
+    with pytest.raises(ValueError, match="lr has no headline or no numbers"):
+        Decision("lr", Recipe(), Recipe(), headline, numbers)
+
+
+def test_a_headline_has_at_most_twelve_words():
+    Decision("lr", Recipe(), Recipe(), "a " * 12, "why")
+    with pytest.raises(ValueError, match="at most 12 words, got 'a a"):
+        Decision("lr", Recipe(), Recipe(), "a " * 13, "why")
 
 
 def test_a_decision_survives_its_plain_values():
-    given = Decision("lr", Recipe(), Recipe(seed=3), "why", ("a", "b"), {"n": 1})
-    assert Decision.from_dict(given.to_dict()) == given
+    given = Decision("?", Recipe(), Recipe(seed=3), "Why", "why", ("a", "b"), {"n": 1})
+    assert registry.decision(json.loads(json.dumps(given.to_dict()))) == given
 
 
 def test_epochs_are_for_people():
@@ -140,7 +149,7 @@ def test_an_epoch_keeps_eight_steps_where_it_can(num_train):
 def test_start_trains_nothing_and_gives_its_reason():
     outcomes, decision = drive(Start(), known=facts(num_train=80))
     assert outcomes == {} and decision.after == decision.before.replace(batch_size=8)
-    assert "80 training examples" in decision.reason and decision.values == {"batch_size": 8}
+    assert "80 training examples" in decision.reason and decision.values == StartValues(8)
 
 
 # convergence
@@ -235,9 +244,9 @@ def test_extension_goes_on_while_the_best_is_on_the_edge():
 
 def test_the_grid_ends_somewhere():
     outcomes, decision = drive(STAGE, FakeTrainer(best_rate=1e6), Recipe(learning_rate=1.0))
-    assert max(decision.values["rates"]) <= 30 and len(outcomes) < 15
+    assert max(decision.values.rates) <= 30 and len(outcomes) < 15
     outcomes, decision = drive(STAGE, FakeTrainer(best_rate=1e-12), Recipe(learning_rate=1e-5))
-    assert min(decision.values["rates"]) >= 1e-8 and len(outcomes) < 15
+    assert min(decision.values.rates) >= 1e-8 and len(outcomes) < 15
 
 
 def test_while_all_diverge_the_grid_goes_down():
@@ -256,7 +265,7 @@ def test_the_only_rate_that_survives_is_chosen():
     outcomes, decision = drive(STAGE, trainer, Recipe(learning_rate=0.1))
     sound = [o.spec.recipe.learning_rate for o in outcomes.values() if o.diverged_at is None]
     assert decision.after.learning_rate in sound
-    assert set(decision.values["diverged"]) == set(decision.values["rates"]) - set(sound)
+    assert set(decision.values.diverged) == set(decision.values.rates) - set(sound)
 
 
 def test_the_reason_names_the_rates_that_are_alike_within_noise():
@@ -267,7 +276,7 @@ def test_the_reason_names_the_rates_that_are_alike_within_noise():
     }
     outcomes = by_name(*(made(rate, losses) for rate, losses in curves.items()), diverged(1.0))
     reason = STAGE.decide(Context(Recipe(learning_rate=0.03), facts(), outcomes)).reason
-    assert "0.1 falls fastest and deepest" in reason and ", tied with 0.01;" in reason
+    assert "Learning rate 0.1" in reason and ", tied with 0.01." in reason
     outcomes = by_name(made(0.01, falling(2000, floor=0.5)), made(0.1, falling(2000, tau=20)))
     assert (
         "tied with"
@@ -341,7 +350,7 @@ def test_a_diverging_trial_never_goes_on():
     outcomes, decision = drive(STAGE, trainer, look=look)
     lost = [name for name, outcome in outcomes.items() if outcome.diverged_at is not None]
     assert lost and all(sum(spec.trial == name for spec in trainer.segments) == 1 for name in lost)
-    assert decision.after.learning_rate not in decision.values["diverged"]
+    assert decision.after.learning_rate not in decision.values.diverged
 
 
 def test_at_most_three_and_then_two_go_on_then_the_leader_alone():
@@ -385,7 +394,7 @@ def test_the_leader_goes_on_until_it_was_watched_past_convergence():
     outcomes, decision = drive(STAGE, FakeTrainer(tau=400))
     leader = outcomes[f"lr-{decision.after.learning_rate:g}"]
     found = convergence(leader, facts())
-    assert found.is_certain and decision.values["converged"] is True
+    assert found.is_certain and decision.values.converged is True
     assert decision.after.total_steps == found.total_steps
     assert leader.steps == max(outcome.steps for outcome in outcomes.values())
     assert leader.steps < 4 * found.step + 400
@@ -438,11 +447,14 @@ def test_the_allowance_is_never_overrun(allowance):
     outcomes, decision = drive(STAGE, FakeTrainer(tau=1000), known=facts(allowance=allowance))
     assert spent(outcomes, "lr") <= allowance
     assert bool(outcomes) == (allowance >= 300)
-    assert decision.values.get("converged", False) is False
+    assert decision.values.converged is False
     if outcomes:
-        assert "allowance" in decision.reason and decision.after.total_steps >= 100
+        assert "budget of the stage ended" in decision.reason and decision.after.total_steps >= 100
     else:
-        assert decision.after == decision.before and f"The {allowance} steps" in decision.reason
+        assert (
+            decision.after == decision.before
+            and f"The {allowance} steps of its budget" in decision.reason
+        )
 
 
 SHAPES = [
@@ -459,7 +471,7 @@ def test_the_stage_costs_at_most_four_trainings(sizes, tau, suggested):
     trainer = FakeTrainer(tau=tau, num_validation=sizes[1])
     outcomes, decision = drive(STAGE, trainer, Recipe(learning_rate=suggested), known)
     assert spent(outcomes, "lr") <= 4 * decision.after.total_steps
-    assert decision.values["steps_spent"] == spent(outcomes, "lr")
+    assert decision.values.steps_spent == spent(outcomes, "lr")
     assert 0.01 <= decision.after.learning_rate <= 0.1
 
 
@@ -468,13 +480,13 @@ def test_the_decision_gives_its_numbers_and_its_evidence():
     values = decision.values
     for number in (
         len(outcomes),
-        f"{values['learning_rate']:g}",
-        values["converged_step"],
-        values["total_steps"],
+        f"{values.learning_rate:g}",
+        values.converged_step,
+        values.total_steps,
     ):
         assert str(number) in decision.reason
     assert set(decision.evidence) == set(outcomes) and "epochs" in decision.reason
-    assert values["rates"] == sorted(values["rates"]) and values["suggested_rate"] == 0.03
+    assert list(values.rates) == sorted(values.rates) and values.suggested == 0.03
     changed = decision.after.replace(learning_rate=0.03, total_steps=decision.before.total_steps)
     assert changed == decision.before
 
@@ -545,10 +557,7 @@ def test_the_baseline_is_trained_until_it_has_converged():
     assert convergence(done, facts()).is_certain and "until it had converged" in decision.reason
     assert decision.after == decision.before
     best = max(values["accuracy"] for values in done.evals)
-    assert (
-        decision.values == {"steps": done.steps, "accuracy": best}
-        and f"{best:.4g}" in decision.reason
-    )
+    assert decision.values == BaselineValues(done.steps, best) and f"{best:.4g}" in decision.reason
 
 
 def test_a_baseline_that_nothing_follows_goes_on_to_the_end_of_the_budget():
@@ -558,7 +567,7 @@ def test_a_baseline_that_nothing_follows_goes_on_to_the_end_of_the_budget():
         BASELINE, FakeTrainer(tau=150), known=dataclasses.replace(known, is_short=True)
     )
     assert converged["baseline"].steps < 20_000 and alone["baseline"].steps == 20_000
-    assert "for its whole allowance" in decision.reason
+    assert "for its whole budget" in decision.reason
 
 
 @pytest.mark.parametrize("allowance", [0, 49, 50, 120, 500, 777, 2000])
@@ -568,7 +577,7 @@ def test_the_baseline_stays_within_its_allowance(allowance):
     )
     assert spent(outcomes, "baseline") == allowance // CHUNK * CHUNK
     assert (
-        ("whole allowance" in decision.reason)
+        ("whole budget" in decision.reason)
         if outcomes
         else (f"{allowance} steps" in decision.reason)
     )
@@ -576,7 +585,7 @@ def test_the_baseline_stays_within_its_allowance(allowance):
 
 def test_a_baseline_that_diverges_or_was_stopped_is_told_as_such():
     _, lost = drive(BASELINE, FakeTrainer(best_rate=1e-6))
-    assert "diverged at step" in lost.reason and lost.values["diverged_at"] is not None
+    assert "diverged at step" in lost.reason and lost.values.diverged_at is not None
     outcomes, stopped = drive(BASELINE, FakeTrainer(tau=10_000, stops_at={"baseline": 150}))
     assert outcomes["baseline"].steps == 150 and "stopped (150 steps)" in stopped.reason
 
@@ -651,9 +660,9 @@ def test_a_decay_keeps_its_shape_when_the_steps_are_others():
 
 def test_the_reason_tells_how_the_rate_falls():
     recipes = {
-        "a constant rate of 0.03": {"decay": "none"},
-        "linear decay from 0.03;": {},
-        "linear decay from 0.03, beginning at step 200;": {"decay_start": 200},
+        "a constant learning rate of 0.03.": {"decay": "none"},
+        "linear decay from 0.03.": {},
+        "linear decay from 0.03, beginning at step 200.": {"decay_start": 200},
         "from 0.03, times 0.5 at step 200 and every 100 steps after": {
             "decay": "exponential",
             "decay_start": 200,
@@ -724,7 +733,7 @@ def test_a_training_that_overfits_is_followed_by_one_of_half_the_steps():
     assert TRAIN.propose(Context(TUNED, facts(), ends_well)) == []
     decision = TRAIN.decide(Context(TUNED, facts(), ends_well))
     assert (
-        decision.values["trial"] == "train-300"
+        decision.values.trial == "train-300"
         and "shortened from 600, which overfits" in decision.reason
     )
     given = Train(CHUNK, tuned=False)
@@ -799,9 +808,9 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
     worse = by_name(plain, with_weight_decay(scored(1200, 0.70)))
     assert REGULARIZES.propose(Context(TUNED, facts(), worse)) == []
     kept = REGULARIZES.decide(Context(TUNED, facts(), by_name(plain, longer)))
-    assert kept.values["trial"] == "train-1200" and kept.after.weight_decay == 0.1
+    assert kept.values.trial == "train-1200" and kept.after.weight_decay == 0.1
     assert (
-        "linear decay from 0.03 and weight decay 0.1, since a shorter one overfits;" in kept.reason
+        "linear decay from 0.03 and weight decay 0.1, since a shorter one overfits." in kept.reason
     )
     assert (
         "1200 steps with weight decay 0.1 against 600: +10 points" in kept.reason
@@ -811,7 +820,7 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
         Context(TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125))))
     )
     assert (
-        within.values["trial"] == "train-600"
+        within.values.trial == "train-600"
         and "+1.25 points" in within.reason
         and "not significant (95 % CI includes 0)" in within.reason
     )
@@ -822,7 +831,7 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
         )
     )
     assert (
-        own.values["trial"] == "train-600"
+        own.values.trial == "train-600"
     )  # a repetition that it paid for itself gives nobody a second chance
     lucky = dataclasses.replace(lucky, spec=dataclasses.replace(lucky.spec, stage="decay"))
     over = REGULARIZES.decide(
@@ -831,7 +840,7 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
         )
     )
     assert (
-        over.values["trial"] == "train-1200"
+        over.values.trial == "train-1200"
         and "600 (the mean of 2 seeds): +6.25 points" in over.reason
     )
     late = dataclasses.replace(lucky, out_of_time=True)
@@ -840,9 +849,9 @@ def test_a_training_with_weight_decay_is_finished_lengthened_while_it_pays_and_t
             TUNED, facts(), by_name(plain, with_weight_decay(other_examples(1200, 0.8125)), late)
         )
     )
-    assert cut.values["trial"] == "train-600"
+    assert cut.values.trial == "train-600"
     left = REGULARIZES.decide(Context(TUNED, facts(), worse))
-    assert left.values["trial"] == "train-600" and left.after.weight_decay == 0
+    assert left.values.trial == "train-600" and left.after.weight_decay == 0
 
 
 def test_what_stage_regularize_saw_to_be_enough_is_not_lengthened():
@@ -911,28 +920,29 @@ def test_the_only_training_keeps_its_steps_where_validation_has_turned():
 
 def test_of_a_longer_and_a_shorter_training_the_better_one_on_the_mean_is_chosen():
     longer = TRAIN.decide(Context(TUNED, facts(), by_name(scored(600, 0.80), scored(1200, 0.90))))
-    assert longer.values["trial"] == "train-1200" and longer.after.total_steps == 1200
+    assert longer.values.trial == "train-1200" and longer.after.total_steps == 1200
     assert "lengthened from 600" in longer.reason and "+10 points of accuracy" in longer.reason
     little = TRAIN.decide(
         Context(TUNED, facts(), by_name(scored(600, 0.90), other_examples(1200, 0.9025)))
     )
     assert (
-        little.values["trial"] == "train-1200"
+        little.values.trial == "train-1200"
         and "+0.25 points of accuracy, 0.3 standard errors" in little.reason
     )
     worse = TRAIN.decide(
         Context(TUNED, facts(), by_name(scored(600, 0.90), other_examples(1200, 0.8975)))
     )
-    assert worse.values["trial"] == "train-600"
+    assert worse.values.trial == "train-600"
     same = TRAIN.decide(Context(TUNED, facts(), by_name(scored(600, 0.90), scored(1200, 0.90))))
-    assert same.values["trial"] == "train-600"
+    assert same.values.trial == "train-600"
 
 
 def test_the_baseline_comes_back_unless_what_was_tuned_is_better_beyond_noise():
     within = TRAIN.decide(Context(TUNED, facts(), by_name(scored(600, 0.90), baseline(0.9025))))
-    assert within.values["trial"] == "baseline" and "-0.25 points of accuracy" in within.reason
+    assert within.values.trial == "baseline" and "-0.25 points of accuracy" in within.reason
     assert (
-        "not significant (95 % CI includes 0); so the baseline is what comes back" in within.reason
+        "not significant (95 % CI includes 0)" in within.reason
+        and "Final model: the baseline" in within.reason
     )
     assert within.after == baseline(0.9).spec.recipe
     for tuned in (
@@ -941,13 +951,14 @@ def test_the_baseline_comes_back_unless_what_was_tuned_is_better_beyond_noise():
     ):
         just = TRAIN.decide(Context(TUNED, facts(), by_name(tuned, baseline(0.90))))
         assert (
-            just.values["trial"] == "baseline"
-            and "not significant (95 % CI includes 0); so the baseline" in just.reason
+            just.values.trial == "baseline"
+            and "Final model: the baseline" in just.reason
+            and "not significant (95 % CI includes 0)" in just.reason
         )
     better = TRAIN.decide(Context(TUNED, facts(), by_name(scored(600, 0.80), baseline(0.90))))
-    assert better.values["trial"] == "baseline" and "a significant loss" in better.reason
+    assert better.values.trial == "baseline" and "a significant loss" in better.reason
     worse = TRAIN.decide(Context(TUNED, facts(), by_name(scored(600, 0.90), baseline(0.80))))
-    assert worse.values["trial"] == "train-600" and "a significant gain" in worse.reason
+    assert worse.values.trial == "train-600" and "a significant gain" in worse.reason
 
 
 def repeated(outcome, seed=2, **changes):
@@ -976,7 +987,7 @@ def test_a_gain_over_the_baseline_is_repeated_with_other_seeds_where_the_budget_
     ]
     again = [repeated(pair[0], example_scores=pair[1].example_scores - 0.3), repeated(pair[1])]
     decision = TRAIN.decide(Context(TUNED, known, by_name(*pair, *again)))
-    assert decision.values["trial"] == "baseline" and "over 2 seeds -10 points" in decision.reason
+    assert decision.values.trial == "baseline" and "over 2 seeds -10 points" in decision.reason
     assert set(decision.evidence) == {"train-600", "baseline", "train-600-seed2", "baseline-seed2"}
     little = TRAIN.propose(
         Context(TUNED, facts(), by_name(scored(600, 0.9), scored(1200, 0.9), baseline(0.8975)))
@@ -999,15 +1010,15 @@ def test_the_numbers_of_the_reason_are_points_or_errors():
 def test_a_training_that_diverged_leaves_the_baseline():
     lost = scored(600, 0.9, steps=250, diverged_at=230, example_scores=None)
     alone = TRAIN.decide(Context(TUNED, facts(), by_name(lost)))
-    assert alone.values["trial"] is None and "train-600 diverged at step 230" in alone.reason
+    assert alone.values.trial is None and "train-600 diverged at step 230" in alone.reason
     assert alone.after == TUNED and TRAIN.propose(Context(TUNED, facts(), by_name(lost))) == []
     beside = TRAIN.decide(Context(TUNED, facts(), by_name(lost, baseline(0.5))))
-    assert beside.values["trial"] == "baseline"
+    assert beside.values.trial == "baseline"
 
 
 def test_a_training_that_ended_early_says_where():
     stopped = TRAIN.decide(Context(TUNED, facts(), by_name(scored(600, 0.9, steps=250))))
-    assert stopped.values["trial"] == "train-600" and "stopped at step 250" in stopped.reason
+    assert stopped.values.trial == "train-600" and "stopped at step 250" in stopped.reason
     lost = TRAIN.decide(
         Context(TUNED, facts(), by_name(scored(600, 0.9, steps=250, diverged_at=230)))
     )
@@ -1060,7 +1071,7 @@ def test_what_the_decay_stage_trained_is_not_trained_again():
     (spec,) = TRAIN.propose(Context(TUNED, facts(), trained))
     assert (spec.trial, spec.recipe.total_steps) == ("train-1200", 1200)
     decision = TRAIN.decide(Context(TUNED, facts(), trained))
-    assert decision.values["trial"] == "decay-linear" and decision.after.total_steps == 600
+    assert decision.values.trial == "decay-linear" and decision.after.total_steps == 600
     other_rate = TUNED.replace(learning_rate=0.1)
     assert TRAIN.propose(Context(other_rate, facts(), trained))[0].trial == "train-600"
 
