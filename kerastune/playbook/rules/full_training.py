@@ -33,7 +33,8 @@ def segment(trial: str, stage: str, recipe: Recipe, done: Outcome | None, every:
         every: steps between two evaluations.
 
     Example:
-        >>> [segment("a", "train", Recipe(total_steps=600), None, every).until for every in (50, 200)]
+        >>> recipe = Recipe(total_steps=600)
+        >>> [segment("a", "train", recipe, None, every).until for every in (50, 200)]
         [150, 200]
     """
     total, start = recipe.total_steps, done.steps if done else 0
@@ -133,8 +134,8 @@ def lengthened(recipe: Recipe, total_steps: int) -> Recipe:
     """The recipe with other total steps and a decay of the same shape.
 
     Example:
-        >>> recipe = Recipe(decay="exponential", decay_start=900, decay_interval=200, total_steps=2000)
-        >>> longer = lengthened(recipe, 4000)
+        >>> recipe = Recipe(decay="exponential", decay_start=900, decay_interval=200)
+        >>> longer = lengthened(recipe.replace(total_steps=2000), 4000)
         >>> longer.decay_start, longer.decay_interval
         (1800, 400)
     """
@@ -210,8 +211,8 @@ def repeats(better: Outcome, worse: Outcome, context: Context, stage: str) -> li
     """The segments that repeat a comparison with another seed, where it was won with the first one.
 
     Both settings are trained once more, if the stage's allowance holds it; and a third time, if two
-    seeds together do not make the gain significant. Nobody is given a second chance, so that looking
-    twice does not make a false gain more likely: what was not won with the first seed is lost.
+    seeds together do not make the gain significant. Nobody is given a second chance, so that
+    looking twice does not make a false gain more likely: what was not won with the first seed is lost.
     Where the allowance does not hold it, one seed decides.
 
     Args:
@@ -282,8 +283,10 @@ def decay_words(recipe: Recipe) -> str:
     """How the rate of a recipe falls, for people.
 
     Example:
-        >>> decay_words(Recipe(learning_rate=0.1)), decay_words(Recipe(learning_rate=0.1, decay_start=1350))
-        ('linear decay from 0.1', 'linear decay from 0.1, beginning at step 1350')
+        >>> decay_words(Recipe(learning_rate=0.1))
+        'linear decay from 0.1'
+        >>> decay_words(Recipe(learning_rate=0.1, decay_start=1350))
+        'linear decay from 0.1, beginning at step 1350'
     """
     rate = f"{recipe.learning_rate:g}"
     if recipe.decay == "none":
@@ -292,5 +295,6 @@ def decay_words(recipe: Recipe) -> str:
         return f"linear decay from {rate}" + (
             f", beginning at step {recipe.decay_start}" * (recipe.decay_start > 0)
         )
-    drops = f"times {recipe.decay_factor:g} at step {recipe.decay_start} and every {recipe.decay_interval} steps after"
+    drops = f"times {recipe.decay_factor:g} at step {recipe.decay_start} and every "
+    drops += f"{recipe.decay_interval} steps after"
     return f"exponential decay from {rate}, {drops}"

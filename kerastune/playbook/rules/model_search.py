@@ -91,7 +91,7 @@ class ModelSearch:
         return steps
 
     def due(self) -> list[TrialSpec]:
-        """The segments to train next: candidates first, then who goes on, then the winner's rate."""
+        """The segments to train next: candidates, then who goes on, then the winner's rate."""
         return self._candidate() or self.progress.behind or self._neighbors()
 
     @property

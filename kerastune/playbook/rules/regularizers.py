@@ -61,8 +61,10 @@ class Thing:
         """What a recipe has of it, in words.
 
         Example:
-            >>> dropout(Recipe()).shown(Recipe(dropout=0.3)), flip(Recipe()).shown(Recipe(flip=True, total_steps=900))
-            ('dropout 0.3', 'a horizontal flip over 900 steps')
+            >>> dropout(Recipe()).shown(Recipe(dropout=0.3))
+            'dropout 0.3'
+            >>> flip(Recipe()).shown(Recipe(flip=True, total_steps=900))
+            'a horizontal flip over 900 steps'
         """
         words = self.phrase.format(getattr(recipe, self.value))
         return f"{words} over {recipe.total_steps} steps" if self.times > 1 else words
@@ -85,8 +87,8 @@ def uphill(gains: Sequence[float | None], first: int, is_lost: bool = False) -> 
             training.
 
     Example:
-        >>> uphill([0.0, None, None, None], 2), uphill([0.0, None, 0.01, None], 2), uphill([0.0, None, -0.01, None], 2)
-        (2, 3, 1)
+        >>> [uphill([0.0, None, gain, None], 2) for gain in (None, 0.01, -0.01)]
+        [2, 3, 1]
         >>> uphill([0.0, None, -0.2, None], 2, is_lost=True) is None
         True
     """
@@ -110,8 +112,8 @@ def is_passed(thing: Thing, trials: Iterable[str]) -> bool:
     untried.
 
     Example:
-        >>> is_passed(dropout(Recipe()), ["regularize-base"]), is_passed(dropout(Recipe()), ["regularize-flip-True"])
-        (False, True)
+        >>> [is_passed(dropout(Recipe()), [f"regularize-{each}"]) for each in ("base", "flip-True")]
+        [False, True]
     """
     later = SEQUENCE[SEQUENCE.index(thing.value) + 1 :]
     return any(trial.startswith(f"{PREFIX}-{value}-") for trial in trials for value in later)

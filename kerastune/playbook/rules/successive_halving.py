@@ -97,6 +97,6 @@ def cost(specs: Iterable[TrialSpec]) -> int:
 
 
 def goes_no_further(outcome: Outcome, steps: int) -> bool:
-    """Whether a trial has so many steps, or diverged, or was stopped by a callback of the user's."""
+    """Whether a trial has so many steps, or diverged, or was stopped by a user's callback."""
     was_stopped = outcome.steps < outcome.spec.until
     return outcome.steps >= steps or was_stopped or outcome.diverged_at is not None
