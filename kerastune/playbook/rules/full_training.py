@@ -212,8 +212,8 @@ def repeats(better: Outcome, worse: Outcome, context: Context, stage: str) -> li
 
     Both settings are trained once more, if the stage's allowance holds it; and a third time, if two
     seeds together do not make the gain significant. Nobody is given a second chance, so that
-    looking twice does not make a false gain more likely: what was not won with the first seed is lost.
-    Where the allowance does not hold it, one seed decides.
+    looking twice does not make a false gain more likely: what was not won with the first seed is
+    lost. Where the allowance does not hold it, one seed decides.
 
     Args:
         better: the setting that would replace the other one, trained to its end.
