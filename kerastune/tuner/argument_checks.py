@@ -8,7 +8,6 @@ import keras
 import keras_tuner
 
 from kerastune.callbacks import ExponentialDecay, LinearDecay
-from kerastune.trial import Objective
 
 REFUSED = {
     "epochs": "the number of steps is what kerastune finds out",
@@ -22,27 +21,6 @@ REFUSED = {
     "steps_per_epoch": "steps are the only clock, and the budget says how many there are",
     "initial_epoch": "kerastune goes on from its own study",
 }
-
-
-def parse_objective(objective: keras_tuner.Objective | str | None) -> Objective | None:
-    """The objective that a user gave.
-
-    Args:
-        objective: KerasTuner's, or text like `"val_accuracy:max"`; `None` or an empty text for
-            none.
-
-    Raises:
-        ValueError: when the direction is missing, or the value is not of the validation part.
-
-    Example:
-        >>> parse_objective("val_accuracy:max")
-        Objective(name='accuracy', direction='max')
-    """
-    if objective is None or objective == "":
-        return None
-    if isinstance(objective, keras_tuner.Objective):
-        objective = f"{objective.name}:{objective.direction}"
-    return Objective.parse(str(objective))
 
 
 def checked_seed(seed: int) -> int:

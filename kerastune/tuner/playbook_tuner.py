@@ -26,6 +26,7 @@ from kerastune.study.run_directory import RunDir
 from kerastune.trial import TrialSpec
 from kerastune.tuner import argument_checks, progress
 from kerastune.tuner.final_models import FinalModels
+from kerastune.tuner.objectives import parse_objective
 from kerastune.tuner.oracle import PlaybookOracle
 from kerastune.tuner.search import Search
 from kerastune.tuner.settings import (
@@ -141,7 +142,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         self.settings = Settings(
             budget=Budget.parse(budget),
             seed=seed,
-            objective=argument_checks.parse_objective(objective),
+            objective=parse_objective(objective),
             refit=refit,
             recipe=first,
             trained=begun,

@@ -213,7 +213,7 @@ def test_search_refuses_what_it_decides_itself(tmp_path, given, words):
 @pytest.mark.parametrize(
     "given, words",
     [
-        ({"objective": "val_accuracy"}, "needs its direction: write val_accuracy:max"),
+        ({"objective": "val_profit"}, "needs its direction, which its name does not tell"),
         ({"objective": "accuracy:max"}, "write val_accuracy:max"),
         ({"seed": -1}, "`seed` must be an integer >= 0"),
         ({"budget": "soon"}, "`budget` must be a time"),
