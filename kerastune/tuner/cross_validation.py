@@ -34,7 +34,6 @@ from kerastune.trial import Outcome, State
 from kerastune.tuner import (
     argument_checks,
     fold_results,
-    objectives,
     problem_facts,
     progress,
     records,
@@ -42,6 +41,7 @@ from kerastune.tuner import (
     samplers,
 )
 from kerastune.tuner.fold_results import Judged
+from kerastune.tuner.idioms.objectives import parse_objective
 
 STAGE = "crossval"
 
@@ -117,7 +117,7 @@ class CrossValidation:
         }
         classes = examples.true if examples.classes is not None else None
         self.folds = folds.cut(len(examples), num_folds, repeats, seed, classes, examples.groups)
-        self.recipe = self._prepare(recipe or Recipe(), objectives.parse_objective(objective))
+        self.recipe = self._prepare(recipe or Recipe(), parse_objective(objective))
         self._known: tuple[Any, Trainer] | None = None
         self.result: dict[str, Any] = {}
         self.out_of_fold: dict[str, np.ndarray] = {}

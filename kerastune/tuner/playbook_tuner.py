@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,6 +16,7 @@ from kerastune.budget import Budget, Stopwatch
 from kerastune.data import checks, loading
 from kerastune.executors.base import INLINE
 from kerastune.playbook import retention
+from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.base import Decision
 from kerastune.playbook.stages.ensemble import MEMBERS, Ensemble
 from kerastune.playbook.stages.prune import SPARSITIES
@@ -22,16 +26,23 @@ from kerastune.recipe import Recipe
 from kerastune.runtime import devices, logs
 from kerastune.study import run_directory
 from kerastune.study.database import Study
+from kerastune.study.reader import Record, is_study
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import TrialSpec
 from kerastune.tuner import argument_checks, progress
+from kerastune.tuner.builder import Builder
 from kerastune.tuner.final_models import FinalModels
-from kerastune.tuner.objectives import parse_objective
+from kerastune.tuner.idioms import arguments, fit_arguments, reloading
+from kerastune.tuner.idioms.fit_arguments import FitArguments
+from kerastune.tuner.idioms.found_models import FoundModels
+from kerastune.tuner.idioms.objectives import parse_objective
+from kerastune.tuner.idioms.overrides import Overrides, overridden
 from kerastune.tuner.oracle import PlaybookOracle
 from kerastune.tuner.search import Search
 from kerastune.tuner.settings import (
     EnsembleSettings,
     ExecutionSettings,
+    Limits,
     Settings,
     StageSettings,
     StorageSettings,
@@ -39,6 +50,8 @@ from kerastune.tuner.settings import (
     make_stages,
     starting_point,
 )
+
+PROJECT_NAME = "playbook"
 
 
 class PlaybookTuner(keras_tuner.Tuner):
@@ -53,16 +66,30 @@ class PlaybookTuner(keras_tuner.Tuner):
         hypermodel: a `build(hp)` function or a `keras_tuner.HyperModel`, `hypermodels.Pretrained`
             among them; what it builds may be compiled, then its loss and metrics are kept and its
             optimizer is replaced.
-        objective: `keras_tuner.Objective(name, direction)` or text like `"val_f1:max"`: what the
-            model measures, or any metric that `kerastune.models.keras_metrics` knows; by default
+        objective: `keras_tuner.Objective(name, direction)` or a name like `"val_accuracy"`: what
+            the model measures, or any metric that `kerastune.models.keras_metrics` knows; by default
             macro-F1 where classes are imbalanced, else validation accuracy where it is measured,
             else validation loss.
+        max_trials: networks that stage `model` trains, at most; by default as many as the budget
+            holds.
+        seed: of weights, batches and splits, `>= 0`; 1 by default.
+        hyperparameters: declared or fixed before `build(hp)` declares its own.
+        tune_new_entries: whether those that `hyperparameters` does not name are searched.
+        allow_new_entries: whether `build(hp)` may declare them at all.
+        max_retries_per_trial: 0; what takes its place is said where it is another number, and so
+            with `max_consecutive_failed_trials` and the arguments of KerasTuner's in `others`.
+        max_consecutive_failed_trials: 3.
         budget: a time (`"4m"`) or a number of steps (`"6000steps"`, deterministic), the final
             training included.
         directory: parent of the project's directory; the working directory by default.
-        project_name: name of the project's directory in it.
-        seed: of weights, batches and splits, `>= 0`.
+        project_name: name of the project's directory in it, `"playbook"` by default.
         overwrite: begin anew; only what kerastune itself left is deleted.
+        max_epochs: of any training, at most.
+        executions_per_trial: taken, and told in the log: candidates that are close are trained
+            again with other seeds.
+        loss: in place of the one that `build(hp)` compiles.
+        metrics: in place of those that `build(hp)` compiles.
+        max_model_size: parameters of a model, at most.
         baseline: whether Adam at 1e-3 with batches of 32 is trained to compare with, on at most a
             quarter of the budget.
         recipe: where tuning starts; its batch size is kept when a recipe is given, and suggested
@@ -93,6 +120,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             cluster. With a budget in steps the decisions are the same, as far as arithmetic allows.
         jobs: trials at once; 0 for as many as memory and cores allow.
         ray_address: of a Ray cluster; empty for one on this machine.
+        others: further arguments of KerasTuner's tuners, refused by name.
 
     Attributes:
         settings: all of them, checked.
@@ -113,11 +141,23 @@ class PlaybookTuner(keras_tuner.Tuner):
         self,
         hypermodel: keras_tuner.HyperModel | Callable[[keras_tuner.HyperParameters], keras.Model],
         objective: keras_tuner.Objective | str | None = None,
+        max_trials: int | None = None,
+        seed: int | None = 1,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        *,
         budget: str = "10m",
         directory: str | os.PathLike | None = None,
-        project_name: str = "playbook",
-        seed: int = 1,
+        project_name: str | None = None,
         overwrite: bool = False,
+        max_epochs: int | None = None,
+        executions_per_trial: int = 1,
+        loss: Any = None,
+        metrics: Any = None,
+        max_model_size: int | None = None,
         baseline: bool = True,
         recipe: Recipe | None = None,
         refit: bool = False,
@@ -133,8 +173,15 @@ class PlaybookTuner(keras_tuner.Tuner):
         executor: str = INLINE,
         jobs: int = 0,
         ray_address: str = "",
+        **others: Any,
     ):
         devices.check_supported()
+        others["max_retries_per_trial"] = max_retries_per_trial
+        others["max_consecutive_failed_trials"] = max_consecutive_failed_trials
+        arguments.refuse(others, list(inspect.signature(PlaybookTuner.__init__).parameters))
+        arguments.check_hypermodel(hypermodel)
+        seed = 1 if seed is None else argument_checks.checked_seed(seed)
+        project_name = project_name or PROJECT_NAME
         first, begun = starting_point(recipe, seed, trained, stages)
         if stages is None:
             stages = default_stages(hypermodel, recipe, baseline, ensemble, tta)
@@ -150,13 +197,26 @@ class PlaybookTuner(keras_tuner.Tuner):
             ensemble=EnsembleSettings(members, member_folds if Ensemble.name in stages else 0),
             execution=ExecutionSettings(executor, jobs, ray_address),
             storage=StorageSettings(run_dir, overwrite, keep),
+            limits=Limits(
+                networks=arguments.at_least_one("max_trials", max_trials),
+                epochs=arguments.at_least_one("max_epochs", max_epochs),
+            ),
         )
         self.latest: Search | None = None
         self.result: dict[str, Any] = {}
+        self._playbook: Playbook | None = None
         self._models: FinalModels | None = None
+        self._saved: Path | None = None
+        arguments.at_least_one("max_model_size", max_model_size)
+        arguments.at_least_one("executions_per_trial", executions_per_trial)
+        self._notes = arguments.notes(executions_per_trial)
         argument_checks.refuse_overrides(type(self), PlaybookTuner, hypermodel)
         placed = {"directory": str(directory or "."), "project_name": project_name}
-        super().__init__(oracle=PlaybookOracle(None, seed), hypermodel=hypermodel, **placed)
+        oracle = PlaybookOracle(None, seed, hyperparameters, tune_new_entries, allow_new_entries)
+        overrides = Overrides(loss, metrics, max_model_size)
+        super().__init__(oracle=oracle, hypermodel=hypermodel, **placed)
+        self._given = overridden(self.hypermodel, overrides)
+        self.hypermodel = FoundModels(self._given, self._problem_of_search)
         # Refuses now what a stage can't be made with; every search makes its own stages.
         make_stages(self.settings, self.oracle.get_space())
 
@@ -168,12 +228,12 @@ class PlaybookTuner(keras_tuner.Tuner):
     @property
     def recipe(self) -> Recipe:
         """The recipe found so far."""
-        return self.latest.playbook.recipe if self.latest else self.settings.recipe
+        return self._playbook.recipe if self._playbook else self.settings.recipe
 
     @property
     def decisions(self) -> list[Decision]:
         """What every stage decided, in their order."""
-        return list(self.latest.playbook.decisions) if self.latest else []
+        return list(self._playbook.decisions) if self._playbook else []
 
     def search(
         self,
@@ -181,7 +241,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         y: Any = None,
         *,
         validation_data: tuple | None = None,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
+        callbacks: Sequence[keras.callbacks.Callback] | keras.callbacks.Callback | None = None,
         settings: dict[str, Any] | None = None,
         **others: Any,
     ) -> None:
@@ -193,19 +253,25 @@ class PlaybookTuner(keras_tuner.Tuner):
             y: targets, unless `x` brings them.
             validation_data: `(x, y)` or `(x, y, sample_weight)`; cut off the training part when it
                 is left out.
-            callbacks: Keras callbacks; every trial gets its own copies.
+            callbacks: Keras callbacks, or functions that make one; every trial gets its own
+                copies, and files of its own.
             settings: names and values that must stay the same when the search goes on.
             others: `sample_weight`, `class_weight`, `test_data` and `kind` as in
-                `kerastune.data.from_arrays`, and `verbose` (0 for no display). What `fit` would
-                also take is refused with the reason.
+                `kerastune.data.from_arrays`; `verbose` (0 for no display); and of `fit`'s
+                arguments `epochs` (of any training, at most), `batch_size` (of every training),
+                `validation_split`, `validation_batch_size` and `shuffle`. What `fit` would also
+                take is refused with the reason.
 
         Raises:
             ValueError: before any training, for data or settings that can't be used.
         """
         verbose = others.pop("verbose", 1)
-        argument_checks.refuse_callbacks(callbacks)
-        problem = self._problem(x, y, validation_data, others)
-        wanted, storage = self.settings, self.settings.storage
+        callbacks = argument_checks.checked_callbacks(callbacks)
+        told = fit_arguments.taken(others)
+        problem = self._problem(x, y, validation_data, others, told)
+        notes = (*problem.notes, *self._notes, *argument_checks.notes_on_callbacks(callbacks))
+        problem = dataclasses.replace(problem, notes=notes, shuffled=told.shuffle)
+        wanted, storage = told.applied(self.settings), self.settings.storage
         checks.check(problem, 1 if wanted.runs(Start) else wanted.recipe.batch_size)
         checks.check_joined_and_cut(problem, wanted.refit, wanted.ensemble.folds)
         storage.run_dir.open()
@@ -218,7 +284,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         ):
             self.latest = Search(
                 wanted,
-                self.hypermodel,
+                self._given,
                 self.oracle.get_space(),
                 problem,
                 callbacks=callbacks,
@@ -227,14 +293,25 @@ class PlaybookTuner(keras_tuner.Tuner):
                 display=shown,
                 watch=watch,
             )
-            objective = self.latest.facts.objective
-            named = keras_tuner.Objective(f"val_{objective.name}", objective.direction)
-            self.oracle.begin(self.latest.playbook, named)
+            self._playbook, self._saved = self.latest.playbook, None
+            self.oracle.begin(self._playbook, self.latest.of_optimizer)
             self._models, self.result = self.latest.run(self._begin_trial, self._end_trial)
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
         """Not asked: the executor trains the segments; see `search`."""
         raise NotImplementedError("the executor trains the segments of trials; call `search`.")
+
+    def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
+        """Hyperparameters of the best trials, the chosen one first.
+
+        `tuner.hypermodel.build` makes of them a model with the trial's optimizer, learning rate and
+        schedule.
+
+        Raises:
+            ValueError: where nothing was searched yet, in the directory neither.
+        """
+        self.trained_models()
+        return super().get_best_hyperparameters(num_trials)
 
     def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
         """Trained models, the one that the playbook chose first.
@@ -242,24 +319,37 @@ class PlaybookTuner(keras_tuner.Tuner):
         Only whole trainings keep their weights. The models take the inputs that `search` was given.
 
         Raises:
-            ValueError: before `search` came to its end in this process.
+            ValueError: where nothing was searched yet, in the directory neither.
         """
         states = self.trained_models().states
         ranked = self.oracle.get_best_trials(len(self.oracle.trials))
         kept = [trial for trial in ranked if trial.trial_id in states]
         return [self.load_model(trial) for trial in kept[:num_models]]
 
+    def results_summary(self, num_trials: int = 10) -> None:
+        """Prints the best trials, the chosen one first.
+
+        Raises:
+            ValueError: where nothing was searched yet, in the directory neither.
+        """
+        self.trained_models()
+        super().results_summary(num_trials)
+
     def trained_models(self) -> FinalModels:
         """All models of the finished search, the combined ones among them.
 
+        In a process that did not search they are read from the directory.
+
         Raises:
-            ValueError: before `search` came to its end in this process.
+            ValueError: where nothing was searched yet, in the directory neither.
         """
         if self._models is None:
-            raise ValueError(
-                "nothing was searched yet in this process: call `search`, which reads the "
-                "directory."
-            )
+            if not is_study(self.run_dir.study):
+                raise ValueError(
+                    f"nothing was searched yet, and {self.run_dir.path} holds no search: call "
+                    "`search`, or name the directory and project_name of one."
+                )
+            self.reload()
         return self._models
 
     def load_model(self, trial: Any) -> keras.Model:
@@ -268,19 +358,39 @@ class PlaybookTuner(keras_tuner.Tuner):
         It is compiled with a stock Keras optimizer.
 
         Raises:
-            ValueError: for a trial that kept no weights.
+            ValueError: for a trial that kept no weights, or that can't be made again without data.
         """
         models = self.trained_models()
         if trial.trial_id not in models.states:
             kept = ", ".join(models.states)
             raise ValueError(f"trial {trial.trial_id} kept no weights; these did: {kept}.")
-        return models.trial_model(trial.trial_id)
+        if self._saved is None:
+            return models.trial_model(trial.trial_id)
+        if trial.trial_id != models.chosen or not self._saved.is_file():
+            raise ValueError(
+                f"trial {trial.trial_id} was trained on prepared data, and only the best model is "
+                "on disk whole: call `search` with the data, which trains nothing again."
+            )
+        return keras.saving.load_model(self._saved)
 
     def save(self) -> None:
         """Does nothing: every event is in the study already."""
 
     def reload(self) -> None:
-        """Does nothing: `search` reads the study."""
+        """Reads what was searched from the directory, without the data.
+
+        Raises:
+            ValueError: where there is no search.
+        """
+        build = Builder(self._given, self.oracle.get_space())
+        with Record(self.run_dir.study) as record:
+            found = reloading.read(record, build, self.settings)
+        self._playbook, self._models, self.result = found.playbook, found.models, found.result
+        self._saved = self.run_dir.model if found.is_attached else None
+        self.oracle.begin(found.playbook, found.of_optimizer)
+
+    def _problem_of_search(self) -> Problem | None:
+        return self._models.problem if self._models else None
 
     def _begin_trial(self, spec: TrialSpec) -> None:
         self.on_trial_begin(self.oracle.begin_trial(spec))
@@ -289,16 +399,22 @@ class PlaybookTuner(keras_tuner.Tuner):
         self.on_trial_end(self.oracle.trials[name])
 
     def _problem(
-        self, x: Any, y: Any, validation_data: tuple | None, others: dict[str, Any]
+        self,
+        x: Any,
+        y: Any,
+        validation_data: tuple | None,
+        others: dict[str, Any],
+        told: FitArguments,
     ) -> Problem:
-        argument_checks.refuse_settings_of_fit(others)
         if isinstance(x, Problem):
             return x
-        unknown = set(others) - {"sample_weight", "class_weight", "test_data", "kind"}
-        if unknown:
-            raise ValueError(f"search does not take {', '.join(sorted(unknown))}.")
+        known = ("sample_weight", "class_weight", "test_data", "kind")
+        argument_checks.refuse_unknown(others, (*known, "verbose", *fit_arguments.NAMES))
+        weight = others.pop("sample_weight", None)
+        x, y, validation_data, weight = told.cut(x, y, validation_data, weight)
         named = {"seed": self.settings.seed, "name": self.project_name, **others}
-        return loading.from_arrays(x, y, validation_data=validation_data, **named)
+        named |= {"validation_data": validation_data, "sample_weight": weight}
+        return loading.from_arrays(x, y, **named)
 
 
 def _keep_everything() -> None:

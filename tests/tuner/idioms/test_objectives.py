@@ -4,7 +4,7 @@ import keras_tuner
 import pytest
 
 from kerastune.trial import Objective
-from kerastune.tuner.objectives import direction, parse_objective
+from kerastune.tuner.idioms.objectives import direction, parse_objective
 
 
 @pytest.mark.parametrize(
