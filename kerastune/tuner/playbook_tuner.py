@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,8 +15,6 @@ from kerastune.budget import Budget, Stopwatch
 from kerastune.data import checks, loading
 from kerastune.executors.base import INLINE
 from kerastune.playbook import retention
-from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Decision
 from kerastune.playbook.stages.ensemble import MEMBERS, Ensemble
 from kerastune.playbook.stages.prune import SPARSITIES
 from kerastune.playbook.stages.start import Start
@@ -26,17 +23,14 @@ from kerastune.recipe import Recipe
 from kerastune.runtime import devices, logs
 from kerastune.study import run_directory
 from kerastune.study.database import Study
-from kerastune.study.reader import Record, is_study
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import TrialSpec
 from kerastune.tuner import argument_checks, progress
-from kerastune.tuner.builder import Builder
-from kerastune.tuner.final_models import FinalModels
-from kerastune.tuner.idioms import arguments, fit_arguments, reloading
+from kerastune.tuner.idioms import arguments, fit_arguments
 from kerastune.tuner.idioms.fit_arguments import FitArguments
-from kerastune.tuner.idioms.found_models import FoundModels
 from kerastune.tuner.idioms.objectives import parse_objective
-from kerastune.tuner.idioms.overrides import Overrides, overridden
+from kerastune.tuner.idioms.overrides import Overrides
+from kerastune.tuner.idioms.searched_tuner import SearchedTuner
 from kerastune.tuner.oracle import PlaybookOracle
 from kerastune.tuner.search import Search
 from kerastune.tuner.settings import (
@@ -54,7 +48,7 @@ from kerastune.tuner.settings import (
 PROJECT_NAME = "playbook"
 
 
-class PlaybookTuner(keras_tuner.Tuner):
+class PlaybookTuner(SearchedTuner):
     """Tunes a Keras model in the order of the playbook.
 
     A KerasTuner tuner in its surface (`search`, `get_best_models`, `get_best_hyperparameters`,
@@ -66,10 +60,10 @@ class PlaybookTuner(keras_tuner.Tuner):
         hypermodel: a `build(hp)` function or a `keras_tuner.HyperModel`, `hypermodels.Pretrained`
             among them; what it builds may be compiled, then its loss and metrics are kept and its
             optimizer is replaced.
-        objective: `keras_tuner.Objective(name, direction)` or a name like `"val_accuracy"`: what
-            the model measures, or any metric that `kerastune.models.keras_metrics` knows; by default
-            macro-F1 where classes are imbalanced, else validation accuracy where it is measured,
-            else validation loss.
+        objective: `keras_tuner.Objective(name, direction)` or a name like `"val_accuracy"`: of what
+            the model measures, or of any metric that `kerastune.models.keras_metrics` knows; by
+            default macro-F1 where classes are imbalanced, else validation accuracy where it is
+            measured, else validation loss.
         max_trials: networks that stage `model` trains, at most; by default as many as the budget
             holds.
         seed: of weights, batches and splits, `>= 0`; 1 by default.
@@ -203,10 +197,6 @@ class PlaybookTuner(keras_tuner.Tuner):
             ),
         )
         self.latest: Search | None = None
-        self.result: dict[str, Any] = {}
-        self._playbook: Playbook | None = None
-        self._models: FinalModels | None = None
-        self._saved: Path | None = None
         arguments.at_least_one("max_model_size", max_model_size)
         arguments.at_least_one("executions_per_trial", executions_per_trial)
         self._notes = arguments.notes(executions_per_trial)
@@ -214,26 +204,9 @@ class PlaybookTuner(keras_tuner.Tuner):
         placed = {"directory": str(directory or "."), "project_name": project_name}
         oracle = PlaybookOracle(None, seed, hyperparameters, tune_new_entries, allow_new_entries)
         overrides = Overrides(loss, metrics, max_model_size)
-        super().__init__(oracle=oracle, hypermodel=hypermodel, **placed)
-        self._given = overridden(self.hypermodel, overrides)
-        self.hypermodel = FoundModels(self._given, self._problem_of_search)
+        super().__init__(oracle, hypermodel, overrides, **placed)
         # Refuses now what a stage can't be made with; every search makes its own stages.
         make_stages(self.settings, self.oracle.get_space())
-
-    @property
-    def run_dir(self) -> RunDir:
-        """The output directory."""
-        return self.settings.storage.run_dir
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe found so far."""
-        return self._playbook.recipe if self._playbook else self.settings.recipe
-
-    @property
-    def decisions(self) -> list[Decision]:
-        """What every stage decided, in their order."""
-        return list(self._playbook.decisions) if self._playbook else []
 
     def search(
         self,
@@ -300,97 +273,6 @@ class PlaybookTuner(keras_tuner.Tuner):
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
         """Not asked: the executor trains the segments; see `search`."""
         raise NotImplementedError("the executor trains the segments of trials; call `search`.")
-
-    def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
-        """Hyperparameters of the best trials, the chosen one first.
-
-        `tuner.hypermodel.build` makes of them a model with the trial's optimizer, learning rate and
-        schedule.
-
-        Raises:
-            ValueError: where nothing was searched yet, in the directory neither.
-        """
-        self.trained_models()
-        return super().get_best_hyperparameters(num_trials)
-
-    def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
-        """Trained models, the one that the playbook chose first.
-
-        Only whole trainings keep their weights. The models take the inputs that `search` was given.
-
-        Raises:
-            ValueError: where nothing was searched yet, in the directory neither.
-        """
-        states = self.trained_models().states
-        ranked = self.oracle.get_best_trials(len(self.oracle.trials))
-        kept = [trial for trial in ranked if trial.trial_id in states]
-        return [self.load_model(trial) for trial in kept[:num_models]]
-
-    def results_summary(self, num_trials: int = 10) -> None:
-        """Prints the best trials, the chosen one first.
-
-        Raises:
-            ValueError: where nothing was searched yet, in the directory neither.
-        """
-        self.trained_models()
-        super().results_summary(num_trials)
-
-    def trained_models(self) -> FinalModels:
-        """All models of the finished search, the combined ones among them.
-
-        In a process that did not search they are read from the directory.
-
-        Raises:
-            ValueError: where nothing was searched yet, in the directory neither.
-        """
-        if self._models is None:
-            if not is_study(self.run_dir.study):
-                raise ValueError(
-                    f"nothing was searched yet, and {self.run_dir.path} holds no search: call "
-                    "`search`, or name the directory and project_name of one."
-                )
-            self.reload()
-        return self._models
-
-    def load_model(self, trial: Any) -> keras.Model:
-        """The model of a trial with the weights of its best evaluation.
-
-        It is compiled with a stock Keras optimizer.
-
-        Raises:
-            ValueError: for a trial that kept no weights, or that can't be made again without data.
-        """
-        models = self.trained_models()
-        if trial.trial_id not in models.states:
-            kept = ", ".join(models.states)
-            raise ValueError(f"trial {trial.trial_id} kept no weights; these did: {kept}.")
-        if self._saved is None:
-            return models.trial_model(trial.trial_id)
-        if trial.trial_id != models.chosen or not self._saved.is_file():
-            raise ValueError(
-                f"trial {trial.trial_id} was trained on prepared data, and only the best model is "
-                "on disk whole: call `search` with the data, which trains nothing again."
-            )
-        return keras.saving.load_model(self._saved)
-
-    def save(self) -> None:
-        """Does nothing: every event is in the study already."""
-
-    def reload(self) -> None:
-        """Reads what was searched from the directory, without the data.
-
-        Raises:
-            ValueError: where there is no search.
-        """
-        build = Builder(self._given, self.oracle.get_space())
-        with Record(self.run_dir.study) as record:
-            found = reloading.read(record, build, self.settings)
-        self._playbook, self._models, self.result = found.playbook, found.models, found.result
-        self._saved = self.run_dir.model if found.is_attached else None
-        self.oracle.begin(found.playbook, found.of_optimizer)
-
-    def _problem_of_search(self) -> Problem | None:
-        return self._models.problem if self._models else None
 
     def _begin_trial(self, spec: TrialSpec) -> None:
         self.on_trial_begin(self.oracle.begin_trial(spec))
