@@ -53,6 +53,7 @@ class Problem:
         stream: a `tf.data.Dataset` of single training examples, when the user brought one.
         class_weight: weight of every class in the loss, by integer label, or `None`.
         notes: what was done to the data, one sentence each, for people.
+        shuffled: whether training examples are drawn at random, and not in their order.
 
     Example:
         >>> part = Part(np.zeros([4, 2]), np.array([0, 1, 1, 1]))
@@ -72,6 +73,7 @@ class Problem:
     stream: Any = None
     class_weight: dict[int, float] | None = None
     notes: tuple[str, ...] = ()
+    shuffled: bool = True
 
     @property
     def num_classes(self) -> int:

@@ -15,12 +15,14 @@ VALIDATION_BATCH = 512
 STREAM_SHUFFLE = 10_000  # examples held to shuffle a stream
 
 
-def order(num_examples: int, batch_size: int, seed: int, start: int, until: int) -> np.ndarray:
+def order(
+    num_examples: int, batch_size: int, seed: int | None, start: int, until: int
+) -> np.ndarray:
     """Indices of the examples that steps `start` to `until` see.
 
     The stream of examples is one seeded permutation of the data after another; a step takes the
     next `batch_size` of it. So each example is seen once per epoch, and a run that goes on from a
-    checkpoint sees what it would have seen.
+    checkpoint sees what it would have seen. Without a seed the data come in their own order.
 
     Returns:
         int32 array `[(until - start) * batch_size]`.
@@ -35,6 +37,8 @@ def order(num_examples: int, batch_size: int, seed: int, start: int, until: int)
     """
     first, last = start * batch_size, until * batch_size
     epochs = range(first // num_examples, (last - 1) // num_examples + 1)
+    if seed is None:
+        return (np.arange(first, last) % num_examples).astype(np.int32)
     stream = [np.random.default_rng([seed, epoch]).permutation(num_examples) for epoch in epochs]
     offset = epochs[0] * num_examples
     return np.concatenate(stream)[first - offset : last - offset].astype(np.int32)
@@ -74,15 +78,15 @@ class Batches:
         """
         problem = weighed(self._problem, class_weights)
         if self._training is None:
-            stream = (
-                _weighted(problem).shuffle(STREAM_SHUFFLE, seed=seed).repeat().batch(batch_size)
-            )
+            stream = _weighted(problem)
+            if problem.shuffled:
+                stream = stream.shuffle(STREAM_SHUFFLE, seed=seed)
+            stream = stream.repeat().batch(batch_size)
             steps = until - start
             batches = stream.take(steps).apply(tf.data.experimental.assert_cardinality(steps))
         else:
-            indices = order(
-                len(problem.train if rows is None else rows), batch_size, seed, start, until
-            )
+            count = len(problem.train if rows is None else rows)
+            indices = order(count, batch_size, seed if problem.shuffled else None, start, until)
             indices = indices if rows is None else rows[indices]
             # The user's own weights are among the tensors already.
             examples = (

@@ -27,6 +27,7 @@ class WorkerSetup:
         callbacks: of the user's.
         teacher: of trials that have one, pickled: a device must not be touched before it is set up.
         precision: Keras's global dtype policy.
+        most_steps: of a training, by its batch size.
     """
 
     problem: Problem
@@ -35,6 +36,7 @@ class WorkerSetup:
     callbacks: tuple[keras.callbacks.Callback, ...]
     teacher: bytes | None
     precision: str
+    most_steps: Callable[[int], float]
 
     @classmethod
     def of(cls, trainer: Trainer) -> WorkerSetup:
@@ -56,9 +58,9 @@ class WorkerSetup:
         problem = dataclasses.replace(trainer.problem, test=None, attach=None, notes=())
         policy = keras.config.dtype_policy().name
         teacher = sent[-1] if trainer.teacher is not None else None
-        return cls(
-            problem, trainer.build, trainer.objective, tuple(trainer.callbacks), teacher, policy
-        )
+        callbacks = tuple(trainer.callbacks)
+        given = (trainer.build, trainer.objective, callbacks, teacher, policy)
+        return cls(problem, *given, trainer.most_steps)
 
     @staticmethod
     def prepare_process(gpu: int, threads: int, memory_limit: int | None) -> None:
@@ -76,6 +78,7 @@ class WorkerSetup:
         devices.set_up(gpu_memory_growth=False, precision=self.precision)
         trainer = Trainer(self.problem, self.build, self.objective, self.callbacks)
         trainer.teacher = self.teacher and pickle.loads(self.teacher)
+        trainer.most_steps = self.most_steps
         return trainer
 
 

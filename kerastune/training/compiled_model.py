@@ -24,12 +24,24 @@ from kerastune.trial import State
 
 @dataclasses.dataclass
 class Compiled:
-    """A compiled model that serves many trials, with its recorder and what a fresh start needs."""
+    """A compiled model that serves many trials, with its recorder and what a fresh start needs.
+
+    Args:
+        model: compiled as kerastune trains it.
+        fresh_optimizer: values of the optimizer's variables at a fresh start.
+        regularized: whether the model was built with regularizers.
+        levels: its layers with kernels.
+        as_built: what it is compiled with where it is saved, but for its optimizer.
+        outputs: what they mean, once that was found out.
+        recorder: of its steps, once it has one.
+        teaching: of a teacher, where it has one.
+    """
 
     model: keras.Model
     fresh_optimizer: list[np.ndarray]
     regularized: bool
     levels: layer_groups.Levels
+    as_built: dict[str, Any]
     outputs: OutputKind | None = None
     recorder: StepRecorder | None = None
     teaching: Teaching | None = None
@@ -54,6 +66,15 @@ class Compiled:
         """Puts a state back, in place."""
         assign(self.model.variables, state.model)
         assign(self.model.optimizer.variables, state.optimizer)
+
+    def save_as(self, recipe: Recipe) -> None:
+        """Makes a file that a callback writes of the model hold what its builder compiled.
+
+        With the stock optimizer of a recipe, so that it loads without kerastune.
+        """
+        optimizer = optimizers.stock_like(self.model.optimizer, recipe)
+        kind = type(self.model._compile_config)
+        self.model._compile_config = kind(**{**self.as_built, "optimizer": optimizer})
 
     def record(self, batch: Any) -> None:
         """Gives the model a recorder, if it has none.
@@ -113,6 +134,7 @@ def compile_recipe(
     if recipe.weight_decay:
         optimizer = optimizers.decayed(optimizer, model)
     smoothed = recipe.label_smoothing > 0
+    as_built = dict(model._compile_config.config) if model.compiled else {}
     compiling.compile_for(
         model,
         problem,
@@ -125,7 +147,19 @@ def compile_recipe(
     if smoothed:
         LabelSmoothing(model).install()
     model.optimizer.build(model.trainable_variables)
-    return Compiled(model, values_of(model.optimizer.variables), regularized, levels)
+    fresh = values_of(model.optimizer.variables)
+    return Compiled(model, fresh, regularized, levels, as_built or _without_ours(model))
+
+
+def _without_ours(model: keras.Model) -> dict[str, Any]:
+    """What kerastune compiled a model with, but for metrics that need kerastune to load."""
+    settings = dict(model._compile_config.config)
+    metrics = [
+        metric
+        for metric in settings.get("metrics") or []
+        if not type(metric).__module__.startswith("kerastune")
+    ]
+    return {**settings, "metrics": metrics, "steps_per_execution": 1}
 
 
 def sample(x: np.ndarray | dict[str, np.ndarray]) -> np.ndarray | dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from kerastune.recipe import Recipe
 from kerastune.schedules import rates
 
 FAMILIES = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
+Rate = float | keras.optimizers.schedules.LearningRateSchedule
 MOST_LEVELS = 200  # of a saved staircase: Keras looks at every one of them at every step
 KEPT = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
 
@@ -221,19 +222,20 @@ def configure_layers(
     core.first_steps.assign(first_steps)
 
 
-def stock(recipe: Recipe, **settings: Any) -> keras.optimizers.Optimizer:
+def stock(recipe: Recipe, rate: Rate | None = None, **settings: Any) -> keras.optimizers.Optimizer:
     """The plain Keras optimizer of a recipe: what is saved, loadable without kerastune.
 
     Linear decay from the first step becomes Keras's `PolynomialDecay` of power 1: the same line,
     without the steps of `decay_interval`. No schedule of Keras's waits before it decays but
     `PiecewiseConstantDecay`, which is any staircase exactly: it serves for the rest. Past
-    `total_steps` an exponential decay keeps its last rate. `settings` are those of `kept_settings`.
+    `total_steps` an exponential decay keeps its last rate. `settings` are those of `kept_settings`;
+    a `rate` takes the place of the recipe's.
 
     Example:
         >>> stock(Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.5)).momentum
         0.5
     """
-    rate = _stock_rate(recipe)
+    rate = _stock_rate(recipe) if rate is None else rate
     if recipe.weight_decay:
         settings["weight_decay"] = recipe.weight_decay
     if recipe.optimizer == "sgd":
@@ -243,7 +245,20 @@ def stock(recipe: Recipe, **settings: Any) -> keras.optimizers.Optimizer:
     return FAMILIES[recipe.optimizer](learning_rate=rate, **settings)
 
 
-def _stock_rate(recipe: Recipe) -> float | keras.optimizers.schedules.LearningRateSchedule:
+def stock_like(optimizer, recipe: Recipe) -> keras.optimizers.Optimizer:
+    """The optimizer of `stock` that the variables of a `tunable` one, as saved, are those of.
+
+    Its learning rate is a schedule, be it a constant one.
+    """
+    rate = _stock_rate(recipe)
+    if isinstance(rate, float):
+        rate = keras.optimizers.schedules.PolynomialDecay(rate, 1, end_learning_rate=rate)
+    kept = {name: getattr(inner(optimizer), name, None) for name in KEPT}
+    settings = {name: value for name, value in kept.items() if isinstance(value, (int, float))}
+    return stock(recipe, rate, **settings)
+
+
+def _stock_rate(recipe: Recipe) -> Rate:
     if recipe.decay == "linear" and recipe.decay_start == 0:
         return keras.optimizers.schedules.PolynomialDecay(
             recipe.learning_rate, recipe.total_steps, end_learning_rate=0.0, power=1.0

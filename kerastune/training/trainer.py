@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -82,6 +83,8 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.on_steps = on_steps
         self.deadline = deadline
+        # Of any training, by its batch size, at most.
+        self.most_steps: Callable[[int], float] = _unlimited
         # Of trials with a `mix` above 0; set before the first of them.
         self.teacher: keras.Model | None = None
         self._batches = Batches(problem)
@@ -156,8 +159,10 @@ class Trainer:
             member.teaching.set(spec.temperature, spec.mix)
         self._seed(spec.recipe.seed)
         run = Segment(member, spec, self, state.first_loss)
+        if self.callbacks:
+            member.save_as(spec.recipe)
         self._fit(member, spec, [run, *_pruning(spec), *self._own_callbacks.of(spec)])
-        outcome = run.outcome()
+        outcome = self._told(run.outcome())
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
             outcome = dataclasses.replace(
@@ -165,9 +170,16 @@ class Trainer:
             )
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
 
-    def outputs(
-        self, recipe: Recipe, state: State, x: np.ndarray | dict[str, np.ndarray]
-    ) -> np.ndarray:
+    def _told(self, outcome: Outcome) -> Outcome:
+        """An outcome that tells which of the user's callbacks stopped it, if one did."""
+        by, step = self._own_callbacks.stopped_by, outcome.spec.start + outcome.steps
+        if not by or step >= outcome.spec.until:
+            return outcome
+        return dataclasses.replace(
+            outcome, notes=(*outcome.notes, f"stopped by {by} at step {step}")
+        )
+
+    def outputs(self, recipe: Recipe, state: State, x) -> np.ndarray:
         """Outputs of a recipe's model with the weights of a state.
 
         For prepared inputs, `[n, outputs]` in float32.
@@ -289,18 +301,32 @@ class Trainer:
             found["mirrored_scores"] = ensemble_selection.example_scores(mean, targets, measure)
         return found
 
+    def _end(self, spec: TrialSpec) -> int:
+        """The step at which a segment ends, the limit of all trainings observed.
+
+        Beyond one evaluation they are whole evaluations.
+        """
+        most = self.most_steps(spec.recipe.batch_size)
+        if spec.until <= most:
+            return spec.until
+        steps = max(int(most) - spec.start, 1)
+        if spec.eval_every and steps > spec.eval_every:
+            steps = steps // spec.eval_every * spec.eval_every
+        return spec.start + steps
+
     def _fit(self, member: Compiled, spec: TrialSpec, callbacks) -> None:
-        recipe, steps = spec.recipe, spec.until - spec.start
-        every = spec.eval_every or steps
+        recipe, until = spec.recipe, self._end(spec)
+        steps = until - spec.start
+        every = min(spec.eval_every or steps, steps)
         rows = folds.training_rows(self.problem, spec.folds, spec.left_out) if spec.folds else None
         changes = recipe.augmentation, recipe.flip, recipe.class_weights
         batches = self._batches.training(
-            recipe.batch_size, recipe.seed, spec.start, spec.until, *changes, rows=rows
+            recipe.batch_size, recipe.seed, spec.start, until, *changes, rows=rows
         )
         member.record(batches.element_spec)
         member.model.fit(
             batches,
-            epochs=spec.until // every if spec.eval_every else 1,
+            epochs=spec.start // every + steps // every if spec.eval_every else 1,
             initial_epoch=spec.start // every if spec.eval_every else 0,
             steps_per_epoch=every if every < steps else None,
             validation_data=self._batches.validation() if spec.eval_every else None,
@@ -308,6 +334,11 @@ class Trainer:
             shuffle=False,  # the order is ours
             verbose=0,
         )
+
+
+def _unlimited(batch_size: int) -> float:
+    """Steps that a training of these batches may take, where nothing limits them."""
+    return math.inf
 
 
 def _pruning(spec: TrialSpec) -> list[MagnitudePruning]:

@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import keras_tuner
 
 from kerastune.callbacks import ExponentialDecay, LinearDecay
-from kerastune.objective import Objective
-
-REFUSED = {
-    "epochs": "kerastune tunes the number of steps",
-    "batch_size": (
-        "the batch size is part of the recipe: pass recipe=Recipe(batch_size=...) to the tuner to "
-        "fix it"
-    ),
-    "validation_split": ("pass validation_data; without it, kerastune splits a part off"),
-    "steps_per_epoch": "the budget sets the number of steps",
-    "initial_epoch": "kerastune continues from its own study",
-}
-
-
-def parse_objective(objective: keras_tuner.Objective | str | None) -> Objective | None:
-    """The objective that a user gave.
-
-    Args:
-        objective: KerasTuner's, or text like `"val_accuracy:max"`; `None` or an empty text for
-            none.
-
-    Raises:
-        ValueError: when the direction is missing, or the value is not of the validation part.
-
-    Example:
-        >>> parse_objective("val_accuracy:max")
-        Objective(name='accuracy', direction='max')
-    """
-    if objective is None or objective == "":
-        return None
-    if isinstance(objective, keras_tuner.Objective):
-        objective = f"{objective.name}:{objective.direction}"
-    return Objective.parse(str(objective))
+from kerastune.runtime import naming
+from kerastune.training import user_callbacks
 
 
 def checked_seed(seed: int) -> int:
@@ -50,33 +21,73 @@ def checked_seed(seed: int) -> int:
     return seed
 
 
-def refuse_settings_of_fit(names: Iterable[str]) -> None:
-    """Raises `ValueError` for a setting that `fit` would take and kerastune decides."""
-    for name in names:
-        if name in REFUSED:
-            raise ValueError(f"`{name}` can't be given to search: {REFUSED[name]}.")
+def refuse_unknown(given: Iterable[str], known: Sequence[str]) -> None:
+    """Raises `ValueError` for a name that `search` does not take."""
+    for name in given:
+        if name not in known:
+            hint = naming.did_you_mean(name, known)
+            raise ValueError(f"search does not take `{name}`{hint or ': leave it out.'}")
 
 
-def refuse_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    """Refuses callbacks that kerastune's own work would undo, or be undone by.
+def checked_callbacks(given: Any) -> list[user_callbacks.Given]:
+    """The callbacks of a search as a list, none of which kerastune's own work would undo.
+
+    Args:
+        given: a callback, a function that makes one, several of them, or `None`.
 
     Raises:
-        ValueError: for one that sets the learning rate, or restores weights during a search.
+        ValueError: for what is no callback, sets the learning rate, or can't be copied.
+
+    Example:
+        >>> checked_callbacks(None), len(checked_callbacks(keras.callbacks.TerminateOnNaN()))
+        ([], 1)
     """
-    ours = (LinearDecay, ExponentialDecay)
-    setters = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler, *ours)
-    for callback in callbacks:
-        why = ""
-        if isinstance(callback, setters):
-            why = "sets the learning rate, which kerastune tunes: leave it out"
-        elif isinstance(callback, keras.callbacks.BackupAndRestore):
-            why = "restores a model of its own, but kerastune continues from its own study: "
-            why += "leave it out"
-        elif getattr(callback, "restore_best_weights", False):
-            why = "with restore_best_weights restores weights during a training: "
-            why += "kerastune keeps the best weights itself, so pass it False"
-        if why:
-            raise ValueError(f"the callback {type(callback).__name__} {why}.")
+    several = list(given) if isinstance(given, (list, tuple)) else [given]
+    listed = [] if given is None else several
+    setters = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+    for each in listed:
+        callback = user_callbacks.made(each)
+        name = type(callback).__name__
+        if isinstance(callback, (*setters, LinearDecay, ExponentialDecay)):
+            raise ValueError(
+                f"the callback {name} sets the learning rate, which kerastune tunes: leave it out."
+            )
+        if callback is each:
+            _check_copies(callback, name)
+    return listed
+
+
+def _check_copies(callback: keras.callbacks.Callback, name: str) -> None:
+    try:
+        copy.deepcopy(callback)
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(
+            f"the callback {name} can't be copied for every trial ({reason}): give a function that "
+            f"makes it, as in callbacks=[lambda: {name}(...)]."
+        ) from None
+
+
+def notes_on_callbacks(callbacks: Sequence[user_callbacks.Given]) -> tuple[str, ...]:
+    """What callbacks do here otherwise than in `fit`, a sentence each.
+
+    Example:
+        >>> notes_on_callbacks([keras.callbacks.BackupAndRestore("backup")])[0][:42]
+        'BackupAndRestore restores nothing: a searc'
+    """
+    told = []
+    for callback in map(user_callbacks.made, callbacks):
+        if isinstance(callback, keras.callbacks.BackupAndRestore):
+            told.append(
+                "BackupAndRestore restores nothing: a search goes on from its own study, by itself."
+            )
+        if isinstance(callback, keras.callbacks.EarlyStopping):
+            restores = callback.restore_best_weights
+            told.append(
+                "EarlyStopping counts evaluations, and stops single trials; the best weights are "
+                f"kept in any case{', and none are restored' if restores else ''}."
+            )
+    return tuple(told)
 
 
 def refuse_overrides(tuner: type, base: type, hypermodel: object) -> None:

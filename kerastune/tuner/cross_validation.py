@@ -41,6 +41,7 @@ from kerastune.tuner import (
     samplers,
 )
 from kerastune.tuner.fold_results import Judged
+from kerastune.tuner.idioms.objectives import parse_objective
 
 STAGE = "crossval"
 
@@ -116,7 +117,7 @@ class CrossValidation:
         }
         classes = examples.true if examples.classes is not None else None
         self.folds = folds.cut(len(examples), num_folds, repeats, seed, classes, examples.groups)
-        self.recipe = self._prepare(recipe or Recipe(), argument_checks.parse_objective(objective))
+        self.recipe = self._prepare(recipe or Recipe(), parse_objective(objective))
         self._known: tuple[Any, Trainer] | None = None
         self.result: dict[str, Any] = {}
         self.out_of_fold: dict[str, np.ndarray] = {}

@@ -13,9 +13,10 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.driver import Playbook
 from kerastune.trial import Outcome, TrialSpec
-
-# The authoritative spec in a trial's values; the other names are for people.
-SPEC = "kerastune/spec"
+from kerastune.tuner.idioms import trials
+from kerastune.tuner.idioms.found_models import SPEC
+from kerastune.tuner.idioms.optimizer_hyperparameters import OptimizerHyperparameters
+from kerastune.tuner.idioms.trials import PlaybookTrial
 
 
 def chosen_trial(decisions: Sequence[Decision]) -> str | None:
@@ -34,20 +35,59 @@ class PlaybookOracle(Oracle):
     Args:
         objective: with its direction.
         seed: an integer; 0 is a seed like any other.
+        hyperparameters: declared or fixed before the model declares its own.
+        tune_new_entries: whether those that `hyperparameters` does not name are searched.
+        allow_new_entries: whether the model may declare them at all.
     """
 
-    def __init__(self, objective: keras_tuner.Objective | None, seed: int):
-        super().__init__(objective=objective, seed=seed)
+    def __init__(
+        self,
+        objective: keras_tuner.Objective | None,
+        seed: int,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+    ):
+        super().__init__(
+            objective=objective,
+            seed=seed,
+            hyperparameters=hyperparameters,
+            tune_new_entries=tune_new_entries,
+            allow_new_entries=allow_new_entries,
+        )
         # The base class takes 0 for "no seed".
         self.seed = self._seed_state = seed
         self.playbook: Playbook | None = None
+        self._of_optimizer = OptimizerHyperparameters()
 
-    def begin(self, playbook: Playbook, objective: keras_tuner.Objective) -> None:
-        """Takes up a playbook, with the trials that its study holds already."""
-        self.playbook, self.objective = playbook, objective
+    def begin(self, playbook: Playbook, of_optimizer: OptimizerHyperparameters) -> None:
+        """Takes up a playbook, with the trials that its study holds already.
+
+        Args:
+            playbook: of a search.
+            of_optimizer: hyperparameters that feed only the optimizer.
+        """
+        self.playbook, self._of_optimizer = playbook, of_optimizer
+        found = playbook.objective
+        self.objective = keras_tuner.Objective(f"val_{found.name}", found.direction)
         self.trials.clear()
         for outcome in playbook.outcomes.values():
             self._complete(self._trial(outcome.spec), outcome)
+
+    def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
+        """Takes up what the model declares.
+
+        Raises:
+            ValueError: where nothing new is allowed.
+        """
+        known = {each.name for each in self.hyperparameters.space}
+        new = sorted({each.name for each in hyperparameters.space} - known)
+        if new and not self.allow_new_entries:
+            raise ValueError(
+                f"`allow_new_entries` (False): build(hp) declares {', '.join(new)} too; declare "
+                "all in `hyperparameters`, or leave it out."
+            )
+        super().update_space(hyperparameters)
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Not asked: trials come from `create_trial`, whose values are the playbook's."""
@@ -61,7 +101,7 @@ class PlaybookOracle(Oracle):
         spec = self.playbook.next()
         if spec is None:
             status = TrialStatus.STOPPED if self.playbook.stage is None else TrialStatus.IDLE
-            return Trial(hyperparameters=self.get_space(), trial_id="", status=status)
+            return PlaybookTrial(hyperparameters=self.get_space(), trial_id="", status=status)
         self.playbook.begin(spec)
         return self.begin_trial(spec)
 
@@ -108,15 +148,15 @@ class PlaybookOracle(Oracle):
 
     def _trial(self, spec: TrialSpec) -> Trial:
         if spec.trial not in self.trials:
-            self.trials[spec.trial] = Trial(hyperparameters=self.get_space(), trial_id=spec.trial)
+            made = PlaybookTrial(hyperparameters=self.get_space(), trial_id=spec.trial)
+            self.trials[spec.trial] = made
             self.start_order.append(spec.trial)
         trial = self.trials[spec.trial]
-        recipe = spec.recipe.to_dict()
-        trial.hyperparameters.values.update(recipe.pop("hyperparameters"))
-        trial.hyperparameters.values.update(
-            {f"kerastune/{name}": value for name, value in recipe.items()}
-        )
-        trial.hyperparameters.values[SPEC] = json.dumps(spec.to_dict(), sort_keys=True)
+        recipe, values = spec.recipe.to_dict(), trial.hyperparameters.values
+        values.update(recipe.pop("hyperparameters"))
+        values.update(self._of_optimizer.found(spec.recipe, values))
+        values.update({f"kerastune/{name}": value for name, value in recipe.items()})
+        values[SPEC] = json.dumps(spec.to_dict(), sort_keys=True)
         return trial
 
     def _complete(self, trial: Trial, outcome: Outcome) -> None:
@@ -131,6 +171,8 @@ class PlaybookOracle(Oracle):
         diverged = (
             None if outcome.diverged_at is None else f"diverged at step {outcome.diverged_at}"
         )
-        trial.message = outcome.error or diverged
+        stopped = next((note for note in outcome.notes if note.startswith("stopped by")), None)
+        trial.message = outcome.error or diverged or stopped
+        trials.put_history(trial, outcome, self.playbook.objective)
         if trial.trial_id not in self.end_order:
             self.end_order.append(trial.trial_id)

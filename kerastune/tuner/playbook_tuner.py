@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +15,6 @@ from kerastune.budget import Budget, Stopwatch
 from kerastune.data import checks, loading
 from kerastune.executors.base import INLINE
 from kerastune.playbook import retention
-from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages.ensemble import MEMBERS, Ensemble
 from kerastune.playbook.stages.prune import SPARSITIES
 from kerastune.playbook.stages.start import Start
@@ -25,12 +26,17 @@ from kerastune.study.database import Study
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import TrialSpec
 from kerastune.tuner import argument_checks, progress
-from kerastune.tuner.final_models import FinalModels
+from kerastune.tuner.idioms import arguments, fit_arguments
+from kerastune.tuner.idioms.fit_arguments import FitArguments
+from kerastune.tuner.idioms.objectives import parse_objective
+from kerastune.tuner.idioms.overrides import Overrides
+from kerastune.tuner.idioms.searched_tuner import SearchedTuner
 from kerastune.tuner.oracle import PlaybookOracle
 from kerastune.tuner.search import Search
 from kerastune.tuner.settings import (
     EnsembleSettings,
     ExecutionSettings,
+    Limits,
     Settings,
     StageSettings,
     StorageSettings,
@@ -39,8 +45,10 @@ from kerastune.tuner.settings import (
     starting_point,
 )
 
+PROJECT_NAME = "playbook"
 
-class PlaybookTuner(keras_tuner.Tuner):
+
+class PlaybookTuner(SearchedTuner):
     """Tunes a Keras model in the order of the playbook.
 
     A KerasTuner tuner in its surface (`search`, `get_best_models`, `get_best_hyperparameters`,
@@ -52,16 +60,30 @@ class PlaybookTuner(keras_tuner.Tuner):
         hypermodel: a `build(hp)` function or a `keras_tuner.HyperModel`, `hypermodels.Pretrained`
             among them; what it builds may be compiled, then its loss and metrics are kept and its
             optimizer is replaced.
-        objective: `keras_tuner.Objective(name, direction)` or text like `"val_f1:max"`: what the
-            model measures, or any metric that `kerastune.models.keras_metrics` knows; by default
-            macro-F1 where classes are imbalanced, else validation accuracy where it is measured,
-            else validation loss.
+        objective: `keras_tuner.Objective(name, direction)` or a name like `"val_accuracy"`: of what
+            the model measures, or of any metric that `kerastune.models.keras_metrics` knows; by
+            default macro-F1 where classes are imbalanced, else validation accuracy where it is
+            measured, else validation loss.
+        max_trials: networks that stage `model` trains, at most; by default as many as the budget
+            holds.
+        seed: of weights, batches and splits, `>= 0`; 1 by default.
+        hyperparameters: declared or fixed before `build(hp)` declares its own.
+        tune_new_entries: whether those that `hyperparameters` does not name are searched.
+        allow_new_entries: whether `build(hp)` may declare them at all.
+        max_retries_per_trial: 0; what takes its place is said where it is another number, and so
+            with `max_consecutive_failed_trials` and the arguments of KerasTuner's in `others`.
+        max_consecutive_failed_trials: 3.
         budget: a time (`"4m"`) or a number of steps (`"6000steps"`, deterministic), the final
             training included.
         directory: parent of the project's directory; the working directory by default.
-        project_name: name of the project's directory in it.
-        seed: of weights, batches and splits, `>= 0`.
+        project_name: name of the project's directory in it, `"playbook"` by default.
         overwrite: begin anew; only what kerastune itself left is deleted.
+        max_epochs: of any training, at most.
+        executions_per_trial: taken, and told in the log: candidates that are close are trained
+            again with other seeds.
+        loss: in place of the one that `build(hp)` compiles.
+        metrics: in place of those that `build(hp)` compiles.
+        max_model_size: parameters of a model, at most.
         baseline: whether Adam at 1e-3 with batches of 32 is trained to compare with, on at most a
             quarter of the budget.
         recipe: where tuning starts; its batch size is kept when a recipe is given, and suggested
@@ -92,6 +114,7 @@ class PlaybookTuner(keras_tuner.Tuner):
             cluster. With a budget in steps the decisions are the same, as far as arithmetic allows.
         jobs: trials at once; 0 for as many as memory and cores allow.
         ray_address: of a Ray cluster; empty for one on this machine.
+        others: further arguments of KerasTuner's tuners, refused by name.
 
     Attributes:
         settings: all of them, checked.
@@ -112,11 +135,23 @@ class PlaybookTuner(keras_tuner.Tuner):
         self,
         hypermodel: keras_tuner.HyperModel | Callable[[keras_tuner.HyperParameters], keras.Model],
         objective: keras_tuner.Objective | str | None = None,
+        max_trials: int | None = None,
+        seed: int | None = 1,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 3,
+        *,
         budget: str = "10m",
         directory: str | os.PathLike | None = None,
-        project_name: str = "playbook",
-        seed: int = 1,
+        project_name: str | None = None,
         overwrite: bool = False,
+        max_epochs: int | None = None,
+        executions_per_trial: int = 1,
+        loss: Any = None,
+        metrics: Any = None,
+        max_model_size: int | None = None,
         baseline: bool = True,
         recipe: Recipe | None = None,
         refit: bool = False,
@@ -132,8 +167,15 @@ class PlaybookTuner(keras_tuner.Tuner):
         executor: str = INLINE,
         jobs: int = 0,
         ray_address: str = "",
+        **others: Any,
     ):
         devices.check_supported()
+        others["max_retries_per_trial"] = max_retries_per_trial
+        others["max_consecutive_failed_trials"] = max_consecutive_failed_trials
+        arguments.refuse(others, list(inspect.signature(PlaybookTuner.__init__).parameters))
+        arguments.check_hypermodel(hypermodel)
+        seed = 1 if seed is None else argument_checks.checked_seed(seed)
+        project_name = project_name or PROJECT_NAME
         first, begun = starting_point(recipe, seed, trained, stages)
         if stages is None:
             stages = default_stages(hypermodel, recipe, baseline, ensemble, tta)
@@ -141,7 +183,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         self.settings = Settings(
             budget=Budget.parse(budget),
             seed=seed,
-            objective=argument_checks.parse_objective(objective),
+            objective=parse_objective(objective),
             refit=refit,
             recipe=first,
             trained=begun,
@@ -149,30 +191,22 @@ class PlaybookTuner(keras_tuner.Tuner):
             ensemble=EnsembleSettings(members, member_folds if Ensemble.name in stages else 0),
             execution=ExecutionSettings(executor, jobs, ray_address),
             storage=StorageSettings(run_dir, overwrite, keep),
+            limits=Limits(
+                networks=arguments.at_least_one("max_trials", max_trials),
+                epochs=arguments.at_least_one("max_epochs", max_epochs),
+            ),
         )
         self.latest: Search | None = None
-        self.result: dict[str, Any] = {}
-        self._models: FinalModels | None = None
+        arguments.at_least_one("max_model_size", max_model_size)
+        arguments.at_least_one("executions_per_trial", executions_per_trial)
+        self._notes = arguments.notes(executions_per_trial)
         argument_checks.refuse_overrides(type(self), PlaybookTuner, hypermodel)
         placed = {"directory": str(directory or "."), "project_name": project_name}
-        super().__init__(oracle=PlaybookOracle(None, seed), hypermodel=hypermodel, **placed)
+        oracle = PlaybookOracle(None, seed, hyperparameters, tune_new_entries, allow_new_entries)
+        overrides = Overrides(loss, metrics, max_model_size)
+        super().__init__(oracle, hypermodel, overrides, **placed)
         # Refuses now what a stage can't be made with; every search makes its own stages.
         make_stages(self.settings, self.oracle.get_space())
-
-    @property
-    def run_dir(self) -> RunDir:
-        """The output directory."""
-        return self.settings.storage.run_dir
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe found so far."""
-        return self.latest.playbook.recipe if self.latest else self.settings.recipe
-
-    @property
-    def decisions(self) -> list[Decision]:
-        """What every stage decided, in their order."""
-        return list(self.latest.playbook.decisions) if self.latest else []
 
     def search(
         self,
@@ -180,7 +214,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         y: Any = None,
         *,
         validation_data: tuple | None = None,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
+        callbacks: Sequence[keras.callbacks.Callback] | keras.callbacks.Callback | None = None,
         settings: dict[str, Any] | None = None,
         **others: Any,
     ) -> None:
@@ -192,19 +226,25 @@ class PlaybookTuner(keras_tuner.Tuner):
             y: targets, unless `x` brings them.
             validation_data: `(x, y)` or `(x, y, sample_weight)`; cut off the training part when it
                 is left out.
-            callbacks: Keras callbacks; every trial gets its own copies.
+            callbacks: Keras callbacks, or functions that make one; every trial gets its own
+                copies, and files of its own.
             settings: names and values that must stay the same when the search goes on.
             others: `sample_weight`, `class_weight`, `test_data` and `kind` as in
-                `kerastune.data.from_arrays`, and `verbose` (0 for no display). What `fit` would
-                also take is refused with the reason.
+                `kerastune.data.from_arrays`; `verbose` (0 for no display); and of `fit`'s
+                arguments `epochs` (of any training, at most), `batch_size` (of every training),
+                `validation_split`, `validation_batch_size` and `shuffle`. What `fit` would also
+                take is refused with the reason.
 
         Raises:
             ValueError: before any training, for data or settings that can't be used.
         """
         verbose = others.pop("verbose", 1)
-        argument_checks.refuse_callbacks(callbacks)
-        problem = self._problem(x, y, validation_data, others)
-        wanted, storage = self.settings, self.settings.storage
+        callbacks = argument_checks.checked_callbacks(callbacks)
+        told = fit_arguments.taken(others)
+        problem = self._problem(x, y, validation_data, others, told)
+        notes = (*problem.notes, *self._notes, *argument_checks.notes_on_callbacks(callbacks))
+        problem = dataclasses.replace(problem, notes=notes, shuffled=told.shuffle)
+        wanted, storage = told.applied(self.settings), self.settings.storage
         checks.check(problem, 1 if wanted.runs(Start) else wanted.recipe.batch_size)
         checks.check_joined_and_cut(problem, wanted.refit, wanted.ensemble.folds)
         storage.run_dir.open()
@@ -217,7 +257,7 @@ class PlaybookTuner(keras_tuner.Tuner):
         ):
             self.latest = Search(
                 wanted,
-                self.hypermodel,
+                self._given,
                 self.oracle.get_space(),
                 problem,
                 callbacks=callbacks,
@@ -226,60 +266,13 @@ class PlaybookTuner(keras_tuner.Tuner):
                 display=shown,
                 watch=watch,
             )
-            objective = self.latest.facts.objective
-            named = keras_tuner.Objective(f"val_{objective.name}", objective.direction)
-            self.oracle.begin(self.latest.playbook, named)
+            self._playbook, self._saved = self.latest.playbook, None
+            self.oracle.begin(self._playbook, self.latest.of_optimizer)
             self._models, self.result = self.latest.run(self._begin_trial, self._end_trial)
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
         """Not asked: the executor trains the segments; see `search`."""
         raise NotImplementedError("the executor trains the segments of trials; call `search`.")
-
-    def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
-        """Trained models, the one that the playbook chose first.
-
-        Only whole trainings keep their weights. The models take the inputs that `search` was given.
-
-        Raises:
-            ValueError: before `search` came to its end in this process.
-        """
-        states = self.trained_models().states
-        ranked = self.oracle.get_best_trials(len(self.oracle.trials))
-        kept = [trial for trial in ranked if trial.trial_id in states]
-        return [self.load_model(trial) for trial in kept[:num_models]]
-
-    def trained_models(self) -> FinalModels:
-        """All models of the finished search, the combined ones among them.
-
-        Raises:
-            ValueError: before `search` came to its end in this process.
-        """
-        if self._models is None:
-            raise ValueError(
-                "there are no results yet: call `search`, which also reads those of an earlier "
-                "process."
-            )
-        return self._models
-
-    def load_model(self, trial: Any) -> keras.Model:
-        """The model of a trial with the weights of its best evaluation.
-
-        It is compiled with a stock Keras optimizer.
-
-        Raises:
-            ValueError: for a trial that kept no weights.
-        """
-        models = self.trained_models()
-        if trial.trial_id not in models.states:
-            kept = ", ".join(models.states)
-            raise ValueError(f"trial {trial.trial_id} kept no weights; these did: {kept}.")
-        return models.trial_model(trial.trial_id)
-
-    def save(self) -> None:
-        """Does nothing: every event is in the study already."""
-
-    def reload(self) -> None:
-        """Does nothing: `search` reads the study."""
 
     def _begin_trial(self, spec: TrialSpec) -> None:
         self.on_trial_begin(self.oracle.begin_trial(spec))
@@ -288,16 +281,22 @@ class PlaybookTuner(keras_tuner.Tuner):
         self.on_trial_end(self.oracle.trials[name])
 
     def _problem(
-        self, x: Any, y: Any, validation_data: tuple | None, others: dict[str, Any]
+        self,
+        x: Any,
+        y: Any,
+        validation_data: tuple | None,
+        others: dict[str, Any],
+        told: FitArguments,
     ) -> Problem:
-        argument_checks.refuse_settings_of_fit(others)
         if isinstance(x, Problem):
             return x
-        unknown = set(others) - {"sample_weight", "class_weight", "test_data", "kind"}
-        if unknown:
-            raise ValueError(f"search does not take {', '.join(sorted(unknown))}.")
+        known = ("sample_weight", "class_weight", "test_data", "kind")
+        argument_checks.refuse_unknown(others, (*known, "verbose", *fit_arguments.NAMES))
+        weight = others.pop("sample_weight", None)
+        x, y, validation_data, weight = told.cut(x, y, validation_data, weight)
         named = {"seed": self.settings.seed, "name": self.project_name, **others}
-        return loading.from_arrays(x, y, validation_data=validation_data, **named)
+        named |= {"validation_data": validation_data, "sample_weight": weight}
+        return loading.from_arrays(x, y, **named)
 
 
 def _keep_everything() -> None:

@@ -22,10 +22,13 @@ from kerastune.models import (
 from kerastune.objective import Objective
 from kerastune.playbook.stages.base import Facts
 from kerastune.playbook.stages.finetune import FineTune
+from kerastune.playbook.stages.model import Model
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
 from kerastune.training.trainer import Trainer
 from kerastune.tuner import samplers
+from kerastune.tuner.idioms import optimizer_hyperparameters
+from kerastune.tuner.idioms.optimizer_hyperparameters import OptimizerHyperparameters
 from kerastune.tuner.settings import Settings
 
 
@@ -78,10 +81,35 @@ def look(
     compiling.compile_for(model, problem, "sgd", watch=True, objective=wanted)
     objective = settings.objective or compiling.default_objective(model, problem)
     compiling.check_objective(objective, model, problem.kind)
-    facts = dataclasses.replace(of(problem, objective, model), regularized=regularized, **loaded)
+    facts = dataclasses.replace(
+        of(problem, objective, model),
+        regularized=regularized,
+        most_epochs=settings.limits.epochs or 0,
+        fixed_batch_size=settings.limits.fixes_batch_size,
+        **loaded,
+    )
     recipe_checks.check(recipe, facts.unusable)
     layer_groups.check(model, recipe)
     return FirstLook(facts, recipe, architecture)
+
+
+def of_optimizer(
+    problem: Problem,
+    build: Callable[[dict[str, Any]], keras.Model],
+    space: keras_tuner.HyperParameters,
+    settings: Settings,
+) -> OptimizerHyperparameters:
+    """The hyperparameters that feed only the optimizer.
+
+    Raises:
+        ValueError: for one that changes the loss, where it is to be searched.
+    """
+    trainer = Trainer(problem, build, Objective("loss", "min"))
+
+    def ready(values: dict[str, Any]) -> keras.Model:
+        return trainer.ready_model(settings.recipe.replace(hyperparameters=values))
+
+    return optimizer_hyperparameters.look(ready, space, compares=settings.runs(Model))
 
 
 def of(problem: Problem, objective: Objective, model: keras.Model) -> Facts:

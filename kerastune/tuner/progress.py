@@ -153,6 +153,7 @@ def line(outcome: Outcome, objective: Objective) -> str:
     if outcome.diverged_at is not None:
         return f"{words}: diverged at step {outcome.diverged_at}"
     told = f"{words}: {outcome.steps} steps, loss {outcome.losses[-50:].mean():.4g}"
+    told = ", ".join([told, *outcome.notes])
     if (best := best_evaluation(outcome.evals, objective)) is None:
         return told
     value = f"{best[objective.name]:.4g} at step {best['step']}"

@@ -21,6 +21,7 @@ class Sampler:
     Args:
         space: the hyperparameters that `build(hp)` declares, parents first.
         seed: `>= 0`; 0 is a seed like any other.
+        most: sets of values that are tried, at most; `None` for any number.
 
     Example:
         >>> space = keras_tuner.HyperParameters()
@@ -30,8 +31,8 @@ class Sampler:
         True
     """
 
-    def __init__(self, space: keras_tuner.HyperParameters, seed: int):
-        self._space, self._seed = space, seed
+    def __init__(self, space: keras_tuner.HyperParameters, seed: int, most: int | None = None):
+        self._space, self._seed, self._most = space, seed, most
 
     def __call__(self, tried: Sequence[tuple[dict[str, Any], float | None]], guided: bool = False):
         """Values of every active hyperparameter that were not tried yet; `None` without any.
@@ -42,6 +43,8 @@ class Sampler:
             guided: whether the Bayesian oracle proposes; else, or when it repeats itself, the
                 random one does.
         """
+        if self._most is not None and len(tried) >= self._most:
+            return None
         if guided and any(score is not None for _, score in tried):
             values = self._proposal(
                 keras_tuner.oracles.BayesianOptimizationOracle, tried, num_initial_points=1

@@ -30,6 +30,7 @@ from kerastune.trial import State, TrialSpec
 from kerastune.tuner import oracle, problem_facts, progress, records, refit, results
 from kerastune.tuner.builder import Builder
 from kerastune.tuner.final_models import FinalModels
+from kerastune.tuner.idioms import reloading
 from kerastune.tuner.problem_facts import FirstLook
 from kerastune.tuner.settings import Settings, make_stages
 from kerastune.tuner.stage_models import StageModels, StudyStates
@@ -78,16 +79,20 @@ class Search:
 
         # Look at the data and build the model.
         build = Builder(hypermodel, space)
+        self.of_optimizer = problem_facts.of_optimizer(problem, build, space, settings)
+        space = self.of_optimizer.without(space)
         seen = problem_facts.look(problem, hypermodel, build, space, settings)
         self.first, self.facts = seen.recipe, seen.facts
         self.trainer = Trainer(
             problem, build, self.facts.objective, callbacks, display.steps, self._is_late
         )
         self.trainer.teacher = settings.stages.teacher
+        self.trainer.most_steps = self.facts.most_steps
 
         # Begin the study.
         contents = fingerprint.of_data(problem)
         study.settings({**given, **recorded(settings, seen, hypermodel, space, contents)})
+        reloading.record(study, problem, self.of_optimizer)
         if settings.trained is not None:
             warm_start.take(study, settings.trained, contents)
 
@@ -126,7 +131,7 @@ class Search:
 
     def _tell_what_is_planned(self) -> None:
         playbook, metric = self.playbook, self.facts.objective.name
-        for note in self.problem.notes:
+        for note in (*self.problem.notes, *self.of_optimizer.notes()):
             logger.info("%s", note)
         self.story.rewrite(playbook.outcomes, playbook.decisions, self.first, metric)
         if not self.study.decisions():
@@ -255,6 +260,7 @@ def recorded(
         **(hypermodel.settings if is_pretrained else {}),
         **{name: value() for name, (stage, value) in by_stage.items() if settings.runs(stage)},
         **({"member_folds": settings.ensemble.folds} if settings.ensemble.folds else {}),
+        **{name: value for name, value in vars(settings.limits).items() if value},
         "contents of the data": contents,
         "architecture, loss and metrics": seen.architecture,
     }

@@ -105,6 +105,21 @@ class StorageSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class Limits:
+    """How far a search may go, apart from its budget.
+
+    Args:
+        networks: that stage `model` trains, at most; `None` for as many as the budget holds.
+        epochs: of any training, at most; `None` for any number.
+        fixes_batch_size: whether all trainings have the recipe's batch size.
+    """
+
+    networks: int | None = None
+    epochs: int | None = None
+    fixes_batch_size: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """All settings of a `PlaybookTuner`.
 
@@ -119,6 +134,7 @@ class Settings:
         ensemble: how it is made.
         execution: where trials are trained.
         storage: what is kept, and where.
+        limits: how far it may go, apart from its budget.
 
     Raises:
         ValueError: for a setting that is out of range.
@@ -134,6 +150,7 @@ class Settings:
     ensemble: EnsembleSettings
     execution: ExecutionSettings
     storage: StorageSettings
+    limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         argument_checks.checked_seed(self.seed)
@@ -184,7 +201,7 @@ def make_stages(
         CHUNK,
         settings.recipe.decay,
         searched=samplers.searched(space),
-        sample=samplers.Sampler(space, settings.seed),
+        sample=samplers.Sampler(space, settings.seed, settings.limits.networks),
         models=models,
         members=settings.ensemble.members,
         folds=settings.ensemble.folds,

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 
 import keras
+import keras_tuner
 import pytest
 
 from kerastune import PlaybookTuner, Recipe
@@ -29,11 +30,15 @@ def test_what_is_given_flat_is_kept_in_groups_and_can_not_be_changed(tmp_path):
         given.seed = 4
 
 
-def test_the_arguments_are_flat_and_have_their_names():
-    assert list(inspect.signature(PlaybookTuner.__init__).parameters)[1:] == [
-        *("hypermodel", "objective", "budget", "directory", "project_name", "seed", "overwrite"),
-        *("baseline", "recipe", "refit", "stages", "ensemble", "members", "member_folds", "tta"),
-        *("sparsities", "trained", "teacher", "keep", "executor", "jobs", "ray_address"),
+def test_the_arguments_are_flat_and_the_first_ones_are_those_of_keras_tuner():
+    ours = list(inspect.signature(PlaybookTuner.__init__).parameters)[1:]
+    theirs = list(inspect.signature(keras_tuner.RandomSearch.__init__).parameters)[1:-1]
+    assert ours[: len(theirs)] == theirs
+    assert ours[len(theirs) :] == [
+        *("budget", "directory", "project_name", "overwrite", "max_epochs", "executions_per_trial"),
+        *("loss", "metrics", "max_model_size", "baseline", "recipe", "refit", "stages", "ensemble"),
+        *("members", "member_folds", "tta", "sparsities", "trained", "teacher", "keep"),
+        *("executor", "jobs", "ray_address", "others"),
     ]
 
 

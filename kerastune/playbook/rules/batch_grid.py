@@ -55,13 +55,15 @@ def other_optimizer(recipe: Recipe) -> Recipe:
 
 def batch_sizes(recipe: Recipe, facts: Facts) -> list[int]:
     """Half of the recipe's batch size, itself, twice and four times that, while an epoch keeps 8
-    steps.
+    steps; itself alone where it is fixed.
 
     Example:
         >>> from kerastune.objective import Objective
         >>> batch_sizes(Recipe(batch_size=64), Facts(1500, 100, Objective("loss", "min"), 0))
         [32, 64, 128]
     """
+    if facts.fixed_batch_size:
+        return [recipe.batch_size]
     sizes = {int(recipe.batch_size * factor) for factor in FACTORS} - {0}
     most = max(recipe.batch_size, facts.num_train // LEAST_STEPS_PER_EPOCH)
     return sorted(size for size in sizes if size <= most or not facts.num_train)

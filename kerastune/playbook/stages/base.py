@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ class Facts:
         scored_by: what the scores of single examples measure: `"accuracy"`, `"macro-F1"`, `"loss"`
             …
         is_short: whether the budget holds no search, so that nothing follows what is known.
+        fixed_batch_size: whether all trainings have the recipe's batch size.
+        most_epochs: of any training, at most; 0 for any number.
     """
 
     num_train: int
@@ -56,6 +59,14 @@ class Facts:
     unusable: dict[str, str] = dataclasses.field(default_factory=dict)
     scored_by: str = "accuracy"
     is_short: bool = False
+    fixed_batch_size: bool = False
+    most_epochs: int = 0
+
+    def most_steps(self, batch_size: int) -> float:
+        """Steps that a training may take in all; infinite where nothing limits its epochs."""
+        if not self.most_epochs or not self.num_train:
+            return math.inf
+        return max(math.ceil(self.most_epochs * self.num_train / batch_size), 1)
 
     def epochs(self, steps: int, batch_size: int) -> float:
         """Steps as epochs, for people; 0 for a stream of unknown length."""

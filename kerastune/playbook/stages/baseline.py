@@ -128,6 +128,8 @@ def baseline_recipe(recipe: Recipe, facts: Facts) -> Recipe:
     by rule.
     """
     batch_size = min(32, facts.num_train or 32)
+    if facts.fixed_batch_size:
+        batch_size = recipe.batch_size
     return recipe.replace(
         optimizer="adam",
         learning_rate=1e-3,

@@ -1,0 +1,1 @@
+"""What users of KerasTuner write, and what it means to kerastune."""
