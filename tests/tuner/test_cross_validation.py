@@ -134,7 +134,7 @@ def test_the_report_tells_how_every_fold_did_and_where_they_err(crossed):
         assert f"| {fold['name']} | {fold['trained on']} | {fold['held out']} | 200 |" in text
     assert (
         "groups stay whole" in text
-        and "Every example as it was predicted by models that have not seen it." in text
+        and "every example is predicted by a model that was not trained on it." in text
     )
     true, chosen = Y, predictions(crossed)["predictions"][0].argmax(axis=1)
     assert f"{np.sum((true == 0) & (chosen == 1))} times" in text
