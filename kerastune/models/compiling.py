@@ -8,8 +8,14 @@ from kerastune import trial
 from kerastune.models import keras_metrics, output_kind
 from kerastune.models.label_smoothing import SmoothedCrossentropy
 from kerastune.models.output_kind import OutputKind
-from kerastune.problem import Problem
+from kerastune.problem import OTHER, Problem
 from kerastune.runtime import naming
+
+_SUITED = {
+    "classification": "a classification",
+    "regression": "a regression",
+    OTHER: "such targets",
+}
 
 
 def compile_for(
@@ -44,11 +50,16 @@ def compile_for(
     wanted = ["macro_f1"] if watch and problem.imbalanced else []
     known = None
     if not model.compiled:
+        if problem.kind == OTHER:
+            raise ValueError(
+                f"model `{model.name}` is not compiled, and its targets do not tell the loss: "
+                "compile it."
+            )
         known = _known(model, problem)
         settings = _default_settings(known, problem)
     if objective not in (None, "loss", *wanted, *_measured(model, settings)):
         wanted.append(objective)
-    if wanted and _is_flat(settings.get("metrics")):
+    if wanted and problem.kind != OTHER and _is_flat(settings.get("metrics")):
         added = _added_metrics(wanted, problem, known or _known(model, problem))
         settings["metrics"] = [*(settings.get("metrics") or []), *added]
     if smoothed:
@@ -107,6 +118,8 @@ def default_objective(model: keras.Model, problem: Problem) -> trial.Objective:
     Macro-F1 with imbalanced classes and accuracy otherwise, where a compiled model measures it.
     """
     names = metric_names(model)
+    if problem.kind == OTHER:
+        return trial.Objective("loss", "min")
     if problem.imbalanced and "macro_f1" in names:
         return trial.Objective("macro_f1", "max")
     if problem.kind == "classification":
@@ -126,7 +139,7 @@ def check_objective(
         hint = naming.did_you_mean(f"val_{objective.name.lower()}", known)
         raise ValueError(
             f"`objective` (val_{objective.name}) is not measured by the model, and no metric of "
-            f"Keras's that suits a {kind} without further settings{hint}; it measures: "
+            f"Keras's that suits {_SUITED[kind]} without further settings{hint}; it measures: "
             f"{', '.join(f'val_{name}' for name in names)}."
         )
 
@@ -134,10 +147,22 @@ def check_objective(
 def metric_names(model: keras.Model) -> list[str]:
     """Names of a compiled model's metrics in the logs, before Keras has made them."""
     compiled = model._compile_metrics
-    names = _names([compiled._user_metrics, compiled._user_weighted_metrics]) if compiled else []
+    given = [compiled._user_metrics, compiled._user_weighted_metrics] if compiled else []
+    names = [name for metrics in given for name in _in_logs(metrics, model)]
     return names + [
         metric.name for metric in model.metrics if metric is not compiled and metric.name != "loss"
     ]
+
+
+def _in_logs(metrics, model: keras.Model) -> list[str]:
+    """Names of metrics in the logs: those of several outputs begin with that of the output."""
+    if isinstance(metrics, dict):
+        by_output = metrics
+    elif isinstance(metrics, (list, tuple)) and any(isinstance(m, (list, tuple)) for m in metrics):
+        by_output = dict(zip(getattr(model, "output_names", ()), metrics, strict=False))
+    else:
+        return _names(metrics)
+    return [f"{output}_{name}" for output, each in by_output.items() for name in _names(each)]
 
 
 def _names(metrics) -> list[str]:

@@ -333,6 +333,9 @@ def cross_validate(
     if unknown:
         raise ValueError(f"cross_validate does not take {', '.join(sorted(unknown))}.")
     prepare = isinstance(model, str) and ":" not in model
+    if not prepare:
+        given = recipe.hyperparameters if recipe else {}
+        others["ask"] = hypermodels.asking(hypermodels.of(model, None), given)
     examples = cross_validation_set.from_arrays(
         x, y, groups=groups, seed=seed, name=project_name, prepare=prepare, **others
     )

@@ -12,6 +12,7 @@ import keras_tuner
 from kerastune.budget import Budget, Stopwatch
 from kerastune.data import checks, loading
 from kerastune.executors.base import INLINE
+from kerastune.models import hypermodels
 from kerastune.playbook import retention
 from kerastune.playbook.stages.base import Decision
 from kerastune.playbook.stages.ensemble import MEMBERS, Ensemble
@@ -24,7 +25,7 @@ from kerastune.study import run_directory
 from kerastune.study.database import Study
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import TrialSpec
-from kerastune.tuner import argument_checks, progress
+from kerastune.tuner import argument_checks, problem_facts, progress
 from kerastune.tuner.final_models import FinalModels
 from kerastune.tuner.oracle import PlaybookOracle
 from kerastune.tuner.search import Search
@@ -37,7 +38,16 @@ from kerastune.tuner.settings import (
     default_stages,
     make_stages,
     starting_point,
+    suited,
 )
+
+ARGUMENTS_OF_DATA = {
+    "class_weight",
+    "kind",
+    "sample_weight",
+    "standardize_targets",
+    "test_data",
+}
 
 
 class PlaybookTuner(keras_tuner.Tuner):
@@ -189,14 +199,14 @@ class PlaybookTuner(keras_tuner.Tuner):
         Args:
             x: inputs, as `fit` takes them: an array, a dict of arrays, a `tf.data.Dataset`; or a
                 `Problem` of kerastune's.
-            y: targets, unless `x` brings them.
+            y: targets, unless `x` brings them or there are none; several are a dict or list.
             validation_data: `(x, y)` or `(x, y, sample_weight)`; cut off the training part when it
                 is left out.
             callbacks: Keras callbacks; every trial gets its own copies.
             settings: names and values that must stay the same when the search goes on.
-            others: `sample_weight`, `class_weight`, `test_data` and `kind` as in
-                `kerastune.data.from_arrays`, and `verbose` (0 for no display). What `fit` would
-                also take is refused with the reason.
+            others: `sample_weight`, `class_weight`, `test_data`, `kind` and `standardize_targets`
+                as in `kerastune.data.from_arrays`, and `verbose` (0 for no display). What `fit`
+                would also take is refused with the reason.
 
         Raises:
             ValueError: before any training, for data or settings that can't be used.
@@ -204,7 +214,8 @@ class PlaybookTuner(keras_tuner.Tuner):
         verbose = others.pop("verbose", 1)
         argument_checks.refuse_callbacks(callbacks)
         problem = self._problem(x, y, validation_data, others)
-        wanted, storage = self.settings, self.settings.storage
+        wanted, problem = suited(self.settings, problem)
+        storage = wanted.storage
         checks.check(problem, 1 if wanted.runs(Start) else wanted.recipe.batch_size)
         checks.check_joined_and_cut(problem, wanted.refit, wanted.ensemble.folds)
         storage.run_dir.open()
@@ -293,11 +304,20 @@ class PlaybookTuner(keras_tuner.Tuner):
         argument_checks.refuse_settings_of_fit(others)
         if isinstance(x, Problem):
             return x
-        unknown = set(others) - {"sample_weight", "class_weight", "test_data", "kind"}
+        unknown = set(others) - ARGUMENTS_OF_DATA
         if unknown:
             raise ValueError(f"search does not take {', '.join(sorted(unknown))}.")
-        named = {"seed": self.settings.seed, "name": self.project_name, **others}
-        return loading.from_arrays(x, y, validation_data=validation_data, **named)
+        space, recipe = self.oracle.get_space(), self.settings.recipe
+        given = problem_facts.with_all_hyperparameters(recipe, space).hyperparameters
+        return loading.from_arrays(
+            x,
+            y,
+            validation_data=validation_data,
+            seed=self.settings.seed,
+            name=self.project_name,
+            ask=hypermodels.asking(self.hypermodel, given),
+            **others,
+        )
 
 
 def _keep_everything() -> None:
