@@ -28,6 +28,7 @@ class Declared:
         names: of the outputs, where targets may be given by name.
         activation: name of the last activation; empty where it is not known.
         measures_accuracy: whether it was compiled with accuracy among its metrics.
+        adds_losses: whether its layers add losses of their own.
 
     Example:
         >>> Declared(True, "meansquarederror", output=(1,), activation="linear").is_dense
@@ -42,6 +43,7 @@ class Declared:
     names: tuple[str, ...] = ()
     activation: str = ""
     measures_accuracy: bool = False
+    adds_losses: bool = False
 
     @property
     def width(self) -> int | None:

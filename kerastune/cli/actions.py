@@ -178,7 +178,7 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]
 
 def _source(flag_values: flags.FlagValues) -> dict[str, Any]:
     """The data that the flags describe, as arguments of `data.load`."""
-    names = ("label", "image_size", "standardize", "seed", "kind")
+    names = ("label", "image_size", "standardize", "standardize_targets", "seed", "kind")
     values = {name: flag_values[name].value for name in names}
     is_named = ":" in flag_values.model and not flag_values.pretrained
     own_model = bool(flag_values.pretrained) or is_named

@@ -101,6 +101,7 @@ def load(
     kind: str = "",
     groups: str = "",
     ask: loading.Ask | None = None,
+    standardize_targets: bool | None = None,
 ) -> Foldable:
     """Reads a data set whose training and validation parts are cut into folds.
 
@@ -123,7 +124,8 @@ def load(
         (128, 22)
     """
     raw = sources.read(source, label, image_size, groups)
-    return _foldable(raw, seed, for_own_model, standardize, kind, cut_test=not groups, ask=ask)
+    told = {"ask": ask, "standardize_targets": standardize_targets}
+    return _foldable(raw, seed, for_own_model, standardize, kind, cut_test=not groups, **told)
 
 
 def from_arrays(
@@ -139,6 +141,7 @@ def from_arrays(
     kind: str = "",
     prepare: bool = False,
     ask: loading.Ask | None = None,
+    standardize_targets: bool | None = None,
 ) -> Foldable:
     """Takes arrays, all of which are folded; arguments as those of `data.from_arrays`.
 
@@ -152,11 +155,20 @@ def from_arrays(
     refuse_stream(x)
     raw = from_pairs({"train": train, "test": test_data}, name)
     raw = dataclasses.replace(raw, groups=None if groups is None else np.asarray(groups))
-    return _foldable(raw, seed, not prepare, None, kind, class_weight=class_weight, ask=ask)
+    told = {"ask": ask, "standardize_targets": standardize_targets}
+    return _foldable(raw, seed, not prepare, None, kind, class_weight=class_weight, **told)
 
 
 def _foldable(
-    raw, seed, for_own_model, standardize, kind, class_weight=None, cut_test=False, ask=None
+    raw: Raw,
+    seed: int,
+    for_own_model: bool,
+    standardize: bool | None,
+    kind: str,
+    class_weight: dict[Any, float] | None = None,
+    cut_test: bool = False,
+    ask: loading.Ask | None = None,
+    standardize_targets: bool | None = None,
 ) -> Foldable:
     if raw.stream is not None:
         refuse_stream(raw.stream)
@@ -194,6 +206,7 @@ def _foldable(
         "standardize": standardize,
         "class_weight": class_weight,
         "ask": ask,
+        "standardize_targets": standardize_targets,
     }
     return Foldable(
         dataclasses.replace(raw, parts=parts), kind, rows, classes, settings, (*raw.notes, *notes)

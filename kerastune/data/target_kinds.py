@@ -119,6 +119,8 @@ def _of_compiled(y: np.ndarray, declared: Declared) -> str:
         return "classification"
     if own and _are_labels(y, declared):
         return "classification"
+    if declared.adds_losses:
+        return OTHER
     is_measured = own or loss in OF_NUMBERS or loss.endswith("error") or loss == "poisson"
     return "regression" if is_measured and width in (columns, None) else OTHER
 

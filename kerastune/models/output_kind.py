@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from kerastune.data import batches
 from kerastune.problem import OTHER, Declared
@@ -182,6 +183,7 @@ def declared(model: keras.Model, x: Any = None) -> Declared:
         names=tuple(names) if len(flat) > 1 else (),
         activation=getattr(last, "__name__", "").lower() if is_single else "",
         measures_accuracy=any("acc" in name for name in measured),
+        adds_losses=x is not None and bool(adding_layers(model, x)),
     )
 
 
@@ -189,7 +191,27 @@ def _outputs(model: keras.Model, x: Any) -> Any:
     """Outputs of a model, symbolic ones where it has them; an empty list where it can't tell."""
     if getattr(model, "outputs", None):
         return getattr(model, "_outputs_struct", model.outputs)
-    return [] if x is None else model(x, training=False)
+    return model(x, training=False) if x is not None and _takes(model, x) else []
+
+
+def _takes(model: keras.Model, x: Any) -> bool:
+    try:
+        model(x, training=False)
+    except (KeyError, TypeError, ValueError, tf.errors.OpError):
+        return False
+    return True
+
+
+def adding_layers(model: keras.Model, x: Any) -> list[keras.layers.Layer]:
+    """The layers that add losses of their own when the model sees a few inputs.
+
+    None where it can't take them, which is told when it is tried on the data.
+    """
+    if not _takes(model, x):
+        return []
+    found = [layer for layer in model._flatten_layers() if layer._losses]
+    model._clear_losses()
+    return [layer for layer in found if layer.activity_regularizer is None]
 
 
 def _loss_name(loss: Any) -> str:
