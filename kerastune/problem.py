@@ -26,6 +26,7 @@ class Declared:
         output: shape of the one output of an example; `None` where it is not known.
         num_outputs: how many outputs the model has; 0 where it is not known.
         names: of the outputs, where targets may be given by name.
+        is_listed: whether the outputs are a list, and a name stands for a place in it.
         activation: name of the last activation; empty where it is not known.
         measures_accuracy: whether it was compiled with accuracy among its metrics.
         adds_losses: whether its layers add losses of their own.
@@ -41,6 +42,7 @@ class Declared:
     output: tuple[int | None, ...] | None = None
     num_outputs: int = 0
     names: tuple[str, ...] = ()
+    is_listed: bool = False
     activation: str = ""
     measures_accuracy: bool = False
     adds_losses: bool = False

@@ -181,8 +181,9 @@ def finish(
     The arguments are those of `load` and `from_arrays`, but for `cut_test`: whether a missing test
     part is cut off too.
     """
-    check_raw(raw, for_own_model)
     declared = ask(few(raw)) if ask else Declared()
+    raw = target_kinds.arranged(raw, declared)
+    check_raw(raw, for_own_model)
     kind = target_kinds.of_raw(raw, kind, declared)
     classes = target_kinds.find_classes(raw, kind, declared)
     parts, cut_notes = (

@@ -341,7 +341,9 @@ def any_targets(y: Any) -> Targets:
         >>> any_targets({"mask": np.zeros([9, 4, 4])}).sentence
         "Targets are taken as they are (y['mask'] [4, 4]) and judged by the model's own loss."
     """
-    shapes = ", ".join(f"{name} {list(array.shape[1:])}" for name, array in nested.named(y, "y"))
+    shapes = ", ".join(
+        f"{name} {list(array.shape[1:]) or 'one number'}" for name, array in nested.named(y, "y")
+    )
     told = f"Targets are taken as they are ({shapes}) and judged by the model's own loss."
     if not shapes:
         told = "There are no targets: the model's own loss is learnt."

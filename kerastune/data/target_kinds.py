@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,6 @@ def of_raw(raw: Raw, kind: str, declared: Declared) -> str:
     Raises:
         ValueError: as `kind_of`, and for targets that do not go with the kind or the outputs.
     """
-    for where, part in raw.parts.items():
-        check_names(part.y, declared, where)
     y = raw.parts["training"].y
     kind = kind_of(y, declared, kind or ("" if declared.is_compiled else raw.kind))
     if kind == "regression" and y.dtype.kind == "U":
@@ -37,6 +36,30 @@ def of_raw(raw: Raw, kind: str, declared: Declared) -> str:
             f"`kind` is regression, but the targets are texts such as {str(y[0])!r}; give numbers."
         )
     return kind
+
+
+def arranged(raw: Raw, declared: Declared) -> Raw:
+    """Targets and weights that are given by name, in the order of a model's list of outputs.
+
+    Raises:
+        ValueError: as `check_names`.
+    """
+
+    def by_place(values: Any) -> Any:
+        is_named = isinstance(values, dict) and set(values) == set(declared.names)
+        return tuple(values[name] for name in declared.names) if is_named else values
+
+    for where, part in raw.parts.items():
+        check_names(part.y, declared, where)
+    if not declared.is_listed or raw.stream is not None:
+        return raw
+    parts = {
+        where: dataclasses.replace(
+            part, y=by_place(part.y), sample_weight=by_place(part.sample_weight)
+        )
+        for where, part in raw.parts.items()
+    }
+    return dataclasses.replace(raw, parts=parts)
 
 
 def find_classes(raw: Raw, kind: str, declared: Declared) -> splits.Classes | None:

@@ -181,6 +181,7 @@ def declared(model: keras.Model, x: Any = None) -> Declared:
         output=tuple(flat[0].shape[1:]) if is_single else None,
         num_outputs=len(flat),
         names=tuple(names) if len(flat) > 1 else (),
+        is_listed=isinstance(outputs, (list, tuple)),
         activation=getattr(last, "__name__", "").lower() if is_single else "",
         measures_accuracy=any("acc" in name for name in measured),
         adds_losses=x is not None and bool(adding_layers(model, x)),

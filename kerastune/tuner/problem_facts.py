@@ -107,7 +107,7 @@ def check_loss(model: keras.Model, problem: Problem) -> None:
     try:
         measured = scoring.measured(model, few)
     except (KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        said = str(error).strip().splitlines()[0]
+        said = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         raise ValueError(
             f"model `{model.name}` can't be judged on the validation part ({said}); compile it "
             "with a loss for these targets, or give it a `compute_loss` or `test_step`."

@@ -141,6 +141,14 @@ def test_weights_of_any_targets_are_cut_with_them():
         loading.from_arrays(X, None, sample_weight=weight, ask=lambda few: said())
 
 
+def test_names_stand_for_places_where_a_model_lists_its_outputs():
+    listed = said("several", num_outputs=2, names=("b", "a"), is_listed=True)
+    y = {"a": NUMBERS, "b": YES}
+    weight = {"a": np.ones(40), "b": np.ones(40)}
+    problem = loading.from_arrays(X, y, sample_weight=weight, ask=lambda few: listed)
+    assert problem.train.y[0].dtype == YES.dtype and len(problem.train.sample_weight) == 2
+
+
 @pytest.mark.parametrize(
     "y, message",
     [
