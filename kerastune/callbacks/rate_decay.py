@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kerastune.models.step_wrapper import StepWrapper, install_for_one_fit, uninstall_after_fit
-from kerastune.training.optimizers import inner
+from kerastune.training.optimizers import inner, step_counter
 
 
 class RateDecay(keras.callbacks.Callback, abc.ABC):
@@ -57,15 +57,12 @@ class _RateSetter(StepWrapper):
         self.first_rate = first_rate
         # After an exception the model may be compiled with another one.
         self.optimizer = model.optimizer
-        self._start = tf.Variable(
-            int(self.optimizer.iterations.numpy()), dtype=tf.int64, trainable=False
-        )
+        self._counter = step_counter(self.optimizer)
+        self._start = tf.Variable(int(self._counter.numpy()), dtype=tf.int64, trainable=False)
         self._last = tf.Variable(first_rate, trainable=False)
 
     def step(self, data):
-        done = (
-            tf.cast(tf.convert_to_tensor(self.optimizer.iterations.value), tf.int64) - self._start
-        )
+        done = tf.cast(tf.convert_to_tensor(self._counter.value), tf.int64) - self._start
         self._last.assign(self.schedule(done))
         self.optimizer.learning_rate.assign(self._last)
         return self.inner(data)

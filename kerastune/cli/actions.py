@@ -178,10 +178,19 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]
 
 def _source(flag_values: flags.FlagValues) -> dict[str, Any]:
     """The data that the flags describe, as arguments of `data.load`."""
-    names = ("label", "image_size", "standardize", "seed", "kind")
+    names = ("label", "image_size", "standardize", "standardize_targets", "seed", "kind")
     values = {name: flag_values[name].value for name in names}
-    own_model = bool(flag_values.pretrained) or ":" in flag_values.model
-    return {"source": flag_values.data, "for_own_model": own_model, **values}
+    is_named = ":" in flag_values.model and not flag_values.pretrained
+    own_model = bool(flag_values.pretrained) or is_named
+    ask = _asking(flag_values) if is_named else None
+    return {"source": flag_values.data, "for_own_model": own_model, "ask": ask, **values}
+
+
+def _asking(flag_values: flags.FlagValues):
+    """What tells of the targets of a user's own model."""
+    from kerastune.models import hypermodels
+
+    return hypermodels.asking(hypermodels.load(flag_values.model, None), {})
 
 
 def _hypermodel(flag_values: flags.FlagValues, problem):

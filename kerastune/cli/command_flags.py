@@ -32,6 +32,7 @@ DATA_FLAGS = (
     "kind",
     "image_size",
     "standardize",
+    "standardize_targets",
     "model",
     "pretrained",
     "precision",
@@ -85,6 +86,13 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             None,
             "switch",
             unset="for built-in models only",
+        ),
+        Flag(
+            "standardize_targets",
+            "Standardize the numbers to predict; predictions are in their own units all the same.",
+            None,
+            "switch",
+            unset="for all but compiled models",
         ),
     ),
     "Model": (

@@ -18,7 +18,7 @@ from kerastune.playbook.stages.stage_setup import Wanted
 Check = Callable[[flags.FlagValues], None]
 
 RECIPE = (HYPERPARAMETERS, *(flag.name for flag in GROUPS["Recipe"]))
-DATA = ("data", "label", "kind", "image_size", "standardize")
+DATA = ("data", "label", "kind", "image_size", "standardize", "standardize_targets")
 MODEL = ("model", "pretrained")
 TRAINING = ("budget", "objective", "refit", "keep", "executor", "jobs", "ray_address")
 RUN = ("output_dir", "overwrite", "precision", "gpu_memory_growth")

@@ -119,6 +119,12 @@ def inputs(x: np.ndarray | dict[str, np.ndarray], batch_size: int) -> tf.data.Da
     return _gathered(tensors, np.arange(count, dtype=np.int32), batch_size).prefetch(1)
 
 
+def examples(part: Part, batch_size: int) -> tf.data.Dataset:
+    """Examples of a part in their order: `(x,)`, `(x, y)` or `(x, y, sample_weight)`."""
+    indices = np.arange(len(part), dtype=np.int32)
+    return _gathered(_tensors(part, part.sample_weight), indices, batch_size).prefetch(1)
+
+
 def weighed(problem: Problem, class_weights: str) -> Problem:
     """The problem with balanced class weights, where they are wanted.
 
@@ -181,8 +187,10 @@ def _weighted(problem: Problem) -> tf.data.Dataset:
 
 
 def _tensors(part: Part, weights):
-    examples = (part.x, part.y) if weights is None else (part.x, part.y, weights)
-    return keras.tree.map_structure(tf.convert_to_tensor, examples)
+    given = [part.x, part.y, weights]
+    while given[-1] is None:
+        given.pop()
+    return keras.tree.map_structure(tf.convert_to_tensor, tuple(given))
 
 
 def _gathered(examples, indices: np.ndarray, batch_size: int) -> tf.data.Dataset:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from kerastune.analysis import nested
 from kerastune.data import folds
-from kerastune.problem import Part, Problem, labels
+from kerastune.problem import OTHER, Part, Problem, labels
 
 
 def check(problem: Problem, batch_size: int) -> None:
@@ -44,7 +45,7 @@ def check(problem: Problem, batch_size: int) -> None:
     expected = problem.validation if problem.train is None else problem.train
     for where, part in parts.items():
         if part is not None:
-            check_part(part, where)
+            check_part(part, where, any_targets=problem.kind == OTHER)
             check_same_shape(shapes(expected), shapes(part), where)
             check_task_labels(problem, part, where)
     if problem.class_weight is not None:
@@ -82,8 +83,10 @@ def check_batch_size(batch_size: int, num_examples: int) -> None:
         )
 
 
-def check_part(part: Part, where: str) -> None:
+def check_part(part: Part, where: str, any_targets: bool = False) -> None:
     """Refuses a part with wrong types, ranks, lengths, weights, or values that are not finite.
+
+    With `any_targets` they may be of any rank, several, or none.
 
     Example:
         >>> check_part(Part(np.zeros([3, 2]), np.zeros(4)), "test")
@@ -92,15 +95,16 @@ def check_part(part: Part, where: str) -> None:
         ValueError: The test part has 3 examples in `x` but 4 in `y`; ...
     """
     check_inputs(part.x, where)
-    check_targets(part.y, where)
+    check_targets(part.y, where, any_targets)
     for name, array in entries(part.x):
-        if len(array) != len(part.y):
-            raise ValueError(
-                f"The {where} part has {len(array)} examples in `{name}` but {len(part.y)} in `y`; "
-                "give one target for every example."
-            )
-    if part.sample_weight is not None:
-        check_sample_weight(part.sample_weight, len(part.y), where)
+        for target, given in nested.named(part.y, "y"):
+            if len(array) != len(given):
+                raise ValueError(
+                    f"The {where} part has {len(array)} examples in `{name}` but {len(given)} in "
+                    f"`{target}`; give one target for every example."
+                )
+    for _, weight in nested.named(part.sample_weight, "sample_weight"):
+        check_sample_weight(weight, len(part), where, any_targets)
 
 
 def check_inputs(x: Any, where: str) -> None:
@@ -125,10 +129,17 @@ def check_inputs(x: Any, where: str) -> None:
         check_numbers(array, what)
 
 
-def check_targets(y: np.ndarray, where: str) -> None:
-    """Refuses targets that are not `[n]` or `[n, outputs]` of finite numbers, or texts `[n]`."""
+def check_targets(y: Any, where: str, any_targets: bool = False) -> None:
+    """Refuses targets that are not `[n]` or `[n, outputs]` of finite numbers, or texts `[n]`.
+
+    With `any_targets` they may be of any rank, several, or none.
+    """
+    if any_targets and (y is None or nested.is_nested(y)):
+        for name, array in nested.named(y, "y"):
+            check_numbers(array, f"`{name}` of the {where} part")
+        return
     what = f"`y` of the {where} part"
-    if y.ndim not in (1, 2):
+    if y.ndim not in (1, 2) and not any_targets:
         raise ValueError(
             f"{what} has rank {y.ndim} (shape {y.shape}); expected [examples] or [examples, "
             "outputs]."
@@ -171,10 +182,15 @@ def check_dtype(array: np.ndarray, what: str) -> None:
     raise ValueError(f"{what} has dtype {array.dtype}, expected numbers; {remedy}.")
 
 
-def check_sample_weight(weight: np.ndarray, num_examples: int, where: str) -> None:
-    """Refuses weights that are not `[n]` finite numbers of at least 0 with a positive sum."""
+def check_sample_weight(
+    weight: np.ndarray, num_examples: int, where: str, any_targets: bool = False
+) -> None:
+    """Refuses weights that are not `[n]` finite numbers of at least 0 with a positive sum.
+
+    With `any_targets` they may also be `[n, ...]`, as a loss of such targets takes them.
+    """
     what = f"`sample_weight` of the {where} part"
-    if weight.shape != (num_examples,):
+    if weight.shape != (num_examples,) and not (any_targets and len(weight) == num_examples):
         raise ValueError(
             f"{what} has shape {weight.shape}, expected ({num_examples},): one weight for every "
             "example."
@@ -208,13 +224,15 @@ def check_task_labels(problem: Problem, part: Part, where: str) -> None:
             f"`y` of the {where} part has {part.y.shape[1]} columns, expected 1 or "
             f"{problem.num_classes}, one per class."
         )
-    check_classes(labels(part.y), problem.class_names, where)
+    check_classes(labels(part.y), problem.class_names, where, problem.spare_outputs)
 
 
-def check_classes(classes: np.ndarray, class_names: tuple[str, ...], where: str) -> list[str]:
+def check_classes(
+    classes: np.ndarray, class_names: tuple[str, ...], where: str, spare_outputs: bool = False
+) -> list[str]:
     """Refuses labels `[n]` out of range, and a training part that lacks a class.
 
-    A training part needs at least two classes.
+    A training part needs at least two classes; with `spare_outputs` it may lack some.
 
     Returns:
         The names of the classes that are missing (outside the training part that is worth a note,
@@ -238,7 +256,7 @@ def check_classes(classes: np.ndarray, class_names: tuple[str, ...], where: str)
         )
     counts = np.bincount(classes, minlength=num_classes)
     missing = [class_names[index] for index in np.flatnonzero(counts == 0)]
-    if missing and where == "training":
+    if missing and where == "training" and not spare_outputs:
         raise ValueError(
             f"{len(missing)} of {num_classes} classes have no example in the training part "
             f"({shorten(missing)}); add examples, or number only the classes that occur."
@@ -250,7 +268,7 @@ def check_class_weight(class_weight: dict[int, float], class_names: tuple[str, .
     """Refuses weights of unknown classes, and those that are not finite and at least 0."""
     if not class_names:
         raise ValueError(
-            "`class_weight` is for classification; for regression use `sample_weight`."
+            "`class_weight` is for classification, one class per example; use `sample_weight`."
         )
     for label, weight in class_weight.items():
         if label not in range(len(class_names)):
@@ -308,7 +326,8 @@ def shapes(part: Part) -> dict[str, tuple[int, ...]]:
         >>> shapes(Part(np.zeros([3, 2]), np.zeros([3, 1])))
         {'x': (2,), 'y': (1,)}
     """
-    return {name: array.shape[1:] for name, array in entries(part.x)} | {"y": part.y.shape[1:]}
+    given = [*entries(part.x), *nested.named(part.y, "y")]
+    return {name: array.shape[1:] for name, array in given}
 
 
 def shorten(names: list[str], most: int = 5) -> str:

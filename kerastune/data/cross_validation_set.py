@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data import loading, sources, splits
+from kerastune.data import loading, sources, splits, target_kinds
 from kerastune.data.folds import Fold
 from kerastune.data.raw import Raw, from_pairs, refuse_stream
-from kerastune.problem import Part, Problem, joined
+from kerastune.problem import OTHER, Declared, Part, Problem, joined
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +100,8 @@ def load(
     for_own_model: bool = False,
     kind: str = "",
     groups: str = "",
+    ask: loading.Ask | None = None,
+    standardize_targets: bool | None = None,
 ) -> Foldable:
     """Reads a data set whose training and validation parts are cut into folds.
 
@@ -122,7 +124,8 @@ def load(
         (128, 22)
     """
     raw = sources.read(source, label, image_size, groups)
-    return _foldable(raw, seed, for_own_model, standardize, kind, cut_test=not groups)
+    told = {"ask": ask, "standardize_targets": standardize_targets}
+    return _foldable(raw, seed, for_own_model, standardize, kind, cut_test=not groups, **told)
 
 
 def from_arrays(
@@ -137,6 +140,8 @@ def from_arrays(
     name: str = "data",
     kind: str = "",
     prepare: bool = False,
+    ask: loading.Ask | None = None,
+    standardize_targets: bool | None = None,
 ) -> Foldable:
     """Takes arrays, all of which are folded; arguments as those of `data.from_arrays`.
 
@@ -150,27 +155,39 @@ def from_arrays(
     refuse_stream(x)
     raw = from_pairs({"train": train, "test": test_data}, name)
     raw = dataclasses.replace(raw, groups=None if groups is None else np.asarray(groups))
-    return _foldable(raw, seed, not prepare, None, kind, class_weight=class_weight)
+    told = {"ask": ask, "standardize_targets": standardize_targets}
+    return _foldable(raw, seed, not prepare, None, kind, class_weight=class_weight, **told)
 
 
 def _foldable(
-    raw, seed, for_own_model, standardize, kind, class_weight=None, cut_test=False
+    raw: Raw,
+    seed: int,
+    for_own_model: bool,
+    standardize: bool | None,
+    kind: str,
+    class_weight: dict[Any, float] | None = None,
+    cut_test: bool = False,
+    ask: loading.Ask | None = None,
+    standardize_targets: bool | None = None,
 ) -> Foldable:
     if raw.stream is not None:
         refuse_stream(raw.stream)
     if seed < 0:
         raise ValueError(f"`seed` must be at least 0, got {seed}.")
     loading.check_raw(raw, for_own_model)
-    kind = loading.kind_of(raw, kind)
+    declared = ask(loading.few(raw)) if ask else Declared()
+    kind = target_kinds.of_raw(raw, kind, declared)
+    if kind == OTHER:
+        raise ValueError(
+            "Cross-validation needs one class or one row of numbers per example; search takes any "
+            "targets."
+        )
     parts = dict(raw.parts)
     if "validation" in parts:
         parts["training"] = joined(parts["training"], parts.pop("validation"))
     _check_groups(raw.groups, len(parts["training"]))
-    classes = (
-        splits.find_classes(parts["training"].y, raw.class_names)
-        if kind == "classification"
-        else None
-    )
+    raw = dataclasses.replace(raw, parts=parts)
+    classes = target_kinds.find_classes(raw, kind, declared)
     rows, notes = np.arange(len(parts["training"])), ()
     if cut_test and "test" not in parts:
         strata = classes.encode(parts["training"].y, "training") if classes else None
@@ -188,6 +205,8 @@ def _foldable(
         "for_own_model": for_own_model,
         "standardize": standardize,
         "class_weight": class_weight,
+        "ask": ask,
+        "standardize_targets": standardize_targets,
     }
     return Foldable(
         dataclasses.replace(raw, parts=parts), kind, rows, classes, settings, (*raw.notes, *notes)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from kerastune.data import checks, memory, preprocessing, sources, splits, streams, tabular
+from kerastune.analysis import nested
+from kerastune.data import (
+    checks,
+    memory,
+    preprocessing,
+    sources,
+    splits,
+    streams,
+    tabular,
+    target_kinds,
+)
 from kerastune.data.preprocessing import Attachment, Profile
 from kerastune.data.raw import Raw, from_pairs
-from kerastune.problem import Part, Problem
+from kerastune.problem import Declared, Part, Problem
 
+# Tells what a model says of its targets, from a few of its inputs.
+Ask = Callable[[Any], Declared]
+
+LOOKED_AT = 2  # examples that a model is shown
 CUT_PARTS = ("test", "validation")  # in this order
 
 
@@ -23,13 +38,15 @@ def load(
     seed: int = 1,
     for_own_model: bool = False,
     kind: str = "",
+    ask: Ask | None = None,
+    standardize_targets: bool | None = None,
 ) -> Problem:
     """Loads a data set: reads, checks, splits and prepares it (`PLAYBOOK` P).
 
     Preparation is fitted on the training part only. For built-in models, tables are standardized by
     feature, images (rank 3 and more) by one mean and deviation, and images `[n, height, width]` get
-    a channel axis. A user's own model gets its inputs as they are, unless `standardize`. Regression
-    targets are always standardized.
+    a channel axis. A user's own model gets its inputs as they are, unless `standardize`. Targets of
+    a regression are standardized, but for those of a compiled model.
 
     Args:
         source: one of `digits`, `wine`, `breast_cancer`, `diabetes`, `iris` (scikit-learn's);
@@ -48,8 +65,10 @@ def load(
         seed: of the cuts, at least 0.
         for_own_model: whether the model is the user's own.
         kind: `"classification"` or `"regression"` where the targets would be taken for the other
-            (`splits.infer_kind` tells how; a numeric label of a `.csv` is a class if it is whole
-            and has at most 20 values).
+            (`target_kinds.kind_of` tells how; a numeric label of a `.csv` is a class if it is
+            whole and has at most 20 values).
+        ask: tells what the user's model says of its targets.
+        standardize_targets: `None` means for all but compiled models.
 
     Returns:
         The problem; missing validation and test parts are cut from the training part
@@ -65,7 +84,16 @@ def load(
         (3, (109, 4))
     """
     raw = sources.read(source, label, image_size)
-    return finish(raw, seed, for_own_model, standardize, kind, cut_test=True)
+    return finish(
+        raw,
+        seed,
+        for_own_model,
+        standardize,
+        kind,
+        cut_test=True,
+        ask=ask,
+        standardize_targets=standardize_targets,
+    )
 
 
 def from_arrays(
@@ -80,6 +108,8 @@ def from_arrays(
     name: str = "data",
     kind: str = "",
     prepare: bool = False,
+    ask: Ask | None = None,
+    standardize_targets: bool | None = None,
 ) -> Problem:
     """Makes a problem of arrays, or of a finite `tf.data.Dataset` (`PLAYBOOK` P).
 
@@ -88,15 +118,18 @@ def from_arrays(
     Args:
         x: inputs `[n, ...]`, a dict of them, or a `tf.data.Dataset` of `(x, y)` or `(x, y,
             sample_weight)`.
-        y: targets; `None` with a dataset.
+        y: targets; `None` with a dataset, or for a model that has none. Several are a dict or list
+            of arrays.
         validation_data: `(x, y)`, `(x, y, sample_weight)` or a dataset; needed if `x` is a dataset.
         test_data: as `validation_data`; without it the problem has no test part.
-        sample_weight: weights `[n]`, at least 0.
+        sample_weight: weights `[n]`, at least 0; as Keras takes them for several or dense targets.
         class_weight: weight of every class, by the label as it is in `y`.
         seed: of the cut, at least 0.
         name: used in titles.
-        kind: `"classification"` or `"regression"`; by default `splits.infer_kind` tells.
+        kind: `"classification"` or `"regression"`; by default `target_kinds.kind_of` tells.
         prepare: prepare inputs as for built-in models; otherwise they stay as they are.
+        ask: tells what the user's model says of its targets.
+        standardize_targets: `None` means for all but compiled models.
 
     Raises:
         ValueError: with one line, for data that cannot be trained on.
@@ -115,7 +148,16 @@ def from_arrays(
         x if streams.is_dataset(x) else (x, y) if sample_weight is None else (x, y, sample_weight)
     )
     raw = from_pairs({"train": train, "validation": validation_data, "test": test_data}, name)
-    return finish(raw, seed, not prepare, None, kind, class_weight=class_weight)
+    return finish(
+        raw,
+        seed,
+        not prepare,
+        None,
+        kind,
+        class_weight=class_weight,
+        ask=ask,
+        standardize_targets=standardize_targets,
+    )
 
 
 # From what was read to a problem.
@@ -129,6 +171,8 @@ def finish(
     kind: str,
     class_weight: dict[Any, float] | None = None,
     cut_test: bool = False,
+    ask: Ask | None = None,
+    standardize_targets: bool | None = None,
 ) -> Problem:
     """Checks the data, cuts off missing parts, and fits the preparation, in this order.
 
@@ -137,17 +181,18 @@ def finish(
     The arguments are those of `load` and `from_arrays`, but for `cut_test`: whether a missing test
     part is cut off too.
     """
+    declared = ask(few(raw)) if ask else Declared()
+    raw = target_kinds.arranged(raw, declared)
     check_raw(raw, for_own_model)
-    kind = kind_of(raw, kind)
-    classes = (
-        splits.find_classes(raw.parts["training"].y, raw.class_names)
-        if kind == "classification"
-        else None
-    )
+    kind = target_kinds.of_raw(raw, kind, declared)
+    classes = target_kinds.find_classes(raw, kind, declared)
     parts, cut_notes = (
         (raw.parts, []) if raw.stream is not None else _cut_parts(raw, classes, seed, cut_test)
     )
-    targets = splits.fit_targets(parts["training"].y, classes, as_given=for_own_model)
+    standardize_targets = target_kinds.is_standardized(kind, declared, standardize_targets)
+    targets = target_kinds.fit(
+        parts["training"].y, classes, kind, for_own_model, standardize_targets
+    )
     preparation = _fit_inputs(raw, parts["training"].x, for_own_model, standardize)
     prepared = {
         where: _prepare_part(part, where, preparation, targets)
@@ -158,8 +203,11 @@ def finish(
         streams.prepare_stream(raw.stream, preparation, targets) if raw.stream is not None else None
     )
     class_names = classes.names if classes else ()
-    units = () if classes else (targets.mean, targets.scale)
+    units = (targets.mean, targets.scale) if standardize_targets else ()
     is_plain = preparation.is_identity and not units
+    told = target_kinds.notes(targets, parts["training"].y, declared)
+    spare = declared.is_compiled and (declared.width or 0) > 1 and classes is not None
+    class_notes = _class_notes(parts, classes, spare)
     return Problem(
         name=raw.name,
         kind=kind,
@@ -169,11 +217,21 @@ def finish(
         class_names=class_names,
         target_mean=targets.mean,
         target_scale=targets.scale,
+        target_std=targets.std,
         attach=None if is_plain else Attachment(preparation, *units),
         stream=stream,
-        class_weight=_class_weight(class_weight, classes),
-        notes=(targets.sentence, *raw.notes, *cut_notes, *_class_notes(parts, classes)),
+        class_weight=target_kinds.class_weight(class_weight, classes),
+        spare_outputs=spare,
+        notes=(*told, *raw.notes, *cut_notes, *class_notes),
     )
+
+
+def few(raw: Raw) -> Any:
+    """A few inputs as a model takes them; `None` where none are at hand."""
+    if raw.is_table:
+        return None
+    part = raw.parts["validation" if raw.stream is not None else "training"]
+    return nested.mapped(lambda array: array[:LOOKED_AT], part.x)
 
 
 def check_raw(raw: Raw, for_own_model: bool) -> None:
@@ -181,9 +239,10 @@ def check_raw(raw: Raw, for_own_model: bool) -> None:
     train = raw.parts["training"]
     for where, part in raw.parts.items():
         if raw.is_table or (raw.stream is not None and where == "training"):
-            checks.check_targets(part.y, where)  # the inputs were checked when they were read
+            # The inputs were checked when they were read.
+            checks.check_targets(part.y, where, any_targets=True)
         else:
-            checks.check_part(part, where)
+            checks.check_part(part, where, any_targets=True)
         checks.check_same_shape(_shapes(train), _shapes(part), where)
     ranks = {name: len(shape) + 1 for name, shape in _shapes(train).items()}
     for name, rank in ranks.items():
@@ -201,19 +260,6 @@ def _shapes(part: Part) -> dict[str, tuple[int, ...]]:
         name: array.shape for name, array in checks.entries(part.x) if isinstance(array, Profile)
     }
     return checks.shapes(part) | profiles
-
-
-def kind_of(raw: Raw, kind: str) -> str:
-    """The kind that was asked for, else that of the source, else what the targets look like."""
-    if kind not in ("", "classification", "regression"):
-        raise ValueError(f"`kind` must be 'classification' or 'regression', got {kind!r}.")
-    y = raw.parts["training"].y
-    kind = kind or raw.kind or splits.infer_kind(y)
-    if kind == "regression" and y.dtype.kind == "U":
-        raise ValueError(
-            f"`kind` is regression, but the targets are texts such as {str(y[0])!r}; give numbers."
-        )
-    return kind
 
 
 def _cut_parts(
@@ -262,9 +308,11 @@ def take(part: Part, indices: np.ndarray) -> Part:
         if isinstance(part.x, dict)
         else part.x[indices]
     )
-    return Part(
-        x, part.y[indices], None if part.sample_weight is None else part.sample_weight[indices]
+    y, weight = (
+        nested.mapped(lambda array: array[indices], values)
+        for values in (part.y, part.sample_weight)
     )
+    return Part(x, y, weight)
 
 
 def _fit_inputs(raw: Raw, x: Any, for_own_model: bool, standardize: bool | None) -> Any:
@@ -283,27 +331,19 @@ def _prepare_part(part: Part, where: str, preparation: Any, targets: splits.Targ
     return Part(preparation.apply(part.x), targets.encode(part.y, where), part.sample_weight)
 
 
-def _class_notes(parts: dict[str, Part], classes: splits.Classes | None) -> list[str]:
-    """Refuses a class without training examples; gives a sentence for those missing elsewhere."""
+def _class_notes(
+    parts: dict[str, Part], classes: splits.Classes | None, spare_outputs: bool
+) -> list[str]:
+    """Refuses a class without training examples; gives a sentence for those missing elsewhere.
+
+    With `spare_outputs` for those as well.
+    """
     notes = []
     for where, part in parts.items() if classes else ():
-        missing = checks.check_classes(classes.encode(part.y, where), classes.names, where)
+        encoded = classes.encode(part.y, where)
+        missing = checks.check_classes(encoded, classes.names, where, spare_outputs)
         if missing:
             notes.append(
                 f"Classes without an example in the {where} part: {checks.shorten(missing)}."
             )
     return notes
-
-
-def _class_weight(
-    weights: dict[Any, float] | None, classes: splits.Classes | None
-) -> dict[int, float] | None:
-    """Weights by integer class of weights by the user's labels."""
-    if weights is None:
-        return None
-    places = (
-        {label: place for place, label in enumerate(classes.values.tolist())} if classes else {}
-    )
-    numbered = {places.get(label, label): weight for label, weight in weights.items()}
-    checks.check_class_weight(numbered, classes.names if classes else ())
-    return numbered

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kerastune.analysis import nested
 from kerastune.data import checks, streams
 from kerastune.problem import Part
 
@@ -66,18 +67,26 @@ def refuse_stream(x: Any) -> None:
 
 
 def _part(value: Any, where: str) -> Part:
-    """A part from `(x, y)`, `(x, y, sample_weight)` or a dataset of those."""
+    """A part from `(x, y)`, `(x, y, sample_weight)` or a dataset of those; `y` may be `None`."""
     if streams.is_dataset(value):
         return streams.materialize(value, where)
-    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3) or value[1] is None:
+    if isinstance(value, (np.ndarray, dict)):
+        value = (value, None)
+    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
         raise ValueError(
             f"The {where} part must be (x, y), (x, y, sample_weight) or a tf.data.Dataset of those."
         )
     x, y, *weight = value
     what = f"of the {where} part"
+    if y is None and weight and weight[0] is not None:
+        raise ValueError(f"`sample_weight` {what} needs `y`; leave it out, or give targets.")
     if isinstance(x, dict):
         x = {name: checks.as_array(array, f"`{name}` {what}") for name, array in x.items()}
     else:
         x = checks.as_array(x, f"`x` {what}")
-    weight = checks.as_array(weight[0], f"`sample_weight` {what}") if weight else None
-    return Part(x, checks.as_array(y, f"`y` {what}"), weight)
+    weight = _arrays(weight[0], f"`sample_weight` {what}") if weight else None
+    return Part(x, _arrays(y, f"`y` {what}"), weight)
+
+
+def _arrays(values: Any, what: str) -> Any:
+    return nested.mapped(lambda each: checks.as_array(each, what), values)

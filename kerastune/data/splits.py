@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
+from kerastune.analysis import nested
 from kerastune.data.checks import shorten
 
 FRACTION = 0.15  # of the part that is cut
@@ -173,7 +175,7 @@ class Classes:
         )
 
 
-def find_classes(y: np.ndarray, names: tuple[str, ...] = ()) -> Classes:
+def find_classes(y: np.ndarray, names: tuple[str, ...] = (), width: int | None = None) -> Classes:
     """Finds the classes in the targets of the training part.
 
     Labels that do not run from 0 on are renumbered.
@@ -185,9 +187,12 @@ def find_classes(y: np.ndarray, names: tuple[str, ...] = ()) -> Classes:
         y: training targets: texts, booleans or whole numbers `[n]` or `[n, 1]`, or one-hot `[n,
             classes]`.
         names: names of the classes 0, 1, ..., where the source knows them.
+        width: outputs of the user's model, one per class; labels below it are class numbers, with
+            or without gaps. 1 or `None` for a model that does not tell.
 
     Raises:
-        ValueError: for negative or fractional labels, and for a missing class.
+        ValueError: for negative or fractional labels, for a missing class, and for more classes
+            than outputs.
 
     Example:
         >>> find_classes(np.array([10, 30, 10])).names
@@ -201,9 +206,18 @@ def find_classes(y: np.ndarray, names: tuple[str, ...] = ()) -> Classes:
             f"`y` {y.shape} is not one-hot; give one class per example, or rows with a single 1."
         )
     values = np.unique(y)
-    if values.dtype.kind in "iuf":
+    width = width if (width or 0) > 1 else 0
+    if width and len(values) > width:
+        raise ValueError(
+            f"`y` of the training part has {len(values)} classes, but the model {width} outputs; "
+            "give it one output per class."
+        )
+    if width and values.dtype.kind in "iuf" and np.isin(values, np.arange(width)).all():
+        values = np.arange(width)
+    elif values.dtype.kind in "iuf":
         values = _whole_numbers(values)
-    return Classes(values, tuple(str(value) for value in values.tolist()))
+    spare = tuple(f"output {place}" for place in range(len(values), width))
+    return Classes(values, (*(str(value) for value in values.tolist()), *spare))
 
 
 def _whole_numbers(values: np.ndarray) -> np.ndarray:
@@ -237,6 +251,11 @@ class Targets:
             classes).
         scale: their standard deviation (1 for classes).
         as_given: keep shape, one-hot rows and numbered labels as they are, for a user's own model.
+        std: standard deviation of the training targets that keep their scale, over all outputs.
+        own_scale: what is told of targets that keep their scale; empty for classes and for numbers
+            that are standardized.
+        are_kept: whether they are neither one class nor one row of numbers per example, and taken
+            as they are.
 
     Example:
         >>> fit_targets(np.array([1.0, 3.0]), None).encode(np.array([[5.0]]), "test").tolist()
@@ -247,20 +266,30 @@ class Targets:
     mean: float | np.ndarray = 0.0
     scale: float | np.ndarray = 1.0
     as_given: bool = False
+    std: float = 1.0
+    own_scale: str = ""
+    are_kept: bool = False
 
     @property
     def sentence(self) -> str:
         """What the targets were taken for, for people."""
+        if self.own_scale:
+            return self.own_scale
         if self.classes is None:
             mean, scale = (
                 np.array2string(np.asarray(value), precision=4) for value in (self.mean, self.scale)
             )
-            return f"Regression: targets have mean {mean} and standard deviation {scale}."
+            return (
+                f"Regression: targets have mean {mean} and standard deviation {scale}, and are "
+                "standardized for training."
+            )
         names = list(self.classes.names)
         return f"Classification with {len(names)} classes: {shorten(names)}."
 
     def encode(self, y: np.ndarray, where: str) -> np.ndarray:
         """Prepares the targets of a part; raises `ValueError` for labels that do not exist."""
+        if self.are_kept:
+            return y
         if self.classes is None:
             y = ((y.astype(np.float64) - self.mean) / self.scale).astype(np.float32)
             return y if self.as_given or np.ndim(self.mean) else y.reshape(len(y))
@@ -269,13 +298,16 @@ class Targets:
         return y if stays else encoded
 
 
-def fit_targets(y: np.ndarray, classes: Classes | None, as_given: bool = False) -> Targets:
+def fit_targets(
+    y: np.ndarray, classes: Classes | None, as_given: bool = False, standardize: bool = True
+) -> Targets:
     """Fits the preparation of targets to those of the training part.
 
     Args:
         y: training targets `[n]`, `[n, outputs]`, or any labels that `classes` has.
         classes: for classification.
         as_given: see `Targets`.
+        standardize: whether numbers are standardized.
 
     Raises:
         ValueError: if a number to be predicted is the same for every training example.
@@ -294,4 +326,25 @@ def fit_targets(y: np.ndarray, classes: Classes | None, as_given: bool = False) 
         )
     if len(mean) == 1:
         mean, scale = float(mean[0]), float(scale[0])
-    return Targets(None, mean, scale, as_given)
+    if standardize:
+        return Targets(None, mean, scale, as_given)
+    told = (np.array2string(np.asarray(value), precision=4) for value in (mean, scale))
+    told = "Regression: targets keep their scale (mean {}, standard deviation {}).".format(*told)
+    std = float(np.sqrt(np.mean(np.square(scale))))
+    return Targets(None, as_given=as_given, std=std, own_scale=told)
+
+
+def any_targets(y: Any) -> Targets:
+    """Targets that are neither one class nor one row of numbers per example, kept as they are.
+
+    Example:
+        >>> any_targets({"mask": np.zeros([9, 4, 4])}).sentence
+        "Targets are taken as they are (y['mask'] [4, 4]) and judged by the model's own loss."
+    """
+    shapes = ", ".join(
+        f"{name} {list(array.shape[1:]) or 'one number'}" for name, array in nested.named(y, "y")
+    )
+    told = f"Targets are taken as they are ({shapes}) and judged by the model's own loss."
+    if not shapes:
+        told = "There are no targets: the model's own loss is learnt."
+    return Targets(None, own_scale=told, are_kept=True)

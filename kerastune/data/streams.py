@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kerastune.analysis import nested
 from kerastune.data import checks, memory, preprocessing, splits
 from kerastune.problem import Part
 
@@ -43,7 +44,7 @@ def _is_batched(dataset: Any, where: str) -> bool:
     if int(dataset.cardinality()) == INFINITE:
         raise ValueError(f"{what} is infinite; leave out `.repeat()`.")
     inputs = list(spec[0].values()) if isinstance(spec[0], dict) else [spec[0]]
-    tensors = [*inputs, *spec[1:]]
+    tensors = [*inputs, *(each for given in spec[1:] for each in nested.leaves(given))]
     for tensor in tensors:
         if (
             type(tensor).__name__ != "TensorSpec"
@@ -67,7 +68,7 @@ def _batches(dataset: Any, where: str) -> Any:
     batches = dataset if _is_batched(dataset, where) else dataset.batch(STREAM_BATCH)
     for batch in batches.as_numpy_iterator():
         part = Part(*batch)
-        checks.check_part(part, where)
+        checks.check_part(part, where, any_targets=True)
         yield part
 
 
@@ -94,11 +95,16 @@ def materialize(dataset: Any, where: str) -> Part:
     return Part(x, *_join_targets(parts))
 
 
-def _join_targets(parts: list[Part]) -> tuple[np.ndarray, np.ndarray | None]:
-    weights = [part.sample_weight for part in parts]
-    return np.concatenate([part.y for part in parts]), None if weights[
-        0
-    ] is None else np.concatenate(weights)
+def _join_targets(parts: list[Part]) -> tuple[Any, Any]:
+    first = parts[0]
+    return (
+        nested.mapped(_joined, first.y, *(part.y for part in parts[1:])),
+        nested.mapped(_joined, first.sample_weight, *(part.sample_weight for part in parts[1:])),
+    )
+
+
+def _joined(*arrays: np.ndarray) -> np.ndarray:
+    return np.concatenate(arrays)
 
 
 def scan(dataset: Any) -> Part:
@@ -129,6 +135,8 @@ def prepare_stream(stream: Any, preparation: Any, targets: splits.Targets) -> An
     import tensorflow as tf
 
     def target(y: Any) -> Any:
+        if targets.are_kept:
+            return y
         if targets.classes is None:
             y = (tf.cast(y, tf.float64) - targets.mean) / targets.scale
             return tf.cast(

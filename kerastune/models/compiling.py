@@ -8,8 +8,14 @@ from kerastune.models import keras_metrics, output_kind
 from kerastune.models.label_smoothing import SmoothedCrossentropy
 from kerastune.models.output_kind import OutputKind
 from kerastune.objective import Objective
-from kerastune.problem import Problem
+from kerastune.problem import OTHER, Problem
 from kerastune.runtime import naming
+
+_SUITED = {
+    "classification": "classification",
+    "regression": "regression",
+    OTHER: "such targets",
+}
 
 
 def compile_for(
@@ -44,11 +50,16 @@ def compile_for(
     wanted = ["macro_f1"] if watch and problem.imbalanced else []
     known = None
     if not model.compiled:
+        if problem.kind == OTHER:
+            raise ValueError(
+                f"model `{model.name}` is not compiled, and its targets do not tell the loss: "
+                "compile it."
+            )
         known = _known(model, problem)
         settings = _default_settings(known, problem)
     if objective not in (None, "loss", *wanted, *_measured(model, settings)):
         wanted.append(objective)
-    if wanted and _is_flat(settings.get("metrics")):
+    if wanted and problem.kind != OTHER and _is_flat(settings.get("metrics")):
         added = _added_metrics(wanted, problem, known or _known(model, problem))
         settings["metrics"] = [*(settings.get("metrics") or []), *added]
     if smoothed:
@@ -107,6 +118,8 @@ def default_objective(model: keras.Model, problem: Problem) -> Objective:
     Macro-F1 with imbalanced classes and accuracy otherwise, where a compiled model measures it.
     """
     names = metric_names(model)
+    if problem.kind == OTHER:
+        return Objective("loss", "min")
     if problem.imbalanced and "macro_f1" in names:
         return Objective("macro_f1", "max")
     if problem.kind == "classification":
@@ -124,7 +137,7 @@ def check_objective(objective: Objective, model: keras.Model, kind: str = "class
         hint = naming.did_you_mean(f"val_{objective.name.lower()}", known)
         raise ValueError(
             f"`objective` (val_{objective.name}) is neither a metric of the model nor one of "
-            f"Keras for {kind}{hint or '.'} The model has: "
+            f"Keras for {_SUITED[kind]}{hint or '.'} The model has: "
             f"{', '.join(f'val_{name}' for name in names)}."
         )
 
@@ -132,10 +145,22 @@ def check_objective(objective: Objective, model: keras.Model, kind: str = "class
 def metric_names(model: keras.Model) -> list[str]:
     """Names of a compiled model's metrics in the logs, before Keras has made them."""
     compiled = model._compile_metrics
-    names = _names([compiled._user_metrics, compiled._user_weighted_metrics]) if compiled else []
+    given = [compiled._user_metrics, compiled._user_weighted_metrics] if compiled else []
+    names = [name for metrics in given for name in _in_logs(metrics, model)]
     return names + [
         metric.name for metric in model.metrics if metric is not compiled and metric.name != "loss"
     ]
+
+
+def _in_logs(metrics, model: keras.Model) -> list[str]:
+    """Names of metrics in the logs: those of several outputs begin with that of the output."""
+    if isinstance(metrics, dict):
+        by_output = metrics
+    elif isinstance(metrics, (list, tuple)) and any(isinstance(m, (list, tuple)) for m in metrics):
+        by_output = dict(zip(getattr(model, "output_names", ()), metrics, strict=False))
+    else:
+        return _names(metrics)
+    return [f"{output}_{name}" for output, each in by_output.items() for name in _names(each)]
 
 
 def _names(metrics) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerastune.problem import Problem
+from kerastune.problem import OTHER, Problem
 
 OURS = ("f1", "macro_f1")
 # Names that Keras, or a figure of merit here, has besides that of the class.
@@ -148,6 +148,8 @@ def known(kind: str) -> list[str]:
     classes = {
         name: _keras_classes()[SHORT.get(name, name)] for name in (*_keras_classes(), *SHORT)
     }
+    if kind == OTHER:
+        return []
     if kind == "regression":
         return [name for name, each in classes.items() if each in OF_NUMBERS]
     return [*OURS, *classes]

@@ -8,8 +8,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from kerastune.data import batches
+from kerastune.problem import OTHER, Declared
 
 PREDICTION_BATCH = 512
 # Examples that show what kind of outputs a model gives.
@@ -23,7 +25,7 @@ class OutputKind:
     """What a model's outputs mean; found out once per model by `of`, and passed on.
 
     Args:
-        kind: `"classification"` or `"regression"`.
+        kind: `"classification"`, `"regression"`, or `"other"`, whose outputs stay as they are.
         are_logits: whether a classifier gives logits and not probabilities.
         is_binary: whether a classifier's outputs are probabilities, or logits, each of its own: a
             single output for class 1, or the outputs of a binary cross-entropy.
@@ -75,10 +77,10 @@ def of(model: keras.Model, x: Any = None, kind: str | None = None) -> OutputKind
         >>> of(model)
         OutputKind(kind='classification', are_logits=False, is_binary=False)
     """
-    if kind not in (None, "classification", "regression"):
+    if kind not in (None, "classification", "regression", OTHER):
         raise ValueError(f"`kind` must be classification or regression, got {kind!r}.")
     kind = kind or kind_of(model)
-    if kind == "regression":
+    if kind != "classification":
         return OutputKind(kind)
     is_told = _last_activation(model) in _PROBABILITIES or _said_of_logits(_loss(model)) is not None
     if x is None and not is_told:
@@ -101,11 +103,15 @@ def gives_logits(model: keras.Model, x: Any = None) -> bool:
         x: inputs `[batch, ...]` as the model takes them; without them, what nothing is known of
             counts as logits.
     """
-    if _last_activation(model) in _PROBABILITIES:
+    last = _last_activation(model)
+    if last in _PROBABILITIES:
         return False
     said = _said_of_logits(model.loss) if model.compiled else None
     if said is not None:
         return said
+    # What the end of the graph says is believed before what an untrained model gives.
+    if last is keras.activations.linear and isinstance(_producer(model), keras.layers.Layer):
+        return True
     return x is None or not _looks_like_probabilities(model, x)
 
 
@@ -133,9 +139,7 @@ def kind_of(model: keras.Model) -> str:
     loss, last = _loss(model), _last_activation(model)
     if last is keras.activations.softmax or _said_of_logits(loss) is not None:
         return "classification"
-    if loss is not None and (
-        isinstance(loss, str) or getattr(loss, "__module__", "").split(".")[0] == "keras"
-    ):
+    if loss is not None and (isinstance(loss, str) or _is_of_keras(loss)):
         return "regression"
     if last is keras.activations.sigmoid:
         return "classification"
@@ -146,8 +150,103 @@ def _loss(model: keras.Model):
     return model.loss if model.compiled else None
 
 
+def declared(model: keras.Model, x: Any = None) -> Declared:
+    """What a user's model says of its targets, by its outputs and what it was compiled with.
+
+    Args:
+        model: as its builder gave it.
+        x: a few inputs `[batch, ...]`, for a model that does not tell its outputs.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(3, "softmax")])
+        >>> model.compile("adam", "sparse_categorical_crossentropy")
+        >>> said = declared(model)
+        >>> said.loss, said.width, said.activation
+        ('sparsecategoricalcrossentropy', 3, 'softmax')
+    """
+    outputs = _outputs(model, x)
+    flat = keras.tree.flatten(outputs)
+    is_single = len(flat) == 1
+    loss, last, producer = _loss(model), _last_activation(model), _producer(model)
+    if producer is not None and not isinstance(producer, keras.layers.Layer):
+        last = type(producer)
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    metrics = model._compile_config.config.get("metrics") if model.compiled else None
+    measured = [str(getattr(each, "name", each)) for each in keras.tree.flatten(metrics)]
+    names = outputs if isinstance(outputs, dict) else getattr(model, "output_names", None) or ()
+    return Declared(
+        is_compiled=model.compiled,
+        loss=_loss_name(loss),
+        is_own_loss=loss is not None and not _is_of_keras(loss),
+        output=tuple(flat[0].shape[1:]) if is_single else None,
+        num_outputs=len(flat),
+        names=tuple(names) if len(flat) > 1 else (),
+        is_listed=isinstance(outputs, (list, tuple)),
+        activation=getattr(last, "__name__", "").lower() if is_single else "",
+        measures_accuracy=any("acc" in name for name in measured),
+        adds_losses=x is not None and bool(adding_layers(model, x)),
+    )
+
+
+def _outputs(model: keras.Model, x: Any) -> Any:
+    """Outputs of a model, symbolic ones where it has them; an empty list where it can't tell."""
+    if getattr(model, "outputs", None):
+        return getattr(model, "_outputs_struct", model.outputs)
+    return model(x, training=False) if x is not None and _takes(model, x) else []
+
+
+def _takes(model: keras.Model, x: Any) -> bool:
+    try:
+        model(x, training=False)
+    except (KeyError, TypeError, ValueError, tf.errors.OpError):
+        return False
+    return True
+
+
+def adding_layers(model: keras.Model, x: Any) -> list[keras.layers.Layer]:
+    """The layers that add losses of their own when the model sees a few inputs.
+
+    None where it can't take them, which is told when it is tried on the data.
+    """
+    if not _takes(model, x):
+        return []
+    found = [layer for layer in model._flatten_layers() if layer._losses]
+    model._clear_losses()
+    return [layer for layer in found if layer.activity_regularizer is None]
+
+
+def _loss_name(loss: Any) -> str:
+    if loss is None:
+        return ""
+    if keras.tree.is_nested(loss):
+        return "several"
+    is_object = isinstance(loss, keras.losses.Loss)
+    name = type(loss).__name__ if is_object else getattr(loss, "__name__", type(loss).__name__)
+    return name.lower().replace("_", "")
+
+
+def _is_of_keras(loss: Any) -> bool:
+    owner = type(loss) if isinstance(loss, keras.losses.Loss) else loss
+    return getattr(owner, "__module__", "").split(".")[0] == "keras"
+
+
+def _producer(model: keras.Model) -> Any:
+    """The operation that makes the only output of a model's graph; `None` where there is none."""
+    outputs = getattr(model, "outputs", None)
+    if not outputs or len(outputs) != 1:
+        return None
+    operation = outputs[0]._keras_history.operation
+    inner = _producer(operation) if isinstance(operation, keras.Model) else None
+    return operation if inner is None else inner
+
+
 def _last_activation(model: keras.Model):
-    last = model
+    producer = _producer(model)
+    # A function at the end of the graph, such as `keras.ops.softmax`.
+    function = getattr(keras.activations, type(producer).__name__.lower(), None)
+    if function in _PROBABILITIES:
+        return function
+    last = producer if isinstance(producer, keras.layers.Layer) else model
     while isinstance(last, keras.Model) and last.layers:
         last = last.layers[-1]
     return (
@@ -176,7 +275,8 @@ def _said_of_logits(loss) -> bool | None:
 def _looks_like_probabilities(model: keras.Model, x) -> bool:
     # Logits that happen to lie between 0 and 1 do not stay there when the inputs are far out.
     outputs = np.concatenate([outputs_of(model, _scaled(x, factor)) for factor in (1, 100, -100)])
-    return bool(((outputs >= 0) & (outputs <= 1)).all())
+    # Nor are zeros, such as a last layer with zero weights gives, probabilities of anything.
+    return bool(((outputs >= 0) & (outputs <= 1)).all() and outputs.any())
 
 
 def _scaled(x, factor: int):

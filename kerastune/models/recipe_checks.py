@@ -7,7 +7,7 @@ import numpy as np
 
 from kerastune.data import augmentation
 from kerastune.models import label_smoothing, regularization
-from kerastune.problem import Problem
+from kerastune.problem import OTHER, Problem
 from kerastune.recipe import Recipe
 
 ABSENT = {
@@ -32,16 +32,17 @@ def unusable(model: keras.Model, problem: Problem) -> dict[str, str]:
     """
     inputs = [np.asarray(array[:1]) for array in keras.tree.flatten(problem.validation.x)]
     has_images = any(augmentation.is_image(array) for array in inputs)
+    kept = "" if problem.kind != OTHER else "targets would have to be changed with the inputs"
     has_floats = any(array.dtype.kind == "f" for array in inputs)
     reasons = {
         "dropout": ""
         if regularization.dropout_layers(model)
         else "the model has no layer of Keras's Dropout family",
         "label_smoothing": label_smoothing.why_not(model.loss),
-        "augmentation": ""
+        "augmentation": kept * has_images
         if has_floats or has_images
         else "all inputs are integers, and no images",
-        "flip": "" if has_images else "no input is an image",
+        "flip": kept if has_images else "no input is an image",
         "class_weights": _why_no_class_weights(problem),
     }
     return {name: reason for name, reason in reasons.items() if reason}

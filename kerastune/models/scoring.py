@@ -6,10 +6,11 @@ import keras
 import numpy as np
 
 from kerastune.analysis import calibration, error_analysis, metrics
-from kerastune.models import output_kind
+from kerastune.data import batches
+from kerastune.models import example_losses, output_kind
 from kerastune.models.output_kind import OutputKind
 from kerastune.objective import Objective
-from kerastune.problem import Part, Problem, labels
+from kerastune.problem import OTHER, Part, Problem, labels
 
 OF_RARE_CLASSES = ("precision", "recall", "auc")
 
@@ -19,16 +20,19 @@ def scored_by(model: keras.Model, problem: Problem, objective: Objective) -> str
 
     `"macro-F1"` for an objective with `f1` in its name and, where classes are imbalanced, for one
     of precision, recall or AUC, since all of these see what happens to rare classes; `"loss"` for a
-    loss of the user's own choice. Any other objective has `"accuracy"`, or `"explained variance"`
-    for regression: targets have unit variance, so a squared error is the share of it that is not
-    explained.
+    loss of the user's own choice, and for targets that are neither one class nor one row of numbers
+    per example. Any other objective has `"accuracy"`, or `"explained variance"` for regression:
+    minus the share of the targets' variance that is not explained.
     """
+    if problem.kind == OTHER:
+        return "loss"
     is_classification = problem.kind == "classification"
     of_rare_classes = ("f1", *(OF_RARE_CLASSES if problem.imbalanced else ()))
     if is_classification and any(word in objective.name for word in of_rare_classes):
         return "macro-F1"
     loss = _loss_name(model)
-    if objective.name == "loss" and loss and not ("squared" in loss and not is_classification):
+    is_squared = "squared_error" in loss and not is_classification
+    if objective.name == "loss" and loss and not is_squared:
         return "loss"
     return "accuracy" if is_classification else "explained variance"
 
@@ -43,7 +47,7 @@ def example_scores(
     model: keras.Model,
     problem: Problem,
     part: Part,
-    outputs: np.ndarray,
+    outputs: np.ndarray | None,
     objective: Objective,
     known: OutputKind | None = None,
 ) -> np.ndarray:
@@ -53,23 +57,16 @@ def example_scores(
         model: the compiled model that gave the outputs.
         problem: what is learnt.
         part: whose examples these are.
-        outputs: of the model `[n, outputs]`.
+        outputs: of the model `[n, outputs]`; `None` for targets of kind `"other"`.
         objective: the validation value that chooses.
         known: what the outputs mean; found out from the model where it is not given.
     """
     measure = scored_by(model, problem, objective)
     if measure == "loss":
-        loss = keras.losses.get(model.loss)
-        each = np.asarray(
-            (loss.call if isinstance(loss, keras.losses.Loss) else loss)(part.y, outputs),
-            np.float64,
-        )
-        weights = (
-            1.0 if part.sample_weight is None else part.sample_weight / np.mean(part.sample_weight)
-        )
-        return -each.reshape(len(part), -1).mean(axis=1) * weights
+        return -example_losses.of(model, part, outputs)
     if measure == "explained variance":
-        return -np.mean((outputs - part.y.reshape(outputs.shape)) ** 2, axis=-1, dtype=np.float64)
+        errors = (outputs - part.y.reshape(outputs.shape)) / problem.target_std
+        return -np.mean(errors**2, axis=-1, dtype=np.float64)
     if known is None:
         x = output_kind.first_examples(problem.validation.x)
         known = output_kind.of(model, x, problem.kind)
@@ -80,10 +77,18 @@ def example_scores(
     return (predicted == true).astype(np.float64)
 
 
+def measured(model: keras.Model, part: Part) -> dict[str, float]:
+    """Loss and metrics of a compiled model on a part, by name; single numbers only."""
+    found = model.evaluate(
+        batches.examples(part, output_kind.PREDICTION_BATCH), verbose=0, return_dict=True
+    )
+    return {name: float(value) for name, value in found.items() if np.ndim(value) == 0}
+
+
 def figures(problem: Problem, part: Part, outputs: np.ndarray, logits: bool) -> dict[str, float]:
     """Metrics: accuracy, macro-F1 and calibration, or MAE, RMSE and R2.
 
-    Those of numbers are in the user's units.
+    Those of numbers are in the user's units. Not for targets of kind `"other"`, see `measured`.
     """
     if problem.kind == "classification":
         true, predicted = labels(part.y), output_kind.predicted_classes(outputs, logits)

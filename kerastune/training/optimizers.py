@@ -189,6 +189,18 @@ def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
+def step_counter(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
+    """Counts the steps of a training: its batches, also where several make up one update.
+
+    Example:
+        >>> optimizer = keras.optimizers.SGD(gradient_accumulation_steps=4)
+        >>> int(step_counter(optimizer).numpy())
+        0
+    """
+    core = inner(optimizer)
+    return core._iterations if core.gradient_accumulation_steps else optimizer.iterations
+
+
 def configure(
     optimizer: keras.optimizers.Optimizer,
     rates: np.ndarray,

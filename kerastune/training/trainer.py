@@ -35,7 +35,7 @@ from kerastune.models import (
     scoring,
 )
 from kerastune.objective import Objective
-from kerastune.problem import Problem, labels
+from kerastune.problem import OTHER, Problem, labels
 from kerastune.recipe import Recipe
 from kerastune.schedules import rates
 from kerastune.training import optimizers
@@ -234,7 +234,8 @@ class Trainer:
     def ready_model(self, recipe: Recipe) -> keras.Model:
         """A new model of the recipe's hyperparameters, with its weights made."""
         model = self.build(recipe.hyperparameters)
-        if not model.built:
+        # A model whose `build` was called may still have layers without variables.
+        if not all(layer.built for layer in model._flatten_layers()):
             x = self.problem.validation.x
             model(keras.tree.map_structure(lambda array: array[:1], x))
         regularization.make_dropout_tunable(model)
@@ -284,7 +285,7 @@ class Trainer:
         model = member.model
         assign(model.variables, best.model)
         problem, part = self.problem, self.problem.validation
-        outputs = output_kind.predict(model, part.x)
+        outputs = None if problem.kind == OTHER else output_kind.predict(model, part.x)
         scores = scoring.example_scores(
             model, problem, part, outputs, self.objective, member.known_outputs(problem)
         )
@@ -294,10 +295,10 @@ class Trainer:
             targets = (
                 labels(part.y)
                 if problem.kind == "classification"
-                else part.y.reshape(len(part), -1)
+                else part.y.reshape(len(part), -1) / problem.target_std
             )
             measure = scoring.scored_by(model, problem, self.objective)
-            mean = np.mean(list(both.values()), axis=0)
+            mean = np.mean(list(both.values()), axis=0) / problem.target_std
             found["mirrored_scores"] = ensemble_selection.example_scores(mean, targets, measure)
         return found
 

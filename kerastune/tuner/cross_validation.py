@@ -321,7 +321,7 @@ def cross_validate(
         folds: of one repeat.
         groups: numbers or texts `[n]`; examples with the same one are never on both sides of a cut.
         verbose: 0 for no line on the screen with the time that is left.
-        others: `test_data`, `sample_weight`, `class_weight` and `kind` as in
+        others: `test_data`, `sample_weight`, `class_weight`, `kind` and `standardize_targets` as in
             `kerastune.data.from_arrays`.
 
     Returns:
@@ -332,10 +332,14 @@ def cross_validate(
         >>> crossed.result["summary"]["accuracy"]  # doctest: +SKIP
         {'mean': 0.97, 'std': 0.01, 'low': 0.94, 'high': 0.99}
     """
-    unknown = set(others) - {"test_data", "sample_weight", "class_weight", "kind"}
+    known = {"test_data", "sample_weight", "class_weight", "kind", "standardize_targets"}
+    unknown = set(others) - known
     if unknown:
         raise ValueError(f"cross_validate does not take {', '.join(sorted(unknown))}.")
     prepare = isinstance(model, str) and ":" not in model
+    if not prepare:
+        given = recipe.hyperparameters if recipe else {}
+        others["ask"] = hypermodels.asking(hypermodels.of(model, None), given)
     examples = cross_validation_set.from_arrays(
         x, y, groups=groups, seed=seed, name=project_name, prepare=prepare, **others
     )

@@ -13,7 +13,7 @@ from kerastune.models import scoring
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.ensemble import ValidationFigures
 from kerastune.playbook.stages.prune import Prune
-from kerastune.problem import Part
+from kerastune.problem import OTHER, Part
 from kerastune.tuner.final_models import CALIBRATED, FinalModels
 
 FINAL = "final"  # the single model's name among the figures
@@ -28,8 +28,8 @@ class Found:
 
     Args:
         figures: as `result.json` has them.
-        outputs: predictions of the test part, probabilities `[n, classes]` or numbers `[n,
-            outputs]` as the models are trained for; of no model without a test part.
+        outputs: predictions of the test part, as `FinalModels.predictions` has them; of no model
+            without a test part.
     """
 
     figures: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -56,7 +56,7 @@ def of_combined(models: FinalModels) -> Found:
         found |= _of_replaced(models, stage, before, gain)
     test = models.problem.test
     for name, outputs in found.outputs.items():
-        figures = scoring.figures(models.problem, test, outputs, logits=False)
+        figures = models.figures(test, outputs)
         found.figures[name] = {**found.figures[name], "test": figures}
     return found
 
@@ -90,14 +90,12 @@ def _of_exported(models: FinalModels) -> Found:
             return Found({EXPORTED: {"model": name, **told}})
     problem, part = models.problem, models.problem.validation
     told = {"model": FINAL if models.single == models.chosen else models.single}
-    if problem.kind == "regression":
+    if problem.kind != "classification":
         return Found({EXPORTED: told})
     tried = ensemble_selection.calibrated(
         models.predictions(models.chosen, part.x), models.targets(part)
     )
-    before, after = (
-        scoring.figures(problem, part, each, logits=False) for each in (tried.before, tried.after)
-    )
+    before, after = (models.figures(part, each) for each in (tried.before, tried.after))
     told |= _calibration(tried.value, tried.gain, ValidationFigures(before=before, after=after))
     if tried.value == 1:
         return Found({EXPORTED: told})
@@ -127,8 +125,9 @@ def _of_replaced(models: FinalModels, stage: str, before: str, gain: str) -> Fou
     problem, trial = models.problem, getattr(chosen, before)
 
     def figures(part: Part) -> dict[str, float]:
-        predictions = models.predictions(trial, part.x)
-        return scoring.figures(problem, part, predictions, logits=False)
+        if problem.kind == OTHER:
+            return scoring.measured(models.trial_model(trial), part)
+        return models.figures(part, models.predictions(trial, part.x))
 
     found = Found({before: {"validation": figures(problem.validation)}})
     if (test := problem.test) is not None:

@@ -12,12 +12,12 @@ from kerastune.analysis import calibration, error_analysis
 from kerastune.analysis.ensemble_selection import Blend
 from kerastune.analysis.view_selection import IDENTITY
 from kerastune.inference import averaging, tta, views
-from kerastune.models import output_kind
+from kerastune.models import output_kind, scoring
 from kerastune.playbook.decision import Values
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues
 from kerastune.playbook.stages.tta import Tta, TtaValues
-from kerastune.problem import Part, Problem, labels
+from kerastune.problem import OTHER, Part, Problem, labels
 from kerastune.recipe import Recipe
 from kerastune.training import optimizers
 from kerastune.training.trainer import Trainer, sample
@@ -124,11 +124,12 @@ class FinalModels:
         """Predictions of a trial's kept weights.
 
         Returns:
-            Probabilities `[n, classes]`, or numbers `[n, outputs]` as the model is trained for.
+            Probabilities `[n, classes]`, or numbers `[n, outputs]` in standard deviations of the
+            training targets.
         """
         found = self.trainer.outputs(self.recipe(trial), self.states[trial], x)
         if self.problem.kind == "regression":
-            return found.reshape(len(found), -1)
+            return found.reshape(len(found), -1) / self.problem.target_std
         model = self.trainer.compiled(self.recipe(trial)).model
         few = sample(self.problem.validation.x)
         return error_analysis.probabilities(found, output_kind.gives_logits(model, few))
@@ -144,14 +145,21 @@ class FinalModels:
         """As `predictions`, over the kept views and, second, of the examples as they are."""
         chosen = self.views
         said = tta.predictions(self.before_views(), x, _views(chosen), self.problem.kind)
+        unit = self.problem.target_std
         averaged = np.tensordot(chosen.weights, np.stack(list(said.values())), axes=1)
-        return calibration.tempered(averaged, chosen.temperature), said[IDENTITY]
+        tempered = calibration.tempered(averaged / unit, chosen.temperature)
+        return tempered, said[IDENTITY] / unit
+
+    def figures(self, part: Part, predictions: np.ndarray) -> dict[str, float]:
+        """Figures of merit of predictions, as `predictions` gives them, by name."""
+        outputs = predictions * self.problem.target_std
+        return scoring.figures(self.problem, part, outputs, logits=False)
 
     def targets(self, part: Part) -> np.ndarray:
-        """Integer classes `[n]`, or numbers `[n, outputs]` as the models are trained for."""
+        """Integer classes `[n]`, or numbers `[n, outputs]` in the units of `predictions`."""
         if self.problem.kind == "classification":
             return labels(part.y)
-        return part.y.reshape(len(part), -1)
+        return part.y.reshape(len(part), -1) / self.problem.target_std
 
     def _finished(self, trial: str) -> keras.Model:
         return self.trainer.finished_model(self.recipe(trial), self.states[trial])
@@ -177,10 +185,14 @@ class FinalModels:
         model, problem = self.trainer.finished_model(recipe, state), self.problem
         if problem.attach is None:
             return model
-        metrics = [] if problem.kind == "regression" else [self._accuracy(model)]
-        loss, settings = model.loss, optimizers.kept_settings(model)
+        metrics = [self._accuracy(model)] if problem.kind == "classification" else []
+        compiled, settings = model._compile_config.config, optimizers.kept_settings(model)
+        optimizer = optimizers.stock(recipe, **settings)
         model = problem.attach(model)
-        model.compile(optimizers.stock(recipe, **settings), loss=loss, metrics=metrics)
+        if problem.kind == OTHER:
+            model.compile(**{**compiled, "optimizer": optimizer})
+        else:
+            model.compile(optimizer, loss=compiled["loss"], metrics=metrics)
         model.optimizer.build(model.trainable_variables)
         return model
 

@@ -14,6 +14,7 @@ import keras_tuner
 from kerastune.budget import Budget, Stopwatch
 from kerastune.data import checks, loading
 from kerastune.executors.base import INLINE
+from kerastune.models import hypermodels
 from kerastune.playbook import retention
 from kerastune.playbook.stages.ensemble import MEMBERS, Ensemble
 from kerastune.playbook.stages.prune import SPARSITIES
@@ -25,7 +26,7 @@ from kerastune.study import run_directory
 from kerastune.study.database import Study
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import TrialSpec
-from kerastune.tuner import argument_checks, progress
+from kerastune.tuner import argument_checks, problem_facts, progress
 from kerastune.tuner.idioms import arguments, fit_arguments
 from kerastune.tuner.idioms.fit_arguments import FitArguments
 from kerastune.tuner.idioms.objectives import parse_objective
@@ -43,9 +44,11 @@ from kerastune.tuner.settings import (
     default_stages,
     make_stages,
     starting_point,
+    suited,
 )
 
 PROJECT_NAME = "playbook"
+ARGUMENTS_OF_DATA = ("sample_weight", "class_weight", "test_data", "kind", "standardize_targets")
 
 
 class PlaybookTuner(SearchedTuner):
@@ -223,14 +226,14 @@ class PlaybookTuner(SearchedTuner):
         Args:
             x: inputs, as `fit` takes them: an array, a dict of arrays, a `tf.data.Dataset`; or a
                 `Problem` of kerastune's.
-            y: targets, unless `x` brings them.
+            y: targets, unless `x` brings them or there are none; several are a dict or list.
             validation_data: `(x, y)` or `(x, y, sample_weight)`; cut off the training part when it
                 is left out.
             callbacks: Keras callbacks, or functions that make one; every trial gets its own
                 copies, and files of its own.
             settings: names and values that must stay the same when the search goes on.
-            others: `sample_weight`, `class_weight`, `test_data` and `kind` as in
-                `kerastune.data.from_arrays`; `verbose` (0 for no display); and of `fit`'s
+            others: `sample_weight`, `class_weight`, `test_data`, `kind` and `standardize_targets`
+                as in `kerastune.data.from_arrays`; `verbose` (0 for no display); and of `fit`'s
                 arguments `epochs` (of any training, at most), `batch_size` (of every training),
                 `validation_split`, `validation_batch_size` and `shuffle`. What `fit` would also
                 take is refused with the reason.
@@ -244,7 +247,8 @@ class PlaybookTuner(SearchedTuner):
         problem = self._problem(x, y, validation_data, others, told)
         notes = (*problem.notes, *self._notes, *argument_checks.notes_on_callbacks(callbacks))
         problem = dataclasses.replace(problem, notes=notes, shuffled=told.shuffle)
-        wanted, storage = told.applied(self.settings), self.settings.storage
+        wanted, problem = suited(told.applied(self.settings), problem)
+        storage = wanted.storage
         checks.check(problem, 1 if wanted.runs(Start) else wanted.recipe.batch_size)
         checks.check_joined_and_cut(problem, wanted.refit, wanted.ensemble.folds)
         storage.run_dir.open()
@@ -290,13 +294,23 @@ class PlaybookTuner(SearchedTuner):
     ) -> Problem:
         if isinstance(x, Problem):
             return x
-        known = ("sample_weight", "class_weight", "test_data", "kind")
-        argument_checks.refuse_unknown(others, (*known, "verbose", *fit_arguments.NAMES))
+        argument_checks.refuse_unknown(
+            others, (*ARGUMENTS_OF_DATA, "verbose", *fit_arguments.NAMES)
+        )
         weight = others.pop("sample_weight", None)
         x, y, validation_data, weight = told.cut(x, y, validation_data, weight)
-        named = {"seed": self.settings.seed, "name": self.project_name, **others}
-        named |= {"validation_data": validation_data, "sample_weight": weight}
-        return loading.from_arrays(x, y, **named)
+        space, recipe = self.oracle.get_space(), self.settings.recipe
+        given = problem_facts.with_all_hyperparameters(recipe, space).hyperparameters
+        return loading.from_arrays(
+            x,
+            y,
+            validation_data=validation_data,
+            sample_weight=weight,
+            seed=self.settings.seed,
+            name=self.project_name,
+            ask=hypermodels.asking(self.hypermodel, given),
+            **others,
+        )
 
 
 def _keep_everything() -> None:

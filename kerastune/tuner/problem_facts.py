@@ -8,7 +8,9 @@ from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 
+from kerastune.data import loading
 from kerastune.models import (
     compiling,
     fingerprint,
@@ -23,7 +25,7 @@ from kerastune.objective import Objective
 from kerastune.playbook.stages.base import Facts
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.playbook.stages.model import Model
-from kerastune.problem import Problem
+from kerastune.problem import OTHER, Problem
 from kerastune.recipe import Recipe
 from kerastune.training.trainer import Trainer
 from kerastune.tuner import samplers
@@ -79,6 +81,7 @@ def look(
     regularized = bool(regularization.find_regularizers(model))
     wanted = settings.objective.name if settings.objective else None
     compiling.compile_for(model, problem, "sgd", watch=True, objective=wanted)
+    check_loss(model, problem)
     objective = settings.objective or compiling.default_objective(model, problem)
     compiling.check_objective(objective, model, problem.kind)
     facts = dataclasses.replace(
@@ -110,6 +113,38 @@ def of_optimizer(
         return trainer.ready_model(settings.recipe.replace(hyperparameters=values))
 
     return optimizer_hyperparameters.look(ready, space, compares=settings.runs(Model))
+
+
+def check_loss(model: keras.Model, problem: Problem) -> None:
+    """Tries whether a model that says itself what it learns can be judged on the data.
+
+    Args:
+        model: built and compiled.
+        problem: whose first validation examples are evaluated.
+
+    Raises:
+        ValueError: in one line, with what Keras said.
+    """
+    own = any(
+        getattr(type(model), name) is not getattr(keras.Model, name)
+        for name in ("train_step", "test_step", "compute_loss")
+    )
+    if problem.kind != OTHER and not own:
+        return
+    few = loading.take(problem.validation, np.arange(min(2, len(problem.validation))))
+    try:
+        measured = scoring.measured(model, few)
+    except (KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        raise ValueError(
+            f"model `{model.name}` can't be judged on the validation part ({said}); compile it "
+            "with a loss for these targets, or give it a `compute_loss` or `test_step`."
+        ) from error
+    if "loss" not in measured:
+        raise ValueError(
+            f"the `test_step` of model `{model.name}` gives {', '.join(measured) or 'nothing'}, "
+            "expected a value called loss, which kerastune goes by."
+        )
 
 
 def of(problem: Problem, objective: Objective, model: keras.Model) -> Facts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import keras
 import numpy as np
 
 from kerastune.analysis import comparison, error_analysis
@@ -12,7 +13,7 @@ from kerastune.data import loading
 from kerastune.models import output_kind, scoring
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import baseline
-from kerastune.problem import Part, Problem, labels
+from kerastune.problem import OTHER, Part, Problem, labels
 from kerastune.report import examples
 from kerastune.report.predictions import MOST_MISTAKES, Mistakes, Predictions
 from kerastune.training.trainer import sample
@@ -64,7 +65,8 @@ def result(models: FinalModels, seconds: float) -> tuple[dict[str, Any], Predict
         combined = final_figures.of_combined(models)
         figures |= combined.figures
         for name, given in combined.outputs.items():
-            outputs[name] = {"test": in_users_units(models.problem, given, False)}
+            unit = models.problem.target_std
+            outputs[name] = {"test": in_users_units(models.problem, given * unit, False)}
     figures |= {
         "classes": list(models.problem.class_names),
         "scored by": models.playbook.scored_by,
@@ -72,7 +74,7 @@ def result(models: FinalModels, seconds: float) -> tuple[dict[str, Any], Predict
         "budget": str(models.playbook.budget),
         **spent(models.playbook, seconds),
     }
-    return figures, predictions(models.problem, outputs) if outputs else None
+    return figures, predictions(models.problem, outputs) if any(outputs.values()) else None
 
 
 def _singles(models: FinalModels) -> dict[str, Single]:
@@ -91,6 +93,8 @@ def _singles(models: FinalModels) -> dict[str, Single]:
 def _single(models: FinalModels, trial: str, parts: dict[str, Part]) -> Single:
     problem = models.problem
     model = models.trainer.finished_model(models.recipe(trial), models.states[trial])
+    if problem.kind == OTHER:
+        return _single_of_any_targets(models, model, parts)
     logits = output_kind.gives_logits(model, sample(problem.validation.x))
     objective = models.trainer.objective
     figures, scores, kept = {}, {}, {}
@@ -100,6 +104,18 @@ def _single(models: FinalModels, trial: str, parts: dict[str, Part]) -> Single:
         scores[name] = scoring.example_scores(model, problem, part, outputs, objective)
         figures[name] = scoring.figures(problem, part, outputs, logits)
     return Single(figures, scores.get("test"), kept)
+
+
+def _single_of_any_targets(
+    models: FinalModels, model: keras.Model, parts: dict[str, Part]
+) -> Single:
+    """What a model measures itself; a report shows no predictions of such targets."""
+    figures = {name: scoring.measured(model, part) for name, part in parts.items()}
+    scores = None
+    if "test" in parts:
+        objective = models.trainer.objective
+        scores = scoring.example_scores(model, models.problem, parts["test"], None, objective)
+    return Single(figures, scores, {})
 
 
 def spent(playbook: Playbook, seconds: float) -> dict[str, Any]:

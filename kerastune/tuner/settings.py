@@ -17,13 +17,19 @@ from kerastune.playbook import retention, warm_start
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.distill import Distill
+from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.stage_setup import Setup, Wanted
+from kerastune.playbook.stages.tta import Tta
 from kerastune.playbook.warm_start import Trained
+from kerastune.problem import OTHER, Problem
 from kerastune.recipe import Recipe
 from kerastune.study.run_directory import RunDir
 from kerastune.training.trainer import CHUNK
 from kerastune.tuner import argument_checks, samplers
 from kerastune.tuner.stage_models import StageModels
+
+# Stages that combine probabilities of classes, or rows of numbers.
+OF_ONE_TARGET = (Ensemble.name, Tta.name, Distill.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +188,26 @@ def default_stages(
         tta=tta,
     )
     return registry.default_names(wanted)
+
+
+def suited(settings: Settings, problem: Problem) -> tuple[Settings, Problem]:
+    """Settings without the stages that have no meaning for the targets, and a note that says so.
+
+    Args:
+        settings: of a search.
+        problem: the prepared data.
+    """
+    left_out = [name for name in settings.stages.names if name in OF_ONE_TARGET]
+    if problem.kind != OTHER or not left_out:
+        return settings, problem
+    names = tuple(name for name in settings.stages.names if name not in left_out)
+    note = f"Left out: {', '.join(left_out)}, and calibration, which need one class or one row of "
+    note += "numbers per example."
+    stages = dataclasses.replace(settings.stages, names=names)
+    return (
+        dataclasses.replace(settings, stages=stages),
+        dataclasses.replace(problem, notes=(*problem.notes, note)),
+    )
 
 
 def make_stages(

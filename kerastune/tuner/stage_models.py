@@ -9,7 +9,6 @@ import numpy as np
 
 from kerastune.analysis.view_selection import IDENTITY
 from kerastune.inference import tta, views
-from kerastune.models import scoring
 from kerastune.playbook.stages.ensemble import Validation
 from kerastune.study.database import Study
 from kerastune.trial import State
@@ -52,11 +51,11 @@ class StageModels:
     def validation(self) -> Validation:
         """What the ensemble is chosen on."""
         models = self._models()
-        problem, part = models.problem, models.problem.validation
+        part = models.problem.validation
         return Validation(
             models.targets(part),
             lambda trial: models.predictions(trial, part.x),
-            lambda predictions: scoring.figures(problem, part, predictions, logits=False),
+            lambda predictions: models.figures(part, predictions),
         )
 
     def look(self) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, dict[str, Any]]]:
@@ -77,7 +76,8 @@ class StageModels:
             return {}, targets, {}
         is_late = models.trainer.deadline
         said = tta.predictions(models.before_views(), part.x, found, models.problem.kind, is_late)
-        sound = {name: each for name, each in said.items() if np.isfinite(each).all()}
+        unit = models.problem.target_std
+        sound = {name: each / unit for name, each in said.items() if np.isfinite(each).all()}
         settings = {name: views.to_values(view) for name, view in found.items()}
         return sound if IDENTITY in sound else {}, targets, settings
 

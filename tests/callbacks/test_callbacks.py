@@ -367,6 +367,15 @@ def test_decay_with_loss_scaling_with_xla_and_eagerly(options):
 
 
 @pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer])
+def test_decay_counts_batches_also_where_several_make_one_update(wrap):
+    made = model(optimizer=wrap(keras.optimizers.SGD(RATE, gradient_accumulation_steps=4)))
+    made = made.note_rates()
+    fit(made, LinearDecay(STEPS, interval=1))
+    expected = linear_decay(np.arange(STEPS), RATE, STEPS, 1).astype(np.float32)
+    np.testing.assert_array_equal(made.rates[:STEPS].numpy(), expected)
+
+
+@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer])
 def test_an_optimizer_with_a_schedule_is_refused(wrap):
     made = model(optimizer=wrap(keras.optimizers.SGD(schedules.LinearDecay(0.1, 10))))
     for callback in (LinearDecay(STEPS), ExponentialDecay(3)):

@@ -2,7 +2,7 @@
 
 from kerastune.models.hypermodels.built_in import BUILT_IN, Cnn, Mlp, ResNet, fitting, hidden_units
 from kerastune.models.hypermodels.hyperparameters import builder, settled
-from kerastune.models.hypermodels.named import BuildFunction, is_built_in, load, of
+from kerastune.models.hypermodels.named import BuildFunction, asking, is_built_in, load, of
 from kerastune.models.hypermodels.pretrained import Pretrained
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Mlp",
     "Pretrained",
     "ResNet",
+    "asking",
     "builder",
     "fitting",
     "hidden_units",

@@ -9,7 +9,11 @@ from typing import Any
 import keras
 import keras_tuner
 
+from kerastune.data.loading import Ask
+from kerastune.models import output_kind
 from kerastune.models.hypermodels.built_in import BUILT_IN, fitting
+from kerastune.models.hypermodels.hyperparameters import builder
+from kerastune.models.hypermodels.pretrained import Pretrained
 from kerastune.problem import Problem
 from kerastune.runtime import naming
 
@@ -38,6 +42,22 @@ class BuildFunction(keras_tuner.HyperModel):
 def is_built_in(hypermodel: Any) -> bool:
     """Whether a hypermodel is one of ours, whose size is not searched unless that is asked for."""
     return isinstance(hypermodel, tuple(BUILT_IN.values()))
+
+
+def asking(hypermodel: keras_tuner.HyperModel, given: dict[str, Any]) -> Ask | None:
+    """A function that tells, from a few inputs, what a user's model says of its targets.
+
+    Args:
+        hypermodel: that builds the model.
+        given: values of its hyperparameters.
+
+    Returns:
+        The function; `None` for networks of ours, which learn any class or number.
+    """
+    if is_built_in(hypermodel) or isinstance(hypermodel, Pretrained):
+        return None
+    build = builder(hypermodel)
+    return lambda x: output_kind.declared(build(given), x)
 
 
 def load(name: str, problem: Problem) -> keras_tuner.HyperModel:
