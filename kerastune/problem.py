@@ -181,10 +181,7 @@ def joined(first: Part, second: Part) -> Part:
         5
     """
     parts = (first, second)
-    if isinstance(first.x, dict):
-        x = {name: np.concatenate([part.x[name] for part in parts]) for name in first.x}
-    else:
-        x = np.concatenate([part.x for part in parts])
+    x = nested.mapped(_after, first.x, second.x)
     y = nested.mapped(_after, first.y, second.y)
     if first.sample_weight is None and second.sample_weight is None:
         return Part(x, y)

@@ -124,6 +124,8 @@ def is_image(array: Any) -> bool:
         >>> is_image(np.zeros([2, 8, 8, 3], "uint8")), is_image(np.zeros([2, 8, 8, 3], "int64"))
         (True, False)
     """
+    if getattr(array.dtype, "kind", "") == "U":
+        return False
     dtype, rank = keras.backend.standardize_dtype(array.dtype), len(array.shape)
     return rank in (3, 4) if dtype == "uint8" else rank == 4 and "float" in dtype
 

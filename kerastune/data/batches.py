@@ -108,15 +108,16 @@ class Batches:
         return _gathered(self._validation, indices, VALIDATION_BATCH).prefetch(1)
 
 
-def inputs(x: np.ndarray | dict[str, np.ndarray], batch_size: int) -> tf.data.Dataset:
-    """Inputs alone, an array `[n, ...]` or a dict of them, in their order.
+def inputs(x: Any, batch_size: int) -> tf.data.Dataset:
+    """Inputs alone, an array `[n, ...]` or a structure of them, in their order: `(x,)`.
 
     Keras makes a pipeline of arrays, too, at whose end it waits for the thread that tunes it:
     TensorFlow's looks up at doubling intervals only, so that a `predict` of 0.7 s may take 1.3 s.
     """
     tensors = keras.tree.map_structure(tf.convert_to_tensor, x)
     count = len(keras.tree.flatten(x)[0])
-    return _gathered(tensors, np.arange(count, dtype=np.int32), batch_size).prefetch(1)
+    # Keras would take a pair of inputs for inputs and targets.
+    return _gathered((tensors,), np.arange(count, dtype=np.int32), batch_size).prefetch(1)
 
 
 def examples(part: Part, batch_size: int) -> tf.data.Dataset:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kerastune.analysis import nested
-from kerastune.data import folds
+from kerastune.data import folds, user_inputs
 from kerastune.problem import OTHER, Part, Problem, labels
 
 
@@ -45,7 +45,7 @@ def check(problem: Problem, batch_size: int) -> None:
     expected = problem.validation if problem.train is None else problem.train
     for where, part in parts.items():
         if part is not None:
-            check_part(part, where, any_targets=problem.kind == OTHER)
+            check_part(part, where, any_targets=problem.kind == OTHER, any_inputs=True)
             check_same_shape(shapes(expected), shapes(part), where)
             check_task_labels(problem, part, where)
     if problem.class_weight is not None:
@@ -83,10 +83,11 @@ def check_batch_size(batch_size: int, num_examples: int) -> None:
         )
 
 
-def check_part(part: Part, where: str, any_targets: bool = False) -> None:
+def check_part(part: Part, where: str, any_targets: bool = False, any_inputs: bool = False) -> None:
     """Refuses a part with wrong types, ranks, lengths, weights, or values that are not finite.
 
-    With `any_targets` they may be of any rank, several, or none.
+    With `any_targets` they may be of any rank, several, or none; with `any_inputs` strings, too, in
+    any structure.
 
     Example:
         >>> check_part(Part(np.zeros([3, 2]), np.zeros(4)), "test")
@@ -94,7 +95,7 @@ def check_part(part: Part, where: str, any_targets: bool = False) -> None:
             ...
         ValueError: The test part has 3 examples in `x` but 4 in `y`; ...
     """
-    check_inputs(part.x, where)
+    check_inputs(part.x, where, any_inputs)
     check_targets(part.y, where, any_targets)
     for name, array in entries(part.x):
         for target, given in nested.named(part.y, "y"):
@@ -107,10 +108,11 @@ def check_part(part: Part, where: str, any_targets: bool = False) -> None:
         check_sample_weight(weight, len(part), where, any_targets)
 
 
-def check_inputs(x: Any, where: str) -> None:
+def check_inputs(x: Any, where: str, any_inputs: bool = False) -> None:
     """Refuses inputs that are not finite numbers in one array, or a dict of arrays.
 
-    `[n, features, ...]`, or `[n, ...]` in a dict.
+    `[n, features, ...]`, or `[n, ...]` in a dict; with `any_inputs` also strings, and any
+    structure.
     """
     if isinstance(x, dict) and not x:
         raise ValueError(f"`x` of the {where} part is an empty dict; give at least one array.")
@@ -120,13 +122,14 @@ def check_inputs(x: Any, where: str) -> None:
             raise ValueError(
                 f"{what} has a '/' in its name, which Keras refuses for inputs; rename it."
             )
-        lowest = 1 if isinstance(x, dict) else 2
+        lowest = 1 if isinstance(x, dict) or any_inputs else 2
         if array.ndim < lowest:
             raise ValueError(
                 f"{what} has rank {array.ndim} (shape {array.shape}); expected [examples, "
                 "features, ...]: use `x.reshape(-1, 1)` for a single feature."
             )
-        check_numbers(array, what)
+        if not (any_inputs and array.dtype.kind == "U" and array.size):
+            check_numbers(array, what)
 
 
 def check_targets(y: Any, where: str, any_targets: bool = False) -> None:
@@ -291,13 +294,13 @@ def as_array(values: Any, what: str) -> np.ndarray:
             ...
         ValueError: `x` is ragged (its rows differ in length); pad or crop them to one shape.
     """
-    kind = type(values).__name__
+    kind, values = type(values).__name__, user_inputs.as_numpy(values)
     if hasattr(values, "toarray") or "Sparse" in kind:
         raise ValueError(
             f"{what} is sparse ({kind}), expected an array; convert it with `.toarray()`."
         )
     try:
-        array = None if "Ragged" in kind else np.asarray(values)
+        array = None if "Ragged" in kind else user_inputs.as_numpy(np.asarray(values))
     except ValueError:
         array = None
     if array is None:
@@ -315,8 +318,10 @@ def as_array(values: Any, what: str) -> np.ndarray:
 
 
 def entries(x: Any) -> list[tuple[str, np.ndarray]]:
-    """Names and arrays of inputs: `x` itself, or every entry of a dict."""
-    return list(x.items()) if isinstance(x, dict) else [("x", x)]
+    """Names and arrays of inputs: `x` itself, or every entry of a dict or of a structure."""
+    if isinstance(x, dict) and not any(nested.is_nested(each) for each in x.values()):
+        return list(x.items())
+    return nested.named(x, "x")
 
 
 def shapes(part: Part) -> dict[str, tuple[int, ...]]:

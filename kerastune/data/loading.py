@@ -17,6 +17,7 @@ from kerastune.data import (
     streams,
     tabular,
     target_kinds,
+    user_inputs,
 )
 from kerastune.data.preprocessing import Attachment, Profile
 from kerastune.data.raw import Raw, from_pairs
@@ -116,8 +117,8 @@ def from_arrays(
     Only a validation part is cut off.
 
     Args:
-        x: inputs `[n, ...]`, a dict of them, or a `tf.data.Dataset` of `(x, y)` or `(x, y,
-            sample_weight)`.
+        x: inputs `[n, ...]`, a dict, list or tuple of them; or a `tf.data.Dataset`, a `PyDataset`
+            or a generator of `(x, y)` or `(x, y, sample_weight)`.
         y: targets; `None` with a dataset, or for a model that has none. Several are a dict or list
             of arrays.
         validation_data: `(x, y)`, `(x, y, sample_weight)` or a dataset; needed if `x` is a dataset.
@@ -139,14 +140,13 @@ def from_arrays(
         >>> problem.kind, len(problem.train), len(problem.validation), problem.test
         ('classification', 17, 3, None)
     """
-    if streams.is_dataset(x) and not (y is None and sample_weight is None):
+    has_targets = streams.is_dataset(x) or user_inputs.is_batches(x)
+    if has_targets and not (y is None and sample_weight is None):
         raise ValueError(
-            "With a tf.data.Dataset, `y` and `sample_weight` are part of its elements; leave them "
-            "out."
+            "With a tf.data.Dataset, a PyDataset or a generator, `y` and `sample_weight` are part "
+            "of its elements; leave them out."
         )
-    train = (
-        x if streams.is_dataset(x) else (x, y) if sample_weight is None else (x, y, sample_weight)
-    )
+    train = x if has_targets else (x, y) if sample_weight is None else (x, y, sample_weight)
     raw = from_pairs({"train": train, "validation": validation_data, "test": test_data}, name)
     return finish(
         raw,
@@ -242,7 +242,7 @@ def check_raw(raw: Raw, for_own_model: bool) -> None:
             # The inputs were checked when they were read.
             checks.check_targets(part.y, where, any_targets=True)
         else:
-            checks.check_part(part, where, any_targets=True)
+            checks.check_part(part, where, any_targets=True, any_inputs=for_own_model)
         checks.check_same_shape(_shapes(train), _shapes(part), where)
     ranks = {name: len(shape) + 1 for name, shape in _shapes(train).items()}
     for name, rank in ranks.items():
@@ -303,20 +303,15 @@ def take(part: Part, indices: np.ndarray) -> Part:
         >>> take(Part(np.arange(6).reshape(3, 2), np.array([7, 8, 9])), np.array([0, 2])).y.tolist()
         [7, 9]
     """
-    x = (
-        {name: array[indices] for name, array in part.x.items()}
-        if isinstance(part.x, dict)
-        else part.x[indices]
-    )
-    y, weight = (
-        nested.mapped(lambda array: array[indices], values)
-        for values in (part.y, part.sample_weight)
-    )
-    return Part(x, y, weight)
+    given = (part.x, part.y, part.sample_weight)
+    return Part(*(nested.mapped(lambda array: array[indices], values) for values in given))
 
 
 def _fit_inputs(raw: Raw, x: Any, for_own_model: bool, standardize: bool | None) -> Any:
     """Fits the preparation to the training inputs: columns, arrays, or the profile of a stream."""
+    if for_own_model and not standardize and not raw.is_table:
+        profiles = x if raw.stream is not None else preprocessing.profile(x, measure=False)
+        return preprocessing.AsGiven(profiles)
     standardize = not for_own_model if standardize is None else standardize
     if raw.is_table:
         return tabular.fit_table(x, standardize)

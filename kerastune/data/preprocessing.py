@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from kerastune.analysis import nested
+
 CHUNK = 4096  # examples looked at in one go, so that no second copy of the data is made
 
 
@@ -68,13 +70,13 @@ class Profile:
 
 
 def profile(x: Any, measure: bool = True) -> Any:
-    """The `Profile` of an array, or of every array of a dict.
+    """The `Profile` of an array, or of every array of a dict or another structure.
 
     Without `measure` only shape and type.
     """
-    if isinstance(x, dict):
-        return {name: profile(array, measure) for name, array in x.items()}
-    result = Profile(x.shape[1:], str(x.dtype))
+    if nested.is_nested(x):
+        return nested.mapped(lambda array: profile(array, measure), x)
+    result = Profile(x.shape[1:], "string" if x.dtype.kind == "U" else str(x.dtype))
     for start in range(0, len(x) if measure else 0, CHUNK):
         result.add(x[start : start + CHUNK])
     return result
@@ -187,6 +189,30 @@ class Entries:
     def graph(self, x: dict[str, Any]) -> dict[str, Any]:
         """Prepares every tensor of a dict."""
         return {name: entry.graph(x[name]) for name, entry in self.numbers.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class AsGiven:
+    """Inputs that stay as they are, in any structure: those of a user's own model.
+
+    Args:
+        profiles: a `Profile`, or a structure of them.
+    """
+
+    profiles: Any
+    is_identity = True
+
+    def apply(self, x: Any) -> Any:
+        """The arrays as they are."""
+        return x
+
+    restore = graph = apply
+
+    def inputs(self) -> Any:
+        """A Keras input for every array."""
+        import keras
+
+        return nested.mapped(lambda each: keras.Input(each.shape, dtype=each.dtype), self.profiles)
 
 
 def fit(profiles: Any, add_channel: bool, standardize: bool) -> Numbers | Entries:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerastune.analysis import nested
-from kerastune.data import checks, streams
+from kerastune.data import checks, streams, user_inputs
 from kerastune.problem import Part
 
 
@@ -70,23 +70,27 @@ def _part(value: Any, where: str) -> Part:
     """A part from `(x, y)`, `(x, y, sample_weight)` or a dataset of those; `y` may be `None`."""
     if streams.is_dataset(value):
         return streams.materialize(value, where)
-    if isinstance(value, (np.ndarray, dict)):
+    if user_inputs.is_batches(value):
+        value = user_inputs.read(value, f"The {where} part")
+        value = value if len(value) > 1 else (*value, None)
+    if isinstance(value, (np.ndarray, dict)) or user_inputs.is_frame(value):
         value = (value, None)
     if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
         raise ValueError(
-            f"The {where} part must be (x, y), (x, y, sample_weight) or a tf.data.Dataset of those."
+            f"The {where} part must be (x, y), (x, y, sample_weight), or a tf.data.Dataset, a "
+            "PyDataset or a generator of those."
         )
     x, y, *weight = value
     what = f"of the {where} part"
     if y is None and weight and weight[0] is not None:
         raise ValueError(f"`sample_weight` {what} needs `y`; leave it out, or give targets.")
-    if isinstance(x, dict):
-        x = {name: checks.as_array(array, f"`{name}` {what}") for name, array in x.items()}
-    else:
-        x = checks.as_array(x, f"`x` {what}")
-    weight = _arrays(weight[0], f"`sample_weight` {what}") if weight else None
-    return Part(x, _arrays(y, f"`y` {what}"), weight)
+    weight = _arrays(weight[0], "sample_weight", what) if weight else None
+    if isinstance(weight, np.ndarray) and weight.ndim == 2 and weight.shape[1] == 1:
+        weight = weight[:, 0]
+    return Part(_arrays(x, "x", what), _arrays(y, "y", what), weight)
 
 
-def _arrays(values: Any, what: str) -> Any:
-    return nested.mapped(lambda each: checks.as_array(each, what), values)
+def _arrays(values: Any, name: str, what: str) -> Any:
+    """A structure of arrays; a DataFrame in it becomes an array."""
+    names = iter([place for place, _ in nested.named(values, name)])
+    return nested.mapped(lambda each: checks.as_array(each, f"`{next(names)}` {what}"), values)

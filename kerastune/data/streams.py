@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kerastune.analysis import nested
-from kerastune.data import checks, memory, preprocessing, splits
+from kerastune.data import checks, memory, preprocessing, splits, user_inputs
 from kerastune.problem import Part
 
 STREAM_BATCH = 256  # examples that are read from a tf.data.Dataset in one go
@@ -43,33 +43,41 @@ def _is_batched(dataset: Any, where: str) -> bool:
         raise ValueError(f"{what} must yield (x, y) or (x, y, sample_weight).")
     if int(dataset.cardinality()) == INFINITE:
         raise ValueError(f"{what} is infinite; leave out `.repeat()`.")
-    inputs = list(spec[0].values()) if isinstance(spec[0], dict) else [spec[0]]
+    inputs = nested.leaves(spec[0])
     tensors = [*inputs, *(each for given in spec[1:] for each in nested.leaves(given))]
     for tensor in tensors:
-        if (
-            type(tensor).__name__ != "TensorSpec"
-            or tensor.shape.rank is None
-            or tensor.dtype.name == "string"
-        ):
-            raise ValueError(f"{what} must hold dense numeric tensors of known rank, got {tensor}.")
+        if type(tensor).__name__ != "TensorSpec" or tensor.shape.rank is None:
+            raise ValueError(f"{what} must hold dense tensors of known rank, got {tensor}.")
     leading = {tensor.shape[0] if tensor.shape.rank else () for tensor in tensors}
-    is_batched = leading == {None} or (
+    return leading == {None} or (
         len(leading) == 1 and () not in leading and inputs[0].shape.rank > 1
     )
-    if any(None in tuple(tensor.shape)[is_batched:] for tensor in tensors):
-        raise ValueError(
-            f"{what} has examples of different shapes; pad, crop or resize them to one shape."
-        )
-    return is_batched
 
 
 def _batches(dataset: Any, where: str) -> Any:
     """Batches of a dataset as checked parts."""
-    batches = dataset if _is_batched(dataset, where) else dataset.batch(STREAM_BATCH)
-    for batch in batches.as_numpy_iterator():
-        part = Part(*batch)
-        checks.check_part(part, where, any_targets=True)
-        yield part
+    what, first = f"The tf.data.Dataset of the {where} part", None
+    try:
+        batches = dataset if _is_batched(dataset, where) else dataset.batch(STREAM_BATCH)
+        is_finite = int(dataset.cardinality()) >= 0
+        for batch in user_inputs.ending(batches.as_numpy_iterator(), what, is_finite):
+            part = Part(*nested.mapped(user_inputs.as_numpy, batch))
+            checks.check_part(part, where, any_targets=True, any_inputs=True)
+            first = first or checks.shapes(part)
+            if checks.shapes(part) != first:
+                raise ValueError(
+                    f"{what} has examples of different shapes; pad, crop or resize them to one."
+                )
+            yield part
+    except _tf_error() as error:
+        said = str(error).strip().splitlines()[0]
+        raise ValueError(f"{what} can't be read: {said}.") from error
+
+
+def _tf_error() -> type[Exception]:
+    import tensorflow as tf
+
+    return tf.errors.OpError
 
 
 def materialize(dataset: Any, where: str) -> Part:
@@ -87,19 +95,14 @@ def materialize(dataset: Any, where: str) -> Part:
         raise ValueError(
             f"The tf.data.Dataset of the {where} part is empty; give at least one example."
         )
-    join = {
-        name: np.concatenate([dict(checks.entries(part.x))[name] for part in parts])
-        for name, _ in checks.entries(parts[0].x)
-    }
-    x = join if isinstance(parts[0].x, dict) else join["x"]
+    x = nested.mapped(_joined, *(part.x for part in parts))
     return Part(x, *_join_targets(parts))
 
 
 def _join_targets(parts: list[Part]) -> tuple[Any, Any]:
-    first = parts[0]
     return (
-        nested.mapped(_joined, first.y, *(part.y for part in parts[1:])),
-        nested.mapped(_joined, first.sample_weight, *(part.sample_weight for part in parts[1:])),
+        nested.mapped(_joined, *(part.y for part in parts)),
+        nested.mapped(_joined, *(part.sample_weight for part in parts)),
     )
 
 
@@ -112,8 +115,9 @@ def scan(dataset: Any) -> Part:
     profiles, parts = None, []
     for part in _batches(dataset, "training"):
         profiles = preprocessing.profile(part.x, measure=False) if profiles is None else profiles
-        for name, array in checks.entries(part.x):
-            (profiles[name] if isinstance(profiles, dict) else profiles).add(array)
+        for found, array in zip(nested.leaves(profiles), nested.leaves(part.x), strict=True):
+            if array.dtype.kind != "U":
+                found.add(array)
         parts.append(dataclasses.replace(part, x=None))
     if not parts:
         raise ValueError(

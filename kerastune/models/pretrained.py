@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -71,47 +70,6 @@ def _before_head(tensor):
         if before is not operation.outputs[0]:
             return keras.Model(operation.inputs, before, name=operation.name)(taken[0])
     return tensor
-
-
-def check_inputs(model: keras.Model, x: Any) -> None:
-    """Refuses data that a model does not take.
-
-    Args:
-        model: with known inputs; one without is not looked at.
-        x: inputs `[n, ...]`, or a dict of them by name.
-
-    Raises:
-        ValueError: naming the input, with both shapes.
-
-    Example:
-        >>> model = keras.Sequential([keras.Input([4], name="flowers"), layers.Dense(2)])
-        >>> check_inputs(model, np.zeros([1, 3]))
-        Traceback (most recent call last):
-            ...
-        ValueError: the pretrained model takes `flowers` [4], the data have [3]: ...
-    """
-    wanted = {
-        tensor.name: tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", None) or []
-    }
-    if not wanted:
-        return
-    given = x if isinstance(x, Mapping) else {next(iter(wanted)): x}
-    if set(given) != set(wanted):
-        raise ValueError(
-            f"the pretrained model takes {', '.join(wanted)}, the data have "
-            f"{', '.join(given) if isinstance(x, Mapping) else 'one array'}: give the inputs the "
-            "same names."
-        )
-    for name, shape in wanted.items():
-        found = np.shape(given[name])[1:]
-        if len(found) != len(shape) or any(
-            side not in (None, other) for side, other in zip(shape, found, strict=True)
-        ):
-            sides = ", ".join("any" if side is None else str(side) for side in shape)
-            raise ValueError(
-                f"the pretrained model takes `{name}` [{sides}], the data have {list(found)}: use "
-                "data of that shape."
-            )
 
 
 def loaded_levels(build: Callable[[], keras.Model], seed: int) -> tuple[int, int]:

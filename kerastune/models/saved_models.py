@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -77,3 +80,51 @@ def load(path: Path, model_setting: str = "", compiled: bool = True) -> keras.Mo
     ) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} is not a model that Keras loads in safe mode: {why}") from error
+
+
+def why_not_saved(model: keras.Model) -> str:
+    """Why a model can't be saved and loaded again, in one line; empty where it can.
+
+    Args:
+        model: built; it is saved to a temporary file and loaded.
+
+    Example:
+        >>> why_not_saved(keras.Sequential([keras.Input([4]), keras.layers.Dense(2)]))
+        ''
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        try:
+            model.save(path)
+            keras.models.load_model(path, compile=False)
+        except Exception as error:  # the code is the user's
+            said = [line.strip() for line in str(error).splitlines() if line.strip()]
+            return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+    return ""
+
+
+def modules_of(model: keras.Model) -> list[str]:
+    """Names of the modules that must be imported before a saved model is loaded.
+
+    Example:
+        >>> modules_of(keras.Sequential([keras.Input([4]), keras.layers.Dense(2)]))
+        []
+    """
+    found = {module for module in _modules(keras.saving.serialize_keras_object(model)) if module}
+    return sorted(
+        each for each in found if each.split(".")[0] not in ("keras", "builtins", "kerastune")
+    )
+
+
+def _modules(values: Any) -> Iterator[str | None]:
+    if isinstance(values, dict):
+        if "registered_name" in values and values.get("class_name") != "__numpy__":
+            yield values.get("module") or _registered_in(values["registered_name"])
+        values = list(values.values())
+    for each in values if isinstance(values, list) else ():
+        yield from _modules(each)
+
+
+def _registered_in(name: str | None) -> str | None:
+    registered = keras.saving.get_registered_object(name) if name else None
+    return getattr(registered, "__module__", None)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from kerastune.analysis import nested
+from kerastune.data import checks
 from kerastune.problem import Problem
 
 LARGEST = 96  # pixels of a small picture's longer side
@@ -30,7 +32,7 @@ def pictures(x: Any) -> np.ndarray | None:
         >>> pictures(np.zeros([2, 8])) is None
         True
     """
-    for array in x.values() if isinstance(x, dict) else [x]:
+    for array in nested.leaves(x):
         if _are_images(array):
             return _small(array)
     return None
@@ -78,7 +80,7 @@ def columns(x: Any) -> tuple[tuple[str, ...], np.ndarray]:
         (('age', 'city'), array([['41', 'Bonn']], dtype='<U4'))
     """
     found: dict[str, np.ndarray] = {}
-    for name, array in x.items() if isinstance(x, dict) else [("", x)]:
+    for name, array in checks.entries(x) if nested.is_nested(x) else [("", x)]:
         array = np.asarray(array)
         if array.ndim == 1:
             found[name] = array

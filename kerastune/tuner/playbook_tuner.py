@@ -12,7 +12,7 @@ import keras
 import keras_tuner
 
 from kerastune.budget import Budget, Stopwatch
-from kerastune.data import checks, loading
+from kerastune.data import checks, loading, user_inputs
 from kerastune.executors.base import INLINE
 from kerastune.models import hypermodels
 from kerastune.playbook import retention
@@ -301,15 +301,17 @@ class PlaybookTuner(SearchedTuner):
         x, y, validation_data, weight = told.cut(x, y, validation_data, weight)
         space, recipe = self.oracle.get_space(), self.settings.recipe
         given = problem_facts.with_all_hyperparameters(recipe, space).hyperparameters
+        parts = {"x": x, "validation_data": validation_data, **others}
+        if any(user_inputs.has_frame(part) for part in parts.values()):
+            by_column = hypermodels.takes_columns(self.hypermodel, given)
+            parts = {name: user_inputs.unframed(part, by_column) for name, part in parts.items()}
         return loading.from_arrays(
-            x,
-            y,
-            validation_data=validation_data,
+            y=y,
             sample_weight=weight,
             seed=self.settings.seed,
             name=self.project_name,
             ask=hypermodels.asking(self.hypermodel, given),
-            **others,
+            **parts,
         )
 
 

@@ -19,6 +19,7 @@ from kerastune.models import (
     pretrained,
     recipe_checks,
     regularization,
+    saved_models,
     scoring,
 )
 from kerastune.objective import Objective
@@ -42,11 +43,13 @@ class FirstLook:
         facts: that stages are told.
         recipe: that the first stage starts from, with every hyperparameter of the model named.
         architecture: a short text that changes when architecture, loss or metrics do.
+        notes: on how the model is saved, a sentence each.
     """
 
     facts: Facts
     recipe: Recipe
     architecture: str
+    notes: tuple[str, ...] = ()
 
 
 def look(
@@ -93,7 +96,19 @@ def look(
     )
     recipe_checks.check(recipe, facts.unusable)
     layer_groups.check(model, recipe)
-    return FirstLook(facts, recipe, architecture)
+    return FirstLook(facts, recipe, architecture, _saving(model, hypermodel))
+
+
+def _saving(model: keras.Model, hypermodel: keras_tuner.HyperModel) -> tuple[str, ...]:
+    """Tries whether the user's model can be saved and loaded, before anything is trained."""
+    if hypermodels.is_built_in(hypermodel):
+        return ()
+    if why := saved_models.why_not_saved(model):
+        note = f"The model can't be saved and loaded as a whole ({why}): its weights are saved, "
+        return (note + "for `model.load_weights` of a model that you build.",)
+    if modules := saved_models.modules_of(model):
+        return (f"Import {', '.join(modules)} before you load the saved model.",)
+    return ()
 
 
 def of_optimizer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from kerastune.study import run_directory
 from kerastune.study.run_directory import RunDir
 from kerastune.tuner.final_figures import EXPORTED
 from kerastune.tuner.final_models import CALIBRATED, FinalModels
+
+logger = logging.getLogger("kerastune")
 
 
 def write(
@@ -94,6 +97,16 @@ def save_models(run_dir: RunDir, models: FinalModels, figures: dict[str, Any]) -
 
 
 def save(model: keras.Model, path: Path) -> None:
-    """Saves a model as one `.keras` file, which is there whole or not at all."""
-    model.save(run_directory.unsaved(path))
+    """Saves a model as one `.keras` file, which is there whole or not at all.
+
+    Of a model that Keras can't save, only the weights are saved, as `.weights.h5` beside it.
+    """
+    try:
+        model.save(run_directory.unsaved(path))
+    except (NotImplementedError, TypeError, ValueError) as error:
+        run_directory.unsaved(path).unlink(missing_ok=True)
+        path = path.with_suffix(".weights.h5")
+        model.save_weights(run_directory.unsaved(path))
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        logger.warning("Saved %s alone: the model can't be saved (%s).", path.name, said)
     os.replace(run_directory.unsaved(path), path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -73,7 +74,7 @@ class Search:
         display: progress.Display,
         watch: Stopwatch,
     ):
-        self.settings, self.problem, self.given = settings, problem, given
+        self.settings, self.given = settings, given
         self.study, self.display, self.watch = study, display, watch
         self.run_dir = settings.storage.run_dir
 
@@ -82,6 +83,7 @@ class Search:
         self.of_optimizer = problem_facts.of_optimizer(problem, build, space, settings)
         space = self.of_optimizer.without(space)
         seen = problem_facts.look(problem, hypermodel, build, space, settings)
+        self.problem = dataclasses.replace(problem, notes=(*problem.notes, *seen.notes))
         self.first, self.facts = seen.recipe, seen.facts
         self.trainer = Trainer(
             problem, build, self.facts.objective, callbacks, display.steps, self._is_late

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kerastune.analysis import nested
 from kerastune.analysis.view_selection import IDENTITY
 from kerastune.inference import tta, views
 from kerastune.playbook.stages.ensemble import Validation
@@ -97,7 +98,7 @@ def candidates(x: Any) -> dict[str, views.View]:
         >>> candidates({"a": np.zeros([9, 4])})
         {}
     """
-    if isinstance(x, Mapping) or np.asarray(x).dtype.kind not in "iuf":
+    if nested.is_nested(x) or np.asarray(x).dtype.kind not in "iuf":
         return {}
     found = views.candidates(x.shape[1:])
     return {name: view for name, view in found.items() if view.takes(x, view.ranks)}

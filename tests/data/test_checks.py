@@ -52,11 +52,9 @@ BAD_PARTS = {
     "columns": (dict(y=np.eye(6)), "has 6 columns, expected 1 or 3|shapes"),
     "empty": (dict(x=np.ones((0, 2)), y=np.ones(0)), r"empty \(shape \(0, 2\)\)"),
     "no features": (dict(x=np.ones((6, 0))), "no features"),
-    "rank of x": (dict(x=np.ones(6)), r"rank 1 .*reshape"),
     "rank of y": (dict(y=np.ones((6, 1, 1))), "rank 3"),
-    "object": (dict(x=np.full((6, 2), "a", object)), "dtype object"),
+    "object": (dict(x=np.full((6, 2), None)), "dtype object"),
     "complex": (dict(x=np.ones((6, 2), complex)), "dtype complex128"),
-    "strings": (dict(x=np.full((6, 2), "a")), "dtype <U1"),
     "shape": (dict(x=np.ones((6, 3))), "have the shapes"),
     "names": (dict(x={"a": np.ones(6)}), "have the shapes"),
     "slash": (dict(x={"a/b": np.ones(6)}), "'/'"),
@@ -66,6 +64,15 @@ BAD_PARTS = {
     "weight nan": (dict(sample_weight=np.array([1, 1, 1, 1, 1, np.nan])), "NaN"),
     "weight zero": (dict(sample_weight=np.zeros(6)), "0 for every"),
 }
+
+
+def test_built_in_models_take_numbers_of_several_features_and_other_models_more():
+    y = np.arange(6) % 3
+    for x, message in [(np.ones(6), r"rank 1 .*reshape"), (np.full((6, 2), "a"), "dtype <U1")]:
+        with pytest.raises(ValueError, match=message):
+            checks.check_part(Part(x, y), "training")
+        checks.check_part(Part(x, y), "training", any_inputs=True)
+        checks.check_part(Part((x, {"a": x}), y), "training", any_inputs=True)
 
 
 @pytest.mark.parametrize("where", ["train", "validation", "test"])

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from kerastune import PlaybookTuner, Recipe
 from kerastune.cli import entry
-from kerastune.models import hypermodels, layer_groups, pretrained
+from kerastune.models import hypermodels, layer_groups, model_inputs, pretrained
 from kerastune.models.hypermodels import Pretrained
 from kerastune.problem import Part, Problem
 
@@ -122,13 +122,11 @@ def test_data_of_another_shape_are_refused_by_name(saved, shape, words):
 def test_inputs_are_matched_by_name():
     inputs = {name: keras.Input([None], name=name) for name in ("a", "b")}
     model = keras.Model(inputs, layers.Concatenate()(list(inputs.values())))
-    pretrained.check_inputs(model, {"b": np.zeros([2, 3]), "a": np.zeros([2, 1])})
-    with pytest.raises(
-        ValueError, match="takes a, b, the data have a, c: give the inputs the same names"
-    ):
-        pretrained.check_inputs(model, {"a": np.zeros([2, 1]), "c": np.zeros([2, 1])})
+    model_inputs.check(model, {"b": np.zeros([2, 3]), "a": np.zeros([2, 1])})
+    with pytest.raises(ValueError, match="takes a, b, the data have a, c .b missing; c too many.:"):
+        model_inputs.check(model, {"a": np.zeros([2, 1]), "c": np.zeros([2, 1])})
     with pytest.raises(ValueError, match="the data have one array"):
-        pretrained.check_inputs(model, np.zeros([2, 1]))
+        model_inputs.check(model, np.zeros([2, 1]))
 
 
 # Where weights come from

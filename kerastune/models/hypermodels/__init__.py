@@ -2,7 +2,14 @@
 
 from kerastune.models.hypermodels.built_in import BUILT_IN, Cnn, Mlp, ResNet, fitting, hidden_units
 from kerastune.models.hypermodels.hyperparameters import builder, settled
-from kerastune.models.hypermodels.named import BuildFunction, asking, is_built_in, load, of
+from kerastune.models.hypermodels.named import (
+    BuildFunction,
+    asking,
+    is_built_in,
+    load,
+    of,
+    takes_columns,
+)
 from kerastune.models.hypermodels.pretrained import Pretrained
 
 __all__ = [
@@ -20,4 +27,5 @@ __all__ = [
     "load",
     "of",
     "settled",
+    "takes_columns",
 ]

@@ -10,11 +10,11 @@ import keras
 import keras_tuner
 
 from kerastune.data.loading import Ask
-from kerastune.models import output_kind
+from kerastune.models import model_inputs, output_kind
 from kerastune.models.hypermodels.built_in import BUILT_IN, fitting
 from kerastune.models.hypermodels.hyperparameters import builder
 from kerastune.models.hypermodels.pretrained import Pretrained
-from kerastune.problem import Problem
+from kerastune.problem import Declared, Problem
 from kerastune.runtime import naming
 
 
@@ -57,7 +57,26 @@ def asking(hypermodel: keras_tuner.HyperModel, given: dict[str, Any]) -> Ask | N
     if is_built_in(hypermodel) or isinstance(hypermodel, Pretrained):
         return None
     build = builder(hypermodel)
-    return lambda x: output_kind.declared(build(given), x)
+
+    def ask(x: Any) -> Declared:
+        model = build(given)
+        if x is not None:
+            model_inputs.check(model, x)
+        return output_kind.declared(model, x)
+
+    return ask
+
+
+def takes_columns(hypermodel: keras_tuner.HyperModel, given: dict[str, Any]) -> bool:
+    """Whether the model that a user's hypermodel builds takes a dict of columns.
+
+    Args:
+        hypermodel: that builds the model.
+        given: values of its hyperparameters.
+    """
+    if is_built_in(hypermodel) or isinstance(hypermodel, Pretrained):
+        return False
+    return model_inputs.takes_columns(builder(hypermodel)(given))
 
 
 def load(name: str, problem: Problem) -> keras_tuner.HyperModel:

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import keras_tuner
 
-from kerastune.models import fingerprint, layer_groups, pretrained, saved_models
+from kerastune.models import fingerprint, layer_groups, model_inputs, pretrained, saved_models
 from kerastune.models.hypermodels import shapes
 from kerastune.problem import Problem
 from kerastune.runtime import naming
@@ -62,7 +62,7 @@ class Pretrained(keras_tuner.HyperModel):
         """
         self._outputs = shapes.num_outputs(problem), problem.kind
         model = self._load(keras_tuner.HyperParameters())
-        pretrained.check_inputs(model, problem.validation.x)
+        model_inputs.check(model, problem.validation.x, "the pretrained model")
         self.settings = {"weights of the pretrained model": fingerprint.of_weights(model)}
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
