@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kerastune.data import csv_files, image_folders, named_sets, npz_files, streams
+from kerastune.data import streams
 from kerastune.data.raw import Raw, from_pairs
+from kerastune.data.readers import csv_files, image_folders, named_sets, npz_files
 from kerastune.runtime import naming
 
 

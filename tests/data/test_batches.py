@@ -223,7 +223,7 @@ def test_validation_is_never_augmented():
 def test_inputs_come_in_their_order_and_nobody_waits_for_a_thread_that_tunes_the_pipeline():
     x = {"a": np.arange(10.0), "b": np.arange(20).reshape(10, 2)}
     found = inputs(x, 4)
-    assert [len(batch["a"]) for batch in found] == [4, 4, 2]
+    assert [len(batch["a"]) for (batch,) in found] == [4, 4, 2]
     for name, values in x.items():
-        np.testing.assert_array_equal(np.concatenate([batch[name] for batch in found]), values)
+        np.testing.assert_array_equal(np.concatenate([batch[name] for (batch,) in found]), values)
     assert found.options().autotune.enabled is False

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerastune.data import loading, memory, named_sets
+from kerastune.data import loading, memory
+from kerastune.data.readers import named_sets
 
 
 def examples(num_examples=60, num_classes=3, seed=0):

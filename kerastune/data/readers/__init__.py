@@ -1,0 +1,1 @@
+"""Reads one kind of source each: csv, npz, folders of images, data sets by name."""
