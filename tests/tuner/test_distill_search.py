@@ -120,7 +120,7 @@ def test_what_can_not_teach_is_refused_before_any_training(teacher, tmp_path, ca
     broken = tmp_path / "broken.keras"
     broken.write_bytes(b"no model")
     for arguments, words in (
-        ([], "`--teacher` must name a .keras model"),
+        ([], "`--teacher` must name a .keras file"),
         ([f"--teacher={broken}"], "`teacher` ("),
         ([f"--teacher={teacher}", "--data=diabetes"], "`teacher` teaches classes"),
     ):

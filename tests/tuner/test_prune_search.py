@@ -92,7 +92,7 @@ def test_the_same_command_again_trains_nothing_more(pruned, trained, capsys):
         (["--learning_rate=0.5"], "`learning_rate` is 0.5, but"),
         (["--seed=3"], "`seed` is 3, but"),
         (["--data=breast_cancer"], "was trained on other data (wine"),
-        (["--sparsity=0.5,1"], "`sparsity` must be a share in [0, 1)"),
+        (["--sparsity=0.5,1"], "`sparsity` must be a fraction in [0, 1)"),
         (["--sparsity=half"], "`--sparsity` must be fractions in [0, 1)"),
         (["--sparsity="], "`sparsity` must be one share"),
     ],
