@@ -17,7 +17,7 @@ from kerastune.study.lazy_curves import LazyCurves
 from kerastune.trial import Outcome, State
 
 APPLICATION_ID = 0x6B74756E  # "ktun"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # The second: SQLite's own message holds a damaged name.
 DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 # What a text or bytes give that are whole and yet not kerastune's.

@@ -493,7 +493,7 @@ def test_a_changed_name_is_refused_wherever_it_stands(tmp_path, whole, name):
 def test_another_schema_version_is_refused_with_both_numbers(tmp_path, version):
     opened(tmp_path).close()
     damage(tmp_path, f"PRAGMA user_version = {version}")
-    with pytest.raises(StudyError, match=f"version {version}.*version 2") as refused:
+    with pytest.raises(StudyError, match=f"version {version}.*version 3") as refused:
         opened(tmp_path)
     assert "--overwrite" in str(refused.value)
 
