@@ -21,6 +21,7 @@ from kerastune.data import (
 )
 from kerastune.data.preprocessing import Attachment, Profile
 from kerastune.data.raw import Raw, from_pairs
+from kerastune.data.targets import Targets
 from kerastune.problem import Declared, Part, Problem
 
 # Tells what a model says of its targets, from a few of its inputs.
@@ -319,7 +320,7 @@ def _fit_inputs(raw: Raw, x: Any, for_own_model: bool, standardize: bool | None)
     return preprocessing.fit(profiles, not for_own_model, standardize)
 
 
-def _prepare_part(part: Part, where: str, preparation: Any, targets: splits.Targets) -> Part:
+def _prepare_part(part: Part, where: str, preparation: Any, targets: Targets) -> Part:
     if not preparation.is_identity:
         num_values = sum(array.size for _, array in checks.entries(part.x))
         memory.check(4 * num_values, f"The prepared {where} part")

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from kerastune.analysis import nested
-from kerastune.data import checks, memory, preprocessing, splits, user_inputs
+from kerastune.data import checks, memory, preprocessing, user_inputs
+from kerastune.data.targets import Targets
 from kerastune.problem import Part
 
 STREAM_BATCH = 256  # examples that are read from a tf.data.Dataset in one go
@@ -134,7 +135,7 @@ def single_examples(dataset: Any, num_examples: int) -> Any:
     return single.apply(tf.data.experimental.assert_cardinality(num_examples))
 
 
-def prepare_stream(stream: Any, preparation: Any, targets: splits.Targets) -> Any:
+def prepare_stream(stream: Any, preparation: Any, targets: Targets) -> Any:
     """Prepares every example of a dataset as the arrays of the other parts were prepared."""
     import tensorflow as tf
 

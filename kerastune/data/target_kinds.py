@@ -10,6 +10,7 @@ import numpy as np
 from kerastune.analysis import nested
 from kerastune.data import checks, splits
 from kerastune.data.raw import Raw
+from kerastune.data.targets import Targets, any_targets, fit_targets
 from kerastune.problem import OTHER, Declared
 
 KINDS = ("classification", "regression")
@@ -207,14 +208,14 @@ def may_standardize(declared: Declared) -> bool:
 
 def fit(
     y: Any, classes: splits.Classes | None, kind: str, as_given: bool, standardize: bool
-) -> splits.Targets:
-    """How targets of a kind are prepared; see `splits.Targets`."""
+) -> Targets:
+    """How targets of a kind are prepared; see `Targets`."""
     if kind == OTHER:
-        return splits.any_targets(y)
-    return splits.fit_targets(y, classes, as_given, standardize)
+        return any_targets(y)
+    return fit_targets(y, classes, as_given, standardize)
 
 
-def notes(targets: splits.Targets, y: Any, declared: Declared) -> list[str]:
+def notes(targets: Targets, y: Any, declared: Declared) -> list[str]:
     """Sentences on what the targets were taken for, and on what would help."""
     is_free = targets.classes is None and targets.own_scale and not targets.are_kept
     hint = suggestion(y, declared) if is_free else ""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kerastune.data import splits
+from kerastune.data.targets import fit_targets
 
 
 def test_a_cut_takes_every_example_exactly_once():
@@ -117,12 +118,12 @@ def test_known_names_are_kept():
 
 
 def test_regression_targets_are_standardized_by_the_training_part():
-    targets = splits.fit_targets(np.array([[10.0], [30.0]]), None)
+    targets = fit_targets(np.array([[10.0], [30.0]]), None)
     assert (targets.mean, targets.scale) == (20.0, 10.0)
     encoded = targets.encode(np.array([[40.0]]), "test")
     assert encoded.tolist() == [2.0] and encoded.dtype == np.float32
     assert (
-        splits.fit_targets(np.array([[10.0], [30.0]]), None, as_given=True)
+        fit_targets(np.array([[10.0], [30.0]]), None, as_given=True)
         .encode(np.ones((1, 1)), "test")
         .ndim
         == 2
@@ -130,14 +131,14 @@ def test_regression_targets_are_standardized_by_the_training_part():
 
 
 def test_several_outputs_have_a_mean_and_a_scale_each():
-    targets = splits.fit_targets(np.array([[0.0, 10.0], [2.0, 30.0]]), None)
+    targets = fit_targets(np.array([[0.0, 10.0], [2.0, 30.0]]), None)
     assert targets.mean.tolist() == [1.0, 20.0] and targets.scale.tolist() == [1.0, 10.0]
     assert targets.encode(np.array([[2.0, 10.0]]), "test").tolist() == [[1.0, -1.0]]
 
 
 def test_a_target_that_never_changes_is_refused():
     with pytest.raises(ValueError, match="constant .0.1."):
-        splits.fit_targets(np.full(7, 0.1), None)
+        fit_targets(np.full(7, 0.1), None)
 
 
 def test_numbered_labels_and_one_hot_rows_stay_as_given_for_ones_own_model():
@@ -146,10 +147,8 @@ def test_numbered_labels_and_one_hot_rows_stay_as_given_for_ones_own_model():
         np.arange(3, dtype="uint8")[:, None],
         np.array([0.0, 1.0, 2.0]),
     ):
-        assert (
-            splits.fit_targets(y, splits.find_classes(y), as_given=True).encode(y, "training") is y
-        )
+        assert fit_targets(y, splits.find_classes(y), as_given=True).encode(y, "training") is y
     texts = np.array(["a", "b"])
-    assert splits.fit_targets(texts, splits.find_classes(texts), as_given=True).encode(
+    assert fit_targets(texts, splits.find_classes(texts), as_given=True).encode(
         texts, "x"
     ).tolist() == [0, 1]
