@@ -12,6 +12,7 @@ import tensorflow as tf
 from kerastune.models import output_kind
 from kerastune.problem import labels
 from kerastune.runtime.tensorboard_writer import Board
+from kerastune.training.optimizers import steps_done
 
 OF_ONE_FIT = ("board", "_x", "_y", "_known")
 
@@ -82,7 +83,7 @@ class EvaluationCallback(keras.callbacks.Callback):
             logs[f"val_{name}"] = value
         if self.board is not None:
             self.board.scalars(
-                int(self.model.optimizer.iterations.numpy()), {f"validation/{name}": value}
+                int(steps_done(self.model.optimizer).numpy()), {f"validation/{name}": value}
             )
             self.board.flush()
 

@@ -6,6 +6,7 @@ import keras
 
 from kerastune.models.step_wrapper import install_for_one_fit, uninstall_after_fit
 from kerastune.runtime.tensorboard_writer import Board
+from kerastune.training.optimizers import steps_done
 from kerastune.training.step_recorder import Chunk, StepRecorder
 
 LEAST_CAPACITY = 50  # steps between two readings when Keras runs one step at a time
@@ -15,7 +16,7 @@ class RecordingCallback(keras.callbacks.Callback):
     """Records steps during one `fit`, and hands what was recorded to `write`.
 
     Everything is made in `on_train_begin` and undone in `on_train_end`, so the callback can be used
-    again and copied. Steps are counted on from the optimizer's `iterations`.
+    again and copied. Steps are batches, counted on from those that the optimizer has seen.
 
     Args:
         log_dir: directory of the TensorBoard run.
@@ -36,7 +37,7 @@ class RecordingCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._capacity = max(self.model.steps_per_execution, LEAST_CAPACITY)
         self.recorder = self.make_recorder(self._capacity)
-        self.step = int(self.model.optimizer.iterations.numpy())
+        self.step = int(steps_done(self.model.optimizer).numpy())
         self.recorder.reset(self.step)
         self._unread = 0
         self.board = Board(self.log_dir)

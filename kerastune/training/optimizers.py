@@ -187,6 +187,18 @@ def inner(optimizer) -> keras.optimizers.Optimizer:
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
+def steps_done(optimizer) -> keras.Variable:
+    """The variable that counts the training steps of an optimizer, all batches that it has seen.
+
+    With gradient accumulation Keras's `iterations` count the updates alone.
+
+    Example:
+        >>> int(steps_done(keras.optimizers.Adam(gradient_accumulation_steps=4)).numpy())
+        0
+    """
+    return inner(optimizer)._iterations
+
+
 def configure(optimizer, rates: np.ndarray, momentum: float, weight_decay: float = 0.0) -> None:
     """Sets learning rates, momentum and weight decay of a `tunable` optimizer in place.
 
