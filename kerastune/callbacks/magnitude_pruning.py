@@ -16,9 +16,9 @@ class MagnitudePruning(keras.callbacks.Callback):
 
     The share of zeros grows from 0 at `begin_step` to `sparsity` at `end_step`, fast first and slow
     at the end (`kerastune.analysis.sparsity.at`, after Zhu and Gupta 2017, arXiv:1710.01878). Steps
-    are the optimizer's batches, so a model that is compiled anew begins at 0 and a training
-    that goes on from a checkpoint goes on here too. With several steps per execution the share
-    changes after the execution in which its step falls; zeros hold at every step.
+    are batches that the optimizer has seen, so a model that is compiled anew begins at 0 and a
+    training that goes on from a checkpoint goes on here too. With several steps per execution the
+    share changes after the execution in which its step falls; zeros hold at every step.
 
     Training should go on for a while after `end_step`, at a falling rate, for the other weights to
     make up for what is gone. The masks stay when `fit` ends, so that a later one keeps the zeros

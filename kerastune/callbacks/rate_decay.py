@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import logging
 
 import keras
 import tensorflow as tf
@@ -10,13 +11,16 @@ import tensorflow as tf
 from kerastune.models.step_wrapper import StepWrapper, install_for_one_fit, uninstall_after_fit
 from kerastune.training.optimizers import inner, step_counter
 
+logger = logging.getLogger("kerastune")
+
 
 class RateDecay(keras.callbacks.Callback, abc.ABC):
     """Sets the rate of every step of a `fit` by a schedule, inside the train function.
 
     The schedule starts at what the optimizer has when training begins, and is exact also with many
-    steps per execution. When training ends the optimizer has its first rate again, unless something
-    else has set another one meanwhile.
+    steps per execution. A step is a batch, also where gradients of several are accumulated. When
+    training ends the optimizer has its first rate again, unless something else has set another one
+    meanwhile. A callback beside it that sets the rate too has no effect, which is said once.
     """
 
     @abc.abstractmethod
@@ -32,7 +36,17 @@ class RateDecay(keras.callbacks.Callback, abc.ABC):
             )
         rate = float(optimizer.learning_rate.numpy())
         self._wrapper = _RateSetter(self.model, self.schedule(rate), rate)
+        self._has_warned = False
         install_for_one_fit(self._wrapper)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if not self._has_warned and self._wrapper.is_overwritten():
+            self._has_warned = True
+            logger.warning(
+                "%s sets the learning rate of every step, so what else sets it in this fit has no "
+                "effect: leave out either.",
+                type(self).__name__,
+            )
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         uninstall_after_fit(self._wrapper)
@@ -67,6 +81,10 @@ class _RateSetter(StepWrapper):
         self.optimizer.learning_rate.assign(self._last)
         return self.inner(data)
 
+    def is_overwritten(self) -> bool:
+        """Whether something else has set the learning rate since the last step."""
+        return float(self.optimizer.learning_rate.numpy()) != float(self._last.numpy())
+
     def undo(self) -> None:
-        if float(self.optimizer.learning_rate.numpy()) == float(self._last.numpy()):
+        if not self.is_overwritten():
             self.optimizer.learning_rate.assign(self.first_rate)

@@ -16,7 +16,7 @@ class RecordingCallback(keras.callbacks.Callback):
     """Records steps during one `fit`, and hands what was recorded to `write`.
 
     Everything is made in `on_train_begin` and undone in `on_train_end`, so the callback can be used
-    again and copied. Steps are counted on from the batches that the optimizer has seen.
+    again and copied. Steps are batches, counted on from those that the optimizer has seen.
 
     Args:
         log_dir: directory of the TensorBoard run.

@@ -73,7 +73,8 @@ def _num_classes(model) -> int:
     )
     name = name.lower().replace("_", "")
     shape = getattr(model, "output_shape", None)
-    if "crossentropy" not in name or not isinstance(shape, tuple) or len(shape) != 2:
+    is_one_row = isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[-1], int)
+    if "crossentropy" not in name or not is_one_row:
         return 0
     if "binary" in name:
         return 2 if shape[-1] == 1 else 0

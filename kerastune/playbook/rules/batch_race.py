@@ -74,9 +74,9 @@ class Race:
         return None
 
     def _quarter(self, unit: int) -> int:
-        return rounded_up(
-            max(FIRST_QUARTER * self.recipe.total_steps, LEAST_STEPS), unit or self.chunk
-        )
+        unit = unit or self.chunk
+        wanted = rounded_up(max(FIRST_QUARTER * self.recipe.total_steps, LEAST_STEPS), unit)
+        return self.context.facts.within_epochs(wanted, self.recipe.batch_size, unit)
 
     @functools.cached_property
     def rungs(self) -> list[int]:

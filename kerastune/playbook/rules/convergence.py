@@ -29,6 +29,7 @@ class Convergence:
         surely: the step that must have been passed by half as much again to be certain.
         epoch: steps after which every example has been seen, which it takes to be certain, too; 0
             if not known.
+        most: steps that a training may take.
     """
 
     step: int
@@ -36,16 +37,17 @@ class Convergence:
     by: str
     surely: int
     epoch: int = 0
+    most: float = math.inf
 
     @property
     def total_steps(self) -> int:
         """Steps to train for: 1.5x the converged step, and at least 500.
 
-        A curve that was not watched long enough to tell takes twice the steps that were seen.
+        A curve that was not watched long enough to tell takes twice the steps that were seen; and
+        none takes more than it may.
         """
-        if not self.is_certain:
-            return 2 * self.seen
-        return max(curves.total_steps(self.step), LEAST_TOTAL_STEPS)
+        found = max(curves.total_steps(self.step), LEAST_TOTAL_STEPS)
+        return int(min(found if self.is_certain else 2 * self.seen, self.most))
 
     @property
     def is_certain(self) -> bool:
@@ -66,10 +68,13 @@ def convergence(outcome: Outcome, facts: Facts) -> Convergence:
     too sure of itself.
     """
     losses, settled = outcome.losses, _settled(outcome, facts.objective)
-    epoch = math.ceil(facts.num_train / outcome.spec.recipe.batch_size)
+    batch_size = outcome.spec.recipe.batch_size
+    epoch, most = math.ceil(facts.num_train / batch_size), facts.most_steps(batch_size)
     sure = curves.surely_flat_step(losses)
-    by_loss = Convergence(curves.converged_step(losses), outcome.steps, TRAINING_LOSS, sure, epoch)
-    by_validation = Convergence(settled, outcome.steps, VALIDATION, settled, epoch)
+    by_loss = Convergence(
+        curves.converged_step(losses), outcome.steps, TRAINING_LOSS, sure, epoch, most
+    )
+    by_validation = Convergence(settled, outcome.steps, VALIDATION, settled, epoch, most)
     return min(by_loss, by_validation, key=lambda found: (not found.is_certain, found.step))
 
 

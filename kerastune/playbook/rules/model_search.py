@@ -74,7 +74,7 @@ class ModelSearch:
     @functools.cached_property
     def every(self) -> int:
         """Steps between two evaluations."""
-        first = rounded_up(max(FIRST_SHARE * self.recipe.total_steps, LEAST_STEPS), self.chunk)
+        first = self._first(self.chunk)
         return evaluation_interval(
             self.context.facts.num_validation, self.recipe.batch_size, self.chunk, most=first
         )
@@ -84,11 +84,16 @@ class ModelSearch:
         """Steps after which networks are compared: twice as many each time, up to where the recipe
         had converged.
         """
-        steps = [rounded_up(max(FIRST_SHARE * self.recipe.total_steps, LEAST_STEPS), self.every)]
+        steps = [self._first(self.every)]
         last = self.recipe.total_steps / curves.MARGIN
         while steps[-1] < last:
             steps.append(rounded_up(min(2 * steps[-1], last), self.every))
         return steps
+
+    def _first(self, unit: int) -> int:
+        """Steps of the first comparison, in whole units."""
+        wanted = rounded_up(max(FIRST_SHARE * self.recipe.total_steps, LEAST_STEPS), unit)
+        return self.context.facts.within_epochs(wanted, self.recipe.batch_size, unit)
 
     def due(self) -> list[TrialSpec]:
         """The segments to train next: candidates, then who goes on, then the winner's rate."""

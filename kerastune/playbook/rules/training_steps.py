@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 
 import numpy as np
 
@@ -94,9 +93,10 @@ class TrainingSteps:
 
     def _first(self) -> list[TrialSpec]:
         allowance = self.context.facts.allowance
-        wanted = rounded_up(min(self._first_total(), self._most(self.chunk)), self.chunk)
+        wanted = self._within_epochs(rounded_up(self._first_total(), self.chunk), self.chunk)
         every = self.context.evaluation_interval(self.chunk, min(wanted, allowance))
-        total = min(rounded_up(wanted, every), allowance // every * every, self._most(every))
+        total = self._within_epochs(rounded_up(wanted, every), every)
+        total = min(total, allowance // every * every)
         return [self._beginning(self.context.recipe, total, every)] if total else []
 
     def _beginning(self, recipe: Recipe, total: int, every: int) -> TrialSpec:
@@ -128,13 +128,11 @@ class TrainingSteps:
             longer = min(LONGEST * longest, left)
         else:
             longer = _filling(2 * longest, left) if _pays(self.runs) else 0
-        longer = min(longer, self._most(self.chunk))
+        longer = self._within_epochs(longer, self.chunk)
         return longer if longer >= LEAST_LENGTHENING * longest else 0
 
-    def _most(self, unit: int) -> float:
-        """Steps that a training may take by the limit of epochs, in whole units, at least one."""
-        most = self.context.facts.most_steps(self.context.recipe.batch_size)
-        return most if math.isinf(most) else max(most // unit, 1) * unit
+    def _within_epochs(self, steps: int, unit: int) -> int:
+        return self.context.facts.within_epochs(steps, self.context.recipe.batch_size, unit)
 
     def _regularized(self, total: int) -> Recipe:
         """The recipe for one more training: with weight decay where it is longer, and called for or

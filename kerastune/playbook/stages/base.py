@@ -68,6 +68,17 @@ class Facts:
             return math.inf
         return max(math.ceil(self.most_epochs * self.num_train / batch_size), 1)
 
+    def within_epochs(self, steps: int, batch_size: int, unit: int) -> int:
+        """The steps, or as many whole units as the limit of epochs holds, at least one.
+
+        Example:
+            >>> facts = Facts(1000, 200, Objective("loss", "min"), 0, most_epochs=5)
+            >>> facts.within_epochs(400, 20, unit=100), facts.within_epochs(150, 20, unit=100)
+            (200, 150)
+        """
+        most = self.most_steps(batch_size)
+        return steps if steps <= most else max(int(most) // unit, 1) * unit
+
     def epochs(self, steps: int, batch_size: int) -> float:
         """Steps as epochs, for people; 0 for a stream of unknown length."""
         return steps * batch_size / self.num_train if self.num_train else 0.0

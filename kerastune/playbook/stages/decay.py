@@ -152,7 +152,9 @@ class Decay(WholeTrainings):
 
     def _pair(self, context: Context) -> dict[str, Recipe]:
         wanted = rounded_up(self._stretch * context.recipe.total_steps, self._chunk)
-        total = rounded_up(wanted, context.evaluation_interval(self._chunk, wanted))
+        every = context.evaluation_interval(self._chunk, wanted)
+        size, total = context.recipe.batch_size, rounded_up(wanted, every)
+        total = context.facts.within_epochs(total, size, every)
         linear = context.recipe.replace(decay="linear", decay_start=0, total_steps=total)
         return {LINEAR: linear, NONE: linear.replace(decay="none")}
 

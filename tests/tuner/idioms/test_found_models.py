@@ -111,6 +111,20 @@ def test_nothing_searched_is_said_in_one_line(tmp_path):
         tuner.reload()
 
 
+def test_models_of_prepared_data_are_read_whole(tmp_path):
+    def regressor(hp):
+        return keras.Sequential([keras.Input([6]), keras.layers.Dense(1)])
+
+    given = {"directory": tmp_path, "budget": "1000steps", "stages": ["train"]}
+    first = PlaybookTuner(regressor, recipe=Recipe(total_steps=200), **given)
+    first.search(X, 90 + 7 * X[:, 0], verbose=0)
+    again = PlaybookTuner(regressor, recipe=Recipe(total_steps=200), **given)
+    predictions = [each.get_best_models()[0].predict(X, verbose=0) for each in (first, again)]
+    np.testing.assert_allclose(*predictions, rtol=1e-5)
+    model = again.hypermodel.build(again.get_best_hyperparameters()[0])
+    assert model.compiled and type(model.optimizer).__name__.lower() == first.recipe.optimizer
+
+
 def looked(make, compares=True):
     space = keras_tuner.HyperParameters()
     make(space)
