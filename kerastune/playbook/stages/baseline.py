@@ -49,7 +49,7 @@ class Baseline(Stage):
     """
 
     name = "baseline"
-    question = "What would a Keras user have?"
+    question = "What do Keras's defaults give?"
     share = 0.25
     values = BaselineValues
     is_known = True
