@@ -56,6 +56,20 @@ class Comparison:
         return self.sign != 0
 
     @property
+    def expects_gain(self) -> bool:
+        """Whether the first model is expected to be better: the mean says so, however uncertain.
+
+        For a choice between models that cost the same to serve.
+
+        Example:
+            >>> Comparison(0.02, -0.01, 0.05).expects_gain, Comparison(0.0, 0.0, 0.0).expects_gain
+            (True, False)
+        """
+        if self.failed_seed is not None:
+            return False
+        return (self.mirrored or self).gain > 0
+
+    @property
     def error(self) -> float:
         """The standard error of the gain."""
         return (self.high - self.low) / (2 * Z)

@@ -37,7 +37,7 @@ def is_cut_short(run: Outcome) -> bool:
     """Whether a regularized training could do with more steps: its loss still falls, validation's
     has not risen.
 
-    With what regularizes on, examples are not learnt by heart so soon: what was enough before may
+    With what regularizes on, the network overfits later: what was enough before may
     not be now.
     """
     return curves.still_falls(run.losses) and loss_rise(run) <= RISE

@@ -1,4 +1,4 @@
-"""Stage 4: what keeps a network from learning its examples by heart (S4.1, P6), one thing after
+"""Stage 4: what keeps a network from overfitting (S4.1, P6), one thing after
 another.
 
 Only where the curves show overfitting, and more steps alone no longer help: what regularizes slows

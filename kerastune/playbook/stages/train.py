@@ -53,14 +53,14 @@ class Train(Stage):
 
     Where the longest of them overfits, and stage `regularize` had no budget to try anything, one of
     all steps that are left (up to eight times as many) has weight decay of a typical strength: more
-    steps alone would be learning by heart, and what regularizes pays late. It is one training in
+    steps alone would overfit, and what regularizes pays late. It is one training in
     the place of a comparison that would cost several, so the steps and the weight decay are kept
     together, if they gain significantly.
 
-    The baseline comes back unless what was tuned beats it on validation significantly: it is the
-    simpler setting, and nothing of it was chosen on these examples, where what was tuned is the
-    best of many. A gain is repeated with other seeds as far as the budget holds them, as
-    `full_training.repeats` says, so that luck with one does not decide.
+    Of what was tuned and the baseline, the one with the higher expected score on validation is
+    kept, since both cost the same to serve; the baseline at a tie. A significant gain is repeated
+    with other seeds as far as the budget holds them, as `full_training.repeats` says, so that luck
+    with one does not decide.
 
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
@@ -126,9 +126,8 @@ class Train(Stage):
             return self.decision(context, headline, numbers, evidence=evidence)
         compared, final = None, tuned or baseline
         if tuned and baseline:
-            # The baseline is the simpler setting: what was tuned has to beat it significantly.
             compared = full_training.compare(tuned, baseline, context.outcomes)
-            final = tuned if compared.sign > 0 else baseline
+            final = tuned if compared.expects_gain else baseline
         after = final.spec.recipe
         if final is baseline:
             after = after.replace(total_steps=final.steps)
@@ -137,6 +136,8 @@ class Train(Stage):
         if compared:
             words = wording.comparison(compared, context.facts.scored_by)
             parts.append(f"against the baseline: {words}")
+            if compared.expects_gain and not compared.is_significant:
+                parts.append("both cost the same to serve, so the higher expected value is kept")
         given = "tuned" if self._tuned else "given"
         return self.decision(
             context,
