@@ -21,8 +21,9 @@ from absl import app, flags
 from kerastune.analysis.trial_curves import Curves
 from kerastune.budget import Budget
 from kerastune.objective import Objective
+from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Context, Facts, Stage
+from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Outcome, TrialSpec

@@ -25,8 +25,9 @@ from kerastune.budget import Budget
 from kerastune.executors.worker_pool import WorkerPool
 from kerastune.executors.workers import DONE, READY, STEPS, Message, Workers
 from kerastune.objective import Objective
+from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Context, Facts, Stage
+from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Outcome, State, TrialSpec

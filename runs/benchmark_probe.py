@@ -17,7 +17,7 @@ from absl import app, flags
 
 from kerastune.analysis import curves, learning_rate_probe
 from kerastune.objective import Objective
-from kerastune.playbook.stages.base import Context, Facts
+from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.stages.probe import Probe
 from kerastune.playbook.stages.start import starting_batch_size
 from kerastune.recipe import Recipe

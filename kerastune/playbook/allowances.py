@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from kerastune.budget import FIRST_CALL
 from kerastune.playbook import step_time
 from kerastune.playbook.budget_plan import BudgetPlan, Progress
-from kerastune.playbook.stages.base import Stage, spent
+from kerastune.playbook.context import spent
+from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Outcome

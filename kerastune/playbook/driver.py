@@ -11,9 +11,10 @@ from kerastune.objective import kept_evaluation
 from kerastune.playbook import retention, step_time, waves
 from kerastune.playbook.allowances import Allowances, Standing
 from kerastune.playbook.budget_plan import BudgetPlan
+from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Context, Facts, Stage
+from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Outcome, State, TrialSpec

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kerastune.playbook.context import Facts
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Facts
 from kerastune.problem import Problem
 from kerastune.report import fold_sections, gain_steps, html, markdown, search_sections
 from kerastune.report.blocks import Section

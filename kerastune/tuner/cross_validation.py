@@ -19,8 +19,8 @@ from kerastune.data.cross_validation_set import Foldable
 from kerastune.data.folds import Fold
 from kerastune.inference import averaging
 from kerastune.models import compiling, fingerprint, hypermodels, output_kind, recipe_checks
+from kerastune.playbook.context import evaluation_interval, rounded_up
 from kerastune.playbook.rules import full_training
-from kerastune.playbook.stages.base import evaluation_interval, rounded_up
 from kerastune.problem import Part, Problem
 from kerastune.recipe import Recipe
 from kerastune.report import writer

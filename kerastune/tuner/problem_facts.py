@@ -23,7 +23,7 @@ from kerastune.models import (
     scoring,
 )
 from kerastune.objective import Objective
-from kerastune.playbook.stages.base import Facts
+from kerastune.playbook.context import Facts
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.playbook.stages.model import Model
 from kerastune.problem import OTHER, Problem

@@ -19,8 +19,8 @@ import numpy as np
 from kerastune.analysis.trial_curves import Curves
 from kerastune.budget import Budget
 from kerastune.objective import Objective, best_evaluation
+from kerastune.playbook.context import Facts
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Facts
 from kerastune.playbook.stages.baseline import Baseline
 from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.start import Start

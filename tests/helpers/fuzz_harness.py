@@ -52,8 +52,8 @@ from kerastune.budget import Budget
 from kerastune.executors import dispatch, worker_pool, workers
 from kerastune.executors.base import Inline
 from kerastune.playbook import retention, waves
+from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Context, Facts
 from kerastune.report import status
 from kerastune.runtime import locks, logs
 from kerastune.study import run_directory

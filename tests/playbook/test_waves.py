@@ -14,10 +14,11 @@ from places import HELPERS
 
 from kerastune.budget import Budget
 from kerastune.playbook import step_time, waves
+from kerastune.playbook.context import Context
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Context, Stage
+from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study

@@ -18,8 +18,9 @@ from fake_trainer import FakeTrainer, advance, canonical, playbook
 from fault_harness import SMALL, Tally, tallies
 from places import HELPERS, ROOT
 
+from kerastune.playbook.context import Context
 from kerastune.playbook.decision import Decision
-from kerastune.playbook.stages.base import Context, Stage
+from kerastune.playbook.stages.base import Stage
 from kerastune.report.tensorboard_runs import Story
 from kerastune.study.database import Study, StudyError
 from kerastune.study.run_directory import RunDir

@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 
-from kerastune.playbook.stages.base import Facts
+from kerastune.playbook.context import Facts
 from kerastune.playbook.stages.start import LEAST_STEPS_PER_EPOCH
 from kerastune.recipe import Recipe
 

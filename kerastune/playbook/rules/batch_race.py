@@ -8,6 +8,7 @@ import dataclasses
 import functools
 
 from kerastune.analysis import curves
+from kerastune.playbook.context import Context, evaluation_interval, rounded_up
 from kerastune.playbook.rules import batch_grid, ranking, rate_check
 from kerastune.playbook.rules.batch_grid import other_optimizer
 from kerastune.playbook.rules.ranking import Standing
@@ -19,7 +20,6 @@ from kerastune.playbook.rules.successive_halving import (
     goes_no_further,
     halve,
 )
-from kerastune.playbook.stages.base import Context, evaluation_interval, rounded_up
 from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.probe import fresh_starts, suggestion
 from kerastune.recipe import Recipe

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerastune.analysis import curves
 from kerastune.objective import Objective
-from kerastune.playbook.stages.base import Facts
+from kerastune.playbook.context import Facts
 from kerastune.trial import Outcome
 
 VALIDATION, TRAINING_LOSS = "validation", "training loss"

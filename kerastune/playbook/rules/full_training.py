@@ -11,7 +11,7 @@ import numpy as np
 
 from kerastune.analysis import comparison
 from kerastune.analysis.comparison import Comparison
-from kerastune.playbook.stages.base import Context, Facts, evaluation_interval, rounded_up
+from kerastune.playbook.context import Context, Facts, evaluation_interval, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 

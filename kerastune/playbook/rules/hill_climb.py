@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from kerastune.analysis import comparison
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context
 from kerastune.playbook.rules import full_training, regularizers
-from kerastune.playbook.stages.base import Context, Stage
+from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 

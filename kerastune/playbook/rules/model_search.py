@@ -11,6 +11,7 @@ import numpy as np
 
 from kerastune.analysis import curves
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context, evaluation_interval, rounded_up
 from kerastune.playbook.rules import full_training, ranking, rate_check
 from kerastune.playbook.rules.ranking import Standing
 from kerastune.playbook.rules.rate_check import NEIGHBORS
@@ -21,7 +22,6 @@ from kerastune.playbook.rules.successive_halving import (
     goes_no_further,
     halve,
 )
-from kerastune.playbook.stages.base import Context, evaluation_interval, rounded_up
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from kerastune.analysis import curves
 from kerastune.analysis.comparison import Z
-from kerastune.playbook.stages.base import Facts
+from kerastune.playbook.context import Facts
 from kerastune.trial import Outcome
 
 RISE = 0.05  # of the least validation loss

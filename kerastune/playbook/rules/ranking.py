@@ -11,7 +11,7 @@ import numpy as np
 from kerastune.analysis import curves
 from kerastune.analysis.comparison import Z
 from kerastune.objective import Objective
-from kerastune.playbook.stages.base import Facts
+from kerastune.playbook.context import Facts
 from kerastune.trial import Outcome
 
 VALIDATION, SECONDS, NOISE, ALONE = "validation", "seconds", "noise", "alone"  # what decided

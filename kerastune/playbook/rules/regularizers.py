@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from kerastune import schedules
+from kerastune.playbook.context import rounded_up
 from kerastune.playbook.rules import full_training
-from kerastune.playbook.stages.base import rounded_up
 from kerastune.recipe import Recipe
 
 PREFIX = "regularize"

@@ -11,9 +11,9 @@ import numpy as np
 
 from kerastune.objective import best_evaluation
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context, Facts, rounded_up
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
-from kerastune.playbook.stages.base import Context, Facts, rounded_up
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune

@@ -3,128 +3,16 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kerastune.objective import Objective
+from kerastune.playbook.context import Context
 from kerastune.playbook.decision import Decision, Values
 from kerastune.recipe import Recipe
-from kerastune.trial import Outcome, TrialSpec
+from kerastune.trial import TrialSpec
 
 if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup, Wanted
-
-
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """What a stage may know besides the outcomes.
-
-    Args:
-        num_train: training examples; 0 for a stream of unknown length.
-        num_validation: validation examples.
-        objective: the validation value that chooses.
-        allowance: steps that the stage may spend in all.
-        num_classes: classes; 0 for regression.
-        imbalanced: whether the largest class is at least 3x the smallest.
-        num_parameters: of the model.
-        regularized: whether the model, as it was built, has regularizers that a recipe switches
-            off.
-        timed: whether seconds may decide; with a budget in steps they may not, so that the same
-            seed decides the same.
-        levels: layers with kernels that the model trains.
-        pretrained: how many of them, from the input on, came with their weights; 0 where nobody
-            looked.
-        unusable: values of a recipe that would change nothing here, by name, each with the reason
-            in words.
-        scored_by: what the scores of single examples measure: `"accuracy"`, `"macro-F1"`, `"loss"`
-            …
-        is_short: whether the budget holds no search, so that nothing follows what is known.
-        fixed_batch_size: whether all trainings have the recipe's batch size.
-        most_epochs: of any training, at most; 0 for any number.
-    """
-
-    num_train: int
-    num_validation: int
-    objective: Objective
-    allowance: int
-    num_classes: int = 0
-    imbalanced: bool = False
-    num_parameters: int = 0
-    regularized: bool = False
-    timed: bool = True
-    levels: int = 0
-    pretrained: int = 0
-    unusable: dict[str, str] = dataclasses.field(default_factory=dict)
-    scored_by: str = "accuracy"
-    is_short: bool = False
-    fixed_batch_size: bool = False
-    most_epochs: int = 0
-
-    def most_steps(self, batch_size: int) -> float:
-        """Steps that a training may take in all; infinite where nothing limits its epochs."""
-        if not self.most_epochs or not self.num_train:
-            return math.inf
-        return max(math.ceil(self.most_epochs * self.num_train / batch_size), 1)
-
-    def within_epochs(self, steps: int, batch_size: int, unit: int) -> int:
-        """The steps, or as many whole units as the limit of epochs holds, at least one.
-
-        Example:
-            >>> facts = Facts(1000, 200, Objective("loss", "min"), 0, most_epochs=5)
-            >>> facts.within_epochs(400, 20, unit=100), facts.within_epochs(150, 20, unit=100)
-            (200, 150)
-        """
-        most = self.most_steps(batch_size)
-        return steps if steps <= most else max(int(most) // unit, 1) * unit
-
-    def epochs(self, steps: int, batch_size: int) -> float:
-        """Steps as epochs, for people; 0 for a stream of unknown length."""
-        return steps * batch_size / self.num_train if self.num_train else 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Context:
-    """What a stage proposes and decides from.
-
-    Args:
-        recipe: that it received from the stage before.
-        facts: of data, model and budget.
-        outcomes: of all trials by name.
-
-    Example:
-        >>> from kerastune.objective import Objective
-        >>> facts = Facts(1000, 200, Objective("val_accuracy", "max"), allowance=600)
-        >>> Context(Recipe(), facts, {}).left("lr")
-        600
-    """
-
-    recipe: Recipe
-    facts: Facts
-    outcomes: dict[str, Outcome]
-
-    def spent(self, stage: str) -> int:
-        """Steps that the trials of a stage have used so far."""
-        return spent(self.outcomes, stage)
-
-    def left(self, stage: str) -> int:
-        """Steps that are left of the stage's allowance; below 0 where it used more."""
-        return self.facts.allowance - self.spent(stage)
-
-    def evaluation_interval(self, chunk: int, most: int | None = None) -> int:
-        """As the function of this name, for the recipe's batches."""
-        examples, batch_size = self.facts.num_validation, self.recipe.batch_size
-        return evaluation_interval(examples, batch_size, chunk, most)
-
-    def setting_aside(self, steps: int) -> Context:
-        """The same with an allowance that is smaller by so many steps."""
-        facts = dataclasses.replace(self.facts, allowance=self.facts.allowance - steps)
-        return self.replace(facts=facts)
-
-    def replace(self, **changes: Any) -> Context:
-        """The same with other fields."""
-        return dataclasses.replace(self, **changes)
 
 
 class Stage(abc.ABC):
@@ -228,37 +116,3 @@ class Stage(abc.ABC):
             evidence=tuple(evidence),
             values=self.values() if values is None else values,
         )
-
-
-def rounded_up(steps: float, unit: int) -> int:
-    """The least multiple of `unit` that is not below `steps`.
-
-    Example:
-        >>> rounded_up(401, 50)
-        450
-    """
-    return int(-(-steps // unit) * unit)
-
-
-def evaluation_interval(
-    num_validation: int, batch_size: int, chunk: int, most: int | None = None
-) -> int:
-    """Steps between two evaluations, a multiple of `chunk`, such that they cost about a tenth of
-    the training.
-
-    An evaluated example costs about a third of a trained one, its backward pass being left out. A
-    training of `most` steps is evaluated at its end at least, however many examples there are.
-
-    Example:
-        >>> evaluation_interval(num_validation=6000, batch_size=64, chunk=50)
-        350
-        >>> evaluation_interval(num_validation=60_000, batch_size=64, chunk=50, most=430)
-        400
-    """
-    interval = rounded_up(max(chunk, 10 * num_validation / (3 * batch_size)), chunk)
-    return interval if most is None else min(interval, max(most // chunk, 1) * chunk)
-
-
-def spent(outcomes: dict[str, Outcome], stage: str) -> int:
-    """Steps that the trials of a stage have used so far."""
-    return sum(outcome.steps for outcome in outcomes.values() if outcome.spec.stage == stage)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from kerastune.objective import best_evaluation
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context, Facts, evaluation_interval, rounded_up
 from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.rules.convergence import convergence
-from kerastune.playbook.stages.base import Context, Facts, Stage, evaluation_interval, rounded_up
+from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from kerastune.analysis import curves
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context, Facts, rounded_up
 from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.rules import ranking
 from kerastune.playbook.rules.batch_grid import in_words, other_optimizer, transferred_rate
 from kerastune.playbook.rules.batch_race import STAGE, Race
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.ranking import Standing
-from kerastune.playbook.stages.base import Context, Facts, Stage, rounded_up
+from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 

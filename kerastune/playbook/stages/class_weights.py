@@ -7,10 +7,10 @@ from __future__ import annotations
 import dataclasses
 
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.rules.hill_climb import WholeTrainings
-from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.recipe import Recipe

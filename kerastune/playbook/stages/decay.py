@@ -14,10 +14,10 @@ import math
 
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context, rounded_up
 from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import decay_curves, full_training
 from kerastune.playbook.rules.hill_climb import WholeTrainings
-from kerastune.playbook.stages.base import Context, rounded_up
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec

@@ -12,10 +12,10 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context
 from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import batch_grid, full_training
 from kerastune.playbook.rules.hill_climb import FAILED, Tried, Walk, WalkingStage
-from kerastune.playbook.stages.base import Context
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from kerastune.analysis import curves
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context, Facts, rounded_up
 from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.successive_halving import Progress, cost, goes_no_further, halve
-from kerastune.playbook.stages.base import Context, Facts, Stage, rounded_up
+from kerastune.playbook.stages.base import Stage
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:

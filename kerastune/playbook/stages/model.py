@@ -18,10 +18,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context
 from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.rules import model_search
 from kerastune.playbook.rules.model_search import INCUMBENT, ModelSearch, Sample
-from kerastune.playbook.stages.base import Context, Stage
+from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.batch import is_certain, with_steps
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec

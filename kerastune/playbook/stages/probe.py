@@ -8,8 +8,9 @@ import numpy as np
 
 from kerastune.analysis import learning_rate_probe
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context
 from kerastune.playbook.decision import Decision, Values
-from kerastune.playbook.stages.base import Context, Stage
+from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 

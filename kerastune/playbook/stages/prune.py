@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from kerastune.analysis import comparison, sparsity
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context, Facts, rounded_up
 from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages import ensemble
-from kerastune.playbook.stages.base import Context, Facts, Stage, rounded_up
+from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 

@@ -16,12 +16,12 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context, rounded_up
 from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.rules.hill_climb import FAILED, Tried, Walk, WalkingStage
 from kerastune.playbook.rules.overfitting import RISE, is_cut_short, loss_rise, overfitting
 from kerastune.playbook.rules.regularizers import Thing
-from kerastune.playbook.stages.base import Context, rounded_up
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune

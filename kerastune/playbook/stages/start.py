@@ -6,8 +6,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.decision import Decision, Values
-from kerastune.playbook.stages.base import Context, Facts, Stage
+from kerastune.playbook.stages.base import Stage
 from kerastune.trial import TrialSpec
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context, rounded_up
 from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.rules.training_steps import (
@@ -16,7 +17,7 @@ from kerastune.playbook.rules.training_steps import (
     steps_of,
 )
 from kerastune.playbook.stages import baseline as baseline_module
-from kerastune.playbook.stages.base import Context, Stage, rounded_up
+from kerastune.playbook.stages.base import Stage
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ import numpy as np
 from kerastune.analysis import ensemble_selection, view_selection
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
+from kerastune.playbook.context import Context
 from kerastune.playbook.decision import Decision, Values
-from kerastune.playbook.stages.base import Context, Stage
+from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.ensemble import ValidationFigures, calibrated
 from kerastune.trial import TrialSpec
 

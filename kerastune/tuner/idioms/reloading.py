@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from kerastune.objective import Objective
+from kerastune.playbook.context import Facts
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.base import Facts
 from kerastune.problem import Part, Problem
 from kerastune.study.database import Study
 from kerastune.study.reader import Record

@@ -9,10 +9,11 @@ import pytest
 from fake_trainer import CHUNK, FakeTrainer, advance, facts
 
 from kerastune.budget import Budget
+from kerastune.playbook.context import Context
 from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Context, Stage
+from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.stage_setup import Setup, Wanted
 from kerastune.recipe import Recipe

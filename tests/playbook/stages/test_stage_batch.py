@@ -10,11 +10,11 @@ from test_stages import drive, shuffled
 
 from kerastune.analysis import curves
 from kerastune.objective import Objective
+from kerastune.playbook.context import Context, spent
 from kerastune.playbook.rules import batch_grid, ranking
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.ranking import Standing, choose, standings
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Context, spent
 from kerastune.playbook.stages.batch import Batch, transferred_rate, with_steps
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec

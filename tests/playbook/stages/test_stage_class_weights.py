@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerastune.objective import Objective
-from kerastune.playbook.stages.base import Context, Facts
+from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.stages.class_weights import BALANCED, BASE, Weights
 from kerastune.playbook.stages.regularize import Regularize
 from kerastune.playbook.stages.train import Train

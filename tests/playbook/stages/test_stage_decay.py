@@ -10,9 +10,9 @@ import pytest
 from fake_trainer import ACCURACY, CHUNK, FakeTrainer, facts
 
 from kerastune.objective import Objective
+from kerastune.playbook.context import Context, spent
 from kerastune.playbook.rules import decay_curves
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.base import Context, spent
 from kerastune.playbook.stages.decay import (
     CLASSIC,
     LATE,

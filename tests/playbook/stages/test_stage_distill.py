@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from kerastune.objective import Objective
+from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.stages import distill, registry
-from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.distill import GRID, Distill, trial_name
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec

@@ -12,7 +12,7 @@ from places import HELPERS, ROOT
 
 from kerastune.analysis import calibration
 from kerastune.objective import Objective
-from kerastune.playbook.stages.base import Context
+from kerastune.playbook.context import Context
 from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues, Validation, candidates
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe

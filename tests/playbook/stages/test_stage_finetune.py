@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kerastune.objective import Objective
-from kerastune.playbook.stages.base import Context, Facts, spent
+from kerastune.playbook.context import Context, Facts, spent
 from kerastune.playbook.stages.baseline import baseline_recipe
 from kerastune.playbook.stages.finetune import BASE, FineTune, depths
 from kerastune.playbook.stages.train import Train

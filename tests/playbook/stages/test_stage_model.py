@@ -8,9 +8,9 @@ import pytest
 from fake_trainer import ACCURACY, CHUNK, FakeTrainer, advance, canonical, facts
 
 from kerastune.budget import Budget
+from kerastune.playbook.context import Context
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.rules import model_search
-from kerastune.playbook.stages.base import Context
 from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.model import Model
 from kerastune.playbook.stages.train import Train

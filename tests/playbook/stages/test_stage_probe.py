@@ -10,8 +10,8 @@ from kerastune.analysis import learning_rate_probe
 from kerastune.analysis.trial_curves import Curves
 from kerastune.callbacks import UpdateRatio
 from kerastune.objective import Objective
+from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.stages import probe
-from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.probe import Probe
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome

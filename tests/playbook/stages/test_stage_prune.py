@@ -9,9 +9,9 @@ from fake_trainer import FakeModels
 from kerastune.budget import Budget
 from kerastune.objective import Objective
 from kerastune.playbook import warm_start
+from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import prune, registry
-from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.prune import Prune
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from kerastune.objective import Objective
+from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
 from kerastune.playbook.rules.regularizers import uphill
-from kerastune.playbook.stages.base import Context, Facts
 from kerastune.playbook.stages.regularize import BASE, Regularize
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec

@@ -10,10 +10,10 @@ import pytest
 from fake_trainer import CHUNK, FakeTrainer, facts
 
 from kerastune.objective import Objective
+from kerastune.playbook.context import Context, spent
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.rules.convergence import Convergence, convergence
 from kerastune.playbook.stages import base, registry
-from kerastune.playbook.stages.base import Context, spent
 from kerastune.playbook.stages.baseline import Baseline, BaselineValues
 from kerastune.playbook.stages.learning_rate import FINER, LearningRate
 from kerastune.playbook.stages.stage_setup import Setup
