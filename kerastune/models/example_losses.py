@@ -96,8 +96,8 @@ def _tells_rows_apart(model: keras.Model, part: Part) -> bool:
         return False
     if model._compile_config.config.get("loss_weights") is not None:
         return False
-    few = output_kind.first_examples(part.x)
-    outputs, adds = model(few, training=False), output_kind.adding_layers(model, few)
+    outputs = model(output_kind.first_examples(part.x), training=False)
+    adds = output_kind.adding_layers(model)
     is_masked = getattr(outputs, "_keras_mask", None) is not None
     return not (keras.tree.is_nested(outputs) or is_masked or adds)
 

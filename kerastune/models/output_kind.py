@@ -184,7 +184,7 @@ def declared(model: keras.Model, x: Any = None) -> Declared:
         is_listed=isinstance(outputs, (list, tuple)),
         activation=getattr(last, "__name__", "").lower() if is_single else "",
         measures_accuracy=any("acc" in name for name in measured),
-        adds_losses=x is not None and bool(adding_layers(model, x)),
+        adds_losses=x is not None and _takes(model, x) and bool(adding_layers(model)),
     )
 
 
@@ -203,13 +203,8 @@ def _takes(model: keras.Model, x: Any) -> bool:
     return True
 
 
-def adding_layers(model: keras.Model, x: Any) -> list[keras.layers.Layer]:
-    """The layers that add losses of their own when the model sees a few inputs.
-
-    None where it can't take them, which is told when it is tried on the data.
-    """
-    if not _takes(model, x):
-        return []
+def adding_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that have added losses of their own to what the model has just seen."""
     found = [layer for layer in model._flatten_layers() if layer._losses]
     model._clear_losses()
     return [layer for layer in found if layer.activity_regularizer is None]

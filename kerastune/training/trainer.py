@@ -234,8 +234,9 @@ class Trainer:
     def ready_model(self, recipe: Recipe) -> keras.Model:
         """A new model of the recipe's hyperparameters, with its weights made."""
         model = self.build(recipe.hyperparameters)
-        # A model whose `build` was called may still have layers without variables.
-        if not all(layer.built for layer in model._flatten_layers()):
+        # One without a graph whose `build` was called may still have layers without variables.
+        has_graph = bool(getattr(model, "outputs", None))
+        if not (has_graph or all(layer.built for layer in model._flatten_layers())):
             x = self.problem.validation.x
             model(keras.tree.map_structure(lambda array: array[:1], x))
         regularization.make_dropout_tunable(model)
