@@ -10,10 +10,11 @@ import pytest
 from fake_trainer import CHUNK, FakeTrainer, facts
 
 from kerastune.objective import Objective
+from kerastune.playbook import context
 from kerastune.playbook.context import Context, spent
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.rules.convergence import Convergence, convergence
-from kerastune.playbook.stages import base, registry
+from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.baseline import Baseline, BaselineValues
 from kerastune.playbook.stages.learning_rate import FINER, LearningRate
 from kerastune.playbook.stages.stage_setup import Setup
@@ -105,7 +106,7 @@ def test_epochs_are_for_people():
 
 def test_evaluations_come_in_whole_chunks_and_cost_about_a_tenth():
     for validation, batch in itertools.product((1, 100, 6000, 100000), (1, 32, 64, 1024)):
-        every = base.evaluation_interval(validation, batch, CHUNK)
+        every = context.evaluation_interval(validation, batch, CHUNK)
         assert every % CHUNK == 0 and every >= CHUNK
         assert validation / 3 <= 0.1 * every * batch
         assert every == CHUNK or validation / 3 > 0.1 * (every - CHUNK) * batch
