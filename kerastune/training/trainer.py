@@ -19,12 +19,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune.analysis import ensemble_selection
 from kerastune.callbacks.magnitude_pruning import MagnitudePruning
 from kerastune.data import folds
 from kerastune.data.batches import Batches
-from kerastune.inference import tta
-from kerastune.inference.views import Flip
 from kerastune.models import (
     compiling,
     initializers,
@@ -32,13 +29,12 @@ from kerastune.models import (
     output_kind,
     pruning,
     regularization,
-    scoring,
 )
 from kerastune.objective import Objective
-from kerastune.problem import OTHER, Problem, labels
+from kerastune.problem import Problem
 from kerastune.recipe import Recipe
 from kerastune.schedules import rates
-from kerastune.training import optimizers
+from kerastune.training import optimizers, validation_scores
 from kerastune.training.compiled_model import Compiled, assign, compile_recipe, sample, trace_key
 from kerastune.training.distillation import Teaching
 from kerastune.training.segment_callback import CHUNK, Segment, values_of
@@ -283,25 +279,9 @@ class Trainer:
             tf.random.set_seed(seed)
 
     def _by_example(self, member: Compiled, best: State, flip: bool) -> dict[str, np.ndarray]:
-        model = member.model
-        assign(model.variables, best.model)
-        problem, part = self.problem, self.problem.validation
-        outputs = None if problem.kind == OTHER else output_kind.predict(model, part.x)
-        scores = scoring.example_scores(
-            model, problem, part, outputs, self.objective, member.known_outputs(problem)
-        )
-        found = {"example_scores": scores}
-        if flip:
-            both = tta.predictions(model, part.x, {"mirrored": Flip()}, problem.kind)
-            targets = (
-                labels(part.y)
-                if problem.kind == "classification"
-                else part.y.reshape(len(part), -1) / problem.target_std
-            )
-            measure = scoring.scored_by(model, problem, self.objective)
-            mean = np.mean(list(both.values()), axis=0) / problem.target_std
-            found["mirrored_scores"] = ensemble_selection.example_scores(mean, targets, measure)
-        return found
+        assign(member.model.variables, best.model)
+        known = member.known_outputs(self.problem)
+        return validation_scores.by_example(member.model, self.problem, self.objective, known, flip)
 
     def _end(self, spec: TrialSpec) -> int:
         """The step at which a segment ends, the limit of all trainings observed.
