@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import keras
 import numpy as np
 
+from kerastune.analysis import nested
 from kerastune.objective import Objective
 from kerastune.playbook.context import Facts
 from kerastune.playbook.driver import Playbook
@@ -117,7 +117,7 @@ def stand_in(known: dict[str, Any]) -> Problem:
 
 def _described(arrays: Any) -> Any:
     """Shape of an example and type of every array, in the same structure."""
-    return keras.tree.map_structure(
+    return nested.mapped(
         lambda array: {"shape": list(array.shape[1:]), "dtype": str(array.dtype)}, arrays
     )
 
@@ -127,7 +127,7 @@ def _examples(described: Any) -> Any:
         return _array((STAND_INS, *described["shape"]), np.dtype(described["dtype"]))
     if isinstance(described, dict):
         return {name: _examples(each) for name, each in described.items()}
-    return None if described is None else [_examples(each) for each in described]
+    return None if described is None else tuple(_examples(each) for each in described)
 
 
 def _array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
