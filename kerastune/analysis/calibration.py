@@ -148,7 +148,7 @@ class Temperature:
     """A temperature, and what it makes of probabilities that it was not fitted to.
 
     Args:
-        value: 1 where none helps beyond noise.
+        value: 1 where none helps significantly.
         gain: fall of the log-likelihood loss by what was tried, kept or not.
         before: probabilities `[n, classes]` without it, or numbers `[n, outputs]`, which have none.
         after: the same with it; the same again where it is 1.
@@ -161,7 +161,7 @@ class Temperature:
 
 
 def judged(value: float, before: np.ndarray, after: np.ndarray, true: np.ndarray) -> Temperature:
-    """A temperature where it lowers the log-likelihood loss beyond noise, else that of 1.
+    """A temperature where it lowers the log-likelihood loss significantly, else that of 1.
 
     Args:
         value: fitted to all examples: the one that is handed on.

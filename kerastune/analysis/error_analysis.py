@@ -116,11 +116,11 @@ def with_interval(
         each = metrics.macro_f1_by_example(true, outputs.argmax(axis=1), outputs.shape[1])
     else:
         share, n = float(np.mean(outputs.argmax(axis=1) == true)), len(true)
-        middle, spread = (
+        middle, half = (
             share + Z**2 / (2 * n),
             Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2)),
         )
-        low, high = (middle - spread) / (1 + Z**2 / n), (middle + spread) / (1 + Z**2 / n)
+        low, high = (middle - half) / (1 + Z**2 / n), (middle + half) / (1 + Z**2 / n)
         return share, min(low, share), max(high, share)
-    spread = Z * each.std() / np.sqrt(len(each))
-    return float(each.mean()), float(each.mean() - spread), float(each.mean() + spread)
+    half = Z * each.std() / np.sqrt(len(each))
+    return float(each.mean()), float(each.mean() - half), float(each.mean() + half)

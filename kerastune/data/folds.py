@@ -253,10 +253,10 @@ def pooled(
 
     For other examples of the same kind.
 
-    It has the spread of the examples alone, and not what other training data would bring; `summary`
-    has that. Shares of right answers have Wilson's interval (1927). Examples of one group are
-    alike, so with groups the interval is that of a sample of whole groups (Cochran 1977, "Sampling
-    Techniques", 9A), with Student's quantile.
+    It has the variance of the examples alone, and not what other training data would bring;
+    `summary` has that. Shares of right answers have Wilson's interval (1927). Examples of one group
+    are alike, so with groups the interval is that of a sample of whole groups (Cochran 1977,
+    "Sampling Techniques", 9A), with Student's quantile.
 
     Args:
         each: score of every example `[n]`, its mean over the repeats: 1 or 0 for right or wrong, or
@@ -283,8 +283,8 @@ def pooled(
         half *= float(np.sqrt(len(sums) / (len(sums) - 1) * np.square(sums).sum())) / count
     elif is_share:
         middle = mean + z**2 / (2 * count)
-        spread = z * float(np.sqrt(mean * (1 - mean) / count + z**2 / (4 * count**2)))
-        low, high = ((middle + sign * spread) / (1 + z**2 / count) for sign in (-1, 1))
+        half = z * float(np.sqrt(mean * (1 - mean) / count + z**2 / (4 * count**2)))
+        low, high = ((middle + sign * half) / (1 + z**2 / count) for sign in (-1, 1))
         return {"mean": mean, "low": min(low, mean), "high": max(high, mean)}
     else:
         half = z * float(each.std(ddof=1)) / float(np.sqrt(count))

@@ -31,7 +31,7 @@ def surplus(outcomes: Mapping[str, Outcome], decisions: Sequence[Decision], keep
     """Trials whose weights go once a stage has decided.
 
     The `keep` best by their scores of the validation examples stay; of equal ones the earlier. So
-    do, whatever `keep` says, those that later stages set out from or that are handed over: the
+    do, whatever `keep` says, those that later stages set out from or that are saved: the
     baseline, the best of every stage, what a decision names, members of an ensemble, and what has
     the recipe that was decided last.
 

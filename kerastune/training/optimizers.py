@@ -257,7 +257,7 @@ def stock(recipe: Recipe, rate: Rate | None = None, **settings: Any) -> keras.op
     return FAMILIES[recipe.optimizer](learning_rate=rate, **settings)
 
 
-def stock_like(optimizer, recipe: Recipe) -> keras.optimizers.Optimizer:
+def stock_like(optimizer: keras.optimizers.Optimizer, recipe: Recipe) -> keras.optimizers.Optimizer:
     """The optimizer of `stock` that the variables of a `tunable` one, as saved, are those of.
 
     Its learning rate is a schedule, be it a constant one.

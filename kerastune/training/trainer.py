@@ -14,6 +14,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -175,7 +176,7 @@ class Trainer:
             outcome, notes=(*outcome.notes, f"stopped by {by} at step {step}")
         )
 
-    def outputs(self, recipe: Recipe, state: State, x) -> np.ndarray:
+    def outputs(self, recipe: Recipe, state: State, x: Any) -> np.ndarray:
         """Outputs of a recipe's model with the weights of a state.
 
         For prepared inputs, `[n, outputs]` in float32.

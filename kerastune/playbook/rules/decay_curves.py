@@ -20,8 +20,8 @@ LITTLE = 0.1  # of what the first drop gained: nothing, for a later one
 
 
 def peak_step(evals: Sequence[dict], objective: Objective) -> int | None:
-    """Step of the validation's peak: the first one whose smoothed value is within noise of the
-    highest.
+    """Step of the validation's peak: the first one whose smoothed value does not differ
+    significantly from the highest.
 
     Where validation stays on top for long, the highest value is a matter of luck, and the first
     that is as good is not. Values are averaged over a tenth of the evaluations around each (at

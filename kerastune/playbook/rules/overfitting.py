@@ -60,9 +60,9 @@ def _gap(run: Outcome, facts: Facts) -> tuple[float, float]:
     )
     training = float(np.mean(run.curves[name][-max(int(END_SHARE * run.steps), 1) :]))
     validation = run.evals[-1][name]
-    spread = (
+    std = (
         np.sqrt(validation * (1 - validation))
         if name == "accuracy"
         else float(np.std(run.example_scores))
     )
-    return sign * (training - validation), float(Z * spread / np.sqrt(facts.num_validation))
+    return sign * (training - validation), float(Z * std / np.sqrt(facts.num_validation))

@@ -124,7 +124,7 @@ def promising(standings: dict[str, Standing], objective: Objective) -> list[str]
 
 
 def advantage(one: Standing, other: Standing, facts: Facts) -> int | None:
-    """1 when validation is better than the other's beyond noise, -1 when worse, 0 within noise,
+    """1 when validation is significantly better than the other's, -1 when worse, 0 for neither,
     `None` unknown.
 
     A value in [0, 1] of which more is better is taken for a share of right examples: the noise is
@@ -150,8 +150,8 @@ def advantage(one: Standing, other: Standing, facts: Facts) -> int | None:
 def choose(standings: dict[str, Standing], incumbent: str, facts: Facts) -> tuple[str, str]:
     """The winner's name and what decided (S2.3).
 
-    Validation counts: who is better there beyond noise beats the incumbent, whatever the loss; who
-    is only lower in loss does not. Among those alike in loss and within noise on validation, at
+    Validation counts: who is significantly better there beats the incumbent, whatever the loss; who
+    is only lower in loss does not. Among those alike in loss and on validation, at
     least 10 % fewer seconds decide. Else the incumbent stays.
 
     Args:

@@ -83,7 +83,7 @@ def uphill(gains: Sequence[float | None], first: int, is_lost: bool = False) -> 
         gains: of every level over the one that is there already (whose own is 0), from weak to
             strong; `None` for those that were not tried, minus infinity for those that failed.
         first: index of the level that is tried first.
-        is_lost: whether the first level loses beyond noise; then what lies between is not worth a
+        is_lost: whether the first level loses significantly; then what lies between is not worth a
             training.
 
     Example:

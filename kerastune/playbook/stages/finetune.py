@@ -42,7 +42,7 @@ TRAININGS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Ladder:
+class Levels:
     """One thing that is tried, at a few levels.
 
     Args:
@@ -196,15 +196,15 @@ class FineTune(WalkingStage):
         else:
             self._try(walk, _layer_decay(recipe, context.facts.levels), context)
 
-    def _try(self, walk: Walk, ladder: Ladder, context: Context) -> tuple[float, bool]:
-        """Trains the levels of one thing; gives the rate of the best, and whether to go on."""
-        names = [f"{ladder.prefix}-{each}" for each in ladder.recipes]
-        recipes = list(ladder.recipes.values())
+    def _try(self, walk: Walk, levels: Levels, context: Context) -> tuple[float, bool]:
+        """Trains the levels of one thing: the learning rate of the best, and whether to go on."""
+        names = [f"{levels.prefix}-{each}" for each in levels.recipes]
+        recipes = list(levels.recipes.values())
         is_passed = any(
-            trial.startswith(f"{prefix}-") for trial in context.outcomes for prefix in ladder.later
+            trial.startswith(f"{prefix}-") for trial in context.outcomes for prefix in levels.later
         )
         gains, is_cut = self._climb(
-            walk, list(zip(names, recipes)), ladder.first, is_passed, context
+            walk, list(zip(names, recipes)), levels.first, is_passed, context
         )
         rate = walk.best.spec.recipe.learning_rate
         if walk.due:
@@ -212,7 +212,7 @@ class FineTune(WalkingStage):
         # The one that was tried first wins a tie.
         tried = sorted(
             (i for i, gain in enumerate(gains) if recipes[i] and gain is not None),
-            key=ladder.first.__ne__,
+            key=levels.first.__ne__,
         )
         sound = [context.outcomes[names[i]] for i in tried if gains[i] != FAILED]
         if not sound:
@@ -221,7 +221,7 @@ class FineTune(WalkingStage):
                 if tried
                 else f"exceeds the {context.facts.allowance} steps of the stage"
             )
-            walk.parts.append(f"{ladder.words.format(recipes[ladder.first])} {left}")
+            walk.parts.append(f"{levels.words.format(recipes[levels.first])} {left}")
             return rate, False
         best = max(sound, key=walk.gain)
         walk.due = [] if is_passed else full_training.repeats(best, walk.best, context, self.name)
@@ -229,12 +229,12 @@ class FineTune(WalkingStage):
             return rate, False
         among = f", the best of {len(sound)}" if len(sound) > 1 else ""
         words = (
-            ladder.words.format(best.spec.recipe)
+            levels.words.format(best.spec.recipe)
             + among
             + " (the budget held no more of them)" * is_cut
         )
         for outcome in sound:
-            walk.note(outcome, ladder.words.format(outcome.spec.recipe))
+            walk.note(outcome, levels.words.format(outcome.spec.recipe))
         return best.spec.recipe.learning_rate, self._judge(walk, words, best, context)
 
     def _judge(self, walk: Walk, words: str, best: Outcome, context: Context) -> bool:
@@ -268,7 +268,7 @@ def depths(top: int) -> list[int]:
     return [each for each in dict.fromkeys(round(share * top) for share in DEPTHS) if each < top]
 
 
-def _depth(base: Recipe, frozen: int, rate: float, top: int) -> Ladder:
+def _depth(base: Recipe, frozen: int, rate: float, top: int) -> Levels:
     rates = [batch_grid.rounded(factor * rate) for factor in RATES]
     recipe = base.replace(frozen=frozen, head_fraction=HEAD_SHARE)
     later = [f"finetune-{each}" for each in depths(top) if each < frozen]
@@ -276,15 +276,15 @@ def _depth(base: Recipe, frozen: int, rate: float, top: int) -> Ladder:
     words = (
         f"{frozen} layer{'s' * (frozen != 1)} frozen" + " at a learning rate of {0.learning_rate:g}"
     )
-    return Ladder(f"finetune-{frozen}", recipes, RATES.index(1.0), words, (*later, DECAY))
+    return Levels(f"finetune-{frozen}", recipes, RATES.index(1.0), words, (*later, DECAY))
 
 
-def _layer_decay(recipe: Recipe, levels: int) -> Ladder:
+def _layer_decay(recipe: Recipe, levels: int) -> Levels:
     factors = [decay_for(share, levels - 1 - recipe.frozen) for share in SHARES]
     recipes = {
         f"{each:g}": None if each == 1 else recipe.replace(layer_decay=each) for each in factors
     }
-    return Ladder(
+    return Levels(
         DECAY,
         recipes,
         1,

@@ -50,7 +50,7 @@ class Train(Stage):
     Trees", 3.4.3): more steps of the same recipe are likely to help, unless stage `regularize` saw
     that its own were enough. Of all of them the best on the mean is kept: they are paid for, a
     longer one costs its user nothing any more. What an earlier stage trained already is not trained
-    again, unless regularizers come back.
+    again, unless regularizers are switched on again.
 
     Where the longest of them overfits, and stage `regularize` had no budget to try anything, one of
     all steps that are left (up to eight times as many) has weight decay of a typical strength: more
