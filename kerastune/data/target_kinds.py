@@ -235,7 +235,7 @@ def suggestion(y: np.ndarray, declared: Declared) -> str:
     if is_near or not may_standardize(declared):
         return ""
     return (
-        f"Targets have mean {mean:.3g} and standard deviation {std:.2g} and are learnt as they "
+        f"Targets have mean {mean:.4g} and standard deviation {std:.2g} and are learnt as they "
         "are; standardize_targets=True would make them easier to learn, in your units at the end."
     )
 

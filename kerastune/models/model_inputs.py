@@ -15,7 +15,7 @@ def shapes(model: keras.Model) -> dict[str, tuple[int | None, ...]]:
     """Shape of one example of every input by name; empty for a model that does not tell.
 
     Example:
-        >>> shapes(keras.Sequential([keras.Input([4], name="flowers")]))
+        >>> shapes(keras.Sequential([keras.Input([4], name="flowers"), keras.layers.Dense(2)]))
         {'flowers': (4,)}
     """
     tensors = getattr(model, "inputs", None) or []
@@ -44,7 +44,7 @@ def check(model: keras.Model, x: Any, called: str = "the model") -> None:
         ValueError: naming the input, with both shapes.
 
     Example:
-        >>> model = keras.Sequential([keras.Input([4], name="flowers")])
+        >>> model = keras.Sequential([keras.Input([4], name="flowers"), keras.layers.Dense(2)])
         >>> check(model, np.zeros([1, 3]))
         Traceback (most recent call last):
             ...
