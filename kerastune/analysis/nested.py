@@ -14,6 +14,7 @@ def is_nested(values: Any) -> bool:
     """Whether values are a structure of arrays, and not an array.
 
     Example:
+        >>> import numpy as np
         >>> is_nested({"a": [1, 2]}), is_nested([np.zeros(2), np.zeros(2)]), is_nested([[1], [2]])
         (True, True, False)
     """
@@ -33,6 +34,7 @@ def mapped(function: Callable[..., Any], values: Any, *others: Any) -> Any:
         others: of the same structure.
 
     Example:
+        >>> import numpy as np
         >>> mapped(len, {"a": np.zeros(3), "b": [np.zeros(2), np.zeros(1)]})
         {'a': 3, 'b': (2, 1)}
     """
@@ -52,6 +54,7 @@ def named(values: Any, name: str) -> list[tuple[str, Any]]:
     """Every array of a structure, with a name that tells its place.
 
     Example:
+        >>> import numpy as np
         >>> [place for place, _ in named({"a": np.zeros(3), "b": (np.zeros(2), np.zeros(1))}, "y")]
         ["y['a']", "y['b'][0]", "y['b'][1]"]
     """
@@ -67,6 +70,7 @@ def leaves(values: Any) -> list[Any]:
     """The arrays of a structure, in their order.
 
     Example:
+        >>> import numpy as np
         >>> [len(each) for each in leaves((np.zeros(2), np.zeros(1)))]
         [2, 1]
     """
