@@ -324,3 +324,13 @@ def test_the_benchmark_runs_optuna_where_it_is_installed(tmp_path):
     )
     printed = printed_by("benchmark.py", *asked, f"--output_dir={tmp_path}")
     assert "| task | seconds | optuna median | optuna hyperband |" in printed
+
+
+@pytest.mark.slow
+def test_programs_of_keras_users_run():
+    command = [sys.executable, ROOT / "runs" / "keras_programs.py", "--budget=600steps"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(rows) >= 16
+    assert [row[:2] for row in rows if row[1] != "yes"] == []
