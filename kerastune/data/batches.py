@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerastune.data.augmentation import Augmentation
+from kerastune.data.targets import balanced
 from kerastune.problem import Part, Problem, labels
 
 VALIDATION_BATCH = 512
@@ -145,14 +146,9 @@ def weighed(problem: Problem, class_weights: str) -> Problem:
     """
     if class_weights == "none" or problem.class_weight is not None:
         return problem
-    counts = np.bincount(
-        labels((problem.validation if problem.train is None else problem.train).y),
-        minlength=problem.num_classes,
-    )
-    average = counts[counts > 0].mean()
+    counted = problem.validation if problem.train is None else problem.train
     return dataclasses.replace(
-        problem,
-        class_weight={index: float(average / count) for index, count in enumerate(counts) if count},
+        problem, class_weight=balanced(labels(counted.y), problem.num_classes)
     )
 
 

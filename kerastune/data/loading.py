@@ -105,7 +105,7 @@ def from_arrays(
     validation_data: Any = None,
     test_data: Any = None,
     sample_weight: Any = None,
-    class_weight: dict[Any, float] | None = None,
+    class_weight: dict[Any, float] | str | None = None,
     seed: int = 1,
     name: str = "data",
     kind: str = "",
@@ -125,7 +125,7 @@ def from_arrays(
         validation_data: `(x, y)`, `(x, y, sample_weight)` or a dataset; needed if `x` is a dataset.
         test_data: as `validation_data`; without it the problem has no test part.
         sample_weight: weights `[n]`, at least 0; as Keras takes them for several or dense targets.
-        class_weight: weight of every class, by the label as it is in `y`.
+        class_weight: weight of every class, by the label as it is in `y`; or `"balanced"`.
         seed: of the cut, at least 0.
         name: used in titles.
         kind: `"classification"` or `"regression"`; by default `target_kinds.kind_of` tells.
@@ -170,7 +170,7 @@ def finish(
     for_own_model: bool,
     standardize: bool | None,
     kind: str,
-    class_weight: dict[Any, float] | None = None,
+    class_weight: dict[Any, float] | str | None = None,
     cut_test: bool = False,
     ask: Ask | None = None,
     standardize_targets: bool | None = None,
@@ -221,7 +221,9 @@ def finish(
         target_std=targets.std,
         attach=None if is_plain else Attachment(preparation, *units),
         stream=stream,
-        class_weight=target_kinds.class_weight(class_weight, classes),
+        class_weight=target_kinds.class_weight(
+            class_weight, classes, prepared.get("training", prepared["validation"])
+        ),
         spare_outputs=spare,
         notes=(*told, *raw.notes, *cut_notes, *class_notes),
     )

@@ -10,8 +10,8 @@ import numpy as np
 from kerastune.analysis import nested
 from kerastune.data import checks, splits
 from kerastune.data.raw import Raw
-from kerastune.data.targets import Targets, any_targets, fit_targets
-from kerastune.problem import OTHER, Declared
+from kerastune.data.targets import Targets, any_targets, balanced, fit_targets
+from kerastune.problem import OTHER, Declared, Part, labels
 
 KINDS = ("classification", "regression")
 OF_CLASSES = ("sparsecategoricalcrossentropy", "categoricalcrossentropy", "categoricalhinge")
@@ -241,11 +241,27 @@ def suggestion(y: np.ndarray, declared: Declared) -> str:
 
 
 def class_weight(
-    weights: dict[Any, float] | None, classes: splits.Classes | None
+    weights: dict[Any, float] | str | None, classes: splits.Classes | None, part: Part
 ) -> dict[int, float] | None:
-    """Weights by integer class of weights by the user's labels."""
+    """Weights by integer class of weights by the user's labels.
+
+    Args:
+        weights: by label, or `"balanced"`.
+        classes: `None` where there are none.
+        part: prepared; whose examples of each class are counted for `"balanced"`.
+
+    Raises:
+        ValueError: for other weights, and where there are no classes.
+    """
     if weights is None:
         return None
+    if weights == "balanced" and classes is not None:
+        return balanced(labels(part.y), len(classes.names))
+    if weights != "balanced" and not isinstance(weights, dict):
+        raise ValueError(
+            f"`class_weight` must be 'balanced' or a dict of label and weight, got {weights!r}."
+        )
+    weights = {} if weights == "balanced" else weights
     places = (
         {label: place for place, label in enumerate(classes.values.tolist())} if classes else {}
     )

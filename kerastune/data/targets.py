@@ -107,6 +107,24 @@ def fit_targets(
     return Targets(None, as_given=as_given, std=std, own_scale=told)
 
 
+def balanced(labels: np.ndarray, num_classes: int) -> dict[int, float]:
+    """Weights of classes with which all of them count the same in the loss.
+
+    A class weighs as many times more than an average one as it is rarer.
+
+    Args:
+        labels: integers `[n]`, of the examples that are counted.
+        num_classes: of them, those without an example included, which get no weight.
+
+    Example:
+        >>> balanced(np.array([0, 1, 1, 1]), 2)[0]
+        2.0
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    average = counts[counts > 0].mean()
+    return {index: float(average / count) for index, count in enumerate(counts) if count}
+
+
 def any_targets(y: Any) -> Targets:
     """Targets that are neither one class nor one row of numbers per example, kept as they are.
 

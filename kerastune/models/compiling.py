@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from kerastune.models import keras_metrics, output_kind
@@ -22,7 +24,7 @@ def compile_for(
     model: keras.Model,
     problem: Problem,
     optimizer: keras.optimizers.Optimizer | str,
-    steps_per_execution: int = 1,
+    steps_per_execution: int | None = None,
     watch: bool = False,
     smoothed: bool = False,
     objective: str | None = None,
@@ -35,7 +37,8 @@ def compile_for(
         model: a built model.
         problem: tells what loss fits a model that was not compiled.
         optimizer: takes the place of the builder's.
-        steps_per_execution: steps in one call of the train function.
+        steps_per_execution: steps in one call of the train function; as its builder had it by
+            default.
         watch: whether macro-F1 is measured too when classes are imbalanced. It is kerastune's own
             metric, which a model that is saved should not need.
         smoothed: whether the training loss is one whose labels can be smoothed, a
@@ -64,7 +67,9 @@ def compile_for(
         settings["metrics"] = [*(settings.get("metrics") or []), *added]
     if smoothed:
         settings["loss"] = SmoothedCrossentropy(settings.get("loss"))
-    changes = {"optimizer": optimizer, "steps_per_execution": steps_per_execution}
+    changes: dict[str, Any] = {"optimizer": optimizer}
+    if steps_per_execution is not None:
+        changes["steps_per_execution"] = steps_per_execution
     # The base class's own method: a model may override `compile` with other arguments.
     keras.Model.compile(model, **{**settings, **changes})
 

@@ -32,6 +32,72 @@ def takes_columns(model: keras.Model) -> bool:
     return len(shapes(model)) > 1 or isinstance(getattr(model, "_inputs_struct", None), dict)
 
 
+def build(model: keras.Model, x: Any) -> None:
+    """Makes the weights of a model that were not made yet; batches of any size fit it.
+
+    Args:
+        model: as its builder gave it; one that is built is left alone.
+        x: a few inputs `[batch, ...]`.
+
+    Example:
+        >>> model = keras.Sequential([keras.layers.Dense(2)])
+        >>> build(model, np.zeros([1, 4], "float32"))
+        >>> model.input_shape
+        (None, 4)
+    """
+    if not model.built and isinstance(model, keras.Sequential) and not nested.is_nested(x):
+        # Called with an example, it would be saved as a model of batches of one.
+        model.build((None, *np.shape(x)[1:]))
+    # One without a graph whose `build` was called may still have layers without variables.
+    has_graph = bool(getattr(model, "outputs", None))
+    if not (has_graph or all(layer.built for layer in model._flatten_layers())):
+        model(keras.tree.map_structure(lambda array: array[:1], x))
+
+
+def check_batches(model: keras.Model, x: Any) -> str:
+    """Refuses a model that takes batches of one size only, or in one order only.
+
+    Args:
+        model: built.
+        x: a few inputs `[batch, ...]`.
+
+    Returns:
+        A sentence where inputs have a batch size that the layers do not need; else nothing.
+
+    Raises:
+        ValueError: in one line, with the remedy.
+
+    Example:
+        >>> fixed = keras.Sequential([keras.Input(batch_shape=(16, 4)), keras.layers.Dense(2)])
+        >>> check_batches(fixed, np.zeros([3, 4], "float32"))[:35]
+        'The inputs have a batch size of 16,'
+    """
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False):
+            raise ValueError(
+                f"layer `{layer.name}` is stateful: it keeps its state from one batch to the next, "
+                "which the shuffled batches of a search do not. Set stateful=False for the search, "
+                "and give the weights it finds to the stateful model (`set_weights`)."
+            )
+    tensors = getattr(model, "inputs", None) or []
+    size = next((tensor.shape[0] for tensor in tensors if tensor.shape[0]), None)
+    if size is None:
+        return ""
+    count = 3 if size == 2 else 2
+    try:
+        outputs = model(keras.tree.map_structure(lambda array: array[:count], x), training=False)
+        is_free = all(len(each) == count for each in keras.tree.flatten(outputs))
+    except Exception:  # the layers are the user's
+        is_free = False
+    if not is_free:
+        raise ValueError(
+            f"model `{model.name}` takes batches of {size} only, but a search tries other sizes "
+            "and predicts single examples: leave the batch size out of keras.Input (`shape=` in "
+            "the place of `batch_shape=`) and of its layers (-1, or `keras.ops.shape(x)[0]`)."
+        )
+    return f"The inputs have a batch size of {size}, which no layer needs: others are tried too."
+
+
 def check(model: keras.Model, x: Any, called: str = "the model") -> None:
     """Refuses data that a model does not take.
 

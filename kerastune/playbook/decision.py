@@ -21,6 +21,11 @@ class Values:
         return ()
 
     @property
+    def ends_search(self) -> bool:
+        """Whether no other stage can find anything."""
+        return False
+
+    @property
     def highlighted(self) -> str | None:
         """What a figure highlights: a trial, with or without the stage before its name."""
         return next(iter(self.trials), None)
@@ -91,6 +96,11 @@ class Decision:
     def trials(self) -> tuple[str, ...]:
         """Trials whose weights are needed later."""
         return self.values.trials if isinstance(self.values, Values) else ()
+
+    @property
+    def ends_search(self) -> bool:
+        """Whether the stages after it are left out, since they can't find anything."""
+        return isinstance(self.values, Values) and self.values.ends_search
 
     @property
     def highlighted(self) -> str | None:

@@ -87,8 +87,9 @@ class Playbook:
 
     @property
     def stage(self) -> Stage | None:
-        """The stage that is at work; `None` when all have decided."""
-        return self.stages[len(self.decisions)] if len(self.decisions) < len(self.stages) else None
+        """The stage that is at work; `None` when all have decided, or one ended the search."""
+        is_over = self.decisions and self.decisions[-1].ends_search
+        return None if is_over else next(iter(self.stages[len(self.decisions) :]), None)
 
     def next(self) -> TrialSpec | None:
         """The segment to train next; `None` when all stages have decided or all are in flight."""

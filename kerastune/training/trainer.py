@@ -27,6 +27,7 @@ from kerastune.models import (
     compiling,
     initializers,
     layer_groups,
+    model_inputs,
     output_kind,
     pruning,
     regularization,
@@ -231,11 +232,7 @@ class Trainer:
     def ready_model(self, recipe: Recipe) -> keras.Model:
         """A new model of the recipe's hyperparameters, with its weights made."""
         model = self.build(recipe.hyperparameters)
-        # One without a graph whose `build` was called may still have layers without variables.
-        has_graph = bool(getattr(model, "outputs", None))
-        if not (has_graph or all(layer.built for layer in model._flatten_layers())):
-            x = self.problem.validation.x
-            model(keras.tree.map_structure(lambda array: array[:1], x))
+        model_inputs.build(model, self.problem.validation.x)
         regularization.make_dropout_tunable(model)
         return model
 

@@ -17,7 +17,7 @@ from kerastune.playbook.decision import Values
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues
 from kerastune.playbook.stages.tta import Tta, TtaValues
-from kerastune.problem import OTHER, Part, Problem, labels
+from kerastune.problem import Part, Problem, labels
 from kerastune.recipe import Recipe
 from kerastune.training import optimizers
 from kerastune.training.trainer import Trainer, sample
@@ -185,22 +185,11 @@ class FinalModels:
         model, problem = self.trainer.finished_model(recipe, state), self.problem
         if problem.attach is None:
             return model
-        metrics = [self._accuracy(model)] if problem.kind == "classification" else []
         compiled, settings = model._compile_config.config, optimizers.kept_settings(model)
-        optimizer = optimizers.stock(recipe, **settings)
         model = problem.attach(model)
-        if problem.kind == OTHER:
-            model.compile(**{**compiled, "optimizer": optimizer})
-        else:
-            model.compile(optimizer, loss=compiled["loss"], metrics=metrics)
+        model.compile(**{**compiled, "optimizer": optimizers.stock(recipe, **settings)})
         model.optimizer.build(model.trainable_variables)
         return model
-
-    def _accuracy(self, model: keras.Model) -> keras.metrics.Metric | str:
-        if model.output_shape[-1] > 1:
-            return "accuracy"
-        logits = output_kind.gives_logits(model, sample(self.problem.validation.x))
-        return keras.metrics.BinaryAccuracy("accuracy", threshold=0.0 if logits else 0.5)
 
 
 def _views(chosen: TtaValues) -> dict[str, keras.layers.Layer]:

@@ -16,6 +16,7 @@ from kerastune.models import (
     fingerprint,
     hypermodels,
     layer_groups,
+    model_inputs,
     pretrained,
     recipe_checks,
     regularization,
@@ -28,6 +29,7 @@ from kerastune.playbook.stages.finetune import FineTune
 from kerastune.playbook.stages.model import Model
 from kerastune.problem import OTHER, Problem
 from kerastune.recipe import Recipe
+from kerastune.training.segment_callback import CHUNK
 from kerastune.training.trainer import Trainer
 from kerastune.tuner import samplers
 from kerastune.tuner.idioms import optimizer_hyperparameters
@@ -43,7 +45,7 @@ class FirstLook:
         facts: that stages are told.
         recipe: that the first stage starts from, with every hyperparameter of the model named.
         architecture: a short text that changes when architecture, loss or metrics do.
-        notes: on how the model is saved, a sentence each.
+        notes: on how the model is compiled, built and saved, a sentence each.
     """
 
     facts: Facts
@@ -69,7 +71,8 @@ def look(
         settings: of the search.
 
     Raises:
-        ValueError: for an objective that is not measured, or a recipe that does not fit the model.
+        ValueError: for an objective that is not measured, a model that has nothing to train, or a
+            recipe that does not fit the model.
     """
     if isinstance(hypermodel, hypermodels.Pretrained):
         hypermodel.suit(problem)
@@ -80,6 +83,8 @@ def look(
         loaded = _loaded(trainer, recipe, settings.seed)
         recipe = _frozen(recipe, **loaded)
     model = trainer.ready_model(recipe)
+    check_trainable(model)
+    notes = (model_inputs.check_batches(model, problem.validation.x), *_compiled_with(model))
     architecture = fingerprint.of_model(model)
     regularized = bool(regularization.find_regularizers(model))
     wanted = settings.objective.name if settings.objective else None
@@ -96,7 +101,22 @@ def look(
     )
     recipe_checks.check(recipe, facts.unusable)
     layer_groups.check(model, recipe)
-    return FirstLook(facts, recipe, architecture, _saving(model, hypermodel))
+    notes = (*filter(None, notes), *_saving(model, hypermodel))
+    return FirstLook(facts, recipe, architecture, notes)
+
+
+def _compiled_with(model: keras.Model) -> tuple[str, ...]:
+    """What of `compile` holds for the final model only, or costs time."""
+    settings = model._compile_config.config if model.compiled else {}
+    steps, notes = settings.get("steps_per_execution") or 1, []
+    if steps != 1:
+        notes.append(
+            f"steps_per_execution={steps} is kept for the final model; the search itself runs "
+            f"{CHUNK} steps in one call."
+        )
+    if settings.get("run_eagerly"):
+        notes.append("run_eagerly=True is kept, also for the search: its steps take much longer.")
+    return tuple(notes)
 
 
 def _saving(model: keras.Model, hypermodel: keras_tuner.HyperModel) -> tuple[str, ...]:
@@ -128,6 +148,25 @@ def of_optimizer(
         return trainer.ready_model(settings.recipe.replace(hyperparameters=values))
 
     return optimizer_hyperparameters.look(ready, space, compares=settings.runs(Model))
+
+
+def check_trainable(model: keras.Model) -> None:
+    """Refuses a model without a weight to train.
+
+    Raises:
+        ValueError: in one line.
+
+    Example:
+        >>> check_trainable(keras.Sequential([keras.Input([4]), keras.layers.ReLU()], name="fixed"))
+        Traceback (most recent call last):
+        ValueError: model `fixed` has no weights to train (0 of 0 parameters): set `trainable` ...
+    """
+    if model.trainable_variables:
+        return
+    raise ValueError(
+        f"model `{model.name}` has no weights to train (0 of {model.count_params():,} parameters): "
+        "set `trainable` of some layers to True."
+    )
 
 
 def check_loss(model: keras.Model, problem: Problem) -> None:

@@ -122,6 +122,9 @@ class Search:
 
         Returns:
             The models, and what `result.json` holds.
+
+        Raises:
+            ValueError: after the report is written, where nothing could be learnt.
         """
         self._tell_what_is_planned()
         self._run_playbook(on_begin, on_end)
@@ -129,6 +132,9 @@ class Search:
         models = self._final_models()
         figures = self._figures(models)
         self._write(models, figures)
+        last = self.playbook.decisions[-1]
+        if last.ends_search:
+            raise ValueError(f"stage {last.stage}: {last.reason}")
         return models, figures
 
     def _tell_what_is_planned(self) -> None:

@@ -17,6 +17,7 @@ from kerastune.analysis import curves
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, Facts, rounded_up
 from kerastune.playbook.decision import Decision, Values
+from kerastune.playbook.rules import unmoved
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.successive_halving import Progress, cost, goes_no_further, halve
 from kerastune.playbook.stages.base import Stage
@@ -43,6 +44,7 @@ class LearningRateValues(Values):
         total_steps: of a training.
         converged: whether it converged.
         steps_spent: steps that the stage trained.
+        moves: whether any learning rate changes the loss; else the search ends here.
     """
 
     rates: tuple[float, ...] = ()
@@ -53,6 +55,11 @@ class LearningRateValues(Values):
     total_steps: int = 0
     converged: bool = False
     steps_spent: int = 0
+    moves: bool = True
+
+    @property
+    def ends_search(self) -> bool:
+        return not self.moves
 
 
 class LearningRate(Stage):
@@ -83,6 +90,8 @@ class LearningRate(Stage):
     def propose(self, context: Context) -> list[TrialSpec]:
         tried = _by_rate(context.outcomes)
         horizon = self.first_horizon(context)
+        if unmoved.is_everything(tried):
+            return []
         for rates in (_coarse, _finer):
             wanted = [rate for rate in rates(context.recipe, tried, horizon) if rate not in tried]
             if wanted:
@@ -92,8 +101,14 @@ class LearningRate(Stage):
 
     def decide(self, context: Context) -> Decision:
         tried = _by_rate(context.outcomes)
-        rate = self._best(context, tried)
         evidence = [tried[rate].spec.trial for rate in sorted(tried)]
+        if unmoved.is_everything(tried):
+            spent = context.spent(self.name)
+            values = LearningRateValues(tuple(sorted(tried)), steps_spent=spent, moves=False)
+            headline = "No learning rate moves the loss: the search ends"
+            numbers = unmoved.told(tried)
+            return self.decision(context, headline, numbers, evidence=evidence, values=values)
+        rate = self._best(context, tried)
         values = LearningRateValues(rates=tuple(sorted(tried)))
         if rate is None:
             stays = f"Learning rate stays at {context.recipe.learning_rate:g}"

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from kerastune.models import compiling, initializers, layer_groups, regularization
+from kerastune.models import compiling, initializers, layer_groups, model_inputs, regularization
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
 from kerastune.training import optimizers
@@ -74,8 +74,8 @@ def found(build: Callable[[], keras.Model], recipe: Recipe, problem: Problem | N
 
     def ready() -> keras.Model:
         model = build()
-        if not model.built and problem is not None:
-            model(sample(problem.validation.x))
+        if problem is not None:
+            model_inputs.build(model, problem.validation.x)
         return model
 
     model = ready()
