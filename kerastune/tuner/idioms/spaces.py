@@ -7,7 +7,6 @@ from typing import Any
 
 import keras_tuner
 from keras_tuner.engine.hyperparameters import Boolean, Choice, Int
-from keras_tuner.src.engine.conditions import Parent
 
 from kerastune.models import hypermodels
 
@@ -89,7 +88,7 @@ def explore(
         known = space()
         for name, each in found.items():
             by = [value for value in parent.values if name in declared_by.get(value, {})]
-            each.conditions = [Parent(parent.name, by), *each.conditions]
+            each.conditions = [*_conditions(parent, by), *each.conditions]
             known.merge([each])
         update(known)
 
@@ -101,6 +100,15 @@ def _first(parameter: Any) -> list[Any]:
     values = list(parameter.values)
     is_number = not isinstance(parameter, Boolean) and isinstance(values[0], (int, float))
     return values[-1:] if is_number else values
+
+
+def _conditions(parent: Any, values: list[Any]) -> list[Any]:
+    """What KerasTuner notes of a hyperparameter that is active for these values of another."""
+    scoped = keras_tuner.HyperParameters()
+    scoped.merge([parent])
+    with scoped.conditional_scope(parent.name, values):
+        scoped.Fixed("noted", True)
+    return list(scoped.space[-1].conditions)
 
 
 def _new(
