@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,6 +13,25 @@ import keras_tuner
 from kerastune.callbacks import ExponentialDecay, LinearDecay
 from kerastune.runtime import naming
 from kerastune.training import user_callbacks
+
+# Methods of KerasTuner's tuners that would train, or look on.
+NEVER_CALLED = (
+    *("run_trial", "_build_and_fit_model"),
+    *("on_epoch_begin", "on_epoch_end", "on_batch_begin", "on_batch_end"),
+)
+
+
+def refuse_foreign_project(path: Path) -> None:
+    """Raises `ValueError` for a project directory of another tuner, whose files can't be read.
+
+    Args:
+        path: of the directory, which may not exist.
+    """
+    if any(path.glob("tuner*.json")):
+        raise ValueError(
+            f"{path} holds a search of KerasTuner's own: give another `project_name` or "
+            "`directory`, or delete it."
+        )
 
 
 def checked_seed(seed: int) -> int:
@@ -99,12 +119,15 @@ def refuse_overrides(tuner: type, base: type, hypermodel: object) -> None:
         hypermodel: as the tuner takes it.
 
     Raises:
-        ValueError: for a tuner with a `run_trial`, or a hypermodel with a `fit`, of its own.
+        ValueError: for a tuner with a `run_trial` or another method that trains, or a hypermodel
+            with a `fit`, of its own.
     """
-    if tuner.run_trial is not base.run_trial:
-        raise ValueError(
-            f"{tuner.__name__} overrides run_trial, but kerastune's own trainer runs every trial."
-        )
+    for name in NEVER_CALLED:
+        if getattr(tuner, name) is not getattr(base, name):
+            raise ValueError(
+                f"{tuner.__name__} overrides {name}, but kerastune's own trainer runs every trial: "
+                "move what it does into the model's train_step, or into callbacks."
+            )
     fit = getattr(type(hypermodel), "fit", None)
     if isinstance(hypermodel, keras_tuner.HyperModel) and fit is not keras_tuner.HyperModel.fit:
         raise ValueError(

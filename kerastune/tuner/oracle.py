@@ -13,7 +13,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.driver import Playbook
 from kerastune.trial import Outcome, TrialSpec
-from kerastune.tuner.idioms import trials
+from kerastune.tuner.idioms import objectives, trials
 from kerastune.tuner.idioms.found_models import SPEC
 from kerastune.tuner.idioms.optimizer_hyperparameters import OptimizerHyperparameters
 from kerastune.tuner.idioms.trials import PlaybookTrial
@@ -33,7 +33,7 @@ class PlaybookOracle(Oracle):
     from them.
 
     Args:
-        objective: with its direction.
+        objective: with its direction; `None` where data and model are to say.
         seed: an integer; 0 is a seed like any other.
         hyperparameters: declared or fixed before the model declares its own.
         tune_new_entries: whether those that `hyperparameters` does not name are searched.
@@ -68,8 +68,7 @@ class PlaybookOracle(Oracle):
             of_optimizer: hyperparameters that feed only the optimizer.
         """
         self.playbook, self._of_optimizer = playbook, of_optimizer
-        found = playbook.objective
-        self.objective = keras_tuner.Objective(f"val_{found.name}", found.direction)
+        self.objective = objectives.as_keras_tuner(playbook.objective)
         self.trials.clear()
         for outcome in playbook.outcomes.values():
             self._complete(self._trial(outcome.spec), outcome)
@@ -97,7 +96,12 @@ class PlaybookOracle(Oracle):
         """The next segment as a trial.
 
         Its status is IDLE when others must end first, and STOPPED after the last.
+
+        Raises:
+            ValueError: before a search has begun.
         """
+        if self.playbook is None:
+            raise ValueError("no search has begun, so that there are no trials: call `search`.")
         spec = self.playbook.next()
         if spec is None:
             status = TrialStatus.STOPPED if self.playbook.stage is None else TrialStatus.IDLE

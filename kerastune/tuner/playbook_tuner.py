@@ -27,9 +27,9 @@ from kerastune.study.database import Study
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import TrialSpec
 from kerastune.tuner import argument_checks, problem_facts, progress
-from kerastune.tuner.idioms import arguments, fit_arguments
+from kerastune.tuner.idioms import arguments, fit_arguments, spaces
 from kerastune.tuner.idioms.fit_arguments import FitArguments
-from kerastune.tuner.idioms.objectives import parse_objective
+from kerastune.tuner.idioms.objectives import as_keras_tuner, parse_objective
 from kerastune.tuner.idioms.overrides import Overrides
 from kerastune.tuner.idioms.searched_tuner import SearchedTuner
 from kerastune.tuner.oracle import PlaybookOracle
@@ -204,8 +204,10 @@ class PlaybookTuner(SearchedTuner):
         arguments.at_least_one("executions_per_trial", executions_per_trial)
         self._notes = arguments.notes(executions_per_trial)
         argument_checks.refuse_overrides(type(self), PlaybookTuner, hypermodel)
+        argument_checks.refuse_foreign_project(run_dir.path)
         placed = {"directory": str(directory or "."), "project_name": project_name}
-        oracle = PlaybookOracle(None, seed, hyperparameters, tune_new_entries, allow_new_entries)
+        wanted = as_keras_tuner(self.settings.objective)
+        oracle = PlaybookOracle(wanted, seed, hyperparameters, tune_new_entries, allow_new_entries)
         overrides = Overrides(loss, metrics, max_model_size)
         super().__init__(oracle, hypermodel, overrides, **placed)
         # Refuses now what a stage can't be made with; every search makes its own stages.
@@ -272,7 +274,9 @@ class PlaybookTuner(SearchedTuner):
             )
             self._playbook, self._saved = self.latest.playbook, None
             self.oracle.begin(self._playbook, self.latest.of_optimizer)
+            self.on_search_begin()
             self._models, self.result = self.latest.run(self._begin_trial, self._end_trial)
+            self.on_search_end()
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
         """Not asked: the executor trains the segments; see `search`."""
@@ -294,6 +298,8 @@ class PlaybookTuner(SearchedTuner):
     ) -> Problem:
         if isinstance(x, Problem):
             return x
+        if x is None:
+            raise ValueError("`x` is missing: search needs the data, as fit takes them.")
         argument_checks.refuse_unknown(
             others, (*ARGUMENTS_OF_DATA, "verbose", *fit_arguments.NAMES)
         )
@@ -301,16 +307,17 @@ class PlaybookTuner(SearchedTuner):
         x, y, validation_data, weight = told.cut(x, y, validation_data, weight)
         space, recipe = self.oracle.get_space(), self.settings.recipe
         given = problem_facts.with_all_hyperparameters(recipe, space).hyperparameters
+        hypermodel = spaces.declared(self._given, space)
         parts = {"x": x, "validation_data": validation_data, **others}
         if any(user_inputs.has_frame(part) for part in parts.values()):
-            by_column = hypermodels.takes_columns(self.hypermodel, given)
+            by_column = hypermodels.takes_columns(hypermodel, given)
             parts = {name: user_inputs.unframed(part, by_column) for name, part in parts.items()}
         return loading.from_arrays(
             y=y,
             sample_weight=weight,
             seed=self.settings.seed,
             name=self.project_name,
-            ask=hypermodels.asking(self.hypermodel, given),
+            ask=hypermodels.asking(hypermodel, given),
             **parts,
         )
 

@@ -268,7 +268,7 @@ def recorded(
         **(hypermodel.settings if is_pretrained else {}),
         **{name: value() for name, (stage, value) in by_stage.items() if settings.runs(stage)},
         **({"member_folds": settings.ensemble.folds} if settings.ensemble.folds else {}),
-        **{name: value for name, value in vars(settings.limits).items() if value},
+        **settings.limits.recorded(),
         "contents of the data": contents,
         "architecture, loss and metrics": seen.architecture,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import keras_tuner
@@ -123,6 +124,17 @@ class Limits:
     networks: int | None = None
     epochs: int | None = None
     fixes_batch_size: bool = False
+
+    def recorded(self) -> dict[str, Any]:
+        """Those that were given, by the names that users know.
+
+        Example:
+            >>> Limits(networks=4).recorded()
+            {'max_trials': 4}
+        """
+        given = {"max_trials": self.networks, "max_epochs": self.epochs}
+        given["fixes_batch_size"] = self.fixes_batch_size
+        return {name: value for name, value in given.items() if value}
 
 
 @dataclasses.dataclass(frozen=True)

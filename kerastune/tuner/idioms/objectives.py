@@ -50,6 +50,18 @@ def parse_objective(objective: keras_tuner.Objective | str | None) -> Objective 
     return Objective(_of_validation(objective), _direction(objective))
 
 
+def as_keras_tuner(objective: Objective | None) -> keras_tuner.Objective | None:
+    """The objective as KerasTuner has it.
+
+    Example:
+        >>> as_keras_tuner(Objective("accuracy", "max")).name
+        'val_accuracy'
+    """
+    if objective is None:
+        return None
+    return keras_tuner.Objective(f"val_{objective.name}", objective.direction)
+
+
 def refuse_several(objective: Any) -> None:
     """Raises `ValueError` for a list of objectives, in whatever form."""
     several = getattr(objective, "objectives", objective)

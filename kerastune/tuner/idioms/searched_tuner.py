@@ -16,7 +16,7 @@ from kerastune.study.reader import Record, is_study
 from kerastune.study.run_directory import RunDir
 from kerastune.tuner.builder import Builder
 from kerastune.tuner.final_models import FinalModels
-from kerastune.tuner.idioms import reloading
+from kerastune.tuner.idioms import reloading, spaces
 from kerastune.tuner.idioms.found_models import FoundModels
 from kerastune.tuner.idioms.overrides import Overrides, overridden
 from kerastune.tuner.oracle import PlaybookOracle
@@ -47,6 +47,8 @@ class SearchedTuner(keras_tuner.Tuner):
         self._models: FinalModels | None = None
         self._saved: Path | None = None
         super().__init__(oracle=oracle, hypermodel=hypermodel, **placed)
+        self.loss, self.metrics = overrides.loss, overrides.metrics
+        self.max_model_size = overrides.max_model_size
         self._given = overridden(self.hypermodel, overrides)
         self.hypermodel = FoundModels(self._given, self._problem_of_search)
 
@@ -152,6 +154,11 @@ class SearchedTuner(keras_tuner.Tuner):
         self._playbook, self._models, self.result = found.playbook, found.models, found.result
         self._saved = self.run_dir.model if found.is_attached else None
         self.oracle.begin(found.playbook, found.of_optimizer)
+
+    def _populate_initial_space(self) -> None:
+        super()._populate_initial_space()
+        if not spaces.is_ours(self.hypermodel):
+            spaces.explore(self.hypermodel, self.oracle.get_space, self.oracle.update_space)
 
     def _problem_of_search(self) -> Problem | None:
         return self._models.problem if self._models else None
