@@ -155,7 +155,7 @@ def test_no_folder_is_crowded():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_keras_tuner_is_used_by_its_public_names(name):
-    rooms = ("oracle", "trial", "tuner", "metrics_tracking")
+    rooms = ("oracle", "trial", "tuner", "metrics_tracking", "hyperparameters")
     public = tuple(f"keras_tuner.engine.{room}" for room in rooms)
     for dotted, _ in imports(name):
         assert not dotted.startswith("keras_tuner.src")
