@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+
 import keras
 
 from kerastune.models.step_wrapper import install_for_one_fit, uninstall_after_fit
@@ -16,7 +18,9 @@ class RecordingCallback(keras.callbacks.Callback):
     """Records steps during one `fit`, and hands what was recorded to `write`.
 
     Everything is made in `on_train_begin` and undone in `on_train_end`, so the callback can be used
-    again and copied. Steps are batches, counted on from those that the optimizer has seen.
+    again and copied. What a `fit` that was interrupted has recorded is written when the next one
+    begins, or when the program ends. Steps are batches, counted on from those that the optimizer
+    has seen.
 
     Args:
         log_dir: directory of the TensorBoard run.
@@ -35,6 +39,7 @@ class RecordingCallback(keras.callbacks.Callback):
         raise NotImplementedError
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.finish()
         self._capacity = max(self.model.steps_per_execution, LEAST_CAPACITY)
         self.recorder = self.make_recorder(self._capacity)
         self.step = int(step_counter(self.model.optimizer).numpy())
@@ -42,6 +47,7 @@ class RecordingCallback(keras.callbacks.Callback):
         self._unread = 0
         self.board = Board(self.log_dir)
         install_for_one_fit(self.recorder)
+        atexit.register(self.finish)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._unread += self.model.steps_per_execution
@@ -52,6 +58,13 @@ class RecordingCallback(keras.callbacks.Callback):
         self.read()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """Writes what is left of a `fit`, and undoes what was made for it; else it does nothing."""
+        if not hasattr(self, "recorder"):
+            return
+        atexit.unregister(self.finish)
         self.read()
         uninstall_after_fit(self.recorder)
         self.board.close()

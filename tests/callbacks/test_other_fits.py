@@ -56,3 +56,21 @@ def test_several_outputs_are_logged_without_a_macro_f1(tmp_path):
     made.compile("adam", {name: "sparse_categorical_crossentropy" for name in outputs})
     made.fit(X, {"a": Y, "b": Y}, verbose=0, callbacks=[StepLogger(tmp_path)])
     assert len(scalars(tmp_path)["step/loss"][0]) == 8
+
+
+class Interrupts(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 6:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_fit_has_every_step_logged_at_the_end_of_the_program(tmp_path, monkeypatch):
+    called_at_exit = []
+    monkeypatch.setattr("atexit.register", called_at_exit.append)
+    made, logger = model(), StepLogger(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(X, Y, batch_size=8, verbose=0, callbacks=[logger, Interrupts()])
+    called_at_exit[-1]()
+    assert scalars(tmp_path)["step/loss"][0] == list(range(7))
+    made.fit(X, Y, batch_size=8, verbose=0, callbacks=[logger])
+    assert scalars(tmp_path)["step/loss"][0] == list(range(37))
