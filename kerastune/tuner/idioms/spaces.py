@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import keras_tuner
-from keras_tuner.engine.hyperparameters import Boolean, Choice, Int
 
 from kerastune.models import hypermodels
 
@@ -95,10 +94,11 @@ def explore(
 
 def _first(parameter: Any) -> list[Any]:
     """Values of a hyperparameter that are tried first: all, or the largest of a number."""
-    if not isinstance(parameter, (Boolean, Choice, Int)):
+    kinds = keras_tuner.engine.hyperparameters
+    if not isinstance(parameter, (kinds.Boolean, kinds.Choice, kinds.Int)):
         return []
     values = list(parameter.values)
-    is_number = not isinstance(parameter, Boolean) and isinstance(values[0], (int, float))
+    is_number = not isinstance(parameter, kinds.Boolean) and isinstance(values[0], (int, float))
     return values[-1:] if is_number else values
 
 
