@@ -148,7 +148,9 @@ def inputs_like(model: keras.Model, sample: Any = None) -> Any:
 
 
 def _input(like: Any, name: str | None = None) -> Any:
-    return keras.Input(like.shape[1:], dtype=keras.backend.standardize_dtype(like.dtype), name=name)
+    is_text = getattr(like.dtype, "kind", "") in ("U", "S", "O")
+    dtype = "string" if is_text else keras.backend.standardize_dtype(like.dtype)
+    return keras.Input(like.shape[1:], dtype=dtype, name=name)
 
 
 def _renamed(member: keras.Model, name: str, kind: str, sample: Any) -> keras.Model:

@@ -99,3 +99,9 @@ def test_what_can_not_be_assembled_is_refused(changes, words):
     given = {"members": [member(0), member(1)], "weights": [1, 1], **changes}
     with pytest.raises(ValueError, match=words):
         averaging.assemble(**given)
+
+
+@pytest.mark.parametrize("kind", ["U3", object])
+def test_inputs_like_texts_are_of_strings(kind):
+    found = averaging.inputs_like(keras.Model(), np.array([["a"], ["b"]], kind))
+    assert found.shape == (None, 1) and found.dtype == "string"

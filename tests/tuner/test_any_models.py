@@ -89,3 +89,62 @@ def test_a_model_that_can_not_learn_is_refused_or_ends_the_search(tmp_path):
         with pytest.raises(ValueError, match="stage lr: No learning rate moves the loss") as said:
             searched(tmp_path / "dead", build(is_frozen=False), Y, stages)
         assert "\n" not in str(said.value)
+
+
+class Scales(keras.Model):
+    """Adapts a layer when it is built."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.out = layers.Normalization(), layers.Dense(3, "softmax")
+
+    def build(self, shape):
+        self.scale.adapt(100 + 30 * X)
+        super().build(shape)
+
+    def call(self, x):
+        return self.out(self.scale(x))
+
+
+def test_layers_that_a_model_adapts_when_it_is_built_are_adapted_in_every_trial(tmp_path):
+    def build(hp):
+        model = Scales()
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    easy = X[:, :3].argmax(axis=1)
+    tuner = PlaybookTuner(build, directory=tmp_path, budget="1000steps", stages=STAGES)
+    tuner.search(100 + 30 * X, easy, verbose=0)
+    model = tuner.get_best_models()[0]
+    np.testing.assert_allclose(model.scale.mean[0], 100 + 30 * X.mean(axis=0), rtol=1e-3)
+    found = model.evaluate(100 + 30 * X, easy, verbose=0, return_dict=True)
+    assert found["accuracy"] > 0.75
+
+
+@keras.saving.register_keras_serializable("tests")
+class Words(keras.Model):
+    """Splits texts in its `call`, and tells no shape of its inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.split = layers.TextVectorization(output_sequence_length=4, vocabulary=["good", "bad"])
+        self.inner = keras.Sequential([layers.Embedding(4, 6), layers.Flatten(), layers.Dense(2)])
+
+    def call(self, x):
+        return self.inner(self.split(x))
+
+
+def test_a_subclass_that_takes_texts_is_searched_to_its_end(tmp_path):
+    def build(hp):
+        model = Words()
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss, metrics=["accuracy"])
+        return model
+
+    words = np.random.default_rng(0).choice(["good", "bad"], size=[260, 3])
+    texts = np.array([" ".join(row) for row in words])
+    y = ((words == "good").sum(axis=1) > 1).astype(int)
+    tuner = PlaybookTuner(build, directory=tmp_path, budget="1000steps", recipe=RECIPE)
+    tuner.search(texts, y, verbose=0)
+    assert tuner.result["final"]["validation"]["accuracy"] > 0.9
+    assert tuner.run_dir.report.is_file()
