@@ -117,7 +117,7 @@ def test_tensorboard_shows_curves_pictures_and_decisions(tensorboard, browser):
     for tab, words in (
         ("timeseries", ("decisions/lr", "trials/baseline", "figure/lr")),
         ("scalars", ("trials/baseline", "step/loss")),
-        ("text", ("reason/lr", "falls fastest and deepest")),
+        ("text", ("decision/lr", "falls fastest and deepest")),
         ("images", ("figure/lr", "result/confusion")),
         ("hparams", ("learning_rate", "validation/accuracy")),
     ):
