@@ -206,7 +206,7 @@ def test_a_search_fine_tunes_and_its_flagfile_trains_the_same_again(saved, tmp_p
     found = decisions[2]
     assert (
         found["stage"] == "finetune"
-        and "Of 4 layers with kernels, 3 came with their weights" in found["reason"]
+        and "Of 4 layers with kernels, 3 came with their weights" in found["numbers"]
     )
     assert decisions[1]["after"]["frozen"] == 3  # the head first
     flagfile = tmp_path / "out" / "best.flags"
