@@ -98,12 +98,12 @@ def test_the_columns_of_an_experiment(board, tmp_path):
 def test_text_and_image(board, tmp_path):
     figure = plotting.panels(plotting.HEIGHT)[0]
     png = plotting.png(figure)
-    board.text("reason/lr", "because **0.1**")
+    board.text("decision/lr", "because **0.1**")
     board.image("figure/lr", png)
     board.flush()
     events = read(tmp_path)
     (tag,) = events.Tags()["tensors"]
-    assert tag.startswith("reason/lr")
+    assert tag.startswith("decision/lr")
     assert events.Tensors(tag)[0].tensor_proto.string_val == [b"because **0.1**"]
     (image,) = events.Images("figure/lr")
     assert image.encoded_image_string == png

@@ -240,16 +240,16 @@ def test_an_ensemble_looks_at_the_views_too(tmp_path, monkeypatch):
     table = (
         (tmp_path / "playbook" / "report.md")
         .read_text()
-        .split("From the final model to the one that is exported")[1]
+        .split("From the final model to the exported model")[1]
     )
     steps = [
         line.split(" | ")[0] for line in table.splitlines() if line.startswith(("| final", r"| \+"))
     ]
-    tried = ("ensemble", "temperature 2", "views", "temperature of the views 1.7")
+    tried = ("ensemble", "temperature 2", "TTA", "temperature of TTA 1.7")
     assert steps == ["| final model", *(rf"| \+ {step}" for step in tried)]
     gain = tuner.result["tta"]["test"]["accuracy"] - tuner.result["ensemble"]["test"]["accuracy"]
     assert tuner.result["gain of the views"]["mean"] == pytest.approx(gain)
-    assert tuner.oracle.chosen_trial() == ensemble["trial"] == tuner.result["trial"]
+    assert tuner.oracle.chosen_trial() == ensemble.trial == tuner.result["trial"]
 
 
 def test_inputs_that_no_view_fits_are_predicted_as_they_are(tmp_path):
