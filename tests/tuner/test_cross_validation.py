@@ -318,7 +318,7 @@ def test_the_command_cross_validates_a_regression_on_texts_gaps_and_groups(tmp_p
     ]
     assert set(signature.structured_input_signature[1]) == {"age", "city"}
     assert "random inputs" not in capsys.readouterr().err
-    assert "in the units of the targets" in (output_dir / "report.md").read_text()
+    assert "(in units of the targets)" in (output_dir / "report.md").read_text()
     bonn, rome = np.asarray(model(raw)).ravel()
     assert bonn == pytest.approx(5100, abs=120) and rome - bonn == pytest.approx(300, abs=120)
 
