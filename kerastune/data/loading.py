@@ -258,7 +258,7 @@ def check_raw(raw: Raw, for_own_model: bool) -> None:
 
 
 def _shapes(part: Part) -> dict[str, tuple[int, ...]]:
-    """As `preflight.shapes`, of profiles too."""
+    """As `checks.shapes`, of profiles too."""
     profiles = {
         name: array.shape for name, array in checks.entries(part.x) if isinstance(array, Profile)
     }
