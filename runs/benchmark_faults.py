@@ -44,7 +44,7 @@ def start(output_dir, said):
 def decided(output_dir):
     """What a finished search decided, and the figures of its model; times left out."""
     text = (output_dir / "decisions.jsonl").read_text() + (output_dir / "result.json").read_text()
-    return re.sub(r'"seconds": [0-9.e-]+', "", text)
+    return re.sub(r'"(other_)?seconds": [0-9.e-]+', "", text)
 
 
 def real(directory, tally, hit, least):

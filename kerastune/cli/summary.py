@@ -135,25 +135,28 @@ def _figures(tuner: PlaybookTuner) -> Table:
             "alone",
             REFIT,
         )
-        for part, figures in tuner.result.get(name, {}).items()
+        for part, figures in sorted(tuner.result.get(name, {}).items(), reverse=True)
     ]
+    # Read from a file again, results are in the order of their names: print them in one order.
+    first = tuner.result["scored_by"]
+    metrics = sorted(rows[0][2], key=lambda metric: (metric != first, metric))
     table = Table(title="Results")
-    for column in ("", "part", *rows[0][2]):
+    for column in ("", "part", *metrics):
         table.add_column(column)
     for name, part, figures in rows:
-        table.add_row(name, part, *(f"{value:.4f}" for value in figures.values()))
+        table.add_row(name, part, *(f"{figures[metric]:.4f}" for metric in metrics))
     return table
 
 
 def _gain(tuner: PlaybookTuner) -> str:
     lines = [
-        f"{words} on the test part: {_in_words(tuner.result[name], tuner.result['scored by'])}"
+        f"{words} on the test part: {_in_words(tuner.result[name], tuner.result['scored_by'])}"
         for name, words in (
             ("gain", "Final model against baseline"),
-            ("gain of the ensemble", "Ensemble against final model"),
-            ("gain of the views", "With test-time augmentation against without"),
-            ("gain of the pruning", "Pruned against unpruned"),
-            ("gain of the teaching", "With teacher against without"),
+            ("gain_of_ensemble", "Ensemble against final model"),
+            ("gain_of_views", "With test-time augmentation against without"),
+            ("gain_of_pruning", "Pruned against unpruned"),
+            ("gain_of_teaching", "With teacher against without"),
         )
         if name in tuner.result
     ]

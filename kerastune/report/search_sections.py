@@ -71,7 +71,7 @@ def verdict(result: dict[str, Any]) -> str:
     if "gain" not in result:
         missing = "test part to compare on" if "baseline" in result else "baseline to compare with"
         return f"{reaches}. There is no {missing}."
-    is_more, by = _difference(result["gain"], result["scored by"])
+    is_more, by = _difference(result["gain"], result["scored_by"])
     if is_more:
         return f"{reaches}, significantly {is_more} than the baseline ({by})."
     return f"{reaches}. The difference to the baseline is not significant ({by})."
@@ -86,8 +86,8 @@ def further_gains(result: dict[str, Any]) -> list[str]:
         ("pruning", "The pruned model", "the unpruned model"),
         ("teaching", "The distilled model", "the same model without a teacher"),
     ):
-        if (gain := result.get(f"gain of the {what}")) is not None:
-            is_more, by = _difference(gain, result["scored by"])
+        if (gain := result.get(f"gain_of_{what}")) is not None:
+            is_more, by = _difference(gain, result["scored_by"])
             verdict = (
                 f"is significantly {is_more} than {other}"
                 if is_more
@@ -187,14 +187,14 @@ def measure(kept: Predictions, result: dict[str, Any]) -> str:
     """What single models are compared by in the first picture."""
     if not kept.is_classification:
         return "mean absolute error"
-    return "macro-F1" if result.get("scored by") == "macro-F1" else "accuracy"
+    return "macro-F1" if result.get("scored_by") == "macro-F1" else "accuracy"
 
 
 def _steps(findings: Findings) -> Section | None:
     found = gain_steps.rungs(findings.decisions, findings.result)
     if len(found) < 2:
         return None
-    measure, named = findings.result["scored by"], gain_steps.shown(found)
+    measure, named = findings.result["scored_by"], gain_steps.shown(found)
     compared = [("gain", measure)] * (measure != "loss") + [("loss_gain", "loss")]
     header = ("step", "kept", *(f"change of {words} (95 % interval)" for _, words in compared))
     rows = []
@@ -284,7 +284,7 @@ def _spending(findings: Findings) -> Section | None:
     rows.append(("total", number(sum(steps for steps, _ in spent.values())), f"{trained:.1f}"))
     words = []
     if "seconds" in findings.result:
-        seconds, rest = findings.result["seconds"], findings.result["other seconds"]
+        seconds, rest = findings.result["seconds"], findings.result["other_seconds"]
         spending = f"{seconds:.0f} s of a budget of {findings.result['budget']} were used, "
         spending += f"{rest:.0f} s of them outside training (choosing, drawing, saving)."
         words = [Text(spending)]

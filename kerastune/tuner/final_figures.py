@@ -45,7 +45,7 @@ def of_combined(models: FinalModels) -> Found:
     Returns:
         `"ensemble"`, `"tta"` and `"calibrated"`, each with figures on `"validation"` and `"test"`,
         and the models that were pruned or taught, as they were before. What is not kept is left
-        out. A gain (`"gain of the ensemble"` and so on) holds the mean paired difference on the
+        out. A gain (`"gain_of_ensemble"` and so on) holds the mean paired difference on the
         test part and the ends of its 95 % interval. `"exported"` tells of the model that is
         exported: its name under `"model"`, its `"temperature"`, by how much that lowers the
         log-likelihood loss as `"gain"`, and figures of calibration `"before"` and `"after"` it, on
@@ -68,7 +68,7 @@ def _of_ensemble(models: FinalModels) -> Found:
     if (test := models.problem.test) is not None:
         found.outputs["ensemble"] = models.ensemble_predictions(test.x)
         alone = models.predictions(chosen.trial, test.x)
-        found.figures["gain of the ensemble"] = _gain(models, found.outputs["ensemble"], alone)
+        found.figures["gain_of_ensemble"] = _gain(models, found.outputs["ensemble"], alone)
     return found
 
 
@@ -78,7 +78,7 @@ def _of_views(models: FinalModels) -> Found:
     found = Found({"tta": {"validation": chosen.validation.after}})
     if (test := models.problem.test) is not None:
         found.outputs["tta"], alone = models.tta_predictions(test.x)
-        found.figures["gain of the views"] = _gain(models, found.outputs["tta"], alone)
+        found.figures["gain_of_views"] = _gain(models, found.outputs["tta"], alone)
     return found
 
 
@@ -133,7 +133,7 @@ def _of_replaced(models: FinalModels, stage: str, before: str, gain: str) -> Fou
     if (test := problem.test) is not None:
         found.figures[before]["test"] = figures(test)
         both = (models.predictions(name, test.x) for name in (chosen.trial, trial))
-        found.figures[f"gain of the {gain}"] = _gain(models, *both)
+        found.figures[f"gain_of_{gain}"] = _gain(models, *both)
     return found
 
 

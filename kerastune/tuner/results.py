@@ -53,7 +53,7 @@ def result(models: FinalModels, seconds: float) -> tuple[dict[str, Any], Predict
         `final_figures.of_combined` names have figures by name under `"validation"` and `"test"`.
         `"gain"` holds the mean paired difference of the final model's and the baseline's test
         scores, with the ends of its 95 % interval. `"seconds"` are all, `"stages"` the steps and
-        seconds of each, and `"other seconds"` what no stage has.
+        seconds of each, and `"other_seconds"` what no stage has.
     """
     singles = _singles(models)
     figures: dict[str, Any] = {name: each.figures for name, each in singles.items()}
@@ -69,7 +69,7 @@ def result(models: FinalModels, seconds: float) -> tuple[dict[str, Any], Predict
             outputs[name] = {"test": in_users_units(models.problem, given * unit, False)}
     figures |= {
         "classes": list(models.problem.class_names),
-        "scored by": models.playbook.scored_by,
+        "scored_by": models.playbook.scored_by,
         "trial": models.chosen,
         "budget": str(models.playbook.budget),
         **spent(models.playbook, seconds),
@@ -132,7 +132,7 @@ def spent(playbook: Playbook, seconds: float) -> dict[str, Any]:
     for cost in costs.values():
         cost["seconds"] = round(cost["seconds"], 2)
     other = round(max(seconds - trained, 0.0), 2)
-    return {"seconds": seconds, "stages": costs, "other seconds": other}
+    return {"seconds": seconds, "stages": costs, "other_seconds": other}
 
 
 def predictions(problem: Problem, outputs: dict[str, dict[str, np.ndarray]]) -> Predictions:

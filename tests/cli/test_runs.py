@@ -328,7 +328,7 @@ def test_the_benchmark_runs_optuna_where_it_is_installed(tmp_path):
 
 @pytest.mark.slow
 def test_programs_of_keras_users_run():
-    command = [sys.executable, ROOT / "runs" / "keras_programs.py", "--budget=600steps"]
+    command = [sys.executable, ROOT / "runs" / "keras_programs.py", "--budget=1000steps"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][1:]
     assert done.returncode == 0, done.stderr[-2000:]

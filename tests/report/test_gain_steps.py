@@ -51,7 +51,7 @@ def result(model="tta", temperature=0.8, **parts):
     exported = {"model": model, "temperature": temperature, "gain": named(interval(0.04))}
     exported |= {"before": {**CALIBRATION, "ece": 0.09}, "after": CALIBRATION}
     shown = {name: {"validation": FIGURES} for name in ("final", model)}
-    return {**shown, "exported": exported, "scored by": "accuracy", **parts}
+    return {**shown, "exported": exported, "scored_by": "accuracy", **parts}
 
 
 def told(*arguments):
@@ -118,7 +118,7 @@ def test_numbers_have_no_temperature():
     of_numbers = {
         "final": {"validation": {"rmse": 1.0}},
         "exported": {"model": "final"},
-        "scored by": "loss",
+        "scored_by": "loss",
     }
     assert told([views(kept=False)], of_numbers) == [FINAL, ("+ TTA", False, 0.03, 0.02)]
     assert gain_steps.exported(of_numbers) == "Model to use: the final model."
@@ -175,7 +175,7 @@ def test_where_a_temperature_is_the_only_step_no_empty_axes_stand_above_it(monke
 
 
 def test_where_a_loss_compares_it_is_told_once():
-    found = {**result("ensemble", 1.5), "scored by": "loss"}
+    found = {**result("ensemble", 1.5), "scored_by": "loss"}
     text = markdown.render(
         "t", search_sections.sections(Findings([ensemble()], {}, found, {}, Recipe())), "report"
     )

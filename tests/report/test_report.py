@@ -25,11 +25,11 @@ FIGURES = {"accuracy": 0.75, "macro_f1": 0.7}
 RESULT = {
     **{name: {"validation": FIGURES, "test": FIGURES} for name in ("baseline", "final")},
     "gain": {"mean": 0.02, "low": 0.01, "high": 0.03},
-    "scored by": "accuracy",
+    "scored_by": "accuracy",
     "trial": "train-100",
     "budget": "60s",
     "seconds": 12.0,
-    "other seconds": 9.0,
+    "other_seconds": 9.0,
 }
 ABOUT = {
     "data": "toy",
@@ -263,8 +263,8 @@ def test_a_refit_model_is_told_of():
 
 def test_later_gains_have_a_sentence_each():
     gained = RESULT | {
-        "gain of the ensemble": {"mean": 0.01, "low": 0.005, "high": 0.015},
-        "gain of the views": {"mean": 0.01, "low": -0.005, "high": 0.015},
+        "gain_of_ensemble": {"mean": 0.01, "low": 0.005, "high": 0.015},
+        "gain_of_views": {"mean": 0.01, "low": -0.005, "high": 0.015},
     }
     text = markdown.render("t", search_sections.sections(findings(result=gained)), "report")
     assert (

@@ -79,7 +79,7 @@ def test_it_is_better_than_the_single_model_which_stands_beside_it(searched):
     tuner, directory = searched
     single, ensemble = tuner.result["final"]["test"], tuner.result["ensemble"]["test"]
     assert ensemble["accuracy"] > single["accuracy"] and ensemble["nll"] < single["nll"]
-    assert tuner.result["gain of the ensemble"]["mean"] == pytest.approx(
+    assert tuner.result["gain_of_ensemble"]["mean"] == pytest.approx(
         ensemble["accuracy"] - single["accuracy"]
     )
     assert (

@@ -55,9 +55,7 @@ def test_the_model_that_comes_back_is_as_sparse_as_was_decided(pruned):
 
 def test_it_is_told_everywhere(pruned):
     result = json.loads((pruned / "result.json").read_text())
-    assert {"validation", "test"} <= set(result["unpruned"]) and "mean" in result[
-        "gain of the pruning"
-    ]
+    assert {"validation", "test"} <= set(result["unpruned"]) and "mean" in result["gain_of_pruning"]
     with Record(pruned / "study.sqlite") as record:
         prune = record.decisions()[-1]
         steps = {name: outcome.steps for name, outcome in record.outcomes().items()}

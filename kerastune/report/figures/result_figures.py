@@ -35,7 +35,7 @@ def drawn(
     """
     found = {"spending": spending(costs)} if costs else {}
     if len(rungs) > 1:
-        found["steps"] = ensemble_figures.steps(rungs, result["scored by"])
+        found["steps"] = ensemble_figures.steps(rungs, result["scored_by"])
     if kept is None:
         return found
     return found | {"result": compared(result, kept)} | of_errors(kept)
@@ -75,7 +75,7 @@ def compared(result: dict, kept: Predictions) -> bytes:
     axes[0].set_ylim(len(kept.outputs) - 0.5, -0.5)
     axes[0].set(xlabel=f"{measure} on the {kept.part} part, 95 % interval")
     if gain:
-        is_loss = result["scored by"] == "loss"
+        is_loss = result["scored_by"] == "loss"
         factor = -1 if is_loss else 100
         ends = sorted((factor * gain["low"], factor * gain["high"]))
         _interval(axes[1], 0, factor * gain["mean"], *ends, plotting.GREEN)
@@ -84,7 +84,7 @@ def compared(result: dict, kept: Predictions) -> bytes:
         unit = (
             "of loss (left is better)"
             if is_loss
-            else f"points of {result['scored by']} (right is better)"
+            else f"points of {result['scored_by']} (right is better)"
         )
         axes[1].set(xlabel=f"{unit}, paired 95 % interval", ylim=(0.6, -0.6))
     return plotting.png(figure)
