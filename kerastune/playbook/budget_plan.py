@@ -2,13 +2,14 @@
 
 * A stage may spend its `share` of what is left when it begins. What it leaves goes to the later
   ones, and the last ones may spend all.
-* A stage before the training shares what the training of the recipe leaves (`training_after`):
-  where the budget hardly holds one, more steps are worth more than another momentum.
+* Half of the budget is the last training's, `FINAL_FRACTION`: steps of the model that is returned
+  are worth more than another momentum. Where the training of the recipe needs more
+  (`training_after`), the stage before it has less.
 * A stage whose share is below what it needs (`least_steps`, `least_seconds`) gets nothing.
 * Of a budget in seconds, a part is kept for what follows the last trial, and the time of a training
   on all examples. A budget in steps does not hold that training.
-* A budget that does not hold both the baseline and a search for a learning rate is the baseline's
-  alone: a learning rate that nothing was compared with is worth less than the one everybody knows.
+* A budget that does not hold a search for a learning rate is one training's, at the learning rate
+  of the probe.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from kerastune.budget import FIRST_CALL, Budget
 from kerastune.playbook.stages.base import Stage
 
+FINAL_FRACTION = 0.5  # of the budget, that the last training has at least
 LEAST_TRAINING = 50  # steps that the last training may always take, so that there is a model
 
 
@@ -88,29 +90,44 @@ class BudgetPlan:
 
     @functools.cached_property
     def is_short(self) -> bool:
-        """Whether baseline and search are both wanted, and the budget holds only one of them."""
-        wanted = [stage for stage in self.stages if stage.is_known or stage.leads]
-        left, is_lacking = self.budget.steps or self.budget.for_trials() / (1 + self.refit), False
-        for stage in wanted:
-            is_lacking |= stage.share * left < self.least(stage)
-            left *= 1 - stage.share
-        return len(wanted) > 1 and is_lacking
+        """Whether a search is wanted that the budget does not hold, and a training that it does."""
+        leading = next((stage for stage in self.stages if stage.leads), None)
+        if leading is None or self.last_training in (None, leading):
+            return False
+        whole = self.budget.steps or self.budget.for_trials() / (1 + self.refit)
+        left = whole
+        for stage in self.stages[: self.stages.index(leading)]:
+            taken = stage.share * self._searched(stage, left, whole)
+            left -= taken if stage.is_known and taken >= self.least(stage) else 0
+        return leading.share * self._searched(leading, left, whole) < self.least(leading)
 
     def least(self, stage: Stage) -> float:
         """What a stage needs to find anything out, in the unit of the budget."""
         return stage.least_seconds if self.in_seconds else stage.least_steps
 
-    def share(self, stage: Stage, left: float, reserve: float = 0.0) -> float:
+    def _searched(self, stage: Stage, left: float, whole: float) -> float:
+        """What is left for the search when a stage begins: the last training's half is not."""
+        return max(left - (FINAL_FRACTION * whole if self._precedes_training(stage) else 0.0), 0.0)
+
+    def _precedes_training(self, stage: Stage) -> bool:
+        """Whether a stage spends what the last training would have."""
+        last = self.last_training
+        if last is None or not stage.share or stage.share == 1:
+            return False
+        return self.stages.index(stage) < self.stages.index(last)
+
+    def share(self, stage: Stage, left: float, whole: float, reserve: float = 0.0) -> float:
         """What a stage may spend, in the unit of the budget; 0 where that is less than it needs.
 
         Args:
             stage: one of them.
             left: of the budget.
+            whole: that all stages may spend.
             reserve: of what is left, for the training after the stage.
         """
         if self.is_short:
-            return left if stage.is_known else 0
-        share = stage.share * max(left - reserve, 0.0)
+            return left if stage.share == 1 else 0
+        share = stage.share * min(self._searched(stage, left, whole), max(left - reserve, 0.0))
         return share if share >= self.least(stage) else 0
 
     def reserve(self, stage: Stage, progress: Progress) -> float:
@@ -130,8 +147,9 @@ class BudgetPlan:
 
     def share_now(self, stage: Stage, progress: Progress) -> float:
         """What a stage that begins now may spend, in the unit of the budget."""
-        left = max(self.trials_end(progress) - progress.spent, 0.0)
-        return self.share(stage, left, self.reserve(stage, progress))
+        whole = self.trials_end(progress)
+        left = max(whole - progress.spent, 0.0)
+        return self.share(stage, left, whole, self.reserve(stage, progress))
 
     @property
     def last_training(self) -> Stage | None:
@@ -175,7 +193,7 @@ class BudgetPlan:
         """
         found, left = [], whole
         for stage in self.stages:
-            share = self.share(stage, left, reserve if stage is at_work else 0.0)
+            share = self.share(stage, left, whole, reserve if stage is at_work else 0.0)
             has_rest = bool(share) and share >= left
             lacks = stage.share * left if stage.share and not share else None
             found.append(StagePlan(stage.name, share, has_rest, lacks, self.least(stage)))
@@ -189,10 +207,9 @@ class BudgetPlan:
         if self.in_seconds:
             kept = f"; {self.budget.seconds - whole:.3g} s are kept for the end"
         if self.is_short:
-            alone = ", ".join(stage.name for stage in self.stages if stage.is_known)
             return (
-                f"Plan for {self.budget}, too short for a search: {alone} alone, and no pictures"
-                f"{kept}."
+                f"Plan for {self.budget}, too short for a search: one training at the learning "
+                f"rate of the probe, and no pictures{kept}."
             )
         reserve = self.reserve(at_work, progress) if at_work else 0.0
         plans = self.stage_plans(whole, at_work, reserve)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kerastune.analysis.comparison import Comparison
+from kerastune.playbook.rules.expected_gain import TIE, Expected
 
 VERDICTS = {
     1: "a significant gain",
@@ -50,6 +51,16 @@ def gained(mean: float, measure: str) -> str:
     )
 
 
+def signed(mean: float, measure: str) -> str:
+    """The number of `gained` alone.
+
+    Example:
+        >>> signed(0.0125, "accuracy"), signed(0.1, "loss")
+        ('+1.25', '-0.1')
+    """
+    return f"{-mean:+.3g}" if measure == "loss" else f"{100 * mean:+.3g}"
+
+
 def interval(low: float, high: float, measure: str) -> str:
     """The ends of such a difference's interval, in the same units.
 
@@ -89,6 +100,23 @@ def gain(compared: Comparison, measure: str) -> str:
         '+2 points of accuracy (95 % CI +1 to +3)'
     """
     return f"{gained(compared.gain, measure)} ({confidence(compared, measure)})"
+
+
+def expected(gain: Expected, compared: Comparison, measure: str) -> str:
+    """An expected gain, with what was measured and what other tasks say.
+
+    Example:
+        >>> expected(Expected(0.009, 0.004), Comparison(0.011, 0.001, 0.021), "accuracy")
+        '+0.9 points of accuracy expected on validation (measured +1.1, 95 % CI +0.1 to +2.1)'
+    """
+    measured = f"measured {signed(compared.gain, measure)}, {confidence(compared, measure)}"
+    if compared.mirrored is not None:
+        both = f"{signed(compared.mirrored.gain, measure)}"
+        measured += f"; with each example and its mirror image {both}"
+    if gain.prior.tasks:
+        others = signed(gain.prior.mean * (gain.tie / TIE), measure)
+        measured += f"; {others} on {gain.prior.tasks} other tasks"
+    return f"{gained(gain.mean, measure)} expected on validation ({measured})"
 
 
 def verdict(compared: Comparison) -> str:

@@ -11,6 +11,7 @@ import keras_tuner
 import numpy as np
 
 from kerastune.data import loading
+from kerastune.data.augmentation import is_image
 from kerastune.models import (
     compiling,
     fingerprint,
@@ -217,7 +218,19 @@ def of(problem: Problem, objective: Objective, model: keras.Model) -> Facts:
         num_parameters=model.count_params(),
         scored_by=scoring.scored_by(model, problem, objective),
         unusable=recipe_checks.unusable(model, problem),
+        data=_data(problem.validation.x),
     )
+
+
+def _data(x: Any) -> str:
+    """The kind of inputs, for what is known of other data of that kind."""
+    arrays = keras.tree.flatten(x)
+    if any(is_image(array) for array in arrays):
+        return "image"
+    if any(array.dtype.kind in "US" for array in arrays):
+        return "text"
+    ranks = {array.ndim for array in arrays}
+    return "series" if 3 in ranks else "table" if ranks <= {1, 2} else "other"
 
 
 def with_all_hyperparameters(recipe: Recipe, space: keras_tuner.HyperParameters) -> Recipe:

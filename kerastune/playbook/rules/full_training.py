@@ -12,6 +12,8 @@ import numpy as np
 from kerastune.analysis import comparison
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook.context import Context, Facts, evaluation_interval, rounded_up
+from kerastune.playbook.rules import expected_gain
+from kerastune.playbook.rules.expected_gain import Expected
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -182,6 +184,29 @@ def compare(
         first=first,
         failed_seed=None if lost is None else lost.spec.recipe.seed,
     )
+
+
+def expected(better: Outcome, worse: Outcome, context: Context, change: str) -> Expected:
+    """The expected gain of one training over another.
+
+    Args:
+        better: the setting that would replace the other one.
+        worse: the other one.
+        context: of the stage.
+        change: what sets them apart, as `expected_gain.prior` takes it.
+    """
+    compared = compare_mirrored(better, worse)
+    return expected_of(compared, worse, context, change)
+
+
+def expected_of(compared: Comparison, worse: Outcome, context: Context, change: str) -> Expected:
+    """The expected gain of a comparison that was made; `worse` gives the scale of its scores."""
+    data = context.facts.data
+    scale = 1.0
+    if context.facts.scored_by == "loss":
+        scale = max(abs(float(np.mean(worse.example_scores))), 1e-12)
+    prior, seed_std = expected_gain.prior(change, data), expected_gain.seed_std(data)
+    return expected_gain.expected(compared, prior, scale, seed_std)
 
 
 def compare_mirrored(better: Outcome, worse: Outcome) -> Comparison:

@@ -28,6 +28,7 @@ EARLIER = (FineTune.name, Decay.name, Weights.name, Regularize.name)
 OVERFITTING = 0.05  # of a value that is no fraction
 # Times the steps that a training may take, at most, once weight decay keeps it from overfitting.
 LONGEST = 8
+MOST_SEEDS = 4  # other than the first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +67,13 @@ class TrainingSteps:
                 runs.append(outcome)
         return sorted(runs, key=steps_of)
 
+    @functools.cached_property
+    def seeds(self) -> list[Outcome]:
+        """Trainings of the recipe with other seeds."""
+        outcomes, seed = self.context.outcomes.values(), self.context.recipe.seed
+        own = (outcome for outcome in outcomes if outcome.spec.stage == STAGE)
+        return [outcome for outcome in own if outcome.spec.recipe.seed != seed]
+
     @property
     def ended(self) -> list[Outcome]:
         """Those that have scores to compare."""
@@ -89,7 +97,25 @@ class TrainingSteps:
         total = self._other_total(left) if self.tuned else 0
         every = self.context.evaluation_interval(self.chunk, total)
         total = total // every * every
-        return [self._beginning(self._regularized(total), total, every)] if total else []
+        if total:
+            return [self._beginning(self._regularized(total), total, every)]
+        return self._another_seed() if self.tuned and not self.leaves else []
+
+    def _another_seed(self) -> list[TrialSpec]:
+        """The recipe of the best length with another seed, in time that nothing else needs."""
+        best = self._best_length[0]
+        if best is None or len(self.seeds) >= MOST_SEEDS or best.diverged_at is not None:
+            return []
+        for run in self.seeds:
+            if not full_training.has_ended(run):
+                every = run.spec.eval_every
+                return [full_training.segment(run.spec.trial, STAGE, run.spec.recipe, run, every)]
+        recipe, every = best.spec.recipe, best.spec.eval_every
+        if recipe.total_steps > self.context.left(STAGE):
+            return []
+        recipe = recipe.replace(seed=recipe.seed + len(self.seeds) + 1)
+        name = f"{STAGE}-{recipe.total_steps}-seed{recipe.seed}"
+        return [full_training.segment(name, STAGE, recipe, None, every)]
 
     def _first(self) -> list[TrialSpec]:
         allowance = self.context.facts.allowance
@@ -108,10 +134,9 @@ class TrainingSteps:
         """Steps of the first training: those wanted, or as many as there are where twice as many
         would not fit as well.
 
-        A longer training is taken to pay until it has been tried, unless what was trained of this
-        learning rate so far overfits already.
+        A longer training is taken to pay until it has been tried.
         """
-        if not self.tuned or _has_turned(self.context):
+        if not self.tuned:
             return self.wanted
         left = int((1 - self.leaves) * self.context.facts.allowance)
         return max(self.wanted, _filling(self.wanted, left))
@@ -127,7 +152,7 @@ class TrainingSteps:
         if self._calls_for_weight_decay():
             longer = min(LONGEST * longest, left)
         else:
-            longer = _filling(2 * longest, left) if _pays(self.runs) else 0
+            longer = _filling(2 * longest, left) if _pays(self.runs, self.context) else 0
         longer = self._within_epochs(longer, self.chunk)
         return longer if longer >= LEAST_LENGTHENING * longest else 0
 
@@ -159,12 +184,24 @@ class TrainingSteps:
 
     @functools.cached_property
     def chosen(self) -> tuple[Outcome | None, list[str]]:
-        """Of the trainings that came to their end, from the shortest on, the one that no longer one
-        beats on the mean; and why.
+        """The training of the best length, or of another seed that is better on validation; and
+        why.
+        """
+        best, parts = self._best_length
+        others = [run for run in self.seeds if full_training.is_comparable(run)]
+        if best is None or not others:
+            return best, parts
+        chosen = max([best, *others], key=lambda run: float(run.example_scores.mean()))
+        seed, many = chosen.spec.recipe.seed, len(others) + 1
+        return chosen, [*parts, f"of {many} seeds, {seed} is best on validation"]
 
-        All of them are paid for, so there is no simpler one to be had for less: the mean is the
-        best guess. Weight decay is another setting, which has to win significantly, against all the
-        seeds of the one without that earlier stages trained.
+    @functools.cached_property
+    def _best_length(self) -> tuple[Outcome | None, list[str]]:
+        """Of the trainings that came to their end, from the shortest on, the one that no longer one
+        is expected to beat; and why.
+
+        All of them are paid for, so there is no simpler one to be had for less: the expected gain
+        decides.
         """
         chosen, parts = self.ended[0] if self.ended else None, []
         for longer in self.ended[1:]:
@@ -221,22 +258,8 @@ def _is_worse(evaluation: dict, run: Outcome, facts: Facts) -> bool:
     return objective.gain(best) - objective.gain(value) > noise
 
 
-def _has_turned(context: Context) -> bool:
-    """Whether validation got worse again, or was lost, in what was trained of the recipe's batches
-    and learning rate.
-    """
-    names = ("optimizer", "learning_rate", "batch_size", "momentum", "hyperparameters")
-    for run in context.outcomes.values():
-        if run.evals and all(
-            getattr(run.spec.recipe, name) == getattr(context.recipe, name) for name in names
-        ):
-            if run.diverged_at is not None or _is_worse(run.evals[-1], run, context.facts):
-                return True
-    return False
-
-
-def _pays(runs: list[Outcome]) -> bool:
-    """Whether the last lengthening gained more than one standard error.
+def _pays(runs: list[Outcome], context: Context) -> bool:
+    """Whether the last lengthening is expected to have gained more than a tie.
 
     The first training is taken to, but for a regularized one, whose curves stage `regularize` has
     asked already.
@@ -251,24 +274,17 @@ def _pays(runs: list[Outcome]) -> bool:
     if len(runs) == 1:
         is_asked = longest.spec.stage == Regularize.name and not longest.spec.trial.startswith(BASE)
         return not is_asked or is_cut_short(longest)
-    longer = full_training.compare(longest, runs[-2])
-    return longer.gain > longer.error
+    return full_training.expected(longest, runs[-2], context, "longer").is_gain
 
 
 def _against(longer: Outcome, chosen: Outcome, context: Context) -> tuple[str, bool]:
     """What a training gains over a shorter one, in words, and whether it takes its place."""
-    scored_by = context.facts.scored_by
+    scored_by, change = context.facts.scored_by, "longer"
     if longer.spec.recipe.weight_decay > 0 and chosen.spec.recipe.weight_decay == 0:
-        # Its own repetitions come after this comparison: they must not decide it a second time.
-        outcomes = context.outcomes.items()
-        earlier = {name: each for name, each in outcomes if each.spec.stage in EARLIER}
-        setting, seeds = full_training.over_seeds(chosen, earlier)
-        compared = full_training.compare(longer, setting)
-        gain = wording.comparison(compared, scored_by)
-        return f" (the mean of {seeds} seeds)" * (seeds > 1) + f": {gain}", compared.sign > 0
+        change = "weight_decay"
     compared = full_training.compare(longer, chosen)
-    in_errors = f"{abs(compared.gain) / max(compared.error, 1e-12):.2g} standard errors"
-    return f": {wording.gained(compared.gain, scored_by)}, {in_errors}", compared.gain > 0
+    gain = full_training.expected_of(compared, chosen, context, change)
+    return f": {wording.expected(gain, compared, scored_by)}", gain.mean > 0
 
 
 def _shown(run: Outcome, shorter: Outcome) -> str:

@@ -35,8 +35,7 @@ class Stage(abc.ABC):
             stage has its share.
         compares_seconds: whether it compares the steps of its trials by their seconds: the first
             of each kind is trained with nothing beside it.
-        is_known: whether it trains what anybody would have: a budget too short for both it and a
-            search is its alone.
+        is_known: whether it trains what anybody would have, before the search.
         leads: whether a search begins with it: the later stages build on what it finds.
         tunes: whether it tunes the recipe that is trained.
         stretches: whether the steps that it hands on are those of a training with decay.

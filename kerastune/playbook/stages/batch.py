@@ -261,7 +261,7 @@ def _why_it_stays(race: Race, values: BatchValues) -> str:
     mine, best = _figures(finalists[race.incumbent], name), in_words(race.candidates[rivals[0]])
     its = _figures(finalists[rivals[0]], name)
     return (
-        "none is significantly better on validation, or tied and at least 10 % faster, after "
+        "none is expected to be better on validation, or tied and at least 10 % faster, after "
         f"{values.examples} examples ({mine}; the most promising, {best}: {its})"
     )
 
@@ -276,7 +276,9 @@ def _why_it_won(race: Race, values: BatchValues) -> str:
         f"({its} after {values.examples} examples; {in_words(race.recipe)}: {_figures(mine, name)})"
     )
     if values.decided_by == ranking.VALIDATION:
-        return f"is significantly better on validation {figures}"
+        return f"has the highest expected value on validation {figures}"
+    if values.decided_by == ranking.LOSS:
+        return f"is tied on validation and lowest in loss {figures}"
     times = finalists[values.winner].seconds / mine.seconds if mine.seconds else 1.0
     return f"is tied in loss and on validation and takes {times:.2g} times the seconds {figures}"
 

@@ -59,9 +59,7 @@ class Train(Stage):
     together, if they gain significantly.
 
     Of what was tuned and the baseline, the one with the higher expected score on validation is
-    kept, since both cost the same to serve; the baseline at a tie. A significant gain is repeated
-    with other seeds as far as the budget holds them, as `full_training.repeats` says, so that luck
-    with one does not decide.
+    kept, since both cost the same to serve; the baseline at a tie.
 
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
@@ -107,10 +105,7 @@ class Train(Stage):
         steps = self._steps(context)
         if due := steps.due():
             return due
-        (chosen, _), baseline = steps.chosen, _baseline(context.outcomes)
-        if chosen is None or baseline is None:
-            return []
-        return full_training.repeats(chosen, baseline, context, self.name)
+        return []
 
     def _steps(self, context: Context) -> TrainingSteps:
         return TrainingSteps(
@@ -127,41 +122,31 @@ class Train(Stage):
             return self.decision(context, headline, numbers, evidence=evidence)
         compared, final = None, tuned or baseline
         if tuned and baseline:
-            compared = full_training.compare(tuned, baseline, context.outcomes)
-            final = tuned if compared.expects_gain else baseline
+            compared = full_training.compare(tuned, baseline)
+            gain = full_training.expected_of(compared, baseline, context, "tuned")
+            final = tuned if gain.is_gain else baseline
         after = final.spec.recipe
         if final is baseline:
             after = after.replace(total_steps=final.steps)
         parts = _kept(steps, tuned) if tuned else ["no tuned training came to its end"]
         parts += longer
         if compared:
-            words = wording.comparison(compared, context.facts.scored_by)
+            words = wording.expected(gain, compared, context.facts.scored_by)
             parts.append(f"against the baseline: {words}")
-            if compared.expects_gain and not compared.is_significant:
-                parts.append("both cost the same to serve, so the higher expected value is kept")
         given = "tuned" if self._tuned else "given"
         return self.decision(
             context,
             f"Final model: the {'baseline' if final is baseline else f'{given} recipe'}",
             wording.sentences(parts),
             after=after,
-            evidence=_evidence(steps.ended, tuned, baseline, context.outcomes),
+            evidence=_evidence(steps.ended, baseline),
             values=TrainValues(final.spec.trial, context.spent(self.name), compared),
         )
 
 
-def _evidence(
-    runs: list[Outcome],
-    tuned: Outcome | None,
-    baseline: Outcome | None,
-    outcomes: dict[str, Outcome],
-) -> tuple[str, ...]:
-    """Names of the recipe's trainings, of the baseline, and of their repetitions."""
-    names = [run.spec.trial for run in runs]
-    names += [baseline.spec.trial] if baseline else []
-    for each in (tuned, baseline) if tuned and baseline else ():
-        names += full_training.repetitions(each.spec.trial, outcomes)
-    return tuple(names)
+def _evidence(runs: list[Outcome], baseline: Outcome | None) -> tuple[str, ...]:
+    """Names of the recipe's trainings and of the baseline."""
+    return (*(run.spec.trial for run in runs), *([baseline.spec.trial] if baseline else []))
 
 
 def _kept(steps: TrainingSteps, chosen: Outcome) -> list[str]:
