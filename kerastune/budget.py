@@ -17,7 +17,7 @@ LEAST_FINISH = 0.6  # seconds that they take without any picture
 FINISH_CALLS = 2.0
 FIRST_CALL = 1.0  # seconds that it is taken to take before it was timed
 MOST_FINISH_FRACTION = 0.5  # of a budget that is hardly longer than that
-SLACK_FRACTION = 0.05  # of a budget in time, by which a training may run over what was planned
+SLACK_FRACTION = 0.02  # of a budget in time, by which a training may run over what was planned
 
 
 @dataclasses.dataclass(frozen=True)

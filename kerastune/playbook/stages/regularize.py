@@ -153,7 +153,7 @@ class Regularize(WalkingStage):
         recipe = walk.best.spec.recipe
         while loss_rise(walk.best) <= RISE:
             every = context.evaluation_interval(self._chunk, 2 * recipe.total_steps)
-            longer = full_training.lengthened(recipe, rounded_up(2 * recipe.total_steps, every))
+            longer = recipe.over(rounded_up(2 * recipe.total_steps, every))
             if longer.total_steps > context.facts.most_steps(longer.batch_size):
                 return recipe
             name = f"{BASE}-{longer.total_steps}"
