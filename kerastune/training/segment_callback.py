@@ -49,6 +49,7 @@ class Segment(keras.callbacks.Callback):
         super().__init__()
         self.first_loss = first_loss
         self.member, self.spec, self.trainer = member, spec, trainer
+        self._until = spec.until
         self.chunks: list[Chunk] = []
         self.evals: list[dict[str, float]] = []
         self.seconds: list[float] = []
@@ -105,7 +106,7 @@ class Segment(keras.callbacks.Callback):
         if abs(total - spec.recipe.total_steps) <= HARDLY * (spec.recipe.total_steps - done):
             return
         recipe = spec.recipe.over(total)
-        self.spec = dataclasses.replace(spec, recipe=recipe, until=min(spec.until, total))
+        self.spec = dataclasses.replace(spec, recipe=recipe, until=min(self._until, total))
         optimizers.configure(self.model.optimizer, rates(recipe), recipe)
         if done >= self.spec.until:
             self.model.stop_training = True
