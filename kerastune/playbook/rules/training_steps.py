@@ -17,6 +17,7 @@ from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
+from kerastune.playbook.stages.recipes import Recipes
 from kerastune.playbook.stages.regularize import BASE, Regularize
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
@@ -24,7 +25,7 @@ from kerastune.trial import Outcome, TrialSpec
 STAGE = "train"
 LEAST_LENGTHENING = 1.5  # below, the gain of a longer training is not significant
 # Stages whose trainings are whole ones of a recipe.
-EARLIER = (FineTune.name, Decay.name, Weights.name, Regularize.name)
+EARLIER = (FineTune.name, Decay.name, Weights.name, Recipes.name, Regularize.name)
 OVERFITTING = 0.05  # of a value that is no fraction
 # Times the steps that a training may take, at most, once weight decay keeps it from overfitting.
 LONGEST = 8

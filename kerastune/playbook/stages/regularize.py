@@ -25,6 +25,7 @@ from kerastune.playbook.rules.regularizers import Thing
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
+from kerastune.playbook.stages.recipes import Recipes
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
@@ -109,7 +110,7 @@ class Regularize(WalkingStage):
         walk = Walk()
         base = full_training.planned(context.recipe, context.facts, self._stretch, self._chunk)
         known = full_training.trained_before(
-            (FineTune.name, Decay.name, Weights.name), base, context
+            (FineTune.name, Decay.name, Weights.name, Recipes.name), base, context
         )
         if known:
             context = context.replace(outcomes=context.outcomes | {BASE: known})
