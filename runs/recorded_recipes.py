@@ -64,6 +64,7 @@ EPOCHS, BATCH = 30, 64
 LEAST_STEPS, MOST_STEPS = 800, 2400
 EVALUATIONS = 12  # of a run, about
 PROBED = (100, 400)  # steps of a rate's trial, at least and at most
+WORST_LOSS = 99.0  # larger ones are cut off
 CHUNK = 50  # steps of one call; all lengths are multiples of it
 
 
@@ -104,8 +105,11 @@ def smoothed(losses, steps):
     Example:
         >>> smoothed(np.arange(100.0), [50, 100]).tolist()
         [39.5, 89.5]
+        >>> smoothed(np.full(60, 1e30), [50, 100]).tolist()
+        [99.0, 99.0]
     """
-    sums = np.append(0.0, np.cumsum(np.nan_to_num(losses, nan=99.0, posinf=99.0)))
+    # What explodes is cut off, lest it swallow the rest of the sums.
+    sums = np.append(0.0, np.cumsum(np.clip(np.nan_to_num(losses, nan=WORST_LOSS), 0, WORST_LOSS)))
     ends = np.minimum(steps, len(losses))
     starts = np.maximum(ends - np.maximum(ends // 10, 20), 0)
     return (sums[ends] - sums[starts]) / (ends - starts)

@@ -17,10 +17,11 @@ import recorded_recipes
 import recorded_runs
 import recorded_tasks
 from absl import app, flags
-from recorded_recipes import CHUNK, RECIPES
+from recorded_recipes import CHUNK, RECIPES, WORST_LOSS
 
 FLAGS = flags.FLAGS
 WORST = -1.0  # R² of a regression that diverged
+LEAST_SCORE = -100.0  # of a single example, where standard errors are worked out
 
 
 # One training.
@@ -79,17 +80,15 @@ def watching(evaluations: Evaluations):
 
         def evaluate(self):
             problem, began = evaluations.problem, time.process_time()
-            self.examples, loss = evaluations.of(self.model, problem.validation)
+            examples, loss = evaluations.of(self.model, problem.validation)
             between = time.process_time()
             tested, test_loss = evaluations.of(self.model, problem.test)
-            self.rows.append(
-                [self.steps]
-                + [
-                    max(float(np.nan_to_num(s.mean(), nan=WORST)), WORST)
-                    for s in (self.examples, tested)
-                ]
-                + [min(float(np.nan_to_num(v, nan=99.0)), 99.0) for v in (loss, test_loss)]
-            )
+            scores = [max(np.nan_to_num(s.mean(), nan=WORST), WORST) for s in (examples, tested)]
+            losses = [
+                min(np.nan_to_num(value, nan=WORST_LOSS), WORST_LOSS) for value in (loss, test_loss)
+            ]
+            self.rows.append([self.steps, *scores, *losses])
+            self.examples = np.maximum(np.nan_to_num(examples, nan=WORST), LEAST_SCORE)
             # Of the validation part, and of both.
             self.seconds.append((between - began, time.process_time() - began))
 
@@ -180,6 +179,8 @@ def probe(bench: Bench, base: int, family: str) -> dict:
         seen = outcome.curves["loss"]
         seconds += each * len(seen)
         losses.append(rounded(recorded_recipes.smoothed(seen, marks)))
+        if outcome.diverged_at is not None:
+            losses[-1][-1] = WORST_LOSS
     best = rates[int(np.argmin([curve[-1] for curve in losses]))]
     return {"rates": rates, "steps": steps, "losses": losses, "seconds": seconds, "best": best}
 
@@ -289,7 +290,8 @@ def main(argv):
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     cache, output = pathlib.Path(FLAGS.cache), pathlib.Path(FLAGS.output)
-    recorded_tasks.fetch(cache)
+    if FLAGS.fetch:
+        recorded_tasks.fetch(cache)
     for name in set(RECIPES):
         if unknown := recorded_recipes.missing_values(RECIPES[name]):
             print(f"{name}: skipped, a recipe has no {', '.join(sorted(unknown))}", flush=True)
@@ -316,6 +318,7 @@ if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     flags.DEFINE_string("cache", os.path.expanduser("~/.cache/kerastune"), "Folder of archives.")
     flags.DEFINE_string("output", str(recorded_runs.PATH), "File that is written.")
+    flags.DEFINE_boolean("fetch", True, "Download the archives that the cache does not have.")
     flags.DEFINE_list("tasks", [], "Tasks; all by default.")
     flags.DEFINE_list("recipes", [], "Recipes; all by default.")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
