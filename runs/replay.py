@@ -55,8 +55,12 @@ def contestants(worlds: list[World], left_out: World) -> dict:
         name: (engine, DRAWS if name in replay_contestants.DRAWN else 1)
         for name, engine in replay_contestants.FIXED.items()
     }
-    fitted = replay_priors.priors(others, left_out.entry["group"])
-    return {**found, "expected value": (ExpectedValue(fitted), 1)}
+    group = left_out.entry["group"]
+    return {
+        **found,
+        "expected value": (ExpectedValue(replay_priors.joint(others, group, alike=0.0)), 1),
+        "expected value, joint": (ExpectedValue(replay_priors.joint(others, group)), 1),
+    }
 
 
 def regrets(worlds: list[World]) -> dict[str, np.ndarray]:

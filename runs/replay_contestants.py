@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from recorded_runs import Choice, Records
-from replay_priors import Prior
+from recorded_runs import Choice, Curve, Records
+from replay_priors import Joint
 
 SIGNIFICANT = 1.96  # standard errors
+ANY_LEVEL = 1.0  # standard deviation of a task's level: nothing is known of it
 REDUCTION = 3  # of successive halving
 # The order in which the present engine asks, as the playbook has it.
 STAGES = (
@@ -132,69 +133,81 @@ def longer(records: Records, chosen: str, best: float) -> tuple[str, float]:
 class ExpectedValue:
     """Trains what promises the largest expected gain for its cost; returns the best expectation.
 
-    A validation score is a level that all share, plus the recipe's gain, plus noise. The gain has a
-    normal prior by kind of data; the level is estimated with the rest.
+    A validation score is a level that all share, plus the recipe's gain, plus noise. The gains have
+    a joint normal prior by kind of data; nothing is known of the level beforehand.
 
     Args:
-        priors: by recipe.
+        prior: of the recipes that were recorded on other tasks.
         thrift: power of the cost that a promise is divided by.
     """
 
-    def __init__(self, priors: dict[str, Prior], thrift: float = 0.5):
-        self.priors, self.thrift = priors, thrift
+    def __init__(self, prior: Joint, thrift: float = 0.5):
+        self.prior, self.thrift = prior, thrift
 
     def __call__(self, records: Records, rng: np.random.Generator) -> Choice:
-        scores: dict[str, float] = {}
-        errors: dict[str, float] = {}
-        known = [recipe for recipe in records.recipes if recipe in self.priors]
-        while True:
-            expected = self.posterior(scores, errors)
-            waiting = [r for r in known if r not in scores and records.fits(r)]
-            if not waiting:
-                break
-            recipe = max(waiting, key=lambda r: self.promise(r, expected, errors, records))
-            curve = records.curve(recipe)
-            scores[recipe] = float(curve.validation[curve.kept])
-            errors[recipe] = curve.gain_error or 0.7 * curve.error
-        if not expected:
+        known = [recipe for recipe in records.recipes if recipe in self.prior.recipes]
+        belief = Belief(self.prior.of(known))
+        while waiting := [r for r in known if r not in belief.scores and records.fits(r)]:
+            curve = records.curve(recipe := self.next(belief, waiting, records))
+            belief.add(recipe, float(curve.validation[curve.kept]), curve)
+        if not belief.scores:
             return returned(records, min(records.recipes, key=records.cost))
-        return returned(records, max(expected, key=expected.get))
+        mean, _ = belief.gains()
+        return returned(records, max(belief.scores, key=mean.get))
 
-    def promise(self, recipe: str, expected: dict, errors: dict, records: Records) -> float:
-        """What training a recipe is expected to add to the best expectation, for its cost."""
-        prior = self.priors[recipe]
-        if not expected:
-            return prior.mean
-        noise = np.median(list(errors.values()))
-        spread = prior.std**2 / math.hypot(prior.std, noise) if prior.std else 1e-9
-        added = expected_improvement(prior.mean - max(expected.values()), spread)
-        return added / records.cost(recipe) ** self.thrift
+    def next(self, belief: Belief, waiting: list[str], records: Records) -> str:
+        """What training is expected to add most to the best expectation, for its cost."""
+        mean, variance = belief.gains()
+        if not belief.scores:
+            return max(waiting, key=mean.get)
+        best = max(mean[recipe] for recipe in belief.scores)
 
-    def posterior(self, scores: dict[str, float], errors: dict[str, float]) -> dict[str, float]:
-        """Expected gain of every recipe that was trained."""
-        if not scores:
-            return {}
-        noise = float(np.median(list(errors.values())))
-        weights = {r: 1 / (self.priors[r].std ** 2 + noise**2) for r in scores}
-        level = sum(weights[r] * (scores[r] - self.priors[r].mean) for r in scores)
-        level /= sum(weights.values())
-        return {
-            r: shrunk(scores[r] - level, noise, self.priors[r].mean, self.priors[r].std)[0]
-            for r in scores
-        }
+        def promise(recipe: str) -> float:
+            told = variance[recipe] / math.sqrt(variance[recipe] + belief.noise**2 + 1e-12)
+            added = expected_improvement(mean[recipe] - best, told)
+            return added / records.cost(recipe) ** self.thrift
+
+        return max(waiting, key=promise)
 
 
-def shrunk(
-    mean: float, standard_error: float, prior_mean: float, prior_std: float
-) -> tuple[float, float]:
-    """Mean and standard deviation of a normal posterior.
+class Belief:
+    """What is believed of the gains of all recipes after some validation scores.
 
-    Example:
-        >>> shrunk(0.02, 0.01, 0.0, 0.01)
-        (0.01, 0.007071067811865475)
+    Args:
+        prior: of the recipes.
     """
-    share = prior_std**2 / (prior_std**2 + standard_error**2)
-    return prior_mean + share * (mean - prior_mean), math.sqrt(share) * standard_error
+
+    def __init__(self, prior: Joint):
+        self.prior = prior
+        self.scores: dict[str, float] = {}
+        self._errors: list[float] = []
+
+    @property
+    def noise(self) -> float:
+        """Standard error of a score, without what all share: of a gain, over the root of 2.
+
+        Seeds make about as much again.
+        """
+        return float(np.median(self._errors))
+
+    def add(self, recipe: str, score: float, curve: Curve) -> None:
+        """Takes a validation score into account."""
+        self.scores[recipe] = score
+        self._errors.append(curve.gain_error or 0.7 * curve.error)
+
+    def gains(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Mean and variance of the gain of every recipe, trained or not."""
+        mean, covariance = self.prior.mean, self.prior.covariance
+        if self.scores:
+            seen = [self.prior.recipes.index(recipe) for recipe in self.scores]
+            noise = self.noise**2 * np.eye(len(seen)) + ANY_LEVEL**2
+            surprise = np.array(list(self.scores.values())) - mean[seen]
+            weights = covariance[:, seen] @ np.linalg.inv(covariance[np.ix_(seen, seen)] + noise)
+            mean = mean + weights @ (surprise - surprise.mean())
+            covariance = covariance - weights @ covariance[seen]
+        variances = np.maximum(np.diag(covariance), 0.0)
+        names = self.prior.recipes
+        return dict(zip(names, mean.tolist())), dict(zip(names, variances.tolist()))
 
 
 def expected_improvement(mean: float, std: float) -> float:
@@ -204,6 +217,8 @@ def expected_improvement(mean: float, std: float) -> float:
         >>> round(expected_improvement(0.0, 1.0), 3)
         0.399
     """
+    if std <= 0:
+        return max(mean, 0.0)
     z = mean / std
     density = math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
     return std * density + mean * 0.5 * (1 + math.erf(z / math.sqrt(2)))

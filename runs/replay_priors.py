@@ -92,6 +92,55 @@ def priors(worlds: Sequence[World], group: str) -> dict[str, Prior]:
     return found
 
 
+@dataclasses.dataclass(frozen=True)
+class Joint:
+    """Joint normal prior of the gains of several recipes.
+
+    Args:
+        recipes: their names.
+        mean: of the gains `[recipes]`.
+        covariance: of the gains `[recipes, recipes]`.
+    """
+
+    recipes: list[str]
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    def of(self, recipes: Sequence[str]) -> Joint:
+        """The prior of some of the recipes."""
+        rows = [self.recipes.index(recipe) for recipe in recipes]
+        return Joint(list(recipes), self.mean[rows], self.covariance[np.ix_(rows, rows)])
+
+
+def joint(worlds: Sequence[World], group: str, alike: float = 0.5) -> Joint:
+    """`priors` with correlations: recipes that help the same tasks tell of one another.
+
+    Args:
+        worlds: the tasks.
+        group: kind of data.
+        alike: fraction, in `[0, 1)`, of the measured correlations that is believed.
+    """
+    fitted = priors(worlds, group)
+    recipes = list(fitted)
+    stds = np.array([fitted[recipe].std for recipe in recipes])
+    rows = np.array([[_standard(world, fitted, recipe) for recipe in recipes] for world in worlds])
+    products = rows.T @ rows
+    lengths = np.sqrt(np.maximum(np.diag(products), 1e-12))
+    correlations = alike * products / np.outer(lengths, lengths)
+    np.fill_diagonal(correlations, 1.0)
+    means = np.array([fitted[recipe].mean for recipe in recipes])
+    return Joint(recipes, means, correlations * np.outer(stds, stds))
+
+
+def _standard(world: World, fitted: dict[str, Prior], recipe: str) -> float:
+    """A gain as far as it differs from the prior's mean, in standard deviations; 0 if unknown."""
+    if recipe not in world.recipes or recipe == "base":
+        return 0.0
+    return float(
+        np.clip((gain(world, recipe)[0] - fitted[recipe].mean) / fitted[recipe].std, -3, 3)
+    )
+
+
 def portfolio(worlds: Sequence[World], group: str, size: int = PORTFOLIO) -> list[str]:
     """Recipes of which the best one is best on the mean over tasks, chosen greedily.
 

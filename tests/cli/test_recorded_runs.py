@@ -127,7 +127,7 @@ def test_priors_are_of_the_other_tasks_and_the_expected_value_follows_them(world
     fitted = replay_priors.priors(worlds[1:], "table")
     assert fitted["smoothing"].mean == pytest.approx(0.03)
     assert fitted["smoothing"].std == replay_priors.LEAST_STD  # all tasks gain the same
-    engine = replay_contestants.ExpectedValue(fitted)
+    engine = replay_contestants.ExpectedValue(replay_priors.joint(worlds[1:], "table"))
     records = Records(worlds[0], 0, 1.2)
     assert engine(records, None).recipe == "smoothing"  # one training fits: the best prior
 
