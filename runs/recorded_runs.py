@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+# A run at a constant rate may end at any time: these parts of it are recipes of their own, too.
+PARTS = {f"keras defaults, 1/{divisor}": ("keras defaults", divisor) for divisor in (8, 4, 2)}
 PATH = pathlib.Path(__file__).parent / "benchmark_results" / "universe.json.gz"
 
 
@@ -88,6 +90,11 @@ class World:
             if all((recipe, seed) in self.runs for seed in self.seeds)
         ]
 
+    @property
+    def whole(self) -> list[str]:
+        """The recipes without those that are parts of another's run."""
+        return [recipe for recipe in self.recipes if recipe not in PARTS]
+
     def decays(self, recipe: str) -> bool:
         """Whether the learning rate of a recipe falls."""
         return self.changes[recipe].get("decay") != "none"
@@ -127,19 +134,33 @@ class World:
     @functools.cached_property
     def scale(self) -> tuple[float, float]:
         """The best of `finals`, and how far the median recipe is below it (at least 0.002)."""
-        best = max(self.finals.values())
-        return best, max(best - float(np.median(list(self.finals.values()))), 0.002)
+        scores = [self.finals[recipe] for recipe in self.whole]
+        best = max(scores)
+        return best, max(best - float(np.median(scores)), 0.002)
 
 
 def worlds(universe: dict[str, Any], changes: dict[str, dict[str, Any]]) -> list[World]:
-    """A world for every task of a universe."""
+    """A world for every task of a universe, parts of runs included."""
+    known = dict(changes)
+    for part, (recipe, divisor) in PARTS.items():
+        known[part] = {**changes[recipe], "length": changes[recipe]["length"] / divisor}
     runs: dict[str, dict] = {}
     for run in universe["runs"]:
-        if run["recipe"] in changes:
-            runs.setdefault(run["task"], {})[run["recipe"], run["seed"]] = run
-    return [
-        World(name, universe["tasks"][name], of_task, changes) for name, of_task in runs.items()
-    ]
+        for each in [run, *parts(run)]:
+            if each["recipe"] in known:
+                runs.setdefault(run["task"], {})[each["recipe"], run["seed"]] = each
+    return [World(name, universe["tasks"][name], of_task, known) for name, of_task in runs.items()]
+
+
+def parts(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts of a run as runs of their own."""
+    found = []
+    for part, (recipe, divisor) in PARTS.items():
+        if run["recipe"] == recipe:
+            count = max(len(run["steps"]) // divisor, 1)
+            cut = {key: value[:count] for key, value in run.items() if isinstance(value, list)}
+            found.append({**run, **cut, "recipe": part})
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +213,11 @@ class Records:
     @property
     def recipes(self) -> list[str]:
         """Names of what was recorded."""
+        return self._world.whole
+
+    @property
+    def recipes_and_parts(self) -> list[str]:
+        """With the parts of runs that may end at any time."""
         return self._world.recipes
 
     @property

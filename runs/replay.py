@@ -99,7 +99,7 @@ def gain_table(worlds: list[World]) -> list[str]:
     groups = sorted({world.entry["group"] for world in worlds})
     fitted = {group: replay_priors.priors(worlds, group) for group in groups}
     lines = [f"| recipe | {' | '.join(groups)} |", "|---" * (len(groups) + 1) + "|"]
-    for recipe in RECIPES:
+    for recipe in worlds[0].changes:
         priors = [fitted[group].get(recipe) for group in groups]
         cells = [f"{100 * p.mean:+.1f} ± {100 * p.error:.1f}" if p else "" for p in priors]
         lines.append(f"| {recipe} | {' | '.join(cells)} |")
@@ -120,7 +120,7 @@ def priors_file(worlds: list[World]) -> dict:
     return {
         "source": f"python runs/replay.py --write_priors, from {len(worlds)} tasks; gains over the "
         "base recipe in units of the score (accuracy, or R² of a regression)",
-        "changes": {recipe: RECIPES[recipe] for recipe in gains},
+        "changes": {recipe: worlds[0].changes[recipe] for recipe in gains},
         "gains": gains,
         "portfolio": {group: replay_priors.portfolio(worlds, group) for group in groups},
     }

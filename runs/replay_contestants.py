@@ -145,13 +145,13 @@ class ExpectedValue:
         self.prior, self.thrift = prior, thrift
 
     def __call__(self, records: Records, rng: np.random.Generator) -> Choice:
-        known = [recipe for recipe in records.recipes if recipe in self.prior.recipes]
+        known = [recipe for recipe in records.recipes_and_parts if recipe in self.prior.recipes]
         belief = Belief(self.prior.of(known))
         while waiting := [r for r in known if r not in belief.scores and records.fits(r)]:
             curve = records.curve(recipe := self.next(belief, waiting, records))
             belief.add(recipe, float(curve.validation[curve.kept]), curve)
         if not belief.scores:
-            return returned(records, min(records.recipes, key=records.cost))
+            return returned(records, min(records.recipes_and_parts, key=records.cost))
         mean, _ = belief.gains()
         return returned(records, max(belief.scores, key=mean.get))
 

@@ -10,6 +10,7 @@ from recorded_runs import World
 
 OTHERS = 0.25  # what a task of another kind counts
 LEAST_STD = 0.002  # of a gain over tasks, in units of the score
+MOST = 0.1  # a larger gain or loss counts as this: a training that broke down says no more
 PORTFOLIO = 6  # recipes
 
 
@@ -33,9 +34,11 @@ class Prior:
 def gain(world: World, recipe: str) -> tuple[float, float]:
     """Gain over the base recipe on the test part, the mean over seeds, and its standard error.
 
+    It is at least -`MOST` and at most `MOST`.
+
     The error is that of paired examples, measured on the validation part, and that of seeds.
     """
-    difference = world.finals[recipe] - world.finals["base"]
+    difference = np.clip(world.finals[recipe] - world.finals["base"], -MOST, MOST)
     _, validated, tested = world.entry["examples"]
     runs = [world.runs[recipe, seed] for seed in world.seeds]
     by_examples = np.mean([run["gain_error"] ** 2 for run in runs]) * validated / tested
@@ -44,7 +47,7 @@ def gain(world: World, recipe: str) -> tuple[float, float]:
         for run, seed in zip(runs, world.seeds)
     ]
     by_seeds = np.var(by_seed, ddof=1) / len(runs) if len(runs) > 1 else by_examples
-    return difference, float(np.sqrt(by_examples + by_seeds))
+    return float(difference), min(float(np.sqrt(by_examples + by_seeds)), MOST)
 
 
 def fitted(
@@ -146,7 +149,7 @@ def portfolio(worlds: Sequence[World], group: str, size: int = PORTFOLIO) -> lis
 
     Every task counts its regret in units of `World.scale`; one of another kind a quarter.
     """
-    recipes = list(dict.fromkeys(recipe for world in worlds for recipe in world.recipes))
+    recipes = list(dict.fromkeys(recipe for world in worlds for recipe in world.whole))
     weights = np.array([1.0 if world.entry["group"] == group else OTHERS for world in worlds])
     regrets = np.array([[regret(world, recipe) for recipe in recipes] for world in worlds])
     chosen: list[int] = []

@@ -110,7 +110,7 @@ def test_regret_is_0_at_the_best_recipe_and_1_at_the_median(worlds):
         return lambda records, rng: replay_contestants.returned(records, recipe)
 
     assert replay.play(worlds[0], plays("smoothing"), 16, 1) == pytest.approx(0)
-    middle = np.median(list(worlds[0].finals.values()))
+    middle = np.median([worlds[0].finals[recipe] for recipe in GAINS])  # parts of runs left out
     regret = replay.play(worlds[0], plays("base"), 16, 1)
     assert regret == pytest.approx((0.83 - 0.8) / (0.83 - middle))
 
@@ -130,6 +130,30 @@ def test_priors_are_of_the_other_tasks_and_the_expected_value_follows_them(world
     engine = replay_contestants.ExpectedValue(replay_priors.joint(worlds[1:], "table"))
     records = Records(worlds[0], 0, 1.2)
     assert engine(records, None).recipe == "smoothing"  # one training fits: the best prior
+
+
+def test_a_part_of_a_run_at_a_constant_rate_is_a_recipe_of_its_own_and_costs_its_part(worlds):
+    records = Records(worlds[0], 0, 10.0)
+    part = "keras defaults, 1/4"
+    assert part not in records.recipes and part in records.recipes_and_parts
+    assert records.cost(part) == pytest.approx(records.cost("keras defaults") / 4)
+    assert worlds[0].finals[part] < worlds[0].finals["keras defaults"]
+
+
+def test_what_is_believed_of_a_gain_follows_the_prior_where_scores_are_noisy():
+    def believed(error, alike):
+        covariance = 0.01**2 * np.array([[1, alike], [alike, 1]])
+        belief = replay_contestants.Belief(replay_priors.Joint(["a", "b"], np.zeros(2), covariance))
+        for recipe, score in (("a", 0.9), ("b", 0.94)):
+            curve = recorded_runs.Curve(None, None, None, None, error, error, 0, True)
+            belief.add(recipe, score, curve)
+        mean, variance = belief.gains()
+        return mean["b"] - mean["a"], variance["b"]
+
+    assert believed(1e-4, 0.0)[0] == pytest.approx(0.04, rel=0.01)
+    assert believed(0.01, 0.0)[0] == pytest.approx(0.02, rel=0.01)  # as much noise as spread
+    assert believed(0.1, 0.0)[0] < 0.001
+    assert believed(0.01, 0.9)[0] < 0.005  # what is much alike hardly differs
 
 
 def test_gains_that_differ_by_no_more_than_their_errors_have_no_spread_of_their_own():
