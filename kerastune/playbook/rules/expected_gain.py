@@ -35,7 +35,6 @@ RECORDED = {
     "weight_decay": ("weight decay .002", 1),
     "longer": ("length x3", 1),
     "decay": ("constant", -1),
-    "tuned": ("keras defaults", -1),
 }
 
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerastune.playbook.context import Context, rounded_up
-from kerastune.playbook.rules import batch_grid, expected_gain
+from kerastune.playbook.rules import batch_grid, expected_gain, regularizers
 from kerastune.playbook.stages.probe import suggestion
 from kerastune.recipe import OPTIMIZERS, Recipe
 
+STRONG = 0.01  # weight decay of SGD, at the learning rates that were recorded
 RECORDED_BATCH = 64  # that changes of the batch size are recorded against
 WORDS = {"rate": "learning rate x", "ema": "moving average of weights, momentum "}
 
@@ -85,9 +86,17 @@ def changed(
             return None
         steps = base.total_steps * base.batch_size / values["batch_size"]
         return base.over(rounded_up(steps, chunk)).replace(**values)
+    if "weight_decay" in values and values.get("optimizer", base.optimizer) != "sgd":
+        values["weight_decay"] = _of_adam(values["weight_decay"], base)
     if "decay_start" in values:
         values["decay_start"] = round(values["decay_start"] * base.total_steps)
     return base.replace(**values)
+
+
+def _of_adam(weight_decay: float, base: Recipe) -> float:
+    """The weight decay of Adam that shrinks an idle weight about as that of SGD was recorded to."""
+    strengths = list(regularizers.weight_decays(base.replace(optimizer="adam")))
+    return strengths[1] if weight_decay >= STRONG else strengths[0]
 
 
 def _other_rate(base: Recipe, optimizer: str, context: Context) -> float | None:

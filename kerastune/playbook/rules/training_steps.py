@@ -250,7 +250,7 @@ def _overfits(run: Outcome, facts: Facts) -> bool:
     """Whether a whole training ends worse on validation than it had been."""
     if run.steps < steps_of(run) or run.diverged_at is not None or run.example_scores is None:
         return False
-    return _is_worse(run.kept_evaluation(facts.objective), run, facts)
+    return _is_worse(run.evals[-1], run, facts)
 
 
 def _is_worse(evaluation: dict, run: Outcome, facts: Facts) -> bool:
