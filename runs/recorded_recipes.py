@@ -44,6 +44,8 @@ RECIPES = {
     },
     "adam": ADAM,
     "adam .001": {"learning_rate": 1e-3, **ADAM},
+    "adam .003": {"learning_rate": 3e-3, **ADAM},
+    "adam .003, length x1/4": {"learning_rate": 3e-3, "length": 0.25, **ADAM},
     "adam, rate x1/3": {"rate": 1 / 3, **ADAM},
     "adam, length x3": {"length": 3.0, **ADAM},
     "keras defaults": {
@@ -55,6 +57,8 @@ RECIPES = {
     },
     "adam, smoothing": {"label_smoothing": 0.1, **ADAM},
     "adam, dropout .1": {"dropout": 0.1, **ON, **ADAM},
+    "adam .003, dropout .25": {"learning_rate": 3e-3, "dropout": 0.25, **ON, **ADAM},
+    "adam .003, weight decay .1": {"learning_rate": 3e-3, "weight_decay": 0.1, **ADAM},
 }
 RATES = {
     "sgd": [10 ** (k / 2) for k in range(-6, 1)],
