@@ -11,6 +11,23 @@ from typing import Any
 from kerastune.runtime import fields, naming
 from kerastune.runtime.fields import Range, described
 
+# Names in recipes, and Keras's classes.
+OPTIMIZERS = {
+    "sgd": "SGD",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "nadam": "Nadam",
+    "adamax": "Adamax",
+    "rmsprop": "RMSprop",
+    "adagrad": "Adagrad",
+    "adadelta": "Adadelta",
+    "adafactor": "Adafactor",
+    "lamb": "Lamb",
+    "lion": "Lion",
+    "muon": "Muon",
+    "ftrl": "Ftrl",
+}
+
 
 @fields.documented
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +46,12 @@ class Recipe:
         True
     """
 
-    optimizer: str = described("sgd", "Optimizer.", '`"sgd"` or `"adam"`.', choices=("sgd", "adam"))
+    optimizer: str = described(
+        "sgd",
+        "Optimizer.",
+        f"one of Keras's: {', '.join(OPTIMIZERS)}.",
+        choices=tuple(OPTIMIZERS),
+    )
     learning_rate: float = described(
         0.01,
         "Learning rate of the first step.",
@@ -39,13 +61,13 @@ class Recipe:
     momentum: float = described(
         0.9,
         "Momentum of SGD.",
-        "of SGD, in `[0, 1)`; Adam ignores it.",
+        "of SGD, in `[0, 1)`; the other optimizers ignore it.",
         allowed=Range(high=1),
     )
     nesterov: bool = described(
         True,
         "Nesterov momentum of SGD.",
-        "whether SGD has Nesterov momentum; Adam ignores it.",
+        "whether SGD has Nesterov momentum; the other optimizers ignore it.",
     )
     batch_size: int = described(
         64,
@@ -63,10 +85,11 @@ class Recipe:
     )
     decay: str = described(
         "linear",
-        "Fall of the learning rate: none, linear to 0 at the last step, or exponential in drops.",
-        '`"linear"` (S3.1: to zero at `total_steps`), `"exponential"` (S3.4: a staircase) or '
-        '`"none"`.',
-        choices=("none", "linear", "exponential"),
+        "Fall of the learning rate: none, linear or cosine to 0 at the last step, or exponential "
+        "in drops.",
+        '`"linear"` (S3.1: to zero at `total_steps`), `"cosine"` (likewise, along half a cosine), '
+        '`"exponential"` (S3.4: a staircase) or `"none"`.',
+        choices=("none", "linear", "cosine", "exponential"),
     )
     decay_start: int = described(
         0,
@@ -87,6 +110,27 @@ class Recipe:
         "steps between two changes of a decaying learning rate, `>= 1`.",
         unit="steps",
         allowed=Range(1),
+    )
+    warmup_steps: int = described(
+        0,
+        "Steps in which the learning rate rises first.",
+        "steps in which the learning rate rises linearly to its value, `>= 0`; 0 for none.",
+        unit="steps",
+        allowed=Range(0),
+    )
+    ema: float = described(
+        0.0,
+        "Momentum of a moving average of the weights; 0 for none.",
+        "momentum of an exponential moving average of the weights, in `[0, 1)`, which is what is "
+        "evaluated and kept (Polyak and Juditsky 1992); 0 for none.",
+        allowed=Range(high=1),
+    )
+    beta_2: float | None = described(
+        None,
+        "Adam's beta_2; none: as the optimizer has it.",
+        "decay of the second moments of Adam and the like, in `[0, 1)`, which the others ignore; "
+        "`None` leaves what the optimizer has.",
+        allowed=Range(high=1),
     )
     initializers: str = described(
         "auto",

@@ -28,8 +28,7 @@ TARGET_RATIO = 0.035  # Adam: first update over weights at a good rate
 # momentum 0.9.
 LOSS_SHARE = 0.53
 FITTED_MOMENTUM = 0.9
-# Fresh starts of one batch; Adam's first update hardly differs between them.
-STARTS = {"sgd": 8, "adam": 1}
+SGD_STARTS = 8  # fresh starts of one batch; the first update of the others hardly differs
 BATCHES = 60  # in all, at most
 BASELINE_RATE = 1e-3  # of the measured update; any rate gives the same suggestion
 
@@ -37,14 +36,11 @@ BASELINE_RATE = 1e-3  # of the measured update; any rate gives the same suggesti
 def starts(optimizer: str) -> int:
     """Number of fresh starts that a suggestion averages, by the optimizer's lower-case name.
 
-    Raises:
-        ValueError: when there is no rule for it.
+    Example:
+        >>> starts("sgd"), starts("adamw")
+        (8, 1)
     """
-    if optimizer not in STARTS:
-        raise ValueError(
-            f"the probe has no rule for {optimizer!r}; optimizers are: {', '.join(STARTS)}."
-        )
-    return STARTS[optimizer]
+    return SGD_STARTS if optimizer == "sgd" else 1
 
 
 def whole_model_ratio(update_norms: np.ndarray, weight_norms: np.ndarray) -> np.ndarray:
@@ -143,7 +139,8 @@ def suggest_learning_rate(
     """A learning rate from the first updates of one or several fresh starts (S1.7).
 
     Args:
-        optimizer: `"sgd"` or `"adam"`.
+        optimizer: its lower-case name; all but `"sgd"` have the rule for Adam, of the first
+            update's size.
         rates: learning rate of every measured first update `[k]`, `> 0`; any rate gives the same
             suggestion.
         losses: loss of its batch before it `[k]`.
@@ -153,16 +150,15 @@ def suggest_learning_rate(
         nesterov: whether SGD's momentum is Nesterov's.
 
     Raises:
-        ValueError: when there is no rule for the optimizer, or no usable measurement.
+        ValueError: when there is no usable measurement.
 
     Example:
         >>> rates, norms = np.array([1e-3]), np.array([[0.007]])
         >>> round(suggest_learning_rate("adam", rates, np.array([2.3]), norms, np.ones([1, 1])), 6)
         0.005
     """
-    starts(optimizer)
     rates = np.asarray(rates, np.float64)
-    if optimizer == "adam":
+    if optimizer != "sgd":
         return adam_rate(rates, whole_model_ratio(update_norms, weight_norms))
     return sgd_rate(rates, losses, np.linalg.norm(update_norms, axis=1), momentum, nesterov)
 

@@ -98,6 +98,8 @@ def trace_key(recipe: Recipe, pruned: bool, taught: bool) -> tuple:
         json.dumps(recipe.hyperparameters, sort_keys=True),
         recipe.optimizer,
         recipe.nesterov,
+        recipe.ema > 0,
+        recipe.beta_2,
         recipe.weight_decay > 0,
         recipe.label_smoothing > 0,
         recipe.class_weights,
@@ -129,8 +131,8 @@ def compile_recipe(
         regularization.switch_regularizers_off(model, sample(problem.validation.x))
     elif recipe.dropout is not None:
         regularization.set_dropout(model, recipe.dropout)
-    settings = {"layered": layer_groups.is_layered(recipe), **optimizers.kept_settings(model)}
-    optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov, **settings)
+    settings = optimizers.kept_settings(model, recipe.optimizer)
+    optimizer = optimizers.tunable(recipe, layer_groups.is_layered(recipe), **settings)
     if recipe.weight_decay:
         optimizer = optimizers.decayed(optimizer, model)
     smoothed = recipe.label_smoothing > 0

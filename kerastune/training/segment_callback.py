@@ -14,6 +14,7 @@ import tensorflow as tf
 from kerastune.analysis import curves
 from kerastune.analysis.trial_curves import Curves
 from kerastune.objective import kept_evaluation
+from kerastune.training import optimizers
 from kerastune.training.step_recorder import Chunk
 from kerastune.trial import Outcome, State, TrialSpec
 
@@ -97,7 +98,24 @@ class Segment(keras.callbacks.Callback):
         if self.spec.keep_best and self.diverged_at is None:
             decays = self.spec.recipe.decay != "none"
             if kept_evaluation(self.evals, self.trainer.objective, decays) is self.evals[-1]:
-                self.best = State(self.spec.start + self.steps, values_of(self.model.variables), [])
+                self.best = State(self.spec.start + self.steps, self._kept_weights(), [])
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._swap()
+
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:
+        self._swap()
+
+    def _kept_weights(self) -> list[np.ndarray]:
+        """What was evaluated: the weights, or their moving average."""
+        self._swap()
+        values = values_of(self.model.variables)
+        self._swap()
+        return values
+
+    def _swap(self) -> None:
+        if self.spec.recipe.ema:
+            optimizers.swap_average(self.model.optimizer)
 
     def values(self, name: str) -> np.ndarray:
         """The true values of every step of this segment so far."""

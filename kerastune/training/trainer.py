@@ -140,12 +140,7 @@ class Trainer:
             if state.optimizer
             else dataclasses.replace(state, optimizer=member.fresh_optimizer)
         )
-        optimizers.configure(
-            member.model.optimizer,
-            rates(spec.recipe),
-            spec.recipe.momentum,
-            spec.recipe.weight_decay,
-        )
+        optimizers.configure(member.model.optimizer, rates(spec.recipe), spec.recipe)
         if layer_groups.is_layered(spec.recipe):
             by_layer = layer_groups.multipliers(member.model, member.levels, spec.recipe)
             optimizers.configure_layers(
@@ -249,7 +244,9 @@ class Trainer:
         if recipe.dropout is not None:
             regularization.set_dropout(model, recipe.dropout)
         compiling.compile_for(
-            model, self.problem, optimizers.stock(recipe, **optimizers.kept_settings(model))
+            model,
+            self.problem,
+            optimizers.stock(recipe, **optimizers.kept_settings(model, recipe.optimizer)),
         )
         # Built, so that a saved model loads without a warning about its optimizer.
         model.optimizer.build(model.trainable_variables)

@@ -187,9 +187,9 @@ def test_a_trial_is_the_same_whatever_was_trained_before_it():
     assert same([*state.model, *state.optimizer], [*same_state.model, *same_state.optimizer])
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_going_on_from_a_checkpoint_is_bit_identical(optimizer):
-    recipe = PLAIN.replace(optimizer=optimizer, learning_rate=0.01, regularizers="on")
+@pytest.mark.parametrize("optimizer, ema", [("sgd", 0), ("adam", 0), ("muon", 0.9)])
+def test_going_on_from_a_checkpoint_is_bit_identical(optimizer, ema):
+    recipe = PLAIN.replace(optimizer=optimizer, learning_rate=0.01, regularizers="on", ema=ema)
     one, other = trainer(regularized), trainer(regularized)
     whole, end, _ = one.run(spec(recipe, until=200, eval_every=100))
     first, middle, _ = one.run(spec(recipe, until=100, eval_every=100))
@@ -205,6 +205,20 @@ def test_going_on_from_a_checkpoint_is_bit_identical(optimizer):
     assert joined.evals == whole.evals and [values["step"] for values in whole.evals] == [100, 200]
     assert same([*last.model, *last.optimizer], [*end.model, *end.optimizer])
     assert (last.step, last.first_loss) == (200, end.first_loss) and joined.notes == ()
+
+
+def test_the_moving_average_is_what_is_evaluated_and_kept_and_not_what_is_trained(plain):
+    recipe = PLAIN.replace(decay="none")
+    _, weights, _ = plain.run(spec(recipe, until=100, eval_every=50, keep_best=True))
+    averaged = trainer()
+    outcome, state, best = averaged.run(
+        spec(recipe.replace(ema=0.95), until=100, eval_every=100, keep_best=True)
+    )
+    assert same(state.model[:4], weights.model[:4])
+    assert not np.array_equal(best.model[0], state.model[0])
+    outputs = averaged.outputs(recipe, best, problem().validation.x)
+    right = np.mean(np.argmax(outputs, axis=1) == problem().validation.y)
+    assert outcome.evals[-1]["accuracy"] == pytest.approx(right)
 
 
 def test_norms_go_on_at_their_steps(plain):

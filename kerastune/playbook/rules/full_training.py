@@ -142,6 +142,9 @@ def lengthened(recipe: Recipe, total_steps: int) -> Recipe:
     times, changes = total_steps / recipe.total_steps, {"total_steps": total_steps}
     if recipe.decay != "none":
         changes["decay_start"] = round(times * recipe.decay_start)
+    changes["warmup_steps"] = round(times * recipe.warmup_steps)
+    if recipe.ema:
+        changes["ema"] = recipe.ema ** (1 / times)
     if recipe.decay == "exponential":
         changes["decay_interval"] = max(round(times * recipe.decay_interval), 1)
     return recipe.replace(**changes)
@@ -291,8 +294,8 @@ def decay_words(recipe: Recipe) -> str:
     rate = f"{recipe.learning_rate:g}"
     if recipe.decay == "none":
         return f"a constant learning rate of {rate}"
-    if recipe.decay == "linear":
-        return f"linear decay from {rate}" + (
+    if recipe.decay in ("linear", "cosine"):
+        return f"{recipe.decay} decay from {rate}" + (
             f", beginning at step {recipe.decay_start}" * (recipe.decay_start > 0)
         )
     drops = f"times {recipe.decay_factor:g} at step {recipe.decay_start} and every "

@@ -21,7 +21,7 @@ from kerastune.playbook.rules.batch_race import STAGE, Race
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.ranking import Standing
 from kerastune.playbook.stages.base import Stage
-from kerastune.recipe import Recipe
+from kerastune.recipe import OPTIMIZERS, Recipe
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
@@ -224,8 +224,8 @@ def _other(race: Race) -> OtherOptimizer | None:
 
 
 def _headline(recipe: Recipe) -> str:
-    if recipe.optimizer == "adam":
-        return f"Batch size {recipe.batch_size}, Adam"
+    if recipe.optimizer != "sgd":
+        return f"Batch size {recipe.batch_size}, {OPTIMIZERS[recipe.optimizer]}"
     kind = "Nesterov momentum" if recipe.nesterov else "momentum"
     return f"Batch size {recipe.batch_size}, SGD with {kind} {recipe.momentum:g}"
 
@@ -283,21 +283,17 @@ def _why_it_won(race: Race, values: BatchValues) -> str:
 
 def _about_other(race: Race, other: OtherOptimizer | None) -> str:
     if other is None:
-        return f"{_called(other_optimizer(race.recipe).optimizer)} was not tried"
-    its = f"{_called(other.optimizer)} at the probe's learning rate of {other.learning_rate:g}"
+        return f"{OPTIMIZERS[other_optimizer(race.recipe).optimizer]} was not tried"
+    its = f"{OPTIMIZERS[other.optimizer]} at the probe's learning rate of {other.learning_rate:g}"
     if other.diverged_at is not None:
         return f"{its} diverged at step {other.diverged_at}"
     if other.reached is None:
         return f"{its} has nothing to be compared with"
     name = race.context.facts.objective.name
     return (
-        f"{its}: {_figures(other.reached, name)}; {_called(race.recipe.optimizer)}: "
+        f"{its}: {_figures(other.reached, name)}; {OPTIMIZERS[race.recipe.optimizer]}: "
         f"{_figures(other.incumbent, name)}, both after {other.examples} examples"
     )
-
-
-def _called(optimizer: str) -> str:
-    return {"sgd": "SGD", "adam": "Adam"}[optimizer]
 
 
 def _about_rate(recipe: Recipe, after: Recipe, values: BatchValues) -> str:

@@ -11,7 +11,7 @@ from kerastune.playbook import wording
 from kerastune.playbook.context import Context
 from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.stages.base import Stage
-from kerastune.recipe import Recipe
+from kerastune.recipe import OPTIMIZERS, Recipe
 from kerastune.trial import Outcome, TrialSpec
 
 TRIAL = "probe"
@@ -157,9 +157,9 @@ def _spec(trial: str, stage: str, recipe: Recipe, steps: int) -> TrialSpec:
 
 
 def _why(optimizer: str) -> str:
-    if optimizer == "adam":
+    if optimizer != "sgd":
         size = f"{learning_rate_probe.TARGET_RATIO:.2g} of the size of the weights"
-        return f"the first update is {size}, about right for Adam,"
+        return f"the first update is {size}, about right for {OPTIMIZERS[optimizer]},"
     removed = f"{learning_rate_probe.LOSS_SHARE:.2g} of the first loss"
     return f"one plain gradient step would remove {removed}, about right for SGD,"
 
