@@ -20,7 +20,7 @@ import replay_priors
 from absl import app, flags
 from recorded_recipes import RECIPES
 from recorded_runs import Records, World
-from replay_contestants import ExpectedValue
+from replay_contestants import Correlated, ExpectedValue, Shrunk
 
 FLAGS = flags.FLAGS
 BUDGETS = (1, 2, 4, 8, 16)  # trainings by the base recipe
@@ -55,11 +55,11 @@ def contestants(worlds: list[World], left_out: World) -> dict:
         name: (engine, DRAWS if name in replay_contestants.DRAWN else 1)
         for name, engine in replay_contestants.FIXED.items()
     }
-    group = left_out.entry["group"]
+    prior = replay_priors.joint(others, left_out.entry["group"])
     return {
         **found,
-        "expected value": (ExpectedValue(replay_priors.joint(others, group, alike=0.0)), 1),
-        "expected value, joint": (ExpectedValue(replay_priors.joint(others, group)), 1),
+        "expected value": (ExpectedValue(prior, Shrunk), 1),
+        "expected value, correlated": (ExpectedValue(prior, Correlated), 1),
     }
 
 
@@ -117,7 +117,7 @@ def priors_file(worlds: list[World]) -> dict:
     """What kerastune reads: fitted on all tasks."""
     groups = sorted({world.entry["group"] for world in worlds})
     gains: dict[str, dict] = {}
-    for group in groups:
+    for group in [*groups, replay_priors.OTHER]:
         for recipe, prior in replay_priors.priors(worlds, group).items():
             gains.setdefault(recipe, {})[group] = {
                 "mean": round(prior.mean, 5),
@@ -130,6 +130,7 @@ def priors_file(worlds: list[World]) -> dict:
         "changes": {recipe: worlds[0].changes[recipe] for recipe in gains},
         "gains": gains,
         "portfolio": {group: replay_priors.portfolio(worlds, group) for group in groups},
+        "seed_std": {group: replay_priors.seed_std(worlds, group) for group in groups},
     }
 
 

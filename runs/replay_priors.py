@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from recorded_runs import World
 
+OTHER = "other"  # data of no recorded kind: all tasks count the same
 OTHERS = 0.25  # what a task of another kind counts
 STDS = np.geomspace(0.002, 0.1, 60)  # of a gain over tasks, in units of the score
 USUAL_STD = 0.01
@@ -95,6 +96,22 @@ def priors(worlds: Sequence[World], group: str) -> dict[str, Prior]:
         weights = np.where(is_alike, 1.0, OTHERS)
         found[recipe] = Prior(*fitted(gains, errors, weights), int(is_alike.sum()))
     return found
+
+
+def seed_std(worlds: Sequence[World], group: str) -> float:
+    """Standard deviation of a test score over seeds: the median over recipes and tasks of a kind.
+
+    A seed cuts training and validation part anew, too. Tasks with one seed tell nothing; where no
+    other is of this kind, all count.
+    """
+    told = [world for world in worlds if len(world.seeds) > 1]
+    told = [world for world in told if world.entry["group"] == group] or told
+    found = [
+        np.std([world.runs[recipe, seed]["test"][-1] for seed in world.seeds], ddof=1)
+        for world in told
+        for recipe in world.whole
+    ]
+    return round(float(np.median(found)), 5) if found else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
