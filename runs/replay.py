@@ -108,29 +108,31 @@ def gain_table(worlds: list[World]) -> list[str]:
     lines = [f"| recipe | {' | '.join(groups)} |", "|---" * (len(groups) + 1) + "|"]
     for recipe in worlds[0].changes:
         priors = [fitted[group].get(recipe) for group in groups]
-        cells = [f"{100 * p.mean:+.1f} ± {100 * p.error:.1f}" if p else "" for p in priors]
+        cells = [
+            f"{100 * p.mean:+.1f} ± {100 * p.error:.1f}" if p and p.tasks else "" for p in priors
+        ]
         lines.append(f"| {recipe} | {' | '.join(cells)} |")
     return lines
 
 
 def priors_file(worlds: list[World]) -> dict:
-    """What kerastune reads: fitted on all tasks."""
+    """What kerastune reads: fitted on all tasks; nothing of a kind that was not seen on it."""
     groups = sorted({world.entry["group"] for world in worlds})
+    groups.append(replay_priors.OTHER)
     gains: dict[str, dict] = {}
-    for group in [*groups, replay_priors.OTHER]:
+    for group in groups:
         for recipe, prior in replay_priors.priors(worlds, group).items():
-            gains.setdefault(recipe, {})[group] = {
-                "mean": round(prior.mean, 5),
-                "std": round(prior.std, 5),
-                "tasks": prior.tasks,
-            }
+            if prior.tasks:
+                told = {"mean": round(prior.mean, 5), "std": round(prior.std, 5)}
+                gains.setdefault(recipe, {})[group] = {**told, "tasks": prior.tasks}
+    stds = {group: replay_priors.seed_std(worlds, group) for group in groups}
     return {
         "source": f"python runs/replay.py --write_priors, from {len(worlds)} tasks; gains over the "
         "base recipe in units of the score (accuracy, or R² of a regression)",
         "changes": {recipe: worlds[0].changes[recipe] for recipe in gains},
         "gains": gains,
         "portfolio": {group: replay_priors.portfolio(worlds, group) for group in groups},
-        "seed_std": {group: replay_priors.seed_std(worlds, group) for group in groups},
+        "seed_std": {group: std for group, std in stds.items() if std is not None},
     }
 
 

@@ -92,26 +92,26 @@ def priors(worlds: Sequence[World], group: str) -> dict[str, Prior]:
         if recipe == "base" or len(seen) < 2:
             continue
         gains, errors = np.array([gain(world, recipe) for world in seen]).T
-        is_alike = np.array([world.entry["group"] == group for world in seen])
+        is_alike = np.array([group in (world.entry["group"], OTHER) for world in seen])
         weights = np.where(is_alike, 1.0, OTHERS)
         found[recipe] = Prior(*fitted(gains, errors, weights), int(is_alike.sum()))
     return found
 
 
-def seed_std(worlds: Sequence[World], group: str) -> float:
+def seed_std(worlds: Sequence[World], group: str) -> float | None:
     """Standard deviation of a test score over seeds: the median over recipes and tasks of a kind.
 
-    A seed cuts training and validation part anew, too. Tasks with one seed tell nothing; where no
-    other is of this kind, all count.
+    A seed cuts training and validation part anew, too. Tasks with one seed tell nothing; `None`
+    where all are such.
     """
-    told = [world for world in worlds if len(world.seeds) > 1]
-    told = [world for world in told if world.entry["group"] == group] or told
+    of_group = [world for world in worlds if group in (world.entry["group"], OTHER)]
+    told = [world for world in of_group if len(world.seeds) > 1]
     found = [
         np.std([world.runs[recipe, seed]["test"][-1] for seed in world.seeds], ddof=1)
         for world in told
         for recipe in world.whole
     ]
-    return round(float(np.median(found)), 5) if found else 0.0
+    return round(float(np.median(found)), 5) if found else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +169,8 @@ def portfolio(worlds: Sequence[World], group: str, size: int = PORTFOLIO) -> lis
     Every task counts its regret in units of `World.scale`; one of another kind a quarter.
     """
     recipes = list(dict.fromkeys(recipe for world in worlds for recipe in world.whole))
-    weights = np.array([1.0 if world.entry["group"] == group else OTHERS for world in worlds])
+    is_alike = np.array([group in (world.entry["group"], OTHER) for world in worlds])
+    weights = np.where(is_alike, 1.0, OTHERS)
     regrets = np.array([[regret(world, recipe) for recipe in recipes] for world in worlds])
     chosen: list[int] = []
     covered = np.full(len(worlds), np.inf)
