@@ -99,15 +99,16 @@ def priors(worlds: Sequence[World], group: str) -> dict[str, Prior]:
 
 
 def seed_std(worlds: Sequence[World], group: str) -> float | None:
-    """Standard deviation of a test score over seeds: the median over recipes and tasks of a kind.
+    """Standard deviation of a test score over seeds, times the root of the training examples.
 
-    A seed cuts training and validation part anew, too. Tasks with one seed tell nothing; `None`
+    The median over recipes and tasks of a kind. A seed cuts training and validation part anew, too. Tasks with one seed tell nothing; `None`
     where all are such.
     """
     of_group = [world for world in worlds if group in (world.entry["group"], OTHER)]
     told = [world for world in of_group if len(world.seeds) > 1]
     found = [
         np.std([world.runs[recipe, seed]["test"][-1] for seed in world.seeds], ddof=1)
+        * np.sqrt(world.entry["examples"][0])
         for world in told
         for recipe in world.whole
     ]

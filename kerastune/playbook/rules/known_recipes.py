@@ -65,8 +65,8 @@ def changed(
 
     Args:
         base: the recipe.
-        changes: values of a recipe; `rate` is a factor of the learning rate, `decay_start` a
-            fraction of the steps, and with a `length` other than 1 there is none: how long a
+        changes: values of a recipe; `rate` is a factor of the learning rate, `decay_start`
+            and `warmup_steps` are fractions of the steps, and with a `length` other than 1 there is none: how long a
             training is, is asked later.
         context: as in `candidates`.
         chunk: as in `candidates`.
@@ -88,8 +88,9 @@ def changed(
         return base.over(rounded_up(steps, chunk)).replace(**values)
     if "weight_decay" in values and values.get("optimizer", base.optimizer) != "sgd":
         values["weight_decay"] = _of_adam(values["weight_decay"], base)
-    if "decay_start" in values:
-        values["decay_start"] = round(values["decay_start"] * base.total_steps)
+    for name in ("decay_start", "warmup_steps"):
+        if name in values:
+            values[name] = round(values[name] * base.total_steps)
     return base.replace(**values)
 
 
@@ -134,5 +135,7 @@ def _in_words(name: str, value: Any) -> str:
         return "no decay" if value == "none" else f"{value} decay"
     if name == "decay_start":
         return f"decay from {100 * value:g} % of the steps"
+    if name == "warmup_steps":
+        return f"warm-up over {100 * value:g} % of the steps"
     words = WORDS.get(name, name.replace("_", " ") + " ")
     return f"{words}{value:.3g}"
