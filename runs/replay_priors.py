@@ -101,8 +101,8 @@ def priors(worlds: Sequence[World], group: str) -> dict[str, Prior]:
 def seed_std(worlds: Sequence[World], group: str) -> float | None:
     """Standard deviation of a test score over seeds, times the root of the training examples.
 
-    The median over recipes and tasks of a kind. A seed cuts training and validation part anew, too. Tasks with one seed tell nothing; `None`
-    where all are such.
+    The median over recipes and tasks of a kind. A seed cuts training and validation part anew, too.
+    Tasks with one seed tell nothing; `None` where all are such.
     """
     of_group = [world for world in worlds if group in (world.entry["group"], OTHER)]
     told = [world for world in of_group if len(world.seeds) > 1]
