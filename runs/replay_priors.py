@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from recorded_runs import World
 
+from kerastune.playbook.rules.expected_gain import WIDER
+
 OTHER = "other"  # data of no recorded kind: all tasks count the same
 OTHERS = 0.25  # what a task of another kind counts
 STDS = np.geomspace(0.002, 0.1, 60)  # of a gain over tasks, in units of the score
@@ -152,7 +154,7 @@ def joint(worlds: Sequence[World], group: str, alike: float = 0.5) -> Joint:
     correlations = alike * products / np.outer(lengths, lengths)
     np.fill_diagonal(correlations, 1.0)
     means = np.array([fitted[recipe].mean for recipe in recipes])
-    return Joint(recipes, means, correlations * np.outer(stds, stds))
+    return Joint(recipes, means, correlations * np.outer(WIDER * stds, WIDER * stds))
 
 
 def _standard(world: World, fitted: dict[str, Prior], recipe: str) -> float:
