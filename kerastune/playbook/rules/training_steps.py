@@ -22,7 +22,7 @@ from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
 STAGE = "train"
-LEAST_LENGTHENING = 1.5  # below, the gain of a longer training is not significant
+LEAST_LENGTHENING = 1.5  # below, the gain of a longer training is not worth it
 # Stages whose trainings are whole ones of a recipe.
 EARLIER = (FineTune.name, Decay.name, Weights.name, Regularize.name)
 OVERFITTING = 0.05  # of a value that is no fraction
@@ -104,7 +104,7 @@ class TrainingSteps:
     def _another_seed(self) -> list[TrialSpec]:
         """The recipe of the best length with another seed, in time that nothing else needs."""
         best = self._best_length[0]
-        if best is None or len(self.seeds) >= MOST_SEEDS or best.diverged_at is not None:
+        if not full_training.is_comparable(best) or len(self.seeds) >= MOST_SEEDS:
             return []
         for run in self.seeds:
             if not full_training.has_ended(run):

@@ -2,9 +2,9 @@
 
 The lazy way first: linear decay against a constant rate over the same steps. Decay fixes how long a
 training is, so it is judged at its end; a constant rate has the best of its evaluations, on the
-very examples that compare the two. Ahead of that, a mean gain that is not significant is one
-already; without any the landscape is flat. Only if linear decay gains significantly are a later
-start and the classic staircase tried, each of which must gain significantly itself.
+very examples that compare the two. Ahead of that, any expected gain is one, and no tie; without
+any, the rate stays constant. Only if linear decay is expected to gain are a later start and the
+classic staircase tried, each of which must be expected to gain itself.
 """
 
 from __future__ import annotations

@@ -45,18 +45,18 @@ class Train(Stage):
     What was tuned gets its regularizers back (P6). While the shortest training overfits, one of
     half its steps follows: with decay nothing is picked from the middle of a run. Otherwise a
     training of twice the steps follows (of all that are left where no further doubling would fit,
-    if that is at least half as many again), while the last one gained more than one standard error
-    on the validation examples (the rule of Breiman et al. 1984, "Classification and Regression
-    Trees", 3.4.3): more steps of the same recipe are likely to help, unless stage `regularize` saw
-    that its own were enough. Of all of them the best on the mean is kept: they are paid for, a
+    if that is at least half as many again), while the last one is expected to have gained: more
+    steps of the same recipe are likely to help, unless stage `regularize` saw that its own were
+    enough. Of all of them the one with the highest expected score is kept: they are paid for, a
     longer one costs its user nothing any more. What an earlier stage trained already is not trained
-    again, unless regularizers are switched on again.
+    again, unless regularizers are switched on again. In steps that no other length and no later
+    stage needs, the recipe is trained with other seeds, and the best on validation is kept.
 
     Where the longest of them overfits, and stage `regularize` had no budget to try anything, one of
     all steps that are left (up to eight times as many) has weight decay of a typical strength: more
     steps alone would overfit, and what regularizes pays late. It is one training in
     the place of a comparison that would cost several, so the steps and the weight decay are kept
-    together, if they gain significantly.
+    together, if they are expected to gain.
 
     Of what was tuned and the baseline, the one with the higher expected score on validation is
     kept, since both cost the same to serve; the baseline at a tie.
@@ -102,10 +102,7 @@ class Train(Stage):
         )
 
     def propose(self, context: Context) -> list[TrialSpec]:
-        steps = self._steps(context)
-        if due := steps.due():
-            return due
-        return []
+        return self._steps(context).due()
 
     def _steps(self, context: Context) -> TrainingSteps:
         return TrainingSteps(
@@ -139,7 +136,7 @@ class Train(Stage):
             f"Final model: the {'baseline' if final is baseline else f'{given} recipe'}",
             wording.sentences(parts),
             after=after,
-            evidence=_evidence(steps.ended, baseline),
+            evidence=_evidence([*steps.ended, *steps.seeds], baseline),
             values=TrainValues(final.spec.trial, context.spent(self.name), compared),
         )
 
