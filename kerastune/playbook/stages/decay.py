@@ -40,7 +40,7 @@ class DecayValues(ChosenTrial):
     """What stage `decay` found.
 
     Args:
-        flat: whether decay makes no significant difference, and none is kept.
+        flat: whether decay and none are tied, so that none is kept.
         total_steps: of the recipe that it hands on.
         gain: of linear decay over a constant learning rate; `None` where they were not compared.
         interval: what is wrong with the staircase's interval, in words; empty where nothing is.
@@ -111,12 +111,13 @@ class Decay(WholeTrainings):
         parts = [f"{pair}: {gain}"]
         if expected.mean > 0:
             return self._refined(context, parts, values)
-        does = "as well" if measured.sign == 0 else "better"
+        is_flat = expected.mean >= -expected.tie
+        does = "as well" if is_flat else "better"
         recipe = context.recipe
         steps = f"{recipe.learning_rate:g} for the {recipe.total_steps} steps that it had"
         parts.append(f"the learning rate stays at {steps}")
         values = dataclasses.replace(
-            values, trial=NONE, flat=measured.sign == 0, total_steps=recipe.total_steps
+            values, trial=NONE, flat=is_flat, total_steps=recipe.total_steps
         )
         return self.decision(
             context,
