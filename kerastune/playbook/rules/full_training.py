@@ -187,14 +187,14 @@ def expected_of(compared: Comparison, worse: Outcome, context: Context, change: 
 def compare_mirrored(better: Outcome, worse: Outcome) -> Comparison:
     """As `compare`; where a flip is not significant, its network looks at the mirror images, too.
 
-    Who learnt from both mirror images can be asked about both: what that gains is part of what the
-    flip is worth.
+    Who learnt from both mirror images can be asked about both, and need not be: what that gains is
+    part of what the flip is worth, what it loses is not.
     """
     found = compare(better, worse)
     if found.is_significant or better.mirrored_scores is None or worse.mirrored_scores is not None:
         return found
     both = comparison.difference(better.mirrored_scores, worse.example_scores)
-    return dataclasses.replace(found, mirrored=both)
+    return dataclasses.replace(found, mirrored=both) if both.gain > found.gain else found
 
 
 def decay_words(recipe: Recipe) -> str:
