@@ -69,10 +69,11 @@ class TrainingSteps:
 
     @functools.cached_property
     def seeds(self) -> list[Outcome]:
-        """Trainings of the recipe with other seeds."""
+        """Trainings of the recipe with other seeds, in the order of those."""
         outcomes, seed = self.context.outcomes.values(), self.context.recipe.seed
         own = (outcome for outcome in outcomes if outcome.spec.stage == STAGE)
-        return [outcome for outcome in own if outcome.spec.recipe.seed != seed]
+        others = (outcome for outcome in own if outcome.spec.recipe.seed != seed)
+        return sorted(others, key=lambda run: run.spec.recipe.seed)
 
     @property
     def ended(self) -> list[Outcome]:

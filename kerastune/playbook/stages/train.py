@@ -122,7 +122,8 @@ class Train(Stage):
             compared = full_training.compare(tuned, baseline)
             gain = full_training.expected_of(compared, baseline, context, "tuned")
             final = tuned if gain.is_gain else baseline
-        after = final.spec.recipe
+        # The seed cuts the data, too: with another one the recipe would not see the same examples.
+        after = final.spec.recipe.replace(seed=context.recipe.seed)
         if final is baseline:
             after = after.replace(total_steps=final.steps)
         parts = _kept(steps, tuned) if tuned else ["no tuned training came to its end"]
