@@ -247,6 +247,24 @@ class Recipe:
         """A copy with other values."""
         return dataclasses.replace(self, **changes)
 
+    def over(self, total_steps: int) -> Recipe:
+        """The recipe with other total steps, decay and moving average of the same shape.
+
+        Example:
+            >>> recipe = Recipe(decay="exponential", decay_start=900, decay_interval=200)
+            >>> longer = recipe.replace(total_steps=2000).over(4000)
+            >>> longer.decay_start, longer.decay_interval
+            (1800, 400)
+        """
+        times, changes = total_steps / self.total_steps, {"total_steps": total_steps}
+        if self.decay != "none":
+            changes["decay_start"] = round(times * self.decay_start)
+        if self.decay == "exponential":
+            changes["decay_interval"] = max(round(times * self.decay_interval), 1)
+        if self.ema:
+            changes["ema"] = self.ema ** (1 / times)
+        return self.replace(warmup_steps=round(times * self.warmup_steps), **changes)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, ready for JSON."""
         copied = {

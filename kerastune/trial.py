@@ -35,6 +35,8 @@ class TrialSpec:
         temperature: that softens what the teacher says, `> 0`.
         folds: parts that the training part is cut into, at least 2, to leave one out; 0 for none.
         left_out: number of that part, from 1; 0 for none.
+        follows_clock: whether it ends when the time of a budget does: the total steps of its recipe
+            follow how fast it goes, so that its learning rate decays to its end.
 
     Raises:
         ValueError: when the steps or the folds do not fit together, or the sparsity is none.
@@ -53,6 +55,7 @@ class TrialSpec:
     temperature: float = 1.0
     folds: int = 0
     left_out: int = 0
+    follows_clock: bool = False
 
     def __post_init__(self):
         sparsity.check(self.sparsity)
@@ -65,7 +68,10 @@ class TrialSpec:
                 f"`left_out` ({self.left_out}) must be one of `folds` ({self.folds}), which are 0 "
                 "or >= 2."
             )
-        if self.eval_every and (self.start % self.eval_every or self.until % self.eval_every):
+        parts = (
+            [step % self.eval_every for step in (self.start, self.until)] if self.eval_every else []
+        )
+        if any(parts) and not self.follows_clock:
             raise ValueError(
                 f"`eval_every` ({self.eval_every}) must divide `start` ({self.start}) and `until` "
                 f"({self.until})."

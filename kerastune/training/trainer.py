@@ -57,7 +57,8 @@ class Trainer:
         objective: the validation value that chooses the best weights.
         callbacks: Keras callbacks of the user's; every trial gets its own copies.
         on_steps: called with the number of steps just done, about every chunk.
-        deadline: called at every chunk; training stops there when it gives `True`.
+        seconds_left: called at every chunk; training stops where it gives 0 or less, and one that
+            follows the clock ends just before.
 
     Example:
         >>> trainer = Trainer(problem, build=lambda hyperparameters: make_model())  # doctest: +SKIP
@@ -73,14 +74,14 @@ class Trainer:
         objective: Objective,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         on_steps: Callable[[int], None] = lambda steps: None,
-        deadline: Callable[[], bool] = lambda: False,
+        seconds_left: Callable[[], float] = lambda: math.inf,
     ):
         self.problem = problem
         self.build = build
         self.objective = objective
         self.callbacks = list(callbacks)
         self.on_steps = on_steps
-        self.deadline = deadline
+        self.seconds_left = seconds_left
         # Of any training, by its batch size, at most.
         self.most_steps: Callable[[int], float] = _unlimited
         # Of trials with a `mix` above 0; set before the first of them.

@@ -177,7 +177,7 @@ class CrossValidation:
         self._every = evaluation_interval(
             len(first.validation), recipe.batch_size, CHUNK, most=steps
         )
-        recipe = full_training.lengthened(recipe, rounded_up(steps, self._every)).replace(
+        recipe = recipe.over(rounded_up(steps, self._every)).replace(
             hyperparameters={**defaults, **given}
         )
         self._look_at_model(first, recipe, objective)

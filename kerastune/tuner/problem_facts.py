@@ -218,7 +218,7 @@ def of(problem: Problem, objective: Objective, model: keras.Model) -> Facts:
         num_parameters=model.count_params(),
         scored_by=scoring.scored_by(model, problem, objective),
         unusable=recipe_checks.unusable(model, problem),
-        data=_data(problem.validation.x),
+        data="regression" if problem.kind == "regression" else _data(problem.validation.x),
     )
 
 

@@ -86,7 +86,7 @@ class Search:
         self.problem = dataclasses.replace(problem, notes=(*problem.notes, *seen.notes))
         self.first, self.facts = seen.recipe, seen.facts
         self.trainer = Trainer(
-            problem, build, self.facts.objective, callbacks, display.steps, self._is_late
+            problem, build, self.facts.objective, callbacks, display.steps, self._seconds_left
         )
         self.trainer.teacher = settings.stages.teacher
         self.trainer.most_steps = self.facts.most_steps
@@ -216,8 +216,8 @@ class Search:
     def _chosen(self) -> str | None:
         return oracle.chosen_trial(self.playbook.decisions)
 
-    def _is_late(self) -> bool:
-        return self.study.seconds() > self.playbook.deadline()
+    def _seconds_left(self) -> float:
+        return self.playbook.seconds_left()
 
     def _on_decision(self, decision: Decision) -> None:
         self._look_at_network(decision.before)

@@ -3,6 +3,7 @@
 import copy
 import warnings
 import zipfile
+from unittest import mock
 
 import keras
 import numpy as np
@@ -349,7 +350,7 @@ def test_a_member_of_a_fold_sees_the_rows_outside_of_its_own_in_every_segment(mo
 
 def test_a_deadline_stops_at_a_chunk_and_steps_are_told():
     told = []
-    made = trainer(on_steps=told.append, deadline=lambda: len(told) == 2)
+    made = trainer(on_steps=told.append, seconds_left=lambda: 2 - len(told))
     outcome, state, _ = made.run(spec(until=170))
     assert told == [50, 50] and outcome.steps == state.step == 100 and outcome.diverged_at is None
     assert outcome.out_of_time
@@ -359,7 +360,7 @@ def test_a_deadline_stops_at_a_chunk_and_steps_are_told():
 
 
 def test_a_refit_is_trained_to_its_end_on_all_examples_whatever_the_deadline():
-    made = trainer(deadline=lambda: True)
+    made = trainer(seconds_left=lambda: 0)
     examples = len(made.problem.train) + len(made.problem.validation)
     wanted = refit.spec_of(PLAIN.replace(total_steps=300, decay="linear"), made.problem)
     assert wanted.until == round(300 * examples / len(made.problem.train))
@@ -891,3 +892,20 @@ def test_a_finished_model_leaves_the_trainers_own_alone(plain):
     model = plain.finished_model(PLAIN, state)
     model.set_weights([weights * 0 for weights in model.get_weights()])
     assert same([*state.model, *plain.run(spec(until=50))[1].model], [*kept.model, *kept.model])
+
+
+def test_a_training_that_follows_the_clock_ends_its_decay_when_the_time_ends(plain):
+    chunks = []
+    made = trainer(on_steps=chunks.append)
+    # Every chunk takes a tenth of a second by this clock, whatever the machine: 20 in all.
+    made.seconds_left = lambda: 2.0 - 0.1 * len(chunks)
+    recipe = PLAIN.replace(total_steps=4000, decay_interval=1)
+    asked = spec(recipe, until=4000, eval_every=500, keep_best=True, follows_clock=True)
+    with mock.patch.object(segment_callback.time, "monotonic", lambda: 0.1 * len(chunks)):
+        outcome, state, best = made.run(asked)
+    done = outcome.spec.recipe.total_steps
+    assert outcome.steps == done == outcome.spec.until == state.step == best.step
+    assert 16 * CHUNK <= done <= 21 * CHUNK and not outcome.out_of_time
+    assert outcome.evals[-1]["step"] == done
+    # The last steps hardly move: the learning rate has come to its end.
+    assert outcome.update_norms[-1].max() < 0.1 * outcome.update_norms[0].max()

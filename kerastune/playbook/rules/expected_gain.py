@@ -27,6 +27,16 @@ from kerastune.analysis.comparison import Comparison
 
 TIE = 0.0005  # 0.05 points; of a loss, that fraction of it
 SEED_STD = 0.003  # of one training's score, where nothing was recorded
+# Comparisons of stages by what was recorded that is most like them, and whether it is that way
+# round.
+RECORDED = {
+    "dropout": ("dropout .25", 1),
+    "label_smoothing": ("smoothing", 1),
+    "weight_decay": ("weight decay .002", 1),
+    "longer": ("length x3", 1),
+    "decay": ("constant", -1),
+    "tuned": ("keras defaults", -1),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,27 +123,48 @@ def shrunk(gain: float, error: float, mean: float, std: float) -> tuple[float, f
     return mean + weight * (gain - mean), std * math.sqrt(1 - weight)
 
 
+def improvement(gain: float, std: float) -> float:
+    """The expected improvement of a normal gain over none (Mockus 1978).
+
+    Example:
+        >>> round(improvement(0.0, 1.0), 4), improvement(-1.0, 0.0), improvement(2.0, 0.0)
+        (0.3989, 0.0, 2.0)
+    """
+    if std <= 0:
+        return max(gain, 0.0)
+    at = gain / std
+    density = math.exp(-(at**2) / 2) / math.sqrt(2 * math.pi)
+    return gain * 0.5 * math.erfc(-at / math.sqrt(2)) + std * density
+
+
 def prior(change: str, data: str) -> Prior:
     """What a change gained on recorded tasks of a kind of data; a neutral prior where it was not
-    tried.
+    recorded.
 
     Args:
-        change: name of a recipe's value, or of another choice, as in `playbook/priors.json`.
-        data: `"table"`, `"image"`, `"series"`, `"text"` or `"other"`.
+        change: name of one of `changes`, or of a comparison in `RECORDED`.
+        data: `"table"`, `"image"`, `"series"`, `"text"`, `"regression"` or `"other"`.
 
     Example:
         >>> prior("magic", "table") == Prior()
         True
     """
-    kinds = _recorded()["changes"].get(change, {})
-    found = kinds.get(data) or kinds.get("all")
-    return Prior(**found) if found else Prior()
+    name, sign = RECORDED.get(change, (change, 1))
+    kinds = _recorded()["gains"].get(name, {})
+    found = kinds.get(data) or kinds.get("other")
+    if not found:
+        return Prior()
+    return Prior(sign * found["mean"], found["std"], found["tasks"])
+
+
+def changes() -> dict[str, dict[str, Any]]:
+    """What was recorded: values of a recipe by the name of the change."""
+    return _recorded()["changes"]
 
 
 def seed_std(data: str) -> float:
     """Standard deviation of the score of one training with another seed, on tasks of a kind."""
-    stds = _recorded()["seed_std"]
-    return stds.get(data, stds.get("all", SEED_STD))
+    return _recorded()["seed_std"].get(data, SEED_STD)
 
 
 @functools.cache

@@ -23,7 +23,14 @@ DECAY_STRETCH = (
 SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
 
 
-def segment(trial: str, stage: str, recipe: Recipe, done: Outcome | None, every: int) -> TrialSpec:
+def segment(
+    trial: str,
+    stage: str,
+    recipe: Recipe,
+    done: Outcome | None,
+    every: int,
+    follows_clock: bool = False,
+) -> TrialSpec:
     """The next quarter of a training of `recipe.total_steps` steps, evaluated at its end at least.
 
     Args:
@@ -32,6 +39,7 @@ def segment(trial: str, stage: str, recipe: Recipe, done: Outcome | None, every:
         recipe: how to train; its steps are a multiple of `every`.
         done: what was trained so far.
         every: steps between two evaluations.
+        follows_clock: as `TrialSpec.follows_clock`.
 
     Example:
         >>> recipe = Recipe(total_steps=600)
@@ -40,7 +48,9 @@ def segment(trial: str, stage: str, recipe: Recipe, done: Outcome | None, every:
     """
     total, start = recipe.total_steps, done.steps if done else 0
     until = min(start + rounded_up(total / SEGMENTS, every), total)
-    return TrialSpec(trial, stage, recipe, start, until, every, keep_best=True)
+    return TrialSpec(
+        trial, stage, recipe, start, until, every, keep_best=True, follows_clock=follows_clock
+    )
 
 
 def affordable(
@@ -107,7 +117,7 @@ def planned(recipe: Recipe, facts: Facts, stretch: int, chunk: int) -> Recipe:
     """
     wanted = rounded_up(stretch * recipe.total_steps, chunk)
     every = evaluation_interval(facts.num_validation, recipe.batch_size, chunk, most=wanted)
-    return lengthened(recipe.replace(regularizers="on"), rounded_up(wanted, every))
+    return recipe.replace(regularizers="on").over(rounded_up(wanted, every))
 
 
 def trained_before(stages: tuple[str, ...], base: Recipe, context: Context) -> Outcome | None:
@@ -129,26 +139,6 @@ def trained_before(stages: tuple[str, ...], base: Recipe, context: Context) -> O
 def was_stopped(outcome: Outcome) -> bool:
     """Whether something other than divergence ended a training before its last step."""
     return outcome.diverged_at is None and outcome.steps < outcome.spec.until
-
-
-def lengthened(recipe: Recipe, total_steps: int) -> Recipe:
-    """The recipe with other total steps and a decay of the same shape.
-
-    Example:
-        >>> recipe = Recipe(decay="exponential", decay_start=900, decay_interval=200)
-        >>> longer = lengthened(recipe.replace(total_steps=2000), 4000)
-        >>> longer.decay_start, longer.decay_interval
-        (1800, 400)
-    """
-    times, changes = total_steps / recipe.total_steps, {"total_steps": total_steps}
-    if recipe.decay != "none":
-        changes["decay_start"] = round(times * recipe.decay_start)
-    changes["warmup_steps"] = round(times * recipe.warmup_steps)
-    if recipe.ema:
-        changes["ema"] = recipe.ema ** (1 / times)
-    if recipe.decay == "exponential":
-        changes["decay_interval"] = max(round(times * recipe.decay_interval), 1)
-    return recipe.replace(**changes)
 
 
 def compare(better: Outcome, worse: Outcome) -> Comparison:
@@ -179,7 +169,9 @@ def expected_of(compared: Comparison, worse: Outcome, context: Context, change: 
     data = context.facts.data
     scale = 1.0
     if context.facts.scored_by == "loss":
-        scale = max(abs(float(np.mean(worse.example_scores))), 1e-12)
+        # Of a regression gains are recorded in units of the targets' variance, or of a larger loss.
+        least = 1.0 if data == "regression" else 1e-12
+        scale = max(abs(float(np.mean(worse.example_scores))), least)
     prior, seed_std = expected_gain.prior(change, data), expected_gain.seed_std(data)
     return expected_gain.expected(compared, prior, scale, seed_std)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from kerastune import schedules
 from kerastune.playbook.context import rounded_up
-from kerastune.playbook.rules import expected_gain, full_training
+from kerastune.playbook.rules import expected_gain
 from kerastune.recipe import Recipe
 
 PREFIX = "regularize"
@@ -233,7 +233,7 @@ def total_steps(recipe: Recipe, every: int, fits: Callable[[Recipe, str], bool])
         fits: whether a longer recipe under that name can be had.
     """
     for times in LENGTHS:
-        longer = full_training.lengthened(recipe, rounded_up(times * recipe.total_steps, every))
+        longer = recipe.over(rounded_up(times * recipe.total_steps, every))
         name = f"{PREFIX}-total_steps-x{times:g}"
         if fits(longer, name):
             break
@@ -268,7 +268,7 @@ def _ladder(
     """
     present = getattr(recipe, value)
     levels = sorted({*strengths, present}, key=lambda level: -1 if level is None else level)
-    trained = full_training.lengthened(recipe, times * recipe.total_steps)
+    trained = recipe.over(times * recipe.total_steps)
     recipes = tuple(
         None if level == present else trained.replace(**{value: level}) for level in levels
     )

@@ -17,6 +17,7 @@ from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
+from kerastune.playbook.stages.recipes import Recipes
 from kerastune.playbook.stages.regularize import BASE, Regularize
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
@@ -24,10 +25,11 @@ from kerastune.trial import Outcome, TrialSpec
 STAGE = "train"
 LEAST_LENGTHENING = 1.5  # below, the gain of a longer training is not worth it
 # Stages whose trainings are whole ones of a recipe.
-EARLIER = (FineTune.name, Decay.name, Weights.name, Regularize.name)
+EARLIER = (FineTune.name, Decay.name, Weights.name, Recipes.name, Regularize.name)
 OVERFITTING = 0.05  # of a value that is no fraction
 # Times the steps that a training may take, at most, once weight decay keeps it from overfitting.
 LONGEST = 8
+MOST_GROWTH = 1.5  # times its planned steps that a training has which follows the clock
 MOST_SEEDS = 4  # other than the first
 
 
@@ -61,7 +63,7 @@ class TrainingSteps:
         for outcome in outcomes.values() if self.tuned else ():
             trained = outcome.spec.recipe.replace(regularizers="on")
             is_whole = outcome.spec.stage in EARLIER and full_training.is_comparable(outcome)
-            wanted = full_training.lengthened(recipe.replace(regularizers="on"), steps_of(outcome))
+            wanted = recipe.replace(regularizers="on").over(steps_of(outcome))
             is_same = full_training.is_same_network(outcome, self.context.facts)
             if is_whole and is_same and trained == wanted:
                 runs.append(outcome)
@@ -92,8 +94,7 @@ class TrainingSteps:
         for run in self.runs:
             if not full_training.has_ended(run):
                 # What was begun is finished: its decay fixes how long it is.
-                every = run.spec.eval_every
-                return [full_training.segment(run.spec.trial, STAGE, run.spec.recipe, run, every)]
+                return [self._continued(run)]
         left = int((1 - self.leaves) * self.context.left(STAGE))
         total = self._other_total(left) if self.tuned else 0
         every = self.context.evaluation_interval(self.chunk, total)
@@ -102,6 +103,11 @@ class TrainingSteps:
             return [self._beginning(self._regularized(total), total, every)]
         return self._another_seed() if self.tuned and not self.leaves else []
 
+    def _continued(self, run: Outcome) -> TrialSpec:
+        spec = run.spec
+        follows, every = spec.follows_clock, spec.eval_every
+        return full_training.segment(spec.trial, STAGE, spec.recipe, run, every, follows)
+
     def _another_seed(self) -> list[TrialSpec]:
         """The recipe of the best length with another seed, in time that nothing else needs."""
         best = self._best_length[0]
@@ -109,8 +115,7 @@ class TrainingSteps:
             return []
         for run in self.seeds:
             if not full_training.has_ended(run):
-                every = run.spec.eval_every
-                return [full_training.segment(run.spec.trial, STAGE, run.spec.recipe, run, every)]
+                return [self._continued(run)]
         recipe, every = best.spec.recipe, best.spec.eval_every
         if recipe.total_steps > self.context.left(STAGE):
             return []
@@ -127,9 +132,16 @@ class TrainingSteps:
         return [self._beginning(self.context.recipe, total, every)] if total else []
 
     def _beginning(self, recipe: Recipe, total: int, every: int) -> TrialSpec:
-        trained = full_training.lengthened(recipe, total)
+        trained = recipe.over(total)
         trained = trained.replace(regularizers="on" if self.tuned else recipe.regularizers)
-        return full_training.segment(f"{STAGE}-{total}", STAGE, trained, None, every)
+        follows = self._follows_clock(total)
+        return full_training.segment(f"{STAGE}-{total}", STAGE, trained, None, every, follows)
+
+    def _follows_clock(self, total: int) -> bool:
+        """Whether a training can use all the time that is left, and nothing else needs any."""
+        facts = self.context.facts
+        is_free = facts.timed and self.tuned and not self.leaves and not facts.most_epochs
+        return is_free and MOST_GROWTH * total >= self.context.left(STAGE)
 
     def _first_total(self) -> int:
         """Steps of the first training: those wanted, or as many as there are where twice as many
@@ -168,7 +180,7 @@ class TrainingSteps:
         had_it = longest.spec.recipe.weight_decay != recipe.weight_decay
         if total <= steps_of(longest) or not (had_it or self._calls_for_weight_decay()):
             return recipe
-        longer = full_training.lengthened(recipe, total)
+        longer = recipe.over(total)
         return recipe.replace(weight_decay=regularizers.typical_weight_decay(longer))
 
     def _calls_for_weight_decay(self) -> bool:

@@ -65,7 +65,7 @@ class Decay(WholeTrainings):
 
     name = "decay"
     question = "Should the learning rate fall?"
-    share = 0.5
+    share = 0.3
     values = DecayValues
     tunes = True
     stretches = True

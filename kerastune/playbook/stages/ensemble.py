@@ -152,9 +152,7 @@ class Ensemble(Stage):
         every = single.spec.eval_every
         total = rounded_up(context.recipe.total_steps, every)
         left = context.left(self.name) - _cost_of_predicting(context)
-        wanted = self._wanted(
-            context.replace(recipe=full_training.lengthened(context.recipe, total))
-        )
+        wanted = self._wanted(context.replace(recipe=context.recipe.over(total)))
         return [
             dataclasses.replace(
                 full_training.segment(name, self.name, wanted[name][0], done, every),

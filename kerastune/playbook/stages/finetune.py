@@ -126,7 +126,7 @@ class FineTune(WalkingStage):
         if walk.best is not None and best.frozen < (
             context.recipe.frozen or context.facts.pretrained
         ):
-            after = full_training.lengthened(after, best.total_steps // self._stretch)
+            after = after.over(best.total_steps // self._stretch)
         headline = walk.headline or _headline(best, context)
         return self.decision(
             context, headline, walk.numbers, after=after, evidence=walk.seen, values=values
@@ -174,10 +174,10 @@ class FineTune(WalkingStage):
         if BASE in context.outcomes:
             # With a budget in time the allowance changes, and all trainings must have the same
             # length.
-            return full_training.lengthened(planned, context.outcomes[BASE].spec.recipe.total_steps)
+            return planned.over(context.outcomes[BASE].spec.recipe.total_steps)
         most = max(context.facts.allowance // TRAININGS, self._chunk)
         every = context.evaluation_interval(self._chunk, most)
-        return full_training.lengthened(planned, min(planned.total_steps, most // every * every))
+        return planned.over(min(planned.total_steps, most // every * every))
 
     def _decay(self, walk: Walk, top: int, context: Context) -> None:
         recipe = walk.best.spec.recipe

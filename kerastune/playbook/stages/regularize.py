@@ -24,6 +24,7 @@ from kerastune.playbook.rules.regularizers import Thing
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
+from kerastune.playbook.stages.recipes import Recipes
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
@@ -108,7 +109,7 @@ class Regularize(WalkingStage):
         walk = Walk()
         base = full_training.planned(context.recipe, context.facts, self._stretch, self._chunk)
         known = full_training.trained_before(
-            (FineTune.name, Decay.name, Weights.name), base, context
+            (FineTune.name, Decay.name, Weights.name, Recipes.name), base, context
         )
         if known:
             context = context.replace(outcomes=context.outcomes | {BASE: known})
@@ -152,7 +153,7 @@ class Regularize(WalkingStage):
         recipe = walk.best.spec.recipe
         while loss_rise(walk.best) <= RISE:
             every = context.evaluation_interval(self._chunk, 2 * recipe.total_steps)
-            longer = full_training.lengthened(recipe, rounded_up(2 * recipe.total_steps, every))
+            longer = recipe.over(rounded_up(2 * recipe.total_steps, every))
             if longer.total_steps > context.facts.most_steps(longer.batch_size):
                 return recipe
             name = f"{BASE}-{longer.total_steps}"

@@ -1,0 +1,150 @@
+"""Plays engines against the recorded runs, in seconds: python runs/replay.py.
+
+An engine gets a budget and sees validation scores only. Its regret is how far the test score of
+what it returns, the mean over seeds, is below the best recorded recipe's. A task's unit is the
+distance from its best to its median recipe: 0 is the best recipe, 1 the median one. Whatever is
+fitted is fitted on the other tasks. `--write_priors` fits on all and writes them for kerastune.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+import zlib
+
+import numpy as np
+import recorded_runs
+import replay_contestants
+import replay_priors
+from absl import app, flags
+from recorded_recipes import RECIPES
+from recorded_runs import Records, World
+from replay_contestants import ExpectedValue
+
+FLAGS = flags.FLAGS
+BUDGETS = (1, 2, 4, 8, 16)  # trainings by the base recipe
+DRAWS = 10  # plays of an engine whose result depends on chance
+ROOT = pathlib.Path(__file__).parents[1]
+PRIORS = ROOT / "kerastune" / "playbook" / "priors.json"
+
+
+def play(world: World, engine, budget: float, draws: int) -> float:
+    """Regret of an engine on a task, in the task's unit: the mean over seeds and draws.
+
+    Args:
+        world: the task.
+        engine: takes records and a generator, gives a choice.
+        budget: in trainings by the base recipe.
+        draws: plays with other random numbers.
+    """
+    best, unit = world.scale
+    scores = []
+    for seed in world.seeds:
+        for draw in range(draws):
+            records = Records(world, seed, budget * world.base_seconds)
+            rng = np.random.default_rng([zlib.crc32(world.name.encode()), seed, draw])
+            scores.append(records.tested(engine(records, rng)))
+    return (best - float(np.mean(scores))) / unit
+
+
+def contestants(worlds: list[World], left_out: World) -> dict:
+    """All engines, with what is fitted on the other tasks, and how often each is played."""
+    others = [world for world in worlds if world.name != left_out.name]
+    found = {
+        name: (engine, DRAWS if name in replay_contestants.DRAWN else 1)
+        for name, engine in replay_contestants.FIXED.items()
+    }
+    group = left_out.entry["group"]
+    return {
+        **found,
+        "expected value": (ExpectedValue(replay_priors.joint(others, group, alike=0.0)), 1),
+        "expected value, joint": (ExpectedValue(replay_priors.joint(others, group)), 1),
+    }
+
+
+def regrets(worlds: list[World]) -> dict[str, np.ndarray]:
+    """Regret of every contestant `[tasks, budgets]`."""
+    found: dict[str, list] = {}
+    for world in worlds:
+        for name, (engine, draws) in contestants(worlds, world).items():
+            row = [play(world, engine, budget, draws) for budget in BUDGETS]
+            found.setdefault(name, []).append(row)
+    return {name: np.array(rows) for name, rows in found.items()}
+
+
+def table(found: dict[str, np.ndarray]) -> list[str]:
+    """Mean regret over tasks, with its standard error, a line for every contestant."""
+    lines = ["| contestant | " + " | ".join(f"{b}x" for b in BUDGETS) + " |"]
+    lines.append("|---" * (len(BUDGETS) + 1) + "|")
+    for name, values in found.items():
+        errors = values.std(axis=0, ddof=min(len(values) - 1, 1)) / len(values) ** 0.5
+        cells = [f"{mean:.2f} ± {error:.2f}" for mean, error in zip(values.mean(axis=0), errors)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def task_table(worlds: list[World], found: dict[str, np.ndarray], budget: int) -> list[str]:
+    """Regret by task at one budget, a line for every task."""
+    column = BUDGETS.index(budget)
+    lines = [f"| task, at {budget}x | {' | '.join(found)} |", "|---" * (len(found) + 1) + "|"]
+    for row, world in enumerate(worlds):
+        cells = [f"{values[row, column]:.2f}" for values in found.values()]
+        lines.append(f"| {world.name} ({world.entry['group']}) | {' | '.join(cells)} |")
+    return lines
+
+
+def gain_table(worlds: list[World]) -> list[str]:
+    """Expected gain of every recipe by kind of data, in points, ± its standard error."""
+    groups = sorted({world.entry["group"] for world in worlds})
+    fitted = {group: replay_priors.priors(worlds, group) for group in groups}
+    lines = [f"| recipe | {' | '.join(groups)} |", "|---" * (len(groups) + 1) + "|"]
+    for recipe in worlds[0].changes:
+        priors = [fitted[group].get(recipe) for group in groups]
+        cells = [f"{100 * p.mean:+.1f} ± {100 * p.error:.1f}" if p else "" for p in priors]
+        lines.append(f"| {recipe} | {' | '.join(cells)} |")
+    return lines
+
+
+def priors_file(worlds: list[World]) -> dict:
+    """What kerastune reads: fitted on all tasks."""
+    groups = sorted({world.entry["group"] for world in worlds})
+    gains: dict[str, dict] = {}
+    for group in groups:
+        for recipe, prior in replay_priors.priors(worlds, group).items():
+            gains.setdefault(recipe, {})[group] = {
+                "mean": round(prior.mean, 5),
+                "std": round(prior.std, 5),
+                "tasks": prior.tasks,
+            }
+    return {
+        "source": f"python runs/replay.py --write_priors, from {len(worlds)} tasks; gains over the "
+        "base recipe in units of the score (accuracy, or R² of a regression)",
+        "changes": {recipe: worlds[0].changes[recipe] for recipe in gains},
+        "gains": gains,
+        "portfolio": {group: replay_priors.portfolio(worlds, group) for group in groups},
+    }
+
+
+def main(argv):
+    universe = recorded_runs.read(pathlib.Path(FLAGS.universe))
+    worlds = recorded_runs.worlds(universe, RECIPES)
+    if len(worlds) < 3:
+        sys.exit(f"{FLAGS.universe} holds {len(worlds)} tasks; at least 3 are needed.")
+    if FLAGS.write_priors:
+        text = json.dumps(priors_file(worlds), indent=1, sort_keys=True, ensure_ascii=False)
+        PRIORS.write_text(text + "\n", encoding="utf-8")
+    found = regrets(worlds)
+    runs = sum(len(world.runs) for world in worlds)
+    print(f"{len(worlds)} tasks, {runs} runs; mean regret, 0 is the best recipe, 1 the median one:")
+    print("\n".join(table(found)))
+    for budget in FLAGS.by_task:
+        print("\n".join(["", *task_table(worlds, found, int(budget))]))
+    print("\n".join(["", *gain_table(worlds)]))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("universe", str(recorded_runs.PATH), "File of the recorded runs.")
+    flags.DEFINE_list("by_task", ["4"], f"Budgets whose regret is told by task, of {BUDGETS}.")
+    flags.DEFINE_boolean("write_priors", False, f"Write {PRIORS.relative_to(ROOT)}.")
+    sys.exit(app.run(main))

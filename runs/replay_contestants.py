@@ -1,0 +1,234 @@
+"""Engines that are replayed: each gets a view of the records and returns a `Choice`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from recorded_runs import Choice, Curve, Records
+from replay_priors import Joint
+
+SIGNIFICANT = 1.96  # standard errors
+ANY_LEVEL = 1.0  # standard deviation of a task's level: nothing is known of it
+REDUCTION = 3  # of successive halving
+# The order in which the present engine asks, as the playbook has it.
+STAGES = (
+    ("rate x1/3", "rate x3"),
+    ("batch 32", "batch 256"),
+    ("adam",),
+    ("late decay", "constant"),
+    ("augmentation", "flip", "dropout .1", "dropout .25", "weight decay .002", "smoothing"),
+)
+
+
+def returned(records: Records, recipe: str, seed: int | None = None) -> Choice:
+    """The kept weights of a run, trained as far as the budget goes."""
+    seed = records.seed if seed is None else seed
+    curve = records.curve(recipe, seed)
+    return Choice(recipe, seed, int(curve.steps[curve.kept]) if curve.kept >= 0 else 0)
+
+
+def keras_defaults(records: Records, rng: np.random.Generator) -> Choice:
+    """Adam at .001, batches of 32, for the whole time; the best evaluation."""
+    return returned(records, "keras defaults")
+
+
+def longest(records: Records) -> str:
+    """The longest run of the base recipe that fits, or the shortest."""
+    lengths = ("length x3", "base", "length x1/4")
+    return next((recipe for recipe in lengths if records.fits(recipe)), lengths[-1])
+
+
+def simple_rule(records: Records, rng: np.random.Generator) -> Choice:
+    """The probe, then SGD with linear decay for the rest of the time."""
+    return returned(records, longest(records))
+
+
+def random_search(records: Records, rng: np.random.Generator) -> Choice:
+    """Whole trainings in random order; the best validation score."""
+    found = {}
+    for recipe in rng.permutation(records.recipes):
+        if records.fits(recipe):
+            found[recipe] = kept_score(records, recipe)
+    return best_of(records, found)
+
+
+def kept_score(records: Records, recipe: str, step: float = math.inf) -> tuple[float, float]:
+    """Validation score of the kept evaluation, then its loss, larger is better."""
+    curve = records.curve(recipe, step=step)
+    if curve.kept < 0:
+        return -math.inf, -math.inf
+    return float(curve.validation[curve.kept]), -float(curve.validation_loss[curve.kept])
+
+
+def best_of(records: Records, scores: dict) -> Choice:
+    """The recipe with the highest score; where nothing was trained, what the budget holds."""
+    return returned(records, max(scores, key=scores.get) if scores else longest(records))
+
+
+def successive_halving(records: Records, rng: np.random.Generator) -> Choice:
+    """Many recipes for a ninth of their length, a third of them for a third, a ninth to the end."""
+    order = list(rng.permutation(records.recipes))
+    mean_cost = float(np.mean([records.cost(recipe) for recipe in order]))
+    count = max(int(records.left / mean_cost * REDUCTION), 1)  # each rung costs the same
+    alive, scores = order[:count], {}
+    for rung in (REDUCTION**2, REDUCTION, 1):
+        scores = {}
+        for recipe in alive:
+            until = math.inf if rung == 1 else records.length(recipe) / rung
+            if records.cost(recipe, step=until) <= records.left:
+                scores[recipe] = kept_score(records, recipe, until)
+        keep = max(len(alive) // REDUCTION, 1)
+        alive = sorted(scores, key=scores.get, reverse=True)[:keep]
+    return best_of(records, scores)
+
+
+def present_engine(records: Records, rng: np.random.Generator) -> Choice:
+    """Stages that keep what is simpler unless another is significantly better.
+
+    A quarter of the budget is the baseline's, which comes back where the model is not
+    significantly better. Half of what is left then is kept for the training at the end.
+    """
+    baseline = baseline_of(records)
+    reserve = 0.5 * records.left
+    start = "base" if records.fits("base") else "length x1/4"
+    base = records.curve(start)
+    if not base.is_whole:
+        return baseline[0]
+    chosen, best = start, kept_score(records, start)[0]
+    for stage in STAGES:
+        for recipe in stage:
+            if recipe not in records.recipes or records.cost(recipe) > records.left - reserve:
+                continue
+            curve = records.curve(recipe)
+            score = float(curve.validation[curve.kept])
+            if score - best > SIGNIFICANT * curve.gain_error:
+                chosen, best = recipe, score
+    chosen, best = longer(records, chosen, best)
+    error = records.curve(chosen).error
+    if baseline[1] >= best - SIGNIFICANT * error:
+        return baseline[0] if baseline[1] > best else returned(records, chosen)
+    return returned(records, chosen)
+
+
+def baseline_of(records: Records) -> tuple[Choice, float]:
+    """Keras's defaults for a quarter of the budget, and their validation score."""
+    recipe = "keras defaults"
+    share = 0.25 * records.seconds / records.cost(recipe)
+    curve = records.curve(recipe, step=share * records.length(recipe))
+    if curve.kept < 0:
+        return Choice(recipe, records.seed, 0), -math.inf
+    step = int(curve.steps[curve.kept])
+    return Choice(recipe, records.seed, step), float(curve.validation[curve.kept])
+
+
+def longer(records: Records, chosen: str, best: float) -> tuple[str, float]:
+    """Three times as long, where that was recorded and fits: the training at the end."""
+    name = "length x3" if chosen == "base" else f"{chosen}, length x3"
+    if name in records.recipes and records.fits(name):
+        return name, kept_score(records, name)[0]
+    return chosen, best
+
+
+class ExpectedValue:
+    """Trains what promises the largest expected gain for its cost; returns the best expectation.
+
+    A validation score is a level that all share, plus the recipe's gain, plus noise. The gains have
+    a joint normal prior by kind of data; nothing is known of the level beforehand.
+
+    Args:
+        prior: of the recipes that were recorded on other tasks.
+        thrift: power of the cost that a promise is divided by.
+    """
+
+    def __init__(self, prior: Joint, thrift: float = 0.5):
+        self.prior, self.thrift = prior, thrift
+
+    def __call__(self, records: Records, rng: np.random.Generator) -> Choice:
+        known = [recipe for recipe in records.recipes_and_parts if recipe in self.prior.recipes]
+        belief = Belief(self.prior.of(known))
+        while waiting := [r for r in known if r not in belief.scores and records.fits(r)]:
+            curve = records.curve(recipe := self.next(belief, waiting, records))
+            belief.add(recipe, float(curve.validation[curve.kept]), curve)
+        if not belief.scores:
+            return returned(records, min(records.recipes_and_parts, key=records.cost))
+        mean, _ = belief.gains()
+        return returned(records, max(belief.scores, key=mean.get))
+
+    def next(self, belief: Belief, waiting: list[str], records: Records) -> str:
+        """What training is expected to add most to the best expectation, for its cost."""
+        mean, variance = belief.gains()
+        if not belief.scores:
+            return max(waiting, key=mean.get)
+        best = max(mean[recipe] for recipe in belief.scores)
+
+        def promise(recipe: str) -> float:
+            told = variance[recipe] / math.sqrt(variance[recipe] + belief.noise**2 + 1e-12)
+            added = expected_improvement(mean[recipe] - best, told)
+            return added / records.cost(recipe) ** self.thrift
+
+        return max(waiting, key=promise)
+
+
+class Belief:
+    """What is believed of the gains of all recipes after some validation scores.
+
+    Args:
+        prior: of the recipes.
+    """
+
+    def __init__(self, prior: Joint):
+        self.prior = prior
+        self.scores: dict[str, float] = {}
+        self._errors: list[float] = []
+
+    @property
+    def noise(self) -> float:
+        """Standard error of a score, without what all share: of a gain, over the root of 2.
+
+        Seeds make about as much again.
+        """
+        return float(np.median(self._errors))
+
+    def add(self, recipe: str, score: float, curve: Curve) -> None:
+        """Takes a validation score into account."""
+        self.scores[recipe] = score
+        self._errors.append(curve.gain_error or 0.7 * curve.error)
+
+    def gains(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Mean and variance of the gain of every recipe, trained or not."""
+        mean, covariance = self.prior.mean, self.prior.covariance
+        if self.scores:
+            seen = [self.prior.recipes.index(recipe) for recipe in self.scores]
+            noise = self.noise**2 * np.eye(len(seen)) + ANY_LEVEL**2
+            surprise = np.array(list(self.scores.values())) - mean[seen]
+            weights = covariance[:, seen] @ np.linalg.inv(covariance[np.ix_(seen, seen)] + noise)
+            mean = mean + weights @ (surprise - surprise.mean())
+            covariance = covariance - weights @ covariance[seen]
+        variances = np.maximum(np.diag(covariance), 0.0)
+        names = self.prior.recipes
+        return dict(zip(names, mean.tolist())), dict(zip(names, variances.tolist()))
+
+
+def expected_improvement(mean: float, std: float) -> float:
+    """Mean of the positive part of a normal number.
+
+    Example:
+        >>> round(expected_improvement(0.0, 1.0), 3)
+        0.399
+    """
+    if std <= 0:
+        return max(mean, 0.0)
+    z = mean / std
+    density = math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+    return std * density + mean * 0.5 * (1 + math.erf(z / math.sqrt(2)))
+
+
+FIXED = {
+    "Keras defaults": keras_defaults,
+    "simple rule": simple_rule,
+    "random search": random_search,
+    "successive halving": successive_halving,
+    "present engine": present_engine,
+}
+DRAWN = ("random search", "successive halving")  # whose result depends on chance

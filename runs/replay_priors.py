@@ -1,0 +1,171 @@
+"""What is fitted on the recorded runs: gains of every recipe by kind of data, and portfolios."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from recorded_runs import World
+
+OTHERS = 0.25  # what a task of another kind counts
+LEAST_STD = 0.002  # of a gain over tasks, in units of the score
+MOST = 0.1  # a larger gain or loss counts as this: a training that broke down says no more
+PORTFOLIO = 6  # recipes
+
+
+@dataclasses.dataclass(frozen=True)
+class Prior:
+    """Normal prior of a recipe's true gain over the base recipe, in units of the score.
+
+    Args:
+        mean: of the gain.
+        std: of the true gain over tasks; what is noise of the test parts is taken off.
+        error: standard error of `mean`.
+        tasks: of the same kind that it was seen on.
+    """
+
+    mean: float
+    std: float
+    error: float
+    tasks: int
+
+
+def gain(world: World, recipe: str) -> tuple[float, float]:
+    """Gain over the base recipe on the test part, the mean over seeds, and its standard error.
+
+    It is at least -`MOST` and at most `MOST`.
+
+    The error is that of paired examples, measured on the validation part, and that of seeds.
+    """
+    difference = np.clip(world.finals[recipe] - world.finals["base"], -MOST, MOST)
+    _, validated, tested = world.entry["examples"]
+    runs = [world.runs[recipe, seed] for seed in world.seeds]
+    by_examples = np.mean([run["gain_error"] ** 2 for run in runs]) * validated / tested
+    by_seed = [
+        run["test"][-1] - world.runs["base", seed]["test"][-1]
+        for run, seed in zip(runs, world.seeds)
+    ]
+    by_seeds = np.var(by_seed, ddof=1) / len(runs) if len(runs) > 1 else by_examples
+    return float(difference), min(float(np.sqrt(by_examples + by_seeds)), MOST)
+
+
+def fitted(
+    gains: np.ndarray, errors: np.ndarray, weights: np.ndarray
+) -> tuple[float, float, float]:
+    """Mean and standard deviation of true gains that were measured with errors.
+
+    The variance is by moments: what the gains vary more than their errors explain.
+
+    Args:
+        gains: measured `[tasks]`.
+        errors: their standard errors `[tasks]`.
+        weights: what every task counts `[tasks]`, above 0.
+
+    Returns:
+        Mean, standard deviation (at least `LEAST_STD`) and standard error of the mean.
+
+    Example:
+        >>> mean, std, error = fitted(np.array([0.0, 0.02]), np.array([0.0, 0.0]), np.ones(2))
+        >>> round(mean, 3), round(std, 3), round(error, 3)
+        (0.01, 0.014, 0.01)
+    """
+    shares = weights / weights.sum()
+    effective = 1 / np.square(shares).sum()
+    middle = shares @ gains
+    variance = shares @ np.square(gains - middle) * effective / max(effective - 1, 0.5)
+    std = np.sqrt(max(variance - shares @ np.square(errors), LEAST_STD**2))
+    precise = weights / (std**2 + np.square(errors))
+    precise /= precise.sum()
+    spread = np.square(precise) @ (std**2 + np.square(errors))
+    return float(precise @ gains), float(std), float(np.sqrt(spread))
+
+
+def priors(worlds: Sequence[World], group: str) -> dict[str, Prior]:
+    """Priors of all recipes for a kind of data; a task of another kind counts a quarter."""
+    found = {"base": Prior(0.0, 0.0, 0.0, sum(world.entry["group"] == group for world in worlds))}
+    for recipe in dict.fromkeys(recipe for world in worlds for recipe in world.recipes):
+        seen = [world for world in worlds if recipe in world.recipes]
+        if recipe == "base" or len(seen) < 2:
+            continue
+        gains, errors = np.array([gain(world, recipe) for world in seen]).T
+        is_alike = np.array([world.entry["group"] == group for world in seen])
+        weights = np.where(is_alike, 1.0, OTHERS)
+        found[recipe] = Prior(*fitted(gains, errors, weights), int(is_alike.sum()))
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Joint:
+    """Joint normal prior of the gains of several recipes.
+
+    Args:
+        recipes: their names.
+        mean: of the gains `[recipes]`.
+        covariance: of the gains `[recipes, recipes]`.
+    """
+
+    recipes: list[str]
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    def of(self, recipes: Sequence[str]) -> Joint:
+        """The prior of some of the recipes."""
+        rows = [self.recipes.index(recipe) for recipe in recipes]
+        return Joint(list(recipes), self.mean[rows], self.covariance[np.ix_(rows, rows)])
+
+
+def joint(worlds: Sequence[World], group: str, alike: float = 0.5) -> Joint:
+    """`priors` with correlations: recipes that help the same tasks tell of one another.
+
+    Args:
+        worlds: the tasks.
+        group: kind of data.
+        alike: fraction, in `[0, 1)`, of the measured correlations that is believed.
+    """
+    fitted = priors(worlds, group)
+    recipes = list(fitted)
+    stds = np.array([fitted[recipe].std for recipe in recipes])
+    rows = np.array([[_standard(world, fitted, recipe) for recipe in recipes] for world in worlds])
+    products = rows.T @ rows
+    lengths = np.sqrt(np.maximum(np.diag(products), 1e-12))
+    correlations = alike * products / np.outer(lengths, lengths)
+    np.fill_diagonal(correlations, 1.0)
+    means = np.array([fitted[recipe].mean for recipe in recipes])
+    return Joint(recipes, means, correlations * np.outer(stds, stds))
+
+
+def _standard(world: World, fitted: dict[str, Prior], recipe: str) -> float:
+    """A gain as far as it differs from the prior's mean, in standard deviations; 0 if unknown."""
+    if recipe not in world.recipes or recipe == "base":
+        return 0.0
+    return float(
+        np.clip((gain(world, recipe)[0] - fitted[recipe].mean) / fitted[recipe].std, -3, 3)
+    )
+
+
+def portfolio(worlds: Sequence[World], group: str, size: int = PORTFOLIO) -> list[str]:
+    """Recipes of which the best one is best on the mean over tasks, chosen greedily.
+
+    Every task counts its regret in units of `World.scale`; one of another kind a quarter.
+    """
+    recipes = list(dict.fromkeys(recipe for world in worlds for recipe in world.whole))
+    weights = np.array([1.0 if world.entry["group"] == group else OTHERS for world in worlds])
+    regrets = np.array([[regret(world, recipe) for recipe in recipes] for world in worlds])
+    chosen: list[int] = []
+    covered = np.full(len(worlds), np.inf)
+    for _ in range(min(size, len(recipes))):
+        after = weights @ np.minimum(covered[:, None], regrets)
+        after[chosen] = np.inf
+        chosen.append(int(np.argmin(after)))
+        covered = np.minimum(covered, regrets[:, chosen[-1]])
+    return [recipes[index] for index in chosen]
+
+
+def regret(world: World, recipe: str) -> float:
+    """How far a recipe is below the best one, in units of the median's distance; 2 at most.
+
+    That is also what a recipe counts that does not suit a task.
+    """
+    best, unit = world.scale
+    return min((best - world.finals.get(recipe, -np.inf)) / unit, 2.0)
