@@ -12,6 +12,7 @@ from kerastune.analysis.comparison import Comparison, Z
 from kerastune.playbook.context import Context
 from kerastune.playbook.rules import expected_gain, full_training, regularizers
 from kerastune.playbook.rules.expected_gain import (
+    RECORDED,
     SEED_STD,
     TIE,
     Expected,
@@ -22,6 +23,8 @@ from kerastune.playbook.rules.expected_gain import (
     shrunk,
 )
 from kerastune.recipe import Recipe
+
+IN_THE_FILE = expected_gain._recorded
 
 
 def measured(gain, error=0.0, **others):
@@ -107,23 +110,20 @@ def test_with_mirror_images_those_count():
 # Priors
 
 
-@pytest.fixture
-def recorded(monkeypatch):
-    """Sets what the file of priors holds."""
-
-    def put(**changes):
-        known = {"source": "made up", "seed_std": {}, "changes": {}, **changes}
-        monkeypatch.setattr(expected_gain, "_recorded", lambda: known)
-
-    return put
-
-
-def test_a_prior_is_that_of_the_kind_of_data_else_of_all(recorded):
-    image, every = {"mean": 0.01, "std": 0.02, "tasks": 5}, {"mean": 0.0, "std": 0.01, "tasks": 21}
-    recorded(changes={"flip": {"image": image, "all": every}, "dropout": {"image": image}})
+def test_a_prior_is_that_of_the_kind_of_data_else_of_other_data(recorded):
+    image, other = {"mean": 0.01, "std": 0.02, "tasks": 5}, {"mean": 0.0, "std": 0.01, "tasks": 21}
+    recorded(gains={"flip": {"image": image, "other": other}, "batch 32": {"image": image}})
     assert prior("flip", "image") == Prior(**image)
-    assert prior("flip", "table") == Prior(**every)
-    assert prior("dropout", "table") == prior("unheard of", "image") == Prior()
+    assert prior("flip", "table") == Prior(**other)
+    assert prior("batch 32", "table") == prior("unheard of", "image") == Prior()
+
+
+def test_a_comparison_may_be_that_of_a_recorded_change_or_its_reverse(recorded):
+    measured = {"mean": 0.01, "std": 0.02, "tasks": 5}
+    recorded(gains={name: {"image": measured} for name, _ in RECORDED.values()})
+    for comparison, (_, sign) in RECORDED.items():
+        assert prior(comparison, "image") == Prior(sign * 0.01, 0.02, 5)
+    assert RECORDED["decay"] == ("constant", -1) and RECORDED["longer"] == ("length x3", 1)
 
 
 def test_an_unknown_change_is_neutral():
@@ -132,28 +132,32 @@ def test_an_unknown_change_is_neutral():
     assert 0 < gain.mean < 0.02 and expected(measured(-0.02), Prior()).mean == -gain.mean
 
 
-def test_the_spread_of_seeds_is_that_of_the_kind_of_data_else_of_all(recorded):
-    recorded(seed_std={"image": 0.001, "all": 0.004})
-    assert (seed_std("image"), seed_std("text")) == (0.001, 0.004)
-    recorded()
-    assert seed_std("image") == SEED_STD
+def test_the_spread_of_seeds_is_that_of_the_kind_of_data_else_a_typical_one(recorded):
+    recorded(seed_std={"image": 0.001})
+    assert (seed_std("image"), seed_std("text")) == (0.001, SEED_STD)
 
 
 def test_the_file_of_priors_holds_what_is_read_of_it():
-    held = expected_gain._recorded()
-    assert held["source"] and set(held) == {"source", "seed_std", "changes"}
-    kinds = {"table", "image", "series", "text", "other", "all"}
+    held = IN_THE_FILE()
+    assert held["source"] and {"seed_std", "changes", "gains"} <= set(held)
+    kinds = {"table", "image", "series", "text", "regression", "other"}
     assert set(held["seed_std"]) <= kinds and all(std > 0 for std in held["seed_std"].values())
-    for change, by_kind in held["changes"].items():
-        assert by_kind and set(by_kind) <= kinds, change
-        for kind in by_kind:
-            found = Prior(**by_kind[kind])
-            assert abs(found.mean) < 0.5 and 0 < found.std < 0.5 and found.tasks > 0, (change, kind)
+    assert set(held["gains"]) == set(held["changes"]) >= {name for name, _ in RECORDED.values()}
+    for change, by_kind in held["gains"].items():
+        assert set(by_kind) <= kinds, change
+        for kind, values in by_kind.items():
+            found = Prior(**values)
+            assert abs(found.mean) < 1 and 0 <= found.std < 1, (change, kind)
 
 
 def test_what_gained_most_on_other_data_is_tried_first(recorded):
+    assert regularizers.order("table") == list(regularizers.ORDER)
     gains = {"label_smoothing": 0.01, "weight_decay": 0.005, "dropout": -0.01}
-    recorded(changes={each: {"table": {"mean": gains[each]}} for each in gains})
+    known = {
+        RECORDED.get(each, (each, 1))[0]: {"table": {"mean": gains[each], "std": 0.01, "tasks": 3}}
+        for each in gains
+    }
+    recorded(gains=known)
     order = [make.__name__ for make in regularizers.order("table")]
     assert order == ["label_smoothing", "weight_decay", "flip", "augmentation", "dropout"]
     assert regularizers.order("image") == list(regularizers.ORDER)

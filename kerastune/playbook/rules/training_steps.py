@@ -12,7 +12,7 @@ import numpy as np
 from kerastune.objective import best_evaluation
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, Facts, rounded_up
-from kerastune.playbook.rules import full_training, regularizers
+from kerastune.playbook.rules import batch_grid, full_training, regularizers
 from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
@@ -31,6 +31,8 @@ OVERFITTING = 0.05  # of a value that is no fraction
 LONGEST = 8
 MOST_GROWTH = 1.5  # times its planned steps that a training has which follows the clock
 MOST_SEEDS = 4  # other than the first
+SLOWER = 3.0  # what a learning rate that diverged is divided by
+MOST_SLOWER = 2  # times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +97,8 @@ class TrainingSteps:
             if not full_training.has_ended(run):
                 # What was begun is finished: its decay fixes how long it is.
                 return [self._continued(run)]
+        if self.tuned and not self.ended:
+            return self._slower()
         left = int((1 - self.leaves) * self.context.left(STAGE))
         total = self._other_total(left) if self.tuned else 0
         every = self.context.evaluation_interval(self.chunk, total)
@@ -107,6 +111,20 @@ class TrainingSteps:
         spec = run.spec
         follows, every = spec.follows_clock, spec.eval_every
         return full_training.segment(spec.trial, STAGE, spec.recipe, run, every, follows)
+
+    def _slower(self) -> list[TrialSpec]:
+        """The training once more, at a third of a learning rate that diverged: a search ends with a
+        model.
+        """
+        slowest = min(self.runs, key=lambda run: run.spec.recipe.learning_rate)
+        every, total = slowest.spec.eval_every, steps_of(slowest)
+        total = min(total, self.context.left(STAGE) // every * every)
+        if slowest.diverged_at is None or len(self.runs) > MOST_SLOWER or total <= 0:
+            return []
+        rate = batch_grid.rounded(slowest.spec.recipe.learning_rate / SLOWER)
+        recipe = slowest.spec.recipe.replace(learning_rate=rate).over(total)
+        name, follows = f"{STAGE}-{total}-rate{rate:g}", self._follows_clock(total)
+        return [full_training.segment(name, STAGE, recipe, None, every, follows)]
 
     def _another_seed(self) -> list[TrialSpec]:
         """The recipe of the best length with another seed, in time that nothing else needs."""

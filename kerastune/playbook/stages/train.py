@@ -49,8 +49,9 @@ class Train(Stage):
     steps of the same recipe are likely to help, unless stage `regularize` saw that its own were
     enough. Of all of them the one with the highest expected score is kept: they are paid for, a
     longer one costs its user nothing any more. What an earlier stage trained already is not trained
-    again, unless regularizers are switched on again. In steps that no other length and no later
-    stage needs, the recipe is trained with other seeds, and the best on validation is kept.
+    again, unless regularizers are switched on again. Where the first one diverges, it is trained
+    again at a third of its learning rate, and at a ninth. In steps that no other length and no
+    later stage needs, the recipe is trained with other seeds, and the best on validation is kept.
 
     Where the longest of them overfits, and stage `regularize` had no budget to try anything, one of
     all steps that are left (up to eight times as many) has weight decay of a typical strength: more
@@ -172,6 +173,8 @@ def _kept(steps: TrainingSteps, chosen: Outcome) -> list[str]:
     added = added_weight_decay(chosen.spec.recipe, recipe)
     regularized = f" and {added}, since a shorter one overfits" if added else ""
     decay = full_training.decay_words(chosen.spec.recipe)
+    if chosen.spec.recipe.learning_rate != recipe.learning_rate:
+        decay += f", since {recipe.learning_rate:g} diverged"
     return [
         f"trained for {total} steps{changed} with {decay}{regularized}",
         f"the weights of step {kept['step']} are kept: validation {name} {kept[name]:.4g}",

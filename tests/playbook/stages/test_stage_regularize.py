@@ -9,8 +9,8 @@ import pytest
 
 from kerastune.objective import Objective
 from kerastune.playbook.context import Context, Facts
-from kerastune.playbook.rules import expected_gain, full_training, regularizers
-from kerastune.playbook.rules.expected_gain import TIE
+from kerastune.playbook.rules import full_training, regularizers
+from kerastune.playbook.rules.expected_gain import RECORDED, TIE
 from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
 from kerastune.playbook.rules.regularizers import uphill
 from kerastune.playbook.stages.regularize import BASE, Regularize
@@ -184,14 +184,16 @@ def test_a_gain_need_not_be_significant_but_more_than_a_tie(share, kept):
 
 @pytest.mark.parametrize("is_overfitting", [True, False])
 def test_what_gained_on_other_tasks_is_tried_without_overfitting_too_and_first(
-    monkeypatch, is_overfitting
+    recorded, is_overfitting
 ):
     gains = {"label_smoothing": 0.02, "flip": TIE, "dropout": -0.01}
-    known = {
-        name: {"table": {"mean": mean, "std": 0.005, "tasks": 9}} for name, mean in gains.items()
-    }
-    held = {"source": "made up", "seed_std": {}, "changes": known}
-    monkeypatch.setattr(expected_gain, "_recorded", lambda: held)
+    names = {name: RECORDED.get(name, (name, 1))[0] for name in gains}
+    recorded(
+        gains={
+            names[name]: {"table": {"mean": mean, "std": 0.005, "tasks": 9}}
+            for name, mean in gains.items()
+        }
+    )
     outcomes, decision = drive({}, losses=RISING if is_overfitting else FLAT, training=0.8)
     tried = [name for name in outcomes if name in FIRST]
     others = [FLIP, WEIGHT_DECAY, AUGMENTATION, DROPOUT]

@@ -970,9 +970,36 @@ def test_a_training_that_diverged_leaves_the_baseline():
     lost = scored(600, 0.9, steps=250, diverged_at=230, example_scores=None)
     alone = TRAIN.decide(Context(TUNED, facts(), by_name(lost)))
     assert alone.values.trial is None and "train-600 diverged at step 230" in alone.reason
-    assert alone.after == TUNED and TRAIN.propose(Context(TUNED, facts(), by_name(lost))) == []
+    assert alone.after == TUNED
     beside = TRAIN.decide(Context(TUNED, facts(), by_name(lost, baseline(0.5))))
     assert beside.values.trial == "baseline"
+
+
+def test_a_training_that_diverged_is_trained_again_at_a_third_and_a_ninth_of_its_learning_rate():
+    def lost(name, **changes):
+        run = scored(600, 0.9, name, steps=250, diverged_at=230, example_scores=None)
+        spec = dataclasses.replace(run.spec, recipe=run.spec.recipe.replace(**changes))
+        return dataclasses.replace(run, spec=spec)
+
+    runs, names = [lost("train-600")], ("train-600-rate0.01", "train-600-rate0.0033")
+    for name, rate in zip(names, (0.01, 0.0033)):
+        (spec,) = TRAIN.propose(Context(TUNED, facts(), by_name(*runs)))
+        assert (spec.trial, spec.recipe.learning_rate, spec.start) == (name, rate, 0)
+        assert spec.recipe.replace(learning_rate=0.03) == runs[0].spec.recipe
+        runs.append(lost(name, learning_rate=rate))
+    assert TRAIN.propose(Context(TUNED, facts(), by_name(*runs))) == []
+    given = Train(CHUNK, tuned=False)
+    assert given.propose(Context(TUNED, facts(), by_name(runs[0]))) == []
+    # What is left may hold a shorter one only.
+    known = facts(allowance=250 + 149)
+    assert TRAIN.propose(Context(TUNED, known, by_name(runs[0])))[0].recipe.total_steps == 100
+    assert TRAIN.propose(Context(TUNED, facts(allowance=250 + 49), by_name(runs[0]))) == []
+    sound = scored(600, 0.9, names[0])
+    recipe = sound.spec.recipe.replace(learning_rate=0.01)
+    sound = dataclasses.replace(sound, spec=dataclasses.replace(sound.spec, recipe=recipe))
+    decision = TRAIN.decide(Context(TUNED, facts(), by_name(runs[0], sound)))
+    assert decision.values.trial == names[0] and decision.after.learning_rate == 0.01
+    assert "with linear decay from 0.01, since 0.03 diverged" in decision.reason
 
 
 def test_a_training_that_ended_early_says_where():
