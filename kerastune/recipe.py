@@ -177,8 +177,9 @@ class Recipe:
     )
     flip: bool = described(
         False,
-        "Flip images from left to right at random.",
-        "whether every second image, drawn at random, is flipped from left to right.",
+        "Flip images from left to right in every second epoch.",
+        "whether every image is flipped from left to right in every second epoch (alternating "
+        "flip); of a stream every second one, drawn at random.",
     )
     class_weights: str = described(
         "none",

@@ -26,8 +26,8 @@ class TrialSpec:
             not 0.
         until: step at which the segment ends, `> start`.
         eval_every: steps between two evaluations on the validation part; 0 for none.
-        keep_best: whether to keep the weights of the best evaluation (of the last one, when the
-            learning rate decays).
+        keep_best: whether to keep the weights of the best evaluation (of the last one, where it
+            prunes).
         after: name of the trial from whose kept weights this one sets out; empty for a fresh start.
         sparsity: fraction of zeros, in `[0, 1)`, to which kernels are pruned in the first half of
             the trial.
@@ -179,7 +179,7 @@ class Outcome:
 
     def kept_evaluation(self, objective: Objective) -> dict[str, float] | None:
         """The evaluation whose weights are kept (`kept_evaluation`), or `None`."""
-        return kept_evaluation(self.evals, objective, self.spec.recipe.decay != "none")
+        return kept_evaluation(self.evals, objective, self.spec.sparsity > 0)
 
     def after(self, earlier: Outcome | None) -> Outcome:
         """This segment's outcome joined to what the trial had before it."""

@@ -10,9 +10,9 @@ from kerastune.recipe import Recipe
 
 # Changes of the base recipe: SGD with Nesterov momentum at the rate that fell deepest, batches of
 # 64, linear decay. `rate` is a factor of that learning rate (of Adam's where Adam trains), `length`
-# one of the examples that are seen; all others are values of a `Recipe`. Those that a `Recipe` does
-# not know are left out, and so is what does not suit a task. The order is by what must be traced
-# anew.
+# one of the examples that are seen, `decay_start` and `warmup_steps` are fractions of the steps;
+# all others are values of a `Recipe`. Those that a `Recipe` does not know are left out, and so is
+# what does not suit a task. The order is by what must be traced anew.
 ON = {"regularizers": "on"}
 ADAM = {"optimizer": "adam"}
 RECIPES = {
@@ -23,11 +23,16 @@ RECIPES = {
     "batch 256": {"batch_size": 256, "rate": 2.0},
     "constant": {"decay": "none"},
     "late decay": {"decay_start": 0.5},
+    "cosine": {"decay": "cosine"},
+    "warm-up": {"warmup_steps": 0.1},
+    "warm-up, rate x3": {"warmup_steps": 0.2, "rate": 3.0},
     "length x1/4": {"length": 0.25},
     "length x3": {"length": 3.0},
     "augmentation": {"augmentation": 0.1},
     "flip": {"flip": True},
     "augmentation, length x3": {"augmentation": 0.1, "length": 3.0},
+    "average .99": {"ema": 0.99},
+    "average .99, constant": {"ema": 0.99, "decay": "none"},
     "smoothing": {"label_smoothing": 0.1},
     "smoothing, length x3": {"label_smoothing": 0.1, "length": 3.0},
     "weight decay .002": {"weight_decay": 2e-3},
@@ -44,6 +49,8 @@ RECIPES = {
     },
     "adam": ADAM,
     "adam .001": {"learning_rate": 1e-3, **ADAM},
+    "adam .003": {"learning_rate": 3e-3, **ADAM},
+    "adam .003, length x1/4": {"learning_rate": 3e-3, "length": 0.25, **ADAM},
     "adam, rate x1/3": {"rate": 1 / 3, **ADAM},
     "adam, length x3": {"length": 3.0, **ADAM},
     "keras defaults": {
@@ -55,6 +62,9 @@ RECIPES = {
     },
     "adam, smoothing": {"label_smoothing": 0.1, **ADAM},
     "adam, dropout .1": {"dropout": 0.1, **ON, **ADAM},
+    "adam .003, beta_2 .95": {"learning_rate": 3e-3, "beta_2": 0.95, **ADAM},
+    "adam .003, dropout .25": {"learning_rate": 3e-3, "dropout": 0.25, **ON, **ADAM},
+    "adam .003, weight decay .1": {"learning_rate": 3e-3, "weight_decay": 0.1, **ADAM},
 }
 RATES = {
     "sgd": [10 ** (k / 2) for k in range(-6, 1)],
@@ -141,6 +151,7 @@ def recipe_of(changes: dict, seed: int, base: int, rates: dict[str, float]):
     values.setdefault("learning_rate", rates[family] * changes.get("rate", 1.0))
     batch = values.setdefault("batch_size", BATCH)
     steps, every = grid(base * changes.get("length", 1.0) * BATCH / batch)
-    if "decay_start" in values:
-        values["decay_start"] = round(values["decay_start"] * steps)
+    for key in ("decay_start", "warmup_steps"):
+        if key in values:
+            values[key] = round(values[key] * steps)
     return Recipe(**values, total_steps=steps, seed=seed + 1), every

@@ -272,7 +272,6 @@ TASKS = {
     # Images.
     "digits": _image(partial(bundled, "digits"), seeds=2),
     "fashion_14": _image(partial(fashion, 6_000, 14), flips=True, seeds=2),
-    "gratings": _image(partial(generated, "gratings"), seeds=1),
     "shapes": _image(partial(generated, "shapes"), flips=True, seeds=1),
     "fashion_28": _image(partial(fashion, 4_000, 28), flips=True, seeds=1),
 }

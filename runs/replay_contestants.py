@@ -10,6 +10,7 @@ from replay_priors import Joint
 
 SIGNIFICANT = 1.96  # standard errors
 ANY_LEVEL = 1.0  # standard deviation of a task's level: nothing is known of it
+SCALES = (0.5, 1.0, 2.0, 4.0)
 REDUCTION = 3  # of successive halving
 # The order in which the present engine asks, as the playbook has it.
 STAGES = (
@@ -131,32 +132,32 @@ def longer(records: Records, chosen: str, best: float) -> tuple[str, float]:
 
 
 class ExpectedValue:
-    """Trains what promises the largest expected gain for its cost; returns the best expectation.
+    """Trains what promises the largest expected gain and fits; returns the best expectation.
 
     A validation score is a level that all share, plus the recipe's gain, plus noise. The gains have
-    a joint normal prior by kind of data; nothing is known of the level beforehand.
+    a normal prior by kind of data; nothing is known of the level beforehand.
 
     Args:
         prior: of the recipes that were recorded on other tasks.
-        thrift: power of the cost that a promise is divided by.
+        belief: `Shrunk` or `Correlated`.
     """
 
-    def __init__(self, prior: Joint, thrift: float = 0.5):
-        self.prior, self.thrift = prior, thrift
+    def __init__(self, prior: Joint, belief: type[Shrunk]):
+        self.prior, self.belief = prior, belief
 
     def __call__(self, records: Records, rng: np.random.Generator) -> Choice:
         known = [recipe for recipe in records.recipes_and_parts if recipe in self.prior.recipes]
-        belief = Belief(self.prior.of(known))
+        belief = self.belief(self.prior.of(known))
         while waiting := [r for r in known if r not in belief.scores and records.fits(r)]:
-            curve = records.curve(recipe := self.next(belief, waiting, records))
+            curve = records.curve(recipe := self.next(belief, waiting))
             belief.add(recipe, float(curve.validation[curve.kept]), curve)
         if not belief.scores:
             return returned(records, min(records.recipes_and_parts, key=records.cost))
         mean, _ = belief.gains()
         return returned(records, max(belief.scores, key=mean.get))
 
-    def next(self, belief: Belief, waiting: list[str], records: Records) -> str:
-        """What training is expected to add most to the best expectation, for its cost."""
+    def next(self, belief: Shrunk, waiting: list[str]) -> str:
+        """What training is expected to add most to the best expectation."""
         mean, variance = belief.gains()
         if not belief.scores:
             return max(waiting, key=mean.get)
@@ -164,14 +165,13 @@ class ExpectedValue:
 
         def promise(recipe: str) -> float:
             told = variance[recipe] / math.sqrt(variance[recipe] + belief.noise**2 + 1e-12)
-            added = expected_improvement(mean[recipe] - best, told)
-            return added / records.cost(recipe) ** self.thrift
+            return expected_improvement(mean[recipe] - best, told)
 
         return max(waiting, key=promise)
 
 
-class Belief:
-    """What is believed of the gains of all recipes after some validation scores.
+class Shrunk:
+    """What is believed of gains after some validation scores, of each recipe by itself.
 
     Args:
         prior: of the recipes.
@@ -184,9 +184,9 @@ class Belief:
 
     @property
     def noise(self) -> float:
-        """Standard error of a score, without what all share: of a gain, over the root of 2.
+        """Standard error of a score, without what all share.
 
-        Seeds make about as much again.
+        By examples it is that of a gain, over the root of 2; seeds make about as much again.
         """
         return float(np.median(self._errors))
 
@@ -197,17 +197,73 @@ class Belief:
 
     def gains(self) -> tuple[dict[str, float], dict[str, float]]:
         """Mean and variance of the gain of every recipe, trained or not."""
+        stds = np.sqrt(np.diag(self.prior.covariance))
+        found = dict(zip(self.prior.recipes, zip(self.prior.mean.tolist(), stds.tolist())))
+        if self.scores:
+            weights = {r: 1 / (found[r][1] ** 2 + self.noise**2) for r in self.scores}
+            level = sum(weights[r] * (self.scores[r] - found[r][0]) for r in weights)
+            level /= sum(weights.values())
+            for recipe, score in self.scores.items():
+                found[recipe] = shrunk(score - level, self.noise, *found[recipe])
+        return {r: each[0] for r, each in found.items()}, {r: e[1] ** 2 for r, e in found.items()}
+
+
+def shrunk(
+    mean: float, standard_error: float, prior_mean: float, prior_std: float
+) -> tuple[float, float]:
+    """Mean and standard deviation of a normal posterior.
+
+    Example:
+        >>> [round(value, 4) for value in shrunk(0.02, 0.01, 0.0, 0.01)]
+        [0.01, 0.0071]
+    """
+    share = prior_std**2 / (prior_std**2 + standard_error**2)
+    return prior_mean + share * (mean - prior_mean), math.sqrt(share) * standard_error
+
+
+class Correlated(Shrunk):
+    """As `Shrunk`, but recipes tell of one another, and how much they matter is learnt, too."""
+
+    def gains(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Mean and variance of the gain of every recipe, trained or not."""
         mean, covariance = self.prior.mean, self.prior.covariance
         if self.scores:
             seen = [self.prior.recipes.index(recipe) for recipe in self.scores]
-            noise = self.noise**2 * np.eye(len(seen)) + ANY_LEVEL**2
             surprise = np.array(list(self.scores.values())) - mean[seen]
+            surprise -= surprise.mean()
+            noise = self.noise**2 * np.eye(len(seen)) + ANY_LEVEL**2
+            scale = likeliest_scale(surprise, covariance[np.ix_(seen, seen)], noise)
+            covariance = scale**2 * covariance
             weights = covariance[:, seen] @ np.linalg.inv(covariance[np.ix_(seen, seen)] + noise)
-            mean = mean + weights @ (surprise - surprise.mean())
+            mean = mean + weights @ surprise
             covariance = covariance - weights @ covariance[seen]
         variances = np.maximum(np.diag(covariance), 0.0)
         names = self.prior.recipes
         return dict(zip(names, mean.tolist())), dict(zip(names, variances.tolist()))
+
+
+def likeliest_scale(surprise: np.ndarray, covariance: np.ndarray, noise: np.ndarray) -> float:
+    """How many times as much recipes matter on this task than on the others: one of `SCALES`.
+
+    Beforehand every doubling or halving is less likely, by a factor of e to the 1/2.
+
+    Args:
+        surprise: scores without the prior's mean and their own `[n]`.
+        covariance: of the gains, by the prior `[n, n]`.
+        noise: covariance of everything else `[n, n]`.
+
+    Example:
+        >>> likeliest_scale(np.array([0.1, -0.1]), 1e-4 * np.eye(2), 1e-6 * np.eye(2))
+        4.0
+    """
+
+    def likely(scale: float) -> float:
+        whole = scale**2 * covariance + noise
+        size = np.linalg.slogdet(whole)[1]
+        distance = surprise @ np.linalg.solve(whole, surprise)
+        return -0.5 * (size + distance + math.log2(scale) ** 2)
+
+    return max(SCALES, key=likely)
 
 
 def expected_improvement(mean: float, std: float) -> float:
@@ -222,6 +278,15 @@ def expected_improvement(mean: float, std: float) -> float:
     z = mean / std
     density = math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
     return std * density + mean * 0.5 * (1 + math.erf(z / math.sqrt(2)))
+
+
+def all_seen(records: Records, rng: np.random.Generator) -> Choice:
+    """The best mean validation score over seeds of all that was recorded: no budget buys more."""
+    means = {}
+    for recipe in records.recipes:
+        curves = [records.curve(recipe, seed) for seed in records.seeds]
+        means[recipe] = float(np.mean([curve.validation[curve.kept] for curve in curves]))
+    return returned(records, max(means, key=means.get))
 
 
 FIXED = {

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from recorded_runs import World
 
+OTHER = "other"  # data of no recorded kind: all tasks count the same
 OTHERS = 0.25  # what a task of another kind counts
-LEAST_STD = 0.002  # of a gain over tasks, in units of the score
-MOST = 0.1  # a larger gain or loss counts as this: a training that broke down says no more
+STDS = np.geomspace(0.002, 0.1, 60)  # of a gain over tasks, in units of the score
+USUAL_STD = 0.01
+MOST = 0.05  # a larger gain or loss counts as this: a training that broke down says no more
 PORTFOLIO = 6  # recipes
 
 
@@ -40,8 +42,9 @@ def gain(world: World, recipe: str) -> tuple[float, float]:
     """
     difference = np.clip(world.finals[recipe] - world.finals["base"], -MOST, MOST)
     _, validated, tested = world.entry["examples"]
+    one = 1 / tested  # example more or less, where all others are the same
     runs = [world.runs[recipe, seed] for seed in world.seeds]
-    by_examples = np.mean([run["gain_error"] ** 2 for run in runs]) * validated / tested
+    by_examples = np.mean([run["gain_error"] ** 2 for run in runs]) * validated / tested + one**2
     by_seed = [
         run["test"][-1] - world.runs["base", seed]["test"][-1]
         for run, seed in zip(runs, world.seeds)
@@ -55,7 +58,8 @@ def fitted(
 ) -> tuple[float, float, float]:
     """Mean and standard deviation of true gains that were measured with errors.
 
-    The variance is by moments: what the gains vary more than their errors explain.
+    The standard deviation is the most likely one of `STDS`, where those near `USUAL_STD` are taken
+    for likelier beforehand, by a factor of e at a factor of four.
 
     Args:
         gains: measured `[tasks]`.
@@ -63,22 +67,21 @@ def fitted(
         weights: what every task counts `[tasks]`, above 0.
 
     Returns:
-        Mean, standard deviation (at least `LEAST_STD`) and standard error of the mean.
+        Mean, standard deviation and standard error of the mean.
 
     Example:
-        >>> mean, std, error = fitted(np.array([0.0, 0.02]), np.array([0.0, 0.0]), np.ones(2))
-        >>> round(mean, 3), round(std, 3), round(error, 3)
-        (0.01, 0.014, 0.01)
+        >>> mean, std, error = fitted(np.array([0.0, 0.04] * 20), np.full(40, 0.001), np.ones(40))
+        >>> round(mean, 3), round(std, 2), round(error, 3)
+        (0.02, 0.02, 0.003)
     """
-    shares = weights / weights.sum()
-    effective = 1 / np.square(shares).sum()
-    middle = shares @ gains
-    variance = shares @ np.square(gains - middle) * effective / max(effective - 1, 0.5)
-    std = np.sqrt(max(variance - shares @ np.square(errors), LEAST_STD**2))
-    precise = weights / (std**2 + np.square(errors))
-    precise /= precise.sum()
-    spread = np.square(precise) @ (std**2 + np.square(errors))
-    return float(precise @ gains), float(std), float(np.sqrt(spread))
+    variances = np.square(STDS)[:, None] + np.square(errors)
+    precise = weights / variances
+    means = (precise @ gains) / precise.sum(axis=1)
+    distances = np.square(gains - means[:, None]) / variances
+    likely = -0.5 * (distances + np.log(variances)) @ weights
+    likely -= np.square(np.log(STDS / USUAL_STD) / np.log(4))
+    best = int(np.argmax(likely))
+    return float(means[best]), float(STDS[best]), float(precise[best].sum() ** -0.5)
 
 
 def priors(worlds: Sequence[World], group: str) -> dict[str, Prior]:
@@ -89,10 +92,27 @@ def priors(worlds: Sequence[World], group: str) -> dict[str, Prior]:
         if recipe == "base" or len(seen) < 2:
             continue
         gains, errors = np.array([gain(world, recipe) for world in seen]).T
-        is_alike = np.array([world.entry["group"] == group for world in seen])
+        is_alike = np.array([group in (world.entry["group"], OTHER) for world in seen])
         weights = np.where(is_alike, 1.0, OTHERS)
         found[recipe] = Prior(*fitted(gains, errors, weights), int(is_alike.sum()))
     return found
+
+
+def seed_std(worlds: Sequence[World], group: str) -> float | None:
+    """Standard deviation of a test score over seeds, times the root of the training examples.
+
+    The median over recipes and tasks of a kind. A seed cuts training and validation part anew, too. Tasks with one seed tell nothing; `None`
+    where all are such.
+    """
+    of_group = [world for world in worlds if group in (world.entry["group"], OTHER)]
+    told = [world for world in of_group if len(world.seeds) > 1]
+    found = [
+        np.std([world.runs[recipe, seed]["test"][-1] for seed in world.seeds], ddof=1)
+        * np.sqrt(world.entry["examples"][0])
+        for world in told
+        for recipe in world.whole
+    ]
+    return round(float(np.median(found)), 5) if found else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +170,8 @@ def portfolio(worlds: Sequence[World], group: str, size: int = PORTFOLIO) -> lis
     Every task counts its regret in units of `World.scale`; one of another kind a quarter.
     """
     recipes = list(dict.fromkeys(recipe for world in worlds for recipe in world.whole))
-    weights = np.array([1.0 if world.entry["group"] == group else OTHERS for world in worlds])
+    is_alike = np.array([group in (world.entry["group"], OTHER) for world in worlds])
+    weights = np.where(is_alike, 1.0, OTHERS)
     regrets = np.array([[regret(world, recipe) for recipe in recipes] for world in worlds])
     chosen: list[int] = []
     covered = np.full(len(worlds), np.inf)

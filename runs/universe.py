@@ -64,19 +64,29 @@ def watching(evaluations: Evaluations):
     """A callback that evaluates every `every` steps, where that is set; it counts its seconds."""
     import keras
 
+    from kerastune.training import optimizers
+
     class Watching(keras.callbacks.Callback):
         every = 0
 
         def __deepcopy__(self, memo):
             return self  # the trainer copies callbacks, but there is one record
 
-        def start(self, every: int) -> None:
-            self.every, self.steps, self.seconds, self.rows = every, 0, [], []
+        def start(self, every: int, averages: bool = False) -> None:
+            self.every, self.averages = every, averages
+            self.steps, self.seconds, self.rows = 0, [], []
 
         def on_train_batch_end(self, batch, logs=None):
             self.steps += CHUNK
             if self.every and self.steps % self.every == 0:
+                self.swap()
                 self.evaluate()
+                self.swap()
+
+        def swap(self):
+            """Puts the moving average of the weights in place, and back."""
+            if self.averages:
+                optimizers.swap_average(self.model.optimizer)
 
         def evaluate(self):
             problem, began = evaluations.problem, time.process_time()
@@ -137,7 +147,7 @@ class Bench:
             The outcome, and processor seconds of a step, evaluations left out.
         """
         self.trace(recipe)
-        self.watch.start(every)
+        self.watch.start(every, recipe.ema > 0)
         outcome, spent = self._run(recipe, recipe.total_steps)
         spent -= sum(both for _, both in self.watch.seconds)
         if every and len(self.watch.rows) < recipe.total_steps // every:
@@ -151,7 +161,7 @@ class Bench:
         key = trace_key(recipe, False, False)
         if key not in self.traced:
             self.watch.start(0)
-            first = recipe.replace(total_steps=CHUNK, decay_start=0)
+            first = recipe.replace(total_steps=CHUNK, decay_start=0, warmup_steps=0)
             self.traced[key] = self._run(first, CHUNK)[1]
         return self.traced[key]
 

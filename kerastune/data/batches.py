@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune.data.augmentation import Augmentation
+from kerastune.data.augmentation import Augmentation, mirrored_at
 from kerastune.data.targets import balanced
 from kerastune.problem import Part, Problem, labels
 
@@ -78,7 +78,7 @@ class Batches:
         `augmentation`, `flip` and `class_weights` are those of a recipe; `rows`, int32 `[n]`, are
         indices of the only examples that are seen, of all by default (a stream has none).
         """
-        problem = weighed(self._problem, class_weights)
+        problem, mirrored = weighed(self._problem, class_weights), None
         if self._training is None:
             stream = _weighted(problem)
             if problem.shuffled:
@@ -90,6 +90,8 @@ class Batches:
             count = len(problem.train if rows is None else rows)
             indices = order(count, batch_size, seed if problem.shuffled else None, start, until)
             indices = indices if rows is None else rows[indices]
+            if flip:
+                mirrored = mirrored_at(indices, count, seed, start, batch_size)
             # The user's own weights are among the tensors already.
             examples = (
                 self._training
@@ -98,9 +100,8 @@ class Batches:
             )
             batches = _gathered(examples, indices, batch_size)
         if augmentation or flip:
-            changed = Augmentation(augmentation, flip, seed)
-            batches = batches.enumerate(start).map(
-                lambda step, batch: (changed(batch[0], step), *batch[1:])
+            batches = _augmented(
+                batches, Augmentation(augmentation, flip, seed), mirrored, start, batch_size
             )
         return batches.prefetch(1)
 
@@ -108,6 +109,19 @@ class Batches:
         """All validation examples in their order."""
         indices = np.arange(len(self._problem.validation), dtype=np.int32)
         return _gathered(self._validation, indices, VALIDATION_BATCH).prefetch(1)
+
+
+def _augmented(
+    batches: tf.data.Dataset, changed: Augmentation, mirrored, start: int, batch_size: int
+) -> tf.data.Dataset:
+    flips = None if mirrored is None else tf.constant(mirrored)
+
+    def change(step, batch):
+        first = (step - start) * batch_size
+        own = None if flips is None else flips[first : first + batch_size]
+        return (changed(batch[0], step, own), *batch[1:])
+
+    return batches.enumerate(start).map(change)
 
 
 def inputs(x: Any, batch_size: int) -> tf.data.Dataset:

@@ -241,8 +241,7 @@ class Playbook:
         """Whether the weights that a trial keeps are those of this segment, if it has any."""
         earlier = self.outcomes.get(outcome.spec.trial)
         evals = outcome.evals if earlier is None else earlier.evals + outcome.evals
-        decays = outcome.spec.recipe.decay != "none"
-        found = kept_evaluation(evals, self.objective, decays)
+        found = kept_evaluation(evals, self.objective, outcome.spec.sparsity > 0)
         return earlier is None or found is None or found["step"] > outcome.spec.start
 
     def _timed(self, outcome: Outcome) -> Outcome:

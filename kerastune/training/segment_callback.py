@@ -121,8 +121,8 @@ class Segment(keras.callbacks.Callback):
             return
         self.evals.append({"step": self.spec.start + self.steps, **values})
         if self.spec.keep_best and self.diverged_at is None:
-            decays = self.spec.recipe.decay != "none"
-            if kept_evaluation(self.evals, self.trainer.objective, decays) is self.evals[-1]:
+            is_last = self.spec.sparsity > 0
+            if kept_evaluation(self.evals, self.trainer.objective, is_last) is self.evals[-1]:
                 self.best = State(self.spec.start + self.steps, self._kept_weights(), [])
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:

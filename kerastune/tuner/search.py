@@ -28,7 +28,7 @@ from kerastune.study import run_directory
 from kerastune.study.database import Study
 from kerastune.training.trainer import Trainer
 from kerastune.trial import State, TrialSpec
-from kerastune.tuner import oracle, problem_facts, progress, records, refit, results
+from kerastune.tuner import oracle, problem_facts, progress, records, refit, results, so_far
 from kerastune.tuner.builder import Builder
 from kerastune.tuner.final_models import FinalModels
 from kerastune.tuner.idioms import reloading
@@ -222,6 +222,8 @@ class Search:
     def _on_decision(self, decision: Decision) -> None:
         self._look_at_network(decision.before)
         self.story.decision(decision, self.playbook.outcomes)
+        if not self.playbook.is_short:
+            so_far.save_better(self.run_dir, self.trainer, self.playbook)
 
     def _look_at_network(self, before: Recipe) -> None:
         """Tells the playbook of the present network, if it is not that of a recipe before."""

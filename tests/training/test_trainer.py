@@ -1,6 +1,7 @@
 """The trainer on tiny real models: it trains as a hand-written loop does."""
 
 import copy
+import dataclasses
 import warnings
 import zipfile
 from unittest import mock
@@ -428,12 +429,17 @@ def test_the_objective_may_be_a_loss():
     assert best.step == min(outcome.evals, key=lambda each: each["loss"])["step"]
 
 
-def test_a_decaying_rate_keeps_its_last_weights(plain):
+def test_a_decaying_rate_keeps_its_best_weights_and_pruning_its_last(plain):
     recipe = PLAIN.replace(learning_rate=0.3, total_steps=400, decay="linear")
-    outcome, state, best = plain.run(spec(recipe, until=400, eval_every=50, keep_best=True))
-    assert best.step == 400 and same(best.model, state.model)
-    assert outcome.example_scores.mean() == pytest.approx(outcome.evals[-1]["accuracy"])
+    asked = spec(recipe, until=400, eval_every=50, keep_best=True)
+    outcome, state, best = plain.run(asked)
+    top = max(outcome.evals, key=lambda values: (values["accuracy"], -values["loss"]))
+    assert best.step == top["step"] < 400
+    assert outcome.example_scores.mean() == pytest.approx(top["accuracy"])
     assert outcome.mirrored_scores is None
+    pruned, state, best = plain.run(dataclasses.replace(asked, trial="b", sparsity=0.5))
+    assert best.step == 400 and same(best.model, state.model)
+    assert pruned.example_scores.mean() == pytest.approx(pruned.evals[-1]["accuracy"])
 
 
 def test_without_being_asked_nothing_is_kept(plain):

@@ -26,7 +26,8 @@ from typing import Any
 from kerastune.analysis.comparison import Comparison
 
 TIE = 0.0005  # 0.05 points; of a loss, that fraction of it
-SEED_STD = 0.003  # of one training's score, where nothing was recorded
+SEED_STD = 0.3  # of the score with other seeds, times the root of the training examples
+MANY = 50_000  # training examples of a stream
 # Comparisons of stages by what was recorded that is most like them, and whether it is that way
 # round.
 RECORDED = {
@@ -35,7 +36,6 @@ RECORDED = {
     "weight_decay": ("weight decay .002", 1),
     "longer": ("length x3", 1),
     "decay": ("constant", -1),
-    "tuned": ("keras defaults", -1),
 }
 
 
@@ -77,7 +77,7 @@ class Expected:
 
 
 def expected(
-    compared: Comparison, prior: Prior, scale: float = 1.0, seed_std: float = SEED_STD
+    compared: Comparison, prior: Prior, scale: float = 1.0, seed_std: float = 0.0
 ) -> Expected:
     """The expected gain of a measured one.
 
@@ -162,9 +162,16 @@ def changes() -> dict[str, dict[str, Any]]:
     return _recorded()["changes"]
 
 
-def seed_std(data: str) -> float:
-    """Standard deviation of the score of one training with another seed, on tasks of a kind."""
-    return _recorded()["seed_std"].get(data, SEED_STD)
+def seed_std(data: str, num_train: int) -> float:
+    """Standard deviation of the score of one training with another seed.
+
+    On recorded tasks it falls with the root of the number of training examples.
+
+    Args:
+        data: as in `prior`.
+        num_train: training examples; 0 for a stream of unknown length.
+    """
+    return _recorded()["seed_std"].get(data, SEED_STD) / math.sqrt(num_train or MANY)
 
 
 @functools.cache

@@ -172,7 +172,10 @@ def expected_of(compared: Comparison, worse: Outcome, context: Context, change: 
         # Of a regression gains are recorded in units of the targets' variance, or of a larger loss.
         least = 1.0 if data == "regression" else 1e-12
         scale = max(abs(float(np.mean(worse.example_scores))), least)
-    prior, seed_std = expected_gain.prior(change, data), expected_gain.seed_std(data)
+    prior, seed_std = (
+        expected_gain.prior(change, data),
+        expected_gain.seed_std(data, context.facts.num_train),
+    )
     return expected_gain.expected(compared, prior, scale, seed_std)
 
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerastune.playbook.context import Context, rounded_up
-from kerastune.playbook.rules import batch_grid, expected_gain
+from kerastune.playbook.rules import batch_grid, expected_gain, regularizers
 from kerastune.playbook.stages.probe import suggestion
 from kerastune.recipe import OPTIMIZERS, Recipe
 
+STRONG = 0.01  # weight decay of SGD, at the learning rates that were recorded
 RECORDED_BATCH = 64  # that changes of the batch size are recorded against
 WORDS = {"rate": "learning rate x", "ema": "moving average of weights, momentum "}
 
@@ -64,8 +65,8 @@ def changed(
 
     Args:
         base: the recipe.
-        changes: values of a recipe; `rate` is a factor of the learning rate, `decay_start` a
-            fraction of the steps, and with a `length` other than 1 there is none: how long a
+        changes: values of a recipe; `rate` is a factor of the learning rate, `decay_start`
+            and `warmup_steps` are fractions of the steps, and with a `length` other than 1 there is none: how long a
             training is, is asked later.
         context: as in `candidates`.
         chunk: as in `candidates`.
@@ -85,9 +86,18 @@ def changed(
             return None
         steps = base.total_steps * base.batch_size / values["batch_size"]
         return base.over(rounded_up(steps, chunk)).replace(**values)
-    if "decay_start" in values:
-        values["decay_start"] = round(values["decay_start"] * base.total_steps)
+    if "weight_decay" in values and values.get("optimizer", base.optimizer) != "sgd":
+        values["weight_decay"] = _of_adam(values["weight_decay"], base)
+    for name in ("decay_start", "warmup_steps"):
+        if name in values:
+            values[name] = round(values[name] * base.total_steps)
     return base.replace(**values)
+
+
+def _of_adam(weight_decay: float, base: Recipe) -> float:
+    """The weight decay of Adam that shrinks an idle weight about as that of SGD was recorded to."""
+    strengths = list(regularizers.weight_decays(base.replace(optimizer="adam")))
+    return strengths[1] if weight_decay >= STRONG else strengths[0]
 
 
 def _other_rate(base: Recipe, optimizer: str, context: Context) -> float | None:
@@ -125,5 +135,7 @@ def _in_words(name: str, value: Any) -> str:
         return "no decay" if value == "none" else f"{value} decay"
     if name == "decay_start":
         return f"decay from {100 * value:g} % of the steps"
+    if name == "warmup_steps":
+        return f"warm-up over {100 * value:g} % of the steps"
     words = WORDS.get(name, name.replace("_", " ") + " ")
     return f"{words}{value:.3g}"

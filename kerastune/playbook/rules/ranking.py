@@ -149,7 +149,10 @@ def advantage(one: Standing, other: Standing, facts: Facts) -> Expected | None:
     gain = facts.objective.gain(one.value) - facts.objective.gain(other.value)
     half = Z * np.sqrt(2) * error
     scale = 1.0 if is_fraction else max(abs(other.value), 1e-12)
-    prior, seed_std = expected_gain.prior("batch", facts.data), expected_gain.seed_std(facts.data)
+    prior, seed_std = (
+        expected_gain.prior("batch", facts.data),
+        expected_gain.seed_std(facts.data, facts.num_train),
+    )
     return expected_gain.expected(
         Comparison(gain, gain - half, gain + half), prior, scale, seed_std
     )

@@ -85,6 +85,11 @@ class TrainingSteps:
         return [run for run in self.runs if run.example_scores is not None]
 
     @property
+    def _leaves(self) -> float:
+        """What is left to others: nothing, where there is hardly time for one training."""
+        return self.leaves if self.context.facts.allowance >= 2 * self.wanted else 0.0
+
+    @property
     def wanted(self) -> int:
         """Steps of the first training, as far as the budget holds them."""
         return self.stretch * self.context.recipe.total_steps
@@ -99,13 +104,13 @@ class TrainingSteps:
                 return [self._continued(run)]
         if self.tuned and not self.ended:
             return self._slower()
-        left = int((1 - self.leaves) * self.context.left(STAGE))
+        left = int((1 - self._leaves) * self.context.left(STAGE))
         total = self._other_total(left) if self.tuned else 0
         every = self.context.evaluation_interval(self.chunk, total)
         total = total // every * every
         if total:
             return [self._beginning(self._regularized(total), total, every)]
-        return self._another_seed() if self.tuned and not self.leaves else []
+        return self._another_seed() if self.tuned and not self._leaves else []
 
     def _continued(self, run: Outcome) -> TrialSpec:
         spec = run.spec
@@ -158,7 +163,7 @@ class TrainingSteps:
     def _follows_clock(self, total: int) -> bool:
         """Whether a training can use all the time that is left, and nothing else needs any."""
         facts = self.context.facts
-        is_free = facts.timed and self.tuned and not self.leaves and not facts.most_epochs
+        is_free = facts.timed and self.tuned and not self._leaves and not facts.most_epochs
         return is_free and MOST_GROWTH * total >= self.context.left(STAGE)
 
     def _first_total(self) -> int:
@@ -169,7 +174,7 @@ class TrainingSteps:
         """
         if not self.tuned:
             return self.wanted
-        left = int((1 - self.leaves) * self.context.facts.allowance)
+        left = int((1 - self._leaves) * self.context.facts.allowance)
         return max(self.wanted, _filling(self.wanted, left))
 
     def _other_total(self, left: int) -> int:
@@ -269,7 +274,7 @@ def _overfits(run: Outcome, facts: Facts) -> bool:
     """Whether a whole training ends worse on validation than it had been."""
     if run.steps < steps_of(run) or run.diverged_at is not None or run.example_scores is None:
         return False
-    return _is_worse(run.kept_evaluation(facts.objective), run, facts)
+    return _is_worse(run.evals[-1], run, facts)
 
 
 def _is_worse(evaluation: dict, run: Outcome, facts: Facts) -> bool:

@@ -120,7 +120,7 @@ class Batch(Stage):
     values = BatchValues
     compares_seconds = True
     least_steps = 400
-    least_seconds = 3.0
+    least_seconds = 2.0
     figure = "settings"
     tunes = True
     may_run_out_of_memory = True

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from kerastune.recipe import Recipe
 
 BASE = "recipes-base"
+LEAST_TRAININGS = 5  # that the allowance holds; fewer tell of too little
+LEAST_STEPS = 300  # of a training that tells anything
 THRIFT = 0.5  # power of the cost that a promise is divided by
 
 
@@ -65,8 +67,8 @@ class Recipes(WholeTrainings):
         if base is None:
             recipe = self._base(context)
             # One training alone tells of nothing.
-            is_enough = 2 * recipe.total_steps <= context.facts.allowance
-            return self._due(BASE, recipe, context) if is_enough or BASE in context.outcomes else []
+            is_enough = recipe is not None and 2 * recipe.total_steps <= context.facts.allowance
+            return self._due(BASE, recipe, context) if is_enough else []
         if not full_training.is_comparable(base):
             return []
         candidates = self._candidates(base, context)
@@ -78,17 +80,14 @@ class Recipes(WholeTrainings):
         waiting = [each for each in candidates if each.trial not in expected]
         waiting = [each for each in waiting if self._fits(each.trial, each.recipe, context)]
         error = _error(base)
-        promised = {each: _promise(each, best, error, context) for each in waiting}
-        most = max(promised, key=promised.get, default=None)
-        if most is None or promised[most] <= expected_gain.TIE:
-            return []
-        return self._due_of(most, context)
+        promised = [(_promise(each, best, error, context), each) for each in waiting]
+        promise, most = max(promised, key=lambda pair: pair[0], default=(0.0, None))
+        return self._due_of(most, context) if promise > expected_gain.TIE else []
 
     def decide(self, context: Context) -> Decision:
         base, tried = self._tried(context)
         if base is None or not full_training.is_comparable(base) or not tried:
-            total = self._base(context).total_steps
-            held = f"its {context.facts.allowance} steps do not hold trainings of {total}"
+            held = f"its {context.facts.allowance} steps do not hold {LEAST_TRAININGS} trainings"
             why = held if base is None or not tried else "its first training came to no end"
             return self.decision(context, "No known recipes tried", wording.sentences([why]))
         best, outcome, gain = max(tried, key=lambda each: each[2].mean)
@@ -109,7 +108,9 @@ class Recipes(WholeTrainings):
             measure,
         )
         headline = f"Kept: {best.words}" if gain.is_gain else "The recipe stays as it is"
-        after = kept.spec.recipe.replace(regularizers=_regularizers(kept, context))
+        planned = self._planned(context).total_steps * context.recipe.batch_size
+        after = kept.spec.recipe.over(round(planned / kept.spec.recipe.batch_size))
+        after = after.replace(regularizers=_regularizers(kept, context))
         return self.decision(
             context,
             wording.shortened(headline),
@@ -119,16 +120,34 @@ class Recipes(WholeTrainings):
             values=values,
         )
 
-    def _base(self, context: Context) -> Recipe:
+    def _planned(self, context: Context) -> Recipe:
         return full_training.planned(context.recipe, context.facts, self._stretch, self._chunk)
+
+    def _base(self, context: Context) -> Recipe | None:
+        """The recipe as it is, in a training so short that the allowance holds several; `None`
+        where it does not.
+
+        A recipe that helps a short training, its decay included, mostly helps a long one.
+        """
+        begun = context.outcomes.get(BASE)
+        if begun is not None:
+            return begun.spec.recipe
+        planned, facts = self._planned(context), context.facts
+        most = facts.allowance // LEAST_TRAININGS
+        if planned.total_steps <= most:
+            return planned
+        every = context.evaluation_interval(self._chunk, most)
+        steps = most // every * every
+        return planned.over(steps) if steps >= LEAST_STEPS else None
 
     def _tried(
         self, context: Context
     ) -> tuple[Outcome | None, list[tuple[Candidate, Outcome, Expected]]]:
         """The training of the recipe as it was, and every change with its training and gain."""
-        recipe, outcomes = self._base(context), context.outcomes
-        stages = (FineTune.name, Decay.name, Weights.name)
-        base = full_training.trained_before(stages, recipe, context) or outcomes.get(BASE)
+        outcomes, stages = context.outcomes, (FineTune.name, Decay.name, Weights.name)
+        paid = full_training.trained_before(stages, self._planned(context), context)
+        base = paid if paid and BASE not in outcomes and self._holds(paid, context) else None
+        base = base or outcomes.get(BASE)
         if base is None or not full_training.has_ended(base):
             return None, []
         if not full_training.is_comparable(base):
@@ -142,6 +161,12 @@ class Recipes(WholeTrainings):
             elif run is not None and full_training.has_ended(run):
                 found.append((each, run, Expected(-float("inf"), 0.0)))
         return base, [each for each in found if full_training.is_comparable(each[1])]
+
+    def _holds(self, paid: Outcome, context: Context) -> bool:
+        """Whether the allowance holds others as long as a training that is paid for."""
+        steps, trials = paid.spec.recipe.total_steps, context.outcomes.values()
+        is_begun = any(each.spec.stage == self.name for each in trials)
+        return is_begun or (LEAST_TRAININGS - 1) * steps <= context.facts.allowance
 
     def _candidates(self, base: Outcome, context: Context) -> list[Candidate]:
         return known_recipes.candidates(base.spec.recipe, context, self._chunk)
@@ -163,7 +188,7 @@ def _error(base: Outcome) -> float:
 def _promise(each: Candidate, best: float, error: float, context: Context) -> float:
     """What a training is expected to add to the best expectation, for its cost."""
     prior = expected_gain.prior(each.name, context.facts.data)
-    seeds = 2**0.5 * expected_gain.seed_std(context.facts.data)
+    seeds = 2**0.5 * expected_gain.seed_std(context.facts.data, context.facts.num_train)
     # How far the expectation may move once it is measured.
     told = prior.std**2 / (prior.std**2 + error**2 + seeds**2) ** 0.5
     return expected_gain.improvement(prior.mean - best, told) / each.cost**THRIFT
