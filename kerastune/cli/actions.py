@@ -12,7 +12,7 @@ from absl import flags
 from kerastune.budget import LEAST_STEPS
 from kerastune.cli.command_flags import DATA_FLAGS, parsed, recipe_of
 from kerastune.export import versions
-from kerastune.playbook.stages.distill import EXTRA_TRAININGS, GRID
+from kerastune.playbook.stages.distill import GRID
 from kerastune.recipe import Recipe
 from kerastune.runtime import environment
 from kerastune.study.run_directory import RunDir
@@ -40,7 +40,7 @@ def _trainings(flag_values: flags.FlagValues, stages: Sequence[str]) -> int:
     further = {
         "ensemble": flag_values.members - 1,
         "prune": len(flag_values.sparsity),
-        "distill": len(GRID) + EXTRA_TRAININGS,
+        "distill": len(GRID),
     }
     return 1 + sum(further.get(name, 0) for name in stages)
 

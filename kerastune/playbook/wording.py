@@ -72,16 +72,6 @@ def interval(low: float, high: float, measure: str) -> str:
     return f"{ends[0]:+.3g} to {ends[1]:+.3g}"
 
 
-def std(value: float, measure: str) -> str:
-    """A standard deviation of such differences, in the same units.
-
-    Example:
-        >>> std(0.0031, "accuracy")
-        '0.31'
-    """
-    return f"{value if measure == 'loss' else 100 * value:.3g}"
-
-
 def confidence(compared: Comparison, measure: str) -> str:
     """The interval of a comparison, with what it is.
 
@@ -127,35 +117,3 @@ def verdict(compared: Comparison) -> str:
         'not significant (95 % CI includes 0)'
     """
     return VERDICTS[compared.sign]
-
-
-def comparison(compared: Comparison, measure: str, part: str = "validation") -> str:
-    """All that a comparison of two trainings says.
-
-    Args:
-        compared: of one seed, or of several with that of the first one.
-        measure: what scores of examples measure.
-        part: of the data that they are scored on.
-
-    Example:
-        >>> first = Comparison(0.02, 0.01, 0.03)
-        >>> comparison(first, "accuracy")
-        '+2 points of accuracy on validation (95 % CI +1 to +3), a significant gain'
-        >>> both = Comparison(0.01, -0.01, 0.03, seeds=2, std=0.01, first=first)
-        >>> comparison(both, "accuracy")[54:90]
-        ', over 2 seeds +1 points of accuracy'
-    """
-    first = compared.first or compared
-    words = f"{gained(first.gain, measure)} on {part} ({confidence(first, measure)})"
-    if compared.failed_seed is not None:
-        words += f", but with seed {compared.failed_seed} it came to no end"
-    elif compared.seeds > 1:
-        mean = gained(compared.gain, measure)
-        between = f"std {std(compared.std, measure)}; {confidence(compared, measure)}"
-        words += f", over {compared.seeds} seeds {mean} ({between})"
-    elif compared.first is not None and first.sign > 0:
-        words += " with one seed"
-    if compared.mirrored is None:
-        return f"{words}, {verdict(compared)}"
-    both = f"{gain(compared.mirrored, measure)}, {verdict(compared.mirrored)}"
-    return f"{words}, {VERDICTS[0]}; with each example and its mirror image {both}"

@@ -82,8 +82,8 @@ class PlaybookTuner(SearchedTuner):
         project_name: name of the project's directory in it, `"playbook"` by default.
         overwrite: begin anew; only what kerastune itself left is deleted.
         max_epochs: of any training, at most.
-        executions_per_trial: taken, and told in the log: candidates that are close are trained
-            again with other seeds.
+        executions_per_trial: taken, and told in the log: a trial is trained once, the final model
+            with other seeds, too, where the budget holds them.
         loss: in place of the one that `build(hp)` compiles.
         metrics: in place of those that `build(hp)` compiles.
         max_model_size: parameters of a model, at most.

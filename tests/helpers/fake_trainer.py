@@ -140,10 +140,10 @@ class FakeTrainer:
 
     def _end(self, spec: TrialSpec, diverged_at: int | None) -> int:
         stop = self.stops_at.get(spec.trial, spec.until)
-        for end in range(spec.start + CHUNK, spec.until + CHUNK, CHUNK):
-            end = min(end, spec.until)
+        for begin in range(spec.start, spec.until, CHUNK):
+            end = min(begin + CHUNK, spec.until)
             if self.clock is not None:
-                self.clock.now += CHUNK * self.seconds_per_step
+                self.clock.now += (end - begin) * self.seconds_per_step
             if end >= stop or (diverged_at is not None and diverged_at < end) or self.deadline():
                 break
         return end

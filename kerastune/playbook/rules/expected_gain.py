@@ -93,18 +93,14 @@ def expected(
     Example:
         >>> measured = Comparison(0.01, 0.0, 0.02)
         >>> round(expected(measured, Prior(std=0.005)).mean, 4)
-        0.0037
+        0.0036
         >>> expected(measured, Prior(std=1.0)).is_gain
         True
     """
-    if compared.failed_seed is not None:
-        return Expected(-math.inf, 0.0, prior=prior)
     measured = compared.mirrored or compared
-    # An interval over several seeds holds their variance already.
-    of_seeds = 2 * (seed_std * scale) ** 2 if measured.seeds == 1 else 0.0
     mean, std = shrunk(
         measured.gain,
-        math.sqrt(measured.error**2 + of_seeds),
+        math.sqrt(measured.error**2 + 2 * (seed_std * scale) ** 2),
         prior.mean * scale,
         prior.std * scale,
     )

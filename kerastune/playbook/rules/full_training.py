@@ -21,7 +21,6 @@ DECAY_STRETCH = (
     2  # linear decay halves the mean rate: it takes twice the steps to go as far as a constant one
 )
 SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
-EXTRA_SEEDS = 2  # with which a comparison that was won is repeated at most
 
 
 def segment(
@@ -142,38 +141,14 @@ def was_stopped(outcome: Outcome) -> bool:
     return outcome.diverged_at is None and outcome.steps < outcome.spec.until
 
 
-def compare(
-    better: Outcome, worse: Outcome, outcomes: dict[str, Outcome] | None = None
-) -> Comparison:
-    """The paired gain over all seeds with which both settings came to their end.
-
-    What was not won with the first seed is not repeated, so what repetitions there are belong to
-    other comparisons. One that the end of the budget stopped tells nothing: the other setting's had
-    more time. One that had its time and came to no end leaves nothing won.
+def compare(better: Outcome, worse: Outcome) -> Comparison:
+    """The paired gain of a training over another, on the validation examples.
 
     Args:
         better: the setting that would replace the other one.
-        worse: the simpler setting, trained with the same seed, or the mean of it `over_seeds`.
-        outcomes: where repetitions with other seeds are looked for, see `repeats`; `None` where
-            there are none to be.
+        worse: the other one.
     """
-    first = comparison.repeated_difference([better.example_scores], [worse.example_scores])
-    if outcomes is None:
-        return first
-    if first.sign < 1:
-        return dataclasses.replace(first, first=first)
-    pairs = [(better, worse)]
-    for index in range(1, EXTRA_SEEDS + 1):
-        pair = tuple(outcomes.get(_repetition_name(each, index)) for each in (better, worse))
-        if all(map(_tells, pair)):
-            pairs.append(pair)
-    scores = [[each.example_scores for each in side] for side in zip(*pairs)]
-    lost = _failed_repetition(better, outcomes)
-    return dataclasses.replace(
-        comparison.repeated_difference(scores[0], scores[1]) if len(pairs) > 1 else first,
-        first=first,
-        failed_seed=None if lost is None else lost.spec.recipe.seed,
-    )
+    return comparison.difference(better.example_scores, worse.example_scores)
 
 
 def expected(better: Outcome, worse: Outcome, context: Context, change: str) -> Expected:
@@ -207,99 +182,14 @@ def expected_of(compared: Comparison, worse: Outcome, context: Context, change: 
 def compare_mirrored(better: Outcome, worse: Outcome) -> Comparison:
     """As `compare`; where a flip is not significant, its network looks at the mirror images, too.
 
-    Who learnt from both mirror images can be asked about both: what that gains is part of what the
-    flip is worth.
+    Who learnt from both mirror images can be asked about both, and need not be: what that gains is
+    part of what the flip is worth, what it loses is not.
     """
     found = compare(better, worse)
     if found.is_significant or better.mirrored_scores is None or worse.mirrored_scores is not None:
         return found
-    both = comparison.repeated_difference([better.mirrored_scores], [worse.example_scores])
-    return dataclasses.replace(found, mirrored=both)
-
-
-def over_seeds(outcome: Outcome, outcomes: dict[str, Outcome]) -> tuple[Outcome, int]:
-    """A training with the mean scores of all the seeds with which its setting came to its end, and
-    how many those are.
-
-    One run may be a lucky one of its setting, which came this far because it won. What it is
-    compared with was trained once, so seeds can't be paired: an interval of the difference is one
-    of the examples alone.
-    """
-    again = [outcomes[name] for name in repetitions(outcome.spec.trial, outcomes)]
-    found = [outcome.example_scores, *(each.example_scores for each in again if _tells(each))]
-    return dataclasses.replace(outcome, example_scores=np.mean(found, axis=0)), len(found)
-
-
-def repeats(better: Outcome, worse: Outcome, context: Context, stage: str) -> list[TrialSpec]:
-    """The segments that repeat a comparison with another seed, where it was won with the first one.
-
-    Both settings are trained once more, if the stage's allowance holds it; and a third time, if two
-    seeds together do not make the gain significant. Nobody is given a second chance, so that
-    looking twice does not make a false gain more likely: what was not won with the first seed is
-    lost. Where the allowance does not hold it, one seed decides.
-
-    Args:
-        better: the setting that would replace the other one, trained to its end.
-        worse: the simpler one.
-        context: of the stage; repetitions of other comparisons count where they are of the same
-            trial.
-        stage: name of the stage that pays.
-    """
-    outcomes = context.outcomes
-    if compare(better, worse).sign < 1:
-        return []
-    for index in range(1, EXTRA_SEEDS + 1):
-        names = [_repetition_name(each, index) for each in (better, worse)]
-        done = [outcomes.get(name) for name in names]
-        due = [i for i, each in enumerate(done) if each is None or not has_ended(each)]
-        if _failed_repetition(better, outcomes) is not None:
-            return []
-        recipes = [_repetition(each, index) for each in (better, worse)]
-        cost = sum(recipes[i].total_steps for i in due if done[i] is None)
-        # What was begun is finished: with a budget in time, what is left of it is only an estimate.
-        if due and done[0] is None and cost > context.left(stage):
-            return []
-        if due:
-            every = [each.spec.eval_every for each in (better, worse)]
-            return [segment(names[i], stage, recipes[i], done[i], every[i]) for i in due]
-        if compare(better, worse, outcomes).sign > 0:
-            return []
-    return []
-
-
-def repetitions(name: str, outcomes: dict[str, Outcome]) -> list[str]:
-    """Names of the trainings that repeat a trial with other seeds, as far as there are any."""
-    return sorted(each for each in outcomes if each.startswith(f"{name}-seed"))
-
-
-def _repetition_name(outcome: Outcome, index: int) -> str:
-    return f"{outcome.spec.trial}-seed{outcome.spec.recipe.seed + index}"
-
-
-def _repetition(outcome: Outcome, index: int) -> Recipe:
-    """The recipe of a training with another seed; at a constant rate it goes as far as the first
-    one went.
-    """
-    recipe = outcome.spec.recipe.replace(seed=outcome.spec.recipe.seed + index)
-    if recipe.decay == "none":
-        return recipe.replace(total_steps=rounded_up(outcome.steps, outcome.spec.eval_every))
-    return recipe
-
-
-def _tells(repetition: Outcome | None) -> bool:
-    """Whether a repetition says something of its setting: it came to its end, and not to that of
-    the budget.
-    """
-    return is_comparable(repetition) and not repetition.out_of_time
-
-
-def _failed_repetition(outcome: Outcome, outcomes: dict[str, Outcome]) -> Outcome | None:
-    """The first repetition that had its time and came to no end, if any."""
-    again = (outcomes.get(_repetition_name(outcome, index)) for index in range(1, EXTRA_SEEDS + 1))
-    ended = (
-        each for each in again if each is not None and has_ended(each) and not each.out_of_time
-    )
-    return next((each for each in ended if not is_comparable(each)), None)
+    both = comparison.difference(better.mirrored_scores, worse.example_scores)
+    return dataclasses.replace(found, mirrored=both) if both.gain > found.gain else found
 
 
 def decay_words(recipe: Recipe) -> str:

@@ -185,7 +185,7 @@ def choose(standings: dict[str, Standing], incumbent: str, facts: Facts) -> tupl
     noise = loss_noise(standings)
     lowest = min(standings[name].loss for name in tied)
     equals = [name for name in tied if standings[name].loss - lowest <= noise]
-    by = VALIDATION if len(tied) < len(names) else LOSS
+    by = LOSS if start in tied else VALIDATION
     best = start if start in equals else min(equals, key=lambda name: standings[name].loss)
     if best == incumbent:
         by = NOISE

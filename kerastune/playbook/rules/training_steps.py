@@ -12,7 +12,7 @@ import numpy as np
 from kerastune.objective import best_evaluation
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, Facts, rounded_up
-from kerastune.playbook.rules import full_training, regularizers
+from kerastune.playbook.rules import batch_grid, full_training, regularizers
 from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
@@ -23,7 +23,7 @@ from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
 STAGE = "train"
-LEAST_LENGTHENING = 1.5  # below, the gain of a longer training is not significant
+LEAST_LENGTHENING = 1.5  # below, the gain of a longer training is not worth it
 # Stages whose trainings are whole ones of a recipe.
 EARLIER = (FineTune.name, Decay.name, Weights.name, Recipes.name, Regularize.name)
 OVERFITTING = 0.05  # of a value that is no fraction
@@ -31,6 +31,8 @@ OVERFITTING = 0.05  # of a value that is no fraction
 LONGEST = 8
 MOST_GROWTH = 1.5  # times its planned steps that a training has which follows the clock
 MOST_SEEDS = 4  # other than the first
+SLOWER = 3.0  # what a learning rate that diverged is divided by
+MOST_SLOWER = 2  # times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +73,11 @@ class TrainingSteps:
 
     @functools.cached_property
     def seeds(self) -> list[Outcome]:
-        """Trainings of the recipe with other seeds."""
+        """Trainings of the recipe with other seeds, in the order of those."""
         outcomes, seed = self.context.outcomes.values(), self.context.recipe.seed
         own = (outcome for outcome in outcomes if outcome.spec.stage == STAGE)
-        return [outcome for outcome in own if outcome.spec.recipe.seed != seed]
+        others = (outcome for outcome in own if outcome.spec.recipe.seed != seed)
+        return sorted(others, key=lambda run: run.spec.recipe.seed)
 
     @property
     def ended(self) -> list[Outcome]:
@@ -99,6 +102,8 @@ class TrainingSteps:
             if not full_training.has_ended(run):
                 # What was begun is finished: its decay fixes how long it is.
                 return [self._continued(run)]
+        if self.tuned and not self.ended:
+            return self._slower()
         left = int((1 - self._leaves) * self.context.left(STAGE))
         total = self._other_total(left) if self.tuned else 0
         every = self.context.evaluation_interval(self.chunk, total)
@@ -112,10 +117,24 @@ class TrainingSteps:
         follows, every = spec.follows_clock, spec.eval_every
         return full_training.segment(spec.trial, STAGE, spec.recipe, run, every, follows)
 
+    def _slower(self) -> list[TrialSpec]:
+        """The training once more, at a third of a learning rate that diverged: a search ends with a
+        model.
+        """
+        slowest = min(self.runs, key=lambda run: run.spec.recipe.learning_rate)
+        every, total = slowest.spec.eval_every, steps_of(slowest)
+        total = min(total, self.context.left(STAGE) // every * every)
+        if slowest.diverged_at is None or len(self.runs) > MOST_SLOWER or total <= 0:
+            return []
+        rate = batch_grid.rounded(slowest.spec.recipe.learning_rate / SLOWER)
+        recipe = slowest.spec.recipe.replace(learning_rate=rate).over(total)
+        name, follows = f"{STAGE}-{total}-rate{rate:g}", self._follows_clock(total)
+        return [full_training.segment(name, STAGE, recipe, None, every, follows)]
+
     def _another_seed(self) -> list[TrialSpec]:
         """The recipe of the best length with another seed, in time that nothing else needs."""
         best = self._best_length[0]
-        if best is None or len(self.seeds) >= MOST_SEEDS or best.diverged_at is not None:
+        if not full_training.is_comparable(best) or len(self.seeds) >= MOST_SEEDS:
             return []
         for run in self.seeds:
             if not full_training.has_ended(run):

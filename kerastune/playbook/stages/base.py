@@ -35,7 +35,6 @@ class Stage(abc.ABC):
             stage has its share.
         compares_seconds: whether it compares the steps of its trials by their seconds: the first
             of each kind is trained with nothing beside it.
-        is_known: whether it trains what anybody would have, before the search.
         leads: whether a search begins with it: the later stages build on what it finds.
         tunes: whether it tunes the recipe that is trained.
         stretches: whether the steps that it hands on are those of a training with decay.
@@ -58,7 +57,6 @@ class Stage(abc.ABC):
     least_seconds = 0.0
     training_after = 0.0
     compares_seconds = False
-    is_known = False
     leads = False
     tunes = False
     stretches = False

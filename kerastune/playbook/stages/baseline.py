@@ -50,7 +50,6 @@ class Baseline(Stage):
     question = "What do Keras's defaults give?"
     share = 0.2
     values = BaselineValues
-    is_known = True
     least_steps = 50
     least_seconds = 2.0
 

@@ -35,8 +35,7 @@ class Weights(WholeTrainings):
     of their own.
 
     One whole training with weights is compared, paired, with one without, which stage `decay` has
-    mostly paid for. A gain is repeated with other seeds as `whole.repeats` says, and weights are
-    kept only where they gain significantly.
+    mostly paid for. Weights are kept where they are expected to gain.
     """
 
     name = "weights"
@@ -57,9 +56,7 @@ class Weights(WholeTrainings):
             and context.spent(self.name) + cost > context.facts.allowance
         ):
             return []
-        if due:
-            return due
-        return []
+        return due
 
     def decide(self, context: Context) -> Decision:
         base, pair = self._pair(context)

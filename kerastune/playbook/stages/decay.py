@@ -2,9 +2,9 @@
 
 The lazy way first: linear decay against a constant rate over the same steps. Decay fixes how long a
 training is, so it is judged at its end; a constant rate has the best of its evaluations, on the
-very examples that compare the two. Ahead of that, a mean gain that is not significant is one
-already; without any the landscape is flat. Only if linear decay gains significantly are a later
-start and the classic staircase tried, each of which must gain significantly itself.
+very examples that compare the two. Ahead of that, any expected gain is one, and no tie; without
+any, the rate stays constant. Only if linear decay is expected to gain are a later start and the
+classic staircase tried, each of which must be expected to gain itself.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class DecayValues(ChosenTrial):
     """What stage `decay` found.
 
     Args:
-        flat: whether decay makes no significant difference, and none is kept.
+        flat: whether decay and none are tied, so that none is kept.
         total_steps: of the recipe that it hands on.
         gain: of linear decay over a constant learning rate; `None` where they were not compared.
         interval: what is wrong with the staircase's interval, in words; empty where nothing is.
@@ -111,12 +111,13 @@ class Decay(WholeTrainings):
         parts = [f"{pair}: {gain}"]
         if expected.mean > 0:
             return self._refined(context, parts, values)
-        does = "as well" if measured.sign == 0 else "better"
+        is_flat = expected.mean >= -expected.tie
+        does = "as well" if is_flat else "better"
         recipe = context.recipe
         steps = f"{recipe.learning_rate:g} for the {recipe.total_steps} steps that it had"
         parts.append(f"the learning rate stays at {steps}")
         values = dataclasses.replace(
-            values, trial=NONE, flat=measured.sign == 0, total_steps=recipe.total_steps
+            values, trial=NONE, flat=is_flat, total_steps=recipe.total_steps
         )
         return self.decision(
             context,

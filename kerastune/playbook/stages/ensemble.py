@@ -164,7 +164,7 @@ class Ensemble(Stage):
     def _wanted(self, context: Context) -> dict[str, tuple[Recipe, dict[str, int]]]:
         """By name of the trial how to train, and without which fold; members of folds first."""
         specs = [context.outcomes[name].spec for name in candidates(context.outcomes)]
-        # An earlier stage may have repeated a comparison with one of the seeds.
+        # An earlier stage may have trained the recipe with one of the seeds.
         paid = [spec.recipe for spec in specs if spec.stage != self.name]
         wanted = {}
         for number in range(1, self._members):

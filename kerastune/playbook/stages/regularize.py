@@ -3,10 +3,9 @@
 Where the curves show overfitting everything is tried, else only what gained on other tasks.
 Dropout, a flip, weight decay, augmentation and label smoothing are tried on top of what was kept
 before, each at a few strengths, in whole trainings that are compared paired at their end; what is
-expected to gain is kept. A flip and augmentation get twice the steps, and a flip
-is judged with the mirror images that it lets the network be asked about. What is kept moves the
-best rate, for which a training is set aside, and may need more steps still: both are tried at the
-end.
+expected to gain is kept. A flip and augmentation get twice the steps, and a flip is judged with the
+mirror images that it lets the network be asked about. What is kept moves the best rate, for which a
+training is set aside, and may need more steps still: both are tried at the end.
 """
 
 from __future__ import annotations
@@ -148,8 +147,8 @@ class Regularize(WalkingStage):
         there is none.
 
         Where validation loss does not rise, more steps may bring what regularizing seems to bring:
-        twice as many come first, while they gain more than one standard error. Those of them that
-        are better must be beaten.
+        twice as many come first, while they are expected to gain more than a tie. Those of them
+        that are better must be beaten.
         """
         recipe = walk.best.spec.recipe
         while loss_rise(walk.best) <= RISE:
@@ -169,14 +168,15 @@ class Regularize(WalkingStage):
                 return None if walk.due else recipe
             recipe, doubled, shorter = longer, context.outcomes[name], walk.best
             compared = full_training.compare(doubled, shorter)
-            words = wording.comparison(compared, context.facts.scored_by)
+            gain = full_training.expected_of(compared, shorter, context, "longer")
+            words = wording.expected(gain, compared, context.facts.scored_by)
             walk.parts.append(
                 f"{recipe.total_steps} steps against {shorter.spec.recipe.total_steps}: {words}"
             )
             walk.note(doubled, f"{recipe.total_steps} steps")
-            if compared.gain > 0:
+            if gain.mean > 0:
                 walk.keep(doubled)
-            if compared.gain <= compared.error:
+            if not gain.is_gain:
                 break
         return recipe
 

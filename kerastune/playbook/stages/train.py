@@ -45,18 +45,19 @@ class Train(Stage):
     What was tuned gets its regularizers back (P6). While the shortest training overfits, one of
     half its steps follows: with decay nothing is picked from the middle of a run. Otherwise a
     training of twice the steps follows (of all that are left where no further doubling would fit,
-    if that is at least half as many again), while the last one gained more than one standard error
-    on the validation examples (the rule of Breiman et al. 1984, "Classification and Regression
-    Trees", 3.4.3): more steps of the same recipe are likely to help, unless stage `regularize` saw
-    that its own were enough. Of all of them the best on the mean is kept: they are paid for, a
+    if that is at least half as many again), while the last one is expected to have gained: more
+    steps of the same recipe are likely to help, unless stage `regularize` saw that its own were
+    enough. Of all of them the one with the highest expected score is kept: they are paid for, a
     longer one costs its user nothing any more. What an earlier stage trained already is not trained
-    again, unless regularizers are switched on again.
+    again, unless regularizers are switched on again. Where the first one diverges, it is trained
+    again at a third of its learning rate, and at a ninth. In steps that no other length and no
+    later stage needs, the recipe is trained with other seeds, and the best on validation is kept.
 
     Where the longest of them overfits, and stage `regularize` had no budget to try anything, one of
     all steps that are left (up to eight times as many) has weight decay of a typical strength: more
     steps alone would overfit, and what regularizes pays late. It is one training in
     the place of a comparison that would cost several, so the steps and the weight decay are kept
-    together, if they gain significantly.
+    together, if they are expected to gain.
 
     Of what was tuned and the baseline, the one with the higher expected score on validation is
     kept, since both cost the same to serve; the baseline at a tie.
@@ -102,10 +103,7 @@ class Train(Stage):
         )
 
     def propose(self, context: Context) -> list[TrialSpec]:
-        steps = self._steps(context)
-        if due := steps.due():
-            return due
-        return []
+        return self._steps(context).due()
 
     def _steps(self, context: Context) -> TrainingSteps:
         return TrainingSteps(
@@ -125,7 +123,8 @@ class Train(Stage):
             compared = full_training.compare(tuned, baseline)
             gain = full_training.expected_of(compared, baseline, context, "tuned")
             final = tuned if gain.is_gain else baseline
-        after = final.spec.recipe
+        # The seed cuts the data, too: with another one the recipe would not see the same examples.
+        after = final.spec.recipe.replace(seed=context.recipe.seed)
         if final is baseline:
             after = after.replace(total_steps=final.steps)
         parts = _kept(steps, tuned) if tuned else ["no tuned training came to its end"]
@@ -139,7 +138,7 @@ class Train(Stage):
             f"Final model: the {'baseline' if final is baseline else f'{given} recipe'}",
             wording.sentences(parts),
             after=after,
-            evidence=_evidence(steps.ended, baseline),
+            evidence=_evidence([*steps.ended, *steps.seeds], baseline),
             values=TrainValues(final.spec.trial, context.spent(self.name), compared),
         )
 
@@ -174,6 +173,8 @@ def _kept(steps: TrainingSteps, chosen: Outcome) -> list[str]:
     added = added_weight_decay(chosen.spec.recipe, recipe)
     regularized = f" and {added}, since a shorter one overfits" if added else ""
     decay = full_training.decay_words(chosen.spec.recipe)
+    if chosen.spec.recipe.learning_rate != recipe.learning_rate:
+        decay += f", since {recipe.learning_rate:g} diverged"
     return [
         f"trained for {total} steps{changed} with {decay}{regularized}",
         f"the weights of step {kept['step']} are kept: validation {name} {kept[name]:.4g}",
