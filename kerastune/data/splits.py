@@ -56,6 +56,29 @@ def cut(
     return np.flatnonzero(stay), np.sort(off)
 
 
+def cut_end(num_examples: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts about `FRACTION` of the examples off at the end, as whole batches, at least one.
+
+    Returns:
+        Indices that stay and indices that are cut off.
+
+    Raises:
+        ValueError: if less than one batch would be left.
+
+    Example:
+        >>> stay, off = cut_end(100, 8)
+        >>> len(stay), off.tolist() == list(range(84, 100))
+        (84, True)
+    """
+    count = max(round(FRACTION * num_examples / batch_size), 1) * batch_size
+    if num_examples - count < batch_size:
+        raise ValueError(
+            f"The training part has {num_examples} examples, too few to split a part off in "
+            f"batches of {batch_size}; give the validation and test parts yourself."
+        )
+    return np.arange(num_examples - count), np.arange(num_examples - count, num_examples)
+
+
 def quotas(counts: np.ndarray, size: int) -> np.ndarray:
     """How many of each class make up a cut of `size`, by largest remainder.
 

@@ -14,12 +14,12 @@ import keras_tuner
 from kerastune.budget import Budget, Stopwatch
 from kerastune.data import checks, loading, user_inputs
 from kerastune.executors.base import INLINE
-from kerastune.models import hypermodels
+from kerastune.models import hypermodels, output_kind
 from kerastune.playbook import retention
 from kerastune.playbook.stages.ensemble import MEMBERS, Ensemble
 from kerastune.playbook.stages.prune import SPARSITIES
 from kerastune.playbook.stages.start import Start
-from kerastune.problem import Problem
+from kerastune.problem import Declared, Problem
 from kerastune.recipe import Recipe
 from kerastune.runtime import devices, logs
 from kerastune.study import run_directory
@@ -296,8 +296,14 @@ class PlaybookTuner(SearchedTuner):
         others: dict[str, Any],
         told: FitArguments,
     ) -> Problem:
+        space, recipe = self.oracle.get_space(), self.settings.recipe
+        given = problem_facts.with_all_hyperparameters(recipe, space).hyperparameters
+        hypermodel = spaces.declared(self._given, space)
+        ask = hypermodels.asking(hypermodel, given)
         if isinstance(x, Problem):
-            return x
+            declared = ask(output_kind.first_examples(x.validation.x)) if ask else Declared()
+            size, is_stateful = declared.batch_size, declared.is_stateful
+            return dataclasses.replace(x, batch_size=size, is_stateful=is_stateful)
         if x is None:
             raise ValueError("`x` is missing: search needs the data, as fit takes them.")
         argument_checks.refuse_unknown(
@@ -305,9 +311,6 @@ class PlaybookTuner(SearchedTuner):
         )
         weight = others.pop("sample_weight", None)
         x, y, validation_data, weight = told.cut(x, y, validation_data, weight)
-        space, recipe = self.oracle.get_space(), self.settings.recipe
-        given = problem_facts.with_all_hyperparameters(recipe, space).hyperparameters
-        hypermodel = spaces.declared(self._given, space)
         parts = {"x": x, "validation_data": validation_data, **others}
         if any(user_inputs.has_frame(part) for part in parts.values()):
             by_column = hypermodels.takes_columns(hypermodel, given)
@@ -317,7 +320,7 @@ class PlaybookTuner(SearchedTuner):
             sample_weight=weight,
             seed=self.settings.seed,
             name=self.project_name,
-            ask=hypermodels.asking(hypermodel, given),
+            ask=ask,
             **parts,
         )
 
