@@ -116,11 +116,14 @@ def _one_by_one(model: keras.Model, part: Part) -> np.ndarray:
         total = model._compute_loss(x, y, outputs, weight, training=False)
         return tf.cast(total - _penalties(model), tf.float32)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def losses(examples: tuple) -> tf.Tensor:
         return tf.map_fn(loss, examples, fn_output_signature=tf.float32)
 
-    found = [losses(batch).numpy() for batch in batches.examples(part, AT_ONCE)]
+    given = batches.examples(part, AT_ONCE)
+    # Traced by hand: TensorFlow warns of functions that are traced again and again.
+    traced = losses.get_concrete_function(given.element_spec)
+    found = [traced(batch).numpy() for batch in given]
     model._clear_losses()
     return np.concatenate(found).astype(np.float64)
 
