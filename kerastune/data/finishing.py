@@ -9,6 +9,7 @@ from typing import Any
 from kerastune.analysis import nested
 from kerastune.data import (
     checks,
+    class_weights,
     memory,
     preprocessing,
     splits,
@@ -19,7 +20,7 @@ from kerastune.data import (
 from kerastune.data.preprocessing import Attachment, Profile
 from kerastune.data.raw import Raw
 from kerastune.data.targets import Targets
-from kerastune.problem import Declared, Part, Problem
+from kerastune.problem import OTHER, Declared, Part, Problem
 
 # Tells what a model says of its targets, from a few of its inputs.
 Ask = Callable[[Any], Declared]
@@ -72,7 +73,9 @@ def finish(raw: Raw, wishes: Wishes) -> Problem:
     classes = target_kinds.find_classes(raw, kind, declared)
     parts, cut_notes = _parts(raw, classes, wishes, declared)
     standardize_targets = target_kinds.is_standardized(kind, declared, wishes.standardize_targets)
-    train = parts["training"]
+    train, weights = parts["training"], wishes.class_weight
+    if kind == OTHER and raw.stream is None and declared.loss in class_weights.OF_SIGNS:
+        parts["training"], weights = class_weights.by_label(train, weights), None
     targets = target_kinds.fit(train.y, classes, kind, wishes.for_own_model, standardize_targets)
     preparation = _fit_inputs(raw, train.x, wishes)
     prepared = {
@@ -101,7 +104,7 @@ def finish(raw: Raw, wishes: Wishes) -> Problem:
         target_std=targets.std,
         attach=None if is_plain else Attachment(preparation, *units),
         stream=stream,
-        class_weight=target_kinds.class_weight(wishes.class_weight, classes, counted),
+        class_weight=class_weights.by_class(weights, classes, counted),
         spare_outputs=spare,
         batch_size=declared.batch_size,
         is_stateful=declared.is_stateful,

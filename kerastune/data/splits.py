@@ -13,6 +13,7 @@ LARGEST_CUT = 5000  # examples: beyond, evaluating costs more than the smaller n
 SMALLEST_WHOLE = 10  # examples: below, a cut would leave a part nearly empty
 # Distinct whole numbers that are taken for classes without further evidence.
 MOST_INTEGER_CLASSES = 20
+SIGNS = (-1, 1)  # labels of two classes
 
 
 def cut(
@@ -247,11 +248,13 @@ def _whole_numbers(values: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"Class labels must be whole numbers, got {values[values != np.floor(values)][0]}."
         )
+    values = values.astype(np.int64)
+    if np.array_equal(values, SIGNS):
+        return values
     if values[0] < 0:
         raise ValueError(
             f"`y` has the label {values[0]}; labels are at least 0: number the classes from 0 on."
         )
-    values = values.astype(np.int64)
     num_gaps = int(values[-1]) + 1 - len(values)
     if values[0] == 0 and 0 < num_gaps < len(values):
         gaps = np.setdiff1d(np.arange(values[-1]), values)
