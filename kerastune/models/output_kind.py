@@ -17,6 +17,8 @@ from kerastune.problem import OTHER, Declared
 PREDICTION_BATCH = 512
 # Examples that show what kind of outputs a model gives.
 LOOKED_AT = 32
+# Losses of outputs that are each of their own.
+OF_LABELS = ("binarycrossentropy", "binaryfocalcrossentropy")
 # What comes out of these is probabilities.
 _PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
 
@@ -114,6 +116,23 @@ def gives_logits(model: keras.Model, x: Any = None) -> bool:
     if last is keras.activations.linear and isinstance(_producer(model), keras.layers.Layer):
         return True
     return x is None or not _looks_like_probabilities(model, x)
+
+
+def has_several_labels(model: keras.Model) -> bool:
+    """Whether each of several outputs tells of a label of its own.
+
+    By a sigmoid at the end, or a binary cross-entropy.
+
+    Example:
+        >>> has_several_labels(
+        ...     keras.Sequential([keras.Input([4]), keras.layers.Dense(3, "sigmoid")])
+        ... )
+        True
+    """
+    loss, outputs = _loss(model), _num_outputs(model, None) or 1
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    is_own = _last_activation(model) is keras.activations.sigmoid or _loss_name(loss) in OF_LABELS
+    return outputs > 1 and is_own
 
 
 def is_classifier(model: keras.Model) -> bool:
