@@ -74,7 +74,7 @@ class PlaybookTuner(SearchedTuner):
         tune_new_entries: whether those that `hyperparameters` does not name are searched.
         allow_new_entries: whether `build(hp)` may declare them at all.
         max_retries_per_trial: 0; what takes its place is said where it is another number, and so
-            with `max_consecutive_failed_trials` and the arguments of KerasTuner's in `others`.
+            with `max_consecutive_failed_trials`.
         max_consecutive_failed_trials: 3.
         budget: a time (`"4m"`) or a number of steps (`"6000steps"`, deterministic), the final
             training included.
@@ -82,8 +82,6 @@ class PlaybookTuner(SearchedTuner):
         project_name: name of the project's directory in it, `"playbook"` by default.
         overwrite: begin anew; only what kerastune itself left is deleted.
         max_epochs: of any training, at most.
-        executions_per_trial: taken, and told in the log: candidates that are close are trained
-            again with other seeds.
         loss: in place of the one that `build(hp)` compiles.
         metrics: in place of those that `build(hp)` compiles.
         max_model_size: parameters of a model, at most.
@@ -117,7 +115,9 @@ class PlaybookTuner(SearchedTuner):
             cluster. With a budget in steps the decisions are the same, as far as arithmetic allows.
         jobs: trials at once; 0 for as many as memory and cores allow.
         ray_address: of a Ray cluster; empty for one on this machine.
-        others: further arguments of KerasTuner's tuners, refused by name.
+        others: further arguments of KerasTuner's tuners: `executions_per_trial` is taken, and told
+            in the log, since candidates that are close are trained again with other seeds; all
+            others are refused by name, with what takes their place.
 
     Attributes:
         settings: all of them, checked.
@@ -151,7 +151,6 @@ class PlaybookTuner(SearchedTuner):
         project_name: str | None = None,
         overwrite: bool = False,
         max_epochs: int | None = None,
-        executions_per_trial: int = 1,
         loss: Any = None,
         metrics: Any = None,
         max_model_size: int | None = None,
@@ -173,6 +172,7 @@ class PlaybookTuner(SearchedTuner):
         **others: Any,
     ):
         devices.check_supported()
+        executions = others.pop("executions_per_trial", 1)
         others["max_retries_per_trial"] = max_retries_per_trial
         others["max_consecutive_failed_trials"] = max_consecutive_failed_trials
         arguments.refuse(others, list(inspect.signature(PlaybookTuner.__init__).parameters))
@@ -201,8 +201,8 @@ class PlaybookTuner(SearchedTuner):
         )
         self.latest: Search | None = None
         arguments.at_least_one("max_model_size", max_model_size)
-        arguments.at_least_one("executions_per_trial", executions_per_trial)
-        self._notes = arguments.notes(executions_per_trial)
+        arguments.at_least_one("executions_per_trial", executions)
+        self._notes = arguments.notes(executions)
         argument_checks.refuse_overrides(type(self), PlaybookTuner, hypermodel)
         argument_checks.refuse_foreign_project(run_dir.path)
         placed = {"directory": str(directory or "."), "project_name": project_name}
