@@ -181,6 +181,11 @@ def _foldable(raw: Raw, wishes: Wishes) -> Foldable:
     finishing.check_raw(raw, wishes.for_own_model)
     declared = wishes.declared(raw)
     kind = target_kinds.of_raw(raw, wishes.kind, declared)
+    if declared.is_stateful:
+        raise ValueError(
+            "Cross-validation draws folds at random, but a stateful model goes by the order of the "
+            "examples; search takes it."
+        )
     if kind == OTHER:
         raise ValueError(
             "Cross-validation needs one class or one row of numbers per example; search takes any "

@@ -54,7 +54,7 @@ def from_pairs(values: dict[str, Any], name: str) -> Raw:
     if not streams.is_dataset(given):
         return Raw(name, {"training": _part(given, "training"), **parts})
     if "validation" not in parts:
-        how = 'a "validation" part beside "train"'
+        how = '`validation_data`, or a "validation" part beside "train"'
         raise ValueError(
             f"{name}: a tf.data.Dataset, or what else is larger than memory, cannot be split; give "
             f"a validation part as well ({how})."

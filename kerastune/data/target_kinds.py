@@ -129,6 +129,8 @@ def _of_compiled(y: np.ndarray, declared: Declared) -> str:
     width = declared.width
     loss, own = declared.loss, declared.is_own_loss
     looks_like_classes = y.dtype.kind == "U" or columns > 1 and splits.is_one_hot(y)
+    if wrong := misfit(y, declared):
+        raise ValueError(wrong)
     if y.dtype.kind == "U":
         if width == 1 and len(np.unique(y)) > 2:
             raise ValueError(doubt(y, declared))
@@ -148,6 +150,35 @@ def _of_compiled(y: np.ndarray, declared: Declared) -> str:
         return OTHER
     is_measured = own or loss in OF_NUMBERS or loss.endswith("error") or loss == "poisson"
     return "regression" if is_measured and width in (columns, None) else OTHER
+
+
+def misfit(y: np.ndarray, declared: Declared) -> str:
+    """Why a cross-entropy can't be of such targets, and the remedy; empty if it can.
+
+    Example:
+        >>> ce = Declared(True, "categoricalcrossentropy", output=(3,))
+        >>> misfit(np.array([0, 1, 2]), ce)[:55]
+        '`y` has one label per example, but loss categoricalcros'
+    """
+    loss, columns = declared.loss, 1 if y.ndim == 1 else y.shape[1]
+    is_sparse = loss == OF_CLASSES[0]
+    if loss in OF_CLASSES and not is_sparse and columns == 1 and (declared.width or 0) > 1:
+        return (
+            f"`y` has one label per example, but loss {loss} takes one number for each of the "
+            f"{declared.width} outputs: give one-hot rows, or compile a sparse loss."
+        )
+    if is_sparse and columns > 1:
+        return (
+            f"`y` has rows of {columns} numbers, but loss {loss} takes one label per example: "
+            "compile categorical_crossentropy, or give labels."
+        )
+    is_number = y.dtype.kind in "iuf" and not np.isin(y, splits.SIGNS).all()
+    if loss in OF_TWO_CLASSES and is_number and (y.min() < 0 or y.max() > 1):
+        return (
+            f"`y` has values from {y.min():g} to {y.max():g}, but loss {loss} takes 0 to 1: give "
+            "such values, or the model one output per class and another loss."
+        )
+    return ""
 
 
 def _are_labels(y: np.ndarray, declared: Declared) -> bool:

@@ -67,6 +67,9 @@ def test_what_the_user_says_wins_where_there_is_one_target():
         (np.zeros([40, 2, 2]), Declared(), "rank 3"),
         ({"a": YES, "b": YES}, Declared(), "several targets; only a compiled model"),
         (None, Declared(), "`y` is missing"),
+        (GRADES - 2, said("categoricalcrossentropy", 5), "one-hot rows, or compile a sparse loss"),
+        (np.eye(5)[GRADES - 2], said("sparsecategoricalcrossentropy", 5), "one label per example"),
+        (GRADES, said("binarycrossentropy", 1, "sigmoid"), "values from 2 to 6.* takes 0 to 1"),
     ],
 )
 def test_doubts_and_what_only_a_compiled_model_can_learn_are_asked_in_one_line(
