@@ -273,6 +273,9 @@ class Attachment:
         import keras
 
         inputs = self.preparation.inputs()
+        size = next((each.shape[0] for each in getattr(model, "inputs", None) or []), None)
+        if size is not None:
+            inputs = nested.mapped(lambda each: _of_size(each, size), inputs)
         outputs = model(self.preparation.graph(inputs))
         if self.target_mean is not None:
             outputs = self._restore_units(outputs)
@@ -293,3 +296,10 @@ class Attachment:
             np.asarray(self.target_mean).tolist(),
         )
         return keras.layers.Rescaling(scale, offset, dtype="float32")(outputs)
+
+
+def _of_size(tensor: Any, batch_size: int) -> Any:
+    """A Keras input like another one, of batches of one size."""
+    import keras
+
+    return keras.Input(tensor.shape[1:], batch_size, dtype=tensor.dtype, name=tensor.name)

@@ -64,7 +64,10 @@ def verdict(result: dict[str, Any]) -> str:
     part = "test" if "test" in result.get("final", {}) else "validation"
     if "final" not in result:
         return "No model: no training was completed." if result else "The search is not finished."
-    name, value = next(iter(result["final"][part].items()))
+    figures = result["final"][part]
+    # Of several outputs the total, and no metric of one of them.
+    name = "loss" if "loss" in figures else next(iter(figures))
+    value = figures[name]
     reaches = f"Final model: {part} {metric_names.called(name)} {value:.4f}"
     if result.get("trial") == "baseline":
         return f"{reaches}. It is the baseline: nothing was better on validation."

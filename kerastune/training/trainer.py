@@ -32,6 +32,7 @@ from kerastune.models import (
     pruning,
     regularization,
 )
+from kerastune.models.fixed_batches import KeptStates
 from kerastune.objective import Objective
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
@@ -255,7 +256,11 @@ class Trainer:
 
     def _taught(self, model: keras.Model) -> Teaching:
         teaching = Teaching(
-            model, self.teacher, temperature=1.0, mix=1.0, sample=sample(self.problem.validation.x)
+            model,
+            self.teacher,
+            temperature=1.0,
+            mix=1.0,
+            sample=sample(self.problem.validation.x, model),
         )
         teaching.install()
         return teaching
@@ -291,11 +296,24 @@ class Trainer:
             steps = steps // spec.eval_every * spec.eval_every
         return spec.start + steps
 
+    def _in_step(
+        self, member: Compiled, spec: TrialSpec, rows: np.ndarray | None
+    ) -> np.ndarray | None:
+        """The examples of a stateful model: whole batches, so that every epoch begins with one."""
+        size, is_stream = spec.recipe.batch_size, self.problem.stream is not None
+        if rows is None and not is_stream:
+            rows = np.arange(len(self.problem.train), dtype=np.int32)
+        count = int(self.problem.stream.cardinality()) if is_stream else len(rows)
+        member.states.begin(spec.start, count // size)
+        return None if is_stream else rows[: count // size * size]
+
     def _fit(self, member: Compiled, spec: TrialSpec, callbacks) -> None:
         recipe, until = spec.recipe, self._end(spec)
         steps = until - spec.start
         every = min(spec.eval_every or steps, steps)
         rows = folds.training_rows(self.problem, spec.folds, spec.left_out) if spec.folds else None
+        if member.states is not None:
+            rows, callbacks = self._in_step(member, spec, rows), [*callbacks, KeptStates()]
         changes = recipe.augmentation, recipe.flip, recipe.class_weights
         batches = self._batches.training(
             recipe.batch_size, recipe.seed, spec.start, until, *changes, rows=rows

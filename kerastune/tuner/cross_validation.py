@@ -164,6 +164,7 @@ class CrossValidation:
     def _prepare(self, recipe: Recipe, objective) -> Recipe:
         """The whole recipe; prepares every fold, so that what is wrong is told before training."""
         first = self.examples.problem(self.folds[0])
+        recipe = recipe.replace(batch_size=first.batch_size or recipe.batch_size)
         checks.check(first, recipe.batch_size)
         for fold in self.folds[1:]:
             checks.check(self.examples.problem(fold), recipe.batch_size)

@@ -10,13 +10,12 @@ import keras
 import keras_tuner
 import numpy as np
 
-from kerastune.data import loading
 from kerastune.models import (
     compiling,
     fingerprint,
+    fixed_batches,
     hypermodels,
     layer_groups,
-    model_inputs,
     pretrained,
     recipe_checks,
     regularization,
@@ -84,7 +83,8 @@ def look(
         recipe = _frozen(recipe, **loaded)
     model = trainer.ready_model(recipe)
     check_trainable(model)
-    notes = (model_inputs.check_batches(model, problem.validation.x), *_compiled_with(model))
+    fixed_batches.check(model, problem.batch_size)
+    notes = _compiled_with(model)
     architecture = fingerprint.of_model(model)
     regularized = bool(regularization.find_regularizers(model))
     wanted = settings.objective.name if settings.objective else None
@@ -101,7 +101,7 @@ def look(
     )
     recipe_checks.check(recipe, facts.unusable)
     layer_groups.check(model, recipe)
-    notes = (*filter(None, notes), *_saving(model, hypermodel))
+    notes = (*notes, *_saving(model, hypermodel))
     return FirstLook(facts, recipe, architecture, notes)
 
 
@@ -185,7 +185,7 @@ def check_loss(model: keras.Model, problem: Problem) -> None:
     )
     if problem.kind != OTHER and not own:
         return
-    few = loading.take(problem.validation, np.arange(min(2, len(problem.validation))))
+    few = problem.validation.take(np.arange(min(2, len(problem.validation))))
     try:
         measured = scoring.measured(model, few)
     except (KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:

@@ -246,6 +246,9 @@ def test_the_verdict_in_plain_words():
         "Final model: validation accuracy 0.7500. There is no test"
     )
     assert "No model" in search_sections.verdict({"stages": {}})
+    several = {"a_accuracy": 0.9, "loss": 0.25, "z_mae": 3.0}
+    said = search_sections.verdict({"final": {"validation": several}})
+    assert said.startswith("Final model: validation loss 0.2500")
 
 
 def test_a_refit_model_is_told_of():

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import keras_tuner
 
-from kerastune.data.loading import Ask
-from kerastune.models import model_inputs, output_kind
+from kerastune.data.finishing import Ask
+from kerastune.models import fixed_batches, model_inputs, output_kind
 from kerastune.models.hypermodels.built_in import BUILT_IN, fitting
 from kerastune.models.hypermodels.hyperparameters import builder
 from kerastune.models.hypermodels.pretrained import Pretrained
@@ -60,6 +60,7 @@ def asking(hypermodel: keras_tuner.HyperModel, given: dict[str, Any]) -> Ask | N
 
     def ask(x: Any) -> Declared:
         model = build(given)
+        fixed_batches.check_stateful(model)
         if x is not None:
             model_inputs.check(model, x)
         return output_kind.declared(model, x)
