@@ -64,8 +64,8 @@ def diverged_at(losses: np.ndarray, first: float = float("nan")) -> int | None:
 
     Returns:
         The step, counted in `losses`, or `None` when the run is sound. The first 10 losses can't
-        explode, since one large one among them would be most of their mean. A first loss of zero or below never
-        explodes.
+        explode, since one large one among them would be most of their mean. A first loss of
+        zero or below never explodes.
 
     Example:
         >>> diverged_at(np.array([1.0, 1.0, np.nan]))
