@@ -43,7 +43,7 @@ class Probe(Stage):
 
     name = "probe"
     question = "About which learning rate?"
-    share = 1.0
+    share = 0.1
     values = ProbeValues
     figure = "ratios"
 
