@@ -69,7 +69,7 @@ TO_EXPORT = (
     Flag(
         "model",
         "Model of the search; your module is imported.",
-        unit="mlp|cnn|resnet|MODULE:NAME",
+        unit="mlp|cnn|resnet|series|MODULE:NAME",
         unset="as in the search",
     ),
     Flag(

@@ -19,6 +19,8 @@ from kerastune.tuner.refit import REFIT
 def show(tuner: PlaybookTuner) -> None:
     """Prints what a search found."""
     console = Console()
+    if words := tuner.result.get("not_tuned"):
+        console.print(f"[bold]{escape(words)}[/bold]")
     console.print(_decisions(tuner))
     for decision in tuner.decisions:
         if decision.stage == Prune.name and decision.values.curve:

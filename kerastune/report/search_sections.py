@@ -70,7 +70,8 @@ def verdict(result: dict[str, Any]) -> str:
     value = figures[name]
     reaches = f"Final model: {part} {metric_names.called(name)} {value:.4f}"
     if result.get("trial") == "baseline":
-        return f"{reaches}. It is the baseline: nothing was better on validation."
+        better = "" if "not_tuned" in result else ": nothing was better on validation"
+        return f"{reaches}. It is the baseline{better}."
     if "gain" not in result:
         missing = "test part to compare on" if "baseline" in result else "baseline to compare with"
         return f"{reaches}. There is no {missing}."
@@ -132,14 +133,15 @@ def costs(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, float]]:
 
 def _result(findings: Findings) -> Section:
     sentences = [*further_gains(findings.result), gain_steps.exported(findings.result)]
+    leads = (findings.result.get("not_tuned", ""), verdict(findings.result))
     blocks = [
-        Text(verdict(findings.result), is_lead=True),
+        *(Text(words, is_lead=True) for words in leads if words),
         *(Text(words) for words in sentences if words),
     ]
     figures = models(findings.result)
     parts = {part: None for values in figures.values() for part in values}
     blocks += pictured(findings.pictures, "result", _result_alt(findings))
-    if not findings.pictures:
+    if not any(not name.startswith("stage-") for name in findings.pictures):
         drawing = f"kerastune report --output_dir={shlex.quote(findings.where)}"
         blocks.append(Text(f"No figures: the budget was too short. To draw them: {drawing}"))
     names = gain_steps.in_order(

@@ -15,6 +15,7 @@ from kerastune.playbook.decision import Decision
 from kerastune.recipe import Recipe
 from kerastune.report.figures import decision_figures
 from kerastune.report.markdown import escaped
+from kerastune.report.picture_time import PictureTime
 from kerastune.runtime import tensorboard_writer
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome
@@ -39,11 +40,11 @@ class Story:
 
     Args:
         run_dir: the output directory.
-        draws: whether decisions get their pictures.
+        time: that pictures of decisions may take; without it all are drawn.
     """
 
-    def __init__(self, run_dir: RunDir, draws: bool = True):
-        self._run_dir, self._draws = run_dir, draws
+    def __init__(self, run_dir: RunDir, time: PictureTime | None = None):
+        self._run_dir, self._time = run_dir, time or PictureTime(None, lambda: 0.0)
         self.pictures: dict[str, bytes] = {}  # of the decisions, by stage
         self._shown: set[str] = set()
         self._is_told = False
@@ -111,9 +112,7 @@ class Story:
         table = (
             "\n".join(["", "| changed | from | to |", "|---|---|---|", *changes]) if changes else ""
         )
-        picture = decision_figures.of_decision(decision, outcomes) if self._draws else None
-        if picture is not None:
-            self.pictures[decision.stage] = picture
+        picture = self._drawn(decision, outcomes)
 
         def fill(board: tensorboard_writer.Board) -> None:
             words = f"**{escaped(decision.headline)}**\n\n{escaped(decision.numbers)}\n{table}"
@@ -122,6 +121,16 @@ class Story:
                 board.image(f"figure/{decision.stage}", picture)
 
         self._write(self._run_dir.decision_board(decision.stage), fill)
+
+    def _drawn(self, decision: Decision, outcomes: dict[str, Outcome]) -> bytes | None:
+        """The picture of a decision, if it has one and there is time for it."""
+        if not self._time.is_enough():
+            return None
+        with self._time.drawing():
+            picture = decision_figures.of_decision(decision, outcomes)
+        if picture is not None:
+            self.pictures[decision.stage] = picture
+        return picture
 
     def result(self, pictures: dict[str, bytes]) -> None:
         """Adds the pictures of what the search came to, by name; those of an earlier time go."""

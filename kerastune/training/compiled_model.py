@@ -78,6 +78,13 @@ class Compiled:
         assign(self.model.variables, state.model)
         assign(self.model.optimizer.variables, state.optimizer)
 
+    def run_at_once(self, steps: int) -> None:
+        """Makes one call of the train function take so many steps, which traces it anew."""
+        if self.model.steps_per_execution != steps:
+            self.model.steps_per_execution = steps
+            self.model.make_train_function(force=True)
+            self.model.make_test_function(force=True)
+
     def save_as(self, recipe: Recipe) -> None:
         """Makes a file that a callback writes of the model hold what its builder compiled.
 

@@ -40,8 +40,10 @@ from kerastune.schedules import rates
 from kerastune.training import optimizers, validation_scores
 from kerastune.training.compiled_model import Compiled, assign, compile_recipe, sample, trace_key
 from kerastune.training.distillation import Teaching
+from kerastune.training.pace import Paces
 from kerastune.training.segment_callback import CHUNK, Segment, values_of
 from kerastune.training.user_callbacks import UserCallbacks
+from kerastune.training.xla_choice import XlaChoice
 from kerastune.trial import Outcome, State, TrialSpec
 
 PRUNING_CHANGES = 20  # of the sparsity, at most, until it is reached
@@ -90,6 +92,8 @@ class Trainer:
         self._own_callbacks = UserCallbacks(self.callbacks)
         self._compiled: dict[tuple, Compiled] = {}
         self._initial: dict[tuple, list[np.ndarray]] = {}
+        self._paces = Paces()
+        self.xla = XlaChoice()
 
     def on(self, problem: Problem) -> Trainer:
         """A trainer of the same networks on other examples.
@@ -151,12 +155,15 @@ class Trainer:
             member.model.loss.strength.assign(spec.recipe.label_smoothing)
         if member.teaching is not None:
             member.teaching.set(spec.temperature, spec.mix)
+        note = self._choose_xla(member, spec)
         self._seed(spec.recipe.seed)
         run = Segment(member, spec, self, state.first_loss)
         if self.callbacks:
             member.save_as(spec.recipe)
+        self._paces.choose(member, self.problem, spec.recipe)
         self._fit(member, spec, [run, *_pruning(spec), *self._own_callbacks.of(spec)])
-        outcome = self._told(run.outcome())
+        outcome = self._told(run.outcome(), note)
+        self._paces.add(spec.recipe, outcome.seconds_per_step)
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
             outcome = dataclasses.replace(
@@ -164,8 +171,22 @@ class Trainer:
             )
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
 
-    def _told(self, outcome: Outcome) -> Outcome:
+    def _choose_xla(self, member: Compiled, spec: TrialSpec) -> str:
+        """Chooses before the first long segment of a model; says what was found."""
+        if spec.until - spec.start < 2 * CHUNK:
+            return ""
+        short = dataclasses.replace(spec, start=0, until=CHUNK, eval_every=0)
+
+        def fit() -> int:
+            member.recorder and member.recorder.reset()
+            self._fit(member, short, [])
+            return CHUNK
+
+        return self.xla.note(member, fit)
+
+    def _told(self, outcome: Outcome, note: str = "") -> Outcome:
         """An outcome that tells which of the user's callbacks stopped it, if one did."""
+        outcome = dataclasses.replace(outcome, notes=(*outcome.notes, *filter(None, [note])))
         by, step = self._own_callbacks.stopped_by, outcome.spec.start + outcome.steps
         if not by or step >= outcome.spec.until:
             return outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from kerastune.models import (
     fingerprint,
     fixed_batches,
     hypermodels,
+    input_scale,
     layer_groups,
     pretrained,
     recipe_checks,
@@ -84,7 +86,7 @@ def look(
     model = trainer.ready_model(recipe)
     check_trainable(model)
     fixed_batches.check(model, problem.batch_size)
-    notes = _compiled_with(model)
+    notes = (*input_scale.notes(model, problem.validation.x), *_compiled_with(model))
     architecture = fingerprint.of_model(model)
     regularized = bool(regularization.find_regularizers(model))
     wanted = settings.objective.name if settings.objective else None
@@ -217,7 +219,17 @@ def of(problem: Problem, objective: Objective, model: keras.Model) -> Facts:
         num_parameters=model.count_params(),
         scored_by=scoring.scored_by(model, problem, objective),
         unusable=recipe_checks.unusable(model, problem),
+        guess=_guess(problem),
     )
+
+
+def _guess(problem: Problem) -> float:
+    """About the loss of a guess that looks at no input, by the losses that are usual."""
+    if problem.kind == OTHER:
+        return math.inf
+    if problem.kind == "classification":
+        return math.log(problem.num_classes)
+    return float(np.mean(np.square(problem.target_std)))
 
 
 def with_all_hyperparameters(recipe: Recipe, space: keras_tuner.HyperParameters) -> Recipe:

@@ -17,12 +17,15 @@ from kerastune.models import fingerprint, hypermodels, regularization
 from kerastune.playbook import warm_start
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.driver import Playbook
+from kerastune.playbook.rules import untuned
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.model import Model
 from kerastune.playbook.stages.prune import Prune
+from kerastune.playbook.stages.train import Train
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
 from kerastune.report import writer
+from kerastune.report.picture_time import PictureTime
 from kerastune.report.tensorboard_runs import Story
 from kerastune.study import run_directory
 from kerastune.study.database import Study
@@ -109,7 +112,9 @@ class Search:
             refit.step_factor(problem) if settings.refit else 0.0,
         )
         self._look_at_network(self.first)
-        self.story = Story(self.run_dir, draws=not self.playbook.is_short)
+        budget, is_short = settings.budget, self.playbook.is_short
+        self.picture_time = PictureTime(budget.seconds, study.seconds, is_short)
+        self.story = Story(self.run_dir, self.picture_time)
 
     def run(
         self, on_begin: Callable[[TrialSpec], None], on_end: Callable[[str], None]
@@ -132,13 +137,24 @@ class Search:
         models = self._final_models()
         figures = self._figures(models)
         self._write(models, figures)
-        last = self.playbook.decisions[-1]
+        self._check_model(models)
+        return models, figures
+
+    def _check_model(self, models: FinalModels) -> None:
+        """Raises `ValueError` where a search has nothing to hand out."""
+        decisions = self.playbook.decisions
+        last = decisions[-1]
         if last.ends_search:
             raise ValueError(f"stage {last.stage}: {last.reason}")
-        return models, figures
+        trained = [each for each in decisions if each.stage == Train.name]
+        if trained and models.chosen is None:
+            report = self.run_dir.report
+            raise ValueError(f"stage {Train.name}: {trained[-1].reason} The report is {report}.")
 
     def _tell_what_is_planned(self) -> None:
         playbook, metric = self.playbook, self.facts.objective.name
+        if playbook.is_short:
+            logger.info("%s", self._untuned())
         for note in (*self.problem.notes, *self.of_optimizer.notes()):
             logger.info("%s", note)
         self.story.rewrite(playbook.outcomes, playbook.decisions, self.first, metric)
@@ -196,15 +212,25 @@ class Search:
             figures, predictions = results.result(models, self.study.seconds())
             if predictions is not None:
                 run_directory.write_bytes(self.run_dir.predictions, predictions.to_bytes())
+            figures |= {"not_tuned": words} if (words := self._untuned()) else {}
             self.study.put_fact("result", figures)
         return figures
+
+    def _untuned(self) -> str:
+        """That nothing was tuned, where that is so, and which budget would."""
+        playbook, settings = self.playbook, self.settings
+        factor = refit.step_factor(self.problem) if settings.refit else 0.0
+        return untuned.sentence(settings.budget, playbook.stages, playbook.outcomes, factor)
 
     def _write(self, models: FinalModels, figures: dict[str, Any]) -> None:
         if self.study.fact(writer.ABOUT) is None:
             self.study.put_fact(writer.ABOUT, writer.about(self.problem, self.facts))
         records.write(self.run_dir, self.playbook, figures, self.given)
         records.save_models(self.run_dir, models, figures)
-        pictures, draws = self.story.pictures, not self.playbook.is_short
+        left_out = len(self.playbook.decisions) - len(self.story.pictures)
+        # Given no pictures of decisions, the report draws all of them.
+        pictures = None if self.picture_time.is_enough_at_the_end(left_out) else self.story.pictures
+        draws = self.picture_time.is_enough_at_the_end()
         self.story.result(writer.write(self.run_dir, self.study, pictures, draws))
 
     def _models(self, states: Mapping[str, State]) -> FinalModels:

@@ -81,8 +81,11 @@ def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
             label = plotting.words(layer) if column in named else "_"
             style = {"color": shades[column], "linestyle": "-", "markersize": 4}
             axes.plot(outcome.norm_steps, ratios[:, column], marker="o", label=label, **style)
+    moved = any(outcome.update_norms.any() for outcome in trials.values())
     axes.set(
-        ylabel="update norm / weight norm", yscale="log", title="How far a step moves each layer"
+        ylabel="update norm / weight norm",
+        yscale="log" if moved else "linear",
+        title="How far a step moves each layer",
     )
     plotting.count_along(axes, "step")
     _legend(axes)
