@@ -262,6 +262,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "choice",
             choices=environment.PRECISIONS,
         ),
+        Flag("verbose", "Show the whole log on the screen.", False, "switch"),
         Flag("gpu_memory_growth", "Take memory of a GPU as it is needed, not all.", True, "switch"),
     ),
     "Recipe": tuple(flag for name, flag in RECIPE_FLAGS.items() if flag.name != HYPERPARAMETERS),

@@ -65,18 +65,20 @@ def described() -> dict[str, str]:
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """Hides what TensorFlow's C++ code prints while it starts, unless it fails."""
+    """Says that TensorFlow is loaded, and hides what its C++ code prints unless it fails."""
+    from kerastune.runtime import screen
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
-    screen = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as held, screen.waiting("Loading TensorFlow …", shown):
         os.dup2(held.fileno(), 2)
         try:
             yield
         except BaseException:
             held.seek(0)
-            os.write(screen, held.read())
+            os.write(shown, held.read())
             raise
         finally:
-            os.dup2(screen, 2)
-            os.close(screen)
+            os.dup2(shown, 2)
+            os.close(shown)

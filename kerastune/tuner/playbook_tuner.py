@@ -26,7 +26,8 @@ from kerastune.study import run_directory
 from kerastune.study.database import Study
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import TrialSpec
-from kerastune.tuner import argument_checks, problem_facts, progress
+from kerastune.tuner import argument_checks, problem_facts
+from kerastune.tuner.display import progress
 from kerastune.tuner.idioms import arguments, fit_arguments, spaces
 from kerastune.tuner.idioms.fit_arguments import FitArguments
 from kerastune.tuner.idioms.objectives import as_keras_tuner, parse_objective

@@ -9,8 +9,10 @@ import keras
 import numpy as np
 
 from kerastune.analysis import comparison, error_analysis
+from kerastune.budget import Budget
 from kerastune.data import loading
 from kerastune.models import output_kind, scoring
+from kerastune.playbook.budget_plan import BudgetPlan
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import baseline
 from kerastune.problem import OTHER, Part, Problem, labels
@@ -23,6 +25,8 @@ from kerastune.tuner.final_models import FinalModels
 from kerastune.tuner.refit import REFIT
 
 BASELINE = "baseline"
+USUAL_SECONDS = ("1m", "2m", "5m", "10m", "30m", "1h", "4h", "12h")
+USUAL_STEPS = ("2000steps", "5000steps", "10000steps", "50000steps", "200000steps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +76,8 @@ def result(models: FinalModels, seconds: float) -> tuple[dict[str, Any], Predict
         "scored_by": models.playbook.scored_by,
         "trial": models.chosen,
         "budget": str(models.playbook.budget),
+        "is_short": models.playbook.is_short,
+        "enough": enough(models.playbook),
         **spent(models.playbook, seconds),
     }
     return figures, predictions(models.problem, outputs) if any(outputs.values()) else None
@@ -116,6 +122,23 @@ def _single_of_any_targets(
         objective = models.trainer.objective
         scores = scoring.example_scores(model, models.problem, parts["test"], None, objective)
     return Single(figures, scores, {})
+
+
+def enough(playbook: Playbook) -> str | None:
+    """The shortest usual budget that would hold a search, where this one holds none; else `None`.
+
+    Of the same unit: `"1m"`, `"5m"` …, or steps.
+    """
+    if not playbook.is_short:
+        return None
+    given = playbook.budget
+    usual = USUAL_SECONDS if given.steps is None else USUAL_STEPS
+    for text in usual:
+        budget = Budget.parse(text)
+        is_more = (budget.steps or budget.seconds) > (given.steps or given.seconds)
+        if is_more and not BudgetPlan(budget, playbook.stages).is_short:
+            return text
+    return None
 
 
 def spent(playbook: Playbook, seconds: float) -> dict[str, Any]:

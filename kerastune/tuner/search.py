@@ -28,8 +28,9 @@ from kerastune.study import run_directory
 from kerastune.study.database import Study
 from kerastune.training.trainer import Trainer
 from kerastune.trial import State, TrialSpec
-from kerastune.tuner import oracle, problem_facts, progress, records, refit, results
+from kerastune.tuner import oracle, problem_facts, records, refit, results
 from kerastune.tuner.builder import Builder
+from kerastune.tuner.display import opening, progress
 from kerastune.tuner.final_models import FinalModels
 from kerastune.tuner.idioms import reloading
 from kerastune.tuner.problem_facts import FirstLook
@@ -144,10 +145,12 @@ class Search:
         self.story.rewrite(playbook.outcomes, playbook.decisions, self.first, metric)
         if not self.study.decisions():
             logger.info("%s", playbook.plan())
+        told = opening.lines(self.problem, playbook, self.facts, self.run_dir)
         if playbook.outcomes:
             done = len(playbook.outcomes), self.study.seconds()
             logger.info("Continuing after %d trials and %.0f s.", *done)
-        self.display.begin(playbook)
+            told.append(("Continuing after {} trials and {:.0f} s.".format(*done), ""))
+        self.display.begin(playbook, told)
 
     def _run_playbook(
         self, on_begin: Callable[[TrialSpec], None], on_end: Callable[[str], None]
@@ -170,6 +173,7 @@ class Search:
         self.story.segment(joined, result.spec.start)
         level = logging.INFO if joined.steps > 1 else logging.DEBUG
         logger.log(level, "%s", progress.line(joined, self.playbook.objective))
+        self.display.recorded(joined)
 
     def _refit(self) -> None:
         """Trains the chosen recipe on all examples, where that is asked for and not done yet."""
@@ -186,6 +190,7 @@ class Search:
     def _final_models(self) -> FinalModels:
         """The models, with weights that outlive the study's being open."""
         self.study.announce([])
+        self.display.finishing()
         read = {name: self.study.checkpoint(name, "best") for name in self.playbook.outcomes}
         return self._models({name: state for name, state in read.items() if state is not None})
 
@@ -222,6 +227,7 @@ class Search:
     def _on_decision(self, decision: Decision) -> None:
         self._look_at_network(decision.before)
         self.story.decision(decision, self.playbook.outcomes)
+        self.display.decided(decision)
 
     def _look_at_network(self, before: Recipe) -> None:
         """Tells the playbook of the present network, if it is not that of a recipe before."""
