@@ -52,6 +52,8 @@ ONLY_IN = {
     "onnx": {"export"},
     "ray": {"executors.ray_actors"},
     "rich": {"cli.summary", "runtime.logs", "runtime.screen"},
+    "jinja2": {"report.html"},
+    "markupsafe": {"report.html"},
     "IPython": {"runtime.screen"},
     "tensorboard": {"callbacks", "report", "runtime.tensorboard_writer"},
     "keras": {

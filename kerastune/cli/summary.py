@@ -11,8 +11,8 @@ from rich.table import Table
 
 from kerastune.playbook import wording
 from kerastune.playbook.stages.prune import Prune, PruneValues
-from kerastune.report import ending
 from kerastune.report.predictions import Predictions
+from kerastune.report.summaries import ending
 from kerastune.tuner.cross_validation import CrossValidation
 from kerastune.tuner.playbook_tuner import PlaybookTuner
 

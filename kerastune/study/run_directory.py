@@ -43,6 +43,7 @@ class RunDir:
         self.crossval_flags = self.path / "crossval.flags"
         self.out_of_fold = self.path / "out_of_fold.npz"
         self.report = self.path / "report.html"
+        self.trials_csv = self.path / "trials.csv"
         self.report_markdown = self.path / "report.md"
         self.report_pictures = self.path / "report"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from kerastune.playbook.stages.prune import Prune
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
 from kerastune.report import writer
+from kerastune.report.live import LiveReport
 from kerastune.report.tensorboard_runs import Story
 from kerastune.study import run_directory
 from kerastune.study.database import Study
@@ -36,6 +38,8 @@ from kerastune.tuner.idioms import reloading
 from kerastune.tuner.problem_facts import FirstLook
 from kerastune.tuner.settings import Settings, make_stages
 from kerastune.tuner.stage_models import StageModels, StudyStates
+
+SUMMARY_WIDTH = 78  # characters, of the model's layers in a report
 
 logger = logging.getLogger("kerastune")
 
@@ -110,7 +114,10 @@ class Search:
             refit.step_factor(problem) if settings.refit else 0.0,
         )
         self._look_at_network(self.first)
-        self.story = Story(self.run_dir, draws=not self.playbook.is_short)
+        draws = not self.playbook.is_short
+        self.story = Story(self.run_dir, draws)
+        self.about = writer.about(self.problem, self.facts, self._layers())
+        self.live = LiveReport(self.run_dir, self.about, self.facts.objective, draws)
 
     def run(
         self, on_begin: Callable[[TrialSpec], None], on_end: Callable[[str], None]
@@ -151,6 +158,7 @@ class Search:
             logger.info("Continuing after %d trials and %.0f s.", *done)
             told.append(("Continuing after {} trials and {:.0f} s.".format(*done), ""))
         self.display.begin(playbook, told)
+        self._write_live()
 
     def _run_playbook(
         self, on_begin: Callable[[TrialSpec], None], on_end: Callable[[str], None]
@@ -206,7 +214,7 @@ class Search:
 
     def _write(self, models: FinalModels, figures: dict[str, Any]) -> None:
         if self.study.fact(writer.ABOUT) is None:
-            self.study.put_fact(writer.ABOUT, writer.about(self.problem, self.facts))
+            self.study.put_fact(writer.ABOUT, self.about)
         records.write(self.run_dir, self.playbook, figures, self.given)
         records.save_models(self.run_dir, models, figures)
         pictures, draws = self.story.pictures, not self.playbook.is_short
@@ -228,6 +236,24 @@ class Search:
         self._look_at_network(decision.before)
         self.story.decision(decision, self.playbook.outcomes)
         self.display.decided(decision)
+        self._write_live()
+
+    def _write_live(self) -> None:
+        playbook, seconds = self.playbook, self.study.seconds()
+        stage = playbook.stage
+        at_work = f"stage {stage.name} is at work" if stage else "the last stage has decided"
+        decided = f"{len(playbook.decisions)} of {len(playbook.stages)} stages decided"
+        progress = f"Running: {at_work}, {decided}; {seconds:.0f} s so far (budget "
+        progress += f"{playbook.budget}). Written at {time.strftime('%X')}."
+        found = (playbook.decisions, playbook.outcomes, playbook.recipe, self.story.pictures)
+        self.live.write(*found, progress, seconds)
+
+    def _layers(self) -> str:
+        """What Keras prints of the model's layers."""
+        lines: list[str] = []
+        model = self.trainer.ready_model(self.first)
+        model.summary(line_length=SUMMARY_WIDTH, print_fn=lines.append)
+        return "\n".join(lines)
 
     def _look_at_network(self, before: Recipe) -> None:
         """Tells the playbook of the present network, if it is not that of a recipe before."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kerastune.playbook.context import Facts
 from kerastune.playbook.driver import Playbook
 from kerastune.problem import Problem
-from kerastune.report import ending
+from kerastune.report.summaries import ending
 from kerastune.study.run_directory import RunDir
 from kerastune.tuner import results
 

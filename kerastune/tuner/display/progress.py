@@ -13,7 +13,7 @@ from kerastune.budget import Budget
 from kerastune.objective import Objective, best_evaluation
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.driver import Playbook
-from kerastune.report import stage_rows
+from kerastune.report.summaries import stage_rows
 from kerastune.runtime import screen
 from kerastune.runtime.screen import Screen
 from kerastune.trial import Outcome, TrialSpec

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from kerastune.recipe import Recipe
-from kerastune.report import gain_steps, search_sections, verdict
+from kerastune.report import gain_steps, search_sections
 from kerastune.report.predictions import Predictions
+from kerastune.report.summaries import verdict
 from kerastune.study.run_directory import RunDir
 
 NEXT = ("predict", "export", "why", "report")  # commands that are worth a line, where there are

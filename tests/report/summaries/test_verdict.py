@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from kerastune.recipe import Recipe
-from kerastune.report import ending, verdict
 from kerastune.report.predictions import Predictions
+from kerastune.report.summaries import ending, verdict
 from kerastune.study.run_directory import RunDir
 
 FIGURES = {"validation": {"nll": 0.1, "accuracy": 0.9}, "test": {"nll": 0.1, "accuracy": 0.8}}

@@ -38,7 +38,7 @@ def of(result: dict[str, Any]) -> Verdict:
         "+2.6 points of accuracy over Keras's defaults (95 % CI +1.9 to +3.2)."
     """
     if not result:
-        return Verdict("The search is running.", RUNNING)
+        return Verdict("The search is not finished.", RUNNING)
     if "final" not in result:
         return Verdict("No model: no training was completed.", UNTUNED)
     if result.get("is_short"):
