@@ -137,6 +137,21 @@ def report(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     return str(run_dir.report), str(run_dir.report_markdown)
 
 
+def why(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Answers from the study why something was chosen, or was not."""
+    from kerastune.playbook.stages import registry
+    from kerastune.report import writer
+    from kerastune.report.summaries import why as reasons
+    from kerastune.study.database import Record
+
+    with Record(RunDir(flag_values.output_dir).study) as record:
+        decisions = [registry.decision(plain) for plain in record.decisions()]
+        objective, outcomes = writer.objective_of(record), record.outcomes()
+        known = record.fact(writer.ABOUT) or {}
+        measure = known.get("scored_by", objective.name)
+        return reasons.answer(flag_values.about, decisions, outcomes, objective, measure)
+
+
 def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]) -> Lines:
     tuner = _searched(flag_values, recipe, stages)
     from kerastune.cli import commands, summary

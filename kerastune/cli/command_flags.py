@@ -232,6 +232,15 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             unset="export/ in the output directory",
         ),
     ),
+    "Question": (
+        Flag(
+            "about",
+            "What to explain: a stage, or a value of the recipe as dropout, adam or "
+            "batch_size=256; may stand alone, without --about=.",
+            unit="NAME|NAME=VALUE",
+            unset="every stage",
+        ),
+    ),
     "Execution": (
         Flag(
             "executor",

@@ -124,6 +124,7 @@ class Command:
         run: does it, and gives lines to print.
         examples: two command lines.
         stages: names of the stages that run, from the flags.
+        bare: name of the flag whose value may stand alone; empty for none.
         is_passing: whether nothing is left behind unless an output directory is named.
         own: flags that mean something else here than the table of flags says.
         titles: of groups of flags that have another one here.
@@ -141,6 +142,7 @@ class Command:
     examples: tuple[str, str]
     stages: Callable[[flags.FlagValues], Sequence[str]] = no_stages
     is_passing: bool = False
+    bare: str = ""
     own: tuple[Flag, ...] = ()
     titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -285,6 +287,19 @@ TABLE = (
             "watch -n 10 kerastune status --output_dir=digits-out",
         ),
         own=(OF_SEARCH,),
+    ),
+    Command(
+        "why",
+        "explain a decision: what else was tried, what it gave, what would change the answer",
+        flags=("output_dir", "about"),
+        checks=(flag_checks.has_study, flag_checks.is_search),
+        run=actions.why,
+        examples=(
+            "kerastune why --output_dir=digits-out",
+            "kerastune why --output_dir=digits-out --about=batch_size=256",
+        ),
+        own=(OF_SEARCH,),
+        bare="about",
     ),
     Command(
         "report",

@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if (status := _answer(arguments)) is not None:
         return status
-    command, rest = COMMANDS[arguments[0]], arguments[1:]
+    command = COMMANDS[arguments[0]]
+    rest = _named(command, arguments[1:])
     flag_values = flags.FlagValues()
     command_flags.define(flag_values)
 
@@ -128,6 +129,21 @@ def _answer(arguments: Sequence[str]) -> int | None:
         print(command_help.of_command(COMMANDS[name]))
         return 0
     return None
+
+
+def _named(command: Command, arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command, that which may stand alone as the flag that it is.
+
+    Example:
+        >>> _named(COMMANDS["why"], ["--output_dir", "digits-out", "dropout"])
+        ['--output_dir', 'digits-out', '--about=dropout']
+    """
+    found: list[str] = []
+    for each in arguments:
+        follows = bool(found) and found[-1].startswith("-") and "=" not in found[-1]
+        is_bare = bool(command.bare) and not each.startswith("-") and not follows
+        found.append(f"--{command.bare}={each}" if is_bare else each)
+    return found
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -173,7 +173,7 @@ def card(findings: Findings, decision: Decision) -> Card:
         gain=stage_rows.gained(decision.values, measure),
         picture=next(iter(pictured(findings.pictures, f"stage-{decision.stage}", alt)), None),
         compared=compared_table(found, objective, measure),
-        not_chosen=why.not_chosen(found, measure, findings.num_validation),
+        not_chosen=why.not_chosen(found, measure, why.examples_of(findings.outcomes)),
         details=tuple(search_sections.details(decision, seen)),
         is_skipped=not seen and not found.rows,
     )

@@ -60,11 +60,6 @@ class Findings:
         """What models are compared by, as `Facts.scored_by`."""
         return self.result.get("scored_by") or self.about.get("scored_by", "accuracy")
 
-    @property
-    def num_validation(self) -> int:
-        """Validation examples; 0 where nobody counted them."""
-        return self.about.get("parts", {}).get("validation", 0)
-
 
 def title(findings: Findings) -> str:
     """The heading of the whole."""

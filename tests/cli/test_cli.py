@@ -95,6 +95,18 @@ def test_a_probe_ends_with_the_flag_to_copy_and_leaves_nothing(tmp_path, monkeyp
     assert (tmp_path / "kept-out" / "study.sqlite").is_file()
 
 
+def test_why_answers_a_question_that_stands_alone(tuned, tmp_path, capsys):
+    assert run("why", f"--output_dir={tuned}", "learning_rate") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("learning_rate: ") and "(stage lr)" in told[1]
+    assert run("why", "--output_dir", str(tuned), "--about=lr") == 0
+    assert capsys.readouterr().out.startswith("lr: Learning rate ")
+    assert run("why", f"--output_dir={tuned}", "dropuot") == 2
+    assert "did you mean `dropout`?" in capsys.readouterr().err
+    assert run("why", f"--output_dir={tmp_path}") == 2
+    assert "holds no study" in capsys.readouterr().err
+
+
 def test_a_search_prints_at_most_35_lines_of_80_columns_and_its_details_go_to_the_log(tuned):
     command = [sys.executable, "-m", "kerastune", "tune", "--data=digits", "--model=mlp", BUDGET]
     place = tuned.parent / "screen-out"

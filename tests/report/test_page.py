@@ -58,7 +58,7 @@ def test_a_card_tells_what_was_compared_and_a_skipped_stage_takes_one_line():
     assert card.question == "Which learning rate, and how many steps?" and not card.is_skipped
     assert card.compared.rows[0][0] == "learning rate 0.1 ✓"
     assert card.compared.header[-1] == "difference (95 % CI)"
-    assert re.match(r"-[\d.]+ \(-[\d.]+ to -[\d.]+\)$", card.compared.rows[1][-1])
+    assert re.match(r"-[\d.]+ points \(-[\d.]+ to -[\d.]+\)$", card.compared.rows[1][-1])
     assert card.not_chosen[0].startswith("Not chosen: learning rate 1. It was -")
     assert skipped.is_skipped
     text = rendered(searched())

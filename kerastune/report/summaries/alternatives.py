@@ -16,7 +16,7 @@ from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
 # Values that follow from others, and are named only where nothing else differs.
-FOLLOWS = ("total_steps", "decay_start", "decay_interval", "seed")
+FOLLOWS = ("total_steps", "decay_start", "decay_interval", "initializers", "seed")
 CHOSEN = "against what was chosen"
 
 
@@ -87,8 +87,7 @@ def of_decision(
         rows = [_point(each, values) for each in points]
         return _ordered("over the model without", [each for each in rows if each.gain])
     if hasattr(values, "loss_gain") and values.gain is not None:
-        count = len(decision.evidence)
-        row = Alternative(f"mean of {count} models", None, values.kept, gain=values.gain)
+        row = Alternative("the ensemble", None, values.kept, gain=values.gain)
         return Compared("over the single model", (row,))
     return _trainings(decision, outcomes, objective)
 
@@ -123,6 +122,8 @@ def _value(name: str, value: Any) -> str:
     words = name.replace("_", " ")
     if name == "optimizer":
         return value.upper() if value == "sgd" else value.capitalize()
+    if name == "decay" and value != "none":
+        return f"{value} decay"
     if name == "hyperparameters":
         return ", ".join(f"{key} {each}" for key, each in value.items())
     if isinstance(value, bool):

@@ -69,7 +69,8 @@ gain, about 800 validation examples would show it.'
         return f"{told}: significantly worse. No larger budget would change that."
     if mean <= 0:
         need = wording.gained(half, measure)
-        return f"{told}: not better. It would have to gain more than {need}."
+        more = f" It would have to gain more than {need}." if half else ""
+        return f"{told}: not better.{more}"
     if each.gain.low > 0:
         return f"{told} with one seed; the stage's numbers tell why that was not enough."
     examples = max(round(num_validation * (half / mean) ** 2, -2), num_validation)
@@ -77,6 +78,12 @@ gain, about 800 validation examples would show it.'
         f"{told}: within the noise. If that is its true gain, about {examples:,.0f} validation "
         "examples would show it."
     )
+
+
+def examples_of(outcomes: Mapping[str, Outcome]) -> int:
+    """Validation examples by which trials were compared; 0 where none were."""
+    scores = (each.example_scores for each in outcomes.values())
+    return max((len(each) for each in scores if each is not None), default=0)
 
 
 def _behind(each: Alternative, found: Compared) -> str:
@@ -125,7 +132,6 @@ def answer(
     outcomes: Mapping[str, Outcome],
     objective: Objective,
     measure: str,
-    num_validation: int,
 ) -> list[str]:
     """The answer to a question, a line each.
 
@@ -135,7 +141,6 @@ def answer(
         outcomes: of all trials by name.
         objective: the validation value that chooses.
         measure: what models are compared by, as `Facts.scored_by`.
-        num_validation: validation examples.
 
     Raises:
         ValueError: for a question about nothing that there is.
@@ -143,6 +148,7 @@ def answer(
     if not decisions:
         return ["No stage has decided yet."]
     recipe = decisions[-1].after
+    num_validation = examples_of(outcomes)
     found = {d.stage: alternatives.of_decision(d, outcomes, objective) for d in decisions}
     if not text:
         return [line for d in decisions for line in _of_stage(d, found, measure, num_validation)]
@@ -180,20 +186,28 @@ def _of_value(
 ) -> list[str]:
     name, wanted = asked
     value = _value_of(recipe, name)
-    told = [f"{name}: {_shown(value)} was chosen."]
+    is_chosen = wanted is None or _is(value, wanted)
+    named = name if wanted is None or not is_chosen else f"{name}={wanted}"
+    shown = "" if named != name else f": {_shown(value)}"
+    told = [f"{named}{shown} was chosen{_by_whom(name, made)}."]
     for stage, compared in found.items():
         for each in compared.others:
-            tried = None if each.recipe is None else _value_of(each.recipe, name)
-            is_meant = tried == value if wanted is None else not _is(tried, wanted)
-            if each.recipe is None or is_meant or (wanted is None and _is(tried, _shown(value))):
+            tried = value if each.recipe is None else _value_of(each.recipe, name)
+            if tried == value or not (is_chosen or _is(tried, wanted)):
                 continue
             sentence = changes(each, compared, measure, num_validation)
             told.append(f"  {each.words} (stage {stage}): {sentence}")
-    if wanted is not None and _is(value, wanted):
-        told = [f"{name}={wanted} was chosen."] + told[1:]
-    if len(told) == 1:
+    if len(told) == 1 and named == name:
         told += _not_tried(name, wanted, made)
     return told
+
+
+def _by_whom(name: str, made: Mapping[str, Decision]) -> str:
+    """The last stage that changed a value, with what it decided; empty where none did."""
+    for decision in reversed(made.values()):
+        if _value_of(decision.before, name) != _value_of(decision.after, name):
+            return f" by stage {decision.stage} ({decision.headline})"
+    return ", as it was given"
 
 
 def _not_tried(name: str, wanted: str | None, made: Mapping[str, Decision]) -> list[str]:
@@ -209,13 +223,8 @@ def _not_tried(name: str, wanted: str | None, made: Mapping[str, Decision]) -> l
 
 
 def _value_of(recipe: Recipe, name: str) -> Any:
-    return (
-        recipe.hyperparameters.get(name) if name in recipe.hyperparameters else _field(recipe, name)
-    )
-
-
-def _field(recipe: Recipe, name: str) -> Any:
-    return getattr(recipe, name, None)
+    given = recipe.hyperparameters
+    return given[name] if name in given else getattr(recipe, name, None)
 
 
 def _shown(value: Any) -> str:

@@ -55,7 +55,7 @@ def decisions():
 
 
 def answer(text):
-    return why.answer(text, decisions(), OUTCOMES, ACCURACY, "accuracy", 200)
+    return why.answer(text, decisions(), OUTCOMES, ACCURACY, "accuracy")
 
 
 def test_settings_are_named_by_what_differs_and_the_chosen_stands_first():
@@ -84,7 +84,8 @@ def test_settings_are_named_by_what_differs_and_the_chosen_stands_first():
         ("weights", "No class is rare."),
         ("batch", "not SGD, batch size 256: "),
         ("", "regularize: None kept."),
-        ("batch_size=32", "batch_size=32 was chosen."),
+        ("batch_size=32", "batch_size=32 was chosen, as it was given."),
+        ("batch_size=32", "SGD, batch size 256 (stage batch): It was -8 points"),
     ],
 )
 def test_a_question_is_answered_from_what_was_tried(text, words):
@@ -102,7 +103,7 @@ def test_what_is_no_value_is_refused_with_what_was_meant():
 
 
 def test_before_any_decision_nothing_is_claimed():
-    assert why.answer("", [], {}, ACCURACY, "accuracy", 10) == ["No stage has decided yet."]
+    assert why.answer("", [], {}, ACCURACY, "accuracy") == ["No stage has decided yet."]
 
 
 @pytest.mark.parametrize(
