@@ -104,7 +104,8 @@ def differing(recipes: Sequence[Recipe]) -> list[str]:
         ['total_steps']
     """
     plain = [recipe.to_dict() for recipe in recipes]
-    found = [name for name in plain[0] if any(each[name] != plain[0][name] for each in plain)]
+    first = plain[0] if plain else {}
+    found = [name for name in first if any(each[name] != first[name] for each in plain)]
     return [name for name in found if name not in FOLLOWS] or found
 
 
@@ -159,7 +160,7 @@ def chosen_trial(decision: Decision, trials: Mapping[str, Outcome]) -> str | Non
     by_name = (name for name in trials if name in (named, f"{decision.stage}-{named}"))
     if (found := next(by_name, None)) is not None or named is not None:
         return found
-    names = [name for name in differing([o.spec.recipe for o in trials.values()])]
+    names = differing([outcome.spec.recipe for outcome in trials.values()])
     wanted = [getattr(decision.after, name) for name in names]
     for name, outcome in trials.items():
         if names and [getattr(outcome.spec.recipe, each) for each in names] == wanted:
