@@ -143,7 +143,7 @@ def spending(findings: Findings) -> tuple[Share, ...]:
     costs = search_sections.costs(findings.outcomes.values())
     seconds = {stage: spent for stage, (_, spent) in costs.items() if spent > 0}
     if other := findings.result.get("other_seconds"):
-        seconds["figures, saving"] = other
+        seconds["choosing, figures, saving"] = other
     total = max(sum(seconds.values()), 1e-9)
     return tuple(
         Share(name, round(each, 3), f"{each:.1f} s ({100 * each / total:.0f} %)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from kerastune.runtime import tensorboard_writer
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome, TrialSpec
 
-# Columns of the HParams dashboard that come first; constants are left out of them at the end.
+# Columns of the HParams dashboard that come first; in the end constants are left out.
 FIRST = ("learning_rate", "optimizer", "batch_size", "momentum", "decay", "total_steps")
 # First steps of a trial that are all shown; of twice as many every second one, and so on.
 WHOLE = 5000
@@ -52,8 +53,10 @@ class Story:
         self.pictures: dict[str, Drawing] = {}  # of the decisions, by stage
         self._shown: dict[str, dict[str, Recipe]] = {}  # recipes of trials, by stage and name
         self._metric, self._is_told = "", False
+        self.seconds = 0.0  # that it took so far
 
     def _write(self, log_dir: Path, fill: Callable[[tensorboard_writer.Board], None]) -> None:
+        began = time.monotonic()
         try:
             board = tensorboard_writer.Board(log_dir)
             try:
@@ -70,6 +73,7 @@ class Story:
                     first_line,
                 )
             self._is_told = True
+        self.seconds += time.monotonic() - began
 
     def rewrite(
         self, outcomes: dict[str, Outcome], decisions: list[Decision], recipe: Recipe, metric: str
@@ -81,7 +85,7 @@ class Story:
         shutil.rmtree(self._run_dir.tensorboard, ignore_errors=True)
         self._metric = metric
         names = [*_values(recipe)]
-        self._experiment([*FIRST, *(name for name in names if name not in FIRST)])
+        self._experiment(names)
         left_out = {name for each in decisions for name in surplus(each, outcomes, metric)}
         for name, outcome in outcomes.items():
             if name not in left_out:
@@ -122,7 +126,9 @@ class Story:
         table = (
             "\n".join(["", "| changed | from | to |", "|---|---|---|", *changes]) if changes else ""
         )
+        began = time.monotonic()
         picture = decision_figures.of_decision(decision, outcomes) if self._draws else None
+        self.seconds += time.monotonic() - began
         if picture is not None:
             self.pictures[decision.stage] = picture
         tag = numbered(decision.stage)
@@ -131,7 +137,7 @@ class Story:
             words = f"**{escaped(decision.headline)}**\n\n{escaped(decision.numbers)}\n{table}"
             board.text(tag, words)
             if picture is not None:
-                board.image(tag, picture)
+                board.image(f"{tag}/figure", picture)
 
         self._write(self._run_dir.decisions_board, fill)
         for name in surplus(decision, outcomes, self._metric):
@@ -195,15 +201,14 @@ def surplus(decision: Decision, outcomes: Mapping[str, Outcome], metric: str) ->
 
 
 def columns(values: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the values in which trials differ, the most important first.
+    """Names of the values in which trials differ.
 
     Example:
         >>> columns([{"seed": 1, "optimizer": "sgd"}, {"seed": 1, "optimizer": "adam"}])
         ['optimizer']
     """
     names = dict.fromkeys(name for each in values for name in each)
-    found = [name for name in names if len({str(each.get(name)) for each in values}) > 1]
-    return sorted(found, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+    return [name for name in names if len({str(each.get(name)) for each in values}) > 1]
 
 
 def are_shown(steps: np.ndarray) -> np.ndarray:
@@ -247,10 +252,14 @@ def _add_segment(board: tensorboard_writer.Board, outcome: Outcome, start: int) 
 
 
 def _values(recipe: Recipe) -> dict[str, Any]:
-    """The values of a recipe, the model's own under names that can't be those of a recipe."""
+    """The values of a recipe, the most important first, as the columns of a dashboard have them.
+
+    The model's own are under names that can't be those of a recipe.
+    """
     plain = recipe.to_dict()
     own = plain.pop("hyperparameters")
-    return plain | {f"hp/{name}": value for name, value in own.items()}
+    first = {f"{place}_{name}": plain.pop(name) for place, name in enumerate(FIRST, 1)}
+    return first | plain | {f"hp/{name}": value for name, value in own.items()}
 
 
 def _shown(value: Any) -> str:

@@ -218,7 +218,10 @@ class Search:
         records.write(self.run_dir, self.playbook, figures, self.given)
         records.save_models(self.run_dir, models, figures)
         pictures, draws = self.story.pictures, not self.playbook.is_short
+        began = time.monotonic()
         self.story.result(writer.write(self.run_dir, self.study, pictures, draws))
+        seconds = time.monotonic() - began + self.story.seconds + self.live.seconds
+        logger.info("Report and TensorBoard took %.1f s.", seconds)
 
     def _models(self, states: Mapping[str, State]) -> FinalModels:
         return FinalModels(self.trainer, self.playbook, states, self._chosen())

@@ -50,7 +50,7 @@ def test_the_first_screen_has_verdict_figure_recipe_use_and_seconds():
     assert '<p class="verdict better">+2 points of accuracy over Keras&#39;s defaults' in first
     assert "Test accuracy 0.7500 (95 % CI " in first and "learning rate 0.1" in first
     assert "import keras" in first and "lr 4.0 s (31 %)" in first
-    assert "figures, saving 9.0 s (69 %)" in first
+    assert "choosing, figures, saving 9.0 s (69 %)" in first
 
 
 def test_a_card_tells_what_was_compared_and_a_skipped_stage_takes_one_line():

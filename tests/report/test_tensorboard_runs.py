@@ -105,12 +105,12 @@ def hyperparameters(run_dir):
 def test_hyperparameters_of_the_model_do_not_hide_those_of_the_recipe(run_dir):
     Story(run_dir).segment(outcome(0, 50), start=0)
     found = hyperparameters(run_dir)
-    assert (found["learning_rate"], found["hp/learning_rate"], found["hp/units"]) == (
+    assert (found["1_learning_rate"], found["hp/learning_rate"], found["hp/units"]) == (
         0.1,
         7,
         "None",
     )
-    assert (found["stage"], found["optimizer"]) == ("lr", "sgd")
+    assert (found["stage"], found["2_optimizer"]) == ("lr", "sgd")
 
 
 def test_a_decision_is_text_with_what_changed_and_a_picture(run_dir):
@@ -121,7 +121,7 @@ def test_a_decision_is_text_with_what_changed_and_a_picture(run_dir):
     assert text.startswith("**Learning rate 0.0333**\n\nIts curve falls fastest.")
     assert "| learning_rate | 0.1 | 0.03333 |" in text and "| total_steps | 1000 | 4000 |" in text
     assert "momentum" not in text
-    assert events.Images("04-lr")[0].encoded_image_string.startswith(b"\x89PNG")
+    assert events.Images("04-lr/figure")[0].encoded_image_string.startswith(b"\x89PNG")
 
 
 def test_a_decision_without_change_or_evidence_is_text_alone(run_dir):
@@ -145,14 +145,14 @@ def test_rewriting_tells_what_the_study_holds_and_nothing_else(run_dir):
     assert scalars(run_dir.trial_board("04-lr", "lr-01")) == EXPECTED
     assert not run_dir.trial_board("04-lr", "lost").exists()
     assert hyperparameters(run_dir)["stage"] == "lr"  # of a trial that went on, too
-    assert read(run_dir.decisions_board).Tags()["images"] == ["04-lr"]
+    assert read(run_dir.decisions_board).Tags()["images"] == ["04-lr/figure"]
     content = read(run_dir.tensorboard).SummaryMetadata("_hparams_/experiment").plugin_data.content
     columns = plugin_data_pb2.HParamsPluginData.FromString(content).experiment
     assert [info.name.tag for info in columns.metric_infos] == [
         "validation/accuracy",
         "validation/loss",
     ]
-    assert {"learning_rate", "hp/learning_rate", "hp/units"} <= {
+    assert {"1_learning_rate", "hp/learning_rate", "hp/units"} <= {
         info.name for info in columns.hparam_infos
     }
 
@@ -215,7 +215,7 @@ def test_columns_are_what_differs_with_the_learning_rate_first(run_dir):
         spec = TrialSpec(name, "lr", RECIPE.replace(**changes), 0, 50)
         story.segment(dataclasses.replace(outcome(0, 50), spec=spec), start=0)
     story.result({})
-    assert shown_columns(run_dir) == ["learning_rate", "batch_size", "seed", "stage"]
+    assert shown_columns(run_dir) == ["1_learning_rate", "3_batch_size", "seed", "stage"]
     assert len(list(run_dir.tensorboard.glob("events.*"))) == 1
 
 

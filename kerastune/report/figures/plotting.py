@@ -147,6 +147,7 @@ def png(figure: Figure) -> Drawing:
     """The bytes of a PNG file, and the same as SVG."""
     for axes in figure.axes:
         _wrap_label(axes)
+        axes.set_title(textwrap.fill(axes.get_title(), LABEL_WIDTH))
         for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
             if axis.get_scale() == "log":
                 _plain_powers(axis, *limits)
