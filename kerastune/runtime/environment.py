@@ -68,17 +68,28 @@ def quiet_start() -> Iterator[None]:
     """Says that TensorFlow is loaded, and hides what its C++ code prints unless it fails."""
     from kerastune.runtime import screen
 
+    shown = os.dup(2)
+    try:
+        with screen.waiting("Loading TensorFlow …", shown), quiet():
+            yield
+    finally:
+        os.close(shown)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hides what TensorFlow's C++ code prints while it starts, unless it fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
-    shown = os.dup(2)
-    with tempfile.TemporaryFile() as held, screen.waiting("Loading TensorFlow …", shown):
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
             yield
         except BaseException:
             held.seek(0)
-            os.write(shown, held.read())
+            os.write(screen, held.read())
             raise
         finally:
-            os.dup2(shown, 2)
-            os.close(shown)
+            os.dup2(screen, 2)
+            os.close(screen)

@@ -39,8 +39,6 @@ from kerastune.tuner.problem_facts import FirstLook
 from kerastune.tuner.settings import Settings, make_stages
 from kerastune.tuner.stage_models import StageModels, StudyStates
 
-SUMMARY_WIDTH = 78  # characters, of the model's layers in a report
-
 logger = logging.getLogger("kerastune")
 
 
@@ -252,11 +250,7 @@ class Search:
         self.live.write(*found, progress, seconds)
 
     def _layers(self) -> str:
-        """What Keras prints of the model's layers."""
-        lines: list[str] = []
-        model = self.trainer.ready_model(self.first)
-        model.summary(line_length=SUMMARY_WIDTH, print_fn=lines.append)
-        return "\n".join(lines)
+        return problem_facts.layers(self.trainer.ready_model(self.first))
 
     def _look_at_network(self, before: Recipe) -> None:
         """Tells the playbook of the present network, if it is not that of a recipe before."""
