@@ -35,11 +35,11 @@ from kerastune.tuner import (
     argument_checks,
     fold_results,
     problem_facts,
-    progress,
     records,
     results,
     samplers,
 )
+from kerastune.tuner.display import progress
 from kerastune.tuner.fold_results import Judged
 from kerastune.tuner.idioms.objectives import parse_objective
 
@@ -262,7 +262,7 @@ class CrossValidation:
             if name not in ("step", "loss", *metrics)
         }
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        logger.info("%s: %s on %d held-out examples", fold.name, shown, len(fold.held_out))
+        self._shown.line(f"{fold.name}: {shown} on {len(fold.held_out)} held-out examples")
         member = averaging.assemble(
             [trainer.finished_model(recipe, state)], [1.0], kind=problem.kind, sample=few
         )

@@ -21,12 +21,15 @@ from kerastune.playbook.stages.prune import SPARSITIES
 from kerastune.playbook.stages.start import Start
 from kerastune.problem import Declared, Problem
 from kerastune.recipe import Recipe
+from kerastune.report.predictions import Predictions
+from kerastune.report.summaries import ending
 from kerastune.runtime import devices, logs
 from kerastune.study import run_directory
 from kerastune.study.database import Study
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import TrialSpec
-from kerastune.tuner import argument_checks, problem_facts, progress
+from kerastune.tuner import argument_checks, problem_facts
+from kerastune.tuner.display import progress
 from kerastune.tuner.idioms import arguments, fit_arguments, spaces
 from kerastune.tuner.idioms.fit_arguments import FitArguments
 from kerastune.tuner.idioms.objectives import as_keras_tuner, parse_objective
@@ -277,6 +280,12 @@ class PlaybookTuner(SearchedTuner):
             self.on_search_begin()
             self._models, self.result = self.latest.run(self._begin_trial, self._end_trial)
             self.on_search_end()
+            if settings is None:  # a command says so itself
+                kept = storage.run_dir.predictions
+                given = Predictions.from_bytes(kept.read_bytes()) if kept.is_file() else None
+                for line in ending.found(self.result, self.recipe, given):
+                    shown.screen.line(line)
+                shown.screen.line(f"Report: {ending.shown(storage.run_dir.report)}")
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
         """Not asked: the executor trains the segments; see `search`."""

@@ -250,3 +250,27 @@ def _frozen(recipe: Recipe, levels: int, pretrained: int) -> Recipe:
     if not pretrained or recipe.frozen:
         return recipe
     return recipe.replace(frozen=pretrained, head=levels - pretrained)
+
+
+def layers(model: keras.Model) -> str:
+    """A model's layers in lines: name, kind, shape of the output, parameters.
+
+    Example:
+        >>> print(layers(keras.Sequential([keras.Input([3]), keras.layers.Dense(2, name="out")])))
+        out                       Dense                 (None, 2)                    8
+    """
+    rows = [(each.name, type(each).__name__, _output(each), _count(each)) for each in model.layers]
+    return "\n".join(
+        f"{name:25} {kind:21} {shape:20} {count:>9,}" for name, kind, shape, count in rows
+    )
+
+
+def _output(layer: keras.Layer) -> str:
+    try:
+        return str(keras.tree.map_structure(lambda each: tuple(each.shape), layer.output))
+    except (AttributeError, ValueError):
+        return "?"  # it was called several times, or never by itself
+
+
+def _count(layer: keras.Layer) -> int:
+    return layer.count_params() if layer.built else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,14 +26,16 @@ from kerastune.playbook.stages.train import Train
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
 from kerastune.report import writer
+from kerastune.report.live import LiveReport
 from kerastune.report.picture_time import PictureTime
 from kerastune.report.tensorboard_runs import Story
 from kerastune.study import run_directory
 from kerastune.study.database import Study
 from kerastune.training.trainer import Trainer
 from kerastune.trial import State, TrialSpec
-from kerastune.tuner import oracle, problem_facts, progress, records, refit, results
+from kerastune.tuner import oracle, problem_facts, records, refit, results
 from kerastune.tuner.builder import Builder
+from kerastune.tuner.display import opening, progress
 from kerastune.tuner.final_models import FinalModels
 from kerastune.tuner.idioms import reloading
 from kerastune.tuner.problem_facts import FirstLook
@@ -115,6 +118,9 @@ class Search:
         budget, is_short = settings.budget, self.playbook.is_short
         self.picture_time = PictureTime(budget.seconds, study.seconds, is_short)
         self.story = Story(self.run_dir, self.picture_time)
+        self.about = writer.about(self.problem, self.facts, self._layers())
+        draws = not is_short
+        self.live = LiveReport(self.run_dir, self.about, self.facts.objective, draws)
 
     def run(
         self, on_begin: Callable[[TrialSpec], None], on_end: Callable[[str], None]
@@ -160,10 +166,13 @@ class Search:
         self.story.rewrite(playbook.outcomes, playbook.decisions, self.first, metric)
         if not self.study.decisions():
             logger.info("%s", playbook.plan())
+        told = opening.lines(self.problem, playbook, self.facts, self.run_dir)
         if playbook.outcomes:
             done = len(playbook.outcomes), self.study.seconds()
             logger.info("Continuing after %d trials and %.0f s.", *done)
-        self.display.begin(playbook)
+            told.append(("Continuing after {} trials and {:.0f} s.".format(*done), ""))
+        self.display.begin(playbook, told)
+        self._write_live()
 
     def _run_playbook(
         self, on_begin: Callable[[TrialSpec], None], on_end: Callable[[str], None]
@@ -186,6 +195,7 @@ class Search:
         self.story.segment(joined, result.spec.start)
         level = logging.INFO if joined.steps > 1 else logging.DEBUG
         logger.log(level, "%s", progress.line(joined, self.playbook.objective))
+        self.display.recorded(joined)
 
     def _refit(self) -> None:
         """Trains the chosen recipe on all examples, where that is asked for and not done yet."""
@@ -202,6 +212,7 @@ class Search:
     def _final_models(self) -> FinalModels:
         """The models, with weights that outlive the study's being open."""
         self.study.announce([])
+        self.display.finishing()
         read = {name: self.study.checkpoint(name, "best") for name in self.playbook.outcomes}
         return self._models({name: state for name, state in read.items() if state is not None})
 
@@ -224,14 +235,17 @@ class Search:
 
     def _write(self, models: FinalModels, figures: dict[str, Any]) -> None:
         if self.study.fact(writer.ABOUT) is None:
-            self.study.put_fact(writer.ABOUT, writer.about(self.problem, self.facts))
+            self.study.put_fact(writer.ABOUT, self.about)
         records.write(self.run_dir, self.playbook, figures, self.given)
         records.save_models(self.run_dir, models, figures)
         left_out = len(self.playbook.decisions) - len(self.story.pictures)
         # Given no pictures of decisions, the report draws all of them.
         pictures = None if self.picture_time.is_enough_at_the_end(left_out) else self.story.pictures
         draws = self.picture_time.is_enough_at_the_end()
+        began = time.monotonic()
         self.story.result(writer.write(self.run_dir, self.study, pictures, draws))
+        seconds = time.monotonic() - began + self.story.seconds + self.live.seconds
+        logger.info("Report and TensorBoard took %.1f s.", seconds)
 
     def _models(self, states: Mapping[str, State]) -> FinalModels:
         return FinalModels(self.trainer, self.playbook, states, self._chosen())
@@ -248,6 +262,21 @@ class Search:
     def _on_decision(self, decision: Decision) -> None:
         self._look_at_network(decision.before)
         self.story.decision(decision, self.playbook.outcomes)
+        self.display.decided(decision)
+        self._write_live()
+
+    def _write_live(self) -> None:
+        playbook, seconds = self.playbook, self.study.seconds()
+        stage = playbook.stage
+        at_work = f"stage {stage.name} is at work" if stage else "the last stage has decided"
+        decided = f"{len(playbook.decisions)} of {len(playbook.stages)} stages decided"
+        progress = f"Running: {at_work}, {decided}; {seconds:.0f} s so far (budget "
+        progress += f"{playbook.budget}). Written at {time.strftime('%X')}."
+        found = (playbook.decisions, playbook.outcomes, playbook.recipe, self.story.pictures)
+        self.live.write(*found, progress, seconds)
+
+    def _layers(self) -> str:
+        return problem_facts.layers(self.trainer.ready_model(self.first))
 
     def _look_at_network(self, before: Recipe) -> None:
         """Tells the playbook of the present network, if it is not that of a recipe before."""
