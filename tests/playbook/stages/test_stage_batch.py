@@ -329,6 +329,9 @@ def test_a_lower_loss_decides_between_those_that_are_tied_on_validation_only():
     assert chosen(loss=0.2, value=0.79, seconds=5.0) == ("old", "noise")
     assert chosen(loss=0.2, value=None, seconds=5.0) == ("old", "noise")
     assert chosen(loss=0.2, value=0.85) == ("new", "validation")
+    trio = {"old": Standing(2.5, 0.5, 0.8), "new": Standing(2.5, 0.2, 0.8)}
+    trio["third"] = Standing(2.5, 0.1, 0.7)  # that another one lost says nothing of these two
+    assert choose(trio, "old", facts(num_validation=1000)) == ("new", "loss")
 
 
 def test_a_higher_expected_accuracy_wins_however_uncertain_and_more_so_with_more_examples():
