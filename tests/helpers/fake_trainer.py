@@ -101,14 +101,14 @@ class FakeTrainer:
                 ):
                     best, scores = State(step, [weights], []), self._scores(evals[-1]["accuracy"])
         measured = np.arange(spec.start, until, 10)
+        # Updates of Adam are as large at a thirtieth of the learning rate.
+        size = spec.recipe.learning_rate * self._relative(spec.recipe)
         outcome = Outcome(
             spec,
             Curves(
                 {"loss": losses[spec.start : until]},
                 norm_steps=measured,
-                update_norms=np.outer(losses[measured], spec.recipe.learning_rate).astype(
-                    np.float32
-                ),
+                update_norms=np.outer(losses[measured], size).astype(np.float32),
                 weight_norms=np.full([len(measured), 1], 20, np.float32),
             ),
             tuple(evals),
@@ -123,7 +123,7 @@ class FakeTrainer:
 
     def losses(self, recipe: Recipe, steps: int) -> tuple[np.ndarray, int | None]:
         """True losses by formula, and the step at which they stop being numbers."""
-        relative = recipe.learning_rate / self.best_rate * (30 if recipe.optimizer == "adam" else 1)
+        relative = recipe.learning_rate / self.best_rate * self._relative(recipe)
         step = np.arange(steps)
         speed = min(relative, 1.0)
         floor = self.floor * (1 + max(relative - 1, 0.0))
@@ -137,6 +137,10 @@ class FakeTrainer:
         lost = int(200 / relative)
         losses[lost:] = np.nan
         return losses, lost if lost < steps else None
+
+    @staticmethod
+    def _relative(recipe: Recipe) -> float:
+        return 30.0 if recipe.optimizer == "adam" else 1.0
 
     def _end(self, spec: TrialSpec, diverged_at: int | None) -> int:
         stop = self.stops_at.get(spec.trial, spec.until)

@@ -192,7 +192,7 @@ def test_the_last_stage_with_a_model_of_its_own_may_always_train(names, last):
             SEARCH,
             "left out, unless earlier stages leave enough: baseline (it needs 2 s and ",
         ),
-        ("20s", SEARCH, " and would have 1.6), batch (it needs 3 s and would have 1.2)"),
+        ("20s", SEARCH, " and would have 1.6), batch (it needs 2 s and would have 1.2)"),
     ],
 )
 def test_the_plan_is_a_sentence(budget, names, words):

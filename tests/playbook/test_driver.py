@@ -330,7 +330,8 @@ def test_a_stage_before_the_training_shares_what_the_training_leaves(tmp_path, t
     "budget, is_short", [("6s", True), ("13s", True), ("20s", False), ("1000steps", True)]
 )
 def test_a_budget_too_short_for_a_search_is_one_training_s(tmp_path, budget, is_short, tau):
-    trainer = FakeTrainer(tau=tau, clock=FakeClock(), seconds_per_step=0.01)
+    clock = FakeClock()
+    trainer = FakeTrainer(tau=tau, clock=clock, seconds_per_step=0.01, diverges_above=2.5)
     with opened(tmp_path, clock=trainer.clock) as study:
         stages = registry.make(("start", "probe", "baseline", "lr", "decay", "train"), Setup(CHUNK))
         search = Playbook(study, stages, Recipe(), facts(allowance=0), Budget.parse(budget))

@@ -12,6 +12,7 @@ from kerastune.analysis.comparison import Comparison, Z
 from kerastune.playbook.context import Context
 from kerastune.playbook.rules import expected_gain, full_training, regularizers
 from kerastune.playbook.rules.expected_gain import (
+    MANY,
     RECORDED,
     SEED_STD,
     TIE,
@@ -128,13 +129,18 @@ def test_a_comparison_may_be_that_of_a_recorded_change_or_its_reverse(recorded):
 
 def test_an_unknown_change_is_neutral():
     assert Prior().mean == 0 and Prior().tasks == 0
-    gain = expected(measured(0.02), prior("unheard of", "table"))
-    assert 0 < gain.mean < 0.02 and expected(measured(-0.02), Prior()).mean == -gain.mean
+    gain = expected(measured(0.02, 0.01), prior("unheard of", "table"))
+    assert 0 < gain.mean < 0.02
+    assert expected(measured(-0.02, 0.01), Prior()).mean == pytest.approx(-gain.mean)
 
 
-def test_the_spread_of_seeds_is_that_of_the_kind_of_data_else_a_typical_one(recorded):
-    recorded(seed_std={"image": 0.001})
-    assert (seed_std("image"), seed_std("text")) == (0.001, SEED_STD)
+def test_the_spread_of_seeds_is_that_of_the_kind_of_data_and_falls_with_the_root_of_examples(
+    recorded,
+):
+    recorded(seed_std={"image": 0.1})
+    assert [seed_std("image", count) for count in (100, 10_000)] == [0.01, 0.001]
+    assert seed_std("text", 10_000) == SEED_STD / 100
+    assert seed_std("image", 0) == seed_std("image", MANY)  # a stream
 
 
 def test_the_file_of_priors_holds_what_is_read_of_it():

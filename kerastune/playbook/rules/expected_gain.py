@@ -93,7 +93,7 @@ def expected(
     Example:
         >>> measured = Comparison(0.01, 0.0, 0.02)
         >>> round(expected(measured, Prior(std=0.005)).mean, 4)
-        0.0036
+        0.0049
         >>> expected(measured, Prior(std=1.0)).is_gain
         True
     """

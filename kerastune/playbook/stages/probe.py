@@ -43,7 +43,7 @@ class Probe(Stage):
 
     name = "probe"
     question = "About which learning rate?"
-    share = 0.1
+    share = 0.2
     values = ProbeValues
     figure = "ratios"
 

@@ -21,6 +21,7 @@ LARGE_MODEL = 10  # parameters per training example
 LEAST_STEPS_PER_EPOCH = 8
 # At the learning rate of its probe it is ahead of SGD on most recorded tasks (`runs/replay.py`).
 OPTIMIZER = "adam"
+LEARNING_RATE = 1e-3  # Keras's, until the probe suggests one
 
 
 def starting_batch_size(facts: Facts) -> tuple[int, str]:
@@ -86,6 +87,8 @@ class Start(Stage):
             context,
             f"{OPTIMIZERS[OPTIMIZER]}, batch size {size} to begin with",
             wording.sentences([reason, f"{OPTIMIZERS[OPTIMIZER]} was best on most recorded tasks"]),
-            after=context.recipe.replace(batch_size=size, optimizer=OPTIMIZER),
+            after=context.recipe.replace(
+                batch_size=size, optimizer=OPTIMIZER, learning_rate=LEARNING_RATE
+            ),
             values=StartValues(size),
         )

@@ -13,7 +13,7 @@ from kerastune.objective import Objective
 from kerastune.playbook.context import Context, spent
 from kerastune.playbook.rules import batch_grid, ranking
 from kerastune.playbook.rules.convergence import convergence
-from kerastune.playbook.rules.expected_gain import SEED_STD
+from kerastune.playbook.rules.expected_gain import seed_std
 from kerastune.playbook.rules.ranking import Standing, choose, standings
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.batch import Batch, transferred_rate, with_steps
@@ -64,6 +64,10 @@ class Examples(FakeTrainer):
             return losses, None
         losses[20:] = np.nan
         return losses, 20 if steps > 20 else None
+
+    @staticmethod
+    def _relative(recipe):
+        return 1.0
 
     def _evaluation(self, recipe, step, losses, weights):
         fitted = float(losses[max(0, step - 10) : step].mean())
@@ -325,6 +329,9 @@ def test_a_lower_loss_decides_between_those_that_are_tied_on_validation_only():
     assert chosen(loss=0.2, value=0.79, seconds=5.0) == ("old", "noise")
     assert chosen(loss=0.2, value=None, seconds=5.0) == ("old", "noise")
     assert chosen(loss=0.2, value=0.85) == ("new", "validation")
+    trio = {"old": Standing(2.5, 0.5, 0.8), "new": Standing(2.5, 0.2, 0.8)}
+    trio["third"] = Standing(2.5, 0.1, 0.7)  # that another one lost says nothing of these two
+    assert choose(trio, "old", facts(num_validation=1000)) == ("new", "loss")
 
 
 def test_a_higher_expected_accuracy_wins_however_uncertain_and_more_so_with_more_examples():
@@ -335,7 +342,8 @@ def test_a_higher_expected_accuracy_wins_however_uncertain_and_more_so_with_more
         )
         for count in (100, 1000, 10**6)
     ]
-    errors = [2 * 0.825 * 0.175 / count + 2 * SEED_STD**2 for count in (100, 1000, 10**6)]
+    seeds = seed_std("table", facts().num_train)
+    errors = [2 * 0.825 * 0.175 / count + 2 * seeds**2 for count in (100, 1000, 10**6)]
     expected = [0.05 * 0.03**2 / (0.03**2 + error) for error in errors]
     assert [gain.mean for gain in gains] == pytest.approx(expected, rel=1e-6)
     assert gains[0].mean < gains[1].mean < gains[2].mean < 0.05
