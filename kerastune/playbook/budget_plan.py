@@ -128,7 +128,7 @@ class BudgetPlan:
             reserve: of what is left, for the training after the stage.
         """
         if self.is_short:
-            return 0.0 if stage.tunes or stage.is_known else stage.share * left
+            return stage.share * left if stage.is_quick or stage.share == 1 else 0.0
         return self._if_enough(stage, self._in_search(stage, left, max(final, reserve)))
 
     def _in_search(self, stage: Stage, left: float, kept: float) -> float:

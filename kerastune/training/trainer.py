@@ -36,7 +36,6 @@ from kerastune.models.fixed_batches import KeptStates
 from kerastune.objective import Objective
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
-from kerastune.schedules import rates
 from kerastune.training import optimizers, validation_scores
 from kerastune.training.compiled_model import Compiled, assign, compile_recipe, sample, trace_key
 from kerastune.training.distillation import Teaching
@@ -145,16 +144,7 @@ class Trainer:
             if state.optimizer
             else dataclasses.replace(state, optimizer=member.fresh_optimizer)
         )
-        optimizers.configure(member.model.optimizer, rates(spec.recipe), spec.recipe)
-        if layer_groups.is_layered(spec.recipe):
-            by_layer = layer_groups.multipliers(member.model, member.levels, spec.recipe)
-            optimizers.configure_layers(
-                member.model.optimizer, by_layer, layer_groups.head_steps(spec.recipe)
-            )
-        if spec.recipe.label_smoothing:
-            member.model.loss.strength.assign(spec.recipe.label_smoothing)
-        if member.teaching is not None:
-            member.teaching.set(spec.temperature, spec.mix)
+        member.configure(spec)
         note = self._choose_xla(member, spec)
         self._seed(spec.recipe.seed)
         run = Segment(member, spec, self, state.first_loss)

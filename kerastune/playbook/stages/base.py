@@ -43,6 +43,7 @@ class Stage(abc.ABC):
         follows_training: whether it goes on from a trained model.
         stands_alone: whether it hands on another model, so that none may follow the training
             beside it.
+        is_quick: whether a budget too short for a search has it, too.
         may_fail: whether a trial that can't be built or trained is passed over.
         may_run_out_of_memory: whether a trial that does is passed over.
     """
@@ -63,6 +64,7 @@ class Stage(abc.ABC):
     combines = False
     follows_training = False
     stands_alone = False
+    is_quick = False
     may_fail = False
     may_run_out_of_memory = False
 

@@ -44,6 +44,7 @@ class Probe(Stage):
     name = "probe"
     question = "About which learning rate?"
     share = 0.2
+    is_quick = True
     values = ProbeValues
     figure = "ratios"
 
