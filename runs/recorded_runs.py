@@ -17,6 +17,7 @@ import numpy as np
 
 # A run at a constant rate may end at any time: these parts of it are recipes of their own, too.
 PARTS = {f"keras defaults, 1/{divisor}": ("keras defaults", divisor) for divisor in (8, 4, 2)}
+MARGIN = 1.0
 PATH = pathlib.Path(__file__).parent / "benchmark_results" / "universe.json.gz"
 
 
@@ -37,7 +38,10 @@ def write(universe: dict[str, Any], path: pathlib.Path = PATH) -> None:
 
 
 def kept(run: dict[str, Any], decays: bool, until: float = np.inf) -> int:
-    """Which evaluation's weights a run keeps: the last, or the best where no rate decays.
+    """Which evaluation's weights a run keeps.
+
+    The best one; but the last one where the learning rate decays and the best is above it by no
+    more than `MARGIN` standard errors.
 
     Args:
         run: as it is recorded.
@@ -49,15 +53,18 @@ def kept(run: dict[str, Any], decays: bool, until: float = np.inf) -> int:
 
     Example:
         >>> run = {"steps": [50, 100], "validation": [0.9, 0.8], "validation_loss": [1.0, 1.0]}
-        >>> kept(run, True), kept(run, False), kept(run, True, until=70)
-        (1, 0, 0)
+        >>> [kept({**run, "error": error}, True) for error in (0.05, 0.2)]
+        [0, 1]
     """
     seen = int(np.searchsorted(run["steps"], until, side="right"))
-    if decays or not seen:
-        return seen - 1
+    if not seen:
+        return -1
     scores = zip(run["validation"][:seen], run["validation_loss"][:seen])
     keys = [(score, -loss) for score, loss in scores]
-    return keys.index(max(keys))
+    best = max(keys)
+    if decays and best[0] - keys[-1][0] <= MARGIN * run["error"]:
+        return seen - 1
+    return keys.index(best)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,13 +130,15 @@ class World:
     @functools.cached_property
     def finals(self) -> dict[str, float]:
         """Test score of what every recipe keeps, the mean over seeds."""
-        found = {}
-        for recipe in self.recipes:
-            runs = [self.runs[recipe, seed] for seed in self.seeds]
-            found[recipe] = float(
-                np.mean([run["test"][kept(run, self.decays(recipe))] for run in runs])
-            )
-        return found
+        return {
+            recipe: float(np.mean([self.kept_test(recipe, seed) for seed in self.seeds]))
+            for recipe in self.recipes
+        }
+
+    def kept_test(self, recipe: str, seed: int) -> float:
+        """Test score of what one run keeps."""
+        run = self.runs[recipe, seed]
+        return run["test"][kept(run, self.decays(recipe))]
 
     @functools.cached_property
     def scale(self) -> tuple[float, float]:

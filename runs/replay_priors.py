@@ -46,8 +46,7 @@ def gain(world: World, recipe: str) -> tuple[float, float]:
     runs = [world.runs[recipe, seed] for seed in world.seeds]
     by_examples = np.mean([run["gain_error"] ** 2 for run in runs]) * validated / tested + one**2
     by_seed = [
-        run["test"][-1] - world.runs["base", seed]["test"][-1]
-        for run, seed in zip(runs, world.seeds)
+        world.kept_test(recipe, seed) - world.kept_test("base", seed) for seed in world.seeds
     ]
     by_seeds = np.var(by_seed, ddof=1) / len(runs) if len(runs) > 1 else by_examples
     return float(difference), min(float(np.sqrt(by_examples + by_seeds)), MOST)
@@ -107,7 +106,7 @@ def seed_std(worlds: Sequence[World], group: str) -> float | None:
     of_group = [world for world in worlds if group in (world.entry["group"], OTHER)]
     told = [world for world in of_group if len(world.seeds) > 1]
     found = [
-        np.std([world.runs[recipe, seed]["test"][-1] for seed in world.seeds], ddof=1)
+        np.std([world.kept_test(recipe, seed) for seed in world.seeds], ddof=1)
         for world in told
         for recipe in world.whole
     ]
