@@ -24,13 +24,14 @@ from replay_contestants import Correlated, ExpectedValue, Shrunk
 
 FLAGS = flags.FLAGS
 BUDGETS = (1, 2, 4, 8, 16)  # trainings by the base recipe
+UNLIMITED = "all validation scores"  # the best of them: what is left is noise of the parts
 DRAWS = 10  # plays of an engine whose result depends on chance
 ROOT = pathlib.Path(__file__).parents[1]
 PRIORS = ROOT / "kerastune" / "playbook" / "priors.json"
 
 
 def play(world: World, engine, budget: float, draws: int) -> float:
-    """Regret of an engine on a task, in the task's unit: the mean over seeds and draws.
+    """Test score of what an engine returns on a task: the mean over seeds and draws.
 
     Args:
         world: the task.
@@ -38,14 +39,13 @@ def play(world: World, engine, budget: float, draws: int) -> float:
         budget: in trainings by the base recipe.
         draws: plays with other random numbers.
     """
-    best, unit = world.scale
     scores = []
     for seed in world.seeds:
         for draw in range(draws):
             records = Records(world, seed, budget * world.base_seconds)
             rng = np.random.default_rng([zlib.crc32(world.name.encode()), seed, draw])
             scores.append(records.tested(engine(records, rng)))
-    return (best - float(np.mean(scores))) / unit
+    return float(np.mean(scores))
 
 
 def contestants(worlds: list[World], left_out: World) -> dict:
@@ -63,30 +63,43 @@ def contestants(worlds: list[World], left_out: World) -> dict:
     }
 
 
-def regrets(worlds: list[World]) -> dict[str, np.ndarray]:
-    """Regret of every contestant `[tasks, budgets]`."""
+def played(worlds: list[World]) -> dict[str, np.ndarray]:
+    """Test score of every contestant `[tasks, budgets]`."""
     found: dict[str, list] = {}
     for world in worlds:
         for name, (engine, draws) in contestants(worlds, world).items():
             row = [play(world, engine, budget, draws) for budget in BUDGETS]
             found.setdefault(name, []).append(row)
+    found[UNLIMITED] = [
+        [play(world, replay_contestants.all_seen, 1e9, 1)] * len(BUDGETS) for world in worlds
+    ]
     return {name: np.array(rows) for name, rows in found.items()}
 
 
-def floor(worlds: list[World]) -> float:
-    """Mean regret of who sees all validation scores: what is left is noise of the parts."""
-    without_limit = 1e9
-    values = [play(world, replay_contestants.all_seen, without_limit, 1) for world in worlds]
-    return float(np.mean(values))
+def regrets(worlds: list[World], scores: np.ndarray) -> np.ndarray:
+    """How far scores `[tasks, budgets]` are below the best recipe's, in the tasks' units."""
+    best, unit = np.array([world.scale for world in worlds]).T
+    return (best[:, None] - scores) / unit[:, None]
 
 
-def table(found: dict[str, np.ndarray]) -> list[str]:
-    """Mean regret over tasks, with its standard error, a line for every contestant."""
+def points(worlds: list[World], scores: np.ndarray) -> np.ndarray:
+    """How far scores `[tasks, budgets]` are above a whole run of Keras's defaults, in points.
+
+    A gain or loss of more than five points counts as five.
+    """
+    of_keras = np.array([world.finals["keras defaults"] for world in worlds])
+    most = replay_priors.MOST
+    return 100 * np.clip(scores - of_keras[:, None], -most, most)
+
+
+def table(found: dict[str, np.ndarray], form: str) -> list[str]:
+    """Means over tasks with their standard errors, a line for every contestant."""
     lines = ["| contestant | " + " | ".join(f"{b}x" for b in BUDGETS) + " |"]
     lines.append("|---" * (len(BUDGETS) + 1) + "|")
     for name, values in found.items():
-        errors = values.std(axis=0, ddof=min(len(values) - 1, 1)) / len(values) ** 0.5
-        cells = [f"{mean:.2f} ± {error:.2f}" for mean, error in zip(values.mean(axis=0), errors)]
+        errors = values.std(axis=0, ddof=1) / len(values) ** 0.5
+        pairs = zip(values.mean(axis=0), errors)
+        cells = [f"{mean:{form}} ± {error:.2f}" for mean, error in pairs]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
@@ -144,13 +157,16 @@ def main(argv):
     if FLAGS.write_priors:
         text = json.dumps(priors_file(worlds), indent=1, sort_keys=True, ensure_ascii=False)
         PRIORS.write_text(text + "\n", encoding="utf-8")
-    found = regrets(worlds)
-    runs = sum(len(world.runs) for world in worlds)
-    print(f"{len(worlds)} tasks, {runs} runs; mean regret, 0 is the best recipe, 1 the median one:")
-    print("\n".join(table(found)))
-    print(f"The best validation score of all that was recorded: {floor(worlds):.2f}.")
+    scores = played(worlds)
+    of_all = {name: regrets(worlds, values) for name, values in scores.items()}
+    gains = {name: points(worlds, values) for name, values in scores.items()}
+    runs = len(universe["runs"])
+    print(f"{len(worlds)} tasks, {runs} runs; regret, 0 is the best recipe, 1 the median one:")
+    print("\n".join(table(of_all, ".2f")))
+    print("\nPoints above a whole run of Keras's defaults:")
+    print("\n".join(table(gains, "+.2f")))
     for budget in FLAGS.by_task:
-        print("\n".join(["", *task_table(worlds, found, int(budget))]))
+        print("\n".join(["", *task_table(worlds, of_all, int(budget))]))
     print("\n".join(["", *gain_table(worlds)]))
 
 
