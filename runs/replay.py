@@ -25,6 +25,7 @@ from replay_contestants import Correlated, ExpectedValue, Shrunk
 FLAGS = flags.FLAGS
 BUDGETS = (1, 2, 4, 8, 16)  # trainings by the base recipe
 UNLIMITED = "all validation scores"  # the best of them: what is left is noise of the parts
+MANY = 1000  # training examples of a large task
 DRAWS = 10  # plays of an engine whose result depends on chance
 ROOT = pathlib.Path(__file__).parents[1]
 PRIORS = ROOT / "kerastune" / "playbook" / "priors.json"
@@ -97,7 +98,7 @@ def table(found: dict[str, np.ndarray], form: str) -> list[str]:
     lines = ["| contestant | " + " | ".join(f"{b}x" for b in BUDGETS) + " |"]
     lines.append("|---" * (len(BUDGETS) + 1) + "|")
     for name, values in found.items():
-        errors = values.std(axis=0, ddof=1) / len(values) ** 0.5
+        errors = values.std(axis=0) / max(len(values) - 1, 1) ** 0.5
         pairs = zip(values.mean(axis=0), errors)
         cells = [f"{mean:{form}} ± {error:.2f}" for mean, error in pairs]
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -163,8 +164,13 @@ def main(argv):
     runs = len(universe["runs"])
     print(f"{len(worlds)} tasks, {runs} runs; regret, 0 is the best recipe, 1 the median one:")
     print("\n".join(table(of_all, ".2f")))
-    print("\nPoints above a whole run of Keras's defaults:")
-    print("\n".join(table(gains, "+.2f")))
+    is_large = np.array([world.entry["examples"][0] >= MANY for world in worlds])
+    for size, of_size in (("at least", is_large), ("fewer than", ~is_large)):
+        print(
+            f"\nPoints above a whole run of Keras's defaults; {of_size.sum()} tasks with {size} "
+            f"{MANY} training examples:"
+        )
+        print("\n".join(table({name: each[of_size] for name, each in gains.items()}, "+.2f")))
     for budget in FLAGS.by_task:
         print("\n".join(["", *task_table(worlds, of_all, int(budget))]))
     print("\n".join(["", *gain_table(worlds)]))
