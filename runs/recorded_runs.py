@@ -18,6 +18,8 @@ import numpy as np
 # A run at a constant rate may end at any time: these parts of it are recipes of their own, too.
 PARTS = {f"keras defaults, 1/{divisor}": ("keras defaults", divisor) for divisor in (8, 4, 2)}
 MARGIN = 1.0
+MANY = 1000  # training examples; a task with fewer is small
+SMALL = ", small"  # behind the kind of a small task's data
 PATH = pathlib.Path(__file__).parent / "benchmark_results" / "universe.json.gz"
 
 
@@ -101,6 +103,16 @@ class World:
     def whole(self) -> list[str]:
         """The recipes without those that are parts of another's run."""
         return [recipe for recipe in self.recipes if recipe not in PARTS]
+
+    @property
+    def is_small(self) -> bool:
+        """Whether there are fewer than `MANY` training examples."""
+        return self.entry["examples"][0] < MANY
+
+    @property
+    def data(self) -> str:
+        """Kind and size of the data, as `"table"` or `"table, small"`."""
+        return self.entry["group"] + SMALL * self.is_small
 
     def decays(self, recipe: str) -> bool:
         """Whether the learning rate of a recipe falls."""

@@ -19,13 +19,12 @@ import replay_contestants
 import replay_priors
 from absl import app, flags
 from recorded_recipes import RECIPES
-from recorded_runs import Records, World
+from recorded_runs import MANY, SMALL, Records, World
 from replay_contestants import Correlated, ExpectedValue, Shrunk
 
 FLAGS = flags.FLAGS
 BUDGETS = (1, 2, 4, 8, 16)  # trainings by the base recipe
 UNLIMITED = "all validation scores"  # the best of them: what is left is noise of the parts
-MANY = 1000  # training examples of a large task
 DRAWS = 10  # plays of an engine whose result depends on chance
 ROOT = pathlib.Path(__file__).parents[1]
 PRIORS = ROOT / "kerastune" / "playbook" / "priors.json"
@@ -56,7 +55,7 @@ def contestants(worlds: list[World], left_out: World) -> dict:
         name: (engine, DRAWS if name in replay_contestants.DRAWN else 1)
         for name, engine in replay_contestants.FIXED.items()
     }
-    prior = replay_priors.joint(others, left_out.entry["group"])
+    prior = replay_priors.joint(others, left_out.data)
     return {
         **found,
         "expected value": (ExpectedValue(prior, Shrunk), 1),
@@ -111,17 +110,22 @@ def task_table(worlds: list[World], found: dict[str, np.ndarray], budget: int) -
     lines = [f"| task, at {budget}x | {' | '.join(found)} |", "|---" * (len(found) + 1) + "|"]
     for row, world in enumerate(worlds):
         cells = [f"{values[row, column]:.2f}" for values in found.values()]
-        lines.append(f"| {world.name} ({world.entry['group']}) | {' | '.join(cells)} |")
+        lines.append(f"| {world.name} ({world.data}) | {' | '.join(cells)} |")
     return lines
+
+
+def kinds(worlds: list[World]) -> list[str]:
+    """Kinds of data, the small ones behind the others."""
+    groups = sorted({world.entry["group"] for world in worlds})
+    return [group + size for size in ("", SMALL) for group in groups]
 
 
 def gain_table(worlds: list[World]) -> list[str]:
     """Expected gain of every recipe by kind of data, in points, ± its standard error."""
-    groups = sorted({world.entry["group"] for world in worlds})
-    fitted = {group: replay_priors.priors(worlds, group) for group in groups}
-    lines = [f"| recipe | {' | '.join(groups)} |", "|---" * (len(groups) + 1) + "|"]
+    fitted = {kind: replay_priors.priors(worlds, kind) for kind in kinds(worlds)}
+    lines = [f"| recipe | {' | '.join(fitted)} |", "|---" * (len(fitted) + 1) + "|"]
     for recipe in worlds[0].changes:
-        priors = [fitted[group].get(recipe) for group in groups]
+        priors = [of_kind.get(recipe) for of_kind in fitted.values()]
         cells = [
             f"{100 * p.mean:+.1f} ± {100 * p.error:.1f}" if p and p.tasks else "" for p in priors
         ]
@@ -131,22 +135,22 @@ def gain_table(worlds: list[World]) -> list[str]:
 
 def priors_file(worlds: list[World]) -> dict:
     """What kerastune reads: fitted on all tasks; nothing of a kind that was not seen on it."""
-    groups = sorted({world.entry["group"] for world in worlds})
-    groups.append(replay_priors.OTHER)
+    known = [*kinds(worlds), replay_priors.OTHER, replay_priors.OTHER + SMALL]
     gains: dict[str, dict] = {}
-    for group in groups:
-        for recipe, prior in replay_priors.priors(worlds, group).items():
+    for kind in known:
+        for recipe, prior in replay_priors.priors(worlds, kind).items():
             if prior.tasks:
                 told = {"mean": round(prior.mean, 5), "std": round(prior.std, 5)}
-                gains.setdefault(recipe, {})[group] = {**told, "tasks": prior.tasks}
-    stds = {group: replay_priors.seed_std(worlds, group) for group in groups}
+                gains.setdefault(recipe, {})[kind] = {**told, "tasks": prior.tasks}
+    stds = {kind: replay_priors.seed_std(worlds, kind) for kind in known}
     return {
         "source": f"python runs/replay.py --write_priors, from {len(worlds)} tasks; gains over the "
-        "base recipe in units of the score (accuracy, or R² of a regression)",
+        "base recipe in units of the score (accuracy, or R² of a regression); small is fewer than "
+        f"{MANY} training examples",
         "changes": {recipe: worlds[0].changes[recipe] for recipe in gains},
         "gains": gains,
-        "portfolio": {group: replay_priors.portfolio(worlds, group) for group in groups},
-        "seed_std": {group: std for group, std in stds.items() if std is not None},
+        "portfolio": {kind: replay_priors.portfolio(worlds, kind) for kind in known},
+        "seed_std": {kind: std for kind, std in stds.items() if std is not None},
     }
 
 
@@ -164,7 +168,7 @@ def main(argv):
     runs = len(universe["runs"])
     print(f"{len(worlds)} tasks, {runs} runs; regret, 0 is the best recipe, 1 the median one:")
     print("\n".join(table(of_all, ".2f")))
-    is_large = np.array([world.entry["examples"][0] >= MANY for world in worlds])
+    is_large = np.array([not world.is_small for world in worlds])
     for size, of_size in (("at least", is_large), ("fewer than", ~is_large)):
         print(
             f"\nPoints above a whole run of Keras's defaults; {of_size.sum()} tasks with {size} "

@@ -62,7 +62,7 @@ def a_universe(tasks=5, seeds=2):
         "group": "table",
         "kind": "classification",
         "network": "mlp",
-        "examples": [400, 200, 200],
+        "examples": [4000, 200, 200],
         "base_steps": 800,
         "probes": {family: {"seconds": 0.3} for family in ("sgd", "adam")},
     }
@@ -182,6 +182,21 @@ def test_gains_that_differ_by_no_more_than_their_errors_have_little_spread_of_th
     assert noisy[0] == pytest.approx(0.03) and sure[0] == pytest.approx(0.03)
 
 
+def test_a_prior_is_told_by_tasks_of_the_same_kind_and_size():
+    universe = a_universe()
+    entries = universe["tasks"]
+    for number, name in enumerate(entries):
+        small = {"examples": [400, 200, 200]} if number else {}
+        entries[name] = {**entries[name], **small}
+    for run in universe["runs"]:
+        if run["task"] == "task 0" and run["recipe"] == "dropout .1":  # the only large task
+            run["test"] = [score - 0.04 for score in run["test"]]
+    worlds = recorded_runs.worlds(universe, recorded_recipes.RECIPES)
+    assert [world.data for world in worlds[:2]] == ["table", "table, small"]
+    large, small = (replay_priors.priors(worlds, data) for data in ("table", "table, small"))
+    assert large["dropout .1"].mean < -0.015 and small["dropout .1"].mean > 0
+
+
 def test_the_portfolio_begins_with_what_helps_most_and_goes_on_with_what_helps_the_others(worlds):
     chosen = replay_priors.portfolio(worlds, "table", size=2)
     assert chosen[0] == "smoothing" and len(set(chosen)) == 2
@@ -189,7 +204,7 @@ def test_the_portfolio_begins_with_what_helps_most_and_goes_on_with_what_helps_t
 
 def test_the_file_of_priors_tells_means_of_every_recipe_by_kind(worlds):
     told = replay.priors_file(worlds)
-    assert set(told["gains"]["smoothing"]) == {"table", "other"}
+    assert set(told["gains"]["smoothing"]) == {"table", "table, small", "other", "other, small"}
     assert told["seed_std"]["table"] == 0.0  # the same test score with every seed
     one_seed = recorded_runs.worlds(a_universe(seeds=1), recorded_recipes.RECIPES)
     assert replay.priors_file(one_seed)["seed_std"] == {}
