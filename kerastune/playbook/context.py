@@ -37,6 +37,7 @@ class Facts:
         is_short: whether the budget holds no search, so that nothing follows what is known.
         fixed_batch_size: whether all trainings have the recipe's batch size.
         most_epochs: of any training, at most; 0 for any number.
+        guess: loss of a guess that looks at no input; infinite where it is not known.
     """
 
     num_train: int
@@ -55,6 +56,7 @@ class Facts:
     is_short: bool = False
     fixed_batch_size: bool = False
     most_epochs: int = 0
+    guess: float = math.inf
 
     def most_steps(self, batch_size: int) -> float:
         """Steps that a training may take in all; infinite where nothing limits its epochs."""

@@ -108,6 +108,8 @@ class Train(Stage):
         if due := steps.due():
             return due
         (chosen, _), baseline = steps.chosen, _baseline(context.outcomes)
+        if chosen is None and baseline is None and self._tuned:
+            return baseline_module.at_last(context, self._chunk, self.name)
         if chosen is None or baseline is None:
             return []
         return full_training.repeats(chosen, baseline, context, self.name)

@@ -1010,7 +1010,14 @@ def test_a_training_that_diverged_leaves_the_baseline():
     lost = scored(600, 0.9, steps=250, diverged_at=230, example_scores=None)
     alone = TRAIN.decide(Context(TUNED, facts(), by_name(lost)))
     assert alone.values.trial is None and "train-600 diverged at step 230" in alone.reason
-    assert alone.after == TUNED and TRAIN.propose(Context(TUNED, facts(), by_name(lost))) == []
+    assert alone.after == TUNED
+    # Without any model, the baseline is trained at last, once.
+    (last,) = TRAIN.propose(Context(TUNED, facts(), by_name(lost)))
+    assert last.trial == "baseline" and last.keep_best and last.recipe.optimizer == "adam"
+    for missing in (baseline(0.5), Outcome.failed(last, ValueError("none"))):
+        assert TRAIN.propose(Context(TUNED, facts(), by_name(lost, missing))) == []
+    given = Train(CHUNK, tuned=False)
+    assert given.propose(Context(TUNED, facts(), by_name(lost))) == []
     beside = TRAIN.decide(Context(TUNED, facts(), by_name(lost, baseline(0.5))))
     assert beside.values.trial == "baseline"
 
