@@ -96,7 +96,8 @@ class BudgetPlan:
             return False
         left, final = self._total, FINAL_FRACTION * self._total
         if self.in_seconds:
-            left, final = (each / (1 + self.refit) for each in (self.budget.for_trials(), final))
+            left = self.budget.for_trials() / (1 + self.refit)
+            final = FINAL_FRACTION * (self._total - self.refit * left)
         for stage in self.stages[: self.stages.index(leading)]:
             # Who may take the rest does not have to: the probe takes a few steps of it.
             if stage.share < 1:

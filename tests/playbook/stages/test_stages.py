@@ -974,11 +974,6 @@ def test_a_training_that_diverged_leaves_the_baseline():
     alone = TRAIN.decide(Context(TUNED, facts(), by_name(lost)))
     assert alone.values.trial is None and "train-600 diverged at step 230" in alone.reason
     assert alone.after == TUNED
-    # Without any model, the baseline is trained at last, once.
-    (last,) = TRAIN.propose(Context(TUNED, facts(), by_name(lost)))
-    assert last.trial == "baseline" and last.keep_best and last.recipe.optimizer == "adam"
-    for missing in (baseline(0.5), Outcome.failed(last, ValueError("none"))):
-        assert TRAIN.propose(Context(TUNED, facts(), by_name(lost, missing))) == []
     given = Train(CHUNK, tuned=False)
     assert given.propose(Context(TUNED, facts(), by_name(lost))) == []
     beside = TRAIN.decide(Context(TUNED, facts(), by_name(lost, baseline(0.5))))
@@ -997,7 +992,11 @@ def test_a_training_that_diverged_is_trained_again_at_a_third_and_a_ninth_of_its
         assert (spec.trial, spec.recipe.learning_rate, spec.start) == (name, rate, 0)
         assert spec.recipe.replace(learning_rate=0.03) == runs[0].spec.recipe
         runs.append(lost(name, learning_rate=rate))
-    assert TRAIN.propose(Context(TUNED, facts(), by_name(*runs))) == []
+    # Without any model, the baseline is trained at last, once.
+    (last,) = TRAIN.propose(Context(TUNED, facts(), by_name(*runs)))
+    assert last.trial == "baseline" and last.keep_best and last.recipe.optimizer == "adam"
+    for missing in (baseline(0.5), Outcome.failed(last, ValueError("none"))):
+        assert TRAIN.propose(Context(TUNED, facts(), by_name(*runs, missing))) == []
     given = Train(CHUNK, tuned=False)
     assert given.propose(Context(TUNED, facts(), by_name(runs[0]))) == []
     # What is left may hold a shorter one only.
