@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import html
 import json
 import math
 from typing import Any
@@ -273,6 +274,20 @@ class Recipe:
             "hyperparameters": copy.deepcopy(self.hyperparameters),
         }
         return {**vars(self), **copied}
+
+    def _repr_html_(self) -> str:
+        """A table of what differs from the defaults, for notebooks."""
+        usual = Recipe().to_dict()
+        named = {
+            **dict.fromkeys(("optimizer", "learning_rate", "batch_size", "total_steps"), True),
+            **{name: True for name, value in self.to_dict().items() if value != usual[name]},
+        }
+        rows = "".join(
+            f"<tr><th style=text-align:left>{name}</th>"
+            f"<td style=text-align:left>{html.escape(str(getattr(self, name)))}</td></tr>"
+            for name in named
+        )
+        return f"<table><tbody>{rows}</tbody></table>"
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys."""

@@ -36,12 +36,11 @@ def write(universe: dict[str, Any], path: pathlib.Path = PATH) -> None:
     os.replace(beside, path)
 
 
-def kept(run: dict[str, Any], decays: bool, until: float = np.inf) -> int:
-    """Which evaluation's weights a run keeps: the last, or the best where no rate decays.
+def kept(run: dict[str, Any], until: float = np.inf) -> int:
+    """Which evaluation's weights a run keeps: the best one, as kerastune does.
 
     Args:
         run: as it is recorded.
-        decays: whether its learning rate does.
         until: step at which it was stopped.
 
     Returns:
@@ -49,15 +48,13 @@ def kept(run: dict[str, Any], decays: bool, until: float = np.inf) -> int:
 
     Example:
         >>> run = {"steps": [50, 100], "validation": [0.9, 0.8], "validation_loss": [1.0, 1.0]}
-        >>> kept(run, True), kept(run, False), kept(run, True, until=70)
-        (1, 0, 0)
+        >>> kept(run), kept(run, until=30)
+        (0, -1)
     """
     seen = int(np.searchsorted(run["steps"], until, side="right"))
-    if decays or not seen:
-        return seen - 1
     scores = zip(run["validation"][:seen], run["validation_loss"][:seen])
     keys = [(score, -loss) for score, loss in scores]
-    return keys.index(max(keys))
+    return keys.index(max(keys)) if keys else -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,10 +92,6 @@ class World:
         """The recipes without those that are parts of another's run."""
         return [recipe for recipe in self.recipes if recipe not in PARTS]
 
-    def decays(self, recipe: str) -> bool:
-        """Whether the learning rate of a recipe falls."""
-        return self.changes[recipe].get("decay") != "none"
-
     def family(self, recipe: str) -> str:
         """Whose probe tells the learning rate; empty where the recipe has its own."""
         changes = self.changes[recipe]
@@ -126,9 +119,7 @@ class World:
         found = {}
         for recipe in self.recipes:
             runs = [self.runs[recipe, seed] for seed in self.seeds]
-            found[recipe] = float(
-                np.mean([run["test"][kept(run, self.decays(recipe))] for run in runs])
-            )
+            found[recipe] = float(np.mean([run["test"][kept(run)] for run in runs]))
         return found
 
     @functools.cached_property
@@ -266,7 +257,7 @@ class Records:
             *map(np.array, (*shown, run["training_loss"][:count])),
             run["gain_error"],
             run["error"],
-            kept(run, self._world.decays(recipe), last),
+            kept(run, last),
             count == len(run["steps"]),
         )
 

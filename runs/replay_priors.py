@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from recorded_runs import World
 
+from kerastune.playbook.rules.expected_gain import WIDER
+
 OTHER = "other"  # data of no recorded kind: all tasks count the same
 OTHERS = 0.25  # what a task of another kind counts
 STDS = np.geomspace(0.002, 0.1, 60)  # of a gain over tasks, in units of the score
@@ -101,8 +103,8 @@ def priors(worlds: Sequence[World], group: str) -> dict[str, Prior]:
 def seed_std(worlds: Sequence[World], group: str) -> float | None:
     """Standard deviation of a test score over seeds, times the root of the training examples.
 
-    The median over recipes and tasks of a kind. A seed cuts training and validation part anew, too. Tasks with one seed tell nothing; `None`
-    where all are such.
+    The median over recipes and tasks of a kind. A seed cuts training and validation part anew, too.
+    Tasks with one seed tell nothing; `None` where all are such.
     """
     of_group = [world for world in worlds if group in (world.entry["group"], OTHER)]
     told = [world for world in of_group if len(world.seeds) > 1]
@@ -152,7 +154,7 @@ def joint(worlds: Sequence[World], group: str, alike: float = 0.5) -> Joint:
     correlations = alike * products / np.outer(lengths, lengths)
     np.fill_diagonal(correlations, 1.0)
     means = np.array([fitted[recipe].mean for recipe in recipes])
-    return Joint(recipes, means, correlations * np.outer(stds, stds))
+    return Joint(recipes, means, correlations * np.outer(WIDER * stds, WIDER * stds))
 
 
 def _standard(world: World, fitted: dict[str, Prior], recipe: str) -> float:

@@ -51,7 +51,10 @@ ONLY_IN = {
     "matplotlib": {"report.figures"},
     "onnx": {"export"},
     "ray": {"executors.ray_actors"},
-    "rich": {"cli.summary", "runtime.logs", "tuner.progress"},
+    "rich": {"cli.summary", "runtime.logs", "runtime.screen"},
+    "jinja2": {"report.html"},
+    "markupsafe": {"report.html"},
+    "IPython": {"runtime.screen"},
     "tensorboard": {"callbacks", "report", "runtime.tensorboard_writer"},
     "keras": {
         "callbacks",

@@ -25,6 +25,12 @@ def search(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     return _search(flag_values, recipe_of(flag_values), stages)
 
 
+def probe(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Runs the probe from the recipe of the flags, and ends with the flag to copy."""
+    tuner = _searched(flag_values, recipe_of(flag_values), stages)
+    return "", f"--learning_rate={tuner.recipe.learning_rate:.2g}"
+
+
 def train(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     """Trains the recipe of the flags for its own steps, and runs the stages that follow."""
     recipe = recipe_of(flag_values)
@@ -55,11 +61,10 @@ def crossval(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     with environment.quiet_start():
         from kerastune.cli import summary
         from kerastune.data import cross_validation_set
-        from kerastune.runtime import devices, logs
+        from kerastune.runtime import devices
         from kerastune.tuner.cross_validation import CrossValidation
 
         devices.set_up(flag_values.gpu_memory_growth, flag_values.precision)
-    logs.to_screen()
     output_dir = Path(flag_values.output_dir)
     crossed = CrossValidation(
         flag_values.model,
@@ -73,7 +78,8 @@ def crossval(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
         project_name=output_dir.name,
         overwrite=flag_values.overwrite,
     )
-    crossed.run({name: flag_values[name].value for name in (*DATA_FLAGS, "groups")})
+    given = {name: flag_values[name].value for name in (*DATA_FLAGS, "groups")}
+    crossed.run(given, verbose=1 + flag_values.verbose)
     summary.show_folds(crossed)
     return ()
 
@@ -88,7 +94,7 @@ def export(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
         from kerastune.runtime import devices, logs
 
         devices.set_up(flag_values.gpu_memory_growth)
-    logs.to_screen()
+    logs.to_screen(verbose=True)
     base = Path(flag_values.export_dir or run_dir.export)
     parts = {"views": flag_values.tta, "ensemble": flag_values.ensemble}
     path = from_run.release(run_dir, base, flag_values.format, settings, **parts)
@@ -131,17 +137,37 @@ def report(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     return str(run_dir.report), str(run_dir.report_markdown)
 
 
+def why(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Answers from the study why something was chosen, or was not."""
+    from kerastune.playbook.stages import registry
+    from kerastune.report import writer
+    from kerastune.report.summaries import why as reasons
+    from kerastune.study.database import Record
+
+    with Record(RunDir(flag_values.output_dir).study) as record:
+        decisions = [registry.decision(plain) for plain in record.decisions()]
+        objective, outcomes = writer.objective_of(record), record.outcomes()
+        known = record.fact(writer.ABOUT) or {}
+        measure = known.get("scored_by", objective.name)
+        return reasons.answer(flag_values.about, decisions, outcomes, objective, measure)
+
+
 def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]) -> Lines:
+    tuner = _searched(flag_values, recipe, stages)
+    from kerastune.cli import commands, summary
+
+    return summary.of_search(tuner, commands.COMMANDS)
+
+
+def _searched(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]):
     environment.check()
     with environment.quiet_start():
-        from kerastune.cli import summary
         from kerastune.data import loading
-        from kerastune.runtime import devices, logs
+        from kerastune.runtime import devices
         from kerastune.tuner import teachers
         from kerastune.tuner.playbook_tuner import PlaybookTuner
 
         notes = devices.set_up(flag_values.gpu_memory_growth, flag_values.precision)
-    logs.to_screen()
     problem = loading.load(**_source(flag_values))
     problem = dataclasses.replace(problem, notes=(*notes, *problem.notes))
     hypermodel, teacher = _hypermodel(flag_values, problem), None
@@ -171,9 +197,9 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]
         jobs=flag_values.jobs,
         ray_address=flag_values.ray_address,
     )
-    tuner.search(problem, settings={name: flag_values[name].value for name in DATA_FLAGS})
-    summary.show(tuner)
-    return ()
+    given = {name: flag_values[name].value for name in DATA_FLAGS}
+    tuner.search(problem, settings=given, verbose=1 + flag_values.verbose)
+    return tuner
 
 
 def _source(flag_values: flags.FlagValues) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from absl import flags
 from kerastune.data import sources
 from kerastune.runtime import naming
 
-BUILT_IN_MODELS = ("mlp", "cnn", "resnet")
+BUILT_IN_MODELS = ("mlp", "cnn", "resnet", "series")
 
 
 def data(flag_values: flags.FlagValues) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data import loading, sources, tabular
+from kerastune.data import sources, tabular
 from kerastune.export import versions
 from kerastune.export.saved_model import export, save_as
 from kerastune.export.signatures import MOST_EXAMPLES
@@ -103,7 +103,7 @@ def examples(
     part = next(
         raw.parts[where] for where in ("test", "validation", "training") if where in raw.parts
     )
-    chosen = loading.take(part, np.linspace(0, len(part) - 1, min(count, len(part))).astype(int)).x
+    chosen = part.take(np.linspace(0, len(part) - 1, min(count, len(part))).astype(int)).x
     if not raw.is_table:
         return chosen
     if any(column.dtype.kind == "U" for column in chosen.values()):

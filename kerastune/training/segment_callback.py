@@ -76,9 +76,8 @@ class Segment(keras.callbacks.Callback):
             )
         if np.isnan(self.first_loss):
             self.first_loss = float(chunk.values["loss"][0])
-        recent = np.concatenate(
-            [chunk.values["loss"] for chunk in self.chunks[-1 - LOOK_BACK // CHUNK :]]
-        )
+        looked_at = self.chunks[-1 - LOOK_BACK // max(len(chunk), 1) :]
+        recent = np.concatenate([chunk.values["loss"] for chunk in looked_at])
         bad = curves.diverged_at(recent, self.first_loss)
         if bad is not None:
             self.diverged_at = self.spec.start + self.steps - len(recent) + bad

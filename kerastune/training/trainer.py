@@ -32,6 +32,7 @@ from kerastune.models import (
     pruning,
     regularization,
 )
+from kerastune.models.fixed_batches import KeptStates
 from kerastune.objective import Objective
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
@@ -39,8 +40,10 @@ from kerastune.schedules import rates
 from kerastune.training import optimizers, validation_scores
 from kerastune.training.compiled_model import Compiled, assign, compile_recipe, sample, trace_key
 from kerastune.training.distillation import Teaching
+from kerastune.training.pace import Paces
 from kerastune.training.segment_callback import CHUNK, Segment, values_of
 from kerastune.training.user_callbacks import UserCallbacks
+from kerastune.training.xla_choice import XlaChoice
 from kerastune.trial import Outcome, State, TrialSpec
 
 PRUNING_CHANGES = 20  # of the sparsity, at most, until it is reached
@@ -90,6 +93,8 @@ class Trainer:
         self._own_callbacks = UserCallbacks(self.callbacks)
         self._compiled: dict[tuple, Compiled] = {}
         self._initial: dict[tuple, list[np.ndarray]] = {}
+        self._paces = Paces()
+        self.xla = XlaChoice()
 
     def on(self, problem: Problem) -> Trainer:
         """A trainer of the same networks on other examples.
@@ -151,12 +156,15 @@ class Trainer:
             member.model.loss.strength.assign(spec.recipe.label_smoothing)
         if member.teaching is not None:
             member.teaching.set(spec.temperature, spec.mix)
+        note = self._choose_xla(member, spec)
         self._seed(spec.recipe.seed)
         run = Segment(member, spec, self, state.first_loss)
         if self.callbacks:
             member.save_as(spec.recipe)
+        self._paces.choose(member, self.problem, spec.recipe)
         self._fit(member, spec, [run, *_pruning(spec), *self._own_callbacks.of(spec)])
-        outcome = self._told(run.outcome())
+        outcome = self._told(run.outcome(), note)
+        self._paces.add(spec.recipe, outcome.seconds_per_step)
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
             outcome = dataclasses.replace(
@@ -164,8 +172,22 @@ class Trainer:
             )
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
 
-    def _told(self, outcome: Outcome) -> Outcome:
+    def _choose_xla(self, member: Compiled, spec: TrialSpec) -> str:
+        """Chooses before the first long segment of a model; says what was found."""
+        if spec.until - spec.start < 2 * CHUNK:
+            return ""
+        short = dataclasses.replace(spec, start=0, until=CHUNK, eval_every=0)
+
+        def fit() -> int:
+            member.recorder and member.recorder.reset()
+            self._fit(member, short, [])
+            return CHUNK
+
+        return self.xla.note(member, fit)
+
+    def _told(self, outcome: Outcome, note: str = "") -> Outcome:
         """An outcome that tells which of the user's callbacks stopped it, if one did."""
+        outcome = dataclasses.replace(outcome, notes=(*outcome.notes, *filter(None, [note])))
         by, step = self._own_callbacks.stopped_by, outcome.spec.start + outcome.steps
         if not by or step >= outcome.spec.until:
             return outcome
@@ -256,7 +278,11 @@ class Trainer:
 
     def _taught(self, model: keras.Model) -> Teaching:
         teaching = Teaching(
-            model, self.teacher, temperature=1.0, mix=1.0, sample=sample(self.problem.validation.x)
+            model,
+            self.teacher,
+            temperature=1.0,
+            mix=1.0,
+            sample=sample(self.problem.validation.x, model),
         )
         teaching.install()
         return teaching
@@ -292,11 +318,24 @@ class Trainer:
             steps = steps // spec.eval_every * spec.eval_every
         return spec.start + steps
 
+    def _in_step(
+        self, member: Compiled, spec: TrialSpec, rows: np.ndarray | None
+    ) -> np.ndarray | None:
+        """The examples of a stateful model: whole batches, so that every epoch begins with one."""
+        size, is_stream = spec.recipe.batch_size, self.problem.stream is not None
+        if rows is None and not is_stream:
+            rows = np.arange(len(self.problem.train), dtype=np.int32)
+        count = int(self.problem.stream.cardinality()) if is_stream else len(rows)
+        member.states.begin(spec.start, count // size)
+        return None if is_stream else rows[: count // size * size]
+
     def _fit(self, member: Compiled, spec: TrialSpec, callbacks) -> None:
         recipe, until = spec.recipe, self._end(spec)
         steps = until - spec.start
         every = min(spec.eval_every or steps, steps)
         rows = folds.training_rows(self.problem, spec.folds, spec.left_out) if spec.folds else None
+        if member.states is not None:
+            rows, callbacks = self._in_step(member, spec, rows), [*callbacks, KeptStates()]
         changes = recipe.augmentation, recipe.flip, recipe.class_weights
         batches = self._batches.training(
             recipe.batch_size, recipe.seed, spec.start, until, *changes, rows=rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,14 +11,14 @@ import keras
 import keras_tuner
 import numpy as np
 
-from kerastune.data import loading
 from kerastune.data.augmentation import is_image
 from kerastune.models import (
     compiling,
     fingerprint,
+    fixed_batches,
     hypermodels,
+    input_scale,
     layer_groups,
-    model_inputs,
     pretrained,
     recipe_checks,
     regularization,
@@ -85,7 +86,8 @@ def look(
         recipe = _frozen(recipe, **loaded)
     model = trainer.ready_model(recipe)
     check_trainable(model)
-    notes = (model_inputs.check_batches(model, problem.validation.x), *_compiled_with(model))
+    fixed_batches.check(model, problem.batch_size)
+    notes = (*input_scale.notes(model, problem.validation.x), *_compiled_with(model))
     architecture = fingerprint.of_model(model)
     regularized = bool(regularization.find_regularizers(model))
     wanted = settings.objective.name if settings.objective else None
@@ -102,7 +104,7 @@ def look(
     )
     recipe_checks.check(recipe, facts.unusable)
     layer_groups.check(model, recipe)
-    notes = (*filter(None, notes), *_saving(model, hypermodel))
+    notes = (*notes, *_saving(model, hypermodel))
     return FirstLook(facts, recipe, architecture, notes)
 
 
@@ -186,7 +188,7 @@ def check_loss(model: keras.Model, problem: Problem) -> None:
     )
     if problem.kind != OTHER and not own:
         return
-    few = loading.take(problem.validation, np.arange(min(2, len(problem.validation))))
+    few = problem.validation.take(np.arange(min(2, len(problem.validation))))
     try:
         measured = scoring.measured(model, few)
     except (KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
@@ -219,7 +221,17 @@ def of(problem: Problem, objective: Objective, model: keras.Model) -> Facts:
         scored_by=scoring.scored_by(model, problem, objective),
         unusable=recipe_checks.unusable(model, problem),
         data="regression" if problem.kind == "regression" else _data(problem.validation.x),
+        guess=_guess(problem),
     )
+
+
+def _guess(problem: Problem) -> float:
+    """About the loss of a guess that looks at no input, by the losses that are usual."""
+    if problem.kind == OTHER:
+        return math.inf
+    if problem.kind == "classification":
+        return math.log(problem.num_classes)
+    return float(np.mean(np.square(problem.target_std)))
 
 
 def _data(x: Any) -> str:
@@ -251,3 +263,27 @@ def _frozen(recipe: Recipe, levels: int, pretrained: int) -> Recipe:
     if not pretrained or recipe.frozen:
         return recipe
     return recipe.replace(frozen=pretrained, head=levels - pretrained)
+
+
+def layers(model: keras.Model) -> str:
+    """A model's layers in lines: name, kind, shape of the output, parameters.
+
+    Example:
+        >>> print(layers(keras.Sequential([keras.Input([3]), keras.layers.Dense(2, name="out")])))
+        out                       Dense                 (None, 2)                    8
+    """
+    rows = [(each.name, type(each).__name__, _output(each), _count(each)) for each in model.layers]
+    return "\n".join(
+        f"{name:25} {kind:21} {shape:20} {count:>9,}" for name, kind, shape, count in rows
+    )
+
+
+def _output(layer: keras.Layer) -> str:
+    try:
+        return str(keras.tree.map_structure(lambda each: tuple(each.shape), layer.output))
+    except (AttributeError, ValueError):
+        return "?"  # it was called several times, or never by itself
+
+
+def _count(layer: keras.Layer) -> int:
+    return layer.count_params() if layer.built else 0

@@ -97,12 +97,11 @@ def test_an_engine_pays_what_was_recorded_once_and_is_stopped_at_the_end_of_its_
     assert records.tested(Choice("smoothing", 0, 400)) == pytest.approx(0.8 + 0.03 - 0.025)
 
 
-def test_a_constant_rate_keeps_its_best_evaluation_and_a_decaying_one_its_last():
+def test_a_run_keeps_its_best_evaluation():
     run = a_run("a", "base", 0, 0.0) | {"validation": [0.5, 0.9, 0.6, 0.9, 0.1, 0.2, 0.3, 0.4]}
     run["validation_loss"][3] = 0.01  # among equals the lower loss
-    assert recorded_runs.kept(run, decays=False) == 3
-    assert recorded_runs.kept(run, decays=False, until=250) == 1
-    assert recorded_runs.kept(run, decays=True) == 7
+    assert recorded_runs.kept(run) == 3
+    assert recorded_runs.kept(run, until=250) == 1
 
 
 def test_regret_is_0_at_the_best_recipe_and_1_at_the_median(worlds):

@@ -159,3 +159,8 @@ def test_available_memory_is_at_most_what_the_machine_has(monkeypatch):
     estimate = memory.available()
     monkeypatch.setattr(memory, "MEMINFO", "/nowhere")
     assert 1e6 < estimate <= memory.available()
+
+
+def test_a_single_class_in_the_training_part_is_refused_however_many_outputs_there_are():
+    with pytest.raises(ValueError, match="All training examples have the class dog; .*nothing"):
+        checks.check_classes(np.ones(9, int), ("cat", "dog"), "training", spare_outputs=True)

@@ -16,6 +16,7 @@ from kerastune.playbook.rules.expected_gain import (
     RECORDED,
     SEED_STD,
     TIE,
+    WIDER,
     Expected,
     Prior,
     expected,
@@ -114,8 +115,8 @@ def test_with_mirror_images_those_count():
 def test_a_prior_is_that_of_the_kind_of_data_else_of_other_data(recorded):
     image, other = {"mean": 0.01, "std": 0.02, "tasks": 5}, {"mean": 0.0, "std": 0.01, "tasks": 21}
     recorded(gains={"flip": {"image": image, "other": other}, "batch 32": {"image": image}})
-    assert prior("flip", "image") == Prior(**image)
-    assert prior("flip", "table") == Prior(**other)
+    assert prior("flip", "image") == Prior(0.01, WIDER * 0.02, 5)
+    assert prior("flip", "table") == Prior(0.0, WIDER * 0.01, 21)
     assert prior("batch 32", "table") == prior("unheard of", "image") == Prior()
 
 
@@ -123,7 +124,7 @@ def test_a_comparison_may_be_that_of_a_recorded_change_or_its_reverse(recorded):
     measured = {"mean": 0.01, "std": 0.02, "tasks": 5}
     recorded(gains={name: {"image": measured} for name, _ in RECORDED.values()})
     for comparison, (_, sign) in RECORDED.items():
-        assert prior(comparison, "image") == Prior(sign * 0.01, 0.02, 5)
+        assert prior(comparison, "image") == Prior(sign * 0.01, WIDER * 0.02, 5)
     assert RECORDED["decay"] == ("constant", -1) and RECORDED["longer"] == ("length x3", 1)
 
 

@@ -915,3 +915,38 @@ def test_a_training_that_follows_the_clock_ends_its_decay_when_the_time_ends(pla
     assert outcome.evals[-1]["step"] == done
     # The last steps hardly move: the learning rate has come to its end.
     assert outcome.update_norms[-1].max() < 0.1 * outcome.update_norms[0].max()
+
+
+def memory(hyperparameters):
+    gru = layers.GRU(3, stateful=True, reset_after=False)
+    model = keras.Sequential([keras.Input(batch_shape=(8, 2, 2)), gru, layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+def test_states_begin_at_zero_with_every_epoch_and_evaluation_and_training_goes_on_with_its_own():
+    x, y = part(59, 1).x.reshape(59, 2, 2), part(59, 1).y  # 7 whole batches of an epoch
+    data = problem(train=Part(x, y), validation=Part(x[:16], y[:16]), batch_size=8, shuffled=False)
+    tuned = trainer(memory, problem=data, objective=Objective("loss", "min"))
+    recipe = PLAIN.replace(batch_size=8, momentum=0.0)
+    outcome, last, _ = tuned.run(spec(recipe, eval_every=CHUNK))
+    model, losses, judged = memory({}), [], []
+    for variable, value in zip(model.variables, tuned.initial_state(recipe), strict=True):
+        variable.assign(value)
+    model.optimizer.learning_rate = 0.05
+    for step in range(100):
+        if step % 7 == 0:
+            model.layers[0].reset_state()
+        rows = np.arange(8) + 8 * (step % 7)
+        losses.append(float(model.train_on_batch(x[rows], y[rows])))
+        model.reset_metrics()
+        if (step + 1) % CHUNK == 0:
+            states = [state.numpy() for state in model.layers[0].states]
+            model.layers[0].reset_state()
+            judged.append(model.evaluate(x[:16], y[:16], 8, verbose=0))
+            for state, value in zip(model.layers[0].states, states, strict=True):
+                state.assign(value)
+    np.testing.assert_allclose(outcome.curves["loss"], losses, rtol=2e-4)
+    np.testing.assert_allclose([each["loss"] for each in outcome.evals], judged, rtol=2e-4)
+    again, _, _ = tuned.run(spec(recipe, eval_every=CHUNK))
+    np.testing.assert_array_equal(again.curves["loss"], outcome.curves["loss"])

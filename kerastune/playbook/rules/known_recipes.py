@@ -66,8 +66,8 @@ def changed(
     Args:
         base: the recipe.
         changes: values of a recipe; `rate` is a factor of the learning rate, `decay_start` and
-            `warmup_steps` are fractions of the steps, and with a `length` other than 1 there is
-            none: how long a training is, is asked later.
+            `warmup_steps` are fractions of the steps. With a `length` other than 1 there is none:
+            how long a training is, is asked later.
         context: as in `candidates`.
         chunk: as in `candidates`.
     """

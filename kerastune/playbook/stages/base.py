@@ -35,6 +35,8 @@ class Stage(abc.ABC):
             stage has its share.
         compares_seconds: whether it compares the steps of its trials by their seconds: the first
             of each kind is trained with nothing beside it.
+        suggests: whether it only suggests where a search begins: a training that no search precedes
+            begins there, too.
         leads: whether a search begins with it: the later stages build on what it finds.
         tunes: whether it tunes the recipe that is trained.
         stretches: whether the steps that it hands on are those of a training with decay.
@@ -57,6 +59,7 @@ class Stage(abc.ABC):
     least_seconds = 0.0
     training_after = 0.0
     compares_seconds = False
+    suggests = False
     leads = False
     tunes = False
     stretches = False

@@ -113,6 +113,21 @@ class Baseline(Stage):
         return self.decision(context, headline, numbers, evidence=[TRIAL], values=values)
 
 
+def at_last(context: Context, chunk: int, stage: str) -> list[TrialSpec]:
+    """The baseline's training, where every other one was lost; none where it was tried as well.
+
+    Args:
+        context: of the stage that trains the final model.
+        chunk: steps in one call of the train function, which it has however little time is left.
+        stage: that asks for it.
+    """
+    if TRIAL in context.outcomes or not context.spent(stage):
+        return []
+    recipe, left = baseline_recipe(context.recipe, context.facts), context.left(stage)
+    until = max(min(FIRST_STEPS, left) // chunk, 1) * chunk
+    return [TrialSpec(TRIAL, stage, recipe, 0, until, chunk, keep_best=True)]
+
+
 def _until(done: Outcome, facts: Facts) -> str:
     if done.steps < done.spec.until:
         return "until it was stopped"

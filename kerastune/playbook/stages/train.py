@@ -103,7 +103,15 @@ class Train(Stage):
         )
 
     def propose(self, context: Context) -> list[TrialSpec]:
-        return self._steps(context).due()
+        steps = self._steps(context)
+        if due := steps.due():
+            return due
+        has_model = steps.chosen[0] is not None or _baseline(context.outcomes) is not None
+        return (
+            []
+            if has_model or not self._tuned
+            else baseline_module.at_last(context, self._chunk, self.name)
+        )
 
     def _steps(self, context: Context) -> TrainingSteps:
         return TrainingSteps(

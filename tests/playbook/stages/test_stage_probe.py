@@ -165,6 +165,23 @@ def test_when_nothing_can_be_measured_the_rate_stays_and_the_reason_says_so(trai
     assert probe.TRIAL not in outcomes
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_frozen_or_dead_network_gets_no_suggestion_and_the_words_tell_it_from_other_failures(
+    optimizer,
+):
+    for gradient in (0.0, 1e-13):
+        decision, _ = decided(Recipe(optimizer=optimizer), gradient=gradient)
+        assert decision.values.learning_rate is None
+        assert "nothing moved" in decision.headline and "frozen layers" in decision.numbers
+    failed, _ = decided(Recipe(optimizer=optimizer), loss=np.nan, gradient=np.nan)
+    assert failed.headline.endswith("the probe found none")
+
+
+def test_a_start_that_is_dead_does_not_lift_the_suggestion_of_the_others():
+    alone = suggest("sgd", [0.1], [1.0], [0.5], [1.0])
+    assert suggest("sgd", [0.1] * 2, [1.0] * 2, [0.5, 1e-10], [1.0] * 2) == pytest.approx(alone)
+
+
 def test_the_stage_is_pure_and_asks_only_for_what_is_missing():
     recipe, stage = Recipe(), Probe()
     first = stage.propose(Context(recipe, FACTS, {}))
