@@ -99,8 +99,8 @@ class BudgetPlan:
             left = self.budget.for_trials() / (1 + self.refit)
             final = FINAL_FRACTION * (self._total - self.refit * left)
         for stage in self.stages[: self.stages.index(leading)]:
-            # Who may take the rest does not have to: the probe takes a few steps of it.
-            if stage.share < 1:
+            # The probe takes a few steps of what it may.
+            if not stage.suggests:
                 left -= self._if_enough(stage, self._in_search(stage, left, final))
         return not self._if_enough(leading, self._in_search(leading, left, final))
 
@@ -129,7 +129,7 @@ class BudgetPlan:
             reserve: of what is left, for the training after the stage.
         """
         if self.is_short:
-            return stage.share * left if stage.is_quick or stage.share == 1 else 0.0
+            return stage.share * left if stage.suggests or stage.share == 1 else 0
         return self._if_enough(stage, self._in_search(stage, left, max(final, reserve)))
 
     def _in_search(self, stage: Stage, left: float, kept: float) -> float:

@@ -343,11 +343,11 @@ def test_a_budget_too_short_for_a_search_is_one_training_s(tmp_path, budget, is_
         assert {spec.stage for spec in trainer.segments} == {"probe", "train"}
         assert [decision.stage for decision in search.decisions] == [stage.name for stage in stages]
         train, probed = search.decisions[-1], search.decisions[1].after.learning_rate
-        # The probe's learning rate diverges here, and a third of it does not.
+        # The probe's learning rate diverges here, and a third or a ninth of it does not.
         assert train.values.trial
-        assert train.after.learning_rate == pytest.approx(probed / 3, rel=0.1)
+        assert probed / 10 < train.after.learning_rate < probed / 2
         if search.budget.steps is None:
-            assert 0.7 * float(budget[:-1]) < study.seconds() < float(budget[:-1])
+            assert 0.65 * float(budget[:-1]) < study.seconds() < float(budget[:-1])
         else:
             assert 700 <= sum(outcome.steps for outcome in search.outcomes.values()) <= 1000
 
@@ -367,4 +367,4 @@ def test_the_time_of_a_training_on_all_examples_is_set_aside(tmp_path, budget, t
         advance(search, trainer)
         again = 0.01 * 1.1 * search.recipe.total_steps
         assert search.decisions[-1].values.trial and study.seconds() + again <= 1.05 * budget
-        assert study.seconds() + again >= 0.5 * budget or tau < 5000
+        assert study.seconds() + again >= 0.45 * budget or tau < 5000

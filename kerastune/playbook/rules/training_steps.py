@@ -14,6 +14,7 @@ from kerastune.playbook import wording
 from kerastune.playbook.context import Context, Facts, rounded_up
 from kerastune.playbook.rules import batch_grid, full_training, regularizers
 from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
+from kerastune.playbook.stages.baseline import TRIAL as BASELINE
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
@@ -60,8 +61,7 @@ class TrainingSteps:
     def runs(self) -> list[Outcome]:
         """Trainings of the recipe, the shortest first."""
         recipe, outcomes = self.context.recipe, self.context.outcomes
-        own = [outcome for outcome in outcomes.values() if outcome.spec.stage == STAGE]
-        runs = [outcome for outcome in own if outcome.spec.recipe.seed == recipe.seed]
+        runs = [outcome for outcome in self._own if outcome.spec.recipe.seed == recipe.seed]
         for outcome in outcomes.values() if self.tuned else ():
             trained = outcome.spec.recipe.replace(regularizers="on")
             is_whole = outcome.spec.stage in EARLIER and full_training.is_comparable(outcome)
@@ -71,12 +71,19 @@ class TrainingSteps:
                 runs.append(outcome)
         return sorted(runs, key=steps_of)
 
+    @property
+    def _own(self) -> list[Outcome]:
+        """What this stage trained, but for the baseline."""
+        outcomes = self.context.outcomes.values()
+        return [
+            each for each in outcomes if each.spec.stage == STAGE and each.spec.trial != BASELINE
+        ]
+
     @functools.cached_property
     def seeds(self) -> list[Outcome]:
         """Trainings of the recipe with other seeds, in the order of those."""
-        outcomes, seed = self.context.outcomes.values(), self.context.recipe.seed
-        own = (outcome for outcome in outcomes if outcome.spec.stage == STAGE)
-        others = (outcome for outcome in own if outcome.spec.recipe.seed != seed)
+        seed = self.context.recipe.seed
+        others = (outcome for outcome in self._own if outcome.spec.recipe.seed != seed)
         return sorted(others, key=lambda run: run.spec.recipe.seed)
 
     @property

@@ -974,8 +974,6 @@ def test_a_training_that_diverged_leaves_the_baseline():
     alone = TRAIN.decide(Context(TUNED, facts(), by_name(lost)))
     assert alone.values.trial is None and "train-600 diverged at step 230" in alone.reason
     assert alone.after == TUNED
-    given = Train(CHUNK, tuned=False)
-    assert given.propose(Context(TUNED, facts(), by_name(lost))) == []
     beside = TRAIN.decide(Context(TUNED, facts(), by_name(lost, baseline(0.5))))
     assert beside.values.trial == "baseline"
 
@@ -997,12 +995,16 @@ def test_a_training_that_diverged_is_trained_again_at_a_third_and_a_ninth_of_its
     assert last.trial == "baseline" and last.keep_best and last.recipe.optimizer == "adam"
     for missing in (baseline(0.5), Outcome.failed(last, ValueError("none"))):
         assert TRAIN.propose(Context(TUNED, facts(), by_name(*runs, missing))) == []
+    own = dataclasses.replace(baseline(0.5), spec=last)
+    assert TRAIN.propose(Context(TUNED, facts(), by_name(*runs, own))) == []
+    assert TRAIN.decide(Context(TUNED, facts(), by_name(*runs, own))).values.trial == "baseline"
     given = Train(CHUNK, tuned=False)
     assert given.propose(Context(TUNED, facts(), by_name(runs[0]))) == []
     # What is left may hold a shorter one only.
     known = facts(allowance=250 + 149)
     assert TRAIN.propose(Context(TUNED, known, by_name(runs[0])))[0].recipe.total_steps == 100
-    assert TRAIN.propose(Context(TUNED, facts(allowance=250 + 49), by_name(runs[0]))) == []
+    (last,) = TRAIN.propose(Context(TUNED, facts(allowance=250 + 49), by_name(runs[0])))
+    assert (last.trial, last.until) == ("baseline", CHUNK)
     sound = scored(600, 0.9, names[0])
     recipe = sound.spec.recipe.replace(learning_rate=0.01)
     sound = dataclasses.replace(sound, spec=dataclasses.replace(sound.spec, recipe=recipe))
