@@ -193,7 +193,7 @@ def test_the_last_stage_with_a_model_of_its_own_may_always_train(names, last):
             SEARCH,
             "left out, unless earlier stages leave enough: baseline (it needs 2 s and ",
         ),
-        ("20s", SEARCH, " and would have 1.4), batch (it needs 2 s and would have 1.1)"),
+        ("20s", SEARCH, " and would have 1.3), batch (it needs 2 s and would have 0.96)"),
     ],
 )
 def test_the_plan_is_a_sentence(budget, names, words):
