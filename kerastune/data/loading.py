@@ -12,6 +12,7 @@ from kerastune.data import (
     checks,
     memory,
     preprocessing,
+    profiling,
     sources,
     splits,
     streams,
@@ -19,7 +20,8 @@ from kerastune.data import (
     target_kinds,
     user_inputs,
 )
-from kerastune.data.preprocessing import Attachment, Profile
+from kerastune.data.preprocessing import Attachment
+from kerastune.data.profiling import Profile
 from kerastune.data.raw import Raw, from_pairs
 from kerastune.data.targets import Targets
 from kerastune.problem import Declared, Part, Problem
@@ -45,10 +47,11 @@ def load(
 ) -> Problem:
     """Loads a data set: reads, checks, splits and prepares it (`PLAYBOOK` P).
 
-    Preparation is fitted on the training part only. For built-in models, tables are standardized by
-    feature, images (rank 3 and more) by one mean and deviation, and images `[n, height, width]` get
-    a channel axis. A user's own model gets its inputs as they are, unless `standardize`. Targets of
-    a regression are standardized, but for those of a compiled model.
+    Preparation is fitted on the training part only. For built-in models, tables are scaled by the
+    quartiles of every feature and clipped smoothly, series standardized by channel, images (rank 3
+    and more) by one mean and deviation, and images `[n, height, width]` get a channel axis. A
+    user's own model gets its inputs as they are, unless `standardize`. Targets of a regression are
+    standardized, but for those of a compiled model.
 
     Args:
         source: one of `digits`, `wine`, `breast_cancer`, `diabetes`, `iris` (scikit-learn's);
@@ -313,13 +316,13 @@ def take(part: Part, indices: np.ndarray) -> Part:
 def _fit_inputs(raw: Raw, x: Any, for_own_model: bool, standardize: bool | None) -> Any:
     """Fits the preparation to the training inputs: columns, arrays, or the profile of a stream."""
     if for_own_model and not standardize and not raw.is_table:
-        profiles = x if raw.stream is not None else preprocessing.profile(x, measure=False)
+        profiles = x if raw.stream is not None else profiling.profile(x, measure=False)
         return preprocessing.AsGiven(profiles)
     standardize = not for_own_model if standardize is None else standardize
     if raw.is_table:
-        return tabular.fit_table(x, standardize)
-    profiles = x if raw.stream is not None else preprocessing.profile(x, standardize)
-    return preprocessing.fit(profiles, not for_own_model, standardize)
+        return tabular.fit_table(x, standardize, is_robust=not for_own_model)
+    profiles = x if raw.stream is not None else profiling.profile(x, standardize)
+    return preprocessing.fit(profiles, not for_own_model, standardize, not for_own_model)
 
 
 def _prepare_part(part: Part, where: str, preparation: Any, targets: Targets) -> Part:
