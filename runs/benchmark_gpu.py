@@ -178,7 +178,7 @@ def report_worker():
     """Trains once to trace, waits for a line, and trains again."""
     from kerastune.runtime import devices
 
-    devices.set_up(memory_growth=True)
+    devices.set_up(gpu_memory_growth=True)
     train = dense_trials(1)
     train()
     print("ready", flush=True)

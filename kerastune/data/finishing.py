@@ -12,12 +12,14 @@ from kerastune.data import (
     class_weights,
     memory,
     preprocessing,
+    profiling,
     splits,
     streams,
     tabular,
     target_kinds,
 )
-from kerastune.data.preprocessing import Attachment, Profile
+from kerastune.data.preprocessing import Attachment
+from kerastune.data.profiling import Profile
 from kerastune.data.raw import Raw
 from kerastune.data.targets import Targets
 from kerastune.problem import OTHER, Declared, Part, Problem
@@ -191,12 +193,12 @@ def _fit_inputs(raw: Raw, x: Any, wishes: Wishes) -> Any:
     """Fits the preparation to the training inputs: columns, arrays, or the profile of a stream."""
     for_own_model, standardize = wishes.for_own_model, wishes.standardize
     if for_own_model and not standardize and not raw.is_table:
-        profiles = x if raw.stream is not None else preprocessing.profile(x, measure=False)
+        profiles = x if raw.stream is not None else profiling.profile(x, measure=False)
         return preprocessing.AsGiven(profiles)
     standardize = not for_own_model if standardize is None else standardize
     if raw.is_table:
         return tabular.fit_table(x, standardize)
-    profiles = x if raw.stream is not None else preprocessing.profile(x, standardize)
+    profiles = x if raw.stream is not None else profiling.profile(x, standardize)
     return preprocessing.fit(profiles, not for_own_model, standardize)
 
 

@@ -24,10 +24,11 @@ def load(
 ) -> Problem:
     """Loads a data set: reads, checks, splits and prepares it (`PLAYBOOK` P).
 
-    Preparation is fitted on the training part only. For built-in models, tables are standardized by
-    feature, images (rank 3 and more) by one mean and deviation, and images `[n, height, width]` get
-    a channel axis. A user's own model gets its inputs as they are, unless `standardize`. Targets of
-    a regression are standardized, but for those of a compiled model.
+    Preparation is fitted on the training part only. For built-in models, tables are scaled by the
+    quartiles of every feature and clipped smoothly, series standardized by channel, images (rank 3
+    and more) by one mean and deviation, and images `[n, height, width]` get a channel axis. A
+    user's own model gets its inputs as they are, unless `standardize`. Targets of a regression are
+    standardized, but for those of a compiled model.
 
     Args:
         source: one of `digits`, `wine`, `breast_cancer`, `diabetes`, `iris` (scikit-learn's);

@@ -15,91 +15,10 @@ from typing import Any
 import numpy as np
 
 from kerastune.analysis import nested
+from kerastune.data.profiling import is_series
 
-CHUNK = 4096  # examples looked at in one go, so that no second copy of the data is made
-MOST_ASPECT = 2  # of the sides of an image without channels
-
-
-class Profile:
-    """Shape and type of one input, and its mean and standard deviation, gathered chunk by chunk.
-
-    Tables `[n, features]` have a mean for every feature, and series `[n, steps, channels]` one for
-    every channel; of images there is one for the whole data set.
-
-    Args:
-        shape: shape of one example.
-        dtype: numpy name of its type.
-
-    Example:
-        >>> profile = Profile((2,), "float64")
-        >>> profile.add(np.array([[1.0, 5.0], [3.0, 5.0]]))
-        >>> profile.mean.tolist(), profile.scale.tolist()
-        ([2.0, 5.0], [1.0, 1.0])
-    """
-
-    def __init__(self, shape: tuple[int, ...], dtype: str):
-        self.shape = tuple(shape)
-        self.dtype = dtype
-        self.mean: Any = 0.0
-        self._count = 0
-        self._squares: Any = 0.0
-
-    def add(self, chunk: np.ndarray) -> None:
-        """Takes in more examples `[n, ...]`.
-
-        Means and sums of squares are merged as they are, without cancellation.
-        """
-        chunk = chunk.astype(np.float64)
-        axes = 0 if len(self.shape) < 2 else None
-        axes = (0, 1) if is_series(self.shape, self.dtype) else axes
-        mean = chunk.mean(axis=axes)
-        count = chunk.size // mean.size
-        squares = np.square(chunk - mean).sum(axis=axes)
-        shift = mean - self.mean
-        total = self._count + count
-        self.mean = self.mean + shift * count / total
-        self._squares = self._squares + squares + np.square(shift) * self._count * count / total
-        self._count = total
-
-    @property
-    def scale(self) -> np.ndarray:
-        """Standard deviation; 1 for what is constant up to rounding.
-
-        So dividing by it is safe.
-        """
-        deviation = np.sqrt(self._squares / self._count)
-        return np.where(deviation > 1e-12 * np.maximum(np.abs(self.mean), 1e-12), deviation, 1.0)
-
-
-def is_series(shape: tuple[int, ...], dtype: str) -> bool:
-    """Whether examples are series `[steps, channels]`, and no images without channels.
-
-    Bytes are images, and so is what has sides of which one is at most twice the other.
-
-    Args:
-        shape: of one example.
-        dtype: name of its type.
-
-    Example:
-        >>> is_series((128, 9), "float32"), is_series((28, 28), "float32")
-        (True, False)
-        >>> is_series((32, 128), "uint8"), is_series((28, 28, 1), "float32")
-        (False, False)
-    """
-    return len(shape) == 2 and dtype != "uint8" and max(shape) > MOST_ASPECT * min(shape)
-
-
-def profile(x: Any, measure: bool = True) -> Any:
-    """The `Profile` of an array, or of every array of a dict or another structure.
-
-    Without `measure` only shape and type.
-    """
-    if nested.is_nested(x):
-        return nested.mapped(lambda array: profile(array, measure), x)
-    result = Profile(x.shape[1:], "string" if x.dtype.kind == "U" else str(x.dtype))
-    for start in range(0, len(x) if measure else 0, CHUNK):
-        result.add(x[start : start + CHUNK])
-    return result
+NEAR_CLIP = 1 - 1e-7  # of the clip, from which no value is told any more
+CLIP = 3.0  # what a scaled number of a table approaches at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +32,8 @@ class Numbers:
         fill: what replaces NaN, `[features]`, or `None`.
         mean: what is subtracted, a number or `[features]`; `None` leaves the values as they are.
         scale: what they are divided by, of the same shape.
+        clip: what scaled values approach at most, on either side: `x / sqrt(1 + (x / clip)^2)`,
+            which hardly changes small ones; `None` for no limit.
 
     Example:
         >>> Numbers((1,), "float64", (1,), mean=2.0, scale=4.0).apply(
@@ -127,6 +48,7 @@ class Numbers:
     fill: np.ndarray | None = None
     mean: Any = None
     scale: Any = None
+    clip: float | None = None
 
     @property
     def is_identity(self) -> bool:
@@ -151,11 +73,18 @@ class Numbers:
         if self.mean is not None:
             x -= np.asarray(self.mean, x.dtype)
             x /= np.asarray(self.scale, x.dtype)
+        if self.clip is not None:
+            x /= np.sqrt(1 + np.square(x / self.clip))
         return x.reshape((len(x), *self.new_shape)).astype(np.float32, copy=False)
 
     def restore(self, x: np.ndarray) -> np.ndarray:
         """Raw values `[n, *shape]` of prepared ones, up to rounding; gaps stay filled."""
         x = np.asarray(x).reshape((len(x), *self.shape))
+        if self.clip is not None:
+            x = x.astype(np.float64)
+            # Rounding may take a value beyond what is ever reached.
+            inside = np.clip(x / self.clip, -NEAR_CLIP, NEAR_CLIP)
+            x = self.clip * inside / np.sqrt(1 - np.square(inside))
         return x if self.mean is None else x.astype(np.float64) * self.scale + self.mean
 
     def inputs(self, name: str | None = None) -> Any:
@@ -175,6 +104,8 @@ class Numbers:
             x = ops.where(ops.isnan(x), np.asarray(self.fill, self.precision), x)
         if self.mean is not None:
             x = (x - np.asarray(self.mean, self.precision)) / np.asarray(self.scale, self.precision)
+        if self.clip is not None:
+            x = x / ops.sqrt(1 + ops.square(x / self.clip))
         return ops.cast(ops.reshape(x, (-1, *self.new_shape)), "float32")
 
 
@@ -235,7 +166,9 @@ class AsGiven:
         return nested.mapped(lambda each: keras.Input(each.shape, dtype=each.dtype), self.profiles)
 
 
-def fit(profiles: Any, add_channel: bool, standardize: bool) -> Numbers | Entries:
+def fit(
+    profiles: Any, add_channel: bool, standardize: bool, is_robust: bool = False
+) -> Numbers | Entries:
     """Fits the preparation of an array, or of a dict of arrays, to the training part.
 
     Args:
@@ -243,18 +176,26 @@ def fit(profiles: Any, add_channel: bool, standardize: bool) -> Numbers | Entrie
         add_channel: give images `[n, height, width]` a channel axis, and single numbers `[n]` a
             feature axis; series stay as they are.
         standardize: subtract the mean and divide by the standard deviation.
+        is_robust: with that, scale tables by their quartiles (`Profile.robust`) and clip them
+            smoothly (Holzmüller et al. 2024, "Better by default", arXiv:2407.04491).
 
     Example:
+        >>> from kerastune.data.profiling import profile
         >>> fit(profile(np.zeros([5, 8, 8])), add_channel=True, standardize=True).new_shape
         (8, 8, 1)
     """
     if isinstance(profiles, dict):
         return Entries(
-            {name: fit(entry, add_channel, standardize) for name, entry in profiles.items()}
+            {
+                name: fit(entry, add_channel, standardize, is_robust)
+                for name, entry in profiles.items()
+            }
         )
     lacks_axis = len(profiles.shape) in (0, 2) and not is_series(profiles.shape, profiles.dtype)
     new_shape = (*profiles.shape, 1) if add_channel and lacks_axis else profiles.shape
     statistics = {"mean": profiles.mean, "scale": profiles.scale} if standardize else {}
+    if standardize and is_robust and (found := profiles.robust()) is not None:
+        statistics = {"mean": found[0], "scale": found[1], "clip": CLIP}
     return Numbers(profiles.shape, profiles.dtype, new_shape, **statistics)
 
 
@@ -273,6 +214,7 @@ class Attachment:
 
     Example:
         >>> import keras
+        >>> from kerastune.data.profiling import profile
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
         >>> Attachment(fit(profile(np.ones([9, 4], "uint8")), False, True), 20.0, 5.0)(
         ...     model

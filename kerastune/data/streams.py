@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kerastune.analysis import nested
-from kerastune.data import checks, memory, preprocessing, user_inputs
+from kerastune.data import checks, memory, profiling, user_inputs
 from kerastune.data.targets import Targets
 from kerastune.problem import Part
 
@@ -150,7 +150,7 @@ def scan(dataset: Any) -> tuple[Part, int]:
     """
     profiles, parts, count = None, [], 0
     for part in _batches(dataset, "training"):
-        profiles = preprocessing.profile(part.x, measure=False) if profiles is None else profiles
+        profiles = profiling.profile(part.x, measure=False) if profiles is None else profiles
         for found, array in zip(nested.leaves(profiles), nested.leaves(part.x), strict=True):
             if array.dtype.kind != "U":
                 found.add(array)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data.preprocessing import Numbers, fit, profile
+from kerastune.data.preprocessing import Numbers, fit
+from kerastune.data.profiling import profile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +125,7 @@ def safe_name(name: str) -> str:
     return re.sub(r"^(?=[\d_]|$)", "x", re.sub(r"\W", "_", name, flags=re.ASCII))
 
 
-def fit_table(columns: dict[str, np.ndarray], standardize: bool) -> Table:
+def fit_table(columns: dict[str, np.ndarray], standardize: bool, is_robust: bool = False) -> Table:
     """Fits the preparation of the columns of a .csv to the training part.
 
     Medians, means, scales and text values.
@@ -132,6 +133,7 @@ def fit_table(columns: dict[str, np.ndarray], standardize: bool) -> Table:
     Args:
         columns: training columns `[n]`, float64 with NaN where a number is missing, or texts.
         standardize: standardize the numeric columns (those of 0 and 1 stay as they are).
+        is_robust: with that, by quartiles and with a smooth clip, as `preprocessing.fit` does.
 
     Raises:
         ValueError: for a numeric column without a single value, and for names that are alike once
@@ -163,5 +165,6 @@ def fit_table(columns: dict[str, np.ndarray], standardize: bool) -> Table:
                 f"Column '{name}' has no value in the training part; remove the column."
             )
     fill = np.nanmedian(values, axis=0)
-    fitted = fit(profile(np.where(np.isnan(values), fill, values), standardize), False, standardize)
+    profiled = profile(np.where(np.isnan(values), fill, values), standardize)
+    fitted = fit(profiled, False, standardize, is_robust)
     return Table(names, dataclasses.replace(fitted, fill=fill), texts)

@@ -7,6 +7,7 @@ short.
 from __future__ import annotations
 
 import json
+import math
 import time
 
 import keras
@@ -20,6 +21,7 @@ from kerastune.training.segment_callback import CHUNK
 
 SMALLER = (10, 1)  # steps in one call, where `CHUNK` of them take too long
 CALL_SECONDS = 2.5  # that a call may take
+MOST_PASSES = 5  # of which the shortest is taken
 
 
 class Paces:
@@ -57,14 +59,19 @@ def steps_at_once(seconds_per_step: float) -> int:
 
 
 def forward_seconds(model: keras.Model, problem: Problem, batch_size: int) -> float:
-    """Seconds of one forward pass of a batch, the least that a step takes; nothing is traced."""
+    """Seconds of one forward pass of a batch, the least that a step takes; nothing is traced.
+
+    The shortest of a few: the first one may load code, and other programs may stall any of them.
+    """
     batch = nested.mapped(lambda array: array[:batch_size], problem.validation.x)
-    batch, seconds = keras.tree.map_structure(tf.convert_to_tensor, batch), []
-    for _ in range(2):  # the first one may load code
+    batch, shortest = keras.tree.map_structure(tf.convert_to_tensor, batch), math.inf
+    for _ in range(MOST_PASSES):
         began = time.monotonic()
         model(batch, training=False)
-        seconds.append(time.monotonic() - began)
-    return min(seconds)
+        shortest = min(shortest, time.monotonic() - began)
+        if steps_at_once(shortest) == CHUNK:
+            break
+    return shortest
 
 
 def _key(recipe: Recipe) -> tuple:

@@ -60,6 +60,21 @@ def test_a_flagfile_runs(path, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "model.keras").exists()
 
 
+@pytest.mark.slow
+def test_the_benchmark_of_a_gpu_runs_on_a_cpu_with_tiny_sizes():
+    said = subprocess.run(
+        [sys.executable, ROOT / "runs" / "benchmark_gpu.py", "--tiny"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    tables = [table.splitlines() for table in said.strip().split("\n\n")]
+    rows = [[row.split(" | ") for row in table[2:]] for table in tables]
+    assert [len(each) for each in rows] == [2, 2, 2]
+    steps_a_second = [float(cell) for row in rows[0] for cell in row[2:6]]
+    assert min(steps_a_second) > 0 and "2" in rows[2][1][0]
+
+
 def test_probe_and_train_run_as_scripts(tmp_path, monkeypatch):
     arguments = ("--data=iris", "--model=mlp", f"--output_dir={tmp_path / 'probe'}")
     assert run("probe.py", *arguments, monkeypatch=monkeypatch) == 0

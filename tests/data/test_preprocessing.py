@@ -5,26 +5,26 @@ import numpy as np
 import pytest
 from prepared_models import dense, saved_and_loaded, tensors
 
-from kerastune.data import preprocessing
+from kerastune.data import preprocessing, profiling
 
 
 def test_a_profile_in_chunks_is_that_of_the_whole(monkeypatch):
-    monkeypatch.setattr(preprocessing, "CHUNK", 7)
+    monkeypatch.setattr(profiling, "CHUNK", 7)
     x = np.random.default_rng(0).normal(1e6, 2.0, (50, 3))
-    profile = preprocessing.profile(x)
+    profile = profiling.profile(x)
     np.testing.assert_allclose(profile.mean, x.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(profile.scale, x.std(axis=0), rtol=1e-9)
 
 
 def test_images_have_one_mean_for_all_pixels():
     x = np.arange(24, dtype="uint8").reshape(2, 3, 4)
-    profile = preprocessing.profile(x)
+    profile = profiling.profile(x)
     assert (profile.mean, profile.scale) == (11.5, pytest.approx(x.std()))
 
 
 def test_a_constant_feature_is_safe():
     x = np.column_stack([np.full(10, 0.1), np.arange(10.0)])
-    prepared = preprocessing.fit(preprocessing.profile(x), True, True).apply(x)
+    prepared = preprocessing.fit(profiling.profile(x), True, True).apply(x)
     np.testing.assert_allclose(prepared[:, 0], 0, atol=1e-6)
     np.testing.assert_allclose(prepared[:, 1].std(), 1, rtol=1e-6)
 
@@ -32,13 +32,13 @@ def test_a_constant_feature_is_safe():
 def test_applying_leaves_the_array_as_it_is():
     x = np.arange(6, dtype="float64").reshape(3, 2)
     before = x.copy()
-    preprocessing.fit(preprocessing.profile(x), True, True).apply(x)
+    preprocessing.fit(profiling.profile(x), True, True).apply(x)
     assert (x == before).all()
 
 
 def test_nothing_to_prepare_gives_the_very_array():
     x = np.ones((3, 4, 4))
-    preparation = preprocessing.fit(preprocessing.profile(x, measure=False), False, False)
+    preparation = preprocessing.fit(profiling.profile(x, measure=False), False, False)
     assert preparation.is_identity and preparation.apply(x) is x
 
 
@@ -50,7 +50,7 @@ def test_the_saved_model_prepares_as_the_arrays_were(shape, dtype, tmp_path):
         .integers(0, 2 if dtype == "bool" else 100, (20, *shape))
         .astype(dtype)
     )
-    preparation = preprocessing.fit(preprocessing.profile(raw), True, True)
+    preparation = preprocessing.fit(profiling.profile(raw), True, True)
     prepared = preparation.apply(raw)
     assert prepared.dtype == np.float32 and prepared.shape == (20, *preparation.new_shape)
     layers = [keras.Input(prepared.shape[1:]), keras.layers.Flatten(), keras.layers.Dense(2)]
@@ -62,7 +62,7 @@ def test_the_saved_model_prepares_as_the_arrays_were(shape, dtype, tmp_path):
 
 def test_time_stamps_keep_their_differences(tmp_path):
     raw = 1.6e9 + np.arange(10.0)[:, None]
-    preparation = preprocessing.fit(preprocessing.profile(raw), True, True)
+    preparation = preprocessing.fit(profiling.profile(raw), True, True)
     assert len(np.unique(preparation.apply(raw))) == 10
     model = dense(1)
     loaded = saved_and_loaded(preprocessing.Attachment(preparation)(model), tmp_path)
@@ -71,7 +71,7 @@ def test_time_stamps_keep_their_differences(tmp_path):
 
 def test_a_dict_of_inputs_stays_one(tmp_path):
     raw = {"age": np.arange(10), "image": np.random.default_rng(0).random((10, 3, 3))}
-    preparation = preprocessing.fit(preprocessing.profile(raw), True, True)
+    preparation = preprocessing.fit(profiling.profile(raw), True, True)
     prepared = preparation.apply(raw)
     assert prepared["age"].shape == (10, 1) and prepared["image"].shape == (10, 3, 3, 1)
     inputs = {name: keras.Input(array.shape[1:], name=name) for name, array in prepared.items()}
@@ -87,14 +87,36 @@ def test_a_dict_of_inputs_stays_one(tmp_path):
 def test_outputs_are_given_in_the_users_units(mean, scale, tmp_path):
     x = np.random.default_rng(0).random((6, 4))
     model = dense(4, np.size(mean))
-    identity = preprocessing.fit(preprocessing.profile(x, measure=False), False, False)
+    identity = preprocessing.fit(profiling.profile(x, measure=False), False, False)
     loaded = saved_and_loaded(preprocessing.Attachment(identity, mean, scale)(model), tmp_path)
     np.testing.assert_allclose(loaded(x), np.asarray(model(x)) * scale + mean, rtol=1e-5)
 
 
 def test_outputs_that_do_not_match_the_targets_are_refused():
-    identity = preprocessing.fit(
-        preprocessing.profile(np.ones((2, 4)), measure=False), False, False
-    )
+    identity = preprocessing.fit(profiling.profile(np.ones((2, 4)), measure=False), False, False)
     with pytest.raises(ValueError, match=r"outputs \(None, 3\), expected \[examples, 2\]"):
         preprocessing.Attachment(identity, np.zeros(2), np.ones(2))(dense(4))
+
+
+def test_robust_scales_take_odd_values_for_what_they_are_and_stay_invertible():
+    generator = np.random.default_rng(3)
+    plain = np.stack([generator.normal(50, 4, 400), generator.integers(0, 2, 400)], axis=1)
+    odd = plain.copy()
+    odd[:5, 0] = 1e7
+    prepared = [
+        preprocessing.fit(profiling.profile(x), True, True, is_robust=True) for x in (plain, odd)
+    ]
+    both = [each.apply(plain) for each in prepared]
+    np.testing.assert_allclose(both[0], both[1], atol=0.05)
+    assert np.abs(prepared[1].apply(odd)).max() <= preprocessing.CLIP
+    for each in prepared:
+        np.testing.assert_allclose(each.restore(each.apply(plain)), plain, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(each.graph(plain), each.apply(plain), atol=1e-5)
+
+
+def test_robust_scales_of_constant_and_almost_constant_features_are_finite():
+    x = np.zeros([100, 2])
+    x[:3, 1] = 8
+    apply = preprocessing.fit(profiling.profile(x), True, True, is_robust=True).apply
+    assert not apply(x)[:, 0].any()
+    np.testing.assert_allclose(apply(x)[:3, 1], 2 / np.sqrt(1 + 4 / 9), rtol=1e-6)

@@ -19,7 +19,8 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 
-from kerastune.data.preprocessing import Attachment, fit, profile
+from kerastune.data.preprocessing import Attachment, fit
+from kerastune.data.profiling import profile
 from kerastune.data.tabular import fit_table
 from kerastune.export import serving_readme
 from kerastune.export.saved_model import export, save_as

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kerastune.data.preprocessing import Attachment, fit, profile
+from kerastune.data.preprocessing import Attachment, fit
+from kerastune.data.profiling import profile
 from kerastune.inference.stacking.nested import for_serving, stack_inside
 from kerastune.models.hypermodels import networks
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from kerastune.data.preprocessing import Attachment, fit, profile
+from kerastune.data.preprocessing import Attachment, fit
+from kerastune.data.profiling import profile
 from kerastune.data.tabular import fit_table
 from kerastune.inference.stacking import stacked_model
 from kerastune.inference.stacking.layers import RULES

@@ -8,7 +8,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from kerastune.data import preprocessing
+from kerastune.data import profiling
 from kerastune.models.hypermodels import networks, series_network, shapes
 from kerastune.problem import Problem
 
@@ -157,7 +157,7 @@ def fitting(problem: Problem) -> str:
     """Name of the built-in network for a problem.
 
     `cnn` for images `[height, width]` with or without channels, `series` for what has two
-    dimensions and is no image (`preprocessing.is_series`), else `mlp`.
+    dimensions and is no image (`profiling.is_series`), else `mlp`.
 
     Example:
         >>> from kerastune.problem import Part
@@ -168,7 +168,7 @@ def fitting(problem: Problem) -> str:
     x = problem.validation.x
     if not isinstance(x, np.ndarray):
         return "mlp"
-    if preprocessing.is_series(x.shape[1:], str(x.dtype)):
+    if profiling.is_series(x.shape[1:], str(x.dtype)):
         return "series"
     return "cnn" if x.ndim in (3, 4) else "mlp"
 
