@@ -152,9 +152,8 @@ def test_a_running_page_loads_itself_again_and_keeps_folds_and_scroll(browser, t
     path.write_text(html.render("third", page.below(over), page.of(over)))
     waited_for(lambda: browser.title == "third", "the last page", 20)
     browser.execute_script("document.querySelector('table.sortable th button').click()")
-    assert browser.execute_script(
-        "return document.querySelector('th[aria-sort=ascending]') !== null"
-    )
+    order = "return document.querySelector('th[aria-sort=ascending]').textContent"
+    assert browser.execute_script(order) == "trial"
     assert browser.get_log("browser") == []
 
 
