@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection
 from typing import Any
 
@@ -16,6 +17,8 @@ from kerastune.report.summaries import ending
 from kerastune.tuner.cross_validation import CrossValidation
 from kerastune.tuner.playbook_tuner import PlaybookTuner
 
+WIDTH = 80  # columns
+
 
 def of_search(tuner: PlaybookTuner, known: Collection[str]) -> list[str]:
     """The last lines of a search: verdict, files and what comes next."""
@@ -25,7 +28,8 @@ def of_search(tuner: PlaybookTuner, known: Collection[str]) -> list[str]:
     run_dir = tuner.run_dir
     kept = run_dir.predictions
     predictions = Predictions.from_bytes(kept.read_bytes()) if kept.is_file() else None
-    lines = ["", *ending.found(tuner.result, tuner.recipe, predictions)]
+    found = ending.found(tuner.result, tuner.recipe, predictions)
+    lines = ["", *(line for each in found for line in textwrap.wrap(each, WIDTH))]
     lines += [ending.took(tuner.result), "", *ending.files(run_dir), ""]
     return [*lines, *ending.commands(run_dir, known)]
 

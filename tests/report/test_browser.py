@@ -9,8 +9,12 @@ import time
 import urllib.request
 
 import pytest
+from test_report import findings
 
 from kerastune.cli import entry
+from kerastune.playbook.decision import Decision
+from kerastune.recipe import Recipe
+from kerastune.report import html, page
 
 webdriver = pytest.importorskip(
     "selenium.webdriver", reason="selenium is not here: pip install -e '.[test]'"
@@ -126,6 +130,31 @@ def test_the_report_shows_every_decision_and_picture(found, browser, width):
     assert browser.execute_script(SMALLEST_TEXT) >= 11
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert browser.get_log("browser") == []  # nothing was refused or missing
+
+
+def test_a_running_page_loads_itself_again_and_keeps_folds_and_scroll(browser, tmp_path):
+    path = tmp_path / "report.html"
+    numbers = " ".join(["It is so."] * 2000)
+    decided = [
+        Decision(name, Recipe(), Recipe(), "So", numbers) for name in ("start", "probe", "baseline")
+    ]
+    found = findings(decisions=decided, result={}, progress="Running: stage lr is at work.")
+    path.write_text(html.render("first", page.below(found), page.of(found)))
+    browser.get(path.as_uri())
+    browser.execute_script("document.getElementById('fold-probe').open = true; scrollTo(0, 700)")
+    browser.execute_script("filter.value = 'train'; filter.dispatchEvent(new Event('input'))")
+    path.write_text(html.render("second", page.below(found), page.of(found)))
+    waited_for(lambda: browser.title == "second", "the new page", 20)
+    state = "return [document.getElementById('fold-probe').open, scrollY, filter.value]"
+    waited_for(lambda: browser.execute_script(state) == [True, 700, "train"], "what was kept", 5)
+    assert not browser.execute_script("return document.getElementById('fold-start').open")
+    over = findings(decisions=decided)
+    path.write_text(html.render("third", page.below(over), page.of(over)))
+    waited_for(lambda: browser.title == "third", "the last page", 20)
+    browser.execute_script("document.querySelector('table.sortable th button').click()")
+    order = "return document.querySelector('th[aria-sort=ascending]').textContent"
+    assert browser.execute_script(order) == "trial"
+    assert browser.get_log("browser") == []
 
 
 def test_tensorboard_shows_curves_pictures_and_decisions(tensorboard, browser):

@@ -163,8 +163,8 @@ def test_a_live_report_is_there_from_the_start_and_takes_a_small_share(tmp_path)
     run_dir = RunDir(tmp_path)
     reported = live.LiveReport(run_dir, ABOUT, ACCURACY, draws=False, clock=Clock())
     assert write(reported, 0.0) and 'data-running="yes"' in run_dir.report.read_text()
-    assert not write(reported, 2 / live.SHARE * 0.49) and reported.seconds == 0.5
-    assert write(reported, 2 / live.SHARE * 0.51)
+    assert not write(reported, 49.0) and reported.seconds == 0.5
+    assert write(reported, 51.0)
 
 
 def test_a_live_report_that_cannot_be_written_is_told_once(tmp_path, caplog):

@@ -33,7 +33,7 @@ def gained(values: Values | dict, measure: str) -> str:
     """
     kept = [each.gain for each in getattr(values, "gains", ()) if each.is_kept]
     one = getattr(values, "gain", None)
-    if isinstance(one, Comparison) and one.is_significant:
+    if isinstance(one, Comparison) and one.sign > 0:
         kept = [one]
     if not kept:
         return ""

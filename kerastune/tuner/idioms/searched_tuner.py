@@ -73,7 +73,7 @@ class SearchedTuner(keras_tuner.Tuner):
         return list(self._playbook.decisions) if self._playbook else []
 
     def results(self) -> Any:
-        """All trials so far, a row each: settings, steps, seconds, loss and validation values.
+        """A `pandas.DataFrame` of all trials so far: settings, cost, loss and validation values.
 
         The same as `trials.csv` in the output directory has at the end of a search.
 

@@ -79,14 +79,15 @@ def test_a_decision_is_a_row_with_what_it_gained_and_its_own_seconds():
     playbook.study.spent = 3.0
     display.decided(Decision("lr", Recipe(), Recipe(), "Learning rate 0.1", "so"))
     playbook.study.spent = 10.5
-    for low in (0.01, -0.01):
-        gained = TrainValues(gain=Comparison(0.02, low, 0.03))
+    for ends in ((0.02, 0.01, 0.03), (0.02, -0.01, 0.03), (-0.02, -0.03, -0.01)):
+        gained = TrainValues(gain=Comparison(*ends))
         display.decided(Decision("train", Recipe(), Recipe(), "Tuned", "so", (), gained))
     assert shown.lines == ["digits: 10 examples"]
     assert shown.rows == [
         ("lr", "Learning rate 0.1", "", "3.0 s"),
         ("train", "Tuned", "+2 points", "7.5 s"),
         ("train", "Tuned", "", "0.0 s"),  # not significant
+        ("train", "Tuned", "", "0.0 s"),  # a loss, so that it was not kept
     ]
 
 
