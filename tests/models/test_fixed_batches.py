@@ -46,6 +46,9 @@ def test_a_loss_that_does_not_tell_rows_apart_is_one_of_batches():
     each = np.abs(output_kind.predict(model, X)[:, 0] - Y)
     expected = [each[:4].mean(), each[4:8].mean()]
     np.testing.assert_allclose(example_losses.of(model, Part(X, Y)), expected, rtol=1e-4)
+    model.compile("sgd", "mae", loss_weights=[2.0])  # Keras alone knows what that comes to
+    doubled = 2 * np.array(expected)
+    np.testing.assert_allclose(example_losses.of(model, Part(X, Y)), doubled, rtol=1e-4)
 
 
 def test_states_begin_at_zero_for_every_prediction_and_go_on_within_it():

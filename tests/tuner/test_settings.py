@@ -35,7 +35,7 @@ def test_the_arguments_are_flat_and_the_first_ones_are_those_of_keras_tuner():
     theirs = list(inspect.signature(keras_tuner.RandomSearch.__init__).parameters)[1:-1]
     assert ours[: len(theirs)] == theirs
     assert ours[len(theirs) :] == [
-        *("budget", "directory", "project_name", "overwrite", "max_epochs", "executions_per_trial"),
+        *("budget", "directory", "project_name", "overwrite", "max_epochs"),
         *("loss", "metrics", "max_model_size", "baseline", "recipe", "refit", "stages", "ensemble"),
         *("members", "member_folds", "tta", "sparsities", "trained", "teacher", "keep"),
         *("executor", "jobs", "ray_address", "others"),
