@@ -317,25 +317,11 @@ class Recipe:
         values = self.to_dict()
         hyperparameters = values.pop("hyperparameters")
         layer_rate = [f"--layer_rate={text}" for text in values.pop("layer_rate")]
-        lines = [flag(name, value) for name, value in values.items()]
+        lines = [fields.flag(name, value) for name, value in values.items()]
         lines += layer_rate
         return lines + [
             f"--hp={name}={json.dumps(value)}" for name, value in sorted(hyperparameters.items())
         ]
-
-
-def flag(name: str, value: Any) -> str:
-    """One line of an absl flagfile.
-
-    Example:
-        >>> flag("nesterov", False), flag("learning_rate", 0.1), flag("dropout", None)
-        ('--nonesterov', '--learning_rate=0.1', '--dropout=none')
-    """
-    if value is None:
-        return f"--{name}=none"
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no{name}"
-    return f"--{name}={value!r}" if isinstance(value, float) else f"--{name}={value}"
 
 
 def parse_layer_rate(text: str) -> tuple[str, float]:

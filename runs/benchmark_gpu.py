@@ -39,7 +39,7 @@ def problem(count, side):
 
 def builder(name, side, **settings):
     """Builds a built-in network."""
-    from kerastune.models import networks
+    from kerastune.models.hypermodels import networks
 
     shape = (side, side, 1)
     return lambda hyperparameters: getattr(networks, name)(

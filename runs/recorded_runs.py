@@ -17,6 +17,8 @@ import numpy as np
 
 # A run at a constant rate may end at any time: these parts of it are recipes of their own, too.
 PARTS = {f"keras defaults, 1/{divisor}": ("keras defaults", divisor) for divisor in (8, 4, 2)}
+MANY = 1000  # training examples; a task with fewer is small
+SMALL = ", small"  # behind the kind of a small task's data
 PATH = pathlib.Path(__file__).parent / "benchmark_results" / "universe.json.gz"
 
 
@@ -92,6 +94,16 @@ class World:
         """The recipes without those that are parts of another's run."""
         return [recipe for recipe in self.recipes if recipe not in PARTS]
 
+    @property
+    def is_small(self) -> bool:
+        """Whether there are fewer than `MANY` training examples."""
+        return self.entry["examples"][0] < MANY
+
+    @property
+    def data(self) -> str:
+        """Kind and size of the data, as `"table"` or `"table, small"`."""
+        return self.entry["group"] + SMALL * self.is_small
+
     def family(self, recipe: str) -> str:
         """Whose probe tells the learning rate; empty where the recipe has its own."""
         changes = self.changes[recipe]
@@ -116,11 +128,15 @@ class World:
     @functools.cached_property
     def finals(self) -> dict[str, float]:
         """Test score of what every recipe keeps, the mean over seeds."""
-        found = {}
-        for recipe in self.recipes:
-            runs = [self.runs[recipe, seed] for seed in self.seeds]
-            found[recipe] = float(np.mean([run["test"][kept(run)] for run in runs]))
-        return found
+        return {
+            recipe: float(np.mean([self.kept_test(recipe, seed) for seed in self.seeds]))
+            for recipe in self.recipes
+        }
+
+    def kept_test(self, recipe: str, seed: int) -> float:
+        """Test score of what one run keeps."""
+        run = self.runs[recipe, seed]
+        return run["test"][kept(run)]
 
     @functools.cached_property
     def scale(self) -> tuple[float, float]:

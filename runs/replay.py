@@ -19,18 +19,19 @@ import replay_contestants
 import replay_priors
 from absl import app, flags
 from recorded_recipes import RECIPES
-from recorded_runs import Records, World
+from recorded_runs import MANY, SMALL, Records, World
 from replay_contestants import Correlated, ExpectedValue, Shrunk
 
 FLAGS = flags.FLAGS
 BUDGETS = (1, 2, 4, 8, 16)  # trainings by the base recipe
+UNLIMITED = "all validation scores"  # the best of them: what is left is noise of the parts
 DRAWS = 10  # plays of an engine whose result depends on chance
 ROOT = pathlib.Path(__file__).parents[1]
 PRIORS = ROOT / "kerastune" / "playbook" / "priors.json"
 
 
 def play(world: World, engine, budget: float, draws: int) -> float:
-    """Regret of an engine on a task, in the task's unit: the mean over seeds and draws.
+    """Test score of what an engine returns on a task: the mean over seeds and draws.
 
     Args:
         world: the task.
@@ -38,14 +39,13 @@ def play(world: World, engine, budget: float, draws: int) -> float:
         budget: in trainings by the base recipe.
         draws: plays with other random numbers.
     """
-    best, unit = world.scale
     scores = []
     for seed in world.seeds:
         for draw in range(draws):
             records = Records(world, seed, budget * world.base_seconds)
             rng = np.random.default_rng([zlib.crc32(world.name.encode()), seed, draw])
             scores.append(records.tested(engine(records, rng)))
-    return (best - float(np.mean(scores))) / unit
+    return float(np.mean(scores))
 
 
 def contestants(worlds: list[World], left_out: World) -> dict:
@@ -55,7 +55,7 @@ def contestants(worlds: list[World], left_out: World) -> dict:
         name: (engine, DRAWS if name in replay_contestants.DRAWN else 1)
         for name, engine in replay_contestants.FIXED.items()
     }
-    prior = replay_priors.joint(others, left_out.entry["group"])
+    prior = replay_priors.joint(others, left_out.data)
     return {
         **found,
         "expected value": (ExpectedValue(prior, Shrunk), 1),
@@ -63,30 +63,43 @@ def contestants(worlds: list[World], left_out: World) -> dict:
     }
 
 
-def regrets(worlds: list[World]) -> dict[str, np.ndarray]:
-    """Regret of every contestant `[tasks, budgets]`."""
+def played(worlds: list[World]) -> dict[str, np.ndarray]:
+    """Test score of every contestant `[tasks, budgets]`."""
     found: dict[str, list] = {}
     for world in worlds:
         for name, (engine, draws) in contestants(worlds, world).items():
             row = [play(world, engine, budget, draws) for budget in BUDGETS]
             found.setdefault(name, []).append(row)
+    found[UNLIMITED] = [
+        [play(world, replay_contestants.all_seen, 1e9, 1)] * len(BUDGETS) for world in worlds
+    ]
     return {name: np.array(rows) for name, rows in found.items()}
 
 
-def floor(worlds: list[World]) -> float:
-    """Mean regret of who sees all validation scores: what is left is noise of the parts."""
-    without_limit = 1e9
-    values = [play(world, replay_contestants.all_seen, without_limit, 1) for world in worlds]
-    return float(np.mean(values))
+def regrets(worlds: list[World], scores: np.ndarray) -> np.ndarray:
+    """How far scores `[tasks, budgets]` are below the best recipe's, in the tasks' units."""
+    best, unit = np.array([world.scale for world in worlds]).T
+    return (best[:, None] - scores) / unit[:, None]
 
 
-def table(found: dict[str, np.ndarray]) -> list[str]:
-    """Mean regret over tasks, with its standard error, a line for every contestant."""
+def points(worlds: list[World], scores: np.ndarray) -> np.ndarray:
+    """How far scores `[tasks, budgets]` are above a whole run of Keras's defaults, in points.
+
+    A gain or loss of more than five points counts as five.
+    """
+    of_keras = np.array([world.finals["keras defaults"] for world in worlds])
+    most = replay_priors.MOST
+    return 100 * np.clip(scores - of_keras[:, None], -most, most)
+
+
+def table(found: dict[str, np.ndarray], form: str) -> list[str]:
+    """Means over tasks with their standard errors, a line for every contestant."""
     lines = ["| contestant | " + " | ".join(f"{b}x" for b in BUDGETS) + " |"]
     lines.append("|---" * (len(BUDGETS) + 1) + "|")
     for name, values in found.items():
-        errors = values.std(axis=0, ddof=min(len(values) - 1, 1)) / len(values) ** 0.5
-        cells = [f"{mean:.2f} ± {error:.2f}" for mean, error in zip(values.mean(axis=0), errors)]
+        errors = values.std(axis=0) / max(len(values) - 1, 1) ** 0.5
+        pairs = zip(values.mean(axis=0), errors)
+        cells = [f"{mean:{form}} ± {error:.2f}" for mean, error in pairs]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
@@ -97,17 +110,39 @@ def task_table(worlds: list[World], found: dict[str, np.ndarray], budget: int) -
     lines = [f"| task, at {budget}x | {' | '.join(found)} |", "|---" * (len(found) + 1) + "|"]
     for row, world in enumerate(worlds):
         cells = [f"{values[row, column]:.2f}" for values in found.values()]
-        lines.append(f"| {world.name} ({world.entry['group']}) | {' | '.join(cells)} |")
+        lines.append(f"| {world.name} ({world.data}) | {' | '.join(cells)} |")
     return lines
+
+
+def kept_gains(worlds: list[World]) -> np.ndarray:
+    """Points by keeping the best evaluation, and not the last.
+
+    The mean over all runs whose rate decays, by task; at most five points.
+    """
+    found = []
+    for world in worlds:
+        differences = [
+            world.kept_test(recipe, seed) - run["test"][-1]
+            for (recipe, seed), run in world.runs.items()
+            if world.changes[recipe].get("decay") != "none" and not run["diverged"]
+        ]
+        found.append(100 * min(float(np.mean(differences)), replay_priors.MOST))
+    return np.array(found)
+
+
+def kinds(worlds: list[World]) -> list[str]:
+    """Kinds of data, the small ones behind the others."""
+    groups = sorted({world.entry["group"] for world in worlds})
+    return [group + size for size in ("", SMALL) for group in groups]
 
 
 def gain_table(worlds: list[World]) -> list[str]:
     """Expected gain of every recipe by kind of data, in points, ± its standard error."""
-    groups = sorted({world.entry["group"] for world in worlds})
-    fitted = {group: replay_priors.priors(worlds, group) for group in groups}
-    lines = [f"| recipe | {' | '.join(groups)} |", "|---" * (len(groups) + 1) + "|"]
+    seen = {world.data for world in worlds}
+    fitted = {kind: replay_priors.priors(worlds, kind) for kind in kinds(worlds) if kind in seen}
+    lines = [f"| recipe | {' | '.join(fitted)} |", "|---" * (len(fitted) + 1) + "|"]
     for recipe in worlds[0].changes:
-        priors = [fitted[group].get(recipe) for group in groups]
+        priors = [of_kind.get(recipe) for of_kind in fitted.values()]
         cells = [
             f"{100 * p.mean:+.1f} ± {100 * p.error:.1f}" if p and p.tasks else "" for p in priors
         ]
@@ -117,22 +152,22 @@ def gain_table(worlds: list[World]) -> list[str]:
 
 def priors_file(worlds: list[World]) -> dict:
     """What kerastune reads: fitted on all tasks; nothing of a kind that was not seen on it."""
-    groups = sorted({world.entry["group"] for world in worlds})
-    groups.append(replay_priors.OTHER)
+    known = [*kinds(worlds), replay_priors.OTHER, replay_priors.OTHER + SMALL]
     gains: dict[str, dict] = {}
-    for group in groups:
-        for recipe, prior in replay_priors.priors(worlds, group).items():
+    for kind in known:
+        for recipe, prior in replay_priors.priors(worlds, kind).items():
             if prior.tasks:
                 told = {"mean": round(prior.mean, 5), "std": round(prior.std, 5)}
-                gains.setdefault(recipe, {})[group] = {**told, "tasks": prior.tasks}
-    stds = {group: replay_priors.seed_std(worlds, group) for group in groups}
+                gains.setdefault(recipe, {})[kind] = {**told, "tasks": prior.tasks}
+    stds = {kind: replay_priors.seed_std(worlds, kind) for kind in known}
     return {
         "source": f"python runs/replay.py --write_priors, from {len(worlds)} tasks; gains over the "
-        "base recipe in units of the score (accuracy, or R² of a regression)",
+        "base recipe in units of the score (accuracy, or R² of a regression); small is fewer than "
+        f"{MANY} training examples",
         "changes": {recipe: worlds[0].changes[recipe] for recipe in gains},
         "gains": gains,
-        "portfolio": {group: replay_priors.portfolio(worlds, group) for group in groups},
-        "seed_std": {group: std for group, std in stds.items() if std is not None},
+        "portfolio": {kind: replay_priors.portfolio(worlds, kind) for kind in known},
+        "seed_std": {kind: std for kind, std in stds.items() if std is not None},
     }
 
 
@@ -144,13 +179,26 @@ def main(argv):
     if FLAGS.write_priors:
         text = json.dumps(priors_file(worlds), indent=1, sort_keys=True, ensure_ascii=False)
         PRIORS.write_text(text + "\n", encoding="utf-8")
-    found = regrets(worlds)
-    runs = sum(len(world.runs) for world in worlds)
-    print(f"{len(worlds)} tasks, {runs} runs; mean regret, 0 is the best recipe, 1 the median one:")
-    print("\n".join(table(found)))
-    print(f"The best validation score of all that was recorded: {floor(worlds):.2f}.")
+    scores = played(worlds)
+    of_all = {name: regrets(worlds, values) for name, values in scores.items()}
+    gains = {name: points(worlds, values) for name, values in scores.items()}
+    runs = len(universe["runs"])
+    print(f"{len(worlds)} tasks, {runs} runs; regret, 0 is the best recipe, 1 the median one:")
+    print("\n".join(table(of_all, ".2f")))
+    is_large = np.array([not world.is_small for world in worlds])
+    for size, of_size in (("at least", is_large), ("fewer than", ~is_large)):
+        print(
+            f"\nPoints above a whole run of Keras's defaults; {of_size.sum()} tasks with {size} "
+            f"{MANY} training examples:"
+        )
+        print("\n".join(table({name: each[of_size] for name, each in gains.items()}, "+.2f")))
+    kept = kept_gains(worlds)
+    print(
+        f"\nThe best evaluation in place of the last: {kept.mean():+.2f} ± "
+        f"{kept.std() / (len(kept) - 1) ** 0.5:.2f} points on the mean, {kept.min():+.2f} at least."
+    )
     for budget in FLAGS.by_task:
-        print("\n".join(["", *task_table(worlds, found, int(budget))]))
+        print("\n".join(["", *task_table(worlds, of_all, int(budget))]))
     print("\n".join(["", *gain_table(worlds)]))
 
 

@@ -22,11 +22,12 @@ STAGES = (
 )
 
 
-def returned(records: Records, recipe: str, seed: int | None = None) -> Choice:
-    """The kept weights of a run, trained as far as the budget goes."""
-    seed = records.seed if seed is None else seed
-    curve = records.curve(recipe, seed)
-    return Choice(recipe, seed, int(curve.steps[curve.kept]) if curve.kept >= 0 else 0)
+def returned(records: Records, recipe: str, last: bool = False) -> Choice:
+    """The kept weights of a run, trained as far as the budget goes; or its last ones."""
+    curve = records.curve(recipe)
+    if curve.kept < 0:
+        return Choice(recipe, records.seed, 0)
+    return Choice(recipe, records.seed, int(curve.steps[-1 if last else curve.kept]))
 
 
 def keras_defaults(records: Records, rng: np.random.Generator) -> Choice:
@@ -41,8 +42,8 @@ def longest(records: Records) -> str:
 
 
 def simple_rule(records: Records, rng: np.random.Generator) -> Choice:
-    """The probe, then SGD with linear decay for the rest of the time."""
-    return returned(records, longest(records))
+    """The probe, then SGD with linear decay for the rest of the time; the last weights."""
+    return returned(records, longest(records), last=True)
 
 
 def random_search(records: Records, rng: np.random.Generator) -> Choice:
@@ -88,28 +89,31 @@ def present_engine(records: Records, rng: np.random.Generator) -> Choice:
     """Stages that keep what is simpler unless another is significantly better.
 
     A quarter of the budget is the baseline's, which comes back where the model is not
-    significantly better. Half of what is left then is kept for the training at the end.
+    significantly better. Half of what is left then is kept for the training at the end. Trainings
+    whose rate decays are judged at their end.
     """
     baseline = baseline_of(records)
     reserve = 0.5 * records.left
-    start = "base" if records.fits("base") else "length x1/4"
-    base = records.curve(start)
-    if not base.is_whole:
+    chosen = "base" if records.fits("base") else "length x1/4"
+    if not records.curve(chosen).is_whole:
         return baseline[0]
-    chosen, best = start, kept_score(records, start)[0]
-    for stage in STAGES:
-        for recipe in stage:
-            if recipe not in records.recipes or records.cost(recipe) > records.left - reserve:
-                continue
-            curve = records.curve(recipe)
-            score = float(curve.validation[curve.kept])
-            if score - best > SIGNIFICANT * curve.gain_error:
+    best = ended(records, chosen)
+    for recipe in [recipe for stage in STAGES for recipe in stage if recipe in records.recipes]:
+        if records.cost(recipe) <= records.left - reserve:
+            score, error = ended(records, recipe), records.curve(recipe).gain_error
+            if score - best > SIGNIFICANT * error:
                 chosen, best = recipe, score
-    chosen, best = longer(records, chosen, best)
-    error = records.curve(chosen).error
-    if baseline[1] >= best - SIGNIFICANT * error:
-        return baseline[0] if baseline[1] > best else returned(records, chosen)
-    return returned(records, chosen)
+    chosen = longer(records, chosen)
+    best = ended(records, chosen)
+    if best >= baseline[1]:
+        return returned(records, chosen, last=chosen != "constant")
+    return baseline[0]
+
+
+def ended(records: Records, recipe: str) -> float:
+    """Validation score at the end of a run; of one at a constant rate the best."""
+    scores = records.curve(recipe).validation
+    return float(scores.max() if recipe == "constant" else scores[-1])
 
 
 def baseline_of(records: Records) -> tuple[Choice, float]:
@@ -123,12 +127,10 @@ def baseline_of(records: Records) -> tuple[Choice, float]:
     return Choice(recipe, records.seed, step), float(curve.validation[curve.kept])
 
 
-def longer(records: Records, chosen: str, best: float) -> tuple[str, float]:
+def longer(records: Records, chosen: str) -> str:
     """Three times as long, where that was recorded and fits: the training at the end."""
     name = "length x3" if chosen == "base" else f"{chosen}, length x3"
-    if name in records.recipes and records.fits(name):
-        return name, kept_score(records, name)[0]
-    return chosen, best
+    return name if name in records.recipes and records.fits(name) else chosen
 
 
 class ExpectedValue:

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from recorded_runs import World
+from recorded_runs import SMALL, World
 
 from kerastune.playbook.rules.expected_gain import WIDER
 
 OTHER = "other"  # data of no recorded kind: all tasks count the same
 OTHERS = 0.25  # what a task of another kind counts
+OTHER_SIZES = 0.1  # what a small task counts for large ones, and the other way round
 STDS = np.geomspace(0.002, 0.1, 60)  # of a gain over tasks, in units of the score
 USUAL_STD = 0.01
 MOST = 0.05  # a larger gain or loss counts as this: a training that broke down says no more
@@ -48,8 +49,7 @@ def gain(world: World, recipe: str) -> tuple[float, float]:
     runs = [world.runs[recipe, seed] for seed in world.seeds]
     by_examples = np.mean([run["gain_error"] ** 2 for run in runs]) * validated / tested + one**2
     by_seed = [
-        run["test"][-1] - world.runs["base", seed]["test"][-1]
-        for run, seed in zip(runs, world.seeds)
+        world.kept_test(recipe, seed) - world.kept_test("base", seed) for seed in world.seeds
     ]
     by_seeds = np.var(by_seed, ddof=1) / len(runs) if len(runs) > 1 else by_examples
     return float(difference), min(float(np.sqrt(by_examples + by_seeds)), MOST)
@@ -86,30 +86,42 @@ def fitted(
     return float(means[best]), float(STDS[best]), float(precise[best].sum() ** -0.5)
 
 
-def priors(worlds: Sequence[World], group: str) -> dict[str, Prior]:
-    """Priors of all recipes for a kind of data; a task of another kind counts a quarter."""
-    found = {"base": Prior(0.0, 0.0, 0.0, sum(world.entry["group"] == group for world in worlds))}
+def alike(worlds: Sequence[World], data: str) -> np.ndarray:
+    """Which tasks are of a kind of data, whatever their size `[tasks]`; all are of `OTHER`."""
+    group = data.removesuffix(SMALL)
+    return np.array([group in (world.entry["group"], OTHER) for world in worlds])
+
+
+def weights(worlds: Sequence[World], data: str) -> np.ndarray:
+    """What every task counts for a kind and size of data `[tasks]`."""
+    same_size = [world.is_small == data.endswith(SMALL) for world in worlds]
+    return np.where(alike(worlds, data), 1.0, OTHERS) * np.where(same_size, 1.0, OTHER_SIZES)
+
+
+def priors(worlds: Sequence[World], data: str) -> dict[str, Prior]:
+    """Priors of all recipes for a kind and size of data, as `World.data` has it."""
+    found = {"base": Prior(0.0, 0.0, 0.0, int(alike(worlds, data).sum()))}
     for recipe in dict.fromkeys(recipe for world in worlds for recipe in world.recipes):
         seen = [world for world in worlds if recipe in world.recipes]
         if recipe == "base" or len(seen) < 2:
             continue
         gains, errors = np.array([gain(world, recipe) for world in seen]).T
-        is_alike = np.array([group in (world.entry["group"], OTHER) for world in seen])
-        weights = np.where(is_alike, 1.0, OTHERS)
-        found[recipe] = Prior(*fitted(gains, errors, weights), int(is_alike.sum()))
+        count = int(alike(seen, data).sum())
+        found[recipe] = Prior(*fitted(gains, errors, weights(seen, data)), count)
     return found
 
 
-def seed_std(worlds: Sequence[World], group: str) -> float | None:
+def seed_std(worlds: Sequence[World], data: str) -> float | None:
     """Standard deviation of a test score over seeds, times the root of the training examples.
 
     The median over recipes and tasks of a kind. A seed cuts training and validation part anew, too.
     Tasks with one seed tell nothing; `None` where all are such.
     """
-    of_group = [world for world in worlds if group in (world.entry["group"], OTHER)]
+    of_kind = [world for world, same in zip(worlds, alike(worlds, data)) if same]
+    of_group = [world for world in of_kind if world.is_small == data.endswith(SMALL)]
     told = [world for world in of_group if len(world.seeds) > 1]
     found = [
-        np.std([world.runs[recipe, seed]["test"][-1] for seed in world.seeds], ddof=1)
+        np.std([world.kept_test(recipe, seed) for seed in world.seeds], ddof=1)
         * np.sqrt(world.entry["examples"][0])
         for world in told
         for recipe in world.whole
@@ -137,21 +149,21 @@ class Joint:
         return Joint(list(recipes), self.mean[rows], self.covariance[np.ix_(rows, rows)])
 
 
-def joint(worlds: Sequence[World], group: str, alike: float = 0.5) -> Joint:
+def joint(worlds: Sequence[World], data: str, believed: float = 0.5) -> Joint:
     """`priors` with correlations: recipes that help the same tasks tell of one another.
 
     Args:
         worlds: the tasks.
-        group: kind of data.
-        alike: fraction, in `[0, 1)`, of the measured correlations that is believed.
+        data: kind and size.
+        believed: fraction, in `[0, 1)`, of the measured correlations that is believed.
     """
-    fitted = priors(worlds, group)
+    fitted = priors(worlds, data)
     recipes = list(fitted)
     stds = np.array([fitted[recipe].std for recipe in recipes])
     rows = np.array([[_standard(world, fitted, recipe) for recipe in recipes] for world in worlds])
     products = rows.T @ rows
     lengths = np.sqrt(np.maximum(np.diag(products), 1e-12))
-    correlations = alike * products / np.outer(lengths, lengths)
+    correlations = believed * products / np.outer(lengths, lengths)
     np.fill_diagonal(correlations, 1.0)
     means = np.array([fitted[recipe].mean for recipe in recipes])
     return Joint(recipes, means, correlations * np.outer(WIDER * stds, WIDER * stds))
@@ -166,19 +178,18 @@ def _standard(world: World, fitted: dict[str, Prior], recipe: str) -> float:
     )
 
 
-def portfolio(worlds: Sequence[World], group: str, size: int = PORTFOLIO) -> list[str]:
+def portfolio(worlds: Sequence[World], data: str, size: int = PORTFOLIO) -> list[str]:
     """Recipes of which the best one is best on the mean over tasks, chosen greedily.
 
-    Every task counts its regret in units of `World.scale`; one of another kind a quarter.
+    A task counts its regret in units of `World.scale`, times its weight.
     """
     recipes = list(dict.fromkeys(recipe for world in worlds for recipe in world.whole))
-    is_alike = np.array([group in (world.entry["group"], OTHER) for world in worlds])
-    weights = np.where(is_alike, 1.0, OTHERS)
+    counted = weights(worlds, data)
     regrets = np.array([[regret(world, recipe) for recipe in recipes] for world in worlds])
     chosen: list[int] = []
     covered = np.full(len(worlds), np.inf)
     for _ in range(min(size, len(recipes))):
-        after = weights @ np.minimum(covered[:, None], regrets)
+        after = counted @ np.minimum(covered[:, None], regrets)
         after[chosen] = np.inf
         chosen.append(int(np.argmin(after)))
         covered = np.minimum(covered, regrets[:, chosen[-1]])

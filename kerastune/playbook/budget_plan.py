@@ -99,7 +99,7 @@ class BudgetPlan:
             left, final = (each / (1 + self.refit) for each in (self.budget.for_trials(), final))
         for stage in self.stages[: self.stages.index(leading)]:
             # The probe takes a few steps of what it may.
-            if not stage.suggests:
+            if not stage.is_quick:
                 left -= self._if_enough(stage, self._in_search(stage, left, final))
         return not self._if_enough(leading, self._in_search(leading, left, final))
 
@@ -128,7 +128,7 @@ class BudgetPlan:
             reserve: of what is left, for the training after the stage.
         """
         if self.is_short:
-            return stage.share * left if stage.suggests or stage.share == 1 else 0
+            return stage.share * left if stage.is_quick or stage.share == 1 else 0.0
         return self._if_enough(stage, self._in_search(stage, left, max(final, reserve)))
 
     def _in_search(self, stage: Stage, left: float, kept: float) -> float:

@@ -22,11 +22,12 @@ from kerastune.models.label_smoothing import LabelSmoothing
 from kerastune.models.output_kind import OutputKind
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
+from kerastune.schedules import rates
 from kerastune.training import optimizers
 from kerastune.training.distillation import Teaching
 from kerastune.training.segment_callback import CHUNK, RATIO_EVERY, values_of
 from kerastune.training.step_recorder import StepRecorder
-from kerastune.trial import State
+from kerastune.trial import State, TrialSpec
 
 LOOKED_AT = 8  # examples
 
@@ -84,6 +85,19 @@ class Compiled:
             self.model.steps_per_execution = steps
             self.model.make_train_function(force=True)
             self.model.make_test_function(force=True)
+
+    def configure(self, spec: TrialSpec) -> None:
+        """Sets what differs between trials of one trace: schedules, strengths and factors."""
+        optimizers.configure(self.model.optimizer, rates(spec.recipe), spec.recipe)
+        if layer_groups.is_layered(spec.recipe):
+            by_layer = layer_groups.multipliers(self.model, self.levels, spec.recipe)
+            optimizers.configure_layers(
+                self.model.optimizer, by_layer, layer_groups.head_steps(spec.recipe)
+            )
+        if spec.recipe.label_smoothing:
+            self.model.loss.strength.assign(spec.recipe.label_smoothing)
+        if self.teaching is not None:
+            self.teaching.set(spec.temperature, spec.mix)
 
     def save_as(self, recipe: Recipe) -> None:
         """Makes a file that a callback writes of the model hold what its builder compiled.

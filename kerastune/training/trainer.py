@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune.callbacks.magnitude_pruning import MagnitudePruning
+from kerastune.callbacks import magnitude_pruning
 from kerastune.data import folds
 from kerastune.data.batches import Batches
 from kerastune.models import (
@@ -36,7 +36,6 @@ from kerastune.models.fixed_batches import KeptStates
 from kerastune.objective import Objective
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
-from kerastune.schedules import rates
 from kerastune.training import optimizers, validation_scores
 from kerastune.training.compiled_model import Compiled, assign, compile_recipe, sample, trace_key
 from kerastune.training.distillation import Teaching
@@ -46,7 +45,6 @@ from kerastune.training.user_callbacks import UserCallbacks
 from kerastune.training.xla_choice import XlaChoice
 from kerastune.trial import Outcome, State, TrialSpec
 
-PRUNING_CHANGES = 20  # of the sparsity, at most, until it is reached
 MOST_COMPILED = 16  # models that are kept compiled; stage `model` tries many networks
 
 
@@ -86,7 +84,7 @@ class Trainer:
         self.on_steps = on_steps
         self.seconds_left = seconds_left
         # Of any training, by its batch size, at most.
-        self.most_steps: Callable[[int], float] = _unlimited
+        self.most_steps: Callable[[int], float] = lambda batch_size: math.inf
         # Of trials with a `mix` above 0; set before the first of them.
         self.teacher: keras.Model | None = None
         self._batches = Batches(problem)
@@ -146,23 +144,22 @@ class Trainer:
             if state.optimizer
             else dataclasses.replace(state, optimizer=member.fresh_optimizer)
         )
-        optimizers.configure(member.model.optimizer, rates(spec.recipe), spec.recipe)
-        if layer_groups.is_layered(spec.recipe):
-            by_layer = layer_groups.multipliers(member.model, member.levels, spec.recipe)
-            optimizers.configure_layers(
-                member.model.optimizer, by_layer, layer_groups.head_steps(spec.recipe)
-            )
-        if spec.recipe.label_smoothing:
-            member.model.loss.strength.assign(spec.recipe.label_smoothing)
-        if member.teaching is not None:
-            member.teaching.set(spec.temperature, spec.mix)
+        member.configure(spec)
         note = self._choose_xla(member, spec)
         self._seed(spec.recipe.seed)
         run = Segment(member, spec, self, state.first_loss)
         if self.callbacks:
             member.save_as(spec.recipe)
         self._paces.choose(member, self.problem, spec.recipe)
-        self._fit(member, spec, [run, *_pruning(spec), *self._own_callbacks.of(spec)])
+        self._fit(
+            member,
+            spec,
+            [
+                run,
+                *magnitude_pruning.over(spec.sparsity, spec.recipe.total_steps),
+                *self._own_callbacks.of(spec),
+            ],
+        )
         outcome = self._told(run.outcome(), note)
         self._paces.add(spec.recipe, outcome.seconds_per_step)
         last = member.state(spec.start + outcome.steps, run.first_loss)
@@ -187,13 +184,10 @@ class Trainer:
 
     def _told(self, outcome: Outcome, note: str = "") -> Outcome:
         """An outcome that tells which of the user's callbacks stopped it, if one did."""
-        outcome = dataclasses.replace(outcome, notes=(*outcome.notes, *filter(None, [note])))
         by, step = self._own_callbacks.stopped_by, outcome.spec.start + outcome.steps
-        if not by or step >= outcome.spec.until:
-            return outcome
-        return dataclasses.replace(
-            outcome, notes=(*outcome.notes, f"stopped by {by} at step {step}")
-        )
+        stopped = f"stopped by {by} at step {step}" if by and step < outcome.spec.until else ""
+        notes = (*outcome.notes, *filter(None, [note, stopped]))
+        return dataclasses.replace(outcome, notes=notes)
 
     def outputs(self, recipe: Recipe, state: State, x: Any) -> np.ndarray:
         """Outputs of a recipe's model with the weights of a state.
@@ -351,16 +345,3 @@ class Trainer:
             shuffle=False,  # the order is ours
             verbose=0,
         )
-
-
-def _unlimited(batch_size: int) -> float:
-    """Steps that a training of these batches may take, where nothing limits them."""
-    return math.inf
-
-
-def _pruning(spec: TrialSpec) -> list[MagnitudePruning]:
-    """What prunes in the first half of a trial, so that the second can make up for it."""
-    if not spec.sparsity:
-        return []
-    half = max(spec.recipe.total_steps // 2, 1)
-    return [MagnitudePruning(spec.sparsity, end_step=half, every=max(half // PRUNING_CHANGES, 1))]

@@ -27,6 +27,7 @@ from kerastune.models import (
 )
 from kerastune.objective import Objective
 from kerastune.playbook.context import Facts
+from kerastune.playbook.rules import expected_gain
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.playbook.stages.model import Model
 from kerastune.problem import OTHER, Problem
@@ -220,7 +221,7 @@ def of(problem: Problem, objective: Objective, model: keras.Model) -> Facts:
         num_parameters=model.count_params(),
         scored_by=scoring.scored_by(model, problem, objective),
         unusable=recipe_checks.unusable(model, problem),
-        data="regression" if problem.kind == "regression" else _data(problem.validation.x),
+        data=_data(problem, num_train),
         guess=_guess(problem),
     )
 
@@ -234,8 +235,13 @@ def _guess(problem: Problem) -> float:
     return float(np.mean(np.square(problem.target_std)))
 
 
-def _data(x: Any) -> str:
-    """The kind of inputs, for what is known of other data of that kind."""
+def _data(problem: Problem, num_train: int) -> str:
+    """Kind and size of the data, for what is known of other data like that."""
+    kind = "regression" if problem.kind == "regression" else _inputs(problem.validation.x)
+    return kind + expected_gain.SMALL * (0 < num_train < expected_gain.LARGE)
+
+
+def _inputs(x: Any) -> str:
     arrays = keras.tree.flatten(x)
     if any(is_image(array) for array in arrays):
         return "image"

@@ -62,7 +62,7 @@ def a_universe(tasks=5, seeds=2):
         "group": "table",
         "kind": "classification",
         "network": "mlp",
-        "examples": [400, 200, 200],
+        "examples": [4000, 200, 200],
         "base_steps": 800,
         "probes": {family: {"seconds": 0.3} for family in ("sgd", "adam")},
     }
@@ -105,13 +105,18 @@ def test_a_run_keeps_its_best_evaluation():
 
 
 def test_regret_is_0_at_the_best_recipe_and_1_at_the_median(worlds):
-    def plays(recipe):
-        return lambda records, rng: replay_contestants.returned(records, recipe)
+    def score(recipe):
+        def engine(records, rng):
+            return replay_contestants.returned(records, recipe)
 
-    assert replay.play(worlds[0], plays("smoothing"), 16, 1) == pytest.approx(0)
+        return replay.play(worlds[0], engine, 16, 1)
+
+    scores = np.array([[score("smoothing"), score("base")]])
     middle = np.median([worlds[0].finals[recipe] for recipe in GAINS])  # parts of runs left out
-    regret = replay.play(worlds[0], plays("base"), 16, 1)
-    assert regret == pytest.approx((0.83 - 0.8) / (0.83 - middle))
+    expected = [[0, (0.83 - 0.8) / (0.83 - middle)]]
+    assert replay.regrets(worlds[:1], scores) == pytest.approx(np.array(expected))
+    # Above Keras's defaults, which reach 0.77.
+    assert replay.points(worlds[:1], scores) == pytest.approx(np.array([[5, 3]]))
 
 
 def test_every_contestant_stays_within_its_budget_and_returns_what_it_paid_for(worlds):
@@ -149,6 +154,7 @@ def test_what_is_believed_of_a_gain_follows_the_prior_where_scores_are_noisy():
             curve = recorded_runs.Curve(None, None, None, None, error, error, 0, True)
             belief.add(recipe, score, curve)
         mean, _ = belief.gains()
+        assert mean["b"] == pytest.approx(-mean["a"])  # what both share is nobody's gain
         return mean["b"] - mean["a"]
 
     alone, correlated = replay_contestants.Shrunk, replay_contestants.Correlated
@@ -175,14 +181,54 @@ def test_gains_that_differ_by_no_more_than_their_errors_have_little_spread_of_th
     assert noisy[0] == pytest.approx(0.03) and sure[0] == pytest.approx(0.03)
 
 
-def test_the_portfolio_begins_with_what_helps_most_and_goes_on_with_what_helps_the_others(worlds):
-    chosen = replay_priors.portfolio(worlds, "table", size=2)
-    assert chosen[0] == "smoothing" and len(set(chosen)) == 2
+def test_a_prior_is_told_by_tasks_of_the_same_kind_and_size():
+    universe = a_universe()
+    entries = universe["tasks"]
+    for number, name in enumerate(entries):
+        small = {"examples": [400, 200, 200]} if number else {}
+        entries[name] = {**entries[name], **small}
+    for run in universe["runs"]:
+        if run["task"] == "task 0" and run["recipe"] == "dropout .1":  # the only large task
+            run["test"] = [score - 0.04 for score in run["test"]]
+    worlds = recorded_runs.worlds(universe, recorded_recipes.RECIPES)
+    assert [world.data for world in worlds[:2]] == ["table", "table, small"]
+    large, small = (replay_priors.priors(worlds, data) for data in ("table", "table, small"))
+    assert large["dropout .1"].mean < -0.015 and small["dropout .1"].mean > 0
+
+
+def test_the_portfolio_begins_with_what_helps_most_and_goes_on_with_what_helps_the_others():
+    universe = a_universe()
+    for run in universe["runs"]:
+        # Smoothing helps four tasks of five, and dropout only the fifth.
+        is_other = run["task"] == "task 4"
+        changes = {"smoothing": -0.05 * is_other, "dropout .1": 0.025 if is_other else -0.03}
+        run["test"] = [score + changes.get(run["recipe"], 0) for score in run["test"]]
+    worlds = recorded_runs.worlds(universe, recorded_recipes.RECIPES)
+    chosen = replay_priors.portfolio(worlds, "table", size=3)
+    assert chosen[:2] == ["smoothing", "dropout .1"] and len(set(chosen)) == 3
+
+
+def test_the_expected_value_does_not_follow_a_score_that_is_mostly_noise():
+    universe = a_universe()
+    for run in universe["runs"]:
+        if run["task"] == "task 0" and run["recipe"] == "constant":
+            run["validation"] = [score + 0.12 for score in run["validation"]]
+        run["gain_error"] *= 5
+    worlds = recorded_runs.worlds(universe, recorded_recipes.RECIPES)
+    prior = replay_priors.joint(worlds[1:], "table")
+    engine = replay_contestants.ExpectedValue(prior, replay_contestants.Shrunk)
+    assert engine(Records(worlds[0], 0, 100.0), None).recipe == "smoothing"
+    assert (
+        replay_contestants.random_search(
+            Records(worlds[0], 0, 100.0), np.random.default_rng(1)
+        ).recipe
+        == "constant"
+    )  # by the score alone
 
 
 def test_the_file_of_priors_tells_means_of_every_recipe_by_kind(worlds):
     told = replay.priors_file(worlds)
-    assert set(told["gains"]["smoothing"]) == {"table", "other"}
+    assert set(told["gains"]["smoothing"]) == {"table", "table, small", "other", "other, small"}
     assert told["seed_std"]["table"] == 0.0  # the same test score with every seed
     one_seed = recorded_runs.worlds(a_universe(seeds=1), recorded_recipes.RECIPES)
     assert replay.priors_file(one_seed)["seed_std"] == {}
@@ -226,4 +272,4 @@ def test_a_universe_is_recorded_and_goes_on_where_it_stopped(tmp_path):
     assert second["runs"][:2] == first["runs"]
     (added,) = second["runs"][2:]
     assert added["recipe"] == "constant" and added["steps"][-1] == 800
-    assert 0.2 < added["test"][-1] < 0.7 and added["gain_error"] > 0
+    assert 0.2 < max(added["test"]) < 0.7 and added["gain_error"] > 0

@@ -26,7 +26,7 @@ from kerastune.export.saved_model import export, save_as
 from kerastune.export.signatures import Service, named_inputs
 from kerastune.export.versions import versions
 from kerastune.inference import averaging, tta, views
-from kerastune.models import networks
+from kerastune.models.hypermodels import networks
 
 NAMES = tuple("abcdefghij")
 GENERATOR = np.random.default_rng(0)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from kerastune.data import loading
-from kerastune.models import hypermodels, series_network
+from kerastune.models import hypermodels
+from kerastune.models.hypermodels import series_network
 
 
 def problem(shape, dtype="float32"):

@@ -148,6 +148,7 @@ def test_the_file_of_priors_holds_what_is_read_of_it():
     held = IN_THE_FILE()
     assert held["source"] and {"seed_std", "changes", "gains"} <= set(held)
     kinds = {"table", "image", "series", "text", "regression", "other"}
+    kinds |= {f"{kind}, small" for kind in kinds}
     assert set(held["seed_std"]) <= kinds and all(std > 0 for std in held["seed_std"].values())
     assert set(held["gains"]) == set(held["changes"]) >= {name for name, _ in RECORDED.values()}
     for change, by_kind in held["gains"].items():

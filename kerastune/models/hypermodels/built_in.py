@@ -9,8 +9,7 @@ import keras_tuner
 import numpy as np
 
 from kerastune.data import preprocessing
-from kerastune.models import networks, series_network
-from kerastune.models.hypermodels import shapes
+from kerastune.models.hypermodels import networks, series_network, shapes
 from kerastune.problem import Problem
 
 
@@ -120,7 +119,7 @@ class ResNet(keras_tuner.HyperModel):
 
 
 class Series(keras_tuner.HyperModel):
-    """`models.series_network.series`, for series of measurements.
+    """`models.hypermodels.series_network.series`, for series of measurements.
 
     Hyperparameters: `filters` (16, 32 or 64, default 32).
 

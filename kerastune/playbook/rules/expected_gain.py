@@ -30,6 +30,8 @@ SEED_STD = 0.3  # of the score with other seeds, times the root of the training 
 # Times the fitted standard deviations: with it engines that are replayed lose least, each task with
 # what was fitted on the others (`runs/replay.py`).
 WIDER = 4.0
+LARGE = 1000  # training examples; with fewer other recipes help
+SMALL = ", small"  # behind the kind of such data
 MANY = 50_000  # training examples of a stream
 # Comparisons of stages by what was recorded that is most like them, and whether it is that way
 # round.
@@ -146,7 +148,8 @@ def prior(change: str, data: str) -> Prior:
 
     Args:
         change: name of one of `changes`, or of a comparison in `RECORDED`.
-        data: `"table"`, `"image"`, `"series"`, `"text"`, `"regression"` or `"other"`.
+        data: `"table"`, `"image"`, `"series"`, `"text"`, `"regression"` or `"other"`, with
+            `SMALL` behind it where there are fewer than `LARGE` training examples.
 
     Example:
         >>> prior("magic", "table") == Prior()
@@ -154,7 +157,8 @@ def prior(change: str, data: str) -> Prior:
     """
     name, sign = RECORDED.get(change, (change, 1))
     kinds = _recorded()["gains"].get(name, {})
-    found = kinds.get(data) or kinds.get("other")
+    size = SMALL if data.endswith(SMALL) else ""
+    found = kinds.get(data) or kinds.get(f"other{size}")
     if not found:
         return Prior()
     return Prior(sign * found["mean"], WIDER * found["std"], found["tasks"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import keras_tuner
@@ -26,9 +26,6 @@ from kerastune.tuner.idioms.found_models import FoundModels
 from kerastune.tuner.idioms.overrides import Overrides, overridden
 from kerastune.tuner.oracle import PlaybookOracle
 from kerastune.tuner.settings import Settings
-
-if TYPE_CHECKING:
-    import pandas
 
 
 class SearchedTuner(keras_tuner.Tuner):
@@ -75,7 +72,7 @@ class SearchedTuner(keras_tuner.Tuner):
         """What every stage decided, in their order."""
         return list(self._playbook.decisions) if self._playbook else []
 
-    def results(self) -> pandas.DataFrame:
+    def results(self) -> Any:
         """All trials so far, a row each: settings, steps, seconds, loss and validation values.
 
         The same as `trials.csv` in the output directory has at the end of a search.

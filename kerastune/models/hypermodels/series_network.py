@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from kerastune.models import networks
+from kerastune.models.hypermodels import networks
 
 SIZES = (7, 5, 3)  # of the convolutions
 
