@@ -96,10 +96,11 @@ class BudgetPlan:
             return False
         left, final = self._total, FINAL_FRACTION * self._total
         if self.in_seconds:
-            left, final = (each / (1 + self.refit) for each in (self.budget.for_trials(), final))
+            left = self.budget.for_trials() / (1 + self.refit)
+            final = FINAL_FRACTION * (self._total - self.refit * left)
         for stage in self.stages[: self.stages.index(leading)]:
             # The probe takes a few steps of what it may.
-            if not stage.is_quick:
+            if not stage.suggests:
                 left -= self._if_enough(stage, self._in_search(stage, left, final))
         return not self._if_enough(leading, self._in_search(leading, left, final))
 
@@ -128,7 +129,7 @@ class BudgetPlan:
             reserve: of what is left, for the training after the stage.
         """
         if self.is_short:
-            return stage.share * left if stage.is_quick or stage.share == 1 else 0.0
+            return stage.share * left if stage.suggests or stage.share == 1 else 0
         return self._if_enough(stage, self._in_search(stage, left, max(final, reserve)))
 
     def _in_search(self, stage: Stage, left: float, kept: float) -> float:

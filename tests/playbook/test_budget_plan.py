@@ -8,7 +8,6 @@ import pytest
 from kerastune.budget import Budget
 from kerastune.playbook.budget_plan import LEAST_TRAINING, BudgetPlan, Progress
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.probe import Probe
 from kerastune.playbook.stages.stage_setup import Setup
 
 CHUNK = 50
@@ -79,7 +78,7 @@ def test_half_of_the_budget_is_the_last_training_s_and_a_tenth_at_most_the_basel
         if stage is plan.last_training:
             break
         # The probe takes a few steps of what it may.
-        shares[stage.name] = 0.0 if stage.is_quick else plan.share_now(stage, now)
+        shares[stage.name] = 0.0 if stage.suggests else plan.share_now(stage, now)
         now = dataclasses.replace(now, spent=now.spent + shares[stage.name])
     whole = whole_of(plan) - now.refit
     assert now.spent <= 0.5 * whole and shares.get("baseline", 0) <= 0.1 * whole
@@ -143,7 +142,7 @@ def test_a_budget_that_does_not_hold_a_search_is_one_training_s(budget, refit, n
     assert plan.is_short is is_short
     shares = {stage.name: plan.share(stage, left=100.0, final=0.0) for stage in plan.stages}
     if is_short:
-        known = {"probe": 100.0 * Probe.share, "train": 100.0}
+        known = {"probe": 20.0, "train": 100.0}
         assert shares == {name: known.get(name, 0) for name in STAGES[names]}
 
 
@@ -194,7 +193,7 @@ def test_the_last_stage_with_a_model_of_its_own_may_always_train(names, last):
             SEARCH,
             "left out, unless earlier stages leave enough: baseline (it needs 2 s and ",
         ),
-        ("20s", SEARCH, " s and would have 1.3), batch (it needs 2 s and would have "),
+        ("20s", SEARCH, " and would have 1.4), batch (it needs 2 s and would have 1.1)"),
     ],
 )
 def test_the_plan_is_a_sentence(budget, names, words):

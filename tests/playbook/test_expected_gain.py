@@ -112,11 +112,16 @@ def test_with_mirror_images_those_count():
 # Priors
 
 
+def wider(found):
+    return Prior(found["mean"], WIDER * found["std"], found["tasks"])
+
+
 def test_a_prior_is_that_of_the_kind_of_data_else_of_other_data(recorded):
     image, other = {"mean": 0.01, "std": 0.02, "tasks": 5}, {"mean": 0.0, "std": 0.01, "tasks": 21}
     recorded(gains={"flip": {"image": image, "other": other}, "batch 32": {"image": image}})
-    assert prior("flip", "image") == Prior(0.01, WIDER * 0.02, 5)
-    assert prior("flip", "table") == Prior(0.0, WIDER * 0.01, 21)
+    assert prior("flip", "image") == wider(image)
+    assert prior("flip", "table") == wider(other)
+    assert prior("flip", "image, small") == Prior()  # of other sizes nothing is known
     assert prior("batch 32", "table") == prior("unheard of", "image") == Prior()
 
 
@@ -148,7 +153,7 @@ def test_the_file_of_priors_holds_what_is_read_of_it():
     held = IN_THE_FILE()
     assert held["source"] and {"seed_std", "changes", "gains"} <= set(held)
     kinds = {"table", "image", "series", "text", "regression", "other"}
-    kinds |= {f"{kind}, small" for kind in kinds}
+    kinds |= {kind + expected_gain.SMALL for kind in kinds}
     assert set(held["seed_std"]) <= kinds and all(std > 0 for std in held["seed_std"].values())
     assert set(held["gains"]) == set(held["changes"]) >= {name for name, _ in RECORDED.values()}
     for change, by_kind in held["gains"].items():

@@ -75,7 +75,7 @@ class LearningRate(Stage):
     values = LearningRateValues
     leads = True
     compares_seconds = True  # stage `batch` does with what this one trained
-    least_steps = 300
+    least_steps = 250
     least_seconds = 2.0
     figure = "learning rates"
     tunes = True

@@ -44,8 +44,8 @@ class Probe(Stage):
     name = "probe"
     question = "About which learning rate?"
     share = 0.2
-    is_quick = True
     values = ProbeValues
+    suggests = True
     figure = "ratios"
 
     def propose(self, context: Context) -> list[TrialSpec]:
