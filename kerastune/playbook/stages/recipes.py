@@ -75,9 +75,8 @@ class Recipes(WholeTrainings):
         for each in candidates:
             if each.trial in context.outcomes and (due := self._due_of(each, context)):
                 return due
-        expected = {each.trial: gain for each, _, gain in tried}
-        best = max([0.0, *(gain.mean for gain in expected.values())])
-        waiting = [each for each in candidates if each.trial not in expected]
+        best = max([0.0, *(gain.mean for _, _, gain in tried)])
+        waiting = [each for each in candidates if each.trial not in context.outcomes]
         waiting = [each for each in waiting if self._fits(each.trial, each.recipe, context)]
         error = _error(base)
         promised = [(_promise(each, best, error, context), each) for each in waiting]
@@ -158,9 +157,7 @@ class Recipes(WholeTrainings):
             if full_training.is_comparable(run):
                 gain = full_training.expected(run, base, context, each.name)
                 found.append((each, run, gain))
-            elif run is not None and full_training.has_ended(run):
-                found.append((each, run, Expected(-float("inf"), 0.0)))
-        return base, [each for each in found if full_training.is_comparable(each[1])]
+        return base, found
 
     def _holds(self, paid: Outcome, context: Context) -> bool:
         """Whether the allowance holds others as long as a training that is paid for."""
