@@ -2,7 +2,7 @@
 
 The seed is that of the cut of the data, of the weights and of the batches, so all that a user's
 luck consists of. The budget is one of steps, so other programs that run meanwhile change nothing. A
-decision that varies should have said so itself ("does as well", "not significant", "tied"): the
+decision that varies should have said so itself ("does as well", "CI includes 0", "tied"): the
 last column counts how many of those that differ from the most frequent one did, or kept what the
 stage was given.
 """
@@ -18,8 +18,8 @@ FLAGS = flags.FLAGS
 TASKS = {"digits": "mlp", "wine": "mlp", "breast_cancer": "mlp", "diabetes": "mlp"}
 SAID = (
     "does as well",
-    "not significant",
-    "none is significantly better",
+    "CI includes 0",
+    "none is expected to be better",
     "tied",
     "not tested",
     "no other reaches its loss",
