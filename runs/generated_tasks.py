@@ -85,11 +85,11 @@ def fashion_last() -> tuple:
 
 
 def _fashion(classes: range) -> tuple:
-    from kerastune.data import loading, sources
+    from kerastune.data import cutting, sources
 
-    parts = sources.read("fashion_mnist", "", 64).parts
+    parts = sources.read("fashion_mnist").parts
     kept = [
-        loading.take(part, np.flatnonzero(np.isin(part.y, classes)))
+        cutting.take(part, np.flatnonzero(np.isin(part.y, classes)))
         for part in (parts["training"], parts["test"])
     ]
     return tuple((part.x, part.y - classes.start) for part in kept)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ from typing import Any
 from absl import flags
 
 from kerastune.budget import LEAST_STEPS
+from kerastune.cli import source_checks
 from kerastune.cli.command_flags import DATA_FLAGS, parsed, recipe_of
+from kerastune.data.raw import Raw
 from kerastune.export import versions
 from kerastune.playbook.stages.distill import EXTRA_TRAININGS, GRID
 from kerastune.recipe import Recipe
@@ -52,18 +56,18 @@ def _regularized(flag_values: flags.FlagValues, recipe: Recipe) -> Recipe:
 def crossval(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     """Trains the recipe of the flags on every fold."""
     environment.check()
+    raw = _read(flag_values)
     with environment.quiet_start():
         from kerastune.cli import summary
         from kerastune.data import cross_validation_set
-        from kerastune.runtime import devices, logs
+        from kerastune.runtime import devices
         from kerastune.tuner.cross_validation import CrossValidation
 
         devices.set_up(flag_values.gpu_memory_growth, flag_values.precision)
-    logs.to_screen()
     output_dir = Path(flag_values.output_dir)
     crossed = CrossValidation(
         flag_values.model,
-        cross_validation_set.load(**_source(flag_values), groups=flag_values.groups),
+        cross_validation_set.of_raw(raw, **_preparing(flag_values)),
         _regularized(flag_values, recipe_of(flag_values)),
         num_folds=flag_values.folds,
         repeats=flag_values.repeats,
@@ -73,7 +77,7 @@ def crossval(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
         project_name=output_dir.name,
         overwrite=flag_values.overwrite,
     )
-    crossed.run({name: flag_values[name].value for name in (*DATA_FLAGS, "groups")})
+    crossed.run(_told(flag_values))
     summary.show_folds(crossed)
     return ()
 
@@ -103,7 +107,7 @@ def _settings_of(run_dir: RunDir, flag_values: flags.FlagValues) -> dict[str, An
     found = parsed([f"--flagfile={path}" for path in files])
     return {
         name: values[name].value
-        for name in (*DATA_FLAGS, "groups")
+        for name in DATA_FLAGS
         for values in (found, flag_values)
         if values[name].present
     }
@@ -133,21 +137,27 @@ def report(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
 
 def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]) -> Lines:
     environment.check()
+    from kerastune.data import loading
+
+    raw, problem = _read(flag_values), None
+    if not _is_named(flag_values):
+        # What is wrong with the data is told before TensorFlow is imported.
+        problem = loading.finish(raw, cut_test=True, **_preparing(flag_values))
     with environment.quiet_start():
         from kerastune.cli import summary
-        from kerastune.data import loading
-        from kerastune.runtime import devices, logs
+        from kerastune.runtime import devices
         from kerastune.tuner import teachers
         from kerastune.tuner.playbook_tuner import PlaybookTuner
 
         notes = devices.set_up(flag_values.gpu_memory_growth, flag_values.precision)
-    logs.to_screen()
-    problem = loading.load(**_source(flag_values))
+    if problem is None:
+        problem = loading.finish(raw, cut_test=True, **_preparing(flag_values))
     problem = dataclasses.replace(problem, notes=(*notes, *problem.notes))
     hypermodel, teacher = _hypermodel(flag_values, problem), None
     if flag_values.teacher:
-        raw = loading.load(**{**_source(flag_values), "standardize": False, "for_own_model": True})
-        problem, hypermodel = teachers.of_raw_inputs(problem, raw, hypermodel)
+        settings = {**_preparing(flag_values), "standardize": False, "for_own_model": True}
+        as_read = loading.finish(raw, cut_test=True, **settings)
+        problem, hypermodel = teachers.of_raw_inputs(problem, as_read, hypermodel)
         teacher = teachers.load(flag_values.teacher)
     output_dir = Path(flag_values.output_dir)
     tuner = PlaybookTuner(
@@ -171,19 +181,49 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]
         jobs=flag_values.jobs,
         ray_address=flag_values.ray_address,
     )
-    tuner.search(problem, settings={name: flag_values[name].value for name in DATA_FLAGS})
+    tuner.search(problem, settings=_told(flag_values))
     summary.show(tuner)
     return ()
 
 
-def _source(flag_values: flags.FlagValues) -> dict[str, Any]:
-    """The data that the flags describe, as arguments of `data.load`."""
-    names = ("label", "image_size", "standardize", "standardize_targets", "seed", "kind")
+def _told(flag_values: flags.FlagValues) -> dict[str, Any]:
+    """The flags of data and model as plain values; a list is a text, as it is typed."""
+    return {name: _typed(flag_values[name].value) for name in DATA_FLAGS}
+
+
+def _typed(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(value)
+    return line.getvalue()
+
+
+def _read(flag_values: flags.FlagValues) -> Raw:
+    """The data as they are read, and a table of what their columns became."""
+    from kerastune.cli import column_table
+    from kerastune.data import sources
+    from kerastune.runtime import logs
+
+    logs.to_screen()
+    raw = sources.read(flag_values.data, source_checks.asked(flag_values))
+    column_table.show(raw)
+    return raw
+
+
+def _preparing(flag_values: flags.FlagValues) -> dict[str, Any]:
+    """How the flags say that data are prepared, as arguments of `loading.finish`."""
+    names = ("standardize", "standardize_targets", "seed", "kind")
     values = {name: flag_values[name].value for name in names}
-    is_named = ":" in flag_values.model and not flag_values.pretrained
+    is_named = _is_named(flag_values)
     own_model = bool(flag_values.pretrained) or is_named
     ask = _asking(flag_values) if is_named else None
-    return {"source": flag_values.data, "for_own_model": own_model, "ask": ask, **values}
+    return {"for_own_model": own_model, "ask": ask, **values}
+
+
+def _is_named(flag_values: flags.FlagValues) -> bool:
+    """Whether the model is built by a function of the user's."""
+    return ":" in flag_values.model and not flag_values.pretrained
 
 
 def _asking(flag_values: flags.FlagValues):

@@ -18,7 +18,11 @@ from kerastune.playbook.stages.stage_setup import Wanted
 Check = Callable[[flags.FlagValues], None]
 
 RECIPE = (HYPERPARAMETERS, *(flag.name for flag in GROUPS["Recipe"]))
-DATA = ("data", "label", "kind", "image_size", "standardize", "standardize_targets")
+OF_DATA = (
+    *("data", "label", "ignore", "types", "time", "groups", "validation_data", "test_data"),
+    *("image_size", "skip_broken"),
+)
+DATA = (*OF_DATA, "kind", "standardize", "standardize_targets")
 MODEL = ("model", "pretrained")
 TRAINING = ("budget", "objective", "refit", "keep", "executor", "jobs", "ray_address")
 RUN = ("output_dir", "overwrite", "precision", "gpu_memory_growth")
@@ -27,7 +31,6 @@ MEMBERS = ("members", "member_folds", "tta")
 
 READS_DATA = (flag_checks.recipe, source_checks.data, source_checks.model, flag_checks.objective)
 SEARCHES = (
-    flag_checks.no_groups,
     flag_checks.budget,
     *READS_DATA,
     source_checks.pretrained,
@@ -57,8 +60,8 @@ TO_EXPORT = (
         unit="NAME|FILE|FOLDER|MODULE:FUNCTION",
         unset="as in the search",
     ),
-    Flag("label", "Column of a .csv that was predicted.", unit="COLUMN"),
-    Flag("groups", "Column of a .csv, or array of a .npz, that is not an input.", unit="COLUMN"),
+    Flag("label", "Column of a table that was predicted.", unit="COLUMN"),
+    Flag("groups", "Column of a table, or array of a .npz, that is not an input.", unit="COLUMN"),
     Flag(
         "image_size",
         "Height and width that the images of a folder are resized to.",
@@ -210,7 +213,12 @@ TABLE = (
     Command(
         "crossval",
         "cross-validate a given recipe on k folds",
-        flags=(*DATA, "groups", "model", "objective", "folds", "repeats", *RUN, *RECIPE),
+        flags=(
+            *(name for name in DATA if name not in ("time", "validation_data")),
+            *("model", "objective", "folds", "repeats"),
+            *RUN,
+            *RECIPE,
+        ),
         checks=(
             flag_checks.not_pretrained,
             flag_checks.folds,
@@ -255,7 +263,8 @@ TABLE = (
         "write the final model for TensorFlow Serving, or as a Keras, ONNX or LiteRT file",
         flags=(
             *("output_dir", "export_dir", "format", "ensemble", "tta"),
-            *("data", "label", "groups", "image_size", "model", "pretrained"),
+            *OF_DATA,
+            *("model", "pretrained"),
             "gpu_memory_growth",
         ),
         checks=(

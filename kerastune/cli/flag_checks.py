@@ -55,17 +55,6 @@ def objective(flag_values: flags.FlagValues) -> None:
         Objective.parse(flag_values.objective)
 
 
-def no_groups(flag_values: flags.FlagValues) -> None:
-    """No `--groups`, which also a flagfile may have: examples of one group would be on both sides
-    of a split.
-    """
-    if flag_values.groups:
-        raise ValueError(
-            f"`--groups` ({flag_values.groups!r}) is a flag of crossval; other commands split at "
-            "random: leave it out."
-        )
-
-
 def not_pretrained(flag_values: flags.FlagValues) -> None:
     """No `--pretrained`, which also a flagfile may have."""
     if flag_values.pretrained:

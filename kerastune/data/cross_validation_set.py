@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data import loading, sources, splits, target_kinds
+from kerastune.data import cutting, loading, sources, splits, target_kinds
 from kerastune.data.folds import Fold
 from kerastune.data.raw import Raw, from_pairs, refuse_stream
+from kerastune.data.readers.asked import Asked
 from kerastune.problem import OTHER, Declared, Part, Problem, joined
 
 
@@ -64,7 +65,7 @@ class Foldable:
 
     def inputs(self, chosen: np.ndarray) -> Any:
         """Raw inputs of some of the examples, by their places `[k]`."""
-        return loading.take(self._examples, chosen).x
+        return cutting.take(self._examples, chosen).x
 
     def _true(self, where: str) -> np.ndarray:
         part = self.raw.parts[where]
@@ -80,8 +81,8 @@ class Foldable:
         Raises:
             ValueError: for a training part that nothing can be fitted to.
         """
-        parts = {**self.raw.parts, "training": loading.take(self._examples, fold.train)}
-        parts["validation"] = loading.take(self._examples, fold.held_out)
+        parts = {**self.raw.parts, "training": cutting.take(self._examples, fold.train)}
+        parts["validation"] = cutting.take(self._examples, fold.held_out)
         try:
             return loading.finish(
                 dataclasses.replace(self.raw, parts=parts), kind=self.kind, **self.settings
@@ -91,17 +92,15 @@ class Foldable:
 
 
 def load(
-    source: str,
+    source: Any,
     *,
-    label: str = "",
-    image_size: int = 64,
     standardize: bool | None = None,
     seed: int = 1,
     for_own_model: bool = False,
     kind: str = "",
-    groups: str = "",
     ask: loading.Ask | None = None,
     standardize_targets: bool | None = None,
+    **asked: Any,
 ) -> Foldable:
     """Reads a data set whose training and validation parts are cut into folds.
 
@@ -111,10 +110,6 @@ def load(
     here too. With groups none is cut off: it would be torn from examples of the same groups, and
     flatter the models.
 
-    Args:
-        groups: name of the column of a .csv (which is no input then), or of the array of a .npz,
-            that tells which examples belong together.
-
     Raises:
         ValueError, FileNotFoundError, ImportError: in one line, as `data.load`.
 
@@ -123,9 +118,33 @@ def load(
         >>> len(examples), len(examples.raw.parts["test"])
         (128, 22)
     """
-    raw = sources.read(source, label, image_size, groups)
     told = {"ask": ask, "standardize_targets": standardize_targets}
-    return _foldable(raw, seed, for_own_model, standardize, kind, cut_test=not groups, **told)
+    raw = sources.read(source, Asked(**asked))
+    return of_raw(raw, seed, for_own_model, standardize, kind, **told)
+
+
+def of_raw(
+    raw: Raw,
+    seed: int = 1,
+    for_own_model: bool = False,
+    standardize: bool | None = None,
+    kind: str = "",
+    ask: loading.Ask | None = None,
+    standardize_targets: bool | None = None,
+) -> Foldable:
+    """As `load`, of a data set that was read.
+
+    Raises:
+        ValueError: in one line, for what can't be folded.
+    """
+    if raw.order is not None:
+        raise ValueError(
+            "`--time` can't be cross-validated, since every example is held out once, also the "
+            "earliest: leave it out, or use kerastune tune."
+        )
+    told = {"ask": ask, "standardize_targets": standardize_targets}
+    cut_test = raw.groups is None
+    return _foldable(raw, seed, for_own_model, standardize, kind, cut_test=cut_test, **told)
 
 
 def from_arrays(
@@ -185,16 +204,16 @@ def _foldable(
     parts = dict(raw.parts)
     if "validation" in parts:
         parts["training"] = joined(parts["training"], parts.pop("validation"))
-    _check_groups(raw.groups, len(parts["training"]))
+    cutting.check_groups(raw.groups, len(parts["training"]))
     raw = dataclasses.replace(raw, parts=parts)
     classes = target_kinds.find_classes(raw, kind, declared)
     rows, notes = np.arange(len(parts["training"])), ()
     if cut_test and "test" not in parts:
         strata = classes.encode(parts["training"].y, "training") if classes else None
-        rows, off = splits.cut(len(rows), loading.cut_seed("test", seed), strata)
+        rows, off = splits.cut(len(rows), cutting.cut_seed("test", seed), strata)
         parts["training"], parts["test"] = (
-            loading.take(parts["training"], rows),
-            loading.take(parts["training"], off),
+            cutting.take(parts["training"], rows),
+            cutting.take(parts["training"], off),
         )
         notes = (
             f"{len(off)} of {len(rows) + len(off)} examples were split off as the test part; they "
@@ -211,12 +230,3 @@ def _foldable(
     return Foldable(
         dataclasses.replace(raw, parts=parts), kind, rows, classes, settings, (*raw.notes, *notes)
     )
-
-
-def _check_groups(groups: np.ndarray | None, num_examples: int) -> None:
-    if groups is not None and (groups.shape != (num_examples,) or groups.dtype.kind not in "biufU"):
-        raise ValueError(
-            f"`groups` has shape {groups.shape} and dtype {groups.dtype}, expected "
-            f"({num_examples},) numbers or texts: one group for every example of the training "
-            "part, then of a validation part that is given."
-        )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from kerastune.analysis import nested
 from kerastune.data import (
     checks,
+    cutting,
     memory,
     preprocessing,
     sources,
@@ -21,6 +20,7 @@ from kerastune.data import (
 )
 from kerastune.data.preprocessing import Attachment, Profile
 from kerastune.data.raw import Raw, from_pairs
+from kerastune.data.readers.asked import Asked
 from kerastune.data.targets import Targets
 from kerastune.problem import Declared, Part, Problem
 
@@ -28,20 +28,18 @@ from kerastune.problem import Declared, Part, Problem
 Ask = Callable[[Any], Declared]
 
 LOOKED_AT = 2  # examples that a model is shown
-CUT_PARTS = ("test", "validation")  # in this order
 
 
 def load(
-    source: str = "digits",
+    source: Any = "digits",
     *,
-    label: str = "",
-    image_size: int = 64,
     standardize: bool | None = None,
     seed: int = 1,
     for_own_model: bool = False,
     kind: str = "",
     ask: Ask | None = None,
     standardize_targets: bool | None = None,
+    **asked: Any,
 ) -> Problem:
     """Loads a data set: reads, checks, splits and prepares it (`PLAYBOOK` P).
 
@@ -54,15 +52,13 @@ def load(
         source: one of `digits`, `wine`, `breast_cancer`, `diabetes`, `iris` (scikit-learn's);
             `mnist`, `fashion_mnist`, `cifar10`, `cifar100`, `california_housing`, `boston_housing`
             (Keras's); a `.npz` with `x_train`, `y_train` and optionally `x_val`, `y_val`, `x_test`,
-            `y_test`, `sample_weight_train` (inputs by name as `x_train/name`); a `.csv` with a
-            header: text columns become one column per value, missing numbers the training median; a
-            folder of class folders of images, optionally inside `train`, `validation` (or `val`)
-            and `test`; `module:function`, called without arguments, giving `(x, y)`, `((x, y),
-            (x_test, y_test))`, `((x, y), (x_val, y_val), (x_test, y_test))` or a dict with `train`,
-            `validation`, `test`; each part is `(x, y)`, `(x, y, sample_weight)` or a finite
-            `tf.data.Dataset` of those.
-        label: name of the target column of a `.csv`.
-        image_size: height and width that images in folders are resized to, in pixels, at least 1.
+            `y_test`, `sample_weight_train` (inputs by name as `x_train/name`); a `.csv` or
+            `.parquet` with a header, or a DataFrame; a folder of class folders of images,
+            optionally inside `train`, `validation` (or `val`) and `test`, or a `.csv` of their
+            paths and labels; `module:function`, called without arguments, giving `(x, y)`, `((x,
+            y), (x_test, y_test))`, `((x, y), (x_val, y_val), (x_test, y_test))` or a dict with
+            `train`, `validation`, `test`; each part is `(x, y)`, `(x, y, sample_weight)` or a
+            finite `tf.data.Dataset` of those.
         standardize: `None` means for built-in models only.
         seed: of the cuts, at least 0.
         for_own_model: whether the model is the user's own.
@@ -71,10 +67,12 @@ def load(
             whole and has at most 20 values).
         ask: tells what the user's model says of its targets.
         standardize_targets: `None` means for all but compiled models.
+        asked: what else there is to say of the source, as `asked.Asked` has it: `label`, `groups`,
+            `time`, `ignore`, `types`, `image_size`, `skip_broken`, `validation_data`, `test_data`.
 
     Returns:
         The problem; missing validation and test parts are cut from the training part
-        (`splits.cut`), as its notes say.
+        (`cutting.cut_parts`), as its notes say.
 
     Raises:
         ValueError: with one line, for an unknown source or data that cannot be trained on.
@@ -85,7 +83,7 @@ def load(
         >>> problem.num_classes, problem.train.x.shape
         (3, (109, 4))
     """
-    raw = sources.read(source, label, image_size)
+    raw = sources.read(source, Asked(**asked))
     return finish(
         raw,
         seed,
@@ -137,6 +135,7 @@ def from_arrays(
         ValueError: with one line, for data that cannot be trained on.
 
     Example:
+        >>> import numpy as np
         >>> problem = from_arrays(np.eye(20), np.arange(20) % 2)
         >>> problem.kind, len(problem.train), len(problem.validation), problem.test
         ('classification', 17, 3, None)
@@ -188,7 +187,9 @@ def finish(
     kind = target_kinds.of_raw(raw, kind, declared)
     classes = target_kinds.find_classes(raw, kind, declared)
     parts, cut_notes = (
-        (raw.parts, []) if raw.stream is not None else _cut_parts(raw, classes, seed, cut_test)
+        (raw.parts, [])
+        if raw.stream is not None
+        else cutting.cut_parts(raw, classes, seed, cut_test)
     )
     standardize_targets = target_kinds.is_standardized(kind, declared, standardize_targets)
     targets = target_kinds.fit(
@@ -225,7 +226,7 @@ def finish(
             class_weight, classes, prepared.get("training", prepared["validation"])
         ),
         spare_outputs=spare,
-        notes=(*told, *raw.notes, *cut_notes, *class_notes),
+        notes=(*told, *raw.notes, *cut_notes, *class_notes, *cutting.repeated(prepared)),
     )
 
 
@@ -265,51 +266,6 @@ def _shapes(part: Part) -> dict[str, tuple[int, ...]]:
     return checks.shapes(part) | profiles
 
 
-def _cut_parts(
-    raw: Raw, classes: splits.Classes | None, seed: int, cut_test: bool
-) -> tuple[dict[str, Part], list[str]]:
-    """Cuts missing parts off the training part; gives all parts, and a sentence for each cut."""
-    if seed < 0:
-        raise ValueError(f"`seed` must be at least 0, got {seed}.")
-    parts, notes = dict(raw.parts), []
-    for where in CUT_PARTS:
-        if where in parts or (where == "test" and not cut_test):
-            continue
-        train = parts["training"]
-        strata = classes.encode(train.y, "training") if classes else None
-        stay, off = splits.cut(len(train), cut_seed(where, seed), strata)
-        parts["training"], parts[where] = take(train, stay), take(train, off)
-        how = "stratified" if classes else "at random"
-        notes.append(
-            f"{len(off)} of {len(train)} training examples were split off as the {where} part "
-            f"({how}, seed {seed})."
-        )
-    return parts, notes
-
-
-def cut_seed(where: str, seed: int) -> list[int]:
-    """The seed of the cut of a part.
-
-    The cuts of test and validation part are independent of each other.
-
-    Example:
-        >>> cut_seed("test", 7), cut_seed("validation", 7)
-        ([7, 0], [7, 1])
-    """
-    return [seed, CUT_PARTS.index(where)]
-
-
-def take(part: Part, indices: np.ndarray) -> Part:
-    """The examples of a part with these indices.
-
-    Example:
-        >>> take(Part(np.arange(6).reshape(3, 2), np.array([7, 8, 9])), np.array([0, 2])).y.tolist()
-        [7, 9]
-    """
-    given = (part.x, part.y, part.sample_weight)
-    return Part(*(nested.mapped(lambda array: array[indices], values) for values in given))
-
-
 def _fit_inputs(raw: Raw, x: Any, for_own_model: bool, standardize: bool | None) -> Any:
     """Fits the preparation to the training inputs: columns, arrays, or the profile of a stream."""
     if for_own_model and not standardize and not raw.is_table:
@@ -317,14 +273,17 @@ def _fit_inputs(raw: Raw, x: Any, for_own_model: bool, standardize: bool | None)
         return preprocessing.AsGiven(profiles)
     standardize = not for_own_model if standardize is None else standardize
     if raw.is_table:
-        return tabular.fit_table(x, standardize)
+        kinds = {column.name: column for column in raw.columns if column.is_input}
+        return tabular.fit_table(x, standardize, kinds)
     profiles = x if raw.stream is not None else preprocessing.profile(x, standardize)
     return preprocessing.fit(profiles, not for_own_model, standardize)
 
 
 def _prepare_part(part: Part, where: str, preparation: Any, targets: Targets) -> Part:
     if not preparation.is_identity:
-        num_values = sum(array.size for _, array in checks.entries(part.x))
+        width = getattr(preparation, "width", None)
+        sizes = (array.size for _, array in checks.entries(part.x))
+        num_values = sum(sizes) if width is None else width * len(part)
         memory.check(4 * num_values, f"The prepared {where} part")
     return Part(preparation.apply(part.x), targets.encode(part.y, where), part.sample_weight)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from kerastune.analysis import nested
 from kerastune.data import checks, streams, user_inputs
+from kerastune.data.readers.columns import Column
 from kerastune.problem import Part
 
 
@@ -17,8 +18,9 @@ class Raw:
     """What a source gives, before it is checked, cut and prepared.
 
     With a `stream`, the training part holds a profile in place of the inputs. With `is_table`,
-    inputs are columns. The `groups` that examples belong to are those of the training part, then of
-    a validation part that the source has.
+    inputs are columns, and `columns` tells what each became, `label` what the targets are. The
+    `groups` that examples belong to are those of the training part, then of a validation part that
+    the source has; `order` are times of the training part that it is cut by.
     """
 
     name: str
@@ -29,6 +31,9 @@ class Raw:
     is_table: bool = False
     notes: tuple[str, ...] = ()
     groups: np.ndarray | None = None
+    order: np.ndarray | None = None
+    columns: tuple[Column, ...] = ()
+    label: Column | None = None
 
 
 def from_pairs(values: dict[str, Any], name: str) -> Raw:

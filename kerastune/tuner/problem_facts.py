@@ -10,7 +10,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from kerastune.data import loading
+from kerastune.data import cutting
 from kerastune.models import (
     compiling,
     fingerprint,
@@ -185,7 +185,7 @@ def check_loss(model: keras.Model, problem: Problem) -> None:
     )
     if problem.kind != OTHER and not own:
         return
-    few = loading.take(problem.validation, np.arange(min(2, len(problem.validation))))
+    few = cutting.take(problem.validation, np.arange(min(2, len(problem.validation))))
     try:
         measured = scoring.measured(model, few)
     except (KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
