@@ -55,7 +55,7 @@ def encoded(texts: np.ndarray, words: tuple[str, ...]) -> np.ndarray:
 
 
 def layer(words: tuple[str, ...]) -> Any:
-    """A Keras layer that gives, of texts `[n, 1]`, what `encoded` gives after a first column.
+    """A Keras layer that gives, of texts `[n]`, what `encoded` gives after a first column.
 
     The first column is for all other words.
     """

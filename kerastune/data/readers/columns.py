@@ -97,7 +97,11 @@ def recognize(name: str, cells: np.ndarray, asked: str = "") -> Column:
         ('date', 'd/m/y')
     """
     kind, style = ASKED[asked] if asked else ("", "")
-    if cells.dtype.kind in "biufM":
+    plain = numerals.plain_column(cells) if kind in ("", NUMBER) else None
+    if plain is not None:
+        cells = plain
+        column = dataclasses.replace(_of_numbers(name, cells, NUMBER), style=numerals.PLAIN)
+    elif cells.dtype.kind in "biufM":
         column = _of_numbers(name, cells, kind)
     else:
         column = _of_texts(name, Distinct(cells), kind, style)
@@ -125,6 +129,9 @@ def values(cells: np.ndarray, column: Column) -> np.ndarray:
         return found if column.is_numeric else _each(found, dates.text)
     if cells.dtype.kind in "biuf":
         return cells.astype(np.float64) if column.is_numeric else _each(cells, _as_text)
+    if column.kind == NUMBER and (plain := numerals.plain_column(cells)) is not None:
+        if not column.style.startswith(numerals.COMMA):
+            return plain
     seen = Distinct(cells)
     if not column.is_numeric:
         return seen.spread(np.array(seen.texts, object))

@@ -88,6 +88,37 @@ def numbers(cells: Sequence[str], style: str) -> np.ndarray:
     return found
 
 
+def plain_column(cells: np.ndarray) -> np.ndarray | None:
+    """A column in which every cell is an ordinary number or empty, float64 `[n]`; else `None`.
+
+    It says no more than `style_of` and `numbers`, but of millions of cells in a second.
+
+    Args:
+        cells: texts, as objects.
+
+    Example:
+        >>> plain_column(np.array(["1", "", "2.5"], object)).tolist()
+        [1.0, nan, 2.5]
+        >>> plain_column(np.array(["1", "n/a"], object)) is None
+        True
+    """
+    if cells.dtype.kind != "O" or not len(cells) or not isinstance(cells[0], str):
+        return None
+    is_empty = cells == ""
+    given = cells[~is_empty]
+    try:
+        values = given.astype(np.float64)
+    except (TypeError, ValueError):
+        return None
+    is_odd = not len(given) or not np.isfinite(values).all()
+    zeros = [cell for cell in given if cell[0] == "0"]
+    if is_odd or any(map(_CODE.fullmatch, zeros)) or any("_" in cell for cell in given):
+        return None
+    found = np.full(len(cells), np.nan)
+    found[~is_empty] = values
+    return found
+
+
 def _plain(cells: Sequence[str]) -> np.ndarray:
     """Numbers as programs write them; NaN for all else."""
     import pandas as pd
@@ -109,7 +140,7 @@ def _number(cell: str, marks: str) -> float:
 
 def _bare(cell: str) -> str:
     """A cell without percent, currency, and spaces between thousands."""
-    if cell[-1:].isdigit() and cell[:1].isdigit() and " " not in cell and "'" not in cell:
+    if cell.isascii() and cell[:1].isdigit() and cell[-1:].isdigit() and not _SPACED.search(cell):
         return cell
     sign = cell[:1] if cell[:1] in "+-" else ""
     cell = cell.removeprefix(sign).rstrip("%").strip(CURRENCY).strip()
