@@ -107,6 +107,8 @@ class Problem:
         spare_outputs: whether the model has outputs for classes that no training example has.
         notes: what was done to the data, one sentence each, for people.
         shuffled: whether training examples are drawn at random, and not in their order.
+        reading: how new examples of the same form are read, as plain values (`new_data.described`);
+            empty for arrays.
 
     Example:
         >>> part = Part(np.zeros([4, 2]), np.array([0, 1, 1, 1]))
@@ -129,6 +131,7 @@ class Problem:
     spare_outputs: bool = False
     notes: tuple[str, ...] = ()
     shuffled: bool = True
+    reading: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:

@@ -51,6 +51,7 @@ ONLY_IN = {
     "matplotlib": {"report.figures"},
     "onnx": {"export"},
     "ray": {"executors.ray_actors"},
+    "PIL": {"data.readers.image_files"},
     "pyarrow": {"data.readers.table_files"},
     "rich": {"cli.column_table", "cli.summary", "runtime.logs", "tuner.progress"},
     "tensorboard": {"callbacks", "report", "runtime.tensorboard_writer"},
@@ -69,7 +70,7 @@ ONLY_IN = {
 ONLY_IN["keras"] |= {"executors.worker_setup"}
 ONLY_IN["tensorflow"] = ONLY_IN["keras"]
 ANYWHERE = ("numpy", "pandas", "scipy", "sklearn")
-LAZY = ("pandas", "pyarrow", "ray", "scipy", "sklearn")
+LAZY = ("PIL", "pandas", "pyarrow", "ray", "scipy", "sklearn")
 PRINTS = {"cli.entry", "cli.running", "cli.summary"}
 MOST_LINES = 350
 MOST_FILES = 20

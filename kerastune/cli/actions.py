@@ -113,6 +113,37 @@ def _settings_of(run_dir: RunDir, flag_values: flags.FlagValues) -> dict[str, An
     }
 
 
+def predict(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Predicts new data with the final model of a search, and writes a .csv."""
+    predictor = _predictor(flag_values)
+    from kerastune.cli import predicting
+
+    path = Path(flag_values.predictions or predictor.run_dir.new_predictions).expanduser()
+    count = predicting.write(predictor, flag_values.data, path)
+    return (f"{count} predictions are in {path}",)
+
+
+def evaluate(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Metrics of the final model of a search on labelled data."""
+    found = _predictor(flag_values).evaluate(flag_values.data)
+    return [
+        f"{name} {each['value']:.4f}"
+        + (f", 95 % interval {each['low']:.4f} to {each['high']:.4f}" if "low" in each else "")
+        for name, each in found.items()
+    ]
+
+
+def _predictor(flag_values: flags.FlagValues) -> Any:
+    environment.check()
+    with environment.quiet_start():
+        from kerastune.inference import predictor
+        from kerastune.runtime import devices, logs
+
+        devices.set_up(flag_values.gpu_memory_growth)
+    logs.to_screen()
+    return predictor.load(flag_values.output_dir)
+
+
 def status(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     """Tells how a search, or a cross-validation, stands."""
     from kerastune.report import status as state

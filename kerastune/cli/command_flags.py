@@ -184,6 +184,14 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             unset="export/ in the output directory",
         ),
     ),
+    "Prediction": (
+        Flag(
+            "predictions",
+            "Where predictions are written, as a .csv.",
+            unit="FILE",
+            unset="predictions.csv in the output directory",
+        ),
+    ),
     "Execution": (
         Flag(
             "executor",

@@ -52,6 +52,12 @@ GIVEN = (
     REGULARIZED,
 )
 OF_SEARCH = Flag("output_dir", "Output directory of a search.", unit="DIRECTORY", unset="required")
+NEW_DATA = Flag(
+    "data",
+    "Data of the form of the search's: a .csv or .parquet, a folder of images, or a .npz.",
+    unit="FILE|FOLDER",
+    unset="required",
+)
 TO_EXPORT = (
     OF_SEARCH,
     Flag(
@@ -257,6 +263,30 @@ TABLE = (
         ),
         stages=lambda flag_values: ["train", "distill"],
         own=GIVEN,
+    ),
+    Command(
+        "predict",
+        "predict new data with the final model of a search",
+        flags=("output_dir", "data", "predictions", "gpu_memory_growth"),
+        checks=(flag_checks.has_inputs, flag_checks.new_data, flag_checks.predictions),
+        run=actions.predict,
+        examples=(
+            "kerastune predict --output_dir=people-out --data=new.csv",
+            "kerastune predict --output_dir=pets-out --data=photos --predictions=pets.csv",
+        ),
+        own=(OF_SEARCH, NEW_DATA),
+    ),
+    Command(
+        "evaluate",
+        "metrics of the final model of a search on labelled data",
+        flags=("output_dir", "data", "gpu_memory_growth"),
+        checks=(flag_checks.has_inputs, flag_checks.new_data),
+        run=actions.evaluate,
+        examples=(
+            "kerastune evaluate --output_dir=people-out --data=labelled.csv",
+            "kerastune evaluate --output_dir=pets-out --data=pets/test",
+        ),
+        own=(OF_SEARCH, NEW_DATA),
     ),
     Command(
         "export",

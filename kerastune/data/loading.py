@@ -10,6 +10,7 @@ from kerastune.data import (
     checks,
     cutting,
     memory,
+    new_data,
     preprocessing,
     sources,
     splits,
@@ -226,6 +227,7 @@ def finish(
             class_weight, classes, prepared.get("training", prepared["validation"])
         ),
         spare_outputs=spare,
+        reading=new_data.described(raw),
         notes=(*told, *raw.notes, *cut_notes, *class_notes, *cutting.repeated(prepared)),
     )
 

@@ -20,7 +20,8 @@ class Raw:
     With a `stream`, the training part holds a profile in place of the inputs. With `is_table`,
     inputs are columns, and `columns` tells what each became, `label` what the targets are. The
     `groups` that examples belong to are those of the training part, then of a validation part that
-    the source has; `order` are times of the training part that it is cut by.
+    the source has; `order` are times of the training part that it is cut by. Images have an
+    `image_size`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Raw:
     order: np.ndarray | None = None
     columns: tuple[Column, ...] = ()
     label: Column | None = None
+    image_size: int = 0
 
 
 def from_pairs(values: dict[str, Any], name: str) -> Raw:

@@ -107,13 +107,22 @@ def read(source: Any, asked: Asked = Asked()) -> Raw:
     """
     check(source, asked)
     if table_files.is_table(source):
+        paths = _column_of_paths(source, asked)
+        if paths:
+            return image_folders.read_listed(Path(source), asked, paths)
         return tables.read(source, asked)
     path = Path(source)
     if source in named_sets.SCIKIT_LEARN + named_sets.KERAS:
         return named_sets.read(source)
     if path.is_dir():
-        return image_folders.read(path, asked.image_size)
+        return image_folders.read(path, asked)
     return npz_files.read(path, asked.groups) if path.suffix == ".npz" else _read_function(source)
+
+
+def _column_of_paths(source: Any, asked: Asked) -> str:
+    """The column of a file's paths of images, which then are the inputs; else empty."""
+    is_file = isinstance(source, (str, Path))
+    return image_folders.column_of_paths(Path(source), asked) if is_file else ""
 
 
 def _read_function(source: str) -> Raw:

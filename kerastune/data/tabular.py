@@ -200,7 +200,9 @@ class Table:
         if self.is_one_array:
             return self.numbers.graph(x)
         parts = [category.graph(x[safe_name(name)]) for name, category in self.texts.items()]
-        parts += [words.layer(kept)(x[safe_name(name)][:, 0])[:, 1:] for name, kept in self.words.items()]
+        parts += [
+            words.layer(kept)(x[safe_name(name)][:, 0])[:, 1:] for name, kept in self.words.items()
+        ]
         parts = [keras.ops.cast(part, "float32") for part in parts]
         if self.numbers is not None:
             raw = [x[safe_name(name)] for name in self.names]

@@ -57,15 +57,7 @@ def release(
     Raises:
         ValueError: for a directory without a finished search, and whatever `export` refuses.
     """
-    # Views are those of the ensemble, where there is one.
-    views = views and (ensemble or not run_dir.ensemble.is_file())
-    made = {
-        run_dir.tta: views,
-        run_dir.ensemble: ensemble,
-        run_dir.calibrated: True,
-        run_dir.model: True,
-    }
-    path = next((path for path, is_wanted in made.items() if is_wanted and path.is_file()), None)
+    path = saved_models.to_use(run_dir, views, ensemble)
     if path is None:
         raise ValueError(
             f"`output_dir` ({run_dir.path}) holds no {run_dir.model.name}: let `kerastune tune` "

@@ -13,6 +13,7 @@ import keras_tuner
 from kerastune.budget import Stopwatch
 from kerastune.executors import dispatch
 from kerastune.executors.base import Result
+from kerastune.export import usage_files
 from kerastune.models import fingerprint, hypermodels, regularization
 from kerastune.playbook import warm_start
 from kerastune.playbook.decision import Decision
@@ -204,6 +205,7 @@ class Search:
             self.study.put_fact(writer.ABOUT, writer.about(self.problem, self.facts))
         records.write(self.run_dir, self.playbook, figures, self.given)
         records.save_models(self.run_dir, models, figures)
+        usage_files.write(self.run_dir, self.problem, figures, self.given)
         pictures, draws = self.story.pictures, not self.playbook.is_short
         self.story.result(writer.write(self.run_dir, self.study, pictures, draws))
 

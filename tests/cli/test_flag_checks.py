@@ -28,7 +28,10 @@ REFUSED = [
     (["tune", "--data=empty"], "has no class folders"),
     (["tune", "--data=people.csv"], "`--label` is missing for people.csv: name the column"),
     (["tune", "--data=people.csv", "--label=ages"], "('ages') is not a column of people.csv"),
-    (["tune", "--data=people.csv", "--label=ages"], "one of age, city, patient, y; did you mean `age`?"),
+    (
+        ["tune", "--data=people.csv", "--label=ages"],
+        "one of age, city, patient, y; did you mean `age`?",
+    ),
     (["tune", DATA, "--label=y"], "`--label` ('y') is for a table (.csv or .parquet)"),
     (["tune", "--data=people.csv", "--label=y", "--ignore=zip"], "`--ignore` names 'zip', no"),
     (["tune", "--data=people.csv", "--label=y", "--types=zip:text"], "`--types` names 'zip', no"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +91,56 @@ def read(source: Any) -> Cells:
         logger.info("Reading %s (%.0f MB).", path, size / 1e6)
     if is_parquet:
         return _of_frame(_parquet(path), str(path))
-    rows = _rows(path, len(names))
+    rows = _rows(path)
     if not rows:
         raise ValueError(f"{path} has no rows below its header; expected at least one example.")
-    columns = zip(*rows, strict=True)
-    cells = (np.array(column, dtype=object) for column in columns)
-    return dict(zip(names, cells, strict=True))
+    return _columns(names, rows, path)
+
+
+def chunks(source: Any, most: int) -> Iterator[Cells]:
+    """All cells by column, as `read` gives them, at most so many rows at a time.
+
+    Raises:
+        ValueError: with one line, for a file that can't be read.
+
+    Example:
+        >>> import pandas as pd
+        >>> [len(cells["a"]) for cells in chunks(pd.DataFrame({"a": [1, 2, 3]}), 2)]
+        [2, 1]
+    """
+    if user_inputs.is_frame(source) or Path(source).suffix.lower() == ".parquet":
+        cells = read(source)
+        count = len(next(iter(cells.values())))
+        for start in range(0, count, most):
+            yield {name: column[start : start + most] for name, column in cells.items()}
+        return
+    path, names = Path(source), header(source)
+    try:
+        with _opened(path) as file:
+            rows = (line for line in _reader(file) if line)
+            next(rows, None)
+            while some := list(itertools.islice(rows, most)):
+                yield _columns(names, some, path)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def cells(values: Any) -> np.ndarray:
+    """A column that is given as a list, an array or a Series.
+
+    Example:
+        >>> cells(["a", None]).tolist(), cells([1, 2]).dtype.kind
+        (['a', ''], 'f')
+    """
+    import pandas as pd
+
+    return _series(pd.Series(values), "", "The table")
+
+
+def _columns(names: list[str], rows: list[list[str]], path: Path) -> Cells:
+    _check_lengths(rows, len(names), path)
+    columns = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
+    return dict(zip(names, columns, strict=True))
 
 
 def _opened(path: Path) -> Any:
@@ -111,12 +157,15 @@ def _reader(file: Any) -> Any:
     return csv.reader(file, delimiter=separator, skipinitialspace=separator != "\t", strict=True)
 
 
-def _rows(path: Path, width: int) -> list[list[str]]:
+def _rows(path: Path) -> list[list[str]]:
     try:
         with _opened(path) as file:
-            lines = [line for line in _reader(file) if line][1:]
+            return [line for line in _reader(file) if line][1:]
     except (csv.Error, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
+
+
+def _check_lengths(lines: list[list[str]], width: int, path: Path) -> None:
     wrong = [number for number, row in enumerate(lines, start=1) if len(row) != width]
     if wrong:
         others = f", and so do {len(wrong) - 1} other rows" if len(wrong) > 1 else ""
@@ -124,7 +173,6 @@ def _rows(path: Path, width: int) -> list[list[str]]:
             f"Row {wrong[0]} of {path} has {len(lines[wrong[0] - 1])} cells, expected {width} as "
             f"in its header{others}: mend the file (a cell with the separator in it needs quotes)."
         )
-    return lines
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:

@@ -104,7 +104,7 @@ def read(source: Any, asked: Asked) -> Raw:
         others = table_files.read(further)
         check_columns(others, [label, *found], its_name)
         parts[where] = _part(others, found, label, its_name)
-        notes += _told_of_lost(others, found, its_name)
+        notes += told_of_lost(others, found, its_name)
         if asked.groups and where == "validation":
             groups.append(_groups(others, asked.groups))
     name = Path(source).stem if isinstance(source, str) else "table"
@@ -233,7 +233,7 @@ def _listed(
     return checks.shorten([f"{each.name} ({of(each)})" for each in found if belongs(each)], 12)
 
 
-def _told_of_lost(cells: Cells, found: list[Column], what: str) -> list[str]:
+def told_of_lost(cells: Cells, found: list[Column], what: str) -> list[str]:
     """A sentence on cells of a further table that its columns do not understand."""
     lost = {
         each.name: columns.unreadable(cells[each.name], each) for each in found if each.is_input
