@@ -63,7 +63,7 @@ def columns(predictor: Any, kept: dict[str, Any], outputs: np.ndarray, first: in
         for number, name in enumerate(predictor.classes_):
             found[f"probability {name}"] = np.round(outputs[:, number].astype(np.float64), 6)
         return found
-    numbers = np.asarray(outputs, np.float64).reshape(len(outputs), -1)
+    numbers = np.asarray(outputs, np.float32).reshape(len(outputs), -1)
     for number in range(numbers.shape[1]):
         name = f"predicted {label}".strip()
         found[name if numbers.shape[1] == 1 else f"{name} {number}"] = numbers[:, number]

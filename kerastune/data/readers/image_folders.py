@@ -127,7 +127,7 @@ def all_files(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    seen, files = set(), []
+    seen, files = {str(each) for each in path.resolve().parents}, []
     for folder, below, names in os.walk(path, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:

@@ -67,10 +67,11 @@ def test_orientation_transparency_and_ink_are_shown_as_a_viewer_does(tmp_path):
 def bomb():
     """A PNG that says it has ten thousand million pixels."""
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
-    chunk = b"IHDR" + header
-    return (
-        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR" + header) + chunk(b"IDAT" + zlib.compress(b""))
+
+
+def chunk(named):
+    return struct.pack(">I", len(named) - 4) + named + struct.pack(">I", zlib.crc32(named))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_loops_of_links_end(tmp_path):
     os.symlink(folder, folder / "dark" / "up")
     os.symlink("round.png", folder / "dark" / "round.png")
     problem = loading.load(str(folder), image_size=4, skip_broken=True)
-    assert sum(map(len, (problem.train, problem.validation, problem.test))) >= 12
+    assert sum(map(len, (problem.train, problem.validation, problem.test))) == 12
 
 
 def test_a_table_of_paths_and_labels_is_read(tmp_path):
