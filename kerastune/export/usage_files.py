@@ -120,7 +120,13 @@ def script(about: Mapping[str, Any], file: str) -> str:
         body += ["outputs = model.predict(inputs, verbose=0)", *_class_lines(about)]
     else:
         body += ["print(model.predict(inputs, verbose=0))"]
-    imports = ["from pathlib import Path", "", *(_IMPORTS[each] for each in ("keras", *packages))]
+    first = ["import sys"] if form == IMAGES else []
+    imports = [
+        *first,
+        "from pathlib import Path",
+        "",
+        *(_IMPORTS[each] for each in ("keras", *packages)),
+    ]
     return _SCRIPT.format(
         packages=", ".join(dict.fromkeys(["keras", "tensorflow", *packages])),
         imports="\n".join(imports),
@@ -182,12 +188,12 @@ def _quoted(value: Any) -> str:
 
 def _of_images(image_size: int) -> tuple[list[str], list[str]]:
     return [
-        'path = "image.png"  # any size',
-        "if not Path(path).exists():",
-        f"    keras.utils.save_img(path, np.zeros([{image_size}, {image_size}, 3]), scale=False)",
-        f"image = keras.utils.load_img(path, target_size=({image_size}, {image_size}), "
-        'interpolation="bilinear")',
-        'inputs = np.asarray(image, "uint8")[None]',
+        f"size = ({image_size}, {image_size})",
+        "images = [",
+        '    np.asarray(keras.utils.load_img(path, target_size=size, interpolation="bilinear"))',
+        "    for path in sys.argv[1:]  # names of files, of any size",
+        "] or [np.zeros([*size, 3])]",
+        'inputs = np.stack(images).astype("uint8")',
     ], ["numpy"]
 
 
