@@ -25,6 +25,7 @@ ASKED = {
     **{kind: (kind, "") for kind in (NUMBER, BOOLEAN, DATE, CATEGORY, TEXT)},
     **{order: (DATE, order) for order in dates.ORDERS[:3]},
 }
+MOST_SHOWN = 60  # characters of a cell
 FEWEST = 10  # rows from which on it tells something that all values differ
 LARGEST = 1e100  # of a number: beyond, squares overflow
 WORDS_OF_TEXT = 3  # of an average cell of a column of texts
@@ -233,7 +234,7 @@ def _of_texts(name: str, seen: Distinct, kind: str, style: str) -> Column:
         kind, style = _found(name, seen, given)
     if kind in (CATEGORY, TEXT):
         given = [text for text in seen.texts if text]
-    column = Column(name, kind, style, distinct=len(given), example=given[0])
+    column = Column(name, kind, style, distinct=len(given), example=given[0][:MOST_SHOWN])
     parsed = values(seen.spread(np.array(seen.texts, object)), column)
     if column.is_numeric:
         _check_size(name, parsed)
@@ -278,7 +279,7 @@ def _refuse_mistakes(name: str, given: list[str]) -> None:
             strangers = [text for text, is_lost in zip(given, lost, strict=True) if is_lost]
             raise ValueError(
                 f"Column '{name}' has {kind}s and {len(strangers)} other texts, such as "
-                f"{strangers[0]!r}: mend them, or say --types={name}:{kind} (others are missing) "
+                f"{strangers[0][:MOST_SHOWN]!r}: mend them, or say --types={name}:{kind} (others are missing) "
                 f"or --types={name}:{CATEGORY}."
             )
 

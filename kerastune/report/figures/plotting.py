@@ -15,7 +15,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from matplotlib.transforms import ScaledTranslation
 
 from kerastune.report.blocks import plain
+from kerastune.study.run_directory import PICTURE
 
+ABOUT = {"Software": PICTURE}
 HEIGHT = 3.1  # inches, of one of several axes
 WIDTH = 5.6  # inches, which are 100 pixels each in a report
 DOTS = 200  # per inch: twice that, for fine screens
@@ -139,5 +141,5 @@ def png(figure: Figure) -> bytes:
     # Names in scripts that the font lacks are boxes here; the tables beside the picture have them.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")
-        figure.savefig(stream, format="png", pil_kwargs={"compress_level": 4})
+        figure.savefig(stream, format="png", metadata=ABOUT, pil_kwargs={"compress_level": 4})
     return stream.getvalue()
