@@ -244,7 +244,13 @@ def parse(flag_values: flags.FlagValues, arguments: Sequence[str]) -> None:
         absl.flags.Error: for an unknown flag or a value that it does not take.
         ValueError: for what is no flag.
     """
-    surplus = flag_values(["kerastune", *arguments])[1:]
+    try:
+        surplus = flag_values(["kerastune", *arguments])[1:]
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"`--flagfile` names a file that is no text ({error.reason} at byte {error.start}): "
+            "name a file of flags, such as digits-out/best.flags."
+        ) from error
     if surplus:
         raise ValueError(f"{surplus[0]!r} is not a flag: flags begin with --, as in --data=digits.")
 

@@ -76,15 +76,13 @@ def output_dir(flag_values: flags.FlagValues) -> None:
     path = Path(text) if "\0" in text else Path(text).resolve()
     if not NAME.fullmatch(path.name):
         raise ValueError(
-            f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(path)!r}."
+            "`output_dir` must end in a name of 1 to 64 characters, none of them a control "
+            f"character or a backslash, got {str(path)!r}."
         )
     _check_writable(path, next(each for each in (path, *path.parents) if each.exists()))
     held = [each.name for each in path.iterdir()] if path.is_dir() else []
-    if held and not RunDir(path).is_ours():
-        raise ValueError(
-            f"`output_dir` ({path}) is not empty and not kerastune's (it holds {held[0]!r}): name "
-            "another one."
-        )
+    if held:
+        RunDir(path).check(flag_values.overwrite)
 
 
 def _check_writable(path: Path, nearest: Path) -> None:

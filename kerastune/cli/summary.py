@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from rich.console import Console
@@ -31,7 +32,8 @@ def show(tuner: PlaybookTuner) -> None:
     console.print(f"Report: {escape(str(tuner.run_dir.report))}", soft_wrap=True)
     console.print(f"Results are in {escape(str(tuner.run_dir.path))}. TensorBoard:")
     console.print(
-        f"  tensorboard --logdir={escape(str(tuner.run_dir.tensorboard))}", soft_wrap=True
+        f"  tensorboard --logdir={escape(shlex.quote(str(tuner.run_dir.tensorboard)))}",
+        soft_wrap=True,
     )
 
 
@@ -59,7 +61,8 @@ def show_folds(crossed: CrossValidation) -> None:
     console.print(f"Ensemble: {escape(str(run_dir.ensemble))}", soft_wrap=True)
     console.print(f"Out-of-fold predictions: {escape(str(run_dir.out_of_fold))}", soft_wrap=True)
     console.print(f"Results are in {escape(str(run_dir.path))}. TensorBoard:")
-    console.print(f"  tensorboard --logdir={escape(str(run_dir.tensorboard))}", soft_wrap=True)
+    logdir = escape(shlex.quote(str(run_dir.tensorboard)))
+    console.print(f"  tensorboard --logdir={logdir}", soft_wrap=True)
 
 
 def _folds(result: dict[str, Any], title: str) -> Table:

@@ -13,7 +13,7 @@ from pathlib import Path
 from kerastune.runtime import locks, logs
 from kerastune.study.reader import is_study
 
-NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+NAME = re.compile(r"[^/\\\0-\x1f\x7f]{1,64}")  # letters of any alphabet, spaces too
 EVENTS = "tfevents"  # in the name of every file of TensorBoard's
 PICTURE = "Report of kerastune"  # which every picture of a report says of itself
 
@@ -199,13 +199,13 @@ def project(directory: str | os.PathLike | None, project_name: str) -> Path:
     """Directory of a project, refused when the name would leave `directory`.
 
     Raises:
-        ValueError: for a name that is not 1 to 64 letters, digits, dots, underscores and dashes, or
-            is `.` or `..`.
+        ValueError: for a name of more than 64 characters, one with slashes or control characters,
+            and for `.` and `..`.
     """
     if not NAME.fullmatch(project_name) or project_name in (".", ".."):
         raise ValueError(
-            "`project_name` must be 1 to 64 letters, digits, `.`, `_` or `-`, and no path, "
-            f"got {project_name!r}."
+            "`project_name` must be 1 to 64 characters and no path, without slashes, got "
+            f"{project_name!r}."
         )
     return Path(directory or ".") / project_name
 

@@ -4,6 +4,7 @@ import ast
 import resource
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -72,7 +73,10 @@ REFUSED = [
     (["tune", DATA, "--output_dir=notes"], "is not empty and not kerastune's"),
     (["tune", DATA, "--output_dir=people.csv/out"], "people.csv is a file): name another one"),
     (["tune", DATA, "--output_dir=/proc/x/out"], "can't be written (/proc: "),
-    (["tune", DATA, "--output_dir=a b"], "`output_dir` must end in 1 to 64 letters"),
+    (["tune", DATA, "--output_dir=a\nb"], "`output_dir` must end in a name of 1 to 64"),
+    (["tune", "--data=tera.npz"], "holds 0 bytes; write it with `np.savez`"),
+    (["tune", "--data=large.npz"], "`y` of the training part has values up to 1e+300, which"),
+    (["tune", "--flagfile=binary.flags"], "`--flagfile` names a file that is no text"),
     (["tune", "--flagfile=gone.flags"], "`--flagfile` (gone.flags) is not there"),
     (["distill", DATA, "--teacher=gone.keras"], "got 'gone.keras', which is not a file"),
     (["prune", "--trained=gone"], "`--trained` (gone) holds no finished search of kerastune"),
@@ -92,6 +96,12 @@ def folder(tmp_path_factory):
     rows = [f"{'x' if n == 3 else n},{n % 3 + 1}/{n % 5 + 1}/2024,{n % 2}" for n in range(30)]
     (path / "wrong.csv").write_text("\n".join(["a,day,y", *rows]))
     (path / "one.csv").write_text("a,y\n" + "1,no\n2,no\n" * 20)
+    np.savez(path / "large.npz", x_train=np.eye(20), y_train=np.linspace(0, 1e300, 20))
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }"
+    with zipfile.ZipFile(path / "tera.npz", "w") as archive:
+        for name in ("x_train.npy", "y_train.npy"):
+            archive.writestr(name, b"\x93NUMPY\x01\x00\x76\x00" + header.ljust(117) + b"\n")
+    (path / "binary.flags").write_bytes(bytes(range(128, 256)))
     (path / "empty").mkdir()
     (path / "notes").mkdir()
     (path / "notes" / "my-notes.txt").write_text("mine")

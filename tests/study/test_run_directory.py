@@ -208,10 +208,6 @@ def test_every_file_of_a_run_is_inside_its_directory(tmp_path):
         "nul\0",
         "line\n",
         "x" * 65,
-        "naïve",
-        "e\u0301",
-        "[x]*?",
-        "a b",
     ],
 )
 def test_a_project_name_that_could_leave_its_directory_is_refused(name):
@@ -220,7 +216,7 @@ def test_a_project_name_that_could_leave_its_directory_is_refused(name):
     assert repr(name) in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["playbook", "a.b-c_1", "x" * 64, "2026"])
+@pytest.mark.parametrize("name", ["playbook", "a.b-c_1", "x" * 64, "2026", "naïve ü", "[x]*?"])
 def test_a_plain_project_name_is_a_folder_of_its_directory(name, tmp_path):
     assert run_directory.project(tmp_path, name) == tmp_path / name
     assert str(run_directory.project(None, name)) == name

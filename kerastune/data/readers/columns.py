@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kerastune.data import checks
 from kerastune.data.readers import dates, numerals
 
 NUMBER, BOOLEAN, DATE, CATEGORY, TEXT, DROPPED = (
@@ -27,7 +28,6 @@ ASKED = {
 }
 MOST_SHOWN = 60  # characters of a cell
 FEWEST = 10  # rows from which on it tells something that all values differ
-LARGEST = 1e100  # of a number: beyond, squares overflow
 WORDS_OF_TEXT = 3  # of an average cell of a column of texts
 MOST_REPEATED_TEXTS = 50  # different long texts that are still categories
 LEAST_EXAMPLES = 3  # of a category that stands for itself in a column of many
@@ -279,8 +279,8 @@ def _refuse_mistakes(name: str, given: list[str]) -> None:
             strangers = [text for text, is_lost in zip(given, lost, strict=True) if is_lost]
             raise ValueError(
                 f"Column '{name}' has {kind}s and {len(strangers)} other texts, such as "
-                f"{strangers[0][:MOST_SHOWN]!r}: mend them, or say --types={name}:{kind} (others are missing) "
-                f"or --types={name}:{CATEGORY}."
+                f"{strangers[0][:MOST_SHOWN]!r}: mend them, or say --types={name}:{kind} (others "
+                f"are missing) or --types={name}:{CATEGORY}."
             )
 
 
@@ -307,10 +307,10 @@ def _check_size(name: str, found: np.ndarray) -> None:
             f"{int(np.argmax(np.isinf(found))) + 1}: mend them, or say --ignore={name}."
         )
     largest = float(np.nanmax(np.abs(found), initial=0.0))
-    if largest > LARGEST:
+    if largest > checks.LARGEST:
         raise ValueError(
             f"Column '{name}' has values up to {largest:.3g}, which are too large to compute with "
-            f"(at most {LARGEST:g}): give it in a larger unit, or say --ignore={name}."
+            f"(at most {checks.LARGEST:g}): give it in a larger unit, or say --ignore={name}."
         )
 
 
