@@ -125,12 +125,17 @@ def predict(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
 
 def evaluate(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     """Metrics of the final model of a search on labelled data."""
-    found = _predictor(flag_values).evaluate(flag_values.data)
-    return [
+    predictor = _predictor(flag_values)
+    from kerastune.inference import wording
+
+    judged = predictor.judged(flag_values.data)
+    lines = [
         f"{name} {each['value']:.4f}"
         + (f", 95 % interval {each['low']:.4f} to {each['high']:.4f}" if "low" in each else "")
-        for name, each in found.items()
+        for name, each in predictor.measured(*judged).items()
     ]
+    rarer = predictor.rare_class(*judged)
+    return [*lines, *(wording.rare_class(rarer, list(predictor.classes_)) if rarer else [])]
 
 
 def _predictor(flag_values: flags.FlagValues) -> Any:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kerastune.inference import wording as rare_wording
 from kerastune.playbook import wording
 from kerastune.playbook.stages.prune import Prune, PruneValues
 from kerastune.report import gain_steps
@@ -27,6 +28,9 @@ def show(tuner: PlaybookTuner) -> None:
     if tuner.result.get("final"):
         console.print(_figures(tuner))
         console.print(_gain(tuner))
+        for part, found in tuner.result.get("rare_class", {}).items():
+            lines = rare_wording.rare_class(found, tuner.result["classes"])
+            console.print(f"The rarer class, {part}: {escape('; '.join(lines))}.", soft_wrap=True)
         if words := gain_steps.exported(tuner.result):
             console.print(words)
     console.print(f"Report: {escape(str(tuner.run_dir.report))}", soft_wrap=True)

@@ -16,6 +16,7 @@ from kerastune.data.new_data import IMAGES, TABLE, TableForm
 from kerastune.data.readers import columns, dates
 from kerastune.data.readers.columns import BOOLEAN, DATE, NUMBER, Column
 from kerastune.data.tabular import safe_name
+from kerastune.inference import wording
 from kerastune.models import output_kind, saved_models
 from kerastune.problem import Problem
 from kerastune.study import run_directory
@@ -274,4 +275,8 @@ def _figure_rows(figures: Mapping[str, Any], path: Path) -> list[str]:
     rows = [f"| part | {' | '.join(metrics)} |", "|---" * (len(metrics) + 1) + "|"]
     for part, values in found.items():
         rows.append(f"| {part} | {' | '.join(f'{values[each]:.4g}' for each in metrics)} |")
+    for part, found in figures.get("rare_class", {}).items():
+        lines = wording.rare_class(found, figures["classes"])
+        rows += ["", f"The rarer class, {part}, by the single model:", ""]
+        rows += [f"* {line}" for line in lines]
     return rows

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.analysis import error_analysis, intervals
+from kerastune.analysis import error_analysis, intervals, rare_class
 from kerastune.data import new_data, user_inputs
 from kerastune.data.new_data import TABLE, Batch, TableForm
 from kerastune.data.readers import table_files
@@ -146,11 +146,51 @@ class Predictor:
         """
         if self.kind == OTHER:
             raise ValueError("These targets are judged by the model's own loss: use its evaluate.")
+        return self.measured(*self.judged(source))
+
+    def measured(self, true: np.ndarray, outputs: np.ndarray) -> dict[str, dict[str, float]]:
+        """Metrics with their 95 % intervals of what `judged` gives."""
+        if self.kind != "classification":
+            return intervals.of_numbers(true, outputs)
+        return intervals.of_classes(true, outputs)
+
+    def judged(self, source: Any) -> tuple[np.ndarray, np.ndarray]:
+        """What is true of labelled data, and what the model gives.
+
+        Args:
+            source: as `evaluate` takes it.
+
+        Returns:
+            Integer classes `[n]` and probabilities `[n, classes]`, or numbers `[n, outputs]` twice.
+        """
         found = [(batch.y, self.outputs(batch.inputs)) for batch in self.batches(source, True)]
         y, outputs = (np.concatenate(each) for each in zip(*found, strict=True))
         if self.kind != "classification":
-            return intervals.of_numbers(y.reshape(len(y), -1), outputs)
-        return intervals.of_classes(self.class_numbers(y), outputs)
+            return y.reshape(len(y), -1), outputs
+        return self.class_numbers(y), outputs
+
+    def rare_class(self, true: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+        """How well the rarer of two classes is found, as `analysis.rare_class.figures` has it.
+
+        The threshold is that of the search's validation part, where it is known.
+
+        Args:
+            true: as `judged` gives it.
+            outputs: likewise.
+
+        Returns:
+            Empty where there are not two classes with examples of both.
+        """
+        if self.kind != "classification" or len(self.classes_) != 2 or len(np.unique(true)) < 2:
+            return {}
+        return rare_class.figures(true, outputs, self._threshold(true))
+
+    def _threshold(self, true: np.ndarray) -> float | None:
+        """The search's threshold, if it was of the class that is the rarer one here, too."""
+        known = json.loads(self.run_dir.result.read_text(encoding="utf-8")).get("rare_class", {})
+        found = known.get("validation")
+        is_same = found and found["class"] == rare_class.of(true)
+        return found["threshold"] if is_same else None
 
     def class_numbers(self, y: np.ndarray) -> np.ndarray:
         """Integer classes `[n]` of labels as they are in a file or an array.

@@ -58,6 +58,7 @@ def finished(folder, problem, num_outputs):
     layers = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(num_outputs, end)]
     problem.attach(keras.Sequential(layers)).save(run_dir.model)
     decision = Decision("start", Recipe(), Recipe(momentum=0.5), "Batch size 64", "It is good.")
+    run_dir.result.write_text("{}")
     run_dir.recipe.write_text(json.dumps(Recipe(momentum=0.5).to_dict()))
     run_dir.decisions.write_text(json.dumps(decision.to_dict()) + "\n")
     figures = {"final": {"test": {"accuracy": 0.75}}}
@@ -130,7 +131,8 @@ def test_labelled_rows_are_judged_with_intervals(churn, capsys):
     run_dir, _ = churn
     people = run_dir.path.parent / "people.csv"
     assert entry.main(["evaluate", f"--output_dir={run_dir.path}", f"--data={people}"]) == 0
-    assert "accuracy 0." in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "accuracy 0." in shown and "ROC AUC" in shown and "recall" in shown
     found = kerastune.load(run_dir.path).evaluate(people)["accuracy"]
     assert found["low"] < found["value"] < found["high"]
 
