@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import shlex
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from kerastune.problem import Problem
 from kerastune.study import run_directory
 from kerastune.study.run_directory import RunDir
 
+logger = logging.getLogger("kerastune")
 MOST_ROWS = 200  # of the table of inputs
 
 _SCRIPT = '''\
@@ -78,7 +80,11 @@ def write(
         "reading": problem.reading,
         "model": model_setting,
     }
-    model = saved_models.load(path, model_setting, compiled=path == run_dir.model)
+    try:
+        model = saved_models.load(path, model_setting, compiled=path == run_dir.model)
+    except ValueError as error:  # a layer of the user's that Keras does not know
+        logger.warning("%s was not written: %s", run_dir.predict_script.name, error)
+        return
     is_classifier = problem.kind == "classification"
     single = model if path == run_dir.model else None
     about["gives_logits"] = bool(

@@ -183,3 +183,16 @@ def test_folders_of_images_are_predicted_by_file(tmp_path):
 def test_a_directory_without_a_finished_search_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no finished search"):
         kerastune.load(tmp_path)
+
+
+class Own(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+def test_a_model_that_keras_can_not_load_ends_no_search(tmp_path, caplog):
+    problem = loading.load("iris")
+    run_dir = RunDir(tmp_path)
+    keras.Sequential([keras.Input([4]), Own(), keras.layers.Dense(3)]).save(run_dir.model)
+    usage_files.write(run_dir, problem, {}, {})
+    assert not run_dir.predict_script.exists() and "predict.py was not written" in caplog.text
