@@ -98,3 +98,14 @@ def test_examples_of_several_parts_are_told():
     assert any("The validation part is contained in the training part" in note for note in notes)
     assert any(note.startswith("10 of 20 test examples are in the training") for note in notes)
     assert not any("part as well" in note for note in loading.load(frame, label="left").notes)
+
+
+def test_a_parquet_file_is_read_as_the_frame_is(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame, path = table(), tmp_path / "people.parquet"
+    frame.to_parquet(path)
+    given, read = (loading.load(each, label="left") for each in (frame, str(path)))
+    np.testing.assert_array_equal(read.train.x, given.train.x)
+    path.write_bytes(b"PAR1 cut off")
+    with pytest.raises(ValueError, match="cannot be read as .parquet"):
+        loading.load(str(path), label="left")
