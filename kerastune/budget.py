@@ -16,8 +16,8 @@ LEAST_FINISH = 0.6  # seconds that they take without any picture
 # Times what the first trial of a search took, most of it tracing, that they take at least.
 FINISH_CALLS = 2.0
 FIRST_CALL = 1.0  # seconds that it is taken to take before it was timed
-MOST_FINISH_FRACTION = 0.5  # of a budget that is hardly longer than that
-SLACK_FRACTION = 0.05  # of a budget in time, by which a training may run over what was planned
+MOST_FINISH_FRACTION = 0.15  # of a budget; what does not fit in it is left out
+SLACK_FRACTION = 0.02  # of a budget in time, by which a training may run over what was planned
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,13 +79,14 @@ def best_evaluation(evals: Sequence[dict], objective: Objective) -> dict | None:
     )
 
 
-def kept_evaluation(evals: Sequence[dict], objective: Objective, decays: bool) -> dict | None:
-    """The evaluation whose weights a training keeps.
+def kept_evaluation(evals: Sequence[dict], objective: Objective, is_last: bool) -> dict | None:
+    """The evaluation whose weights a training keeps: the best one, or the last one of a training
+    that is nothing before its end, as one that prunes.
 
-    That is the last one when its learning rate decays, else the best one.
-
-    Decay fixes the horizon, so such a run is judged at its end only; and there, with the smallest
-    steps, an evaluation scatters least. `None` when no objective is finite.
+    Also where the learning rate decays: on recorded runs (`runs/replay.py`) the best of about
+    twelve evaluations is 0.5 to 3 points better on the test part than the last one on small
+    tables, series and texts, which overfit by then, and about as good on images. `None` when no
+    objective is finite.
 
     Raises:
         ValueError: when the objective is not among the values.
@@ -93,10 +94,10 @@ def kept_evaluation(evals: Sequence[dict], objective: Objective, decays: bool) -
     Example:
         >>> evals = [{"step": 50, "loss": 0.2}, {"step": 100, "loss": 0.3}]
         >>> objective = Objective("loss", "min")
-        >>> [kept_evaluation(evals, objective, decays)["step"] for decays in (False, True)]
+        >>> [kept_evaluation(evals, objective, is_last)["step"] for is_last in (False, True)]
         [50, 100]
     """
     best = best_evaluation(evals, objective)
-    if best is None or not decays:
+    if best is None or not is_last:
         return best
     return next(values for values in reversed(evals) if np.isfinite(values[objective.name]))

@@ -30,6 +30,8 @@ class Declared:
         activation: name of the last activation; empty where it is not known.
         measures_accuracy: whether it was compiled with accuracy among its metrics.
         adds_losses: whether its layers add losses of their own.
+        batch_size: the only one that it takes; `None` for any.
+        is_stateful: whether a layer keeps its state from one batch to the next.
 
     Example:
         >>> Declared(True, "meansquarederror", output=(1,), activation="linear").is_dense
@@ -46,6 +48,8 @@ class Declared:
     activation: str = ""
     measures_accuracy: bool = False
     adds_losses: bool = False
+    batch_size: int | None = None
+    is_stateful: bool = False
 
     @property
     def width(self) -> int | None:
@@ -81,6 +85,16 @@ class Part:
     def __len__(self) -> int:
         return len(nested.leaves(self.x if self.y is None else self.y)[0])
 
+    def take(self, indices: np.ndarray) -> Part:
+        """The examples with these indices.
+
+        Example:
+            >>> Part(np.zeros([3, 2]), np.array([7, 8, 9])).take(np.array([0, 2])).y.tolist()
+            [7, 9]
+        """
+        given = (self.x, self.y, self.sample_weight)
+        return Part(*(nested.mapped(lambda array: array[indices], each) for each in given))
+
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
@@ -109,6 +123,8 @@ class Problem:
         shuffled: whether training examples are drawn at random, and not in their order.
         reading: how new examples of the same form are read, as plain values (`new_data.described`);
             empty for arrays.
+        batch_size: the only one that the model takes; `None` for any.
+        is_stateful: whether a layer of it keeps its state from one batch to the next.
 
     Example:
         >>> part = Part(np.zeros([4, 2]), np.array([0, 1, 1, 1]))
@@ -132,6 +148,8 @@ class Problem:
     notes: tuple[str, ...] = ()
     shuffled: bool = True
     reading: dict[str, Any] = dataclasses.field(default_factory=dict)
+    batch_size: int | None = None
+    is_stateful: bool = False
 
     @property
     def num_classes(self) -> int:

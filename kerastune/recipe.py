@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import html
 import json
 import math
 from typing import Any
 
 from kerastune.runtime import fields, naming
 from kerastune.runtime.fields import Range, described
+
+# Names in recipes, and Keras's classes.
+OPTIMIZERS = {
+    "sgd": "SGD",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "nadam": "Nadam",
+    "adamax": "Adamax",
+    "rmsprop": "RMSprop",
+    "adagrad": "Adagrad",
+    "adadelta": "Adadelta",
+    "adafactor": "Adafactor",
+    "lamb": "Lamb",
+    "lion": "Lion",
+    "muon": "Muon",
+    "ftrl": "Ftrl",
+}
 
 
 @fields.documented
@@ -29,7 +47,12 @@ class Recipe:
         True
     """
 
-    optimizer: str = described("sgd", "Optimizer.", '`"sgd"` or `"adam"`.', choices=("sgd", "adam"))
+    optimizer: str = described(
+        "sgd",
+        "Optimizer.",
+        f"one of Keras's: {', '.join(OPTIMIZERS)}.",
+        choices=tuple(OPTIMIZERS),
+    )
     learning_rate: float = described(
         0.01,
         "Learning rate of the first step.",
@@ -39,13 +62,13 @@ class Recipe:
     momentum: float = described(
         0.9,
         "Momentum of SGD.",
-        "of SGD, in `[0, 1)`; Adam ignores it.",
+        "of SGD, in `[0, 1)`; the other optimizers ignore it.",
         allowed=Range(high=1),
     )
     nesterov: bool = described(
         True,
         "Nesterov momentum of SGD.",
-        "whether SGD has Nesterov momentum; Adam ignores it.",
+        "whether SGD has Nesterov momentum; the other optimizers ignore it.",
     )
     batch_size: int = described(
         64,
@@ -63,10 +86,11 @@ class Recipe:
     )
     decay: str = described(
         "linear",
-        "Fall of the learning rate: none, linear to 0 at the last step, or exponential in drops.",
-        '`"linear"` (S3.1: to zero at `total_steps`), `"exponential"` (S3.4: a staircase) or '
-        '`"none"`.',
-        choices=("none", "linear", "exponential"),
+        "Fall of the learning rate: none, linear or cosine to 0 at the last step, or exponential "
+        "in drops.",
+        '`"linear"` (S3.1: to zero at `total_steps`), `"cosine"` (likewise, along half a cosine), '
+        '`"exponential"` (S3.4: a staircase) or `"none"`.',
+        choices=("none", "linear", "cosine", "exponential"),
     )
     decay_start: int = described(
         0,
@@ -87,6 +111,27 @@ class Recipe:
         "steps between two changes of a decaying learning rate, `>= 1`.",
         unit="steps",
         allowed=Range(1),
+    )
+    warmup_steps: int = described(
+        0,
+        "Steps in which the learning rate rises first.",
+        "steps in which the learning rate rises linearly to its value, `>= 0`; 0 for none.",
+        unit="steps",
+        allowed=Range(0),
+    )
+    ema: float = described(
+        0.0,
+        "Momentum of a moving average of the weights; 0 for none.",
+        "momentum of an exponential moving average of the weights, in `[0, 1)`, which is what is "
+        "evaluated and kept (Polyak and Juditsky 1992); 0 for none.",
+        allowed=Range(high=1),
+    )
+    beta_2: float | None = described(
+        None,
+        "Adam's beta_2; none: as the optimizer has it.",
+        "decay of the second moments of Adam and the like, in `[0, 1)`, which the others ignore; "
+        "`None` leaves what the optimizer has.",
+        allowed=Range(high=1),
     )
     initializers: str = described(
         "auto",
@@ -133,8 +178,9 @@ class Recipe:
     )
     flip: bool = described(
         False,
-        "Flip images from left to right at random.",
-        "whether every second image, drawn at random, is flipped from left to right.",
+        "Flip images from left to right in every second epoch.",
+        "whether every image is flipped from left to right in every second epoch (alternating "
+        "flip); of a stream every second one, drawn at random.",
     )
     class_weights: str = described(
         "none",
@@ -203,6 +249,24 @@ class Recipe:
         """A copy with other values."""
         return dataclasses.replace(self, **changes)
 
+    def over(self, total_steps: int) -> Recipe:
+        """The recipe with other total steps, decay and moving average of the same shape.
+
+        Example:
+            >>> recipe = Recipe(decay="exponential", decay_start=900, decay_interval=200)
+            >>> longer = recipe.replace(total_steps=2000).over(4000)
+            >>> longer.decay_start, longer.decay_interval
+            (1800, 400)
+        """
+        times, changes = total_steps / self.total_steps, {"total_steps": total_steps}
+        if self.decay != "none":
+            changes["decay_start"] = round(times * self.decay_start)
+        if self.decay == "exponential":
+            changes["decay_interval"] = max(round(times * self.decay_interval), 1)
+        if self.ema:
+            changes["ema"] = self.ema ** (1 / times)
+        return self.replace(warmup_steps=round(times * self.warmup_steps), **changes)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, ready for JSON."""
         copied = {
@@ -210,6 +274,20 @@ class Recipe:
             "hyperparameters": copy.deepcopy(self.hyperparameters),
         }
         return {**vars(self), **copied}
+
+    def _repr_html_(self) -> str:
+        """A table of what differs from the defaults, for notebooks."""
+        usual = Recipe().to_dict()
+        named = {
+            **dict.fromkeys(("optimizer", "learning_rate", "batch_size", "total_steps"), True),
+            **{name: True for name, value in self.to_dict().items() if value != usual[name]},
+        }
+        rows = "".join(
+            f"<tr><th style=text-align:left>{name}</th>"
+            f"<td style=text-align:left>{html.escape(str(getattr(self, name)))}</td></tr>"
+            for name in named
+        )
+        return f"<table><tbody>{rows}</tbody></table>"
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys."""
@@ -239,25 +317,11 @@ class Recipe:
         values = self.to_dict()
         hyperparameters = values.pop("hyperparameters")
         layer_rate = [f"--layer_rate={text}" for text in values.pop("layer_rate")]
-        lines = [flag(name, value) for name, value in values.items()]
+        lines = [fields.flag(name, value) for name, value in values.items()]
         lines += layer_rate
         return lines + [
             f"--hp={name}={json.dumps(value)}" for name, value in sorted(hyperparameters.items())
         ]
-
-
-def flag(name: str, value: Any) -> str:
-    """One line of an absl flagfile.
-
-    Example:
-        >>> flag("nesterov", False), flag("learning_rate", 0.1), flag("dropout", None)
-        ('--nonesterov', '--learning_rate=0.1', '--dropout=none')
-    """
-    if value is None:
-        return f"--{name}=none"
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no{name}"
-    return f"--{name}={value!r}" if isinstance(value, float) else f"--{name}={value}"
 
 
 def parse_layer_rate(text: str) -> tuple[str, float]:

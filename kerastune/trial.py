@@ -26,8 +26,8 @@ class TrialSpec:
             not 0.
         until: step at which the segment ends, `> start`.
         eval_every: steps between two evaluations on the validation part; 0 for none.
-        keep_best: whether to keep the weights of the best evaluation (of the last one, when the
-            learning rate decays).
+        keep_best: whether to keep the weights of the best evaluation (of the last one, where it
+            prunes).
         after: name of the trial from whose kept weights this one sets out; empty for a fresh start.
         sparsity: fraction of zeros, in `[0, 1)`, to which kernels are pruned in the first half of
             the trial.
@@ -35,6 +35,8 @@ class TrialSpec:
         temperature: that softens what the teacher says, `> 0`.
         folds: parts that the training part is cut into, at least 2, to leave one out; 0 for none.
         left_out: number of that part, from 1; 0 for none.
+        follows_clock: whether it ends when the time of a budget does: the total steps of its recipe
+            follow how fast it goes, so that its learning rate decays to its end.
 
     Raises:
         ValueError: when the steps or the folds do not fit together, or the sparsity is none.
@@ -53,6 +55,7 @@ class TrialSpec:
     temperature: float = 1.0
     folds: int = 0
     left_out: int = 0
+    follows_clock: bool = False
 
     def __post_init__(self):
         sparsity.check(self.sparsity)
@@ -65,7 +68,10 @@ class TrialSpec:
                 f"`left_out` ({self.left_out}) must be one of `folds` ({self.folds}), which are 0 "
                 "or >= 2."
             )
-        if self.eval_every and (self.start % self.eval_every or self.until % self.eval_every):
+        parts = (
+            [step % self.eval_every for step in (self.start, self.until)] if self.eval_every else []
+        )
+        if any(parts) and not self.follows_clock:
             raise ValueError(
                 f"`eval_every` ({self.eval_every}) must divide `start` ({self.start}) and `until` "
                 f"({self.until})."
@@ -173,7 +179,7 @@ class Outcome:
 
     def kept_evaluation(self, objective: Objective) -> dict[str, float] | None:
         """The evaluation whose weights are kept (`kept_evaluation`), or `None`."""
-        return kept_evaluation(self.evals, objective, self.spec.recipe.decay != "none")
+        return kept_evaluation(self.evals, objective, self.spec.sparsity > 0)
 
     def after(self, earlier: Outcome | None) -> Outcome:
         """This segment's outcome joined to what the trial had before it."""

@@ -18,8 +18,9 @@ so that the spread is over all three. Test data are looked at when the seconds a
   the one that was cut off by the end included; among equals that of the lowest loss, where
   KerasTuner itself would keep the first.
 - kerastune has the recipe that it begins with (Nesterov momentum, batch size from the data, He
-  initializers) and finds rate and number of steps. `defaults` is one training with Adam at 1e-3 and
-  batches of 32, and a patience of 10 epochs.
+  initializers) and finds rate and number of steps. `defaults` is Adam at 1e-3 with batches of
+  32 for the whole time, best epoch; `simple_rule` is a range test of seven learning rates, then SGD
+  with linear decay.
 - The learning rate's range is what a user writes who does not know it. A narrower one favors the
 rivals.
 - `kerastune/10` is kerastune with a tenth of the seconds. It hands over one model, not an ensemble.
@@ -47,11 +48,30 @@ GRACE = (
 )
 RIVALS = (
     "defaults",
+    "simple_rule",
     "RandomSearch",
     "Hyperband",
     "BayesianOptimization",
     "optuna median",
     "optuna hyperband",
+)
+CACHE = "benchmark-data"  # where archives of the recorded tasks are kept
+RECORDED = (
+    "vehicle",
+    "german",
+    "spambase",
+    "phoneme",
+    "satimage",
+    "marketing",
+    "magic",
+    "computers",
+    "slid",
+    "osuleaf",
+    "vowels",
+    "power",
+    "topics",
+    "documentation",
+    "shapes",
 )
 PROBLEMS = {  # source, network, and the epochs that a user of a rival would allow a trial
     "digits": ("digits", "cnn", 30),
@@ -154,8 +174,11 @@ def race(run):
     from kerastune.runtime import devices
 
     devices.set_up()
-    source, model, epochs = PROBLEMS[run.task]
-    task = loading.load(source, seed=run.seed)
+    if run.task in PROBLEMS:
+        source, model, epochs = PROBLEMS[run.task]
+        task = loading.load(source, seed=run.seed)
+    else:
+        task, model, epochs = recorded(run)
     arena = contestants.Race(task, hypermodels.load(model, task), epochs, run.seconds, run.seed)
     contestants.start(run.contestant.partition("/")[0], arena, run.baseline)
     spent = arena.spent()
@@ -168,6 +191,17 @@ def race(run):
         "trials": arena.trials,
         "curve": [(round(moment, 3), score) for moment, score in curve],
     }
+
+
+def recorded(run):
+    """One of the recorded tasks, its network, and the epochs of a rival's trial."""
+    import recorded_tasks
+
+    found, name = recorded_tasks.TASKS[run.task], run.task
+    cache = pathlib.Path(CACHE)
+    recorded_tasks.fetch(cache)
+    problem = recorded_tasks.problem(name, *found.read(cache), run.seed, found)
+    return problem, found.network, 30
 
 
 def in_time(curve, seconds):
@@ -345,7 +379,8 @@ def known(names):
 def define():
     """Defines the flags."""
     contestants = ["kerastune", *RIVALS]
-    flags.DEFINE_list("tasks", list(PROBLEMS), f"Among {', '.join(PROBLEMS)}.")
+    tasks = [*PROBLEMS, *RECORDED]
+    flags.DEFINE_list("tasks", tasks, f"Among {', '.join(tasks)}.")
     flags.DEFINE_list("contestants", contestants, f"Among {', '.join(contestants)}.")
     flags.DEFINE_list("seeds", ["1", "2", "3", "4", "5"], "Of cut, weights and search.")
     flags.DEFINE_float("seconds", 60.0, "Of one search.", 0.1)
@@ -359,7 +394,7 @@ def define():
     )
     flags.DEFINE_string("output_dir", "benchmark-out", "Where rows, table and picture go.")
     flags.DEFINE_string("one", "", "A run as JSON, in a child process: its row is printed.")
-    flags.register_validator("tasks", known(PROBLEMS), f"must be among {', '.join(PROBLEMS)}")
+    flags.register_validator("tasks", known(tasks), f"must be among {', '.join(tasks)}")
     flags.register_validator(
         "contestants", known(contestants), f"must be among {', '.join(contestants)}"
     )

@@ -21,14 +21,14 @@ BUDGET = "1000000steps"  # more than all trainings take
 
 def large(hp=None):
     """The built-in network."""
-    from kerastune.models import networks
+    from kerastune.models.hypermodels import networks
 
     return networks.cnn(SHAPE, 10, "classification", filters=16, dense_units=64)
 
 
 def small(hp=None):
     """A quarter of its parameters."""
-    from kerastune.models import networks
+    from kerastune.models.hypermodels import networks
 
     return networks.cnn(SHAPE, 10, "classification", filters=8, dense_units=32)
 

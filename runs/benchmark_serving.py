@@ -19,7 +19,7 @@ SHAPES = {"mlp": (64,), "cnn": (28, 28, 1)}  # a table of 64 columns, an image
 
 def member(model):
     """A member with fresh weights."""
-    from kerastune.models import networks
+    from kerastune.models.hypermodels import networks
 
     return getattr(networks, model)(SHAPES[model], 10, "classification")
 

@@ -21,7 +21,7 @@ STAGE_1 = ["digits:mlp", "digits:cnn", "fashion_mnist:mlp", "fashion_mnist:cnn"]
 
 def builder(name):
     """Builds a built-in network for Fashion-MNIST."""
-    from kerastune.models import networks
+    from kerastune.models.hypermodels import networks
 
     return lambda hyperparameters: getattr(networks, name)((28, 28, 1), 10, "classification")
 

@@ -32,7 +32,7 @@ def part(raw, classes):
 
 def network(hp=None):
     """The built-in network, small."""
-    from kerastune.models import networks
+    from kerastune.models.hypermodels import networks
 
     return networks.cnn(SHAPE, 5, "classification", filters=8, dense_units=32)
 

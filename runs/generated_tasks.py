@@ -85,11 +85,11 @@ def fashion_last() -> tuple:
 
 
 def _fashion(classes: range) -> tuple:
-    from kerastune.data import cutting, sources
+    from kerastune.data import sources
 
     parts = sources.read("fashion_mnist").parts
     kept = [
-        cutting.take(part, np.flatnonzero(np.isin(part.y, classes)))
+        part.take(np.flatnonzero(np.isin(part.y, classes)))
         for part in (parts["training"], parts["test"])
     ]
     return tuple((part.x, part.y - classes.start) for part in kept)

@@ -53,7 +53,10 @@ ONLY_IN = {
     "ray": {"executors.ray_actors"},
     "PIL": {"data.readers.image_files"},
     "pyarrow": {"data.readers.table_files"},
-    "rich": {"cli.column_table", "cli.summary", "runtime.logs", "tuner.progress"},
+    "rich": {"cli.column_table", "cli.summary", "runtime.logs", "runtime.screen"},
+    "jinja2": {"report.html"},
+    "markupsafe": {"report.html"},
+    "IPython": {"runtime.screen"},
     "tensorboard": {"callbacks", "report", "runtime.tensorboard_writer"},
     "keras": {
         "callbacks",

@@ -33,6 +33,9 @@ OTHER = Recipe(
     head=2,
     head_fraction=0.1 + 0.2,
     decay_interval=7,
+    warmup_steps=11,
+    ema=0.1 + 0.2,
+    beta_2=0.1 + 0.2,
     initializers="keep",
     regularizers="on",
     seed=0,
@@ -77,6 +80,9 @@ def random_recipe(seed):
         augmentation=float(generator.uniform(0, 1)),
         flip=bool(generator.integers(2)),
         decay_interval=int(generator.integers(1, 10**6)),
+        warmup_steps=int(generator.integers(0, 10**6)),
+        ema=float(generator.uniform(0, 1)),
+        beta_2=None if generator.integers(2) else float(generator.uniform(0, 1)),
         layer_decay=float(generator.uniform(0.1, 1)),
         layer_rate=[
             f"layer_{i}*={generator.random()!r}" for i in range(int(generator.integers(3)))
@@ -173,8 +179,8 @@ def test_text_that_is_no_recipe_is_refused(text):
 
 
 BAD = [
-    *[("optimizer", value) for value in ("SGD", "rmsprop", None, 3)],
-    *[("decay", value) for value in ("cosine", True)],
+    *[("optimizer", value) for value in ("SGD", "newton", None, 3)],
+    *[("decay", value) for value in ("Cosine", True)],
     ("class_weights", "auto"),
     ("initializers", "he"),
     *[("regularizers", value) for value in (True, "")],
@@ -198,6 +204,9 @@ BAD = [
     *[("flip", value) for value in (1, 0, "true", None)],
     *[("decay_factor", value) for value in (0, 0.0, 1, 1.5, -0.5, math.nan, "0.5", None)],
     *[("decay_interval", value) for value in (0, 1.0, "1")],
+    *[("warmup_steps", value) for value in (-1, 1.0)],
+    *[("ema", value) for value in (1, -0.1, "0.9")],
+    *[("beta_2", value) for value in (1, -0.1)],
     *[("layer_decay", value) for value in (0, 0.0, 1.5, -0.5, math.nan, "0.5", None)],
     *[
         ("layer_rate", value)

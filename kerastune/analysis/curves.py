@@ -64,9 +64,8 @@ def diverged_at(losses: np.ndarray, first: float = float("nan")) -> int | None:
 
     Returns:
         The step, counted in `losses`, or `None` when the run is sound. The first 10 losses can't
-        explode, since one
-        large one among them would be most of their mean. A first loss of zero or below never
-        explodes.
+        explode, since one large one among them would be most of their mean. A first loss of
+        zero or below never explodes.
 
     Example:
         >>> diverged_at(np.array([1.0, 1.0, np.nan]))
@@ -86,7 +85,7 @@ def diverged_at(losses: np.ndarray, first: float = float("nan")) -> int | None:
     return int(bad[0]) if len(bad) else None
 
 
-def fastest_and_deepest(curves: list[np.ndarray]) -> int | None:
+def fastest_and_deepest(curves: list[np.ndarray], start: float = float("inf")) -> int | None:
     """Index of the curve that falls fastest and deepest (S1.3).
 
     Over the steps that all sound curves have, those count as deep whose last smoothed loss is
@@ -96,6 +95,7 @@ def fastest_and_deepest(curves: list[np.ndarray]) -> int | None:
     Args:
         curves: true step losses of every run, arrays `[steps]`; lengths may differ. A run that
             diverged is left out.
+        start: loss of a guess (`fall_of`), where it is known.
 
     Returns:
         The index, or `None` when every run diverged or has no step.
@@ -112,8 +112,24 @@ def fastest_and_deepest(curves: list[np.ndarray]) -> int | None:
     smooth = {i: smoothed(curves[i][:common]) for i in sound}
     lowest = min(curve[-1] for curve in smooth.values())
     first = max(curve[0] for curve in smooth.values())
-    deep = [i for i in sound if smooth[i][-1] <= lowest + DEEP_SHARE * max(first - lowest, 0.0)]
+    deep = [
+        i for i in sound if smooth[i][-1] <= lowest + DEEP_SHARE * fall_of(first, lowest, start)
+    ]
     return min(deep, key=lambda i: (smooth[i].mean(), i))
+
+
+def fall_of(first: float, lowest: float, start: float = float("inf")) -> float:
+    """By how much a loss fell, at least 0, as far as that tells one curve from another.
+
+    It is counted from no higher than 3x `start`, the loss of a guess: from a first loss of
+    hundreds, on inputs that are not scaled, everything falls, and a fraction of that fall would
+    hide all that comes after it.
+
+    Example:
+        >>> fall_of(2.3, 0.3), fall_of(500.0, 3.0, start=2.0)
+        (2.0, 3.0)
+    """
+    return max(min(first, EXPLOSION_FACTOR * start) - lowest, 0.0)
 
 
 def converged_step(losses: np.ndarray) -> int:
@@ -133,8 +149,7 @@ def converged_step(losses: np.ndarray) -> int:
 
     Returns:
         A number of steps in `[1, steps]`. A curve that still falls converges near its end; one that
-        never
-        falls converges at once.
+        never falls converges at once.
 
     Raises:
         ValueError: for an empty curve or one with a loss that is not finite.

@@ -28,23 +28,20 @@ TARGET_RATIO = 0.035  # Adam: first update over weights at a good rate
 # momentum 0.9.
 LOSS_SHARE = 0.53
 FITTED_MOMENTUM = 0.9
-# Fresh starts of one batch; Adam's first update hardly differs between them.
-STARTS = {"sgd": 8, "adam": 1}
+SGD_STARTS = 8  # fresh starts of one batch; the first update of the others hardly differs
 BATCHES = 60  # in all, at most
 BASELINE_RATE = 1e-3  # of the measured update; any rate gives the same suggestion
+LARGEST = 1e6  # learning rate; a first update that asks for more moves nothing
 
 
 def starts(optimizer: str) -> int:
     """Number of fresh starts that a suggestion averages, by the optimizer's lower-case name.
 
-    Raises:
-        ValueError: when there is no rule for it.
+    Example:
+        >>> starts("sgd"), starts("adamw")
+        (8, 1)
     """
-    if optimizer not in STARTS:
-        raise ValueError(
-            f"the probe has no rule for {optimizer!r}; optimizers are: {', '.join(STARTS)}."
-        )
-    return STARTS[optimizer]
+    return SGD_STARTS if optimizer == "sgd" else 1
 
 
 def whole_model_ratio(update_norms: np.ndarray, weight_norms: np.ndarray) -> np.ndarray:
@@ -66,7 +63,7 @@ def adam_rate(rates: np.ndarray, ratios: np.ndarray) -> float:
     Args:
         rates: learning rate of every measured first update `[k]`, `> 0`.
         ratios: its norm over that of the weights `[k]`; what is not finite or not above 0 is left
-            out.
+            out, and so is what asks for a rate above `LARGEST`.
 
     Returns:
         The rate, from the geometric mean over the measurements.
@@ -78,7 +75,8 @@ def adam_rate(rates: np.ndarray, ratios: np.ndarray) -> float:
         >>> round(adam_rate(np.array([1e-3]), np.array([0.007])), 6)
         0.005
     """
-    return TARGET_RATIO / _geometric_mean(np.asarray(ratios, np.float64) / rates)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _geometric_mean(TARGET_RATIO / (np.asarray(ratios, np.float64) / rates))
 
 
 def sgd_rate(
@@ -97,7 +95,8 @@ def sgd_rate(
 
     Args:
         rates: learning rate of every measured first update `[k]`, `> 0`.
-        losses: loss of its batch before it `[k]`; what is not finite or not above 0 is left out.
+        losses: loss of its batch before it `[k]`; what is not finite or not above 0 is left out,
+            and so is what asks for a rate above `LARGEST`.
         update_norms: L2 norm of the update of the whole model `[k]`; as `losses`.
         momentum: of the optimizer, in `[0, 1)`; nothing has gathered yet when the first update is
             made.
@@ -125,10 +124,8 @@ def sgd_rate(
     """
     gradients = np.asarray(update_norms, np.float64) / rates / (1 + momentum if nesterov else 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        steps = np.asarray(losses, np.float64) / gradients**2
-    return (
-        LOSS_SHARE * _geometric_mean(steps) * float(np.sqrt((1 - momentum) / (1 - FITTED_MOMENTUM)))
-    )
+        plain = LOSS_SHARE * np.asarray(losses, np.float64) / gradients**2
+    return _geometric_mean(plain) * float(np.sqrt((1 - momentum) / (1 - FITTED_MOMENTUM)))
 
 
 def suggest_learning_rate(
@@ -143,7 +140,8 @@ def suggest_learning_rate(
     """A learning rate from the first updates of one or several fresh starts (S1.7).
 
     Args:
-        optimizer: `"sgd"` or `"adam"`.
+        optimizer: its lower-case name; all but `"sgd"` have the rule for Adam, of the first
+            update's size.
         rates: learning rate of every measured first update `[k]`, `> 0`; any rate gives the same
             suggestion.
         losses: loss of its batch before it `[k]`.
@@ -153,22 +151,40 @@ def suggest_learning_rate(
         nesterov: whether SGD's momentum is Nesterov's.
 
     Raises:
-        ValueError: when there is no rule for the optimizer, or no usable measurement.
+        ValueError: when there is no usable measurement.
 
     Example:
         >>> rates, norms = np.array([1e-3]), np.array([[0.007]])
         >>> round(suggest_learning_rate("adam", rates, np.array([2.3]), norms, np.ones([1, 1])), 6)
         0.005
     """
-    starts(optimizer)
     rates = np.asarray(rates, np.float64)
-    if optimizer == "adam":
+    if optimizer != "sgd":
         return adam_rate(rates, whole_model_ratio(update_norms, weight_norms))
     return sgd_rate(rates, losses, np.linalg.norm(update_norms, axis=1), momentum, nesterov)
 
 
-def _geometric_mean(values: np.ndarray) -> float:
-    usable = values[np.isfinite(values) & (values > 0)]
+def moves_nothing(losses: np.ndarray, update_norms: np.ndarray) -> bool:
+    """Whether first updates that give no suggestion are those of a frozen or dead network.
+
+    They are, where losses and norms are sound.
+
+    Args:
+        losses: loss of every batch before the update `[k]`.
+        update_norms: L2 norms of the updates, by layer `[k, layers]`.
+
+    Example:
+        >>> moves_nothing(np.array([2.3]), np.array([[0.0, 1e-12]]))
+        True
+        >>> moves_nothing(np.array([np.nan]), np.array([[0.0, 1e-12]]))
+        False
+    """
+    is_sound = np.isfinite(losses) & (losses > 0) & np.isfinite(update_norms).all(axis=1)
+    return bool(is_sound.all())
+
+
+def _geometric_mean(rates: np.ndarray) -> float:
+    usable = rates[np.isfinite(rates) & (rates > 0) & (rates <= LARGEST)]
     if not len(usable):
-        raise ValueError("no first update has a finite loss and finite norms above 0.")
+        raise ValueError("no first update has a finite loss, and finite norms that move weights.")
     return float(np.exp(np.log(usable).mean()))

@@ -1,5 +1,6 @@
 """Keras callbacks that work in anyone's `model.fit`, without the rest of kerastune."""
 
+from kerastune.callbacks.cosine_decay import CosineDecay
 from kerastune.callbacks.distillation import Distillation
 from kerastune.callbacks.ensemble_evaluation import EnsembleEvaluation
 from kerastune.callbacks.exponential_decay import ExponentialDecay
@@ -10,6 +11,7 @@ from kerastune.callbacks.tta_evaluation import TTAEvaluation
 from kerastune.callbacks.update_ratio import UpdateRatio
 
 __all__ = [
+    "CosineDecay",
     "Distillation",
     "EnsembleEvaluation",
     "ExponentialDecay",

@@ -19,6 +19,7 @@ class ExponentialDecay(RateDecay):
             which validation is best without decay.
         factor: of every drop, in `(0, 1)`.
         interval: steps between two drops, `>= 1`.
+        warmup_steps: steps in which the rate rises first, `>= 0`.
 
     Raises:
         ValueError: when an argument is out of its range; at the start of training, when the
@@ -29,8 +30,8 @@ class ExponentialDecay(RateDecay):
         >>> model.fit(x, y, epochs=10, callbacks=[decay])  # doctest: +SKIP
     """
 
-    def __init__(self, start: int, factor: float = 0.5, interval: int = 100):
-        super().__init__()
+    def __init__(self, start: int, factor: float = 0.5, interval: int = 100, warmup_steps: int = 0):
+        super().__init__(warmup_steps)
         check_exponential_decay(1.0, start, factor, interval)
         self.start = start
         self.factor = factor

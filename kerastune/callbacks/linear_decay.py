@@ -19,6 +19,7 @@ class LinearDecay(RateDecay):
         total_steps: steps of this `fit`, from its first one on, `>= 1`.
         interval: steps between two changes of the rate, `>= 1`.
         start: step of this `fit` from which the rate falls, `>= 0`.
+        warmup_steps: steps in which the rate rises first, `>= 0`.
 
     Raises:
         ValueError: when an argument is out of its range; at the start of training, when the
@@ -28,8 +29,10 @@ class LinearDecay(RateDecay):
         >>> model.fit(x, y, epochs=10, callbacks=[LinearDecay(total_steps=5000)])  # doctest: +SKIP
     """
 
-    def __init__(self, total_steps: int, interval: int = 100, start: int = 0):
-        super().__init__()
+    def __init__(
+        self, total_steps: int, interval: int = 100, start: int = 0, warmup_steps: int = 0
+    ):
+        super().__init__(warmup_steps)
         check_linear_decay(1.0, total_steps, interval, start)
         self.total_steps = total_steps
         self.interval = interval

@@ -8,6 +8,8 @@ from kerastune.analysis import sparsity as rules
 from kerastune.models import pruning
 from kerastune.training.optimizers import step_counter
 
+CHANGES = 20  # of the sparsity, at most, until it is reached
+
 
 class MagnitudePruning(keras.callbacks.Callback):
     """Sets more and more of the smallest weights to zero during `fit` (S4.4).
@@ -91,3 +93,16 @@ class MagnitudePruning(keras.callbacks.Callback):
         if wanted != self._present:
             pruning.prune(self.model, wanted, self.scope, self.which)
             self._present = wanted
+
+
+def over(sparsity: float, total_steps: int) -> list[MagnitudePruning]:
+    """What prunes in the first half of a training, so that the second can make up for it.
+
+    Args:
+        sparsity: fraction of zeros; 0 for no pruning.
+        total_steps: of the training.
+    """
+    if not sparsity:
+        return []
+    half = max(total_steps // 2, 1)
+    return [MagnitudePruning(sparsity, end_step=half, every=max(half // CHANGES, 1))]

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from kerastune.models.step_wrapper import StepWrapper, install_for_one_fit, uninstall_after_fit
+from kerastune.schedules.keras_schedules import WarmUp
 from kerastune.training.optimizers import inner, step_counter
 
 logger = logging.getLogger("kerastune")
@@ -21,7 +22,16 @@ class RateDecay(keras.callbacks.Callback, abc.ABC):
     steps per execution. A step is a batch, also where gradients of several are accumulated. When
     training ends the optimizer has its first rate again, unless something else has set another one
     meanwhile. A callback beside it that sets the rate too has no effect, which is said once.
+
+    Args:
+        warmup_steps: steps in which the rate rises linearly first, `>= 0`.
     """
+
+    def __init__(self, warmup_steps: int = 0):
+        super().__init__()
+        if warmup_steps < 0:
+            raise ValueError(f"`warmup_steps` must be >= 0, got {warmup_steps}.")
+        self.warmup_steps = warmup_steps
 
     @abc.abstractmethod
     def schedule(self, learning_rate: float) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -35,7 +45,10 @@ class RateDecay(keras.callbacks.Callback, abc.ABC):
                 "has a schedule: compile the model with a number as `learning_rate`."
             )
         rate = float(optimizer.learning_rate.numpy())
-        self._wrapper = _RateSetter(self.model, self.schedule(rate), rate)
+        schedule = self.schedule(rate)
+        if self.warmup_steps:
+            schedule = WarmUp(schedule, self.warmup_steps)
+        self._wrapper = _RateSetter(self.model, schedule, rate)
         self._has_warned = False
         install_for_one_fit(self._wrapper)
 

@@ -73,8 +73,7 @@ class UpdateRatio(RecordingCallback):
         of about 1.5, and `kerastune probe` averages several.
 
         Raises:
-            ValueError: when the optimizer's first step was not measured, or there is no rule for
-                the optimizer.
+            ValueError: when the optimizer's first step was not measured.
         """
         if self.first_update is None:
             raise ValueError(

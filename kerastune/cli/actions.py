@@ -14,9 +14,10 @@ from absl import flags
 from kerastune.budget import LEAST_STEPS
 from kerastune.cli import source_checks
 from kerastune.cli.command_flags import DATA_FLAGS, parsed, recipe_of
+from kerastune.data.finishing import Wishes
 from kerastune.data.raw import Raw
 from kerastune.export import versions
-from kerastune.playbook.stages.distill import EXTRA_TRAININGS, GRID
+from kerastune.playbook.stages.distill import GRID
 from kerastune.recipe import Recipe
 from kerastune.runtime import environment
 from kerastune.study.run_directory import RunDir
@@ -27,6 +28,12 @@ Lines = Sequence[str]  # that a command prints at its end
 def search(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     """Runs the stages from the recipe of the flags."""
     return _search(flag_values, recipe_of(flag_values), stages)
+
+
+def probe(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Runs the probe from the recipe of the flags, and ends with the flag to copy."""
+    tuner = _searched(flag_values, recipe_of(flag_values), stages)
+    return "", f"--learning_rate={tuner.recipe.learning_rate:.2g}"
 
 
 def train(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
@@ -44,7 +51,7 @@ def _trainings(flag_values: flags.FlagValues, stages: Sequence[str]) -> int:
     further = {
         "ensemble": flag_values.members - 1,
         "prune": len(flag_values.sparsity),
-        "distill": len(GRID) + EXTRA_TRAININGS,
+        "distill": len(GRID),
     }
     return 1 + sum(further.get(name, 0) for name in stages)
 
@@ -67,7 +74,7 @@ def crossval(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     output_dir = Path(flag_values.output_dir)
     crossed = CrossValidation(
         flag_values.model,
-        cross_validation_set.of_raw(raw, **_preparing(flag_values)),
+        cross_validation_set.of_raw(raw, _wishes(flag_values)),
         _regularized(flag_values, recipe_of(flag_values)),
         num_folds=flag_values.folds,
         repeats=flag_values.repeats,
@@ -77,7 +84,7 @@ def crossval(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
         project_name=output_dir.name,
         overwrite=flag_values.overwrite,
     )
-    crossed.run(_told(flag_values))
+    crossed.run(_told(flag_values), verbose=1 + flag_values.verbose)
     summary.show_folds(crossed)
     return ()
 
@@ -92,7 +99,7 @@ def export(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
         from kerastune.runtime import devices, logs
 
         devices.set_up(flag_values.gpu_memory_growth)
-    logs.to_screen()
+    logs.to_screen(verbose=True)
     base = Path(flag_values.export_dir or run_dir.export)
     parts = {"views": flag_values.tta, "ensemble": flag_values.ensemble}
     path = from_run.release(run_dir, base, flag_values.format, settings, **parts)
@@ -171,28 +178,49 @@ def report(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     return str(run_dir.report), str(run_dir.report_markdown)
 
 
+def why(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Answers from the study why something was chosen, or was not."""
+    from kerastune.playbook.stages import registry
+    from kerastune.report import writer
+    from kerastune.report.summaries import why as reasons
+    from kerastune.study.database import Record
+
+    with Record(RunDir(flag_values.output_dir).study) as record:
+        decisions = [registry.decision(plain) for plain in record.decisions()]
+        objective, outcomes = writer.objective_of(record), record.outcomes()
+        known = record.fact(writer.ABOUT) or {}
+        measure = known.get("scored_by", objective.name)
+        return reasons.answer(flag_values.about, decisions, outcomes, objective, measure)
+
+
 def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]) -> Lines:
+    tuner = _searched(flag_values, recipe, stages)
+    from kerastune.cli import commands, summary
+
+    return summary.of_search(tuner, commands.COMMANDS)
+
+
+def _searched(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]):
     environment.check()
-    from kerastune.data import loading
+    from kerastune.data import finishing
 
     raw, problem = _read(flag_values), None
     if not _is_named(flag_values):
         # What is wrong with the data is told before TensorFlow is imported.
-        problem = loading.finish(raw, cut_test=True, **_preparing(flag_values))
+        problem = finishing.finish(raw, _wishes(flag_values))
     with environment.quiet_start():
-        from kerastune.cli import summary
         from kerastune.runtime import devices
         from kerastune.tuner import teachers
         from kerastune.tuner.playbook_tuner import PlaybookTuner
 
         notes = devices.set_up(flag_values.gpu_memory_growth, flag_values.precision)
     if problem is None:
-        problem = loading.finish(raw, cut_test=True, **_preparing(flag_values))
+        problem = finishing.finish(raw, _wishes(flag_values))
     problem = dataclasses.replace(problem, notes=(*notes, *problem.notes))
     hypermodel, teacher = _hypermodel(flag_values, problem), None
     if flag_values.teacher:
-        settings = {**_preparing(flag_values), "standardize": False, "for_own_model": True}
-        as_read = loading.finish(raw, cut_test=True, **settings)
+        plainly = {"standardize": False, "for_own_model": True}
+        as_read = finishing.finish(raw, dataclasses.replace(_wishes(flag_values), **plainly))
         problem, hypermodel = teachers.of_raw_inputs(problem, as_read, hypermodel)
         teacher = teachers.load(flag_values.teacher)
     output_dir = Path(flag_values.output_dir)
@@ -217,9 +245,8 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]
         jobs=flag_values.jobs,
         ray_address=flag_values.ray_address,
     )
-    tuner.search(problem, settings=_told(flag_values))
-    summary.show(tuner)
-    return ()
+    tuner.search(problem, settings=_told(flag_values), verbose=1 + flag_values.verbose)
+    return tuner
 
 
 def _told(flag_values: flags.FlagValues) -> dict[str, Any]:
@@ -241,20 +268,20 @@ def _read(flag_values: flags.FlagValues) -> Raw:
     from kerastune.data import sources
     from kerastune.runtime import logs
 
-    logs.to_screen()
+    logs.to_screen(flag_values.verbose)
     raw = sources.read(flag_values.data, source_checks.asked(flag_values))
     column_table.show(raw)
     return raw
 
 
-def _preparing(flag_values: flags.FlagValues) -> dict[str, Any]:
-    """How the flags say that data are prepared, as arguments of `loading.finish`."""
+def _wishes(flag_values: flags.FlagValues) -> Wishes:
+    """How the flags say that data are prepared."""
     names = ("standardize", "standardize_targets", "seed", "kind")
     values = {name: flag_values[name].value for name in names}
     is_named = _is_named(flag_values)
     own_model = bool(flag_values.pretrained) or is_named
     ask = _asking(flag_values) if is_named else None
-    return {"for_own_model": own_model, "ask": ask, **values}
+    return Wishes(for_own_model=own_model, ask=ask, cut_test=True, **values)
 
 
 def _is_named(flag_values: flags.FlagValues) -> bool:

@@ -51,7 +51,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag(
             "model",
             "Built-in network, or your build(hp) function or KerasTuner HyperModel.",
-            unit="mlp|cnn|resnet|MODULE:NAME",
+            unit="mlp|cnn|resnet|series|MODULE:NAME",
             unset="cnn for images, else mlp",
         ),
         Flag(
@@ -192,6 +192,15 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             unset="predictions.csv in the output directory",
         ),
     ),
+    "Question": (
+        Flag(
+            "about",
+            "What to explain: a stage, or a value of the recipe as dropout, adam or "
+            "batch_size=256; may stand alone, without --about=.",
+            unit="NAME|NAME=VALUE",
+            unset="every stage",
+        ),
+    ),
     "Execution": (
         Flag(
             "executor",
@@ -222,6 +231,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "choice",
             choices=environment.PRECISIONS,
         ),
+        Flag("verbose", "Show the whole log on the screen.", False, "switch"),
         Flag("gpu_memory_growth", "Take memory of a GPU as it is needed, not all.", True, "switch"),
     ),
     "Recipe": tuple(flag for name, flag in RECIPE_FLAGS.items() if flag.name != HYPERPARAMETERS),

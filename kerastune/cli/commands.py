@@ -25,7 +25,7 @@ OF_DATA = (
 DATA = (*OF_DATA, "kind", "standardize", "standardize_targets")
 MODEL = ("model", "pretrained")
 TRAINING = ("budget", "objective", "refit", "keep", "executor", "jobs", "ray_address")
-RUN = ("output_dir", "overwrite", "precision", "gpu_memory_growth")
+RUN = ("output_dir", "overwrite", "precision", "gpu_memory_growth", "verbose")
 SEARCH = (*DATA, *MODEL, *TRAINING, *RUN, *RECIPE)
 MEMBERS = ("members", "member_folds", "tta")
 
@@ -78,7 +78,7 @@ TO_EXPORT = (
     Flag(
         "model",
         "Model of the search; your module is imported.",
-        unit="mlp|cnn|resnet|MODULE:NAME",
+        unit="mlp|cnn|resnet|series|MODULE:NAME",
         unset="as in the search",
     ),
     Flag(
@@ -133,6 +133,8 @@ class Command:
         run: does it, and gives lines to print.
         examples: two command lines.
         stages: names of the stages that run, from the flags.
+        bare: name of the flag whose value may stand alone; empty for none.
+        is_passing: whether nothing is left behind unless an output directory is named.
         own: flags that mean something else here than the table of flags says.
         titles: of groups of flags that have another one here.
 
@@ -148,6 +150,8 @@ class Command:
     run: Callable[[flags.FlagValues, Sequence[str]], Sequence[str]]
     examples: tuple[str, str]
     stages: Callable[[flags.FlagValues], Sequence[str]] = no_stages
+    is_passing: bool = False
+    bare: str = ""
     own: tuple[Flag, ...] = ()
     titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -182,12 +186,13 @@ TABLE = (
         "suggest a learning rate from 60 batches",
         flags=(*DATA, *MODEL, "budget", "objective", *RUN, *RECIPE),
         checks=SEARCHES,
-        run=actions.search,
+        run=actions.probe,
         examples=(
             "kerastune probe --data=fashion_mnist --model=cnn",
             "kerastune probe --data=mine.npz --model=mine:build --optimizer=adam",
         ),
         stages=probe_stages,
+        is_passing=True,
         titles=STARTING,
     ),
     Command(
@@ -321,6 +326,19 @@ TABLE = (
             "watch -n 10 kerastune status --output_dir=digits-out",
         ),
         own=(OF_SEARCH,),
+    ),
+    Command(
+        "why",
+        "explain a decision: what else was tried, what it gave, what would change the answer",
+        flags=("output_dir", "about"),
+        checks=(flag_checks.has_study, flag_checks.is_search),
+        run=actions.why,
+        examples=(
+            "kerastune why --output_dir=digits-out",
+            "kerastune why --output_dir=digits-out --about=batch_size=256",
+        ),
+        own=(OF_SEARCH,),
+        bare="about",
     ),
     Command(
         "report",

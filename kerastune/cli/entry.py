@@ -7,8 +7,10 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,11 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if (status := _answer(arguments)) is not None:
         return status
-    command, rest = COMMANDS[arguments[0]], arguments[1:]
+    command = COMMANDS[arguments[0]]
+    rest = _named(command, arguments[1:])
     flag_values = flags.FlagValues()
     command_flags.define(flag_values)
 
     def leave(status: int) -> None:
+        if _is_passing(command, flag_values):
+            shutil.rmtree(flag_values.output_dir, ignore_errors=True)
+            signals.leave(status, "kerastune was stopped.")
         going_on = signals.resuming_command(["kerastune", *arguments], flag_values.output_dir)
         signals.leave(status, f"kerastune was stopped. Continue with:\n  {going_on}")
 
@@ -99,8 +105,13 @@ def run(command: Command, arguments: Sequence[str], flag_values: flags.FlagValue
     for name in flag_values:
         if name not in command.flags:
             flag_values[name].unparse()  # a flagfile had it for another command
-    flag_values.output_dir = str(Path(flag_values.output_dir or run_directory.new()).resolve())
-    lines = command.run(flag_values, command.stages(flag_values))
+    with contextlib.ExitStack() as passing:
+        if _is_passing(command, flag_values):
+            place = tempfile.TemporaryDirectory(prefix="kerastune-")
+            flag_values.output_dir = passing.enter_context(place)
+        named = flag_values.output_dir or run_directory.new()
+        flag_values.output_dir = str(Path(named).resolve())
+        lines = command.run(flag_values, command.stages(flag_values))
     print(*lines, sep="\n", end="\n" if lines else "")
     return 0
 
@@ -125,6 +136,21 @@ def _answer(arguments: Sequence[str]) -> int | None:
         print(command_help.of_command(COMMANDS[name]))
         return 0
     return None
+
+
+def _named(command: Command, arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command, that which may stand alone as the flag that it is.
+
+    Example:
+        >>> _named(COMMANDS["why"], ["--output_dir", "digits-out", "dropout"])
+        ['--output_dir', 'digits-out', '--about=dropout']
+    """
+    found: list[str] = []
+    for each in arguments:
+        follows = bool(found) and found[-1].startswith("-") and "=" not in found[-1]
+        is_bare = bool(command.bare) and not each.startswith("-") and not follows
+        found.append(f"--{command.bare}={each}" if is_bare else each)
+    return found
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -164,6 +190,11 @@ def _flags_of_trained(command: Command, arguments: Sequence[str]) -> list[str]:
         return []
     flag_checks.trained(directory)
     return [f"--flagfile={run_directory.RunDir(directory).flags}"]
+
+
+def _is_passing(command: Command, flag_values: flags.FlagValues) -> bool:
+    """Whether what a command writes goes when it ends."""
+    return command.is_passing and not flag_values["output_dir"].present
 
 
 def _is_pipe_closed() -> bool:

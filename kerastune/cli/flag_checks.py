@@ -22,7 +22,7 @@ from kerastune.export import versions
 from kerastune.objective import Objective
 from kerastune.playbook import warm_start
 from kerastune.playbook.stages import prune, registry
-from kerastune.study.reader import is_study
+from kerastune.study.reader import Record, is_study
 from kerastune.study.run_directory import NAME, RunDir
 
 
@@ -112,6 +112,16 @@ def has_study(flag_values: flags.FlagValues) -> None:
             f"`output_dir` ({study.parent}) holds no study of kerastune: name a search's output "
             "directory."
         )
+
+
+def is_search(flag_values: flags.FlagValues) -> None:
+    """The study of `--output_dir` is that of a search."""
+    with Record(RunDir(_named(flag_values)).study) as record:
+        if record.setting("command") == "crossval":
+            raise ValueError(
+                f"`output_dir` ({flag_values.output_dir}) holds a cross-validation, which decides "
+                "nothing: name a search's output directory."
+            )
 
 
 def has_models(flag_values: flags.FlagValues) -> None:

@@ -1,8 +1,9 @@
-"""The small table at the end of a command: what was chosen, why, and what it gained."""
+"""What a command prints at its end: what was found, how good that is, and what comes next."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from typing import Any
 
 from rich.console import Console
@@ -12,33 +13,26 @@ from rich.table import Table
 from kerastune.inference import wording as rare_wording
 from kerastune.playbook import wording
 from kerastune.playbook.stages.prune import Prune, PruneValues
-from kerastune.report import gain_steps
+from kerastune.report.predictions import Predictions
+from kerastune.report.summaries import ending
 from kerastune.tuner.cross_validation import CrossValidation
 from kerastune.tuner.playbook_tuner import PlaybookTuner
-from kerastune.tuner.refit import REFIT
 
 
-def show(tuner: PlaybookTuner) -> None:
-    """Prints what a search found."""
-    console = Console()
-    console.print(_decisions(tuner))
+def of_search(tuner: PlaybookTuner, known: Collection[str]) -> list[str]:
+    """The last lines of a search: verdict, files and what comes next."""
     for decision in tuner.decisions:
         if decision.stage == Prune.name and decision.values.curve:
-            console.print(_sparsities(decision.values))
-    if tuner.result.get("final"):
-        console.print(_figures(tuner))
-        console.print(_gain(tuner))
-        for part, found in tuner.result.get("rare_class", {}).items():
-            lines = rare_wording.rare_class(found, tuner.result["classes"])
-            console.print(f"The rarer class, {part}: {escape('; '.join(lines))}.", soft_wrap=True)
-        if words := gain_steps.exported(tuner.result):
-            console.print(words)
-    console.print(f"Report: {escape(str(tuner.run_dir.report))}", soft_wrap=True)
-    console.print(f"Results are in {escape(str(tuner.run_dir.path))}. TensorBoard:")
-    console.print(
-        f"  tensorboard --logdir={escape(shlex.quote(str(tuner.run_dir.tensorboard)))}",
-        soft_wrap=True,
-    )
+            Console().print(_sparsities(decision.values))
+    run_dir = tuner.run_dir
+    kept = run_dir.predictions
+    predictions = Predictions.from_bytes(kept.read_bytes()) if kept.is_file() else None
+    lines = ["", *ending.found(tuner.result, tuner.recipe, predictions)]
+    for part, rarer in tuner.result.get("rare_class", {}).items():
+        words = "; ".join(rare_wording.rare_class(rarer, tuner.result["classes"]))
+        lines.append(f"The rarer class, {part}: {words}.")
+    lines += [ending.took(tuner.result), "", *ending.files(run_dir), ""]
+    return [*lines, *ending.commands(run_dir, known)]
 
 
 def show_folds(crossed: CrossValidation) -> None:
@@ -92,16 +86,6 @@ def _over_folds(summary: dict[str, dict[str, float]]) -> Table:
     return table
 
 
-def _decisions(tuner: PlaybookTuner) -> Table:
-    table = Table(title="Decisions", show_lines=True)
-    table.add_column("stage")
-    table.add_column("decision, and its numbers")
-    for decision in tuner.decisions:
-        words = f"[bold]{escape(decision.headline)}[/bold]\n{escape(decision.numbers)}"
-        table.add_row(escape(decision.stage), words)
-    return table
-
-
 def _sparsities(values: PruneValues) -> Table:
     table = Table(title="Size and validation")
     for column in (
@@ -127,50 +111,3 @@ def _sparsities(values: PruneValues) -> Table:
             cells.append(wording.interval(gain.low, gain.high, values.scored_by))
         table.add_row(*cells, "kept" if point.trial == values.trial else "")
     return table
-
-
-def _figures(tuner: PlaybookTuner) -> Table:
-    rows = [
-        (name, part, figures)
-        for name in (
-            "baseline",
-            "final",
-            "calibrated",
-            "ensemble",
-            "tta",
-            "unpruned",
-            "alone",
-            REFIT,
-        )
-        for part, figures in sorted(tuner.result.get(name, {}).items(), reverse=True)
-    ]
-    # Read from a file again, results are in the order of their names: print them in one order.
-    first = tuner.result["scored_by"]
-    metrics = sorted(rows[0][2], key=lambda metric: (metric != first, metric))
-    table = Table(title="Results")
-    for column in ("", "part", *metrics):
-        table.add_column(column)
-    for name, part, figures in rows:
-        table.add_row(name, part, *(f"{figures[metric]:.4f}" for metric in metrics))
-    return table
-
-
-def _gain(tuner: PlaybookTuner) -> str:
-    lines = [
-        f"{words} on the test part: {_in_words(tuner.result[name], tuner.result['scored_by'])}"
-        for name, words in (
-            ("gain", "Final model against baseline"),
-            ("gain_of_ensemble", "Ensemble against final model"),
-            ("gain_of_views", "With test-time augmentation against without"),
-            ("gain_of_pruning", "Pruned against unpruned"),
-            ("gain_of_teaching", "With teacher against without"),
-        )
-        if name in tuner.result
-    ]
-    return "\n".join(lines) or "The test part was used once, for these metrics."
-
-
-def _in_words(gain: dict[str, float], measure: str) -> str:
-    verdict = "significant" if gain["low"] > 0 or gain["high"] < 0 else "not significant"
-    interval = wording.interval(gain["low"], gain["high"], measure)
-    return f"{wording.gained(gain['mean'], measure)}, paired 95 % CI {interval}, {verdict}."

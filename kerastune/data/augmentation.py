@@ -81,20 +81,30 @@ class Augmentation:
             filled = {"fill_mode": "nearest", **settings}
             self._layers.append(layers.RandomTranslation(strength, strength, **filled))
             self._layers.append(layers.RandomRotation(TURN * strength, **filled))
-        if flip:
-            self._layers.append(layers.RandomFlip("horizontal", **settings))
+        self._flip = layers.RandomFlip("horizontal", **settings) if flip else None
 
-    def __call__(self, x, step):
-        """The inputs `x`, a tensor or a structure of them, as the training sees them at `step`."""
+    def __call__(self, x, step, mirrored=None):
+        """The inputs as the training sees them at a step.
+
+        Args:
+            x: a tensor `[n, ...]` or a structure of them.
+            step: an integer or a scalar tensor.
+            mirrored: which examples are flipped, bool `[n]`, as `mirrored_at` gives them; drawn at
+                random without.
+        """
         arrays = [tf.convert_to_tensor(array) for array in tf.nest.flatten(x)]
         changed = [
-            self._changed(a, StepSeeds(self._seed, index, step)) for index, a in enumerate(arrays)
+            self._changed(a, StepSeeds(self._seed, index, step), mirrored)
+            for index, a in enumerate(arrays)
         ]
         return tf.nest.pack_sequence_as(x, changed)
 
-    def _changed(self, array, seeds: StepSeeds):
+    def _changed(self, array, seeds: StepSeeds, mirrored):
         if is_image(array):
-            return self._through_layers(array, seeds)
+            if self._flip is not None and mirrored is not None:
+                where = tf.reshape(mirrored, [-1] + [1] * (array.shape.rank - 1))
+                array = tf.where(where, tf.reverse(array, [2]), array)
+            return self._through_layers(array, seeds, draws=mirrored is None)
         if not array.dtype.is_floating or not self._strength:
             return array
         if array.shape.rank == 3:
@@ -103,13 +113,39 @@ class Augmentation:
             tf.shape(array), seeds.next(), dtype=array.dtype
         )
 
-    def _through_layers(self, images, seeds: StepSeeds):
+    def _through_layers(self, images, seeds: StepSeeds, draws: bool):
         changed = tf.cast(images if images.shape.rank == 4 else images[..., None], tf.float32)
-        for layer in self._layers:
+        drawn = [self._flip] if self._flip is not None and draws else []
+        for layer in [*self._layers, *drawn]:
             transformation = layer.get_random_transformation(changed, training=True, seed=seeds)
             changed = layer.transform_images(changed, transformation, training=True)
         changed = changed if images.dtype.is_floating else tf.round(changed)
         return tf.cast(tf.reshape(changed, tf.shape(images)), images.dtype)
+
+
+def mirrored_at(
+    rows: np.ndarray, num_examples: int, seed: int, start: int, batch_size: int
+) -> np.ndarray:
+    """Which of the examples that a training sees are flipped, bool `[len(rows)]`.
+
+    Every example is flipped in every second epoch, so that two epochs show both its mirror images:
+    alternating flip (Jordan 2024, arXiv:2404.00498). The first epoch draws.
+
+    Args:
+        rows: index of every example that is seen, as `batches.order` gives them.
+        num_examples: of an epoch.
+        seed: of the recipe.
+        start: first step.
+        batch_size: examples in a step.
+
+    Example:
+        >>> first = mirrored_at(np.array([0, 1, 2, 0, 1, 2]), 3, seed=1, start=0, batch_size=2)
+        >>> bool((first[:3] != first[3:]).all())
+        True
+    """
+    drawn = np.random.default_rng([seed, num_examples]).integers(0, 2, rows.max() + 1)
+    epochs = (start * batch_size + np.arange(len(rows))) // num_examples
+    return (drawn[rows] + epochs) % 2 == 1
 
 
 def is_image(array: Any) -> bool:

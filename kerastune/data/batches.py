@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune.data.augmentation import Augmentation
+from kerastune.data.augmentation import Augmentation, mirrored_at
 from kerastune.data.targets import balanced
 from kerastune.problem import Part, Problem, labels
 
@@ -78,40 +78,57 @@ class Batches:
         `augmentation`, `flip` and `class_weights` are those of a recipe; `rows`, int32 `[n]`, are
         indices of the only examples that are seen, of all by default (a stream has none).
         """
-        problem = weighed(self._problem, class_weights)
+        problem, mirrored = weighed(self._problem, class_weights), None
         if self._training is None:
             stream = _weighted(problem)
             if problem.shuffled:
                 stream = stream.shuffle(STREAM_SHUFFLE, seed=seed)
-            stream = stream.repeat().batch(batch_size)
+            is_fixed = problem.batch_size is not None
+            stream = stream.repeat().batch(batch_size, drop_remainder=is_fixed)
             steps = until - start
             batches = stream.take(steps).apply(tf.data.experimental.assert_cardinality(steps))
         else:
             count = len(problem.train if rows is None else rows)
             indices = order(count, batch_size, seed if problem.shuffled else None, start, until)
             indices = indices if rows is None else rows[indices]
+            if flip:
+                mirrored = mirrored_at(indices, count, seed, start, batch_size)
             # The user's own weights are among the tensors already.
             examples = (
                 self._training
                 if problem is self._problem
                 else (*self._training[:2], tf.constant(_weights(problem)))
             )
-            batches = _gathered(examples, indices, batch_size)
+            is_fixed = problem.batch_size is not None
+            batches = _gathered(examples, indices, batch_size, is_fixed)
         if augmentation or flip:
-            changed = Augmentation(augmentation, flip, seed)
-            batches = batches.enumerate(start).map(
-                lambda step, batch: (changed(batch[0], step), *batch[1:])
+            batches = _augmented(
+                batches, Augmentation(augmentation, flip, seed), mirrored, start, batch_size
             )
         return batches.prefetch(1)
 
     def validation(self) -> tf.data.Dataset:
-        """All validation examples in their order."""
-        indices = np.arange(len(self._problem.validation), dtype=np.int32)
-        return _gathered(self._validation, indices, VALIDATION_BATCH).prefetch(1)
+        """The validation examples in their order; see `examples`."""
+        return _evaluated(self._validation, len(self._problem.validation), self._problem.batch_size)
 
 
-def inputs(x: Any, batch_size: int) -> tf.data.Dataset:
+def _augmented(
+    batches: tf.data.Dataset, changed: Augmentation, mirrored, start: int, batch_size: int
+) -> tf.data.Dataset:
+    flips = None if mirrored is None else tf.constant(mirrored)
+
+    def change(step, batch):
+        first = (step - start) * batch_size
+        own = None if flips is None else flips[first : first + batch_size]
+        return (changed(batch[0], step, own), *batch[1:])
+
+    return batches.enumerate(start).map(change)
+
+
+def inputs(x: Any, batch_size: int, fills: bool = False) -> tf.data.Dataset:
     """Inputs alone, an array `[n, ...]` or a structure of them, in their order: `(x,)`.
+
+    With `fills`, the last batch is filled up with the first examples.
 
     Keras makes a pipeline of arrays, too, at whose end it waits for the thread that tunes it:
     TensorFlow's looks up at doubling intervals only, so that a `predict` of 0.7 s may take 1.3 s.
@@ -119,13 +136,39 @@ def inputs(x: Any, batch_size: int) -> tf.data.Dataset:
     tensors = keras.tree.map_structure(tf.convert_to_tensor, x)
     count = len(keras.tree.flatten(x)[0])
     # Keras would take a pair of inputs for inputs and targets.
-    return _gathered((tensors,), np.arange(count, dtype=np.int32), batch_size).prefetch(1)
+    total = -(-count // batch_size) * batch_size if fills else count
+    indices = np.arange(total, dtype=np.int32) % count
+    return _gathered((tensors,), indices, batch_size, is_fixed=fills).prefetch(1)
 
 
-def examples(part: Part, batch_size: int) -> tf.data.Dataset:
-    """Examples of a part in their order: `(x,)`, `(x, y)` or `(x, y, sample_weight)`."""
+def examples(part: Part, batch_size: int, is_fixed: bool = False) -> tf.data.Dataset:
+    """Examples of a part in their order: `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
+
+    Where batches are all of one size (`is_fixed`), what fills no batch at the end is left out; of
+    fewer examples than a batch, the first ones come again.
+    """
+    given = _tensors(part, part.sample_weight)
+    if is_fixed:
+        return _evaluated(given, len(part), batch_size)
     indices = np.arange(len(part), dtype=np.int32)
-    return _gathered(_tensors(part, part.sample_weight), indices, batch_size).prefetch(1)
+    return _gathered(given, indices, batch_size).prefetch(1)
+
+
+def evaluated(count: int, batch_size: int) -> np.ndarray:
+    """Indices of the examples that are evaluated in batches of one size.
+
+    Example:
+        >>> evaluated(7, 3).tolist(), evaluated(2, 3).tolist()
+        ([0, 1, 2, 3, 4, 5], [0, 1, 0])
+    """
+    return np.arange(max(count // batch_size, 1) * batch_size, dtype=np.int32) % count
+
+
+def _evaluated(given: tuple, count: int, batch_size: int | None) -> tf.data.Dataset:
+    if batch_size is None:
+        return _gathered(given, np.arange(count, dtype=np.int32), VALIDATION_BATCH).prefetch(1)
+    indices = evaluated(count, batch_size)
+    return _gathered(given, indices, batch_size, is_fixed=True).prefetch(1)
 
 
 def weighed(problem: Problem, class_weights: str) -> Problem:
@@ -191,13 +234,16 @@ def _tensors(part: Part, weights):
     return keras.tree.map_structure(tf.convert_to_tensor, tuple(given))
 
 
-def _gathered(examples, indices: np.ndarray, batch_size: int) -> tf.data.Dataset:
+def _gathered(
+    examples, indices: np.ndarray, batch_size: int, is_fixed: bool = False
+) -> tf.data.Dataset:
     indices = tf.constant(indices)
 
     def batch(step):
         # A slice that depends on `step` leaves the batch dimension `None`, so another batch size
         # traces nothing.
         rows = indices[step * batch_size : (step + 1) * batch_size]
+        rows = tf.ensure_shape(rows, [batch_size]) if is_fixed else rows
         return tf.nest.map_structure(lambda array: tf.gather(array, rows), examples)
 
     count = -(-len(indices) // batch_size)

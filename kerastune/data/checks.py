@@ -271,6 +271,11 @@ def check_classes(
             f"{num_classes} classes."
         )
     counts = np.bincount(classes, minlength=num_classes)
+    if where == "training" and np.count_nonzero(counts) == 1:
+        raise ValueError(
+            f"All training examples have the class {class_names[classes[0]]}; there is nothing to "
+            "learn."
+        )
     missing = [class_names[index] for index in np.flatnonzero(counts == 0)]
     if missing and where == "training" and not spare_outputs:
         raise ValueError(

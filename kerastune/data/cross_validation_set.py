@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data import cutting, loading, sources, splits, target_kinds
+from kerastune.data import cutting, finishing, sources, splits, target_kinds
+from kerastune.data.finishing import Wishes
 from kerastune.data.folds import Fold
 from kerastune.data.raw import Raw, from_pairs, refuse_stream
 from kerastune.data.readers.asked import Asked
-from kerastune.problem import OTHER, Declared, Part, Problem, joined
+from kerastune.problem import OTHER, Part, Problem, joined
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Foldable:
         rows: number of every example `[n]` among those of the source: its training part, then its
             validation part.
         classes: the classes; `None` for regression.
-        settings: arguments of `data.finish` that every fold has alike.
+        wishes: how every fold is prepared.
         notes: what was done to the data, one sentence each.
 
     Example:
@@ -38,7 +39,7 @@ class Foldable:
     kind: str
     rows: np.ndarray
     classes: splits.Classes | None
-    settings: dict[str, Any]
+    wishes: Wishes
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -65,7 +66,7 @@ class Foldable:
 
     def inputs(self, chosen: np.ndarray) -> Any:
         """Raw inputs of some of the examples, by their places `[k]`."""
-        return cutting.take(self._examples, chosen).x
+        return self._examples.take(chosen).x
 
     def _true(self, where: str) -> np.ndarray:
         part = self.raw.parts[where]
@@ -81,12 +82,10 @@ class Foldable:
         Raises:
             ValueError: for a training part that nothing can be fitted to.
         """
-        parts = {**self.raw.parts, "training": cutting.take(self._examples, fold.train)}
-        parts["validation"] = cutting.take(self._examples, fold.held_out)
+        parts = {**self.raw.parts, "training": self._examples.take(fold.train)}
+        parts["validation"] = self._examples.take(fold.held_out)
         try:
-            return loading.finish(
-                dataclasses.replace(self.raw, parts=parts), kind=self.kind, **self.settings
-            )
+            return finishing.finish(dataclasses.replace(self.raw, parts=parts), self.wishes)
         except ValueError as error:
             raise ValueError(f"{fold.name} can't be trained on: {error}") from error
 
@@ -98,7 +97,7 @@ def load(
     seed: int = 1,
     for_own_model: bool = False,
     kind: str = "",
-    ask: loading.Ask | None = None,
+    ask: finishing.Ask | None = None,
     standardize_targets: bool | None = None,
     **asked: Any,
 ) -> Foldable:
@@ -118,21 +117,23 @@ def load(
         >>> len(examples), len(examples.raw.parts["test"])
         (128, 22)
     """
-    told = {"ask": ask, "standardize_targets": standardize_targets}
-    raw = sources.read(source, Asked(**asked))
-    return of_raw(raw, seed, for_own_model, standardize, kind, **told)
+    wishes = Wishes(
+        seed=seed,
+        for_own_model=for_own_model,
+        standardize=standardize,
+        kind=kind,
+        ask=ask,
+        standardize_targets=standardize_targets,
+    )
+    return of_raw(sources.read(source, Asked(**asked)), wishes)
 
 
-def of_raw(
-    raw: Raw,
-    seed: int = 1,
-    for_own_model: bool = False,
-    standardize: bool | None = None,
-    kind: str = "",
-    ask: loading.Ask | None = None,
-    standardize_targets: bool | None = None,
-) -> Foldable:
+def of_raw(raw: Raw, wishes: Wishes) -> Foldable:
     """As `load`, of a data set that was read.
+
+    Args:
+        raw: as it was read.
+        wishes: how every fold is prepared; a test part is cut off where there are no groups.
 
     Raises:
         ValueError: in one line, for what can't be folded.
@@ -142,9 +143,7 @@ def of_raw(
             "`--time` can't be cross-validated, since every example is held out once, also the "
             "earliest: leave it out, or use kerastune tune."
         )
-    told = {"ask": ask, "standardize_targets": standardize_targets}
-    cut_test = raw.groups is None
-    return _foldable(raw, seed, for_own_model, standardize, kind, cut_test=cut_test, **told)
+    return _foldable(raw, dataclasses.replace(wishes, cut_test=raw.groups is None))
 
 
 def from_arrays(
@@ -159,7 +158,7 @@ def from_arrays(
     name: str = "data",
     kind: str = "",
     prepare: bool = False,
-    ask: loading.Ask | None = None,
+    ask: finishing.Ask | None = None,
     standardize_targets: bool | None = None,
 ) -> Foldable:
     """Takes arrays, all of which are folded; arguments as those of `data.from_arrays`.
@@ -174,28 +173,30 @@ def from_arrays(
     refuse_stream(x)
     raw = from_pairs({"train": train, "test": test_data}, name)
     raw = dataclasses.replace(raw, groups=None if groups is None else np.asarray(groups))
-    told = {"ask": ask, "standardize_targets": standardize_targets}
-    return _foldable(raw, seed, not prepare, None, kind, class_weight=class_weight, **told)
+    wishes = Wishes(
+        seed=seed,
+        for_own_model=not prepare,
+        kind=kind,
+        class_weight=class_weight,
+        ask=ask,
+        standardize_targets=standardize_targets,
+    )
+    return _foldable(raw, wishes)
 
 
-def _foldable(
-    raw: Raw,
-    seed: int,
-    for_own_model: bool,
-    standardize: bool | None,
-    kind: str,
-    class_weight: dict[Any, float] | None = None,
-    cut_test: bool = False,
-    ask: loading.Ask | None = None,
-    standardize_targets: bool | None = None,
-) -> Foldable:
+def _foldable(raw: Raw, wishes: Wishes) -> Foldable:
     if raw.stream is not None:
         refuse_stream(raw.stream)
-    if seed < 0:
-        raise ValueError(f"`seed` must be at least 0, got {seed}.")
-    loading.check_raw(raw, for_own_model)
-    declared = ask(loading.few(raw)) if ask else Declared()
-    kind = target_kinds.of_raw(raw, kind, declared)
+    if wishes.seed < 0:
+        raise ValueError(f"`seed` must be at least 0, got {wishes.seed}.")
+    finishing.check_raw(raw, wishes.for_own_model)
+    declared = wishes.declared(raw)
+    kind = target_kinds.of_raw(raw, wishes.kind, declared)
+    if declared.is_stateful:
+        raise ValueError(
+            "Cross-validation draws folds at random, but a stateful model goes by the order of the "
+            "examples; search takes it."
+        )
     if kind == OTHER:
         raise ValueError(
             "Cross-validation needs one class or one row of numbers per example; search takes any "
@@ -208,25 +209,18 @@ def _foldable(
     raw = dataclasses.replace(raw, parts=parts)
     classes = target_kinds.find_classes(raw, kind, declared)
     rows, notes = np.arange(len(parts["training"])), ()
-    if cut_test and "test" not in parts:
+    if wishes.cut_test and "test" not in parts:
         strata = classes.encode(parts["training"].y, "training") if classes else None
-        rows, off = splits.cut(len(rows), cutting.cut_seed("test", seed), strata)
+        rows, off = splits.cut(len(rows), cutting.cut_seed("test", wishes.seed), strata)
         parts["training"], parts["test"] = (
-            cutting.take(parts["training"], rows),
-            cutting.take(parts["training"], off),
+            parts["training"].take(rows),
+            parts["training"].take(off),
         )
         notes = (
             f"{len(off)} of {len(rows) + len(off)} examples were split off as the test part; they "
             "are in no fold.",
         )
-    settings = {
-        "seed": seed,
-        "for_own_model": for_own_model,
-        "standardize": standardize,
-        "class_weight": class_weight,
-        "ask": ask,
-        "standardize_targets": standardize_targets,
-    }
+    wishes = dataclasses.replace(wishes, kind=kind, cut_test=False)
     return Foldable(
-        dataclasses.replace(raw, parts=parts), kind, rows, classes, settings, (*raw.notes, *notes)
+        dataclasses.replace(raw, parts=parts), kind, rows, classes, wishes, (*raw.notes, *notes)
     )

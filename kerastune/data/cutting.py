@@ -7,7 +7,7 @@ import numpy as np
 from kerastune.analysis import nested
 from kerastune.data import splits
 from kerastune.data.raw import Raw
-from kerastune.problem import Part
+from kerastune.problem import Declared, Part
 
 CUT_PARTS = ("test", "validation")  # in this order
 TRIES = 20  # random orders of groups, of which the one with the best shares of classes is taken
@@ -15,18 +15,20 @@ MOST_COMPARED = 1_000_000_000  # bytes of inputs that are looked through for rep
 
 
 def cut_parts(
-    raw: Raw, classes: splits.Classes | None, seed: int, cut_test: bool
+    raw: Raw, classes: splits.Classes | None, seed: int, cut_test: bool, declared: Declared
 ) -> tuple[dict[str, Part], list[str]]:
     """Cuts missing parts off the training part; gives all parts, and a sentence for each cut.
 
-    By time where the source has an order, whole groups where it has groups, and else at random with
-    the shares of the classes.
+    By time where the source has an order, whole groups where it has groups, whole batches at the
+    end for a stateful model, and else at random with the shares of the classes. Of a stream nothing
+    is cut off.
 
     Args:
         raw: as it was read.
         classes: of a classification.
         seed: at least 0.
         cut_test: whether a missing test part is cut off too.
+        declared: what the user's model says.
 
     Raises:
         ValueError: for parts that can't be cut.
@@ -35,29 +37,41 @@ def cut_parts(
         raise ValueError(f"`seed` must be at least 0, got {seed}.")
     parts, notes = dict(raw.parts), []
     left = np.arange(len(parts["training"]))
-    for where in CUT_PARTS:
+    for where in CUT_PARTS if raw.stream is None else ():
         if where in parts or (where == "test" and not cut_test):
             continue
         train = parts["training"]
         strata = classes.encode(train.y, "training") if classes else None
-        if raw.order is not None:
+        if declared.is_stateful:
+            stay, off = _last_batches(raw, train, declared)
+            how = "the last ones, whole batches: the model is stateful"
+        elif raw.order is not None:
             (stay, off), how = latest(raw.order[left]), "the latest"
         elif raw.groups is not None:
             num_given = sum(len(raw.parts[each]) for each in raw.parts if each != "test")
             check_groups(raw.groups, num_given)
             groups = raw.groups[: len(raw.parts["training"])][left]
-            (stay, off), how = whole_groups(groups, cut_seed(where, seed), strata), "whole groups"
+            stay, off = whole_groups(groups, cut_seed(where, seed), strata)
+            how = f"whole groups, seed {seed}"
         else:
             stay, off = splits.cut(len(train), cut_seed(where, seed), strata)
-            how = "stratified" if classes else "at random"
-        how += "" if raw.order is not None else f", seed {seed}"
-        parts["training"], parts[where] = take(train, stay), take(train, off)
+            how = f"{'stratified' if classes else 'at random'}, seed {seed}"
+        parts["training"], parts[where] = train.take(stay), train.take(off)
         left = left[stay]
         notes.append(
             f"{len(off)} of {len(train)} training examples were split off as the {where} part "
             f"({how})."
         )
     return parts, notes
+
+
+def _last_batches(raw: Raw, train: Part, declared: Declared) -> tuple[np.ndarray, np.ndarray]:
+    if raw.order is not None or raw.groups is not None:
+        raise ValueError(
+            "`--time` and `--groups` can't cut the data of a stateful model, which takes examples "
+            "in their order and in whole batches: give --validation_data and --test_data."
+        )
+    return splits.cut_end(len(train), declared.batch_size or 1)
 
 
 def cut_seed(where: str, seed: int) -> list[int]:
@@ -70,17 +84,6 @@ def cut_seed(where: str, seed: int) -> list[int]:
         ([7, 0], [7, 1])
     """
     return [seed, CUT_PARTS.index(where)]
-
-
-def take(part: Part, indices: np.ndarray) -> Part:
-    """The examples of a part with these indices.
-
-    Example:
-        >>> take(Part(np.arange(6).reshape(3, 2), np.array([7, 8, 9])), np.array([0, 2])).y.tolist()
-        [7, 9]
-    """
-    given = (part.x, part.y, part.sample_weight)
-    return Part(*(nested.mapped(lambda array: array[indices], values) for values in given))
 
 
 def latest(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -194,7 +197,7 @@ def repeated(parts: dict[str, Part]) -> list[str]:
 
     Example:
         >>> part = Part(np.eye(3), np.arange(3))
-        >>> repeated({"training": part, "test": take(part, np.array([1, 2]))})[0][:50]
+        >>> repeated({"training": part, "test": part.take(np.array([1, 2]))})[0][:50]
         'The test part is contained in the training part: i'
     """
     arrays = {where: _leaves(part) for where, part in parts.items()}

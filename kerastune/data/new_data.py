@@ -47,7 +47,7 @@ def described(raw: Raw) -> dict[str, Any]:
         >>> described(Raw("arrays", {}))
         {}
     """
-    if raw.is_table:
+    if raw.columns:
         found = [dataclasses.asdict(column) for column in raw.columns]
         return {"form": TABLE, "columns": found, "label": dataclasses.asdict(raw.label)}
     return {"form": IMAGES, "image_size": raw.image_size} if raw.image_size else {}

@@ -17,13 +17,14 @@ import numpy as np
 from kerastune.analysis import nested
 
 CHUNK = 4096  # examples looked at in one go, so that no second copy of the data is made
+MOST_ASPECT = 2  # of the sides of an image without channels
 
 
 class Profile:
     """Shape and type of one input, and its mean and standard deviation, gathered chunk by chunk.
 
-    Tables `[n, features]` have a mean for every feature; from rank 3 on (images) there is one for
-    the whole data set.
+    Tables `[n, features]` have a mean for every feature, and series `[n, steps, channels]` one for
+    every channel; of images there is one for the whole data set.
 
     Args:
         shape: shape of one example.
@@ -50,8 +51,9 @@ class Profile:
         """
         chunk = chunk.astype(np.float64)
         axes = 0 if len(self.shape) < 2 else None
-        count = len(chunk) if axes == 0 else chunk.size
+        axes = (0, 1) if is_series(self.shape, self.dtype) else axes
         mean = chunk.mean(axis=axes)
+        count = chunk.size // mean.size
         squares = np.square(chunk - mean).sum(axis=axes)
         shift = mean - self.mean
         total = self._count + count
@@ -67,6 +69,24 @@ class Profile:
         """
         deviation = np.sqrt(self._squares / self._count)
         return np.where(deviation > 1e-12 * np.maximum(np.abs(self.mean), 1e-12), deviation, 1.0)
+
+
+def is_series(shape: tuple[int, ...], dtype: str) -> bool:
+    """Whether examples are series `[steps, channels]`, and no images without channels.
+
+    Bytes are images, and so is what has sides of which one is at most twice the other.
+
+    Args:
+        shape: of one example.
+        dtype: name of its type.
+
+    Example:
+        >>> is_series((128, 9), "float32"), is_series((28, 28), "float32")
+        (True, False)
+        >>> is_series((32, 128), "uint8"), is_series((28, 28, 1), "float32")
+        (False, False)
+    """
+    return len(shape) == 2 and dtype != "uint8" and max(shape) > MOST_ASPECT * min(shape)
 
 
 def profile(x: Any, measure: bool = True) -> Any:
@@ -221,7 +241,7 @@ def fit(profiles: Any, add_channel: bool, standardize: bool) -> Numbers | Entrie
     Args:
         profiles: a `Profile`, or a dict of them; measured if `standardize`.
         add_channel: give images `[n, height, width]` a channel axis, and single numbers `[n]` a
-            feature axis.
+            feature axis; series stay as they are.
         standardize: subtract the mean and divide by the standard deviation.
 
     Example:
@@ -232,9 +252,8 @@ def fit(profiles: Any, add_channel: bool, standardize: bool) -> Numbers | Entrie
         return Entries(
             {name: fit(entry, add_channel, standardize) for name, entry in profiles.items()}
         )
-    new_shape = (
-        (*profiles.shape, 1) if add_channel and len(profiles.shape) in (0, 2) else profiles.shape
-    )
+    lacks_axis = len(profiles.shape) in (0, 2) and not is_series(profiles.shape, profiles.dtype)
+    new_shape = (*profiles.shape, 1) if add_channel and lacks_axis else profiles.shape
     statistics = {"mean": profiles.mean, "scale": profiles.scale} if standardize else {}
     return Numbers(profiles.shape, profiles.dtype, new_shape, **statistics)
 
@@ -273,6 +292,9 @@ class Attachment:
         import keras
 
         inputs = self.preparation.inputs()
+        size = next((each.shape[0] for each in getattr(model, "inputs", None) or []), None)
+        if size is not None:
+            inputs = nested.mapped(lambda each: _of_size(each, size), inputs)
         outputs = model(self.preparation.graph(inputs))
         if self.target_mean is not None:
             outputs = self._restore_units(outputs)
@@ -293,3 +315,10 @@ class Attachment:
             np.asarray(self.target_mean).tolist(),
         )
         return keras.layers.Rescaling(scale, offset, dtype="float32")(outputs)
+
+
+def _of_size(tensor: Any, batch_size: int) -> Any:
+    """A Keras input like another one, of batches of one size."""
+    import keras
+
+    return keras.Input(tensor.shape[1:], batch_size, dtype=tensor.dtype, name=tensor.name)

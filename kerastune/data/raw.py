@@ -52,19 +52,25 @@ def from_pairs(values: dict[str, Any], name: str) -> Raw:
         for where in ("validation", "test")
         if values.get(where) is not None
     }
-    if not streams.is_dataset(values["train"]):
-        return Raw(name, {"training": _part(values["train"], "training"), **parts})
+    given, notes = values["train"], []
+    if user_inputs.is_batches(given):
+        given = user_inputs.read(given, "The training part", streams=True)
+    if hasattr(given, "num_batches"):
+        given = streams.of_batches(given)
+        notes.append("The training part is larger than memory: it stays a stream.")
+    if not streams.is_dataset(given):
+        return Raw(name, {"training": _part(given, "training"), **parts})
     if "validation" not in parts:
-        how = 'a "validation" part beside "train"'
+        how = '`validation_data`, or a "validation" part beside "train"'
         raise ValueError(
-            f"{name}: a tf.data.Dataset cannot be split; give a validation part as well ({how})."
+            f"{name}: a tf.data.Dataset, or what else is larger than memory, cannot be split; give "
+            f"a validation part as well ({how})."
         )
-    train = streams.scan(values["train"])
-    notes = (
-        () if "test" in parts else ("There is no test part: a tf.data.Dataset cannot be split.",)
-    )
-    stream = streams.single_examples(values["train"], len(train))
-    return Raw(name, {"training": train, **parts}, stream=stream, notes=notes)
+    train, count = streams.scan(given)
+    if "test" not in parts:
+        notes.append("There is no test part: a stream cannot be split.")
+    stream = streams.single_examples(given, count)
+    return Raw(name, {"training": train, **parts}, stream=stream, notes=tuple(notes))
 
 
 def refuse_stream(x: Any) -> None:
@@ -79,7 +85,8 @@ def _part(value: Any, where: str) -> Part:
         return streams.materialize(value, where)
     if user_inputs.is_batches(value):
         value = user_inputs.read(value, f"The {where} part")
-        value = value if len(value) > 1 else (*value, None)
+    if isinstance(value, tuple) and len(value) == 1:
+        value = (*value, None)
     if isinstance(value, (np.ndarray, dict)) or user_inputs.is_frame(value):
         value = (value, None)
     if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):

@@ -13,6 +13,7 @@ LARGEST_CUT = 5000  # examples: beyond, evaluating costs more than the smaller n
 SMALLEST_WHOLE = 10  # examples: below, a cut would leave a part nearly empty
 # Distinct whole numbers that are taken for classes without further evidence.
 MOST_INTEGER_CLASSES = 20
+SIGNS = (-1, 1)  # labels of two classes
 
 
 def cut(
@@ -54,6 +55,29 @@ def cut(
     stay = np.ones(num_examples, bool)
     stay[off] = False
     return np.flatnonzero(stay), np.sort(off)
+
+
+def cut_end(num_examples: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts about `FRACTION` of the examples off at the end, as whole batches, at least one.
+
+    Returns:
+        Indices that stay and indices that are cut off.
+
+    Raises:
+        ValueError: if less than one batch would be left.
+
+    Example:
+        >>> stay, off = cut_end(100, 8)
+        >>> len(stay), off.tolist() == list(range(84, 100))
+        (84, True)
+    """
+    count = max(round(FRACTION * num_examples / batch_size), 1) * batch_size
+    if num_examples - count < batch_size:
+        raise ValueError(
+            f"The training part has {num_examples} examples, too few to split a part off in "
+            f"batches of {batch_size}; give the validation and test parts yourself."
+        )
+    return np.arange(num_examples - count), np.arange(num_examples - count, num_examples)
 
 
 def quotas(counts: np.ndarray, size: int) -> np.ndarray:
@@ -224,11 +248,13 @@ def _whole_numbers(values: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"Class labels must be whole numbers, got {values[values != np.floor(values)][0]}."
         )
+    values = values.astype(np.int64)
+    if np.array_equal(values, SIGNS):
+        return values
     if values[0] < 0:
         raise ValueError(
             f"`y` has the label {values[0]}; labels are at least 0: number the classes from 0 on."
         )
-    values = values.astype(np.int64)
     num_gaps = int(values[-1]) + 1 - len(values)
     if values[0] == 0 and 0 < num_gaps < len(values):
         gaps = np.setdiff1d(np.arange(values[-1]), values)

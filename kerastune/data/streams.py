@@ -1,4 +1,4 @@
-"""Reads a `tf.data.Dataset`: as arrays, or scanned once and then prepared example by example.
+"""Reads a `tf.data.Dataset`, or batches as one: as arrays, or scanned and prepared as a stream.
 
 TensorFlow is imported only where a dataset is at hand, so that arrays can be loaded without it.
 """
@@ -6,6 +6,7 @@ TensorFlow is imported only where a dataset is at hand, so that arrays can be lo
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,35 @@ def is_dataset(value: Any) -> bool:
     return hasattr(value, "element_spec") and hasattr(value, "as_numpy_iterator")
 
 
+def as_tuples(dataset: Any) -> Any:
+    """A dataset whose elements are tuples: `(x,)` where they are inputs alone."""
+    spec = dataset.element_spec
+    is_alone = not isinstance(spec, tuple) or len(spec) == 1
+    return dataset.map(lambda x: (x,)) if is_alone else dataset
+
+
+def of_batches(batches: Any) -> Any:
+    """A dataset of the batches of a `PyDataset`, or of what can be read in the same way.
+
+    Args:
+        batches: that know their number, and are read by it.
+    """
+    import tensorflow as tf
+
+    def each() -> Iterator[tuple]:
+        for index in range(batches.num_batches):
+            yield user_inputs.as_arrays(batches[index])
+        if hasattr(batches, "on_epoch_end"):
+            batches.on_epoch_end()
+
+    def spec(array: np.ndarray) -> Any:
+        return tf.TensorSpec((None, *array.shape[1:]), tf.as_dtype(array.dtype))
+
+    first = user_inputs.as_arrays(batches[0])
+    dataset = tf.data.Dataset.from_generator(each, output_signature=nested.mapped(spec, first))
+    return dataset.apply(tf.data.experimental.assert_cardinality(batches.num_batches))
+
+
 def _is_batched(dataset: Any, where: str) -> bool:
     """Whether the elements are batches.
 
@@ -40,8 +70,8 @@ def _is_batched(dataset: Any, where: str) -> bool:
     """
     spec = dataset.element_spec
     what = f"The tf.data.Dataset of the {where} part"
-    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
-        raise ValueError(f"{what} must yield (x, y) or (x, y, sample_weight).")
+    if len(spec) > 3:
+        raise ValueError(f"{what} must yield x, (x, y) or (x, y, sample_weight).")
     if int(dataset.cardinality()) == INFINITE:
         raise ValueError(f"{what} is infinite; leave out `.repeat()`.")
     inputs = nested.leaves(spec[0])
@@ -58,11 +88,13 @@ def _is_batched(dataset: Any, where: str) -> bool:
 def _batches(dataset: Any, where: str) -> Any:
     """Batches of a dataset as checked parts."""
     what, first = f"The tf.data.Dataset of the {where} part", None
+    dataset = as_tuples(dataset)
     try:
         batches = dataset if _is_batched(dataset, where) else dataset.batch(STREAM_BATCH)
         is_finite = int(dataset.cardinality()) >= 0
         for batch in user_inputs.ending(batches.as_numpy_iterator(), what, is_finite):
-            part = Part(*nested.mapped(user_inputs.as_numpy, batch))
+            x, *given = nested.mapped(user_inputs.as_numpy, batch)
+            part = Part(x, *(given or [None]))
             checks.check_part(part, where, any_targets=True, any_inputs=True)
             first = first or checks.shapes(part)
             if checks.shapes(part) != first:
@@ -111,26 +143,31 @@ def _joined(*arrays: np.ndarray) -> np.ndarray:
     return np.concatenate(arrays)
 
 
-def scan(dataset: Any) -> Part:
-    """Reads a training dataset once: profile of its inputs, and all targets and weights."""
-    profiles, parts = None, []
+def scan(dataset: Any) -> tuple[Part, int]:
+    """Reads a training dataset once: profile of its inputs, and all targets and weights.
+
+    And the number of its examples.
+    """
+    profiles, parts, count = None, [], 0
     for part in _batches(dataset, "training"):
         profiles = preprocessing.profile(part.x, measure=False) if profiles is None else profiles
         for found, array in zip(nested.leaves(profiles), nested.leaves(part.x), strict=True):
             if array.dtype.kind != "U":
                 found.add(array)
         parts.append(dataclasses.replace(part, x=None))
+        count += len(part)
     if not parts:
         raise ValueError(
             "The tf.data.Dataset of the training part is empty; give at least one example."
         )
-    return Part(profiles, *_join_targets(parts))
+    return Part(profiles, *_join_targets(parts)), count
 
 
 def single_examples(dataset: Any, num_examples: int) -> Any:
     """A training dataset of single examples, that knows how many there are."""
     import tensorflow as tf
 
+    dataset = as_tuples(dataset)
     single = dataset.unbatch() if _is_batched(dataset, "training") else dataset
     return single.apply(tf.data.experimental.assert_cardinality(num_examples))
 
@@ -153,9 +190,13 @@ def prepare_stream(stream: Any, preparation: Any, targets: Targets) -> Any:
         y = tf.argmax(y) if y.shape.rank and y.shape[0] > 1 else tf.reshape(y, ())
         return tf.cast(y, tf.int32)
 
-    def prepare(x: Any, y: Any, *weight: Any) -> tuple:
+    def prepare(x: Any, *given: Any) -> tuple:
         batch = preparation.graph(tf.nest.map_structure(lambda tensor: tensor[None], x))
-        return (tf.nest.map_structure(lambda tensor: tensor[0], batch), target(y), *weight)
+        return (
+            tf.nest.map_structure(lambda tensor: tensor[0], batch),
+            *map(target, given[:1]),
+            *given[1:],
+        )
 
     if targets.classes is not None and not targets.classes.is_numbered:
         raise ValueError(

@@ -10,8 +10,8 @@ import numpy as np
 from kerastune.analysis import nested
 from kerastune.data import checks, splits
 from kerastune.data.raw import Raw
-from kerastune.data.targets import Targets, any_targets, balanced, fit_targets
-from kerastune.problem import OTHER, Declared, Part, labels
+from kerastune.data.targets import Targets, any_targets, fit_targets
+from kerastune.problem import OTHER, Declared
 
 KINDS = ("classification", "regression")
 OF_CLASSES = ("sparsecategoricalcrossentropy", "categoricalcrossentropy", "categoricalhinge")
@@ -129,6 +129,8 @@ def _of_compiled(y: np.ndarray, declared: Declared) -> str:
     width = declared.width
     loss, own = declared.loss, declared.is_own_loss
     looks_like_classes = y.dtype.kind == "U" or columns > 1 and splits.is_one_hot(y)
+    if wrong := misfit(y, declared):
+        raise ValueError(wrong)
     if y.dtype.kind == "U":
         if width == 1 and len(np.unique(y)) > 2:
             raise ValueError(doubt(y, declared))
@@ -136,7 +138,8 @@ def _of_compiled(y: np.ndarray, declared: Declared) -> str:
     if loss in OF_CLASSES:
         return "classification" if looks_like_classes or columns == 1 else OTHER
     if loss in OF_TWO_CLASSES:
-        few = np.isin(y, (0, 1)).all() or y.dtype.kind in "biu" and len(np.unique(y)) <= 2
+        two = any(np.isin(y, pair).all() for pair in ((0, 1), splits.SIGNS))
+        few = two or y.dtype.kind in "biu" and len(np.unique(y)) <= 2
         is_binary = columns == 1 and width in (1, None) and few
         return "classification" if is_binary or looks_like_classes else OTHER
     if declared.activation == "softmax" and looks_like_classes:
@@ -147,6 +150,35 @@ def _of_compiled(y: np.ndarray, declared: Declared) -> str:
         return OTHER
     is_measured = own or loss in OF_NUMBERS or loss.endswith("error") or loss == "poisson"
     return "regression" if is_measured and width in (columns, None) else OTHER
+
+
+def misfit(y: np.ndarray, declared: Declared) -> str:
+    """Why a cross-entropy can't be of such targets, and the remedy; empty if it can.
+
+    Example:
+        >>> ce = Declared(True, "categoricalcrossentropy", output=(3,))
+        >>> misfit(np.array([0, 1, 2]), ce)[:55]
+        '`y` has one label per example, but loss categoricalcros'
+    """
+    loss, columns = declared.loss, 1 if y.ndim == 1 else y.shape[1]
+    is_sparse = loss == OF_CLASSES[0]
+    if loss in OF_CLASSES and not is_sparse and columns == 1 and (declared.width or 0) > 1:
+        return (
+            f"`y` has one label per example, but loss {loss} takes one number for each of the "
+            f"{declared.width} outputs: give one-hot rows, or compile a sparse loss."
+        )
+    if is_sparse and columns > 1:
+        return (
+            f"`y` has rows of {columns} numbers, but loss {loss} takes one label per example: "
+            "compile categorical_crossentropy, or give labels."
+        )
+    is_number = y.dtype.kind in "iuf" and not np.isin(y, splits.SIGNS).all()
+    if loss in OF_TWO_CLASSES and is_number and (y.min() < 0 or y.max() > 1):
+        return (
+            f"`y` has values from {y.min():g} to {y.max():g}, but loss {loss} takes 0 to 1: give "
+            "such values, or the model one output per class and another loss."
+        )
+    return ""
 
 
 def _are_labels(y: np.ndarray, declared: Declared) -> bool:
@@ -219,7 +251,20 @@ def notes(targets: Targets, y: Any, declared: Declared) -> list[str]:
     """Sentences on what the targets were taken for, and on what would help."""
     is_free = targets.classes is None and targets.own_scale and not targets.are_kept
     hint = suggestion(y, declared) if is_free else ""
-    return [targets.sentence, hint] if hint else [targets.sentence]
+    return [sentence for sentence in (targets.sentence, _numbering(targets), hint) if sentence]
+
+
+def _numbering(targets: Targets) -> str:
+    """What labels of the user's own model are learnt as, where that is another number."""
+    classes = targets.classes
+    if classes is None or not targets.as_given or classes.is_numbered:
+        return ""
+    if classes.values.dtype.kind not in "iuf":
+        return ""
+    numbers = checks.shorten(list(range(len(classes.values))))
+    return (
+        f"Labels {checks.shorten(classes.values.tolist())} are learnt as {numbers}, and given so."
+    )
 
 
 def suggestion(y: np.ndarray, declared: Declared) -> str:
@@ -238,36 +283,6 @@ def suggestion(y: np.ndarray, declared: Declared) -> str:
         f"Targets have mean {mean:.4g} and standard deviation {std:.2g} and are learnt as they "
         "are; standardize_targets=True would make them easier to learn, in your units at the end."
     )
-
-
-def class_weight(
-    weights: dict[Any, float] | str | None, classes: splits.Classes | None, part: Part
-) -> dict[int, float] | None:
-    """Weights by integer class of weights by the user's labels.
-
-    Args:
-        weights: by label, or `"balanced"`.
-        classes: `None` where there are none.
-        part: prepared; whose examples of each class are counted for `"balanced"`.
-
-    Raises:
-        ValueError: for other weights, and where there are no classes.
-    """
-    if weights is None:
-        return None
-    if weights == "balanced" and classes is not None:
-        return balanced(labels(part.y), len(classes.names))
-    if weights != "balanced" and not isinstance(weights, dict):
-        raise ValueError(
-            f"`class_weight` must be 'balanced' or a dict of label and weight, got {weights!r}."
-        )
-    weights = {} if weights == "balanced" else weights
-    places = (
-        {label: place for place, label in enumerate(classes.values.tolist())} if classes else {}
-    )
-    numbered = {places.get(label, label): weight for label, weight in weights.items()}
-    checks.check_class_weight(numbered, classes.names if classes else ())
-    return numbered
 
 
 def check_names(y: Any, declared: Declared, where: str) -> None:

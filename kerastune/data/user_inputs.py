@@ -6,8 +6,13 @@ do.
 
 from __future__ import annotations
 
+import itertools
+import os
+import pickle
+import shutil
+import tempfile
 import time
-import zlib
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -115,8 +120,14 @@ def _column(series: Any) -> np.ndarray:
     return series.to_numpy(dtype=object) if is_extension else series.to_numpy()
 
 
-def read(batches: Any, what: str) -> tuple:
+def read(batches: Any, what: str, streams: bool = False) -> Any:
     """All examples of a `PyDataset` or a generator: `(x, y)`, or what else its batches hold.
+
+    Args:
+        batches: of arrays.
+        what: they are, for messages.
+        streams: whether those that would fill half of the memory come back as batches that are
+            read again and again: the `PyDataset` itself, or what was written of a generator.
 
     Raises:
         ValueError: for batches that never end, are empty, or would not fit into memory.
@@ -127,23 +138,83 @@ def read(batches: Any, what: str) -> tuple:
         ((4, 3), (4,))
     """
     found, used, most = [], 0, memory.available() // 2
-    for batch in ending(_each(batches), what, hasattr(batches, "num_batches")):
-        batch = batch if isinstance(batch, tuple) else (batch,)
-        found.append(nested.mapped(np.asarray, tuple(each for each in batch if each is not None)))
+    has_length = getattr(batches, "num_batches", None) is not None
+    coming = ending(_each(batches), what, has_length)
+    for batch in coming:
+        found.append(as_arrays(batch))
         used += sum(array.nbytes for array in nested.leaves(found[-1]))
+        if used > most and not streams:
+            raise ValueError(f"{what} is larger than memory; give fewer examples.")
         if used > most:
-            raise ValueError(
-                f"{what} is larger than memory; give a tf.data.Dataset, which stays a stream."
-            )
+            return batches if has_length else Spilled(found, map(as_arrays, coming), what)
     if not found:
         raise ValueError(f"{what} is empty; give at least one batch.")
     return nested.mapped(lambda *arrays: np.concatenate(arrays), found[0], *found[1:])
 
 
+class Spilled:
+    """Batches of a generator, written to temporary files, to be read again and again.
+
+    Args:
+        first: batches that were read already; emptied.
+        others: that are still to come.
+        what: they are, for messages.
+
+    Raises:
+        ValueError: when the disk is full.
+
+    Example:
+        >>> kept = Spilled([(np.zeros(3),)], iter([(np.ones(3),)]), "The training part")
+        >>> kept.num_batches, kept[1][0].tolist()
+        (2, [1.0, 1.0, 1.0])
+    """
+
+    def __init__(self, first: list[tuple], others: Iterable[tuple], what: str):
+        self._directory = tempfile.mkdtemp(prefix="kerastune-")
+        weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
+        self.num_batches = 0
+        first.reverse()
+        while first:
+            self._write(first.pop(), what)
+        for batch in others:
+            self._write(batch, what)
+
+    def __getitem__(self, index: int) -> tuple:
+        with open(self._path(index), "rb") as file:
+            return pickle.load(file)
+
+    def _write(self, batch: tuple, what: str) -> None:
+        try:
+            with open(self._path(self.num_batches), "wb") as file:
+                pickle.dump(batch, file, protocol=pickle.HIGHEST_PROTOCOL)
+        except OSError as error:
+            raise ValueError(
+                f"{what} is larger than memory, and can't be written to {self._directory} "
+                f"({error.strerror}); give a tf.data.Dataset, or fewer examples."
+            ) from error
+        self.num_batches += 1
+
+    def _path(self, index: int) -> str:
+        return os.path.join(self._directory, f"{index}.batch")
+
+
+def as_arrays(batch: Any) -> tuple:
+    """A batch as a tuple of structures of arrays, those that are `None` left out.
+
+    Example:
+        >>> as_arrays(([1, 2], None))
+        (array([1, 2]),)
+    """
+    batch = batch if isinstance(batch, tuple) else (batch,)
+    given = (each for each in batch if each is not None)
+    return tuple(nested.mapped(lambda array: as_numpy(np.asarray(array)), each) for each in given)
+
+
 def _each(batches: Any) -> Iterable[Any]:
     if hasattr(batches, "__next__"):
         return batches
-    return (batches[index] for index in range(batches.num_batches))
+    count = batches.num_batches
+    return (batches[index] for index in (itertools.count() if count is None else range(count)))
 
 
 def ending(batches: Iterable[Any], what: str, is_finite: bool = False) -> Iterator[Any]:
@@ -162,9 +233,8 @@ def ending(batches: Iterable[Any], what: str, is_finite: bool = False) -> Iterat
         yield batch
         if is_finite:
             continue
-        digest = _digest(batch)
-        first = digest if first is None else first
-        repeats += digest == first
+        first = batch if first is None else first
+        repeats += _is_same(batch, first)
         is_late = time.monotonic() - begun > MOST_SECONDS
         if repeats >= MOST_REPEATS or is_late:
             seen = f"after {MOST_SECONDS:.0f} s" if is_late else "its first batch comes again"
@@ -173,7 +243,10 @@ def ending(batches: Iterable[Any], what: str, is_finite: bool = False) -> Iterat
             )
 
 
-def _digest(batch: Any) -> int:
-    # Objects such as strings differ in their addresses.
-    arrays = [np.asarray(as_numpy(np.asarray(each))) for each in nested.leaves(batch)]
-    return zlib.crc32(b"".join(array.tobytes() for array in arrays))
+def _is_same(batch: Any, other: Any) -> bool:
+    """Whether two batches are equal; looks at their first examples before it looks at all."""
+    pairs = list(zip(nested.leaves(batch), nested.leaves(other), strict=False))
+    for few in (slice(1), slice(None)):
+        if not all(np.array_equal(np.asarray(a)[few], np.asarray(b)[few]) for a, b in pairs):
+            return False
+    return True

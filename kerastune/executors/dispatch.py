@@ -103,7 +103,7 @@ def record(result: Result, playbook: Playbook) -> None:
     if error is None:
         playbook.record(result.outcome, result.last, result.best, result.alone)
         return
-    if signals.behind(error) is not None:
+    if signals.behind(error) is not None or _is_fatal(error):
         raise error
     lacks_memory = is_out_of_memory(error)
     stage = registry.find(spec.stage)
@@ -120,6 +120,14 @@ def record(result: Result, playbook: Playbook) -> None:
         "%s failed and is skipped (%s).", spec.trial, error, exc_info=error if first else None
     )
     playbook.record(Outcome.failed(spec, error), None, None)
+
+
+def _is_fatal(error: Exception) -> bool:
+    """Whether it is a `FatalError` of KerasTuner's, with which a user's `build` ends a search."""
+    return any(
+        each.__name__ == "FatalError" and each.__module__.startswith("keras_tuner")
+        for each in type(error).__mro__
+    )
 
 
 def _executor(

@@ -78,7 +78,7 @@ class Actor:
     ) -> tuple[str, int, Any]:
         """Trains a segment, as `worker.answer`."""
         until = time.monotonic() + seconds_left
-        self._trainer.deadline = lambda: time.monotonic() > until
+        self._trainer.seconds_left = lambda: until - time.monotonic()
         self._trainer.on_steps = self._count
         return worker.answer(self._trainer, attempt, spec, state)
 

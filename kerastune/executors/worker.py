@@ -62,7 +62,7 @@ def _train(
 ) -> None:
     until = time.monotonic() + seconds_left
     trainer.on_steps = lambda count: _say(pipe, STEPS, attempt, count)
-    trainer.deadline = lambda: time.monotonic() > until
+    trainer.seconds_left = lambda: until - time.monotonic()
     _say(pipe, *answer(trainer, attempt, spec, state))
     environment.remove_generated()  # a worker is killed at its end, which removes nothing
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data import cutting, sources, tabular
+from kerastune.data import sources, tabular
 from kerastune.data.readers.asked import Asked
 from kerastune.data.readers.columns import BOOLEAN, NUMBER
 from kerastune.export import versions
@@ -94,7 +94,7 @@ def examples(source: Any, count: int = MOST_EXAMPLES, **asked: Any) -> Any:
     part = next(
         raw.parts[where] for where in ("test", "validation", "training") if where in raw.parts
     )
-    chosen = cutting.take(part, np.linspace(0, len(part) - 1, min(count, len(part))).astype(int)).x
+    chosen = part.take(np.linspace(0, len(part) - 1, min(count, len(part))).astype(int)).x
     if not raw.is_table:
         return chosen
     if any(column.kind not in (NUMBER, BOOLEAN) for column in raw.columns if column.is_input):

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from kerastune.data import tabular
 from kerastune.data.images import Picture, picture
-from kerastune.models import output_kind
+from kerastune.models import fixed_batches, output_kind
 
 DEFAULT, BYTES = "serving_default", "serving_bytes"
 IMAGE_BYTES = "image_bytes"
@@ -30,8 +30,9 @@ class Service:
     `serving_default` takes batched tensors under the names of the model's inputs (a single one that
     Keras named is called `inputs`); `serving_bytes`, for images, encoded JPEGs and PNGs under
     `image_bytes`. A classifier gives `probabilities [n, classes]` (of logits, and of a single
-    output for class 1, too), `classes [n]` and, where names are known, `labels [n]`; any other
-    model `predictions`.
+    output for class 1, too), `classes [n]` and, where names are known, `labels [n]`; one of several
+    labels an example `probabilities` and `classes [n, labels]`, 0 or 1 each; any other model
+    `predictions`.
 
     Args:
         model: a built Keras model with one output.
@@ -63,6 +64,7 @@ class Service:
         self.inputs = named_inputs(self._structure)
         self.examples = self._named(examples) if examples is not None else _made_up(self.inputs)
         self.classifies = bool(class_names) or output_kind.is_classifier(model)
+        self.has_several_labels = not class_names and output_kind.has_several_labels(model)
         self.num_outputs = self._check_outputs()
         self.gives_logits = self.classifies and output_kind.gives_logits(
             model, self.structured(self.examples)
@@ -75,7 +77,10 @@ class Service:
         if not self.classifies:
             return {"predictions": outputs}
         if self.gives_logits:
-            outputs = tf.nn.softmax(outputs) if self.num_outputs > 1 else tf.sigmoid(outputs)
+            is_one = self.num_outputs > 1 and not self.has_several_labels
+            outputs = tf.nn.softmax(outputs) if is_one else tf.sigmoid(outputs)
+        if self.has_several_labels:
+            return {"probabilities": outputs, "classes": tf.cast(outputs > 0.5, tf.int64)}
         if self.num_outputs == 1:
             outputs = tf.concat([1 - outputs, outputs], axis=-1)
         classes = tf.argmax(outputs, axis=-1)
@@ -90,9 +95,7 @@ class Service:
         """Writes a SavedModel with all signatures."""
         archive = keras.export.ExportArchive()
         archive.track(self.model)
-        specs = [
-            tf.TensorSpec((None, *x.shape[1:]), x.dtype, name) for name, x in self.inputs.items()
-        ]
+        specs = [tf.TensorSpec(x.shape, x.dtype, name) for name, x in self.inputs.items()]
         archive.add_endpoint(
             DEFAULT,
             lambda *tensors: self.answer(dict(zip(self.inputs, tensors, strict=True))),
@@ -114,7 +117,8 @@ class Service:
 
     def requests(self, count: int = MOST_EXAMPLES) -> dict[str, dict[str, np.ndarray]]:
         """Named inputs for every signature: those of the first examples."""
-        named = {name: x[:count] for name, x in self.examples.items()}
+        fixed = fixed_batches.size_of(self.model)
+        named = {name: x[: fixed or count] for name, x in self.examples.items()}
         requests = {DEFAULT: named}
         if self.picture is not None:
             (x,) = named.values()
@@ -164,7 +168,7 @@ class Service:
         flat = keras.tree.flatten(examples)
         named = {}
         for (name, tensor), x in zip(self.inputs.items(), flat, strict=True):
-            x = _as_type(np.asarray(x)[:MOST_EXAMPLES], tensor.dtype)
+            x = _as_type(fixed_batches.few(np.asarray(x), MOST_EXAMPLES, self.model), tensor.dtype)
             if len(x.shape) != len(tensor.shape) or any(
                 side not in (None, given)
                 for side, given in zip(tensor.shape[1:], x.shape[1:], strict=True)
@@ -269,7 +273,7 @@ def _made_up(inputs: Mapping[str, keras.KerasTensor]) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
     made = {}
     for name, tensor in inputs.items():
-        shape = (2, *(side or _UNKNOWN_SIDE for side in tensor.shape[1:]))
+        shape = (tensor.shape[0] or 2, *(side or _UNKNOWN_SIDE for side in tensor.shape[1:]))
         high = 256 if tensor.dtype == "uint8" else 2
         x = (
             generator.normal(size=shape)

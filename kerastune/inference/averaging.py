@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from kerastune.analysis import calibration, ensemble_selection
-from kerastune.models import output_kind
+from kerastune.models import fixed_batches, output_kind
 
 
 def assemble(
@@ -140,17 +140,18 @@ def inputs_like(model: keras.Model, sample: Any = None) -> Any:
     """
     if getattr(model, "inputs", None):
         sample = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    size = fixed_batches.size_of(model)
     if sample is None:
         raise ValueError(f"`{model.name}` has unknown input shapes: give a `sample` of its inputs.")
     if isinstance(sample, Mapping):
-        return {name: _input(array, name) for name, array in sample.items()}
-    return keras.tree.map_structure(_input, sample)
+        return {name: _input(array, size, name) for name, array in sample.items()}
+    return keras.tree.map_structure(lambda array: _input(array, size), sample)
 
 
-def _input(like: Any, name: str | None = None) -> Any:
+def _input(like: Any, batch_size: int | None, name: str | None = None) -> Any:
     is_text = getattr(like.dtype, "kind", "") in ("U", "S", "O")
     dtype = "string" if is_text else keras.backend.standardize_dtype(like.dtype)
-    return keras.Input(like.shape[1:], dtype=dtype, name=name)
+    return keras.Input(like.shape[1:], batch_size, dtype=dtype, name=name)
 
 
 def _renamed(member: keras.Model, name: str, kind: str, sample: Any) -> keras.Model:

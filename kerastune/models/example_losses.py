@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kerastune.analysis import nested
 from kerastune.data import batches
-from kerastune.models import output_kind
+from kerastune.models import fixed_batches, output_kind
 from kerastune.problem import Part
 
 AT_ONCE = 512  # examples in one call of the graph that takes one after another
@@ -18,6 +18,9 @@ AT_ONCE = 512  # examples in one call of the graph that takes one after another
 
 def of(model: keras.Model, part: Part, outputs: np.ndarray | None = None) -> np.ndarray:
     """Loss of every example `[n]`, with its weight and those of several losses.
+
+    Of every batch instead, `[batches]`, where the model takes batches of one size only and its loss
+    does not tell rows apart.
 
     A loss that tells rows apart is called once, with targets and outputs aligned as Keras aligns
     them. Any other (one number for a batch, several outputs, masks, `add_loss`, a `compute_loss` or
@@ -29,15 +32,16 @@ def of(model: keras.Model, part: Part, outputs: np.ndarray | None = None) -> np.
         part: whose examples these are.
         outputs: of the model for them, where they are known already.
     """
+    size = fixed_batches.size_of(model)
     if type(model).test_step is not keras.Model.test_step:
-        return _by_test_step(model, part)
+        return _by_test_step(model, part, size)
     if not _tells_rows_apart(model, part):
-        return _one_by_one(model, part)
+        return _one_by_one(model, part) if size is None else _by_test_step(model, part, size)
     if outputs is None:
         outputs = output_kind.predict(model, part.x)
     each = by_row(_single_loss(model), part.y, outputs)
     if each is None:
-        return _one_by_one(model, part)
+        return _one_by_one(model, part) if size is None else _by_test_step(model, part, size)
     if part.sample_weight is None:
         return each
     return each * part.sample_weight / np.mean(part.sample_weight)
@@ -96,7 +100,7 @@ def _tells_rows_apart(model: keras.Model, part: Part) -> bool:
         return False
     if model._compile_config.config.get("loss_weights") is not None:
         return False
-    outputs = model(output_kind.first_examples(part.x), training=False)
+    outputs = model(fixed_batches.few(part.x, output_kind.LOOKED_AT, model), training=False)
     adds = output_kind.adding_layers(model)
     is_masked = getattr(outputs, "_keras_mask", None) is not None
     return not (keras.tree.is_nested(outputs) or is_masked or adds)
@@ -112,11 +116,14 @@ def _one_by_one(model: keras.Model, part: Part) -> np.ndarray:
         total = model._compute_loss(x, y, outputs, weight, training=False)
         return tf.cast(total - _penalties(model), tf.float32)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def losses(examples: tuple) -> tf.Tensor:
         return tf.map_fn(loss, examples, fn_output_signature=tf.float32)
 
-    found = [losses(batch).numpy() for batch in batches.examples(part, AT_ONCE)]
+    given = batches.examples(part, AT_ONCE)
+    # Traced by hand: TensorFlow warns of functions that are traced again and again.
+    traced = losses.get_concrete_function(given.element_spec)
+    found = [traced(batch).numpy() for batch in given]
     model._clear_losses()
     return np.concatenate(found).astype(np.float64)
 
@@ -129,10 +136,14 @@ def _penalties(model: keras.Model) -> Any:
     return sum((tf.cast(each.regularizer(each), tf.float32) for each in regularized), 0.0)
 
 
-def _by_test_step(model: keras.Model, part: Part) -> np.ndarray:
-    """What a `test_step` of the user's calls the loss of every example alone."""
+def _by_test_step(model: keras.Model, part: Part, size: int | None) -> np.ndarray:
+    """What a `test_step` calls the loss of every example alone.
+
+    Of a model that takes batches of one size only, the losses of batches `[batches]`.
+    """
     found = []
-    for batch in batches.examples(part, 1):
+    fixed_batches.reset_states(model)
+    for batch in batches.examples(part, size or 1, is_fixed=size is not None):
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
         model.reset_metrics()
         found.append(model.test_on_batch(x, y, weight, return_dict=True)["loss"])

@@ -54,50 +54,6 @@ def build(model: keras.Model, x: Any) -> None:
         model(keras.tree.map_structure(lambda array: array[:1], x))
 
 
-def check_batches(model: keras.Model, x: Any) -> str:
-    """Refuses a model that takes batches of one size only, or in one order only.
-
-    Args:
-        model: built.
-        x: a few inputs `[batch, ...]`.
-
-    Returns:
-        A sentence where inputs have a batch size that the layers do not need; else nothing.
-
-    Raises:
-        ValueError: in one line, with the remedy.
-
-    Example:
-        >>> fixed = keras.Sequential([keras.Input(batch_shape=(16, 4)), keras.layers.Dense(2)])
-        >>> check_batches(fixed, np.zeros([3, 4], "float32"))[:35]
-        'The inputs have a batch size of 16,'
-    """
-    for layer in model._flatten_layers():
-        if getattr(layer, "stateful", False):
-            raise ValueError(
-                f"layer `{layer.name}` is stateful: it keeps its state from one batch to the next, "
-                "which the shuffled batches of a search do not. Set stateful=False for the search, "
-                "and give the weights it finds to the stateful model (`set_weights`)."
-            )
-    tensors = getattr(model, "inputs", None) or []
-    size = next((tensor.shape[0] for tensor in tensors if tensor.shape[0]), None)
-    if size is None:
-        return ""
-    count = 3 if size == 2 else 2
-    try:
-        outputs = model(keras.tree.map_structure(lambda array: array[:count], x), training=False)
-        is_free = all(len(each) == count for each in keras.tree.flatten(outputs))
-    except Exception:  # the layers are the user's
-        is_free = False
-    if not is_free:
-        raise ValueError(
-            f"model `{model.name}` takes batches of {size} only, but a search tries other sizes "
-            "and predicts single examples: leave the batch size out of keras.Input (`shape=` in "
-            "the place of `batch_shape=`) and of its layers (-1, or `keras.ops.shape(x)[0]`)."
-        )
-    return f"The inputs have a batch size of {size}, which no layer needs: others are tried too."
-
-
 def check(model: keras.Model, x: Any, called: str = "the model") -> None:
     """Refuses data that a model does not take.
 

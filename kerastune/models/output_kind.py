@@ -11,11 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from kerastune.data import batches
+from kerastune.models import fixed_batches
 from kerastune.problem import OTHER, Declared
 
 PREDICTION_BATCH = 512
 # Examples that show what kind of outputs a model gives.
 LOOKED_AT = 32
+# Losses of outputs that are each of their own.
+OF_LABELS = ("binarycrossentropy", "binaryfocalcrossentropy")
 # What comes out of these is probabilities.
 _PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
 
@@ -115,6 +118,23 @@ def gives_logits(model: keras.Model, x: Any = None) -> bool:
     return x is None or not _looks_like_probabilities(model, x)
 
 
+def has_several_labels(model: keras.Model) -> bool:
+    """Whether each of several outputs tells of a label of its own.
+
+    By a sigmoid at the end, or a binary cross-entropy.
+
+    Example:
+        >>> has_several_labels(
+        ...     keras.Sequential([keras.Input([4]), keras.layers.Dense(3, "sigmoid")])
+        ... )
+        True
+    """
+    loss, outputs = _loss(model), _num_outputs(model, None) or 1
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    is_own = _last_activation(model) is keras.activations.sigmoid or _loss_name(loss) in OF_LABELS
+    return outputs > 1 and is_own
+
+
 def is_classifier(model: keras.Model) -> bool:
     """Whether a model gives classes: it ends in a softmax or was compiled with a cross-entropy.
 
@@ -185,6 +205,8 @@ def declared(model: keras.Model, x: Any = None) -> Declared:
         activation=getattr(last, "__name__", "").lower() if is_single else "",
         measures_accuracy=any("acc" in name for name in measured),
         adds_losses=x is not None and _takes(model, x) and bool(adding_layers(model)),
+        batch_size=fixed_batches.size_of(model),
+        is_stateful=bool(fixed_batches.stateful_layers(model)),
     )
 
 
@@ -192,12 +214,12 @@ def _outputs(model: keras.Model, x: Any) -> Any:
     """Outputs of a model, symbolic ones where it has them; an empty list where it can't tell."""
     if getattr(model, "outputs", None):
         return getattr(model, "_outputs_struct", model.outputs)
-    return model(x, training=False) if x is not None and _takes(model, x) else []
+    return fixed_batches.called(model, x) if x is not None and _takes(model, x) else []
 
 
 def _takes(model: keras.Model, x: Any) -> bool:
     try:
-        model(x, training=False)
+        fixed_batches.called(model, x)
     except (KeyError, TypeError, ValueError, tf.errors.OpError):
         return False
     return True
@@ -284,18 +306,21 @@ def _num_outputs(model: keras.Model, x: Any) -> int | None:
     """Size of the last axis of a model's output; `None` where it has several."""
     shape = getattr(model, "output_shape", None)
     if shape is None and x is not None:
-        shape = getattr(model(x, training=False), "shape", None)
+        shape = getattr(fixed_batches.called(model, x), "shape", None)
     return shape[-1] if shape and not keras.tree.is_nested(shape[-1]) else None
 
 
 def outputs_of(model: keras.Model, x: Any) -> np.ndarray:
     """Outputs of a model for one batch `[n, outputs]`, in float32."""
-    return np.asarray(keras.ops.cast(model(x, training=False), "float32"))
+    return np.asarray(keras.ops.cast(fixed_batches.called(model, x), "float32"))
 
 
 def predict(model: keras.Model, x: Any) -> np.ndarray:
-    """Outputs of a model `[n, outputs]`, in float32."""
-    return np.asarray(model.predict(batches.inputs(x, PREDICTION_BATCH), verbose=0), np.float32)
+    """Outputs of a model `[n, outputs]`, in float32; states begin at zero."""
+    size, count = fixed_batches.size_of(model), len(keras.tree.flatten(x)[0])
+    given = batches.inputs(x, size or PREDICTION_BATCH, fills=size is not None)
+    fixed_batches.reset_states(model)
+    return np.asarray(model.predict(given, verbose=0), np.float32)[:count]
 
 
 def predicted_classes(outputs: np.ndarray, logits: bool) -> np.ndarray:

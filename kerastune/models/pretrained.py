@@ -8,7 +8,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from kerastune.models import layer_groups, networks
+from kerastune.models import layer_groups
+from kerastune.models.hypermodels import networks
 
 # What may follow an old head's Dense.
 _AFTER_A_HEAD = (layers.Activation, layers.Softmax, layers.Rescaling)

@@ -11,6 +11,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from kerastune.models import fixed_batches
+
 NOISE = (
     (layers.Dropout, "rate"),  # and the SpatialDropouts, its subclasses
     (layers.GaussianDropout, "rate"),
@@ -285,6 +287,7 @@ def _seeds(layer: layers.Layer) -> list[list[int]]:
 
 
 def _training_outputs(model: keras.Model, x_batch) -> list[np.ndarray]:
+    fixed_batches.reset_states(model)
     outputs = keras.tree.flatten(model(x_batch, training=True))
     return [keras.ops.convert_to_numpy(keras.ops.cast(output, "float32")) for output in outputs]
 

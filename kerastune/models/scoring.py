@@ -7,7 +7,7 @@ import numpy as np
 
 from kerastune.analysis import calibration, error_analysis, metrics
 from kerastune.data import batches
-from kerastune.models import example_losses, output_kind
+from kerastune.models import example_losses, fixed_batches, output_kind
 from kerastune.models.output_kind import OutputKind
 from kerastune.objective import Objective
 from kerastune.problem import OTHER, Part, Problem, labels
@@ -79,9 +79,10 @@ def example_scores(
 
 def measured(model: keras.Model, part: Part) -> dict[str, float]:
     """Loss and metrics of a compiled model on a part, by name; single numbers only."""
-    found = model.evaluate(
-        batches.examples(part, output_kind.PREDICTION_BATCH), verbose=0, return_dict=True
-    )
+    size = fixed_batches.size_of(model)
+    given = batches.examples(part, size or output_kind.PREDICTION_BATCH, is_fixed=size is not None)
+    fixed_batches.reset_states(model)
+    found = model.evaluate(given, verbose=0, return_dict=True)
     return {name: float(value) for name, value in found.items() if np.ndim(value) == 0}
 
 

@@ -2,13 +2,14 @@
 
 * A stage may spend its `share` of what is left when it begins. What it leaves goes to the later
   ones, and the last ones may spend all.
-* A stage before the training shares what the training of the recipe leaves (`training_after`):
-  where the budget hardly holds one, more steps are worth more than another momentum.
+* Half of the budget is the last training's, `FINAL_FRACTION`: steps of the model that is returned
+  are worth more than another momentum. Earlier stages share the other half. Where the training of
+  the recipe needs more (`training_after`), the stage before it has less.
 * A stage whose share is below what it needs (`least_steps`, `least_seconds`) gets nothing.
 * Of a budget in seconds, a part is kept for what follows the last trial, and the time of a training
   on all examples. A budget in steps does not hold that training.
-* A budget that does not hold both the baseline and a search for a learning rate is the baseline's
-  alone: a learning rate that nothing was compared with is worth less than the one everybody knows.
+* A budget that does not hold a search for a learning rate is one training's, at the learning rate
+  of the probe.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from kerastune.budget import FIRST_CALL, Budget
 from kerastune.playbook.stages.base import Stage
 
+FINAL_FRACTION = 0.5  # of the budget, that the last training has at least
 LEAST_TRAINING = 50  # steps that the last training may always take, so that there is a model
 
 
@@ -88,30 +90,62 @@ class BudgetPlan:
 
     @functools.cached_property
     def is_short(self) -> bool:
-        """Whether baseline and search are both wanted, and the budget holds only one of them."""
-        wanted = [stage for stage in self.stages if stage.is_known or stage.leads]
-        left, is_lacking = self.budget.steps or self.budget.for_trials() / (1 + self.refit), False
-        for stage in wanted:
-            is_lacking |= stage.share * left < self.least(stage)
-            left *= 1 - stage.share
-        return len(wanted) > 1 and is_lacking
+        """Whether a search is wanted that the budget does not hold, and a training that it does."""
+        leading = next((stage for stage in self.stages if stage.leads), None)
+        if leading is None or self.last_training in (None, leading):
+            return False
+        left, final = self._total, FINAL_FRACTION * self._total
+        if self.in_seconds:
+            left, final = (each / (1 + self.refit) for each in (self.budget.for_trials(), final))
+        for stage in self.stages[: self.stages.index(leading)]:
+            # Who may take the rest does not have to: the probe takes a few steps of it.
+            if stage.share < 1:
+                left -= self._if_enough(stage, self._in_search(stage, left, final))
+        return not self._if_enough(leading, self._in_search(leading, left, final))
+
+    @property
+    def _total(self) -> float:
+        return self.budget.seconds if self.in_seconds else self.budget.steps
 
     def least(self, stage: Stage) -> float:
         """What a stage needs to find anything out, in the unit of the budget."""
         return stage.least_seconds if self.in_seconds else stage.least_steps
 
-    def share(self, stage: Stage, left: float, reserve: float = 0.0) -> float:
+    def final_part(self, progress: Progress) -> float:
+        """What the last training has at least, in the unit of the budget.
+
+        A training on all examples is that of the same model: what is left beside it is halved.
+        """
+        return FINAL_FRACTION * (self._total - progress.refit)
+
+    def share(self, stage: Stage, left: float, final: float, reserve: float = 0.0) -> float:
         """What a stage may spend, in the unit of the budget; 0 where that is less than it needs.
 
         Args:
             stage: one of them.
             left: of the budget.
+            final: that the last training has at least, as `final_part`.
             reserve: of what is left, for the training after the stage.
         """
         if self.is_short:
-            return left if stage.is_known else 0
-        share = stage.share * max(left - reserve, 0.0)
-        return share if share >= self.least(stage) else 0
+            return stage.share * left if stage.is_quick or stage.share == 1 else 0.0
+        return self._if_enough(stage, self._in_search(stage, left, max(final, reserve)))
+
+    def _in_search(self, stage: Stage, left: float, kept: float) -> float:
+        """What a stage has of a budget that holds a search, be it enough or not.
+
+        Args:
+            stage: one of them.
+            left: of the budget.
+            kept: of that, for the last training, where the stage spends what that would have.
+        """
+        last = self.last_training
+        index = self.stages.index
+        precedes = last is not None and stage.share < 1 and index(stage) < index(last)
+        return stage.share * max(left - kept * precedes, 0.0)
+
+    def _if_enough(self, stage: Stage, share: float) -> float:
+        return share if share >= self.least(stage) else 0.0
 
     def reserve(self, stage: Stage, progress: Progress) -> float:
         """What the training after the stage at work needs, in the unit of the budget."""
@@ -131,7 +165,7 @@ class BudgetPlan:
     def share_now(self, stage: Stage, progress: Progress) -> float:
         """What a stage that begins now may spend, in the unit of the budget."""
         left = max(self.trials_end(progress) - progress.spent, 0.0)
-        return self.share(stage, left, self.reserve(stage, progress))
+        return self.share(stage, left, self.final_part(progress), self.reserve(stage, progress))
 
     @property
     def last_training(self) -> Stage | None:
@@ -165,37 +199,36 @@ class BudgetPlan:
         most = max(left, 0.0) * self.refit / (1 + self.refit)
         return min(self.refit * progress.total_steps * progress.seconds_per_step, most)
 
-    def stage_plans(self, whole: float, at_work: Stage, reserve: float) -> list[StagePlan]:
+    def stage_plans(self, progress: Progress, at_work: Stage | None = None) -> list[StagePlan]:
         """What each stage may spend if every earlier one spends all that it may.
 
         Args:
-            whole: that all of them may spend.
-            at_work: the stage that begins now.
-            reserve: for the training after it.
+            progress: of the search.
+            at_work: the stage that begins now; what the training after it needs is set aside.
         """
-        found, left = [], whole
+        found, left, final = [], self.trials_end(progress), self.final_part(progress)
         for stage in self.stages:
-            share = self.share(stage, left, reserve if stage is at_work else 0.0)
+            reserve = self.reserve(stage, progress) if stage is at_work else 0.0
+            share = self.share(stage, left, final, reserve)
             has_rest = bool(share) and share >= left
-            lacks = stage.share * left if stage.share and not share else None
+            would_have = self._in_search(stage, left, max(final, reserve))
+            lacks = would_have if stage.share and not share else None
             found.append(StagePlan(stage.name, share, has_rest, lacks, self.least(stage)))
             left -= 0 if has_rest else share
         return found
 
     def sentence(self, progress: Progress, at_work: Stage | None) -> str:
         """What each stage may spend at most, and what is left out, in a sentence."""
-        whole = self.trials_end(progress)
         kept = ""
         if self.in_seconds:
-            kept = f"; {self.budget.seconds - whole:.3g} s are kept for the end"
+            at_end = self.budget.seconds - self.trials_end(progress)
+            kept = f"; {at_end:.3g} s are kept for the end"
         if self.is_short:
-            alone = ", ".join(stage.name for stage in self.stages if stage.is_known)
             return (
-                f"Plan for {self.budget}, too short for a search: {alone} alone, and no pictures"
-                f"{kept}."
+                f"Plan for {self.budget}, too short for a search: one training at the learning "
+                f"rate of the probe, and no pictures{kept}."
             )
-        reserve = self.reserve(at_work, progress) if at_work else 0.0
-        plans = self.stage_plans(whole, at_work, reserve)
+        plans = self.stage_plans(progress, at_work)
         planned = ", ".join(self._planned(each) for each in plans if each.at_most)
         left_out = ", ".join(self._left_out(each) for each in plans if each.lacks is not None)
         left_out = left_out and f"; left out, unless earlier stages leave enough: {left_out}"

@@ -34,9 +34,10 @@ class Facts:
             in words.
         scored_by: what the scores of single examples measure: `"accuracy"`, `"macro-F1"`, `"loss"`
             …
-        is_short: whether the budget holds no search, so that nothing follows what is known.
         fixed_batch_size: whether all trainings have the recipe's batch size.
         most_epochs: of any training, at most; 0 for any number.
+        data: kind of the inputs, as `rules.expected_gain.prior` takes it.
+        guess: loss of a guess that looks at no input; infinite where it is not known.
     """
 
     num_train: int
@@ -52,9 +53,10 @@ class Facts:
     pretrained: int = 0
     unusable: dict[str, str] = dataclasses.field(default_factory=dict)
     scored_by: str = "accuracy"
-    is_short: bool = False
     fixed_batch_size: bool = False
     most_epochs: int = 0
+    data: str = "table"
+    guess: float = math.inf
 
     def most_steps(self, batch_size: int) -> float:
         """Steps that a training may take in all; infinite where nothing limits its epochs."""

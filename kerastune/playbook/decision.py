@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 from typing import Any
 
 from kerastune.recipe import Recipe
@@ -106,6 +107,11 @@ class Decision:
     def highlighted(self) -> str | None:
         """What a figure highlights, as `Values` has it."""
         return self.values.highlighted if isinstance(self.values, Values) else None
+
+    def _repr_html_(self) -> str:
+        """Stage, headline and numbers, for notebooks."""
+        headline, numbers = html.escape(self.headline), html.escape(self.numbers)
+        return f"<div>{html.escape(self.stage)}: <b>{headline}</b></div><div>{numbers}</div>"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, ready for JSON."""

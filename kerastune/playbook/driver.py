@@ -45,7 +45,7 @@ class Playbook:
     Attributes:
         jobs: segments that are trained side by side, at most; a budget in seconds holds more steps
             then.
-        is_short: whether the budget is too short for a search, so that all of it is the baseline's.
+        is_short: whether the budget is too short for a search, so that all of it is one training's.
 
     Example:
         >>> while (spec := playbook.next()) is not None:  # doctest: +SKIP
@@ -190,7 +190,6 @@ class Playbook:
             self._facts,
             allowance=self._allowances.steps(stage, self._now(), at_once),
             timed=self.budget.steps is None,
-            is_short=self.is_short,
         )
 
     def deadline(self) -> float:
@@ -242,8 +241,7 @@ class Playbook:
         """Whether the weights that a trial keeps are those of this segment, if it has any."""
         earlier = self.outcomes.get(outcome.spec.trial)
         evals = outcome.evals if earlier is None else earlier.evals + outcome.evals
-        decays = outcome.spec.recipe.decay != "none"
-        found = kept_evaluation(evals, self.objective, decays)
+        found = kept_evaluation(evals, self.objective, outcome.spec.sparsity > 0)
         return earlier is None or found is None or found["step"] > outcome.spec.start
 
     def _timed(self, outcome: Outcome) -> Outcome:

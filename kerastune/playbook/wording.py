@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kerastune.analysis.comparison import Comparison
+from kerastune.playbook.rules.expected_gain import TIE, Expected
 
 VERDICTS = {
     1: "a significant gain",
@@ -50,6 +51,16 @@ def gained(mean: float, measure: str) -> str:
     )
 
 
+def signed(mean: float, measure: str) -> str:
+    """The number of `gained` alone.
+
+    Example:
+        >>> signed(0.0125, "accuracy"), signed(0.1, "loss")
+        ('+1.25', '-0.1')
+    """
+    return f"{-mean:+.3g}" if measure == "loss" else f"{100 * mean:+.3g}"
+
+
 def interval(low: float, high: float, measure: str) -> str:
     """The ends of such a difference's interval, in the same units.
 
@@ -59,16 +70,6 @@ def interval(low: float, high: float, measure: str) -> str:
     """
     ends = (-high, -low) if measure == "loss" else (100 * low, 100 * high)
     return f"{ends[0]:+.3g} to {ends[1]:+.3g}"
-
-
-def std(value: float, measure: str) -> str:
-    """A standard deviation of such differences, in the same units.
-
-    Example:
-        >>> std(0.0031, "accuracy")
-        '0.31'
-    """
-    return f"{value if measure == 'loss' else 100 * value:.3g}"
 
 
 def confidence(compared: Comparison, measure: str) -> str:
@@ -91,6 +92,23 @@ def gain(compared: Comparison, measure: str) -> str:
     return f"{gained(compared.gain, measure)} ({confidence(compared, measure)})"
 
 
+def expected(gain: Expected, compared: Comparison, measure: str) -> str:
+    """An expected gain, with what was measured and what other tasks say.
+
+    Example:
+        >>> expected(Expected(0.009, 0.004), Comparison(0.011, 0.001, 0.021), "accuracy")
+        '+0.9 points of accuracy expected on validation (measured +1.1, 95 % CI +0.1 to +2.1)'
+    """
+    measured = f"measured {signed(compared.gain, measure)}, {confidence(compared, measure)}"
+    if compared.mirrored is not None:
+        both = f"{signed(compared.mirrored.gain, measure)}"
+        measured += f"; with each example and its mirror image {both}"
+    if gain.prior.tasks:
+        others = signed(gain.prior.mean * (gain.tie / TIE), measure)
+        measured += f"; {others} on {gain.prior.tasks} other tasks"
+    return f"{gained(gain.mean, measure)} expected on validation ({measured})"
+
+
 def verdict(compared: Comparison) -> str:
     """Whether a comparison is significant.
 
@@ -99,35 +117,3 @@ def verdict(compared: Comparison) -> str:
         'not significant (95 % CI includes 0)'
     """
     return VERDICTS[compared.sign]
-
-
-def comparison(compared: Comparison, measure: str, part: str = "validation") -> str:
-    """All that a comparison of two trainings says.
-
-    Args:
-        compared: of one seed, or of several with that of the first one.
-        measure: what scores of examples measure.
-        part: of the data that they are scored on.
-
-    Example:
-        >>> first = Comparison(0.02, 0.01, 0.03)
-        >>> comparison(first, "accuracy")
-        '+2 points of accuracy on validation (95 % CI +1 to +3), a significant gain'
-        >>> both = Comparison(0.01, -0.01, 0.03, seeds=2, std=0.01, first=first)
-        >>> comparison(both, "accuracy")[54:90]
-        ', over 2 seeds +1 points of accuracy'
-    """
-    first = compared.first or compared
-    words = f"{gained(first.gain, measure)} on {part} ({confidence(first, measure)})"
-    if compared.failed_seed is not None:
-        words += f", but with seed {compared.failed_seed} it came to no end"
-    elif compared.seeds > 1:
-        mean = gained(compared.gain, measure)
-        between = f"std {std(compared.std, measure)}; {confidence(compared, measure)}"
-        words += f", over {compared.seeds} seeds {mean} ({between})"
-    elif compared.first is not None and first.sign > 0:
-        words += " with one seed"
-    if compared.mirrored is None:
-        return f"{words}, {verdict(compared)}"
-    both = f"{gain(compared.mirrored, measure)}, {verdict(compared.mirrored)}"
-    return f"{words}, {VERDICTS[0]}; with each example and its mirror image {both}"

@@ -34,13 +34,29 @@ class Table:
     is_folded: bool = False
 
 
+class Drawing(bytes):
+    """A figure: the bytes of a PNG file, for files and TensorBoard, and the same as SVG.
+
+    Args:
+        png: the bytes.
+        svg: an `<svg>` element for a page.
+    """
+
+    svg: str
+
+    def __new__(cls, png: bytes, svg: str = ""):
+        made = super().__new__(cls, png)
+        made.svg = svg
+        return made
+
+
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A PNG; `name` names its file, `alt` says what it shows."""
+    """A figure; `name` names its file, `alt` says what it shows."""
 
     name: str
     alt: str
-    png: bytes
+    drawing: Drawing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +75,7 @@ class Section:
     parts: tuple[Section, ...] = ()
 
 
-def pictured(pictures: Mapping[str, bytes], name: str, alt: str) -> list[Picture]:
+def pictured(pictures: Mapping[str, Drawing], name: str, alt: str) -> list[Picture]:
     """The picture of this name, if there is one."""
     return [Picture(name, alt, pictures[name])] if name in pictures else []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kerastune.report.blocks import Items, Section, Table, Text, number
+from kerastune.report.blocks import Code, Items, Section, Table, Text, number
 
 
 def section(about: dict[str, Any]) -> Section:
@@ -20,5 +20,7 @@ def section(about: dict[str, Any]) -> Section:
     blocks = [Table("Problem", ("", "value"), tuple(rows))]
     if about["notes"]:
         blocks += [Text("Data preparation:"), Items(tuple(about["notes"]))]
+    if about.get("summary"):
+        blocks += [Text("Model:"), Code(about["summary"])]
     blocks.append(Table("Environment", ("", "value"), tuple(about["environment"].items())))
     return Section("Data and environment", tuple(blocks))

@@ -10,13 +10,15 @@ from typing import Any
 
 from kerastune.analysis import error_analysis
 from kerastune.analysis.comparison import Comparison
+from kerastune.objective import Objective
 from kerastune.playbook import wording
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import registry
 from kerastune.recipe import Recipe
 from kerastune.report import data_sections, error_sections, gain_steps, metric_names, trial_tables
-from kerastune.report.blocks import Code, Section, Table, Text, number, pictured
+from kerastune.report.blocks import Code, Drawing, Section, Table, Text, number, pictured
 from kerastune.report.predictions import Predictions
+from kerastune.report.summaries import verdict
 from kerastune.trial import Outcome
 
 
@@ -34,7 +36,10 @@ class Findings:
         where: the output directory.
         predictions: what the models gave on validation and test part.
         pictures: PNG bytes by name: `"stage-lr"` …, `"result"`, `"steps"`, `"spending"`,
-            `"confusion"`, `"reliability"`, `"mistakes"`, `"residuals"`.
+            `"confusion"`, `"reliability"`, `"mistakes"`, `"residuals"`, `"learning"`.
+        objective: the validation value that chooses.
+        use: lines of Python that predict with the model.
+        progress: how far a running search is, in a sentence; empty of a finished one.
     """
 
     decisions: list[Decision]
@@ -45,7 +50,15 @@ class Findings:
     flagfile: str = ""
     where: str = ""
     predictions: Predictions | None = None
-    pictures: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    pictures: dict[str, Drawing] = dataclasses.field(default_factory=dict)
+    objective: Objective = Objective("loss", "min")
+    use: str = ""
+    progress: str = ""
+
+    @property
+    def measure(self) -> str:
+        """What models are compared by, as `Facts.scored_by`."""
+        return self.result.get("scored_by") or self.about.get("scored_by", "accuracy")
 
 
 def title(findings: Findings) -> str:
@@ -57,24 +70,6 @@ def sections(findings: Findings) -> list[Section]:
     """All sections that there are data for, in their order."""
     made = (_result, _steps, _decisions, _mistakes, _spending, _recipe, _data)
     return [section for make in made if (section := make(findings)) is not None]
-
-
-def verdict(result: dict[str, Any]) -> str:
-    """What a search gained, in plain words."""
-    part = "test" if "test" in result.get("final", {}) else "validation"
-    if "final" not in result:
-        return "No model: no training was completed." if result else "The search is not finished."
-    name, value = next(iter(result["final"][part].items()))
-    reaches = f"Final model: {part} {metric_names.called(name)} {value:.4f}"
-    if result.get("trial") == "baseline":
-        return f"{reaches}. It is the baseline: nothing was better on validation."
-    if "gain" not in result:
-        missing = "test part to compare on" if "baseline" in result else "baseline to compare with"
-        return f"{reaches}. There is no {missing}."
-    is_more, by = _difference(result["gain"], result["scored_by"])
-    if is_more:
-        return f"{reaches}, significantly {is_more} than the baseline ({by})."
-    return f"{reaches}. The difference to the baseline is not significant ({by})."
 
 
 def further_gains(result: dict[str, Any]) -> list[str]:
@@ -128,15 +123,16 @@ def costs(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, float]]:
 
 
 def _result(findings: Findings) -> Section:
-    sentences = [*further_gains(findings.result), gain_steps.exported(findings.result)]
+    sentences = [verdict.figures(findings.result, findings.predictions)]
+    sentences += [*further_gains(findings.result), gain_steps.exported(findings.result)]
     blocks = [
-        Text(verdict(findings.result), is_lead=True),
+        Text(verdict.of(findings.result).words, is_lead=True),
         *(Text(words) for words in sentences if words),
     ]
     figures = models(findings.result)
     parts = {part: None for values in figures.values() for part in values}
     blocks += pictured(findings.pictures, "result", _result_alt(findings))
-    if not findings.pictures:
+    if not any(not name.startswith("stage-") for name in findings.pictures):
         drawing = f"kerastune report --output_dir={shlex.quote(findings.where)}"
         blocks.append(Text(f"No figures: the budget was too short. To draw them: {drawing}"))
     names = gain_steps.in_order(
@@ -258,6 +254,18 @@ def _decision(findings: Findings, decision: Decision) -> Section:
     blocks = [Text(f"{decision.headline}.", is_lead=True), Text(decision.numbers)]
     alt = f"Results of stage {decision.stage}: {', '.join(seen) or 'its numbers'}"
     blocks += pictured(findings.pictures, f"stage-{decision.stage}", alt)
+    blocks += details(decision, seen)
+    heading = f"{stage.name}: {stage.question}" if stage else decision.stage
+    return Section(heading, tuple(blocks))
+
+
+def details(decision: Decision, seen: dict[str, Outcome]) -> list[Any]:
+    """Blocks that tell more of a decision: changes, trials, numbers.
+
+    Args:
+        decision: of a stage.
+        seen: the trials that it looked at.
+    """
     changes = [
         (name, number(old), number(new))
         for (name, old), new in zip(
@@ -265,14 +273,14 @@ def _decision(findings: Findings, decision: Decision) -> Section:
         )
         if old != new
     ]
+    blocks: list[Any] = []
     if changes:
         blocks.append(Table("Changes to the recipe", ("setting", "from", "to"), tuple(changes)))
     if seen:
         blocks.append(trial_tables.trials(seen))
     if (numbers := trial_tables.numbers(decision.values)) is not None:
         blocks.append(numbers)
-    heading = f"{stage.name}: {stage.question}" if stage else decision.stage
-    return Section(heading, tuple(blocks))
+    return blocks
 
 
 def _spending(findings: Findings) -> Section | None:

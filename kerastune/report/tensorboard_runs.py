@@ -5,26 +5,32 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kerastune.playbook.decision import Decision
+from kerastune.playbook.stages import registry
 from kerastune.recipe import Recipe
+from kerastune.report.blocks import Drawing
 from kerastune.report.figures import decision_figures
 from kerastune.report.markdown import escaped
+from kerastune.report.picture_time import PictureTime
+from kerastune.report.summaries import alternatives
 from kerastune.runtime import tensorboard_writer
 from kerastune.study.run_directory import RunDir
-from kerastune.trial import Outcome
+from kerastune.trial import Outcome, TrialSpec
 
-# What the HParams dashboard shows of a recipe, besides the model's own hyperparameters.
-COMPARED = ("stage", "optimizer", "learning_rate", "momentum", "batch_size", "decay", "total_steps")
+# Columns of the HParams dashboard that come first; in the end constants are left out.
+FIRST = ("learning_rate", "optimizer", "batch_size", "momentum", "decay", "total_steps")
 # First steps of a trial that are all shown; of twice as many every second one, and so on.
 WHOLE = 5000
-# Trials that are shown, besides those that keep their weights: TensorBoard is slow with more.
-MOST_TRIALS = 1000
+# Trials of a stage that are shown while it is at work, and once it has decided: TensorBoard is
+# slow, and hard to read, with more.
+MOST_AT_WORK, MOST_DECIDED = 12, 6
 
 logger = logging.getLogger("kerastune")
 
@@ -32,23 +38,26 @@ logger = logging.getLogger("kerastune")
 class Story:
     """Writes the TensorBoard runs of one output directory.
 
-    What is there is written anew from the study when a search goes on, so the runs always tell what
-    the study holds. What can't be written is told once, and the search goes on without it: nothing
-    is decided by these files. Their size is bounded: of a long trial ever fewer steps are shown,
-    and of very many trials the first ones.
+    One run, `decisions`, has texts and figures in the order of the stages; every trial is a run
+    under its stage. What is there is written anew from the study when a search goes on, so the runs
+    always tell what the study holds. What can't be written is told once, and the search goes on
+    without it: nothing is decided by these files. Their size is bounded: of a long trial ever fewer
+    steps are shown, and of a stage that has decided the best trials.
 
     Args:
         run_dir: the output directory.
-        draws: whether decisions get their pictures.
+        time: that pictures of decisions may take; without it all are drawn.
     """
 
-    def __init__(self, run_dir: RunDir, draws: bool = True):
-        self._run_dir, self._draws = run_dir, draws
-        self.pictures: dict[str, bytes] = {}  # of the decisions, by stage
-        self._shown: set[str] = set()
-        self._is_told = False
+    def __init__(self, run_dir: RunDir, time: PictureTime | None = None):
+        self._run_dir, self._time = run_dir, time or PictureTime(None, lambda: 0.0)
+        self.pictures: dict[str, Drawing] = {}  # of the decisions, by stage
+        self._shown: dict[str, dict[str, Recipe]] = {}  # recipes of trials, by stage and name
+        self._metric, self._is_told = "", False
+        self.seconds = 0.0  # that it took so far
 
     def _write(self, log_dir: Path, fill: Callable[[tensorboard_writer.Board], None]) -> None:
+        began = time.monotonic()
         try:
             board = tensorboard_writer.Board(log_dir)
             try:
@@ -65,6 +74,7 @@ class Story:
                     first_line,
                 )
             self._is_told = True
+        self.seconds += time.monotonic() - began
 
     def rewrite(
         self, outcomes: dict[str, Outcome], decisions: list[Decision], recipe: Recipe, metric: str
@@ -74,11 +84,13 @@ class Story:
         `metric` is the validation value that the HParams dashboard compares.
         """
         shutil.rmtree(self._run_dir.tensorboard, ignore_errors=True)
-        metrics = dict.fromkeys([f"validation/{metric}", "validation/loss"])
-        columns = [*COMPARED, *_named(recipe.hyperparameters)]
-        self._write(self._run_dir.tensorboard, lambda board: board.experiment(columns, metrics))
-        for outcome in outcomes.values():
-            self.segment(outcome, start=0)
+        self._metric = metric
+        names = [*_values(recipe)]
+        self._experiment(names)
+        left_out = {name for each in decisions for name in surplus(each, outcomes, metric)}
+        for name, outcome in outcomes.items():
+            if name not in left_out:
+                self.segment(outcome, start=0)
         for decision in decisions:
             self.decision(decision, outcomes)
 
@@ -88,19 +100,23 @@ class Story:
         A single step is no curve.
         """
         spec = outcome.spec
-        if outcome.steps <= 1 or not (
-            spec.trial in self._shown or spec.keep_best or len(self._shown) < MOST_TRIALS
-        ):
+        shown = self._shown.setdefault(spec.stage, {})
+        is_one_more = spec.trial not in shown and len(shown) >= MOST_AT_WORK
+        if outcome.steps <= 1 or (is_one_more and not spec.keep_best):
             return
-        self._shown.add(spec.trial)
+        shown[spec.trial] = spec.recipe
         # Read from the study here: what goes wrong with that is no matter of TensorBoard's.
         outcome = dataclasses.replace(outcome, curves=outcome.curves.load())
-        self._write(
-            self._run_dir.trial_board(spec.trial), lambda board: _add_segment(board, outcome, start)
-        )
+        self._write(self._board(spec), lambda board: _add_segment(board, outcome, start))
+
+    def _board(self, spec: TrialSpec) -> Path:
+        return self._run_dir.trial_board(numbered(spec.stage), spec.trial)
 
     def decision(self, decision: Decision, outcomes: dict[str, Outcome]) -> None:
-        """Adds a decision: its headline, numbers and recipe as text, its figure as an image."""
+        """Adds a decision: its headline, numbers and recipe as text, its figure as an image.
+
+        Of the trials of its stage the best stay.
+        """
         changes = [
             f"| {name} | {escaped(_shown(old))} | {escaped(_shown(new))} |"
             for (name, old), new in zip(
@@ -111,20 +127,37 @@ class Story:
         table = (
             "\n".join(["", "| changed | from | to |", "|---|---|---|", *changes]) if changes else ""
         )
-        picture = decision_figures.of_decision(decision, outcomes) if self._draws else None
-        if picture is not None:
-            self.pictures[decision.stage] = picture
+        began = time.monotonic()
+        picture = self._drawn(decision, outcomes)
+        self.seconds += time.monotonic() - began
+        tag = numbered(decision.stage)
 
         def fill(board: tensorboard_writer.Board) -> None:
             words = f"**{escaped(decision.headline)}**\n\n{escaped(decision.numbers)}\n{table}"
-            board.text(f"decision/{decision.stage}", words)
+            board.text(tag, words)
             if picture is not None:
-                board.image(f"figure/{decision.stage}", picture)
+                board.image(f"{tag}/figure", picture)
 
-        self._write(self._run_dir.decision_board(decision.stage), fill)
+        self._write(self._run_dir.decisions_board, fill)
+        for name in surplus(decision, outcomes, self._metric):
+            if self._shown.get(decision.stage, {}).pop(name, None) is not None:
+                shutil.rmtree(self._board(outcomes[name].spec), ignore_errors=True)
 
-    def result(self, pictures: dict[str, bytes]) -> None:
-        """Adds the pictures of what the search came to, by name; those of an earlier time go."""
+    def _drawn(self, decision: Decision, outcomes: dict[str, Outcome]) -> Drawing | None:
+        """The picture of a decision, if it has one and there is time for it."""
+        if not self._time.is_enough():
+            return None
+        with self._time.drawing():
+            picture = decision_figures.of_decision(decision, outcomes)
+        if picture is not None:
+            self.pictures[decision.stage] = picture
+        return picture
+
+    def result(self, pictures: Mapping[str, Drawing]) -> None:
+        """Adds the pictures of what the search came to, by name; those of an earlier time go.
+
+        The HParams dashboard gets the columns in which the trials differ.
+        """
         shutil.rmtree(self._run_dir.result_board, ignore_errors=True)
 
         def fill(board: tensorboard_writer.Board) -> None:
@@ -132,6 +165,59 @@ class Story:
                 board.image(f"result/{name}", picture)
 
         self._write(self._run_dir.result_board, fill)
+        recipes = [recipe for shown in self._shown.values() for recipe in shown.values()]
+        if len(recipes) > 1:
+            self._experiment(columns([_values(recipe) for recipe in recipes]))
+
+    def _experiment(self, names: Sequence[str]) -> None:
+        """Writes the columns of the HParams dashboard, in place of earlier ones."""
+        top = self._run_dir.tensorboard
+        for earlier in top.glob("events.*") if top.is_dir() else ():
+            earlier.unlink(missing_ok=True)
+        metrics = dict.fromkeys([f"validation/{self._metric}", "validation/loss"])
+        self._write(top, lambda board: board.experiment([*names, "stage"], metrics))
+
+
+def numbered(stage: str) -> str:
+    """A stage's name, with its number in the playbook before it, so that names stand in its order.
+
+    Example:
+        >>> numbered("lr"), numbered("fold")
+        ('04-lr', 'fold')
+    """
+    names = registry.names()
+    return f"{names.index(stage) + 1:02}-{stage}" if stage in names else stage
+
+
+def surplus(decision: Decision, outcomes: Mapping[str, Outcome], metric: str) -> list[str]:
+    """Trials of a stage that has decided, which are not worth a run: all but the best few.
+
+    Args:
+        decision: of the stage.
+        outcomes: of all trials by name.
+        metric: the validation value that chooses.
+    """
+    mine = {name: each for name, each in outcomes.items() if each.spec.stage == decision.stage}
+    chosen = (*decision.trials, alternatives.chosen_trial(decision, mine))
+
+    def rank(name: str) -> tuple[bool, bool, float]:
+        outcome = mine[name]
+        end = outcome.evals[-1] if outcome.evals else {}
+        value = -end[metric] if metric in end and metric != "loss" else end.get("loss", np.inf)
+        return name not in chosen, outcome.diverged_at is not None, value
+
+    return sorted(mine, key=rank)[MOST_DECIDED:]
+
+
+def columns(values: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the values in which trials differ.
+
+    Example:
+        >>> columns([{"seed": 1, "optimizer": "sgd"}, {"seed": 1, "optimizer": "adam"}])
+        ['optimizer']
+    """
+    names = dict.fromkeys(name for each in values for name in each)
+    return [name for name in names if len({str(each.get(name)) for each in values}) > 1]
 
 
 def are_shown(steps: np.ndarray) -> np.ndarray:
@@ -158,9 +244,7 @@ def are_shown(steps: np.ndarray) -> np.ndarray:
 def _add_segment(board: tensorboard_writer.Board, outcome: Outcome, start: int) -> None:
     spec = outcome.spec
     if start == 0:
-        values = {**spec.recipe.to_dict(), "stage": spec.stage}
-        compared = {name: values[name] for name in COMPARED}
-        board.hyperparameters(spec.trial, {**compared, **_named(spec.recipe.hyperparameters)})
+        board.hyperparameters(spec.trial, {**_values(spec.recipe), "stage": spec.stage})
     curves, numbers = outcome.curves, np.arange(start, outcome.steps)
     for step in numbers[are_shown(numbers)]:
         board.scalars(step, {f"step/{name}": values[step] for name, values in curves.items()})
@@ -176,9 +260,15 @@ def _add_segment(board: tensorboard_writer.Board, outcome: Outcome, start: int) 
             board.scalars(step, tensorboard_writer.ratios(outcome.layers, update, weight))
 
 
-def _named(hyperparameters: dict[str, Any]) -> dict[str, Any]:
-    """The model's own hyperparameters under names that can't be those of a recipe."""
-    return {f"hp/{name}": value for name, value in hyperparameters.items()}
+def _values(recipe: Recipe) -> dict[str, Any]:
+    """The values of a recipe, the most important first, as the columns of a dashboard have them.
+
+    The model's own are under names that can't be those of a recipe.
+    """
+    plain = recipe.to_dict()
+    own = plain.pop("hyperparameters")
+    first = {f"{place}_{name}": plain.pop(name) for place, name in enumerate(FIRST, 1)}
+    return first | plain | {f"hp/{name}": value for name, value in own.items()}
 
 
 def _shown(value: Any) -> str:

@@ -6,13 +6,27 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kerastune.objective import Objective
 from kerastune.playbook.context import Facts
 from kerastune.playbook.decision import Decision
-from kerastune.playbook.stages import registry
+from kerastune.playbook.stages import baseline, registry
 from kerastune.problem import Problem
-from kerastune.report import fold_sections, gain_steps, html, markdown, search_sections
-from kerastune.report.blocks import Section
-from kerastune.report.figures import decision_figures, fold_figures, result_figures
+from kerastune.report import (
+    fold_sections,
+    gain_steps,
+    html,
+    markdown,
+    page,
+    search_sections,
+    trial_tables,
+)
+from kerastune.report.blocks import Drawing, Section
+from kerastune.report.figures import (
+    decision_figures,
+    fold_figures,
+    learning_curves,
+    result_figures,
+)
 from kerastune.report.fold_sections import FoldsFound
 from kerastune.report.predictions import Predictions
 from kerastune.report.search_sections import Findings
@@ -25,8 +39,14 @@ from kerastune.trial import Outcome
 ABOUT = "about"  # name of the fact in the study
 
 
-def about(problem: Problem, facts: Facts) -> dict[str, Any]:
-    """What a report tells of data, model and surroundings, as plain values to record."""
+def about(problem: Problem, facts: Facts, summary: str = "") -> dict[str, Any]:
+    """What a report tells of data, model and surroundings, as plain values to record.
+
+    Args:
+        problem: that is learnt.
+        facts: of data and model.
+        summary: of the model's layers, as Keras prints it.
+    """
     objective = facts.objective
     return {
         "data": problem.name,
@@ -39,6 +59,8 @@ def about(problem: Problem, facts: Facts) -> dict[str, Any]:
         },
         "parameters": facts.num_parameters,
         "objective": f"val_{objective.name}, {objective.direction}",
+        "scored_by": facts.scored_by,
+        "summary": summary,
         "notes": [str(note) for note in problem.notes],
         "environment": environment.described(),
     }
@@ -47,9 +69,9 @@ def about(problem: Problem, facts: Facts) -> dict[str, Any]:
 def write(
     run_dir: RunDir,
     record: Record,
-    stage_pictures: dict[str, bytes] | None = None,
+    stage_pictures: Mapping[str, Drawing] | None = None,
     draws: bool = True,
-) -> dict[str, bytes]:
+) -> dict[str, Drawing]:
     """Writes the report of what is on disk, anew.
 
     Args:
@@ -72,33 +94,75 @@ def write(
     if stage_pictures is None:
         stage_pictures = pictures_of_decisions(decisions, outcomes)
     rungs = gain_steps.rungs(decisions, result)
-    of_result = (
-        result_figures.drawn(result, search_sections.costs(outcomes.values()), kept, rungs)
-        if draws
-        else {}
-    )
+    objective = objective_of(record)
+    of_result = {}
+    if draws:
+        costs = search_sections.costs(outcomes.values())
+        of_result = result_figures.drawn(result, costs, kept, rungs)
+        of_result |= learning_pictures(decisions, outcomes, objective, result.get("trial"))
     flagfile = run_dir.flags.read_text(encoding="utf-8") if run_dir.flags.is_file() else ""
+    known = record.fact(ABOUT) or {}
     findings = Findings(
         decisions=decisions,
         outcomes=outcomes,
         result=result,
-        about=record.fact(ABOUT) or {},
+        about=known,
         recipe=decisions[-1].after if decisions else None,
         flagfile=flagfile,
         where=str(run_dir.path),
         predictions=kept,
-        pictures={f"stage-{stage}": png for stage, png in stage_pictures.items()} | of_result,
+        pictures={f"stage-{stage}": each for stage, each in stage_pictures.items()} | of_result,
+        objective=objective,
+        use=page.use(run_dir.path / "predict.py", run_dir.model, known),
     )
-    _put_down(
-        run_dir,
-        search_sections.title(findings),
-        search_sections.sections(findings),
-        findings.pictures,
-    )
+    sections = search_sections.sections(findings)
+    put_down_pictures(run_dir, findings.pictures)
+    write_page(run_dir, findings)
+    text = markdown.render(search_sections.title(findings), sections, run_dir.report_pictures.name)
+    run_directory.write_text(run_dir.report_markdown, text)
+    rows = trial_tables.records(outcomes)
+    run_directory.write_text(run_dir.trials_csv, trial_tables.as_csv(rows))
     return of_result
 
 
-def write_folds(run_dir: RunDir, record: Record) -> dict[str, bytes]:
+def write_page(run_dir: RunDir, findings: Findings) -> None:
+    """Writes the page of what was found so far, whole or not at all."""
+    text = html.render(search_sections.title(findings), page.below(findings), page.of(findings))
+    run_directory.write_text(run_dir.report, text)
+
+
+def objective_of(record: Record) -> Objective:
+    """The validation value by which a search chooses."""
+    name, _, direction = (record.setting("objective") or "loss:min").partition(":")
+    return Objective(name, direction)
+
+
+def learning_pictures(
+    decisions: Sequence[Decision],
+    outcomes: Mapping[str, Outcome],
+    objective: Objective,
+    final: str | None,
+) -> dict[str, Drawing]:
+    """The learning curves of the final model, or of the latest that was chosen, and the baseline.
+
+    Args:
+        decisions: so far.
+        outcomes: of all trials by name.
+        objective: the validation value that chooses.
+        final: name of the final trial; `None` while there is none.
+    """
+    chosen = (name for decision in reversed(decisions) for name in decision.trials)
+    evaluated = (name for name in chosen if name in outcomes and outcomes[name].evals)
+    best = final or next(evaluated, None)
+    names = {"final" if final else "best so far": best, "baseline": baseline.TRIAL}
+    if best == baseline.TRIAL:
+        del names["baseline" if final else "best so far"]
+    shown = {words: outcomes[name] for words, name in names.items() if name in outcomes}
+    drawn = learning_curves.drawn(shown, objective.name)
+    return {} if drawn is None else {"learning": drawn}
+
+
+def write_folds(run_dir: RunDir, record: Record) -> dict[str, Drawing]:
     """Writes the report of a finished cross-validation; gives its pictures by name.
 
     From what is on disk, anew.
@@ -133,7 +197,7 @@ def write_folds(run_dir: RunDir, record: Record) -> dict[str, bytes]:
 
 def pictures_of_decisions(
     decisions: list[Decision], outcomes: dict[str, Outcome]
-) -> dict[str, bytes]:
+) -> dict[str, Drawing]:
     """The figures of the stages that have one, by stage."""
     drawn = {
         decision.stage: decision_figures.of_decision(decision, outcomes) for decision in decisions
@@ -141,12 +205,17 @@ def pictures_of_decisions(
     return {stage: png for stage, png in drawn.items() if png is not None}
 
 
-def _put_down(
-    run_dir: RunDir, title: str, sections: Sequence[Section], pictures: Mapping[str, bytes]
-) -> None:
+def put_down_pictures(run_dir: RunDir, pictures: Mapping[str, Drawing]) -> None:
+    """Writes pictures as PNG files beside the report."""
     run_dir.report_pictures.mkdir(exist_ok=True)
     for name, png in pictures.items():
         run_directory.write_bytes(run_dir.report_picture(name), png)
+
+
+def _put_down(
+    run_dir: RunDir, title: str, sections: Sequence[Section], pictures: Mapping[str, Drawing]
+) -> None:
+    put_down_pictures(run_dir, pictures)
     run_directory.write_text(run_dir.report, html.render(title, sections))
     text = markdown.render(title, sections, run_dir.report_pictures.name)
     run_directory.write_text(run_dir.report_markdown, text)

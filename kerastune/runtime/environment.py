@@ -82,6 +82,19 @@ def remove_generated(modules: Mapping[str, Any] = sys.modules) -> None:
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
+    """Says that TensorFlow is loaded, and hides what its C++ code prints unless it fails."""
+    from kerastune.runtime import screen
+
+    shown = os.dup(2)
+    try:
+        with screen.waiting("Loading TensorFlow …", shown), quiet():
+            yield
+    finally:
+        os.close(shown)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
     """Hides what TensorFlow's C++ code prints while it starts, unless it fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()

@@ -123,3 +123,17 @@ def documented(cls: type) -> type:
     ]
     cls.__doc__ = cls.__doc__.replace("        {fields}", "\n".join(lines))
     return cls
+
+
+def flag(name: str, value: Any) -> str:
+    """One line of an absl flagfile.
+
+    Example:
+        >>> flag("nesterov", False), flag("learning_rate", 0.1), flag("dropout", None)
+        ('--nonesterov', '--learning_rate=0.1', '--dropout=none')
+    """
+    if value is None:
+        return f"--{name}=none"
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    return f"--{name}={value!r}" if isinstance(value, float) else f"--{name}={value}"

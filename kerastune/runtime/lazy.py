@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from kerastune.runtime import environment
 
 
 def attributes(
@@ -25,7 +29,8 @@ def attributes(
 
     def get(name: str) -> Any:
         if name in names:
-            return getattr(importlib.import_module(names[name]), name)
+            with contextlib.nullcontext() if "tensorflow" in sys.modules else environment.quiet():
+                return getattr(importlib.import_module(names[name]), name)
         if name in modules:
             return importlib.import_module(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")

@@ -62,22 +62,27 @@ def console() -> Console:
 
     While TensorFlow starts, the command holds it back.
     """
-    return Console(stderr=True)
+    return Console(stderr=True, force_jupyter=False, highlight=False)
 
 
-def to_screen() -> None:
-    """Shows the log on the screen, once however often it is called."""
+def to_screen(verbose: bool = False) -> None:
+    """Shows the log on the screen: warnings, and with `verbose` all of it.
+
+    However often it is called, a line is shown once.
+    """
     logger.setLevel(logging.INFO)
-    if not any(isinstance(handler, RichHandler) for handler in logger.handlers):
-        handler = RichHandler(
+    shown = next((each for each in logger.handlers if isinstance(each, RichHandler)), None)
+    if shown is None:
+        shown = RichHandler(
             console=console(),
             show_path=False,
             show_level=False,
+            show_time=False,
             highlighter=NullHighlighter(),
-            log_time_format="%X",
         )
-        handler.setFormatter(Lines("%(message)s"))
-        logger.addHandler(handler)
+        shown.setFormatter(Lines("%(message)s"))
+        logger.addHandler(shown)
+    shown.setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 def files(path: Path) -> list[Path]:

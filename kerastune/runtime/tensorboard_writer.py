@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections.abc import Iterable
@@ -12,6 +13,8 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.hparams import summary_v2 as hparams_summary
 from tensorboard.plugins.text import summary_v2 as text_summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+ORDER = re.compile(r"^\d_")  # before the name of a column
 
 
 class Board:
@@ -57,9 +60,13 @@ class Board:
     def experiment(self, hyperparameters: Iterable[str], metrics: Iterable[str]) -> None:
         """The columns of the HParams dashboard; for the topmost run.
 
-        Hyperparameters by name and scalars by tag.
+        Hyperparameters by name and scalars by tag. The dashboard sorts columns by name: a digit and
+        an underscore before a name put it in order, and are not shown.
         """
-        columns = [hparams_summary.HParam(name) for name in hyperparameters]
+        columns = [
+            hparams_summary.HParam(name, display_name=ORDER.sub("", name))
+            for name in hyperparameters
+        ]
         self._add(
             0,
             _summary(

@@ -50,6 +50,7 @@ class RunDir:
         self.crossval_flags = self.path / "crossval.flags"
         self.out_of_fold = self.path / "out_of_fold.npz"
         self.report = self.path / "report.html"
+        self.trials_csv = self.path / "trials.csv"
         self.report_markdown = self.path / "report.md"
         self.report_pictures = self.path / "report"
 
@@ -105,13 +106,14 @@ class RunDir:
         """Directory of exported models; a server may be reading it, so `clear` leaves it alone."""
         return self.path / "export"
 
-    def trial_board(self, trial: str) -> Path:
-        """Directory of a trial's TensorBoard run."""
-        return self.tensorboard / "trials" / trial
+    def trial_board(self, stage: str, trial: str) -> Path:
+        """Directory of a trial's TensorBoard run; `stage` is as TensorBoard shows it."""
+        return self.tensorboard / "trials" / stage / trial
 
-    def decision_board(self, stage: str) -> Path:
-        """Directory of the TensorBoard run with a stage's decision."""
-        return self.tensorboard / "decisions" / stage
+    @property
+    def decisions_board(self) -> Path:
+        """Directory of the TensorBoard run with all decisions."""
+        return self.tensorboard / "decisions"
 
     @property
     def result_board(self) -> Path:
@@ -151,7 +153,7 @@ class RunDir:
         """Whether kerastune wrote a file in the folders of pictures and of TensorBoard."""
         if path.is_relative_to(self.report_pictures):
             return path.parent == self.report_pictures and _is_picture(path)
-        boards = (self.trial_board(""), self.decision_board(""), self.result_board)
+        boards = (self.tensorboard / "trials", self.decisions_board, self.result_board)
         is_within = any(path.is_relative_to(board) for board in boards)
         return is_within and EVENTS in path.name
 

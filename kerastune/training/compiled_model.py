@@ -10,16 +10,26 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune.models import compiling, layer_groups, output_kind, regularization
+from kerastune.models import (
+    compiling,
+    fixed_batches,
+    layer_groups,
+    output_kind,
+    regularization,
+)
+from kerastune.models.fixed_batches import ResetStates
 from kerastune.models.label_smoothing import LabelSmoothing
 from kerastune.models.output_kind import OutputKind
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
+from kerastune.schedules import rates
 from kerastune.training import optimizers
 from kerastune.training.distillation import Teaching
 from kerastune.training.segment_callback import CHUNK, RATIO_EVERY, values_of
 from kerastune.training.step_recorder import StepRecorder
-from kerastune.trial import State
+from kerastune.trial import State, TrialSpec
+
+LOOKED_AT = 8  # examples
 
 
 @dataclasses.dataclass
@@ -35,6 +45,7 @@ class Compiled:
         outputs: what they mean, once that was found out.
         recorder: of its steps, once it has one.
         teaching: of a teacher, where it has one.
+        states: of layers that are stateful, where it has such.
     """
 
     model: keras.Model
@@ -45,6 +56,7 @@ class Compiled:
     outputs: OutputKind | None = None
     recorder: StepRecorder | None = None
     teaching: Teaching | None = None
+    states: ResetStates | None = None
 
     def known_outputs(self, problem: Problem) -> OutputKind:
         """What the model's outputs mean, found out at the first call."""
@@ -66,6 +78,26 @@ class Compiled:
         """Puts a state back, in place."""
         assign(self.model.variables, state.model)
         assign(self.model.optimizer.variables, state.optimizer)
+
+    def run_at_once(self, steps: int) -> None:
+        """Makes one call of the train function take so many steps, which traces it anew."""
+        if self.model.steps_per_execution != steps:
+            self.model.steps_per_execution = steps
+            self.model.make_train_function(force=True)
+            self.model.make_test_function(force=True)
+
+    def configure(self, spec: TrialSpec) -> None:
+        """Sets what differs between trials of one trace: schedules, strengths and factors."""
+        optimizers.configure(self.model.optimizer, rates(spec.recipe), spec.recipe)
+        if layer_groups.is_layered(spec.recipe):
+            by_layer = layer_groups.multipliers(self.model, self.levels, spec.recipe)
+            optimizers.configure_layers(
+                self.model.optimizer, by_layer, layer_groups.head_steps(spec.recipe)
+            )
+        if spec.recipe.label_smoothing:
+            self.model.loss.strength.assign(spec.recipe.label_smoothing)
+        if self.teaching is not None:
+            self.teaching.set(spec.temperature, spec.mix)
 
     def save_as(self, recipe: Recipe) -> None:
         """Makes a file that a callback writes of the model hold what its builder compiled.
@@ -98,6 +130,8 @@ def trace_key(recipe: Recipe, pruned: bool, taught: bool) -> tuple:
         json.dumps(recipe.hyperparameters, sort_keys=True),
         recipe.optimizer,
         recipe.nesterov,
+        recipe.ema > 0,
+        recipe.beta_2,
         recipe.weight_decay > 0,
         recipe.label_smoothing > 0,
         recipe.class_weights,
@@ -126,11 +160,11 @@ def compile_recipe(
     layer_groups.freeze(levels, recipe)
     regularized = bool(regularization.find_regularizers(model))
     if recipe.regularizers == "off":
-        regularization.switch_regularizers_off(model, sample(problem.validation.x))
+        regularization.switch_regularizers_off(model, sample(problem.validation.x, model))
     elif recipe.dropout is not None:
         regularization.set_dropout(model, recipe.dropout)
-    settings = {"layered": layer_groups.is_layered(recipe), **optimizers.kept_settings(model)}
-    optimizer = optimizers.tunable(recipe.optimizer, recipe.nesterov, **settings)
+    settings = optimizers.kept_settings(model, recipe.optimizer)
+    optimizer = optimizers.tunable(recipe, layer_groups.is_layered(recipe), **settings)
     if recipe.weight_decay:
         optimizer = optimizers.decayed(optimizer, model)
     smoothed = recipe.label_smoothing > 0
@@ -146,9 +180,13 @@ def compile_recipe(
     )
     if smoothed:
         LabelSmoothing(model).install()
+    states = ResetStates(model, every=1) if fixed_batches.stateful_layers(model) else None
+    if states is not None:
+        states.install()
     model.optimizer.build(model.trainable_variables)
     fresh = values_of(model.optimizer.variables)
-    return Compiled(model, fresh, regularized, levels, as_built or _without_ours(model))
+    as_built = as_built or _without_ours(model)
+    return Compiled(model, fresh, regularized, levels, as_built, states=states)
 
 
 def _without_ours(model: keras.Model) -> dict[str, Any]:
@@ -162,9 +200,11 @@ def _without_ours(model: keras.Model) -> dict[str, Any]:
     return {**settings, "metrics": metrics, "steps_per_execution": 1}
 
 
-def sample(x: np.ndarray | dict[str, np.ndarray]) -> np.ndarray | dict[str, np.ndarray]:
-    """The first few examples of inputs, for a look at what a model does."""
-    return keras.tree.map_structure(lambda array: array[:8], x)
+def sample(x: Any, model: keras.Model | None = None) -> Any:
+    """The first few examples of inputs, for a look at what a model does; as many as it takes."""
+    if model is not None:
+        return fixed_batches.few(x, LOOKED_AT, model)
+    return keras.tree.map_structure(lambda array: array[:LOOKED_AT], x)
 
 
 def assign(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import re
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune.recipe import Recipe
+from kerastune.recipe import OPTIMIZERS, Recipe
 from kerastune.schedules import rates
 
-FAMILIES = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
 Rate = float | keras.optimizers.schedules.LearningRateSchedule
 MOST_LEVELS = 200  # of a saved staircase: Keras looks at every one of them at every step
 KEPT = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
@@ -118,18 +120,27 @@ class LayerRates:
                 self.assign_sub(variable, variable * decay * rate)
 
 
-class SGDWithLayerRates(LayerRates, TunableSGD):
-    """`TunableSGD` with a multiplier for every variable."""
+class AveragedWeights:
+    """Mixed into an optimizer with `use_ema`: a `fit` ends with the weights that it trained.
+
+    Keras would end it with their average, and no segment could go on from there.
+    """
+
+    def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
+        """Leaves the weights as they are."""
 
 
-class AdamWithLayerRates(LayerRates, keras.optimizers.Adam):
-    """Keras's Adam with a multiplier for every variable."""
+@functools.cache
+def _kind(family: str, layered: bool, averaged: bool) -> type[keras.optimizers.Optimizer]:
+    own = TunableSGD if family == "sgd" else getattr(keras.optimizers, OPTIMIZERS[family])
+    mixed = (*(LayerRates,) * layered, *(AveragedWeights,) * averaged)
+    return type(f"Tunable{OPTIMIZERS[family]}", (*mixed, own), {}) if mixed else own
 
 
-def kept_settings(model: keras.Model) -> dict[str, float]:
+def kept_settings(model: keras.Model, family: str = "") -> dict[str, Any]:
     """Clipping and weight decay of the optimizer a model was compiled with.
 
-    What a recipe does not speak of.
+    What a recipe does not speak of; of Muon also the last layer, which is none of its business.
 
     Example:
         >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(2)])
@@ -137,10 +148,14 @@ def kept_settings(model: keras.Model) -> dict[str, float]:
         >>> kept_settings(model)
         {'weight_decay': 0.01, 'clipnorm': 1.0}
     """
-    if not model.compiled:
-        return {}
-    core = inner(model.optimizer)
-    return {name: value for name in KEPT if (value := getattr(core, name, None))}
+    settings = {}
+    if model.compiled:
+        core = inner(model.optimizer)
+        settings = {name: value for name in KEPT if (value := getattr(core, name, None))}
+    if family == "muon":
+        last = [layer.name for layer in model.layers if layer.weights][-1:]
+        settings["exclude_layers"] = [f"(^|/){re.escape(name)}/" for name in last]
+    return settings
 
 
 def decayed(
@@ -159,29 +174,51 @@ def decayed(
     return optimizer
 
 
-def tunable(
-    family: str, nesterov: bool, layered: bool = False, **settings: Any
-) -> keras.optimizers.Optimizer:
-    """Optimizer of a family whose rate is a `RateTable`: one object for all trials of one trace.
+def tunable(recipe: Recipe, layered: bool = False, **settings: Any) -> keras.optimizers.Optimizer:
+    """Optimizer of a recipe whose rate is a `RateTable`: one object for all trials of one trace.
 
     Args:
-        family: `"sgd"` or `"adam"`.
-        nesterov: whether SGD looks ahead.
+        recipe: its optimizer, and what of it is part of the trace.
         layered: whether every variable has a multiplier of its own.
         settings: as `kept_settings` gives them.
-
-    Raises:
-        ValueError: for an unknown family.
     """
-    if family not in FAMILIES:
-        raise ValueError(f"`optimizer` must be one of {', '.join(FAMILIES)}, got {family!r}.")
-    if family == "sgd":
-        return (SGDWithLayerRates if layered else TunableSGD)(
-            RateTable(), nesterov=nesterov, **settings
-        )
-    return (AdamWithLayerRates if layered else FAMILIES[family])(
-        learning_rate=RateTable(), **settings
-    )
+    kind = _kind(recipe.optimizer, layered, recipe.ema > 0)
+    settings |= {"use_ema": True} if recipe.ema else {}
+    if recipe.optimizer == "sgd":
+        optimizer = kind(RateTable(), nesterov=recipe.nesterov, **settings)
+    else:
+        optimizer = kind(learning_rate=RateTable(), **_adaptive_settings(recipe), **settings)
+    if recipe.ema:
+        optimizer.ema_momentum = tf.Variable(recipe.ema, trainable=False, name="ema_momentum")
+    return optimizer
+
+
+def _adaptive_settings(recipe: Recipe) -> dict[str, Any]:
+    has_it = recipe.beta_2 is not None and takes_beta_2(recipe.optimizer)
+    return {"beta_2": recipe.beta_2} if has_it else {}
+
+
+def takes_beta_2(family: str) -> bool:
+    """Whether an optimizer has a `beta_2`.
+
+    Example:
+        >>> takes_beta_2("adamw"), takes_beta_2("rmsprop")
+        (True, False)
+    """
+    kind = getattr(keras.optimizers, OPTIMIZERS[family])
+    return "beta_2" in inspect.signature(kind).parameters
+
+
+def swap_average(optimizer: keras.optimizers.Optimizer) -> None:
+    """Puts the moving average of the weights in their place, and the weights in its."""
+    core = inner(optimizer)
+    for variable, average in zip(
+        core._trainable_variables, core._model_variables_moving_average, strict=True
+    ):
+        if average is not None:
+            now = variable.numpy().copy()
+            variable.assign(average)
+            average.assign(now)
 
 
 def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
@@ -204,19 +241,20 @@ def step_counter(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
 def configure(
     optimizer: keras.optimizers.Optimizer,
     rates: np.ndarray,
-    momentum: float,
-    weight_decay: float = 0.0,
+    recipe: Recipe,
 ) -> None:
-    """Sets learning rates, momentum and weight decay of a `tunable` optimizer in place.
+    """Sets learning rates, momentum, weight decay and averaging of a `tunable` optimizer in place.
 
     Without a new trace.
     """
     core = inner(optimizer)
     core._learning_rate.assign(rates)
     if isinstance(core, TunableSGD):
-        core.momentum_value.assign(momentum)
-    if weight_decay:
-        core.weight_decay.assign(weight_decay)
+        core.momentum_value.assign(recipe.momentum)
+    if recipe.weight_decay:
+        core.weight_decay.assign(recipe.weight_decay)
+    if recipe.ema:
+        core.ema_momentum.assign(recipe.ema)
 
 
 def configure_layers(
@@ -250,11 +288,14 @@ def stock(recipe: Recipe, rate: Rate | None = None, **settings: Any) -> keras.op
     rate = _stock_rate(recipe) if rate is None else rate
     if recipe.weight_decay:
         settings["weight_decay"] = recipe.weight_decay
+    if recipe.ema:
+        settings |= {"use_ema": True, "ema_momentum": recipe.ema}
     if recipe.optimizer == "sgd":
         return keras.optimizers.SGD(
             rate, momentum=recipe.momentum, nesterov=recipe.nesterov, **settings
         )
-    return FAMILIES[recipe.optimizer](learning_rate=rate, **settings)
+    kind = getattr(keras.optimizers, OPTIMIZERS[recipe.optimizer])
+    return kind(learning_rate=rate, **_adaptive_settings(recipe), **settings)
 
 
 def stock_like(optimizer: keras.optimizers.Optimizer, recipe: Recipe) -> keras.optimizers.Optimizer:
@@ -271,12 +312,14 @@ def stock_like(optimizer: keras.optimizers.Optimizer, recipe: Recipe) -> keras.o
 
 
 def _stock_rate(recipe: Recipe) -> Rate:
-    if recipe.decay == "linear" and recipe.decay_start == 0:
+    if recipe.decay == "cosine" and recipe.decay_start == 0 and not recipe.warmup_steps:
+        return keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.total_steps)
+    if recipe.decay == "linear" and recipe.decay_start == 0 and not recipe.warmup_steps:
         return keras.optimizers.schedules.PolynomialDecay(
             recipe.learning_rate, recipe.total_steps, end_learning_rate=0.0, power=1.0
         )
     table = rates(recipe)
-    if recipe.decay == "linear":
+    if recipe.decay in ("linear", "cosine"):
         table = np.append(table, 0.0)
     # A boundary is the last step of the rate before it.
     boundaries = np.flatnonzero(np.diff(table))

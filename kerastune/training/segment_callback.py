@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 import time
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ import tensorflow as tf
 from kerastune.analysis import curves
 from kerastune.analysis.trial_curves import Curves
 from kerastune.objective import kept_evaluation
+from kerastune.schedules import rates
+from kerastune.training import clock, optimizers
 from kerastune.training.step_recorder import Chunk
 from kerastune.trial import Outcome, State, TrialSpec
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 CHUNK = 50  # steps in one call of the train function
 RATIO_EVERY = 10  # steps between two measurements of update and weight norms
+HARDLY = 0.005  # of the steps that are left, by which another end is the same
 LOOK_BACK = 100  # steps before a chunk from which its smoothed loss is worked out
 
 
@@ -35,7 +39,7 @@ class Segment(keras.callbacks.Callback):
     Args:
         member: the compiled model with its recorder.
         spec: what is trained.
-        trainer: whose objective, deadline and display it follows.
+        trainer: whose objective, clock and display it follows.
         first_loss: of the trial, in an earlier segment; NaN in its first one.
     """
 
@@ -45,6 +49,7 @@ class Segment(keras.callbacks.Callback):
         super().__init__()
         self.first_loss = first_loss
         self.member, self.spec, self.trainer = member, spec, trainer
+        self._until = spec.until
         self.chunks: list[Chunk] = []
         self.evals: list[dict[str, float]] = []
         self.seconds: list[float] = []
@@ -71,18 +76,38 @@ class Segment(keras.callbacks.Callback):
             )
         if np.isnan(self.first_loss):
             self.first_loss = float(chunk.values["loss"][0])
-        recent = np.concatenate(
-            [chunk.values["loss"] for chunk in self.chunks[-1 - LOOK_BACK // CHUNK :]]
-        )
+        looked_at = self.chunks[-1 - LOOK_BACK // max(len(chunk), 1) :]
+        recent = np.concatenate([chunk.values["loss"] for chunk in looked_at])
         bad = curves.diverged_at(recent, self.first_loss)
         if bad is not None:
             self.diverged_at = self.spec.start + self.steps - len(recent) + bad
+        if bad is None and self.spec.follows_clock:
+            self._follow_clock()
         self.out_of_time = (
             bad is None
             and self.spec.start + self.steps < self.spec.until
-            and self.trainer.deadline()
+            and self.trainer.seconds_left() <= 0
         )
         if bad is not None or self.out_of_time:
+            self.model.stop_training = True
+
+    def _follow_clock(self) -> None:
+        """Moves the end of the training, and so its learning rates, to the end of the time."""
+        now, done = time.monotonic(), self.spec.start + self.steps
+        if len(self.chunks) == 1:
+            self._paced_from = now, done  # without the trace
+            return
+        began, first = self._paced_from
+        pace, spec = (now - began) / (done - first), self.spec
+        total = clock.total_steps(
+            done, spec.recipe.total_steps, self.trainer.seconds_left(), pace, CHUNK
+        )
+        if abs(total - spec.recipe.total_steps) <= HARDLY * (spec.recipe.total_steps - done):
+            return
+        recipe = spec.recipe.over(total)
+        self.spec = dataclasses.replace(spec, recipe=recipe, until=min(self._until, total))
+        optimizers.configure(self.model.optimizer, rates(recipe), recipe)
+        if done >= self.spec.until:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -95,9 +120,26 @@ class Segment(keras.callbacks.Callback):
             return
         self.evals.append({"step": self.spec.start + self.steps, **values})
         if self.spec.keep_best and self.diverged_at is None:
-            decays = self.spec.recipe.decay != "none"
-            if kept_evaluation(self.evals, self.trainer.objective, decays) is self.evals[-1]:
-                self.best = State(self.spec.start + self.steps, values_of(self.model.variables), [])
+            is_last = self.spec.sparsity > 0
+            if kept_evaluation(self.evals, self.trainer.objective, is_last) is self.evals[-1]:
+                self.best = State(self.spec.start + self.steps, self._kept_weights(), [])
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._swap()
+
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:
+        self._swap()
+
+    def _kept_weights(self) -> list[np.ndarray]:
+        """What was evaluated: the weights, or their moving average."""
+        self._swap()
+        values = values_of(self.model.variables)
+        self._swap()
+        return values
+
+    def _swap(self) -> None:
+        if self.spec.recipe.ema:
+            optimizers.swap_average(self.model.optimizer)
 
     def values(self, name: str) -> np.ndarray:
         """The true values of every step of this segment so far."""

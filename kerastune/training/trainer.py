@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune.callbacks.magnitude_pruning import MagnitudePruning
+from kerastune.callbacks import magnitude_pruning
 from kerastune.data import folds
 from kerastune.data.batches import Batches
 from kerastune.models import (
@@ -32,18 +32,19 @@ from kerastune.models import (
     pruning,
     regularization,
 )
+from kerastune.models.fixed_batches import KeptStates
 from kerastune.objective import Objective
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
-from kerastune.schedules import rates
 from kerastune.training import optimizers, validation_scores
 from kerastune.training.compiled_model import Compiled, assign, compile_recipe, sample, trace_key
 from kerastune.training.distillation import Teaching
+from kerastune.training.pace import Paces
 from kerastune.training.segment_callback import CHUNK, Segment, values_of
 from kerastune.training.user_callbacks import UserCallbacks
+from kerastune.training.xla_choice import XlaChoice
 from kerastune.trial import Outcome, State, TrialSpec
 
-PRUNING_CHANGES = 20  # of the sparsity, at most, until it is reached
 MOST_COMPILED = 16  # models that are kept compiled; stage `model` tries many networks
 
 
@@ -57,7 +58,8 @@ class Trainer:
         objective: the validation value that chooses the best weights.
         callbacks: Keras callbacks of the user's; every trial gets its own copies.
         on_steps: called with the number of steps just done, about every chunk.
-        deadline: called at every chunk; training stops there when it gives `True`.
+        seconds_left: called at every chunk; training stops where it gives 0 or less, and one that
+            follows the clock ends just before.
 
     Example:
         >>> trainer = Trainer(problem, build=lambda hyperparameters: make_model())  # doctest: +SKIP
@@ -73,22 +75,24 @@ class Trainer:
         objective: Objective,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         on_steps: Callable[[int], None] = lambda steps: None,
-        deadline: Callable[[], bool] = lambda: False,
+        seconds_left: Callable[[], float] = lambda: math.inf,
     ):
         self.problem = problem
         self.build = build
         self.objective = objective
         self.callbacks = list(callbacks)
         self.on_steps = on_steps
-        self.deadline = deadline
+        self.seconds_left = seconds_left
         # Of any training, by its batch size, at most.
-        self.most_steps: Callable[[int], float] = _unlimited
+        self.most_steps: Callable[[int], float] = lambda batch_size: math.inf
         # Of trials with a `mix` above 0; set before the first of them.
         self.teacher: keras.Model | None = None
         self._batches = Batches(problem)
         self._own_callbacks = UserCallbacks(self.callbacks)
         self._compiled: dict[tuple, Compiled] = {}
         self._initial: dict[tuple, list[np.ndarray]] = {}
+        self._paces = Paces()
+        self.xla = XlaChoice()
 
     def on(self, problem: Problem) -> Trainer:
         """A trainer of the same networks on other examples.
@@ -140,27 +144,24 @@ class Trainer:
             if state.optimizer
             else dataclasses.replace(state, optimizer=member.fresh_optimizer)
         )
-        optimizers.configure(
-            member.model.optimizer,
-            rates(spec.recipe),
-            spec.recipe.momentum,
-            spec.recipe.weight_decay,
-        )
-        if layer_groups.is_layered(spec.recipe):
-            by_layer = layer_groups.multipliers(member.model, member.levels, spec.recipe)
-            optimizers.configure_layers(
-                member.model.optimizer, by_layer, layer_groups.head_steps(spec.recipe)
-            )
-        if spec.recipe.label_smoothing:
-            member.model.loss.strength.assign(spec.recipe.label_smoothing)
-        if member.teaching is not None:
-            member.teaching.set(spec.temperature, spec.mix)
+        member.configure(spec)
+        note = self._choose_xla(member, spec)
         self._seed(spec.recipe.seed)
         run = Segment(member, spec, self, state.first_loss)
         if self.callbacks:
             member.save_as(spec.recipe)
-        self._fit(member, spec, [run, *_pruning(spec), *self._own_callbacks.of(spec)])
-        outcome = self._told(run.outcome())
+        self._paces.choose(member, self.problem, spec.recipe)
+        self._fit(
+            member,
+            spec,
+            [
+                run,
+                *magnitude_pruning.over(spec.sparsity, spec.recipe.total_steps),
+                *self._own_callbacks.of(spec),
+            ],
+        )
+        outcome = self._told(run.outcome(), note)
+        self._paces.add(spec.recipe, outcome.seconds_per_step)
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
             outcome = dataclasses.replace(
@@ -168,14 +169,25 @@ class Trainer:
             )
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
 
-    def _told(self, outcome: Outcome) -> Outcome:
+    def _choose_xla(self, member: Compiled, spec: TrialSpec) -> str:
+        """Chooses before the first long segment of a model; says what was found."""
+        if spec.until - spec.start < 2 * CHUNK:
+            return ""
+        short = dataclasses.replace(spec, start=0, until=CHUNK, eval_every=0)
+
+        def fit() -> int:
+            member.recorder and member.recorder.reset()
+            self._fit(member, short, [])
+            return CHUNK
+
+        return self.xla.note(member, fit)
+
+    def _told(self, outcome: Outcome, note: str = "") -> Outcome:
         """An outcome that tells which of the user's callbacks stopped it, if one did."""
         by, step = self._own_callbacks.stopped_by, outcome.spec.start + outcome.steps
-        if not by or step >= outcome.spec.until:
-            return outcome
-        return dataclasses.replace(
-            outcome, notes=(*outcome.notes, f"stopped by {by} at step {step}")
-        )
+        stopped = f"stopped by {by} at step {step}" if by and step < outcome.spec.until else ""
+        notes = (*outcome.notes, *filter(None, [note, stopped]))
+        return dataclasses.replace(outcome, notes=notes)
 
     def outputs(self, recipe: Recipe, state: State, x: Any) -> np.ndarray:
         """Outputs of a recipe's model with the weights of a state.
@@ -249,7 +261,9 @@ class Trainer:
         if recipe.dropout is not None:
             regularization.set_dropout(model, recipe.dropout)
         compiling.compile_for(
-            model, self.problem, optimizers.stock(recipe, **optimizers.kept_settings(model))
+            model,
+            self.problem,
+            optimizers.stock(recipe, **optimizers.kept_settings(model, recipe.optimizer)),
         )
         # Built, so that a saved model loads without a warning about its optimizer.
         model.optimizer.build(model.trainable_variables)
@@ -258,7 +272,11 @@ class Trainer:
 
     def _taught(self, model: keras.Model) -> Teaching:
         teaching = Teaching(
-            model, self.teacher, temperature=1.0, mix=1.0, sample=sample(self.problem.validation.x)
+            model,
+            self.teacher,
+            temperature=1.0,
+            mix=1.0,
+            sample=sample(self.problem.validation.x, model),
         )
         teaching.install()
         return teaching
@@ -294,11 +312,24 @@ class Trainer:
             steps = steps // spec.eval_every * spec.eval_every
         return spec.start + steps
 
+    def _in_step(
+        self, member: Compiled, spec: TrialSpec, rows: np.ndarray | None
+    ) -> np.ndarray | None:
+        """The examples of a stateful model: whole batches, so that every epoch begins with one."""
+        size, is_stream = spec.recipe.batch_size, self.problem.stream is not None
+        if rows is None and not is_stream:
+            rows = np.arange(len(self.problem.train), dtype=np.int32)
+        count = int(self.problem.stream.cardinality()) if is_stream else len(rows)
+        member.states.begin(spec.start, count // size)
+        return None if is_stream else rows[: count // size * size]
+
     def _fit(self, member: Compiled, spec: TrialSpec, callbacks) -> None:
         recipe, until = spec.recipe, self._end(spec)
         steps = until - spec.start
         every = min(spec.eval_every or steps, steps)
         rows = folds.training_rows(self.problem, spec.folds, spec.left_out) if spec.folds else None
+        if member.states is not None:
+            rows, callbacks = self._in_step(member, spec, rows), [*callbacks, KeptStates()]
         changes = recipe.augmentation, recipe.flip, recipe.class_weights
         batches = self._batches.training(
             recipe.batch_size, recipe.seed, spec.start, until, *changes, rows=rows
@@ -314,16 +345,3 @@ class Trainer:
             shuffle=False,  # the order is ours
             verbose=0,
         )
-
-
-def _unlimited(batch_size: int) -> float:
-    """Steps that a training of these batches may take, where nothing limits them."""
-    return math.inf
-
-
-def _pruning(spec: TrialSpec) -> list[MagnitudePruning]:
-    """What prunes in the first half of a trial, so that the second can make up for it."""
-    if not spec.sparsity:
-        return []
-    half = max(spec.recipe.total_steps // 2, 1)
-    return [MagnitudePruning(spec.sparsity, end_step=half, every=max(half // PRUNING_CHANGES, 1))]

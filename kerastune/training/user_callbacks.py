@@ -157,8 +157,13 @@ def _go_on(callback: keras.callbacks.Callback, is_known: bool) -> None:
 
 
 def _needs_validation(callback: keras.callbacks.Callback) -> bool:
+    """Whether it may read a validation value; one of the user's own does so at an epoch's end."""
     monitored = getattr(callback, "monitor", None)
-    return isinstance(monitored, str) and monitored.startswith("val_")
+    if isinstance(monitored, str):
+        return monitored.startswith("val_")
+    is_own = not type(callback).__module__.startswith(("keras.", "kerastune."))
+    reads = type(callback).on_epoch_end is not keras.callbacks.Callback.on_epoch_end
+    return is_own and reads or isinstance(callback, keras.callbacks.LambdaCallback)
 
 
 def _do_nothing(logs: Any = None) -> None:

@@ -35,11 +35,11 @@ from kerastune.tuner import (
     argument_checks,
     fold_results,
     problem_facts,
-    progress,
     records,
     results,
     samplers,
 )
+from kerastune.tuner.display import progress
 from kerastune.tuner.fold_results import Judged
 from kerastune.tuner.idioms.objectives import parse_objective
 
@@ -61,8 +61,8 @@ class CrossValidation:
     of the same directory goes on where it stopped, and trains nothing again.
 
     Args:
-        model: `"mlp"`, `"cnn"`, `"resnet"` or `"module:name"`, a `build(hp)` function or a
-            `keras_tuner.HyperModel`.
+        model: `"mlp"`, `"cnn"`, `"resnet"`, `"series"` or `"module:name"`, a `build(hp)` function
+            or a `keras_tuner.HyperModel`.
         examples: what is folded (`foldable.load`, `foldable.from_arrays`).
         recipe: how to train; its steps are those of every fold.
         num_folds: of one repeat, at least 2.
@@ -164,6 +164,7 @@ class CrossValidation:
     def _prepare(self, recipe: Recipe, objective) -> Recipe:
         """The whole recipe; prepares every fold, so that what is wrong is told before training."""
         first = self.examples.problem(self.folds[0])
+        recipe = recipe.replace(batch_size=first.batch_size or recipe.batch_size)
         checks.check(first, recipe.batch_size)
         for fold in self.folds[1:]:
             checks.check(self.examples.problem(fold), recipe.batch_size)
@@ -177,7 +178,7 @@ class CrossValidation:
         self._every = evaluation_interval(
             len(first.validation), recipe.batch_size, CHUNK, most=steps
         )
-        recipe = full_training.lengthened(recipe, rounded_up(steps, self._every)).replace(
+        recipe = recipe.over(rounded_up(steps, self._every)).replace(
             hyperparameters={**defaults, **given}
         )
         self._look_at_model(first, recipe, objective)
@@ -261,7 +262,7 @@ class CrossValidation:
             if name not in ("step", "loss", *metrics)
         }
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        logger.info("%s: %s on %d held-out examples", fold.name, shown, len(fold.held_out))
+        self._shown.line(f"{fold.name}: {shown} on {len(fold.held_out)} held-out examples")
         member = averaging.assemble(
             [trainer.finished_model(recipe, state)], [1.0], kind=problem.kind, sample=few
         )

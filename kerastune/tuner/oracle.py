@@ -21,8 +21,9 @@ from kerastune.tuner.idioms.trials import PlaybookTrial
 
 def chosen_trial(decisions: Sequence[Decision]) -> str | None:
     """The trial whose weights were chosen, by the last stage that chose any; else `None`."""
-    found = [made.values for made in decisions if isinstance(made.values, ChosenTrial)]
-    return found[-1].trial if found else None
+    found = [made.values.trial for made in decisions if isinstance(made.values, ChosenTrial)]
+    # A stage that had nothing to choose from chose none, and takes nothing back.
+    return next((trial for trial in reversed(found) if trial is not None), None)
 
 
 class PlaybookOracle(Oracle):

@@ -14,19 +14,22 @@ import keras_tuner
 from kerastune.budget import Budget, Stopwatch
 from kerastune.data import checks, loading, user_inputs
 from kerastune.executors.base import INLINE
-from kerastune.models import hypermodels
+from kerastune.models import hypermodels, output_kind
 from kerastune.playbook import retention
 from kerastune.playbook.stages.ensemble import MEMBERS, Ensemble
 from kerastune.playbook.stages.prune import SPARSITIES
 from kerastune.playbook.stages.start import Start
-from kerastune.problem import Problem
+from kerastune.problem import Declared, Problem
 from kerastune.recipe import Recipe
+from kerastune.report.predictions import Predictions
+from kerastune.report.summaries import ending
 from kerastune.runtime import devices, logs
 from kerastune.study import run_directory
 from kerastune.study.database import Study
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import TrialSpec
-from kerastune.tuner import argument_checks, problem_facts, progress
+from kerastune.tuner import argument_checks, problem_facts
+from kerastune.tuner.display import progress
 from kerastune.tuner.idioms import arguments, fit_arguments, spaces
 from kerastune.tuner.idioms.fit_arguments import FitArguments
 from kerastune.tuner.idioms.objectives import as_keras_tuner, parse_objective
@@ -74,7 +77,7 @@ class PlaybookTuner(SearchedTuner):
         tune_new_entries: whether those that `hyperparameters` does not name are searched.
         allow_new_entries: whether `build(hp)` may declare them at all.
         max_retries_per_trial: 0; what takes its place is said where it is another number, and so
-            with `max_consecutive_failed_trials` and the arguments of KerasTuner's in `others`.
+            with `max_consecutive_failed_trials`.
         max_consecutive_failed_trials: 3.
         budget: a time (`"4m"`) or a number of steps (`"6000steps"`, deterministic), the final
             training included.
@@ -82,8 +85,6 @@ class PlaybookTuner(SearchedTuner):
         project_name: name of the project's directory in it, `"playbook"` by default.
         overwrite: begin anew; only what kerastune itself left is deleted.
         max_epochs: of any training, at most.
-        executions_per_trial: taken, and told in the log: candidates that are close are trained
-            again with other seeds.
         loss: in place of the one that `build(hp)` compiles.
         metrics: in place of those that `build(hp)` compiles.
         max_model_size: parameters of a model, at most.
@@ -117,7 +118,9 @@ class PlaybookTuner(SearchedTuner):
             cluster. With a budget in steps the decisions are the same, as far as arithmetic allows.
         jobs: trials at once; 0 for as many as memory and cores allow.
         ray_address: of a Ray cluster; empty for one on this machine.
-        others: further arguments of KerasTuner's tuners, refused by name.
+        others: further arguments of KerasTuner's tuners: `executions_per_trial` is taken, and told
+            in the log, since candidates that are close are trained again with other seeds; all
+            others are refused by name, with what takes their place.
 
     Attributes:
         settings: all of them, checked.
@@ -151,7 +154,6 @@ class PlaybookTuner(SearchedTuner):
         project_name: str | None = None,
         overwrite: bool = False,
         max_epochs: int | None = None,
-        executions_per_trial: int = 1,
         loss: Any = None,
         metrics: Any = None,
         max_model_size: int | None = None,
@@ -173,6 +175,7 @@ class PlaybookTuner(SearchedTuner):
         **others: Any,
     ):
         devices.check_supported()
+        executions = others.pop("executions_per_trial", 1)
         others["max_retries_per_trial"] = max_retries_per_trial
         others["max_consecutive_failed_trials"] = max_consecutive_failed_trials
         arguments.refuse(others, list(inspect.signature(PlaybookTuner.__init__).parameters))
@@ -201,8 +204,8 @@ class PlaybookTuner(SearchedTuner):
         )
         self.latest: Search | None = None
         arguments.at_least_one("max_model_size", max_model_size)
-        arguments.at_least_one("executions_per_trial", executions_per_trial)
-        self._notes = arguments.notes(executions_per_trial)
+        arguments.at_least_one("executions_per_trial", executions)
+        self._notes = arguments.notes(executions)
         argument_checks.refuse_overrides(type(self), PlaybookTuner, hypermodel)
         argument_checks.refuse_foreign_project(run_dir.path)
         placed = {"directory": str(directory or "."), "project_name": project_name}
@@ -277,6 +280,12 @@ class PlaybookTuner(SearchedTuner):
             self.on_search_begin()
             self._models, self.result = self.latest.run(self._begin_trial, self._end_trial)
             self.on_search_end()
+            if settings is None:  # a command says so itself
+                kept = storage.run_dir.predictions
+                given = Predictions.from_bytes(kept.read_bytes()) if kept.is_file() else None
+                for line in ending.found(self.result, self.recipe, given):
+                    shown.screen.line(line)
+                shown.screen.line(f"Report: {ending.shown(storage.run_dir.report)}")
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
         """Not asked: the executor trains the segments; see `search`."""
@@ -296,8 +305,14 @@ class PlaybookTuner(SearchedTuner):
         others: dict[str, Any],
         told: FitArguments,
     ) -> Problem:
+        space, recipe = self.oracle.get_space(), self.settings.recipe
+        given = problem_facts.with_all_hyperparameters(recipe, space).hyperparameters
+        hypermodel = spaces.declared(self._given, space)
+        ask = hypermodels.asking(hypermodel, given)
         if isinstance(x, Problem):
-            return x
+            declared = ask(output_kind.first_examples(x.validation.x)) if ask else Declared()
+            size, is_stateful = declared.batch_size, declared.is_stateful
+            return dataclasses.replace(x, batch_size=size, is_stateful=is_stateful)
         if x is None:
             raise ValueError("`x` is missing: search needs the data, as fit takes them.")
         argument_checks.refuse_unknown(
@@ -305,9 +320,6 @@ class PlaybookTuner(SearchedTuner):
         )
         weight = others.pop("sample_weight", None)
         x, y, validation_data, weight = told.cut(x, y, validation_data, weight)
-        space, recipe = self.oracle.get_space(), self.settings.recipe
-        given = problem_facts.with_all_hyperparameters(recipe, space).hyperparameters
-        hypermodel = spaces.declared(self._given, space)
         parts = {"x": x, "validation_data": validation_data, **others}
         if any(user_inputs.has_frame(part) for part in parts.values()):
             by_column = hypermodels.takes_columns(hypermodel, given)
@@ -317,7 +329,7 @@ class PlaybookTuner(SearchedTuner):
             sample_weight=weight,
             seed=self.settings.seed,
             name=self.project_name,
-            ask=hypermodels.asking(hypermodel, given),
+            ask=ask,
             **parts,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,13 +11,14 @@ import keras
 import keras_tuner
 import numpy as np
 
-from kerastune.data import cutting
+from kerastune.data.augmentation import is_image
 from kerastune.models import (
     compiling,
     fingerprint,
+    fixed_batches,
     hypermodels,
+    input_scale,
     layer_groups,
-    model_inputs,
     pretrained,
     recipe_checks,
     regularization,
@@ -25,6 +27,7 @@ from kerastune.models import (
 )
 from kerastune.objective import Objective
 from kerastune.playbook.context import Facts
+from kerastune.playbook.rules import expected_gain
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.playbook.stages.model import Model
 from kerastune.problem import OTHER, Problem
@@ -84,7 +87,8 @@ def look(
         recipe = _frozen(recipe, **loaded)
     model = trainer.ready_model(recipe)
     check_trainable(model)
-    notes = (model_inputs.check_batches(model, problem.validation.x), *_compiled_with(model))
+    fixed_batches.check(model, problem.batch_size)
+    notes = (*input_scale.notes(model, problem.validation.x), *_compiled_with(model))
     architecture = fingerprint.of_model(model)
     regularized = bool(regularization.find_regularizers(model))
     wanted = settings.objective.name if settings.objective else None
@@ -101,7 +105,7 @@ def look(
     )
     recipe_checks.check(recipe, facts.unusable)
     layer_groups.check(model, recipe)
-    notes = (*filter(None, notes), *_saving(model, hypermodel))
+    notes = (*notes, *_saving(model, hypermodel))
     return FirstLook(facts, recipe, architecture, notes)
 
 
@@ -185,7 +189,7 @@ def check_loss(model: keras.Model, problem: Problem) -> None:
     )
     if problem.kind != OTHER and not own:
         return
-    few = cutting.take(problem.validation, np.arange(min(2, len(problem.validation))))
+    few = problem.validation.take(np.arange(min(2, len(problem.validation))))
     try:
         measured = scoring.measured(model, few)
     except (KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
@@ -217,7 +221,34 @@ def of(problem: Problem, objective: Objective, model: keras.Model) -> Facts:
         num_parameters=model.count_params(),
         scored_by=scoring.scored_by(model, problem, objective),
         unusable=recipe_checks.unusable(model, problem),
+        data=_data(problem, num_train),
+        guess=_guess(problem),
     )
+
+
+def _guess(problem: Problem) -> float:
+    """About the loss of a guess that looks at no input, by the losses that are usual."""
+    if problem.kind == OTHER:
+        return math.inf
+    if problem.kind == "classification":
+        return math.log(problem.num_classes)
+    return float(np.mean(np.square(problem.target_std)))
+
+
+def _data(problem: Problem, num_train: int) -> str:
+    """Kind and size of the data, for what is known of other data like that."""
+    kind = "regression" if problem.kind == "regression" else _inputs(problem.validation.x)
+    return kind + expected_gain.SMALL * (0 < num_train < expected_gain.LARGE)
+
+
+def _inputs(x: Any) -> str:
+    arrays = keras.tree.flatten(x)
+    if any(is_image(array) for array in arrays):
+        return "image"
+    if any(array.dtype.kind in "US" for array in arrays):
+        return "text"
+    ranks = {array.ndim for array in arrays}
+    return "series" if 3 in ranks else "table" if ranks <= {1, 2} else "other"
 
 
 def with_all_hyperparameters(recipe: Recipe, space: keras_tuner.HyperParameters) -> Recipe:
@@ -238,3 +269,27 @@ def _frozen(recipe: Recipe, levels: int, pretrained: int) -> Recipe:
     if not pretrained or recipe.frozen:
         return recipe
     return recipe.replace(frozen=pretrained, head=levels - pretrained)
+
+
+def layers(model: keras.Model) -> str:
+    """A model's layers in lines: name, kind, shape of the output, parameters.
+
+    Example:
+        >>> print(layers(keras.Sequential([keras.Input([3]), keras.layers.Dense(2, name="out")])))
+        out                       Dense                 (None, 2)                    8
+    """
+    rows = [(each.name, type(each).__name__, _output(each), _count(each)) for each in model.layers]
+    return "\n".join(
+        f"{name:25} {kind:21} {shape:20} {count:>9,}" for name, kind, shape, count in rows
+    )
+
+
+def _output(layer: keras.Layer) -> str:
+    try:
+        return str(keras.tree.map_structure(lambda each: tuple(each.shape), layer.output))
+    except (AttributeError, ValueError):
+        return "?"  # it was called several times, or never by itself
+
+
+def _count(layer: keras.Layer) -> int:
+    return layer.count_params() if layer.built else 0

@@ -10,11 +10,11 @@ from typing import Any
 
 import keras
 
-from kerastune import recipe as recipes
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.prune import Prune
 from kerastune.recipe import Recipe
+from kerastune.runtime import fields
 from kerastune.runtime.plain_values import to_plain
 from kerastune.study import run_directory
 from kerastune.study.run_directory import RunDir
@@ -68,7 +68,7 @@ def write_flags(
     if "data" not in given:
         claim += " --data=... --model=... (both were given in Python)"
     named = {**given, **(further or {})}
-    flags = [recipes.flag(name, value) for name, value in named.items() if value not in (None, "")]
+    flags = [fields.flag(name, value) for name, value in named.items() if value not in (None, "")]
     run_directory.write_text(path, "\n".join([claim, *flags, *recipe.to_flags()]) + "\n")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
-from kerastune.playbook.rules import full_training
 from kerastune.problem import Problem, joined
 from kerastune.recipe import Recipe
 from kerastune.training.trainer import Trainer
@@ -20,7 +20,7 @@ def step_factor(problem: Problem) -> float:
 
 def spec_of(recipe: Recipe, problem: Problem) -> TrialSpec:
     """A training of the recipe on training and validation data together, for as many epochs."""
-    longer = full_training.lengthened(recipe, round(recipe.total_steps * step_factor(problem)))
+    longer = recipe.over(round(recipe.total_steps * step_factor(problem)))
     return TrialSpec(REFIT, REFIT, longer, 0, longer.total_steps)
 
 
@@ -34,10 +34,10 @@ def run(trainer: Trainer, spec: TrialSpec) -> tuple[Outcome, State, State | None
     joined_parts = joined(problem.train, problem.validation)
     again = trainer.on(dataclasses.replace(problem, train=joined_parts))
     # Its time was set aside, and half of a decay would be worth nothing.
-    again.deadline = _never
+    again.seconds_left = _forever
     outcome, last, _ = again.run(spec)
     return outcome, last, last if outcome.diverged_at is None else None
 
 
-def _never() -> bool:
-    return False
+def _forever() -> float:
+    return math.inf

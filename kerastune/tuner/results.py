@@ -9,7 +9,6 @@ import keras
 import numpy as np
 
 from kerastune.analysis import comparison, error_analysis, rare_class
-from kerastune.data import cutting
 from kerastune.models import output_kind, scoring
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import baseline
@@ -166,7 +165,7 @@ def predictions(problem: Problem, outputs: dict[str, dict[str, np.ndarray]]) -> 
     found = error_analysis.worst(
         outputs[last][kept.part], true[kept.part], kept.is_classification, MOST_MISTAKES
     )
-    x = cutting.take(parts[kept.part], found).x
+    x = parts[kept.part].take(found).x
     pictures = examples.pictures(x)
     columns, rows = (), np.zeros([0, 0], np.str_)
     if pictures is None:

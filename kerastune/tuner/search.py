@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,19 +19,24 @@ from kerastune.models import fingerprint, hypermodels, regularization
 from kerastune.playbook import warm_start
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.driver import Playbook
+from kerastune.playbook.rules import untuned
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.model import Model
 from kerastune.playbook.stages.prune import Prune
+from kerastune.playbook.stages.train import Train
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
 from kerastune.report import writer
+from kerastune.report.live import LiveReport
+from kerastune.report.picture_time import PictureTime
 from kerastune.report.tensorboard_runs import Story
 from kerastune.study import run_directory
 from kerastune.study.database import Study
 from kerastune.training.trainer import Trainer
 from kerastune.trial import State, TrialSpec
-from kerastune.tuner import oracle, problem_facts, progress, records, refit, results
+from kerastune.tuner import oracle, problem_facts, records, refit, results, so_far
 from kerastune.tuner.builder import Builder
+from kerastune.tuner.display import opening, progress
 from kerastune.tuner.final_models import FinalModels
 from kerastune.tuner.idioms import reloading
 from kerastune.tuner.problem_facts import FirstLook
@@ -87,7 +93,7 @@ class Search:
         self.problem = dataclasses.replace(problem, notes=(*problem.notes, *seen.notes))
         self.first, self.facts = seen.recipe, seen.facts
         self.trainer = Trainer(
-            problem, build, self.facts.objective, callbacks, display.steps, self._is_late
+            problem, build, self.facts.objective, callbacks, display.steps, self._seconds_left
         )
         self.trainer.teacher = settings.stages.teacher
         self.trainer.most_steps = self.facts.most_steps
@@ -110,7 +116,12 @@ class Search:
             refit.step_factor(problem) if settings.refit else 0.0,
         )
         self._look_at_network(self.first)
-        self.story = Story(self.run_dir, draws=not self.playbook.is_short)
+        budget, is_short = settings.budget, self.playbook.is_short
+        self.picture_time = PictureTime(budget.seconds, study.seconds, is_short)
+        self.story = Story(self.run_dir, self.picture_time)
+        self.about = writer.about(self.problem, self.facts, self._layers())
+        draws = not is_short
+        self.live = LiveReport(self.run_dir, self.about, self.facts.objective, draws)
 
     def run(
         self, on_begin: Callable[[TrialSpec], None], on_end: Callable[[str], None]
@@ -133,22 +144,36 @@ class Search:
         models = self._final_models()
         figures = self._figures(models)
         self._write(models, figures)
-        last = self.playbook.decisions[-1]
+        self._check_model(models)
+        return models, figures
+
+    def _check_model(self, models: FinalModels) -> None:
+        """Raises `ValueError` where a search has nothing to hand out."""
+        decisions = self.playbook.decisions
+        last = decisions[-1]
         if last.ends_search:
             raise ValueError(f"stage {last.stage}: {last.reason}")
-        return models, figures
+        trained = [each for each in decisions if each.stage == Train.name]
+        if trained and models.chosen is None:
+            report = self.run_dir.report
+            raise ValueError(f"stage {Train.name}: {trained[-1].reason} The report is {report}.")
 
     def _tell_what_is_planned(self) -> None:
         playbook, metric = self.playbook, self.facts.objective.name
+        if playbook.is_short:
+            logger.info("%s", self._untuned())
         for note in (*self.problem.notes, *self.of_optimizer.notes()):
             logger.info("%s", note)
         self.story.rewrite(playbook.outcomes, playbook.decisions, self.first, metric)
         if not self.study.decisions():
             logger.info("%s", playbook.plan())
+        told = opening.lines(self.problem, playbook, self.facts, self.run_dir)
         if playbook.outcomes:
             done = len(playbook.outcomes), self.study.seconds()
             logger.info("Continuing after %d trials and %.0f s.", *done)
-        self.display.begin(playbook)
+            told.append(("Continuing after {} trials and {:.0f} s.".format(*done), ""))
+        self.display.begin(playbook, told)
+        self._write_live()
 
     def _run_playbook(
         self, on_begin: Callable[[TrialSpec], None], on_end: Callable[[str], None]
@@ -171,6 +196,7 @@ class Search:
         self.story.segment(joined, result.spec.start)
         level = logging.INFO if joined.steps > 1 else logging.DEBUG
         logger.log(level, "%s", progress.line(joined, self.playbook.objective))
+        self.display.recorded(joined)
 
     def _refit(self) -> None:
         """Trains the chosen recipe on all examples, where that is asked for and not done yet."""
@@ -187,6 +213,7 @@ class Search:
     def _final_models(self) -> FinalModels:
         """The models, with weights that outlive the study's being open."""
         self.study.announce([])
+        self.display.finishing()
         read = {name: self.study.checkpoint(name, "best") for name in self.playbook.outcomes}
         return self._models({name: state for name, state in read.items() if state is not None})
 
@@ -197,17 +224,30 @@ class Search:
             figures, predictions = results.result(models, self.study.seconds())
             if predictions is not None:
                 run_directory.write_bytes(self.run_dir.predictions, predictions.to_bytes())
+            figures |= {"not_tuned": words} if (words := self._untuned()) else {}
             self.study.put_fact("result", figures)
         return figures
 
+    def _untuned(self) -> str:
+        """That nothing was tuned, where that is so, and which budget would."""
+        playbook, settings = self.playbook, self.settings
+        factor = refit.step_factor(self.problem) if settings.refit else 0.0
+        return untuned.sentence(settings.budget, playbook.stages, playbook.outcomes, factor)
+
     def _write(self, models: FinalModels, figures: dict[str, Any]) -> None:
         if self.study.fact(writer.ABOUT) is None:
-            self.study.put_fact(writer.ABOUT, writer.about(self.problem, self.facts))
+            self.study.put_fact(writer.ABOUT, self.about)
         records.write(self.run_dir, self.playbook, figures, self.given)
         records.save_models(self.run_dir, models, figures)
         usage_files.write(self.run_dir, self.problem, figures, self.given)
-        pictures, draws = self.story.pictures, not self.playbook.is_short
+        left_out = len(self.playbook.decisions) - len(self.story.pictures)
+        # Given no pictures of decisions, the report draws all of them.
+        pictures = None if self.picture_time.is_enough_at_the_end(left_out) else self.story.pictures
+        draws = self.picture_time.is_enough_at_the_end()
+        began = time.monotonic()
         self.story.result(writer.write(self.run_dir, self.study, pictures, draws))
+        seconds = time.monotonic() - began + self.story.seconds + self.live.seconds
+        logger.info("Report and TensorBoard took %.1f s.", seconds)
 
     def _models(self, states: Mapping[str, State]) -> FinalModels:
         return FinalModels(self.trainer, self.playbook, states, self._chosen())
@@ -218,12 +258,29 @@ class Search:
     def _chosen(self) -> str | None:
         return oracle.chosen_trial(self.playbook.decisions)
 
-    def _is_late(self) -> bool:
-        return self.study.seconds() > self.playbook.deadline()
+    def _seconds_left(self) -> float:
+        return self.playbook.seconds_left()
 
     def _on_decision(self, decision: Decision) -> None:
         self._look_at_network(decision.before)
         self.story.decision(decision, self.playbook.outcomes)
+        self.display.decided(decision)
+        self._write_live()
+        if not self.playbook.is_short:
+            so_far.save_better(self.run_dir, self.trainer, self.playbook)
+
+    def _write_live(self) -> None:
+        playbook, seconds = self.playbook, self.study.seconds()
+        stage = playbook.stage
+        at_work = f"stage {stage.name} is at work" if stage else "the last stage has decided"
+        decided = f"{len(playbook.decisions)} of {len(playbook.stages)} stages decided"
+        progress = f"Running: {at_work}, {decided}; {seconds:.0f} s so far (budget "
+        progress += f"{playbook.budget}). Written at {time.strftime('%X')}."
+        found = (playbook.decisions, playbook.outcomes, playbook.recipe, self.story.pictures)
+        self.live.write(*found, progress, seconds)
+
+    def _layers(self) -> str:
+        return problem_facts.layers(self.trainer.ready_model(self.first))
 
     def _look_at_network(self, before: Recipe) -> None:
         """Tells the playbook of the present network, if it is not that of a recipe before."""

@@ -20,6 +20,7 @@ from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.stage_setup import Setup, Wanted
+from kerastune.playbook.stages.start import Start
 from kerastune.playbook.stages.tta import Tta
 from kerastune.playbook.warm_start import Trained
 from kerastune.problem import OTHER, Problem
@@ -177,6 +178,16 @@ class Settings:
         """Whether a stage is among those of the search."""
         return stage.name in self.stages.names
 
+    def of_batch_size(self, batch_size: int) -> Settings:
+        """The settings of a search all of whose trainings have this batch size."""
+        names = tuple(name for name in self.stages.names if name != Start.name)
+        return dataclasses.replace(
+            self,
+            limits=dataclasses.replace(self.limits, fixes_batch_size=True),
+            recipe=self.recipe.replace(batch_size=batch_size),
+            stages=dataclasses.replace(self.stages, names=names),
+        )
+
 
 def default_stages(
     hypermodel: object, recipe: Recipe | None, baseline: bool, ensemble: bool, tta: bool
@@ -203,23 +214,57 @@ def default_stages(
 
 
 def suited(settings: Settings, problem: Problem) -> tuple[Settings, Problem]:
-    """Settings without the stages that have no meaning for the targets, and a note that says so.
+    """Settings of the stages that have a meaning for targets and model, and notes that say so.
 
     Args:
         settings: of a search.
         problem: the prepared data.
+
+    Raises:
+        ValueError: for a batch size that the model does not take.
     """
-    left_out = [name for name in settings.stages.names if name in OF_ONE_TARGET]
-    if problem.kind != OTHER or not left_out:
+    if problem.batch_size is not None:
+        settings, problem = _of_own_batch_size(settings, problem)
+    left_out, note = [], ""
+    if problem.kind == OTHER:
+        left_out = [name for name in settings.stages.names if name in OF_ONE_TARGET]
+        note = f"Left out: {', '.join(left_out)}, and calibration, which need one class or one row "
+        note += "of numbers per example."
+    elif problem.is_stateful and Tta.name in settings.stages.names:
+        left_out, note = [Tta.name], "Left out: tta, since a stateful model sees every batch once."
+    if not left_out:
         return settings, problem
     names = tuple(name for name in settings.stages.names if name not in left_out)
-    note = f"Left out: {', '.join(left_out)}, and calibration, which need one class or one row of "
-    note += "numbers per example."
     stages = dataclasses.replace(settings.stages, names=names)
     return (
         dataclasses.replace(settings, stages=stages),
         dataclasses.replace(problem, notes=(*problem.notes, note)),
     )
+
+
+def _of_own_batch_size(settings: Settings, problem: Problem) -> tuple[Settings, Problem]:
+    """Settings of the only batch size that the model takes, and a note on what that means."""
+    size, given = problem.batch_size, settings.recipe.batch_size
+    if settings.limits.fixes_batch_size and given != size:
+        raise ValueError(
+            f"`batch_size` ({given}) is not that of the model's inputs, {size}: leave it out, or "
+            "leave the batch size out of keras.Input."
+        )
+    note = f"The model's inputs have a batch size of {size}: all trainings have it, and stage batch"
+    note += f" tries no other; leave it out of keras.Input to have it tuned.{_left_over(problem)}"
+    problem = dataclasses.replace(problem, notes=(*problem.notes, note))
+    return settings.of_batch_size(size), problem
+
+
+def _left_over(problem: Problem) -> str:
+    """A sentence on examples that fill no batch when Keras evaluates."""
+    size, count = problem.batch_size, len(problem.validation)
+    over = count % size
+    if not over:
+        return ""
+    if count < size:
+        return f" Validation metrics are those of {size} examples, some of the {count} twice."
+    return f" Validation metrics leave out the last {over} of {count} examples."
 
 
 def make_stages(

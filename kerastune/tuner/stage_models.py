@@ -75,8 +75,13 @@ class StageModels:
         found, targets = candidates(part.x), models.targets(part)
         if models.chosen is None or not found:
             return {}, targets, {}
-        is_late = models.trainer.deadline
-        said = tta.predictions(models.before_views(), part.x, found, models.problem.kind, is_late)
+        said = tta.predictions(
+            models.before_views(),
+            part.x,
+            found,
+            models.problem.kind,
+            is_late=lambda: models.trainer.seconds_left() <= 0,
+        )
         unit = models.problem.target_std
         sound = {name: each / unit for name, each in said.items() if np.isfinite(each).all()}
         settings = {name: views.to_values(view) for name, view in found.items()}

@@ -68,6 +68,28 @@ def test_certainty_falls_in_the_last_bin_and_a_certain_mistake_is_finite():
     assert np.isfinite(calibration.tempered(probabilities, 0.5)).all()
 
 
+@pytest.mark.parametrize("count", [20, 100])
+def test_of_few_examples_a_temperature_promises_others_no_worse_on_the_mean(count):
+    # Sure and mostly right, as of breast_cancer: what the likelihood of a few asks for is 0.1.
+    probabilities, true = drawn(1.0, classes=2, seed=1)
+    probabilities, true = np.split(probabilities, 200), np.split(true, 200)
+    rises, plain = [], []
+    for given, classes in zip(probabilities, true):
+        few = slice(0, min(count, len(given) // 2))
+        found = calibration.best_temperature(given[few], classes[few])
+        others = calibration.tempered(given[few.stop :], found), classes[few.stop :]
+        before = calibration.log_losses(given[few.stop :], classes[few.stop :]).mean()
+        rises.append(calibration.log_losses(*others).mean() - before)
+        plain.append(before)
+    assert np.mean(rises) < 0.01 * np.mean(plain)
+
+
+def test_22_examples_that_are_all_right_hardly_cool_and_1000_do():
+    sure = np.tile([0.95, 0.05], (1000, 1))
+    few, many = (calibration.best_temperature(sure[:n], np.zeros(n, int)) for n in (22, 1000))
+    assert 0.85 < few < 1 and many < 0.65
+
+
 def test_when_all_are_right_the_temperature_stays_within_its_bounds():
     probabilities = np.tile([0.8, 0.2], (30, 1))
     assert calibration.best_temperature(probabilities, np.zeros(30, int)) >= calibration.COLDEST

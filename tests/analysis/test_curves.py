@@ -163,6 +163,16 @@ def test_within_five_percent_of_the_fall_depth_is_the_same_and_speed_decides():
     )
 
 
+def test_a_first_loss_of_hundreds_does_not_hide_that_one_curve_ends_far_below_the_other():
+    steps = np.arange(100)
+    quick = 9 + 460 * np.exp(-steps / 4)
+    deep = 1 + 460 * np.exp(-steps / 6)
+    assert curves.fastest_and_deepest([quick, deep], start=np.log(3)) == 1
+    # What begins below three times the loss of a guess is compared as ever.
+    for start in (np.inf, 1.0):
+        assert curves.fastest_and_deepest([quick / 200, deep / 200], start) == 0
+
+
 def test_the_first_wins_a_tie():
     assert curves.fastest_and_deepest([falling(), falling(), falling()]) == 0
 

@@ -7,6 +7,8 @@ import tensorflow as tf
 from keras import layers
 
 from kerastune.data.augmentation import TURN, Augmentation, StepSeeds, shifted_in_time
+from kerastune.data.batches import Batches, order
+from kerastune.problem import Part, Problem
 
 
 def images(count=300, side=21):
@@ -131,3 +133,22 @@ def test_half_precision_stays_what_it_was():
         keras.config.set_dtype_policy("float32")
     assert seen.dtype == tf.float32
     np.testing.assert_array_equal(seen, Augmentation(0.1, True, seed=1)(images(4), 0))
+
+
+def test_two_epochs_show_both_mirror_images_of_every_example_also_after_a_checkpoint():
+    x = np.random.default_rng(1).random([30, 4, 3, 1]).astype("float32")
+    part = Part(x, np.arange(30) % 3)
+    made = Batches(Problem("toy", "classification", part, part, class_names=("a", "b", "c")))
+
+    def seen(start, until):
+        whole = made.training(8, 1, start, until, flip=True)
+        return np.concatenate([np.asarray(batch[0]) for batch in whole])
+
+    whole = seen(0, 8)[:60]
+    np.testing.assert_array_equal(seen(3, 8), seen(0, 8)[24:])
+    rows = order(30, 8, 1, 0, 8)[:60]
+    for row in range(30):
+        both = whole[rows == row]
+        assert sorted(image.tobytes() for image in both) == sorted(
+            image.tobytes() for image in (x[row], x[row][:, ::-1])
+        )

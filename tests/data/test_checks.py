@@ -153,3 +153,8 @@ def test_what_is_larger_than_memory_is_refused_by_name(monkeypatch):
     memory.check(1000, "a.npz")
     with pytest.raises(ValueError, match="a.npz needs about"):
         memory.check(1001, "a.npz")
+
+
+def test_a_single_class_in_the_training_part_is_refused_however_many_outputs_there_are():
+    with pytest.raises(ValueError, match="All training examples have the class dog; .*nothing"):
+        checks.check_classes(np.ones(9, int), ("cat", "dog"), "training", spare_outputs=True)

@@ -6,7 +6,7 @@ import pytest
 
 from kerastune.data import cross_validation_set, cutting, loading
 from kerastune.data.raw import Raw
-from kerastune.problem import Part
+from kerastune.problem import Declared, Part
 
 
 def table(count=200):
@@ -65,7 +65,7 @@ def test_groups_that_can_not_be_cut_are_refused():
         cutting.whole_groups(np.repeat([0, 1], 20), [1, 0])
     raw = Raw("few", {"training": Part(np.eye(20), np.arange(20))}, groups=np.arange(3))
     with pytest.raises(ValueError, match=r"`groups` has shape \(3,\)"):
-        cutting.cut_parts(raw, None, 1, cut_test=True)
+        cutting.cut_parts(raw, None, 1, True, Declared())
 
 
 def test_time_is_not_cross_validated():

@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from kerastune.data import checks, loading, memory
+from kerastune.data.batches import Batches
+from kerastune.problem import OTHER, Declared
 
 
 def examples(num_examples=60, num_classes=3, seed=0):
@@ -91,7 +93,8 @@ def test_datasets_that_cannot_be_used_are_refused(monkeypatch):
         (dataset(x[:, :3], y), good, "have the shapes"),
         (dataset(x, y * 10), dataset(x, y * 10), "must run from 0 on, got 0, 10, 20"),
         (dataset(x, y.astype(str)), good, "has dtype int64, that of the training part"),
-        (tf.data.Dataset.from_tensor_slices(x), good, r"must yield \(x, y\)"),
+        (tf.data.Dataset.from_tensor_slices(x), good, r"training part \{.x.: \(4,\)\}; give all"),
+        (tf.data.Dataset.from_tensors((x, y, y, y)), good, r"must yield x, \(x, y\) or"),
     ]:
         with pytest.raises(ValueError, match=message):
             loading.from_arrays(train, validation_data=validation)
@@ -100,3 +103,16 @@ def test_datasets_that_cannot_be_used_are_refused(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 100)
     with pytest.raises(ValueError, match="validation part is larger than memory"):
         loading.from_arrays(good, validation_data=good)
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: (x,), lambda x: {"image": x}])
+def test_a_dataset_of_inputs_alone_has_no_targets(wrap):
+    x, _ = examples()
+    stream = tf.data.Dataset.from_tensor_slices(x).batch(8).map(wrap)
+    ask = lambda few: Declared(True, adds_losses=True)  # noqa: E731
+    problem = loading.from_arrays(stream, validation_data=stream.take(2), ask=ask)
+    held = problem.validation
+    assert problem.kind == OTHER and len(held) == 16 and held.y is None
+    assert int(problem.stream.cardinality()) == 60
+    (first,) = next(iter(Batches(problem).training(4, seed=1, start=0, until=3)))
+    assert (first["image"] if isinstance(first, dict) else first).shape == (4, 4)

@@ -101,7 +101,7 @@ def test_a_numeric_label_with_few_whole_values_is_a_class_unless_told_otherwise(
         (["1,2", "1,inf"] * 20, "a,b", "a", "Column 'b' has 20 infinite values, first in row 2"),
         (["1,2", "2,inf"] * 20, "a,b", "b", "`y` of the training part has 20 values"),
         (['1,"2'] * 20, "a,b", "a", "cannot be read as comma-separated"),
-        (["1,-1", "2,1"] * 20, "a,b", "b", "label -1"),
+        (["1,-1", "2,0"] * 20, "a,b", "b", "label -1"),
         (["1,x", "2,x"] * 20, "a,b", "b", "only one class"),
     ],
 )

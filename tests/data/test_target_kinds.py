@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerastune.data import loading, target_kinds
-from kerastune.problem import Declared, joined
+from kerastune.problem import OTHER, Declared, joined
 
 NUMBERS = np.linspace(-2.0, 5.0, 40)
 GRADES = np.arange(40) % 5 + 2
@@ -67,6 +67,9 @@ def test_what_the_user_says_wins_where_there_is_one_target():
         (np.zeros([40, 2, 2]), Declared(), "rank 3"),
         ({"a": YES, "b": YES}, Declared(), "several targets; only a compiled model"),
         (None, Declared(), "`y` is missing"),
+        (GRADES - 2, said("categoricalcrossentropy", 5), "one-hot rows, or compile a sparse loss"),
+        (np.eye(5)[GRADES - 2], said("sparsecategoricalcrossentropy", 5), "one label per example"),
+        (GRADES, said("binarycrossentropy", 1, "sigmoid"), "values from 2 to 6.* takes 0 to 1"),
     ],
 )
 def test_doubts_and_what_only_a_compiled_model_can_learn_are_asked_in_one_line(
@@ -165,3 +168,30 @@ def test_targets_that_are_not_those_of_the_outputs_are_named(y, message):
     with pytest.raises(ValueError, match=message) as error:
         loading.from_arrays(X, y, ask=lambda few: two)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+def test_signs_are_two_classes_under_a_cross_entropy_and_stay_under_a_hinge(dtype):
+    x, y = np.arange(120.0).reshape(60, 2), np.where(np.arange(60) % 3 == 0, 1, -1).astype(dtype)
+    classes = loading.from_arrays(
+        x, y, ask=lambda few: said("binarycrossentropy"), class_weight={-1: 2.0}
+    )
+    assert classes.kind == "classification" and classes.class_weight == {0: 2.0}
+    np.testing.assert_array_equal(classes.train.y, classes.train.x[:, 0] % 6 == 0)
+    assert "Labels -1, 1 are learnt as 0, 1, and given so." in classes.notes
+    signs = loading.from_arrays(x, y, ask=lambda few: said("hinge"), class_weight="balanced")
+    assert signs.kind == OTHER and set(np.unique(signs.train.y)) == {-1, 1}
+    rare = signs.train.y == 1
+    weight = signs.train.sample_weight
+    assert weight[rare].sum() == pytest.approx(weight[~rare].sum())
+    with pytest.raises(ValueError, match="`class_weight` has the label 5"):
+        loading.from_arrays(x, y, ask=lambda few: said("hinge"), class_weight={5: 1.0})
+
+
+def test_labels_with_gaps_are_told_where_they_are_renumbered_and_stay_where_outputs_are_wide():
+    x, y = np.arange(120.0).reshape(60, 2), np.array([0, 2, 5])[np.arange(60) % 3]
+    for width, kept, told in ((3, [0, 1, 2], 1), (6, [0, 2, 5], 0)):
+        declared = said("sparsecategoricalcrossentropy", output=(width,), activation="softmax")
+        problem = loading.from_arrays(x, y, ask=lambda few, declared=declared: declared)
+        assert np.unique(problem.train.y).tolist() == kept
+        assert problem.notes.count("Labels 0, 2, 5 are learnt as 0, 1, 2, and given so.") == told

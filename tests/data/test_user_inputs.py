@@ -1,6 +1,8 @@
 """Inputs as users have them: DataFrames, strings, lists, PyDatasets and generators."""
 
+import gc
 import itertools
+import pathlib
 
 import keras
 import numpy as np
@@ -8,7 +10,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from kerastune.data import loading, user_inputs
+from kerastune.data import loading, memory, user_inputs
 from kerastune.problem import joined
 
 X, Y = np.arange(240, dtype="float32").reshape(60, 4), np.arange(60) % 2
@@ -56,6 +58,38 @@ def test_batches_are_read_once(make):
     count = 60 if make is Batches else 16
     assert len(problem.train) == len(problem.validation) == count
     np.testing.assert_array_equal(problem.train.x, X[:count])
+
+
+@pytest.mark.parametrize("make", [Batches, lambda: ((X[i : i + 8], Y[i : i + 8]) for i in (0, 8))])
+def test_batches_larger_than_memory_stay_a_stream_with_the_same_facts(make, monkeypatch):
+    whole = loading.from_arrays(make(), validation_data=(X, Y))
+    monkeypatch.setattr(memory, "available", lambda: 2 * X[:8].nbytes + 9)
+    problem = loading.from_arrays(make(), validation_data=(X, Y))
+    assert problem.train is None and "larger than memory: it stays a stream" in problem.notes[1]
+    assert problem.class_names == whole.class_names
+    for _ in range(2):  # again and again
+        rows = list(problem.stream.as_numpy_iterator())
+        np.testing.assert_array_equal([x for x, _ in rows], whole.train.x)
+        np.testing.assert_array_equal([y for _, y in rows], whole.train.y)
+    with pytest.raises(ValueError, match="what else is larger than memory, cannot be split"):
+        loading.from_arrays(make())
+    with pytest.raises(ValueError, match="validation part is larger than memory; give fewer"):
+        loading.from_arrays(X, Y, validation_data=make())
+
+
+def test_written_batches_are_deleted_when_nobody_needs_them():
+    kept = user_inputs.Spilled([(X[:8],), (X[8:],)], iter(()), "The training part")
+    directory = pathlib.Path(kept._directory)
+    np.testing.assert_array_equal(kept[1][0], X[8:])
+    assert len(list(directory.iterdir())) == 2
+    del kept
+    gc.collect()
+    assert not directory.exists()
+
+
+def test_equal_first_examples_alone_are_no_repetition():
+    same_start = [(np.concatenate([X[:1], X[i : i + 2]]),) for i in range(50)] * 3
+    assert len(list(user_inputs.ending(same_start, "It"))) == 150
 
 
 def test_batches_that_never_end_are_refused():

@@ -145,6 +145,8 @@ def test_only_stages_that_pass_it_over_go_on_after_a_failure():
     assert failed("batch", MemoryError("OOM")) == "MemoryError: OOM"
     with pytest.raises(ValueError, match="no such layer"):
         failed("batch", ValueError("no such layer"))
+    with pytest.raises(keras_tuner.errors.FatalValueError, match="wrong file"):
+        failed("model", keras_tuner.errors.FatalValueError("wrong file"))
     with pytest.raises(MemoryError, match="a ran out of memory alone .batch size 256.: choose a"):
         failed("train", MemoryError("OOM"))
 

@@ -26,7 +26,7 @@ from kerastune.export.saved_model import export, save_as
 from kerastune.export.signatures import Service, named_inputs
 from kerastune.export.versions import versions
 from kerastune.inference import averaging, tta, views
-from kerastune.models import networks
+from kerastune.models.hypermodels import networks
 
 NAMES = tuple("abcdefghij")
 GENERATOR = np.random.default_rng(0)
@@ -159,6 +159,25 @@ def test_logits_become_probabilities_and_a_single_output_two_classes(tmp_path):
         assert_answers(
             Service(binary, ("a", "b"), x).answer({"inputs": x}), np.concatenate([1 - p, p], axis=1)
         )
+
+
+def test_several_labels_are_told_one_by_one_whether_they_are_sigmoids_or_logits():
+    x = GENERATOR.normal(size=(6, 4)).astype(np.float32) * 5
+    for last in (None, "sigmoid"):
+        model = small(keras.layers.Dense(3, last))
+        model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=last is None))
+        answer = Service(model, examples=x).answer({"inputs": x})
+        p = model(x).numpy() if last else tf.sigmoid(model(x)).numpy()
+        np.testing.assert_allclose(answer["probabilities"], p, rtol=1e-5)
+        np.testing.assert_array_equal(answer["classes"], p > 0.5)
+
+
+def test_a_model_of_one_batch_size_is_exported_with_it(tmp_path):
+    x = keras.Input(batch_shape=(3, 4), name="inputs")
+    model = keras.Model(x, keras.layers.Dense(2)(keras.ops.reshape(x, (3, 4))))
+    for examples in (None, np.ones([2, 4], "float32")):
+        directory = export(model, tmp_path, "fixed", examples=examples)
+        assert loaded(directory)(inputs=tf.ones([3, 4]))["predictions"].shape == (3, 2)
 
 
 def test_regression_gives_predictions_and_nothing_else(tmp_path):

@@ -101,14 +101,14 @@ class FakeTrainer:
                 ):
                     best, scores = State(step, [weights], []), self._scores(evals[-1]["accuracy"])
         measured = np.arange(spec.start, until, 10)
+        # Updates of Adam are as large at a thirtieth of the learning rate.
+        size = spec.recipe.learning_rate * self._relative(spec.recipe)
         outcome = Outcome(
             spec,
             Curves(
                 {"loss": losses[spec.start : until]},
                 norm_steps=measured,
-                update_norms=np.outer(losses[measured], spec.recipe.learning_rate).astype(
-                    np.float32
-                ),
+                update_norms=np.outer(losses[measured], size).astype(np.float32),
                 weight_norms=np.full([len(measured), 1], 20, np.float32),
             ),
             tuple(evals),
@@ -123,7 +123,7 @@ class FakeTrainer:
 
     def losses(self, recipe: Recipe, steps: int) -> tuple[np.ndarray, int | None]:
         """True losses by formula, and the step at which they stop being numbers."""
-        relative = recipe.learning_rate / self.best_rate * (30 if recipe.optimizer == "adam" else 1)
+        relative = recipe.learning_rate / self.best_rate * self._relative(recipe)
         step = np.arange(steps)
         speed = min(relative, 1.0)
         floor = self.floor * (1 + max(relative - 1, 0.0))
@@ -138,12 +138,16 @@ class FakeTrainer:
         losses[lost:] = np.nan
         return losses, lost if lost < steps else None
 
+    @staticmethod
+    def _relative(recipe: Recipe) -> float:
+        return 30.0 if recipe.optimizer == "adam" else 1.0
+
     def _end(self, spec: TrialSpec, diverged_at: int | None) -> int:
         stop = self.stops_at.get(spec.trial, spec.until)
-        for end in range(spec.start + CHUNK, spec.until + CHUNK, CHUNK):
-            end = min(end, spec.until)
+        for begin in range(spec.start, spec.until, CHUNK):
+            end = min(begin + CHUNK, spec.until)
             if self.clock is not None:
-                self.clock.now += CHUNK * self.seconds_per_step
+                self.clock.now += (end - begin) * self.seconds_per_step
             if end >= stop or (diverged_at is not None and diverged_at < end) or self.deadline():
                 break
         return end

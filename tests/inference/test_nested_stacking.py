@@ -6,7 +6,7 @@ from keras import layers, ops
 
 from kerastune.data.preprocessing import Attachment, fit, profile
 from kerastune.inference.stacking.nested import for_serving, stack_inside
-from kerastune.models import networks
+from kerastune.models.hypermodels import networks
 
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.integers(0, 256, (6, 10, 10)).astype(np.uint8)

@@ -12,7 +12,7 @@ from kerastune.data.tabular import fit_table
 from kerastune.inference.stacking import stacked_model
 from kerastune.inference.stacking.layers import RULES
 from kerastune.inference.stacking.stacked import CannotStack
-from kerastune.models import networks
+from kerastune.models.hypermodels import networks
 
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.integers(0, 256, (6, 12, 10, 3)).astype(np.uint8)

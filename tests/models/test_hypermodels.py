@@ -80,10 +80,16 @@ def test_few_hyperparameters_are_declared():
     declared = {}
     for name in hypermodels.BUILT_IN:
         hp = keras_tuner.HyperParameters()
-        hypermodels.load(name, _problem([9, 8, 8, 1])).build(hp)
+        shape = [9, 50, 3] if name == "series" else [9, 8, 8, 1]
+        hypermodels.load(name, _problem(shape)).build(hp)
         declared[name] = sorted(hp.values)
     cnn = ["batch_norm", "deeper", "dense_units", "filters"]
-    assert declared == {"mlp": ["layers", "units"], "cnn": cnn, "resnet": ["blocks", "width"]}
+    assert declared == {
+        "mlp": ["layers", "units"],
+        "cnn": cnn,
+        "resnet": ["blocks", "width"],
+        "series": ["filters"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -120,7 +126,8 @@ def test_a_stream_sizes_the_mlp_by_its_length_if_that_is_known(size, units):
 
 def test_an_unknown_name_lists_the_known_ones_and_guesses():
     with pytest.raises(
-        ValueError, match="^model `cmn` must be one of mlp, cnn, resnet .*did you mean `cnn`"
+        ValueError,
+        match="^model `cmn` must be one of mlp, cnn, resnet, series .*did you mean `cnn`",
     ):
         hypermodels.load("cmn", _problem([9, 4]))
 

@@ -127,9 +127,9 @@ def test_the_head_moves_first_and_the_others_when_their_time_has_come(trainer):
 
 def test_slots_go_on_collecting_where_nothing_moves_and_one_norm_clips_all():
     variables = [keras.Variable(np.ones(2, "float32")) for _ in range(2)]
-    optimizer = optimizers.tunable("sgd", False, layered=True, global_clipnorm=1.0)
+    optimizer = optimizers.tunable(Recipe(nesterov=False), layered=True, global_clipnorm=1.0)
     optimizer.build(variables)
-    optimizers.configure(optimizer, np.array([0.1]), 0.5)
+    optimizers.configure(optimizer, np.array([0.1]), Recipe(momentum=0.5))
     optimizers.configure_layers(optimizer, np.array([[0, 1], [1, 1]]), 2)
     for _ in range(2):
         optimizer.apply([tf.constant([3.0, 0.0]), tf.constant([0.0, 4.0])])

@@ -1,8 +1,7 @@
-"""Models are built for batches of any size; what takes one size or order only is refused."""
+"""Models are built for batches of any size."""
 
 import keras
 import numpy as np
-import pytest
 from keras import layers
 
 from kerastune.models import model_inputs
@@ -31,22 +30,3 @@ def test_a_subclass_is_built_by_a_call():
     model = Own()
     model_inputs.build(model, X)
     assert model.count_params() == 21
-
-
-def test_stateful_layers_are_refused_by_name():
-    model = keras.Sequential([keras.Input(batch_shape=(4, 5, 6)), layers.GRU(3, stateful=True)])
-    with pytest.raises(ValueError, match="layer `gru.*stateful=False.*set_weights") as caught:
-        model_inputs.check_batches(model, X)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("size", [2, 4])
-def test_a_batch_size_that_a_layer_needs_is_refused_and_another_is_told(size):
-    x = keras.Input(batch_shape=(size, 5, 6))
-    glued = keras.Model(x, layers.Dense(2)(keras.ops.reshape(x, (size, 30))))
-    with pytest.raises(ValueError, match=f"takes batches of {size} only.*`shape=`"):
-        model_inputs.check_batches(glued, X)
-    free = keras.Model(x, layers.Dense(2)(layers.Flatten()(x)))
-    assert f"a batch size of {size}, which no layer needs" in model_inputs.check_batches(free, X)
-    is_open = keras.Sequential([keras.Input([5, 6]), layers.Dense(2)])
-    assert model_inputs.check_batches(is_open, X) == ""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerastune.models import networks
+from kerastune.models.hypermodels import networks
 
 
 def _layer_names(model):

@@ -14,9 +14,9 @@ CHUNK = 50
 SEARCH = ("start", "probe", "baseline", "lr", "batch", "decay", "regularize", "train")
 ALL = (*SEARCH, "ensemble", "tta")
 STAGES = {"search": SEARCH, "all": ALL, "no baseline": ("start", "probe", "lr", "train")}
-SECONDS = ("5s", "8s", "13s", "20s", "60s", "4m", "30m", "1h", "8h")
+SECONDS = ("5s", "8s", "13s", "20s", "31s", "60s", "4m", "30m", "1h", "8h")
 STEPS = ("1000steps", "2000steps", "6000steps", "20000steps", "100000steps", "1000000steps")
-STEP_TIMES = (0.001, 0.01, 0.2)
+STEP_TIMES = (0.001, 0.01, 0.05, 0.2)
 REFITS = (0.0, 1.1)
 TABLE = list(itertools.product((*SECONDS, *STEPS), STEP_TIMES, REFITS, STAGES))
 
@@ -43,7 +43,7 @@ def test_what_stages_may_spend_adds_up_to_no_more_than_the_budget(budget, step_t
     now = begun(plan, step_time)
     whole = plan.trials_end(now)
     assert 0 < whole + now.refit <= whole_of(plan)
-    plans = plan.stage_plans(whole, plan.stages[0], reserve=0.0)
+    plans = plan.stage_plans(now)
     assert [each.name for each in plans] == [stage.name for stage in plan.stages]
     left = whole
     for each in plans:
@@ -65,6 +65,28 @@ def test_stages_one_after_another_never_spend_more_than_the_budget(budget, step_
         now = dataclasses.replace(now, spent=now.spent + share)
     assert now.spent <= plan.trials_end(now) * (1 + 1e-9)
     assert now.spent >= 0.99 * plan.trials_end(now)  # the last ones may spend all
+
+
+@pytest.mark.parametrize("budget, step_time, refit, names", TABLE)
+def test_half_of_the_budget_is_the_last_training_s_and_a_tenth_at_most_the_baseline_s(
+    budget, step_time, refit, names
+):
+    plan = planned(budget, refit, STAGES[names])
+    now = begun(plan, step_time)
+    shares = {}
+    for stage in plan.stages:
+        if stage is plan.last_training:
+            break
+        # The probe may take the rest, and takes a few steps of it.
+        shares[stage.name] = 0.0 if stage.share == 1 else plan.share_now(stage, now)
+        now = dataclasses.replace(now, spent=now.spent + shares[stage.name])
+    whole = whole_of(plan) - now.refit
+    assert now.spent <= 0.5 * whole and shares.get("baseline", 0) <= 0.1 * whole
+    if not plan.in_seconds or plan.budget.seconds > 30:
+        assert plan.share_now(plan.last_training, now) >= 0.5 * whole * (1 - 1e-9)
+    # A search has its learning rates, or is none.
+    leading = next(stage for stage in plan.stages if stage.leads)
+    assert bool(shares[leading.name]) is not plan.is_short
 
 
 @pytest.mark.parametrize("budget, step_time, refit, names", TABLE)
@@ -108,32 +130,36 @@ def test_the_time_of_that_training_depends_on_the_recipe_once_a_search_has_begun
         ("5s", 0.0, "search", True),
         ("13s", 0.0, "search", True),
         ("20s", 0.0, "search", False),
+        ("20s", 1.1, "search", True),
         ("8h", 1.1, "all", False),
-        ("1000steps", 0.0, "search", False),
-        ("5s", 0.0, "no baseline", False),
+        ("1000steps", 0.0, "search", True),
+        ("2000steps", 0.0, "search", False),
+        ("5s", 0.0, "no baseline", True),
     ],
 )
-def test_a_budget_is_too_short_when_it_does_not_hold_baseline_and_search(
-    budget, refit, names, is_short
-):
+def test_a_budget_that_does_not_hold_a_search_is_one_training_s(budget, refit, names, is_short):
     plan = planned(budget, refit, STAGES[names])
     assert plan.is_short is is_short
-    shares = {stage.name: plan.share(stage, left=100.0) for stage in plan.stages}
+    shares = {stage.name: plan.share(stage, left=100.0, final=0.0) for stage in plan.stages}
     if is_short:
-        assert shares == {name: 100.0 * (name == "baseline") for name in STAGES[names]}
+        assert shares == {name: 100.0 * (name in ("probe", "train")) for name in STAGES[names]}
+
+
+@pytest.mark.parametrize("names", [("lr",), ("start", "baseline", "lr"), ("start", "train")])
+def test_without_a_training_after_the_search_no_budget_is_too_short(names):
+    assert not planned("5s", names=names).is_short
 
 
 def test_the_training_after_a_stage_is_left_out_of_what_the_stage_shares():
     plan = planned("60m")
     batch = next(stage for stage in plan.stages if stage.name == "batch")
-    now = Progress(spent=100.0, total_steps=10_000, seconds_per_step=0.05)
-    reserve = plan.reserve(batch, now)
-    assert reserve == pytest.approx(batch.training_after * 500)
-    assert plan.share_now(batch, now) == pytest.approx(
-        batch.share * (plan.trials_end(now) - 100.0 - reserve)
-    )
+    for total_steps, final in ((10_000, 1800.0), (100_000, 200_000 * 0.01)):
+        now = Progress(spent=100.0, total_steps=total_steps, seconds_per_step=0.01)
+        assert plan.reserve(batch, now) == pytest.approx(2 * total_steps * 0.01)
+        left = plan.trials_end(now) - 100.0
+        assert plan.share_now(batch, now) == pytest.approx(batch.share * (left - final))
     in_steps = planned("60000steps")
-    assert in_steps.reserve(batch, now) == batch.training_after * 10_000
+    assert in_steps.reserve(batch, now) == batch.training_after * 100_000
 
 
 @pytest.mark.parametrize("names, last", [(ALL, "train"), (SEARCH, "train"), (("start",), None)])
@@ -149,10 +175,24 @@ def test_the_last_stage_with_a_model_of_its_own_may_always_train(names, last):
     "budget, names, words",
     [
         ("20s", ("start", "train", "ensemble", "tta"), "train, ensemble; 2 s are kept"),
-        ("2000steps", ("start", "baseline", "lr", "train"), "baseline at most 500 steps, lr at "),
+        (
+            "2000steps",
+            ("start", "baseline", "lr", "train"),
+            "baseline at most 200 steps, lr at most 320",
+        ),
         ("1000steps", ("start", "regularize"), "nothing to train; left out, unless earlier stages"),
         ("1000steps", ("start",), "Plan for 1000steps: nothing to train; what a stage leaves goes"),
-        ("6s", SEARCH, "Plan for 6s, too short for a search: baseline alone, and no pictures; "),
+        (
+            "6s",
+            SEARCH,
+            "Plan for 6s, too short for a search: one training at the learning rate of the probe, ",
+        ),
+        (
+            "20s",
+            SEARCH,
+            "left out, unless earlier stages leave enough: baseline (it needs 2 s and ",
+        ),
+        ("20s", SEARCH, " and would have 1.6), batch (it needs 2 s and would have 1.2)"),
     ],
 )
 def test_the_plan_is_a_sentence(budget, names, words):

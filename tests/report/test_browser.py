@@ -34,6 +34,15 @@ function words(node) {
 }
 return words(document.body)"""
 
+WIDTHS_OF_FIGURES = """
+return [...document.querySelectorAll('figure svg')].filter(each => each.getClientRects().length)
+  .map(each => each.getBoundingClientRect().width)"""
+SMALLEST_TEXT = """
+const scale = svg => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+return Math.min(...[...document.querySelectorAll('figure svg text')]
+  .filter(each => each.getClientRects().length)
+  .map(each => parseFloat(getComputedStyle(each).fontSize) * scale(each.ownerSVGElement)))"""
+
 
 def is_shown(browser, words):
     return squeezed(words) in squeezed(browser.execute_script(WORDS_OF_ALL_SHADOWS))
@@ -105,20 +114,26 @@ def test_the_report_shows_every_decision_and_picture(found, browser, width):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get((found / "report.html").as_uri())
     text = browser.execute_script("return document.body.textContent")
-    for stage in ("lr: ", "train: ", "baseline: ", "Final model: test accuracy"):
-        assert stage in text
-    pictures = browser.execute_script("return [...document.images].map(each => each.naturalWidth)")
-    assert len(pictures) >= 6 and all(pictures)
+    for words in (
+        "Which learning rate",
+        "Which model is the final",
+        "Keras's defaults",
+        "Test acc",
+    ):
+        assert words in text
+    pictures = browser.execute_script(WIDTHS_OF_FIGURES)
+    assert len(pictures) >= 6 and all(300 < each <= 432 for each in pictures)
+    assert browser.execute_script(SMALLEST_TEXT) >= 11
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert browser.get_log("browser") == []  # nothing was refused or missing
 
 
 def test_tensorboard_shows_curves_pictures_and_decisions(tensorboard, browser):
     for tab, words in (
-        ("timeseries", ("decisions/lr", "trials/baseline", "figure/lr")),
-        ("scalars", ("trials/baseline", "step/loss")),
-        ("text", ("decision/lr", "falls fastest and deepest")),
-        ("images", ("figure/lr", "result/confusion")),
+        ("timeseries", ("decisions", "trials/03-baseline/baseline", "04-lr")),
+        ("scalars", ("trials/03-baseline/baseline", "step/loss")),
+        ("text", ("04-lr", "falls fastest and deepest")),
+        ("images", ("04-lr", "result/confusion")),
         ("hparams", ("learning_rate", "validation/accuracy")),
     ):
         browser.get("about:blank")

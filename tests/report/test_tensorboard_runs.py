@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from kerastune.analysis.trial_curves import Curves
-from kerastune.playbook.decision import Decision
+from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.stages.learning_rate import LearningRateValues
 from kerastune.recipe import Recipe
 from kerastune.report import tensorboard_runs
@@ -87,12 +87,12 @@ def test_segments_add_what_is_new_and_nothing_twice(run_dir):
     first = outcome(0, 50)
     story.segment(first, start=0)
     story.segment(outcome(50, 100).after(first), start=50)
-    assert scalars(run_dir.trial_board("lr-01")) == EXPECTED
+    assert scalars(run_dir.trial_board("04-lr", "lr-01")) == EXPECTED
 
 
 def hyperparameters(run_dir):
     content = (
-        read(run_dir.trial_board("lr-01"))
+        read(run_dir.trial_board("04-lr", "lr-01"))
         .SummaryMetadata("_hparams_/session_start_info")
         .plugin_data.content
     )
@@ -105,30 +105,30 @@ def hyperparameters(run_dir):
 def test_hyperparameters_of_the_model_do_not_hide_those_of_the_recipe(run_dir):
     Story(run_dir).segment(outcome(0, 50), start=0)
     found = hyperparameters(run_dir)
-    assert (found["learning_rate"], found["hp/learning_rate"], found["hp/units"]) == (
+    assert (found["1_learning_rate"], found["hp/learning_rate"], found["hp/units"]) == (
         0.1,
         7,
         "None",
     )
-    assert (found["stage"], found["optimizer"]) == ("lr", "sgd")
+    assert (found["stage"], found["2_optimizer"]) == ("lr", "sgd")
 
 
 def test_a_decision_is_text_with_what_changed_and_a_picture(run_dir):
     Story(run_dir).decision(decision(), {"lr-01": outcome(0, 100)})
-    events = read(run_dir.decision_board("lr"))
-    tag = next(tag for tag in events.Tags()["tensors"] if tag.startswith("decision/lr"))
+    events = read(run_dir.decisions_board)
+    tag = next(tag for tag in events.Tags()["tensors"] if tag.startswith("04-lr"))
     text = events.Tensors(tag)[0].tensor_proto.string_val[0].decode()
     assert text.startswith("**Learning rate 0.0333**\n\nIts curve falls fastest.")
     assert "| learning_rate | 0.1 | 0.03333 |" in text and "| total_steps | 1000 | 4000 |" in text
     assert "momentum" not in text
-    assert events.Images("figure/lr")[0].encoded_image_string.startswith(b"\x89PNG")
+    assert events.Images("04-lr/figure")[0].encoded_image_string.startswith(b"\x89PNG")
 
 
 def test_a_decision_without_change_or_evidence_is_text_alone(run_dir):
     plain = dataclasses.replace(decision(), stage="start", after=RECIPE, evidence=())
     Story(run_dir).decision(plain, {})
-    events = read(run_dir.decision_board("start"))
-    tag = next(tag for tag in events.Tags()["tensors"] if tag.startswith("decision/start"))
+    events = read(run_dir.decisions_board)
+    tag = next(tag for tag in events.Tags()["tensors"] if tag.startswith("01-start"))
     assert "changed" not in events.Tensors(tag)[0].tensor_proto.string_val[0].decode()
     assert events.Tags()["images"] == []
 
@@ -142,17 +142,17 @@ def test_rewriting_tells_what_the_study_holds_and_nothing_else(run_dir):
     whole = outcome(50, 100).after(outcome(0, 50))
     for _ in range(2):
         story.rewrite({"lr-01": whole}, [decision()], RECIPE, "accuracy")
-    assert scalars(run_dir.trial_board("lr-01")) == EXPECTED
-    assert not run_dir.trial_board("lost").exists()
+    assert scalars(run_dir.trial_board("04-lr", "lr-01")) == EXPECTED
+    assert not run_dir.trial_board("04-lr", "lost").exists()
     assert hyperparameters(run_dir)["stage"] == "lr"  # of a trial that went on, too
-    assert read(run_dir.decision_board("lr")).Tags()["images"] == ["figure/lr"]
+    assert read(run_dir.decisions_board).Tags()["images"] == ["04-lr/figure"]
     content = read(run_dir.tensorboard).SummaryMetadata("_hparams_/experiment").plugin_data.content
     columns = plugin_data_pb2.HParamsPluginData.FromString(content).experiment
     assert [info.name.tag for info in columns.metric_infos] == [
         "validation/accuracy",
         "validation/loss",
     ]
-    assert {"learning_rate", "hp/learning_rate", "hp/units"} <= {
+    assert {"1_learning_rate", "hp/learning_rate", "hp/units"} <= {
         info.name for info in columns.hparam_infos
     }
 
@@ -171,20 +171,66 @@ def test_of_a_long_trial_ever_fewer_steps_are_shown_and_the_first_all(run_dir):
         1 + np.log2(2**23 / tensorboard_runs.WHOLE)
     )
     Story(run_dir).segment(long, start=0)
-    assert scalars(run_dir.trial_board("lr-01")) == EXPECTED
+    assert scalars(run_dir.trial_board("04-lr", "lr-01")) == EXPECTED
 
 
-def test_of_very_many_trials_the_first_are_shown_and_those_that_keep_weights(run_dir, monkeypatch):
-    monkeypatch.setattr(tensorboard_runs, "MOST_TRIALS", 2)
+def named(name, keeps=False, value=0.0):
+    spec = TrialSpec(name, "lr", RECIPE, 0, 50, keep_best=keeps)
+    evals = ({"step": 50, "accuracy": value, "loss": 1.0},)
+    return dataclasses.replace(outcome(0, 50), spec=spec, evals=evals)
+
+
+def runs_of(run_dir):
+    return sorted(path.name for path in (run_dir.tensorboard / "trials" / "04-lr").iterdir())
+
+
+def test_of_many_trials_the_first_are_shown_and_those_that_keep_weights(run_dir, monkeypatch):
+    monkeypatch.setattr(tensorboard_runs, "MOST_AT_WORK", 2)
     story = Story(run_dir)
     for name, keeps in (("a", False), ("b", False), ("c", False), ("whole", True)):
-        spec = TrialSpec(name, "lr", RECIPE, 0, 50, keep_best=keeps)
+        story.segment(named(name, keeps), start=0)
+    assert runs_of(run_dir) == ["a", "b", "whole"]
+
+
+def test_of_a_stage_that_has_decided_the_chosen_and_the_best_stay(run_dir, monkeypatch):
+    monkeypatch.setattr(tensorboard_runs, "MOST_DECIDED", 2)
+    trials = {name: named(name, False, value) for name, value in zip("abcd", (0.1, 0.9, 0.5, 0.2))}
+    made = dataclasses.replace(decision(), evidence=tuple(trials), values=ChosenTrial("a"))
+    assert tensorboard_runs.surplus(made, trials, "accuracy") == ["c", "d"]
+    for rewritten in (False, True):
+        story = Story(run_dir, draws=False)
+        story.rewrite(trials if rewritten else {}, [made] if rewritten else [], RECIPE, "accuracy")
+        if not rewritten:
+            for each in trials.values():
+                story.segment(each, start=0)
+            assert runs_of(run_dir) == ["a", "b", "c", "d"]
+            story.decision(made, trials)
+        assert runs_of(run_dir) == ["a", "b"]
+
+
+def test_columns_are_what_differs_with_the_learning_rate_first(run_dir):
+    story = Story(run_dir)
+    story.rewrite({}, [], RECIPE, "accuracy")
+    for name, changes in (("a", {}), ("b", {"batch_size": 128, "learning_rate": 0.3, "seed": 2})):
+        spec = TrialSpec(name, "lr", RECIPE.replace(**changes), 0, 50)
         story.segment(dataclasses.replace(outcome(0, 50), spec=spec), start=0)
-    assert sorted(path.name for path in (run_dir.tensorboard / "trials").iterdir()) == [
-        "a",
-        "b",
-        "whole",
-    ]
+    story.result({})
+    assert shown_columns(run_dir) == ["1_learning_rate", "3_batch_size", "seed", "stage"]
+    assert len(list(run_dir.tensorboard.glob("events.*"))) == 1
+
+
+def shown_columns(run_dir):
+    content = read(run_dir.tensorboard).SummaryMetadata("_hparams_/experiment").plugin_data.content
+    columns = plugin_data_pb2.HParamsPluginData.FromString(content).experiment
+    return [info.name for info in columns.hparam_infos]
+
+
+def test_decisions_are_one_run_in_the_order_of_the_stages(run_dir):
+    story = Story(run_dir)
+    for stage in ("start", "train", "lr"):
+        story.decision(dataclasses.replace(decision(), stage=stage, evidence=()), {})
+    tags = read(run_dir.decisions_board).Tags()["tensors"]
+    assert sorted(tag.split("/")[0] for tag in tags) == ["01-start", "04-lr", "11-train"]
 
 
 def test_files_that_cannot_be_written_are_told_once_and_stop_nothing(run_dir, caplog):

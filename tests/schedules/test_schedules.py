@@ -203,3 +203,27 @@ def test_the_formula_needs_no_tensorflow():
         "print('keras' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], timeout=60, text=True) == "False\n"
+
+
+def test_cosine_falls_from_the_rate_to_zero_symmetrically_and_waits_for_its_start():
+    steps = np.arange(101)
+    rates = schedules.cosine_decay(steps, 0.2, 100)
+    assert rates[0] == 0.2 and rates[100] == 0 and np.all(np.diff(rates) < 0)
+    np.testing.assert_allclose(rates[:51] + rates[100:49:-1], 0.2)
+    late = schedules.cosine_decay(steps, 0.2, 100, start=40)
+    assert np.all(late[:41] == 0.2) and late[70] == pytest.approx(0.1)
+
+
+def test_a_recipe_warms_up_and_its_keras_schedules_agree():
+    recipe = Recipe(learning_rate=0.2, decay="cosine", total_steps=50, warmup_steps=10)
+    rates = schedules.rates(recipe)
+    expected = schedules.cosine_decay(np.arange(50), 0.2, 50) * np.minimum(
+        (np.arange(50) + 1) / 10, 1
+    )
+    np.testing.assert_allclose(rates, expected)
+    warmed = schedules.WarmUp(schedules.CosineDecay(0.2, 50), 10)
+    again = schedules.WarmUp.from_config(warmed.get_config())
+    np.testing.assert_allclose([float(again(step)) for step in range(50)], rates, atol=1e-6)
+    assert schedules.rates(Recipe(decay="none", warmup_steps=2, total_steps=4)).tolist() == (
+        [0.005, 0.01, 0.01, 0.01]
+    )

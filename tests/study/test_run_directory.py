@@ -32,8 +32,8 @@ def filled(path):
         run_dir.model,
     ):
         file.write_text("ours")
-    run_dir.trial_board("lr-0.1").mkdir(parents=True)
-    (run_dir.trial_board("lr-0.1") / "events.out.tfevents.1").write_text("ours")
+    run_dir.trial_board("04-lr", "lr-0.1").mkdir(parents=True)
+    (run_dir.trial_board("04-lr", "lr-0.1") / "events.out.tfevents.1").write_text("ours")
     return run_dir
 
 
@@ -139,7 +139,7 @@ def test_clear_leaves_what_users_put_into_our_folders(tmp_path):
         run_dir.report_pictures / "thesis.tex",
         run_dir.tensorboard / "notes.txt",
         run_dir.tensorboard / "mine" / "events.out.tfevents.1",
-        run_dir.trial_board("lr-0.1") / "notes.txt",
+        run_dir.trial_board("04-lr", "lr-0.1") / "notes.txt",
     ]
     for path in mine:
         path.parent.mkdir(exist_ok=True)
@@ -191,8 +191,8 @@ def test_every_file_of_a_run_is_inside_its_directory(tmp_path):
     run_dir = RunDir(tmp_path)
     for path in vars(run_dir).values():
         assert path == tmp_path or path.parent == tmp_path
-    assert run_dir.trial_board("lr-0.1") != run_dir.trial_board("lr-0.2")
-    assert run_dir.decision_board("lr").is_relative_to(run_dir.tensorboard)
+    assert run_dir.trial_board("04-lr", "lr-0.1") != run_dir.trial_board("04-lr", "lr-0.2")
+    assert run_dir.decisions_board.is_relative_to(run_dir.tensorboard)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kerastune import schedules
-from kerastune.recipe import Recipe
+from kerastune.recipe import OPTIMIZERS, Recipe
 from kerastune.training import optimizers
 from kerastune.training.optimizers import RateTable, TunableSGD
 
@@ -39,8 +39,9 @@ class Trace:
 
 
 def tuned(family="sgd", nesterov=False, momentum=0.9, rates=(0.1,)):
-    optimizer = optimizers.tunable(family, nesterov)
-    optimizers.configure(optimizer, np.array(rates), momentum)
+    recipe = Recipe(optimizer=family, nesterov=nesterov, momentum=momentum)
+    optimizer = optimizers.tunable(recipe)
+    optimizers.configure(optimizer, np.array(rates), recipe)
     return optimizer
 
 
@@ -70,7 +71,7 @@ def test_momentum_and_rate_change_after_tracing():
     trace = Trace(tuned(momentum=0.9, rates=[0.1]))
     trace.path()
     for momentum, rate in ((0.5, 0.1), (0.5, 0.02), (0.0, 0.3)):
-        optimizers.configure(trace.optimizer, np.array([rate]), momentum)
+        optimizers.configure(trace.optimizer, np.array([rate]), Recipe(momentum=momentum))
         for variable, value in zip(trace.optimizer.variables, (0, np.zeros([3, 2])), strict=True):
             variable.assign(value)
         trace.variable.assign(np.ones([3, 2]))
@@ -84,7 +85,7 @@ def test_schedules_of_any_length_change_after_tracing(family):
     trace = Trace(tuned(family, momentum=0.0))
     gradient = np.ones([3, 2], "float32")
     for rates in ([0.1], np.linspace(0.2, 0.0, 7), np.full(100, 0.05)):
-        optimizers.configure(trace.optimizer, np.asarray(rates), 0.0)
+        optimizers.configure(trace.optimizer, np.asarray(rates), Recipe(momentum=0.0))
         for variable in trace.optimizer.variables:
             variable.assign(np.zeros(variable.shape))
         values = np.array([trace.variable.numpy(), *(trace.step(gradient) for _ in range(10))])
@@ -108,14 +109,46 @@ def test_loss_scaling_is_looked_through():
     scaled = keras.optimizers.LossScaleOptimizer(tuned())
     assert optimizers.inner(scaled) is scaled.inner_optimizer
     assert optimizers.inner(scaled.inner_optimizer) is scaled.inner_optimizer
-    optimizers.configure(scaled, np.array([0.3, 0.2]), 0.25)
+    optimizers.configure(scaled, np.array([0.3, 0.2]), Recipe(momentum=0.25))
     assert float(scaled.inner_optimizer.momentum_value) == 0.25
     assert float(scaled.learning_rate) == np.float32(0.3)
 
 
-def test_an_unknown_family_is_refused():
-    with pytest.raises(ValueError, match="`optimizer` must be one of sgd, adam, got 'lion'"):
-        optimizers.tunable("lion", nesterov=False)
+@pytest.mark.parametrize("family", [name for name in OPTIMIZERS if name != "sgd"])
+def test_any_optimizer_takes_the_steps_of_keras_and_changes_its_rate_after_tracing(family):
+    trace = Trace(tuned(family, rates=[0.1]))
+    stock = Trace(getattr(keras.optimizers, OPTIMIZERS[family])(0.1))
+    np.testing.assert_allclose(trace.path(), stock.path(), rtol=1e-5, atol=1e-6)
+    optimizers.configure(trace.optimizer, np.array([0.02]), Recipe(optimizer=family))
+    stock.optimizer.learning_rate = 0.02
+    np.testing.assert_allclose(trace.path(), stock.path(), rtol=1e-5, atol=1e-6)
+    assert trace.traces == 1
+
+
+def test_beta_2_and_the_average_are_those_of_keras():
+    recipe = Recipe(optimizer="adam", beta_2=0.5, ema=0.8)
+    optimizer = optimizers.tunable(recipe)
+    optimizers.configure(optimizer, np.array([0.1]), recipe)
+    trace = Trace(optimizer)
+    stock = Trace(keras.optimizers.Adam(0.1, beta_2=0.5, use_ema=True, ema_momentum=0.8))
+    np.testing.assert_array_equal(trace.path(), stock.path())
+    last = trace.variable.numpy()
+    optimizer.finalize_variable_values([trace.variable])
+    np.testing.assert_array_equal(trace.variable.numpy(), last)
+    stock.optimizer.finalize_variable_values([stock.variable])
+    optimizers.swap_average(optimizer)
+    np.testing.assert_array_equal(trace.variable.numpy(), stock.variable.numpy())
+    optimizers.swap_average(optimizer)
+    np.testing.assert_array_equal(trace.variable.numpy(), last)
+
+
+def test_muon_leaves_the_last_layer_to_adam():
+    model = keras.Sequential([keras.Input([4]), keras.layers.Dense(3), keras.layers.Dense(2)])
+    settings = optimizers.kept_settings(model, "muon")
+    optimizer = optimizers.tunable(Recipe(optimizer="muon"), **settings)
+    optimizer.build(model.trainable_variables)
+    by_adam = [velocity is not None for velocity in optimizer.adam_velocities]
+    assert by_adam == [False, True, True, True]
 
 
 def test_a_rate_table_cannot_be_saved_by_accident():
@@ -124,7 +157,7 @@ def test_a_rate_table_cannot_be_saved_by_accident():
 
 
 @pytest.mark.parametrize(
-    "made", [optimizers.tunable("sgd", True), optimizers.tunable("adam", False)]
+    "made", [optimizers.tunable(Recipe()), optimizers.tunable(Recipe(optimizer="adam"))]
 )
 def test_only_clipping_and_weight_decay_of_a_users_optimizer_are_kept(made):
     model = keras.Sequential([keras.Input([4]), keras.layers.Dense(2)])

@@ -1,8 +1,10 @@
 """The trainer on tiny real models: it trains as a hand-written loop does."""
 
 import copy
+import dataclasses
 import warnings
 import zipfile
+from unittest import mock
 
 import keras
 import numpy as np
@@ -187,9 +189,9 @@ def test_a_trial_is_the_same_whatever_was_trained_before_it():
     assert same([*state.model, *state.optimizer], [*same_state.model, *same_state.optimizer])
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_going_on_from_a_checkpoint_is_bit_identical(optimizer):
-    recipe = PLAIN.replace(optimizer=optimizer, learning_rate=0.01, regularizers="on")
+@pytest.mark.parametrize("optimizer, ema", [("sgd", 0), ("adam", 0), ("muon", 0.9)])
+def test_going_on_from_a_checkpoint_is_bit_identical(optimizer, ema):
+    recipe = PLAIN.replace(optimizer=optimizer, learning_rate=0.01, regularizers="on", ema=ema)
     one, other = trainer(regularized), trainer(regularized)
     whole, end, _ = one.run(spec(recipe, until=200, eval_every=100))
     first, middle, _ = one.run(spec(recipe, until=100, eval_every=100))
@@ -205,6 +207,20 @@ def test_going_on_from_a_checkpoint_is_bit_identical(optimizer):
     assert joined.evals == whole.evals and [values["step"] for values in whole.evals] == [100, 200]
     assert same([*last.model, *last.optimizer], [*end.model, *end.optimizer])
     assert (last.step, last.first_loss) == (200, end.first_loss) and joined.notes == ()
+
+
+def test_the_moving_average_is_what_is_evaluated_and_kept_and_not_what_is_trained(plain):
+    recipe = PLAIN.replace(decay="none")
+    _, weights, _ = plain.run(spec(recipe, until=100, eval_every=50, keep_best=True))
+    averaged = trainer()
+    outcome, state, best = averaged.run(
+        spec(recipe.replace(ema=0.95), until=100, eval_every=100, keep_best=True)
+    )
+    assert same(state.model[:4], weights.model[:4])
+    assert not np.array_equal(best.model[0], state.model[0])
+    outputs = averaged.outputs(recipe, best, problem().validation.x)
+    right = np.mean(np.argmax(outputs, axis=1) == problem().validation.y)
+    assert outcome.evals[-1]["accuracy"] == pytest.approx(right)
 
 
 def test_norms_go_on_at_their_steps(plain):
@@ -335,7 +351,7 @@ def test_a_member_of_a_fold_sees_the_rows_outside_of_its_own_in_every_segment(mo
 
 def test_a_deadline_stops_at_a_chunk_and_steps_are_told():
     told = []
-    made = trainer(on_steps=told.append, deadline=lambda: len(told) == 2)
+    made = trainer(on_steps=told.append, seconds_left=lambda: 2 - len(told))
     outcome, state, _ = made.run(spec(until=170))
     assert told == [50, 50] and outcome.steps == state.step == 100 and outcome.diverged_at is None
     assert outcome.out_of_time
@@ -345,7 +361,7 @@ def test_a_deadline_stops_at_a_chunk_and_steps_are_told():
 
 
 def test_a_refit_is_trained_to_its_end_on_all_examples_whatever_the_deadline():
-    made = trainer(deadline=lambda: True)
+    made = trainer(seconds_left=lambda: 0)
     examples = len(made.problem.train) + len(made.problem.validation)
     wanted = refit.spec_of(PLAIN.replace(total_steps=300, decay="linear"), made.problem)
     assert wanted.until == round(300 * examples / len(made.problem.train))
@@ -413,12 +429,17 @@ def test_the_objective_may_be_a_loss():
     assert best.step == min(outcome.evals, key=lambda each: each["loss"])["step"]
 
 
-def test_a_decaying_rate_keeps_its_last_weights(plain):
+def test_a_decaying_rate_keeps_its_best_weights_and_pruning_its_last(plain):
     recipe = PLAIN.replace(learning_rate=0.3, total_steps=400, decay="linear")
-    outcome, state, best = plain.run(spec(recipe, until=400, eval_every=50, keep_best=True))
-    assert best.step == 400 and same(best.model, state.model)
-    assert outcome.example_scores.mean() == pytest.approx(outcome.evals[-1]["accuracy"])
+    asked = spec(recipe, until=400, eval_every=50, keep_best=True)
+    outcome, state, best = plain.run(asked)
+    top = max(outcome.evals, key=lambda values: (values["accuracy"], -values["loss"]))
+    assert best.step == top["step"] < 400
+    assert outcome.example_scores.mean() == pytest.approx(top["accuracy"])
     assert outcome.mirrored_scores is None
+    pruned, state, best = plain.run(dataclasses.replace(asked, trial="b", sparsity=0.5))
+    assert best.step == 400 and same(best.model, state.model)
+    assert pruned.example_scores.mean() == pytest.approx(pruned.evals[-1]["accuracy"])
 
 
 def test_without_being_asked_nothing_is_kept(plain):
@@ -877,3 +898,55 @@ def test_a_finished_model_leaves_the_trainers_own_alone(plain):
     model = plain.finished_model(PLAIN, state)
     model.set_weights([weights * 0 for weights in model.get_weights()])
     assert same([*state.model, *plain.run(spec(until=50))[1].model], [*kept.model, *kept.model])
+
+
+def test_a_training_that_follows_the_clock_ends_its_decay_when_the_time_ends(plain):
+    chunks = []
+    made = trainer(on_steps=chunks.append)
+    # Every chunk takes a tenth of a second by this clock, whatever the machine: 20 in all.
+    made.seconds_left = lambda: 2.0 - 0.1 * len(chunks)
+    recipe = PLAIN.replace(total_steps=4000, decay_interval=1)
+    asked = spec(recipe, until=4000, eval_every=500, keep_best=True, follows_clock=True)
+    with mock.patch.object(segment_callback.time, "monotonic", lambda: 0.1 * len(chunks)):
+        outcome, state, best = made.run(asked)
+    done = outcome.spec.recipe.total_steps
+    assert outcome.steps == done == outcome.spec.until == state.step == best.step
+    assert 16 * CHUNK <= done <= 21 * CHUNK and not outcome.out_of_time
+    assert outcome.evals[-1]["step"] == done
+    # The last steps hardly move: the learning rate has come to its end.
+    assert outcome.update_norms[-1].max() < 0.1 * outcome.update_norms[0].max()
+
+
+def memory(hyperparameters):
+    gru = layers.GRU(3, stateful=True, reset_after=False)
+    model = keras.Sequential([keras.Input(batch_shape=(8, 2, 2)), gru, layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+def test_states_begin_at_zero_with_every_epoch_and_evaluation_and_training_goes_on_with_its_own():
+    x, y = part(59, 1).x.reshape(59, 2, 2), part(59, 1).y  # 7 whole batches of an epoch
+    data = problem(train=Part(x, y), validation=Part(x[:16], y[:16]), batch_size=8, shuffled=False)
+    tuned = trainer(memory, problem=data, objective=Objective("loss", "min"))
+    recipe = PLAIN.replace(batch_size=8, momentum=0.0)
+    outcome, last, _ = tuned.run(spec(recipe, eval_every=CHUNK))
+    model, losses, judged = memory({}), [], []
+    for variable, value in zip(model.variables, tuned.initial_state(recipe), strict=True):
+        variable.assign(value)
+    model.optimizer.learning_rate = 0.05
+    for step in range(100):
+        if step % 7 == 0:
+            model.layers[0].reset_state()
+        rows = np.arange(8) + 8 * (step % 7)
+        losses.append(float(model.train_on_batch(x[rows], y[rows])))
+        model.reset_metrics()
+        if (step + 1) % CHUNK == 0:
+            states = [state.numpy() for state in model.layers[0].states]
+            model.layers[0].reset_state()
+            judged.append(model.evaluate(x[:16], y[:16], 8, verbose=0))
+            for state, value in zip(model.layers[0].states, states, strict=True):
+                state.assign(value)
+    np.testing.assert_allclose(outcome.curves["loss"], losses, rtol=2e-4)
+    np.testing.assert_allclose([each["loss"] for each in outcome.evals], judged, rtol=2e-4)
+    again, _, _ = tuned.run(spec(recipe, eval_every=CHUNK))
+    np.testing.assert_array_equal(again.curves["loss"], outcome.curves["loss"])

@@ -106,6 +106,13 @@ def test_copies_go_on_with_their_trial_and_are_not_asked_where_nothing_is_evalua
     assert first[1] is second[1]
     assert len(first) == 5 and len(known.of(spec(every=0))) == 3
 
+    class Reads(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            print(logs["val_loss"])
+
+    said = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(logs["val_loss"]))
+    assert len(UserCallbacks([Reads(), said]).of(spec(every=0))) == 0
+
 
 def test_a_function_makes_what_can_not_be_copied(tmp_path):
     class Locked(keras.callbacks.Callback):

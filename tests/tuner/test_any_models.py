@@ -148,3 +148,27 @@ def test_a_subclass_that_takes_texts_is_searched_to_its_end(tmp_path):
     tuner.search(texts, y, verbose=0)
     assert tuner.result["final"]["validation"]["accuracy"] > 0.9
     assert tuner.run_dir.report.is_file()
+
+
+def test_a_stateful_model_is_searched_at_its_own_batch_size_and_in_the_order_given(tmp_path):
+    series = np.sin(np.arange(700) / 9).astype("float32")
+    x = np.stack([series[i : i + 8] for i in range(650)])[..., None]
+
+    def build(hp):
+        lstm = layers.LSTM(6, stateful=True)
+        model = keras.Sequential([keras.Input(batch_shape=(16, 8, 1)), lstm, layers.Dense(1)])
+        model.compile("adam", "mse", metrics=["mae"])
+        return model
+
+    tuner = PlaybookTuner(build, directory=tmp_path, budget="1000steps")
+    with pytest.raises(ValueError, match=r"`batch_size` \(8\) is not that of the model's .*16"):
+        tuner.search(x, series[8:658], batch_size=8, shuffle=False, verbose=0)
+    tuner.search(x, series[8:658], shuffle=False, verbose=0)
+    assert tuner.recipe.batch_size == 16
+    held_out = tuner.latest.problem.validation
+    np.testing.assert_array_equal(held_out.x, x[-len(held_out) :])
+    log = tuner.run_dir.log.read_text()
+    assert "a batch size of 16: all trainings have it" in log and "Left out: tta" in log
+    model = keras.models.load_model(tuner.run_dir.model)
+    said = model.predict(held_out.x, 16, verbose=0)[:, 0]
+    assert np.mean((said - held_out.y) ** 2) < 0.1 * np.var(held_out.y)

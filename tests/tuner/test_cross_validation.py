@@ -7,7 +7,6 @@ import json
 import keras
 import numpy as np
 import pytest
-import rich.progress
 import tensorflow as tf
 
 from kerastune import cross_validate
@@ -15,6 +14,7 @@ from kerastune.cli import entry
 from kerastune.export import from_run, versions
 from kerastune.models import hypermodels
 from kerastune.recipe import Recipe
+from kerastune.runtime import screen
 from kerastune.study.database import Record
 from kerastune.training.trainer import Trainer
 
@@ -185,33 +185,24 @@ def test_a_second_run_trains_nothing_and_gives_the_same(crossed, counted):
 def test_what_was_interrupted_goes_on_and_ends_the_same_and_the_line_on_the_screen_tells(
     crossed, counted, tmp_path, monkeypatch
 ):
-    shown, update = [], rich.progress.Progress.update
-
-    def kept(self, problem, **fields):
-        shown.append(fields)
-        update(self, problem, **fields)
-
-    monkeypatch.setattr(rich.progress.Progress, "update", kept)
+    shown = []
+    kept = lambda self, done, left, words: shown.append((round(400 * done), left, words))  # noqa: E731
+    monkeypatch.setattr(screen.Terminal, "bar", kept)
     counted["most"] = 5  # in the middle of the second fold
     with pytest.raises(KeyboardInterrupt):
         crossed_in(tmp_path)
-    assert [fields["description"] for fields in shown if "description" in fields] == [
+    assert list(dict.fromkeys(words for _, _, words in shown)) == [
+        "preparing",
         "fold-1 of 2",
         "fold-2 of 2",
     ]
-    assert [fields["completed"] for fields in shown if "completed" in fields] == [
-        50,
-        100,
-        150,
-        200,
-        250,
-    ]
+    assert list(dict.fromkeys(done for done, _, _ in shown)) == [0, 50, 100, 150, 200, 250]
     shown.clear()
     counted["most"] = np.inf
     again = crossed_in(tmp_path)
     assert counted["segments"] == 8
-    steps = [(fields["completed"], fields["left"]) for fields in shown if "completed" in fields]
-    assert [done for done, _ in steps] == [300, 350, 400] and steps[-1][1] == "about 0 s left"
+    assert list(dict.fromkeys(done for done, _, _ in shown)) == [250, 300, 350, 400]
+    assert shown[0][1] == "" and shown[-1][1] == "about 0 s left"
     for name, array in predictions(again).items():
         np.testing.assert_array_equal(array, predictions(crossed)[name])
     assert again.result["summary"] == crossed.result["summary"]

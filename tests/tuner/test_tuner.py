@@ -349,12 +349,16 @@ def test_the_trainer_runs_what_the_trials_spec_says(searched):
     )
 
 
-def test_a_budget_too_short_for_a_search_gives_the_baseline_and_draws_nothing(tmp_path):
+def test_a_budget_too_short_for_a_search_gives_one_training_and_draws_nothing(tmp_path):
     tuner = search(tmp_path, budget="6s")
-    assert tuner.result["trial"] == "baseline" and len(tuner.get_best_models()) == 1
+    assert tuner.result["trial"].startswith("train-") and len(tuner.get_best_models()) == 1
     assert not list(tmp_path.rglob("*.png"))
     (report,) = tmp_path.rglob("report.md")
     assert "No figures: the budget was too short" in report.read_text()
+    words = "Not tuned: 6 s hold no search on this machine; try --budget=30s."
+    assert tuner.result["not_tuned"] == words and words in report.read_text()
+    assert report.read_text().index(words) < report.read_text().index("Final model")
+    assert tuner.run_dir.log.read_text().splitlines()[0].endswith(words)
 
 
 def test_a_refit_trains_on_all_examples_what_was_chosen_without_some(tmp_path):
@@ -406,3 +410,26 @@ def test_a_refit_trains_on_all_examples_what_was_chosen_without_some(tmp_path):
     assert (tmp_path / "no-test" / "model.keras").exists() and (
         tmp_path / "no-test" / "report.html"
     ).exists()
+
+
+def test_the_best_model_so_far_is_on_disk_long_before_the_end(tmp_path):
+    found = {}
+
+    class Watching(PlaybookTuner):
+        def on_trial_begin(self, trial):
+            super().on_trial_begin(trial)
+            for path in tmp_path.rglob("model.keras"):
+                if not found:
+                    found.update(trial=trial.trial_id, model=keras.saving.load_model(path))
+                    found.update(json.loads((path.parent / "result.json").read_text()))
+
+    x, y = toy()
+    tuner = Watching(build, budget=BUDGET, directory=tmp_path)
+    tuner.search(x[:300], y[:300], validation_data=(x[300:], y[300:]), verbose=0)
+    assert found["trial"].startswith("lr-")
+    so_far = found["best_so_far"]
+    right = np.argmax(found["model"].predict(x[300:], verbose=0), axis=1) == y[300:]
+    assert so_far["trial"] == "baseline"
+    assert so_far["validation"]["accuracy"] == pytest.approx(right.mean())
+    (result,) = tmp_path.rglob("result.json")
+    assert "best_so_far" not in json.loads(result.read_text())

@@ -1,6 +1,14 @@
 """The networks that `--model` and `--pretrained` can name, as KerasTuner hypermodels."""
 
-from kerastune.models.hypermodels.built_in import BUILT_IN, Cnn, Mlp, ResNet, fitting, hidden_units
+from kerastune.models.hypermodels.built_in import (
+    BUILT_IN,
+    Cnn,
+    Mlp,
+    ResNet,
+    Series,
+    fitting,
+    hidden_units,
+)
 from kerastune.models.hypermodels.hyperparameters import builder, settled
 from kerastune.models.hypermodels.named import (
     BuildFunction,
@@ -19,6 +27,7 @@ __all__ = [
     "Mlp",
     "Pretrained",
     "ResNet",
+    "Series",
     "asking",
     "builder",
     "fitting",

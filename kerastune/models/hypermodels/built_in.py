@@ -8,8 +8,8 @@ import keras
 import keras_tuner
 import numpy as np
 
-from kerastune.models import networks
-from kerastune.models.hypermodels import shapes
+from kerastune.data import preprocessing
+from kerastune.models.hypermodels import networks, series_network, shapes
 from kerastune.problem import Problem
 
 
@@ -118,13 +118,46 @@ class ResNet(keras_tuner.HyperModel):
         return networks.resnet(self.input_shape, self.num_outputs, self.kind, blocks, width)
 
 
-BUILT_IN = {"mlp": Mlp, "cnn": Cnn, "resnet": ResNet}
+class Series(keras_tuner.HyperModel):
+    """`models.hypermodels.series_network.series`, for series of measurements.
+
+    Hyperparameters: `filters` (16, 32 or 64, default 32).
+
+    Args:
+        problem: gives the shape of an example and the outputs; not kept.
+
+    Raises:
+        ValueError: if the inputs are not series.
+
+    Example:
+        >>> from kerastune.problem import Part
+        >>> part = Part(np.zeros([9, 100, 2]), np.arange(9.0))
+        >>> Series(Problem("toy", "regression", part, part)).build(
+        ...     keras_tuner.HyperParameters()
+        ... ).output_shape
+        (None, 1)
+    """
+
+    def __init__(self, problem: Problem):
+        super().__init__(name="series")
+        self.input_shape, self.kind = shapes.shape(problem), problem.kind
+        self.num_outputs = shapes.num_outputs(problem)
+        series_network.series_shape(self.input_shape)  # refused here, before anything is trained
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """The uncompiled network of these hyperparameters."""
+        filters = hp.Choice("filters", [16, 32, 64], default=32)
+        return series_network.series(self.input_shape, self.num_outputs, self.kind, filters)
+
+
+BUILT_IN = {"mlp": Mlp, "cnn": Cnn, "resnet": ResNet, "series": Series}
 
 
 def fitting(problem: Problem) -> str:
     """Name of the built-in network for a problem.
 
-    `cnn` for images `[height, width]` with or without channels, else `mlp`.
+    `cnn` for images `[height, width]` with or without channels, `series` for what has two
+    dimensions and is no image (`preprocessing.is_series`), else `mlp`.
 
     Example:
         >>> from kerastune.problem import Part
@@ -132,8 +165,12 @@ def fitting(problem: Problem) -> str:
         >>> fitting(Problem("toy", "regression", part, part))
         'mlp'
     """
-    shape = shapes.shape(problem)
-    return "cnn" if not isinstance(shape, dict) and len(shape) in (2, 3) else "mlp"
+    x = problem.validation.x
+    if not isinstance(x, np.ndarray):
+        return "mlp"
+    if preprocessing.is_series(x.shape[1:], str(x.dtype)):
+        return "series"
+    return "cnn" if x.ndim in (3, 4) else "mlp"
 
 
 def hidden_units(num_examples: int | None) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import keras_tuner
 
-from kerastune.data.loading import Ask
-from kerastune.models import model_inputs, output_kind
+from kerastune.data.finishing import Ask
+from kerastune.models import fixed_batches, model_inputs, output_kind
 from kerastune.models.hypermodels.built_in import BUILT_IN, fitting
 from kerastune.models.hypermodels.hyperparameters import builder
 from kerastune.models.hypermodels.pretrained import Pretrained
@@ -60,6 +60,7 @@ def asking(hypermodel: keras_tuner.HyperModel, given: dict[str, Any]) -> Ask | N
 
     def ask(x: Any) -> Declared:
         model = build(given)
+        fixed_batches.check_stateful(model)
         if x is not None:
             model_inputs.check(model, x)
         return output_kind.declared(model, x)
@@ -83,8 +84,8 @@ def load(name: str, problem: Problem) -> keras_tuner.HyperModel:
     """The hypermodel that `--model` names.
 
     Args:
-        name: `mlp`, `cnn` or `resnet`; empty for what suits the data; or `module:name` of something
-            of the user's, found from the working directory too: a `build(hp)` function, a
+        name: `mlp`, `cnn`, `resnet` or `series`; empty for what suits the data; or `module:name` of
+            something of the user's, found from the working directory too: a `build(hp)` function, a
             HyperModel, or a subclass of HyperModel that needs no arguments.
         problem: sizes the built-in ones; the user's own are left as they are.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from kerastune.playbook.context import Facts
 from kerastune.playbook.stages.start import LEAST_STEPS_PER_EPOCH
-from kerastune.recipe import Recipe
+from kerastune.recipe import OPTIMIZERS, Recipe
 
 FACTORS = (0.5, 1, 2, 4)  # times the batch size
 MOMENTA = (0.8, 0.9, 0.95)
@@ -33,7 +33,7 @@ def transferred_rate(recipe: Recipe, batch_size: int, momentum: float) -> float:
         0.002
     """
     factor = batch_size / recipe.batch_size
-    if recipe.optimizer == "adam":
+    if recipe.optimizer != "sgd":
         return rounded(recipe.learning_rate * float(np.sqrt(factor)))
     return rounded(recipe.learning_rate * factor * (1 - momentum) / (1 - recipe.momentum))
 
@@ -50,7 +50,7 @@ def rounded(rate: float) -> float:
 
 def other_optimizer(recipe: Recipe) -> Recipe:
     """The recipe with the other optimizer (S2.1); its rate is still to be found."""
-    return recipe.replace(optimizer="sgd" if recipe.optimizer == "adam" else "adam")
+    return recipe.replace(optimizer="adam" if recipe.optimizer == "sgd" else "sgd")
 
 
 def batch_sizes(recipe: Recipe, facts: Facts) -> list[int]:
@@ -75,7 +75,7 @@ def grid(recipe: Recipe, facts: Facts) -> list[Recipe]:
 
     Adam has no momentum to be tuned. Momentum zero is the same with and without Nesterov.
     """
-    if recipe.optimizer == "adam":
+    if recipe.optimizer != "sgd":
         pairs = [(size, recipe.momentum) for size in batch_sizes(recipe, facts)]
     else:
         pairs = list(itertools.product(batch_sizes(recipe, facts), MOMENTA))
@@ -107,8 +107,8 @@ def setting_name(setting: Recipe) -> str:
         >>> setting_name(Recipe(batch_size=128)), setting_name(Recipe(optimizer="adam"))
         ('128-0.9-nesterov', '64-adam')
     """
-    if setting.optimizer == "adam":
-        return f"{setting.batch_size}-adam"
+    if setting.optimizer != "sgd":
+        return f"{setting.batch_size}-{setting.optimizer}"
     return f"{setting.batch_size}-{setting.momentum:g}" + ("-nesterov" if setting.nesterov else "")
 
 
@@ -119,7 +119,7 @@ def in_words(setting: Recipe) -> str:
         >>> in_words(Recipe(batch_size=128, nesterov=False))
         'SGD with batches of 128 and momentum 0.9'
     """
-    if setting.optimizer == "adam":
-        return f"Adam with batches of {setting.batch_size}"
+    if setting.optimizer != "sgd":
+        return f"{OPTIMIZERS[setting.optimizer]} with batches of {setting.batch_size}"
     kind = "Nesterov momentum" if setting.nesterov else "momentum"
     return f"SGD with batches of {setting.batch_size} and {kind} {setting.momentum:g}"

@@ -12,6 +12,8 @@ import numpy as np
 from kerastune.analysis import comparison
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook.context import Context, Facts, evaluation_interval, rounded_up
+from kerastune.playbook.rules import expected_gain
+from kerastune.playbook.rules.expected_gain import Expected
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
@@ -19,10 +21,16 @@ DECAY_STRETCH = (
     2  # linear decay halves the mean rate: it takes twice the steps to go as far as a constant one
 )
 SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
-EXTRA_SEEDS = 2  # with which a comparison that was won is repeated at most
 
 
-def segment(trial: str, stage: str, recipe: Recipe, done: Outcome | None, every: int) -> TrialSpec:
+def segment(
+    trial: str,
+    stage: str,
+    recipe: Recipe,
+    done: Outcome | None,
+    every: int,
+    follows_clock: bool = False,
+) -> TrialSpec:
     """The next quarter of a training of `recipe.total_steps` steps, evaluated at its end at least.
 
     Args:
@@ -31,6 +39,7 @@ def segment(trial: str, stage: str, recipe: Recipe, done: Outcome | None, every:
         recipe: how to train; its steps are a multiple of `every`.
         done: what was trained so far.
         every: steps between two evaluations.
+        follows_clock: as `TrialSpec.follows_clock`.
 
     Example:
         >>> recipe = Recipe(total_steps=600)
@@ -39,7 +48,9 @@ def segment(trial: str, stage: str, recipe: Recipe, done: Outcome | None, every:
     """
     total, start = recipe.total_steps, done.steps if done else 0
     until = min(start + rounded_up(total / SEGMENTS, every), total)
-    return TrialSpec(trial, stage, recipe, start, until, every, keep_best=True)
+    return TrialSpec(
+        trial, stage, recipe, start, until, every, keep_best=True, follows_clock=follows_clock
+    )
 
 
 def affordable(
@@ -106,7 +117,7 @@ def planned(recipe: Recipe, facts: Facts, stretch: int, chunk: int) -> Recipe:
     """
     wanted = rounded_up(stretch * recipe.total_steps, chunk)
     every = evaluation_interval(facts.num_validation, recipe.batch_size, chunk, most=wanted)
-    return lengthened(recipe.replace(regularizers="on"), rounded_up(wanted, every))
+    return recipe.replace(regularizers="on").over(rounded_up(wanted, every))
 
 
 def trained_before(stages: tuple[str, ...], base: Recipe, context: Context) -> Outcome | None:
@@ -130,153 +141,55 @@ def was_stopped(outcome: Outcome) -> bool:
     return outcome.diverged_at is None and outcome.steps < outcome.spec.until
 
 
-def lengthened(recipe: Recipe, total_steps: int) -> Recipe:
-    """The recipe with other total steps and a decay of the same shape.
-
-    Example:
-        >>> recipe = Recipe(decay="exponential", decay_start=900, decay_interval=200)
-        >>> longer = lengthened(recipe.replace(total_steps=2000), 4000)
-        >>> longer.decay_start, longer.decay_interval
-        (1800, 400)
-    """
-    times, changes = total_steps / recipe.total_steps, {"total_steps": total_steps}
-    if recipe.decay != "none":
-        changes["decay_start"] = round(times * recipe.decay_start)
-    if recipe.decay == "exponential":
-        changes["decay_interval"] = max(round(times * recipe.decay_interval), 1)
-    return recipe.replace(**changes)
-
-
-def compare(
-    better: Outcome, worse: Outcome, outcomes: dict[str, Outcome] | None = None
-) -> Comparison:
-    """The paired gain over all seeds with which both settings came to their end.
-
-    What was not won with the first seed is not repeated, so what repetitions there are belong to
-    other comparisons. One that the end of the budget stopped tells nothing: the other setting's had
-    more time. One that had its time and came to no end leaves nothing won.
+def compare(better: Outcome, worse: Outcome) -> Comparison:
+    """The paired gain of a training over another, on the validation examples.
 
     Args:
         better: the setting that would replace the other one.
-        worse: the simpler setting, trained with the same seed, or the mean of it `over_seeds`.
-        outcomes: where repetitions with other seeds are looked for, see `repeats`; `None` where
-            there are none to be.
+        worse: the other one.
     """
-    first = comparison.repeated_difference([better.example_scores], [worse.example_scores])
-    if outcomes is None:
-        return first
-    if first.sign < 1:
-        return dataclasses.replace(first, first=first)
-    pairs = [(better, worse)]
-    for index in range(1, EXTRA_SEEDS + 1):
-        pair = tuple(outcomes.get(_repetition_name(each, index)) for each in (better, worse))
-        if all(map(_tells, pair)):
-            pairs.append(pair)
-    scores = [[each.example_scores for each in side] for side in zip(*pairs)]
-    lost = _failed_repetition(better, outcomes)
-    return dataclasses.replace(
-        comparison.repeated_difference(scores[0], scores[1]) if len(pairs) > 1 else first,
-        first=first,
-        failed_seed=None if lost is None else lost.spec.recipe.seed,
+    return comparison.difference(better.example_scores, worse.example_scores)
+
+
+def expected(better: Outcome, worse: Outcome, context: Context, change: str) -> Expected:
+    """The expected gain of one training over another.
+
+    Args:
+        better: the setting that would replace the other one.
+        worse: the other one.
+        context: of the stage.
+        change: what sets them apart, as `expected_gain.prior` takes it.
+    """
+    compared = compare_mirrored(better, worse)
+    return expected_of(compared, worse, context, change)
+
+
+def expected_of(compared: Comparison, worse: Outcome, context: Context, change: str) -> Expected:
+    """The expected gain of a comparison that was made; `worse` gives the scale of its scores."""
+    data = context.facts.data
+    scale = 1.0
+    if context.facts.scored_by == "loss":
+        # Of a regression gains are recorded in units of the targets' variance, or of a larger loss.
+        least = 1.0 if data == "regression" else 1e-12
+        scale = max(abs(float(np.mean(worse.example_scores))), least)
+    prior, seed_std = (
+        expected_gain.prior(change, data),
+        expected_gain.seed_std(data, context.facts.num_train),
     )
+    return expected_gain.expected(compared, prior, scale, seed_std)
 
 
 def compare_mirrored(better: Outcome, worse: Outcome) -> Comparison:
     """As `compare`; where a flip is not significant, its network looks at the mirror images, too.
 
-    Who learnt from both mirror images can be asked about both: what that gains is part of what the
-    flip is worth.
+    Who learnt from both mirror images can be asked about both, and need not be: what that gains is
+    part of what the flip is worth, what it loses is not.
     """
     found = compare(better, worse)
     if found.is_significant or better.mirrored_scores is None or worse.mirrored_scores is not None:
         return found
-    both = comparison.repeated_difference([better.mirrored_scores], [worse.example_scores])
-    return dataclasses.replace(found, mirrored=both)
-
-
-def over_seeds(outcome: Outcome, outcomes: dict[str, Outcome]) -> tuple[Outcome, int]:
-    """A training with the mean scores of all the seeds with which its setting came to its end, and
-    how many those are.
-
-    One run may be a lucky one of its setting, which came this far because it won. What it is
-    compared with was trained once, so seeds can't be paired: an interval of the difference is one
-    of the examples alone.
-    """
-    again = [outcomes[name] for name in repetitions(outcome.spec.trial, outcomes)]
-    found = [outcome.example_scores, *(each.example_scores for each in again if _tells(each))]
-    return dataclasses.replace(outcome, example_scores=np.mean(found, axis=0)), len(found)
-
-
-def repeats(better: Outcome, worse: Outcome, context: Context, stage: str) -> list[TrialSpec]:
-    """The segments that repeat a comparison with another seed, where it was won with the first one.
-
-    Both settings are trained once more, if the stage's allowance holds it; and a third time, if two
-    seeds together do not make the gain significant. Nobody is given a second chance, so that
-    looking twice does not make a false gain more likely: what was not won with the first seed is
-    lost. Where the allowance does not hold it, one seed decides.
-
-    Args:
-        better: the setting that would replace the other one, trained to its end.
-        worse: the simpler one.
-        context: of the stage; repetitions of other comparisons count where they are of the same
-            trial.
-        stage: name of the stage that pays.
-    """
-    outcomes = context.outcomes
-    if compare(better, worse).sign < 1:
-        return []
-    for index in range(1, EXTRA_SEEDS + 1):
-        names = [_repetition_name(each, index) for each in (better, worse)]
-        done = [outcomes.get(name) for name in names]
-        due = [i for i, each in enumerate(done) if each is None or not has_ended(each)]
-        if _failed_repetition(better, outcomes) is not None:
-            return []
-        recipes = [_repetition(each, index) for each in (better, worse)]
-        cost = sum(recipes[i].total_steps for i in due if done[i] is None)
-        # What was begun is finished: with a budget in time, what is left of it is only an estimate.
-        if due and done[0] is None and cost > context.left(stage):
-            return []
-        if due:
-            every = [each.spec.eval_every for each in (better, worse)]
-            return [segment(names[i], stage, recipes[i], done[i], every[i]) for i in due]
-        if compare(better, worse, outcomes).sign > 0:
-            return []
-    return []
-
-
-def repetitions(name: str, outcomes: dict[str, Outcome]) -> list[str]:
-    """Names of the trainings that repeat a trial with other seeds, as far as there are any."""
-    return sorted(each for each in outcomes if each.startswith(f"{name}-seed"))
-
-
-def _repetition_name(outcome: Outcome, index: int) -> str:
-    return f"{outcome.spec.trial}-seed{outcome.spec.recipe.seed + index}"
-
-
-def _repetition(outcome: Outcome, index: int) -> Recipe:
-    """The recipe of a training with another seed; at a constant rate it goes as far as the first
-    one went.
-    """
-    recipe = outcome.spec.recipe.replace(seed=outcome.spec.recipe.seed + index)
-    if recipe.decay == "none":
-        return recipe.replace(total_steps=rounded_up(outcome.steps, outcome.spec.eval_every))
-    return recipe
-
-
-def _tells(repetition: Outcome | None) -> bool:
-    """Whether a repetition says something of its setting: it came to its end, and not to that of
-    the budget.
-    """
-    return is_comparable(repetition) and not repetition.out_of_time
-
-
-def _failed_repetition(outcome: Outcome, outcomes: dict[str, Outcome]) -> Outcome | None:
-    """The first repetition that had its time and came to no end, if any."""
-    again = (outcomes.get(_repetition_name(outcome, index)) for index in range(1, EXTRA_SEEDS + 1))
-    ended = (
-        each for each in again if each is not None and has_ended(each) and not each.out_of_time
-    )
-    return next((each for each in ended if not is_comparable(each)), None)
+    both = comparison.difference(better.mirrored_scores, worse.example_scores)
+    return dataclasses.replace(found, mirrored=both) if both.gain > found.gain else found
 
 
 def decay_words(recipe: Recipe) -> str:
@@ -291,8 +204,8 @@ def decay_words(recipe: Recipe) -> str:
     rate = f"{recipe.learning_rate:g}"
     if recipe.decay == "none":
         return f"a constant learning rate of {rate}"
-    if recipe.decay == "linear":
-        return f"linear decay from {rate}" + (
+    if recipe.decay in ("linear", "cosine"):
+        return f"{recipe.decay} decay from {rate}" + (
             f", beginning at step {recipe.decay_start}" * (recipe.decay_start > 0)
         )
     drops = f"times {recipe.decay_factor:g} at step {recipe.decay_start} and every "

@@ -233,9 +233,11 @@ class ModelSearch:
         best = max(others, key=lambda name: float(self.trained[name].example_scores.mean()))
         if INCUMBENT not in scored:
             return (None, "") if INCUMBENT in self.progress.finalists else (best, "")
-        compared = full_training.compare(self.trained[best], self.trained[INCUMBENT])
-        gain = wording.comparison(compared, self.context.facts.scored_by)
-        return (best if compared.sign > 0 else INCUMBENT), f"{best} against it: {gain}"
+        incumbent = self.trained[INCUMBENT]
+        compared = full_training.compare(self.trained[best], incumbent)
+        expected = full_training.expected_of(compared, incumbent, self.context, "model")
+        gain = wording.expected(expected, compared, self.context.facts.scored_by)
+        return (best if expected.is_gain else INCUMBENT), f"{best} against it: {gain}"
 
     def _neighbors(self) -> list[TrialSpec]:
         """The winner at half and twice its rate, as far as it went or the allowance holds."""

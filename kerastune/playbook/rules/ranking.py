@@ -9,12 +9,15 @@ import dataclasses
 import numpy as np
 
 from kerastune.analysis import curves
-from kerastune.analysis.comparison import Z
+from kerastune.analysis.comparison import Comparison, Z
 from kerastune.objective import Objective
 from kerastune.playbook.context import Facts
+from kerastune.playbook.rules import expected_gain
+from kerastune.playbook.rules.expected_gain import Expected
 from kerastune.trial import Outcome
 
-VALIDATION, SECONDS, NOISE, ALONE = "validation", "seconds", "noise", "alone"  # what decided
+# What decided.
+VALIDATION, LOSS, SECONDS, NOISE, ALONE = "validation", "loss", "seconds", "noise", "alone"
 FEWER_SECONDS = 0.9  # of the other's; below, the gain in time is worth a change
 
 
@@ -123,36 +126,44 @@ def promising(standings: dict[str, Standing], objective: Objective) -> list[str]
     return sorted((name for name, gone in zip(names, lost) if not gone), key=rank)
 
 
-def advantage(one: Standing, other: Standing, facts: Facts) -> int | None:
-    """1 when validation is significantly better than the other's, -1 when worse, 0 for neither,
-    `None` unknown.
+def advantage(one: Standing, other: Standing, facts: Facts) -> Expected | None:
+    """The expected gain on validation over the other one; `None` where nothing is known.
 
-    A value in [0, 1] of which more is better is taken for a share of right examples: the noise is
-    the 95 % interval of the difference of two such shares, as if they were of different examples,
-    which is too wide rather than too narrow. Of any other value the noise is that of the difference
-    of two evaluations, from the larger scatter.
+    A value in [0, 1] of which more is better is taken for a fraction of right examples: the error
+    is that of the difference of two such fractions, as if they were of different examples, which is
+    too large rather than too small. Of any other value it is that of the difference of two
+    evaluations, from the larger scatter.
     """
     if one.value is None or other.value is None:
         return None
-    share = (one.value + other.value) / 2
-    if (
+    fraction = (one.value + other.value) / 2
+    is_fraction = (
         facts.objective.direction == "max"
-        and min(one.value, other.value) >= 0
-        and max(one.value, other.value) <= 1
-    ):
-        error = np.sqrt(share * (1 - share) / max(facts.num_validation, 1))
+        and 0 <= min(one.value, other.value)
+        and (max(one.value, other.value) <= 1)
+    )
+    if is_fraction:
+        error = np.sqrt(fraction * (1 - fraction) / max(facts.num_validation, 1))
     else:
         error = max(one.scatter, other.scatter)
-    difference = facts.objective.gain(one.value) - facts.objective.gain(other.value)
-    return int(np.sign(difference)) if abs(difference) > Z * np.sqrt(2) * error else 0
+    gain = facts.objective.gain(one.value) - facts.objective.gain(other.value)
+    half = Z * np.sqrt(2) * error
+    scale = 1.0 if is_fraction else max(abs(other.value), 1e-12)
+    prior, seed_std = (
+        expected_gain.prior("batch", facts.data),
+        expected_gain.seed_std(facts.data, facts.num_train),
+    )
+    return expected_gain.expected(
+        Comparison(gain, gain - half, gain + half), prior, scale, seed_std
+    )
 
 
 def choose(standings: dict[str, Standing], incumbent: str, facts: Facts) -> tuple[str, str]:
     """The winner's name and what decided (S2.3).
 
-    Validation counts: who is significantly better there beats the incumbent, whatever the loss; who
-    is only lower in loss does not. Among those alike in loss and on validation, at
-    least 10 % fewer seconds decide. Else the incumbent stays.
+    The highest expected value on validation wins. Among those that are tied with it there, and
+    alike in loss, at least 10 % fewer seconds decide, else the lowest loss; the incumbent stays
+    where it is tied in both.
 
     Args:
         standings: after the same number of examples, at least one.
@@ -165,31 +176,36 @@ def choose(standings: dict[str, Standing], incumbent: str, facts: Facts) -> tupl
         >>> choose({"old": Standing(2.3, 0.5, 0.80), "new": Standing(2.3, 0.5, 0.90)}, "old", known)
         ('new', 'validation')
     """
-    rivals, by = sorted(standings), ALONE
-    if incumbent in standings:
-        better = [
-            name
-            for name in rivals
-            if (advantage(standings[name], standings[incumbent], facts) or 0) > 0
-        ]
-        rivals, by = better or rivals, VALIDATION if better else NOISE
-    best = max(
-        rivals, key=lambda name: (_gain(standings[name], facts.objective), -standings[name].loss)
-    )
-    best = incumbent if by == NOISE else best
+    names = sorted(standings)
+    start = incumbent if incumbent in standings else names[0]
+    best = max(names, key=lambda name: _over(standings[name], standings[start], facts))
+    if _over(standings[best], standings[start], facts) <= 0:
+        best = start
+    tied = [name for name in names if not _is_better(standings[best], standings[name], facts)]
     noise = loss_noise(standings)
-    equals = [
-        name
-        for name in rivals
-        if abs(standings[name].loss - standings[best].loss) <= noise
-        and advantage(standings[name], standings[best], facts) == 0
-        and standings[name].seconds > 0
-        and facts.timed
-    ]
-    fastest = min(equals, key=lambda name: standings[name].seconds, default=best)
+    lowest = min(standings[name].loss for name in tied)
+    equals = [name for name in tied if standings[name].loss - lowest <= noise]
+    by = LOSS if start in tied else VALIDATION
+    best = start if start in equals else min(equals, key=lambda name: standings[name].loss)
+    if best == incumbent:
+        by = NOISE
+    timed = [name for name in equals if standings[name].seconds > 0 and facts.timed]
+    fastest = min(timed, key=lambda name: standings[name].seconds, default=best)
     if fastest != best and standings[fastest].seconds <= FEWER_SECONDS * standings[best].seconds:
         return fastest, SECONDS
-    return best, by
+    return best, ALONE if incumbent not in standings else by
+
+
+def _over(one: Standing, other: Standing, facts: Facts) -> float:
+    """The expected gain of one over another; minus infinity where nothing is known of it."""
+    found = advantage(one, other, facts)
+    return -np.inf if found is None else found.mean
+
+
+def _is_better(one: Standing, other: Standing, facts: Facts) -> bool:
+    """Whether one is expected to be better than another by more than a tie."""
+    found = advantage(one, other, facts)
+    return one.value is not None if found is None else found.is_gain
 
 
 def _gain(one: Standing, objective: Objective) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from kerastune import schedules
 from kerastune.playbook.context import rounded_up
-from kerastune.playbook.rules import full_training
+from kerastune.playbook.rules import expected_gain
 from kerastune.recipe import Recipe
 
 PREFIX = "regularize"
@@ -105,17 +105,20 @@ def uphill(gains: Sequence[float | None], first: int, is_lost: bool = False) -> 
     return None
 
 
-def is_passed(thing: Thing, trials: Iterable[str]) -> bool:
+def is_passed(thing: Thing, trials: Iterable[str], data: str) -> bool:
     """Whether a later thing was begun already, on top of what was found of this one.
 
     With a budget in time, what it holds is an estimate: what it did not hold then must stay
     untried.
 
     Example:
-        >>> [is_passed(dropout(Recipe()), [f"regularize-{each}"]) for each in ("base", "flip-True")]
+        >>> trials = ("regularize-base", "regularize-total_steps-x2")
+        >>> [is_passed(dropout(Recipe()), [each], "table") for each in trials]
         [False, True]
     """
-    later = SEQUENCE[SEQUENCE.index(thing.value) + 1 :]
+    made = (*order(data), learning_rate, total_steps)
+    sequence = [make.__name__ for make in made]
+    later = sequence[sequence.index(thing.value) + 1 :]
     return any(trial.startswith(f"{PREFIX}-{value}-") for trial in trials for value in later)
 
 
@@ -230,16 +233,25 @@ def total_steps(recipe: Recipe, every: int, fits: Callable[[Recipe, str], bool])
         fits: whether a longer recipe under that name can be had.
     """
     for times in LENGTHS:
-        longer = full_training.lengthened(recipe, rounded_up(times * recipe.total_steps, every))
+        longer = recipe.over(rounded_up(times * recipe.total_steps, every))
         name = f"{PREFIX}-total_steps-x{times:g}"
         if fits(longer, name):
             break
     return Thing("total_steps", "a longer training", "{} steps", (None, longer), 1, ("", name))
 
 
-# What is likely to gain most for its steps comes first: the budget may end at any of them.
+# Where nothing is known of other tasks: what is likely to gain most for its steps comes first.
 ORDER = (dropout, flip, weight_decay, augmentation, label_smoothing)
-SEQUENCE = (*(make.__name__ for make in ORDER), learning_rate.__name__, total_steps.__name__)
+
+
+def order(data: str) -> list[Callable[[Recipe], Thing]]:
+    """What is tried, in its order: what gained most on other tasks of this kind of data comes
+    first, since the budget may end at any of them.
+
+    Args:
+        data: as `expected_gain.prior` takes it.
+    """
+    return sorted(ORDER, key=lambda make: -expected_gain.prior(make.__name__, data).mean)
 
 
 def _ladder(
@@ -256,7 +268,7 @@ def _ladder(
     """
     present = getattr(recipe, value)
     levels = sorted({*strengths, present}, key=lambda level: -1 if level is None else level)
-    trained = full_training.lengthened(recipe, times * recipe.total_steps)
+    trained = recipe.over(times * recipe.total_steps)
     recipes = tuple(
         None if level == present else trained.replace(**{value: level}) for level in levels
     )

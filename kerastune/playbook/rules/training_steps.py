@@ -12,22 +12,27 @@ import numpy as np
 from kerastune.objective import best_evaluation
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, Facts, rounded_up
-from kerastune.playbook.rules import full_training, regularizers
+from kerastune.playbook.rules import batch_grid, full_training, regularizers
 from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
+from kerastune.playbook.stages.recipes import Recipes
 from kerastune.playbook.stages.regularize import BASE, Regularize
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
 
 STAGE = "train"
-LEAST_LENGTHENING = 1.5  # below, the gain of a longer training is not significant
+LEAST_LENGTHENING = 1.5  # below, the gain of a longer training is not worth it
 # Stages whose trainings are whole ones of a recipe.
-EARLIER = (FineTune.name, Decay.name, Weights.name, Regularize.name)
+EARLIER = (FineTune.name, Decay.name, Weights.name, Recipes.name, Regularize.name)
 OVERFITTING = 0.05  # of a value that is no fraction
 # Times the steps that a training may take, at most, once weight decay keeps it from overfitting.
 LONGEST = 8
+MOST_GROWTH = 1.5  # times its planned steps that a training has which follows the clock
+MOST_SEEDS = 4  # other than the first
+SLOWER = 3.0  # what a learning rate that diverged is divided by
+MOST_SLOWER = 2  # times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,16 +65,29 @@ class TrainingSteps:
         for outcome in outcomes.values() if self.tuned else ():
             trained = outcome.spec.recipe.replace(regularizers="on")
             is_whole = outcome.spec.stage in EARLIER and full_training.is_comparable(outcome)
-            wanted = full_training.lengthened(recipe.replace(regularizers="on"), steps_of(outcome))
+            wanted = recipe.replace(regularizers="on").over(steps_of(outcome))
             is_same = full_training.is_same_network(outcome, self.context.facts)
             if is_whole and is_same and trained == wanted:
                 runs.append(outcome)
         return sorted(runs, key=steps_of)
 
+    @functools.cached_property
+    def seeds(self) -> list[Outcome]:
+        """Trainings of the recipe with other seeds, in the order of those."""
+        outcomes, seed = self.context.outcomes.values(), self.context.recipe.seed
+        own = (outcome for outcome in outcomes if outcome.spec.stage == STAGE)
+        others = (outcome for outcome in own if outcome.spec.recipe.seed != seed)
+        return sorted(others, key=lambda run: run.spec.recipe.seed)
+
     @property
     def ended(self) -> list[Outcome]:
         """Those that have scores to compare."""
         return [run for run in self.runs if run.example_scores is not None]
+
+    @property
+    def _leaves(self) -> float:
+        """What is left to others: nothing, where there is hardly time for one training."""
+        return self.leaves if self.context.facts.allowance >= 2 * self.wanted else 0.0
 
     @property
     def wanted(self) -> int:
@@ -83,13 +101,50 @@ class TrainingSteps:
         for run in self.runs:
             if not full_training.has_ended(run):
                 # What was begun is finished: its decay fixes how long it is.
-                every = run.spec.eval_every
-                return [full_training.segment(run.spec.trial, STAGE, run.spec.recipe, run, every)]
-        left = int((1 - self.leaves) * self.context.left(STAGE))
+                return [self._continued(run)]
+        if self.tuned and not self.ended:
+            return self._slower()
+        left = int((1 - self._leaves) * self.context.left(STAGE))
         total = self._other_total(left) if self.tuned else 0
         every = self.context.evaluation_interval(self.chunk, total)
         total = total // every * every
-        return [self._beginning(self._regularized(total), total, every)] if total else []
+        if total:
+            return [self._beginning(self._regularized(total), total, every)]
+        return self._another_seed() if self.tuned and not self._leaves else []
+
+    def _continued(self, run: Outcome) -> TrialSpec:
+        spec = run.spec
+        follows, every = spec.follows_clock, spec.eval_every
+        return full_training.segment(spec.trial, STAGE, spec.recipe, run, every, follows)
+
+    def _slower(self) -> list[TrialSpec]:
+        """The training once more, at a third of a learning rate that diverged: a search ends with a
+        model.
+        """
+        slowest = min(self.runs, key=lambda run: run.spec.recipe.learning_rate)
+        every, total = slowest.spec.eval_every, steps_of(slowest)
+        total = min(total, self.context.left(STAGE) // every * every)
+        if slowest.diverged_at is None or len(self.runs) > MOST_SLOWER or total <= 0:
+            return []
+        rate = batch_grid.rounded(slowest.spec.recipe.learning_rate / SLOWER)
+        recipe = slowest.spec.recipe.replace(learning_rate=rate).over(total)
+        name, follows = f"{STAGE}-{total}-rate{rate:g}", self._follows_clock(total)
+        return [full_training.segment(name, STAGE, recipe, None, every, follows)]
+
+    def _another_seed(self) -> list[TrialSpec]:
+        """The recipe of the best length with another seed, in time that nothing else needs."""
+        best = self._best_length[0]
+        if not full_training.is_comparable(best) or len(self.seeds) >= MOST_SEEDS:
+            return []
+        for run in self.seeds:
+            if not full_training.has_ended(run):
+                return [self._continued(run)]
+        recipe, every = best.spec.recipe, best.spec.eval_every
+        if recipe.total_steps > self.context.left(STAGE):
+            return []
+        recipe = recipe.replace(seed=recipe.seed + len(self.seeds) + 1)
+        name = f"{STAGE}-{recipe.total_steps}-seed{recipe.seed}"
+        return [full_training.segment(name, STAGE, recipe, None, every)]
 
     def _first(self) -> list[TrialSpec]:
         allowance = self.context.facts.allowance
@@ -100,20 +155,26 @@ class TrainingSteps:
         return [self._beginning(self.context.recipe, total, every)] if total else []
 
     def _beginning(self, recipe: Recipe, total: int, every: int) -> TrialSpec:
-        trained = full_training.lengthened(recipe, total)
+        trained = recipe.over(total)
         trained = trained.replace(regularizers="on" if self.tuned else recipe.regularizers)
-        return full_training.segment(f"{STAGE}-{total}", STAGE, trained, None, every)
+        follows = self._follows_clock(total)
+        return full_training.segment(f"{STAGE}-{total}", STAGE, trained, None, every, follows)
+
+    def _follows_clock(self, total: int) -> bool:
+        """Whether a training can use all the time that is left, and nothing else needs any."""
+        facts = self.context.facts
+        is_free = facts.timed and self.tuned and not self._leaves and not facts.most_epochs
+        return is_free and MOST_GROWTH * total >= self.context.left(STAGE)
 
     def _first_total(self) -> int:
         """Steps of the first training: those wanted, or as many as there are where twice as many
         would not fit as well.
 
-        A longer training is taken to pay until it has been tried, unless what was trained of this
-        learning rate so far overfits already.
+        A longer training is taken to pay until it has been tried.
         """
-        if not self.tuned or _has_turned(self.context):
+        if not self.tuned:
             return self.wanted
-        left = int((1 - self.leaves) * self.context.facts.allowance)
+        left = int((1 - self._leaves) * self.context.facts.allowance)
         return max(self.wanted, _filling(self.wanted, left))
 
     def _other_total(self, left: int) -> int:
@@ -127,7 +188,7 @@ class TrainingSteps:
         if self._calls_for_weight_decay():
             longer = min(LONGEST * longest, left)
         else:
-            longer = _filling(2 * longest, left) if _pays(self.runs) else 0
+            longer = _filling(2 * longest, left) if _pays(self.runs, self.context) else 0
         longer = self._within_epochs(longer, self.chunk)
         return longer if longer >= LEAST_LENGTHENING * longest else 0
 
@@ -142,7 +203,7 @@ class TrainingSteps:
         had_it = longest.spec.recipe.weight_decay != recipe.weight_decay
         if total <= steps_of(longest) or not (had_it or self._calls_for_weight_decay()):
             return recipe
-        longer = full_training.lengthened(recipe, total)
+        longer = recipe.over(total)
         return recipe.replace(weight_decay=regularizers.typical_weight_decay(longer))
 
     def _calls_for_weight_decay(self) -> bool:
@@ -159,12 +220,24 @@ class TrainingSteps:
 
     @functools.cached_property
     def chosen(self) -> tuple[Outcome | None, list[str]]:
-        """Of the trainings that came to their end, from the shortest on, the one that no longer one
-        beats on the mean; and why.
+        """The training of the best length, or of another seed that is better on validation; and
+        why.
+        """
+        best, parts = self._best_length
+        others = [run for run in self.seeds if full_training.is_comparable(run)]
+        if best is None or not others:
+            return best, parts
+        chosen = max([best, *others], key=lambda run: float(run.example_scores.mean()))
+        seed, many = chosen.spec.recipe.seed, len(others) + 1
+        return chosen, [*parts, f"of {many} seeds, {seed} is best on validation"]
 
-        All of them are paid for, so there is no simpler one to be had for less: the mean is the
-        best guess. Weight decay is another setting, which has to win significantly, against all the
-        seeds of the one without that earlier stages trained.
+    @functools.cached_property
+    def _best_length(self) -> tuple[Outcome | None, list[str]]:
+        """Of the trainings that came to their end, from the shortest on, the one that no longer one
+        is expected to beat; and why.
+
+        All of them are paid for, so there is no simpler one to be had for less: the expected gain
+        decides.
         """
         chosen, parts = self.ended[0] if self.ended else None, []
         for longer in self.ended[1:]:
@@ -201,7 +274,7 @@ def _overfits(run: Outcome, facts: Facts) -> bool:
     """Whether a whole training ends worse on validation than it had been."""
     if run.steps < steps_of(run) or run.diverged_at is not None or run.example_scores is None:
         return False
-    return _is_worse(run.kept_evaluation(facts.objective), run, facts)
+    return _is_worse(run.evals[-1], run, facts)
 
 
 def _is_worse(evaluation: dict, run: Outcome, facts: Facts) -> bool:
@@ -221,22 +294,8 @@ def _is_worse(evaluation: dict, run: Outcome, facts: Facts) -> bool:
     return objective.gain(best) - objective.gain(value) > noise
 
 
-def _has_turned(context: Context) -> bool:
-    """Whether validation got worse again, or was lost, in what was trained of the recipe's batches
-    and learning rate.
-    """
-    names = ("optimizer", "learning_rate", "batch_size", "momentum", "hyperparameters")
-    for run in context.outcomes.values():
-        if run.evals and all(
-            getattr(run.spec.recipe, name) == getattr(context.recipe, name) for name in names
-        ):
-            if run.diverged_at is not None or _is_worse(run.evals[-1], run, context.facts):
-                return True
-    return False
-
-
-def _pays(runs: list[Outcome]) -> bool:
-    """Whether the last lengthening gained more than one standard error.
+def _pays(runs: list[Outcome], context: Context) -> bool:
+    """Whether the last lengthening is expected to have gained more than a tie.
 
     The first training is taken to, but for a regularized one, whose curves stage `regularize` has
     asked already.
@@ -251,24 +310,17 @@ def _pays(runs: list[Outcome]) -> bool:
     if len(runs) == 1:
         is_asked = longest.spec.stage == Regularize.name and not longest.spec.trial.startswith(BASE)
         return not is_asked or is_cut_short(longest)
-    longer = full_training.compare(longest, runs[-2])
-    return longer.gain > longer.error
+    return full_training.expected(longest, runs[-2], context, "longer").is_gain
 
 
 def _against(longer: Outcome, chosen: Outcome, context: Context) -> tuple[str, bool]:
     """What a training gains over a shorter one, in words, and whether it takes its place."""
-    scored_by = context.facts.scored_by
+    scored_by, change = context.facts.scored_by, "longer"
     if longer.spec.recipe.weight_decay > 0 and chosen.spec.recipe.weight_decay == 0:
-        # Its own repetitions come after this comparison: they must not decide it a second time.
-        outcomes = context.outcomes.items()
-        earlier = {name: each for name, each in outcomes if each.spec.stage in EARLIER}
-        setting, seeds = full_training.over_seeds(chosen, earlier)
-        compared = full_training.compare(longer, setting)
-        gain = wording.comparison(compared, scored_by)
-        return f" (the mean of {seeds} seeds)" * (seeds > 1) + f": {gain}", compared.sign > 0
+        change = "weight_decay"
     compared = full_training.compare(longer, chosen)
-    in_errors = f"{abs(compared.gain) / max(compared.error, 1e-12):.2g} standard errors"
-    return f": {wording.gained(compared.gain, scored_by)}, {in_errors}", compared.gain > 0
+    gain = full_training.expected_of(compared, chosen, context, change)
+    return f": {wording.expected(gain, compared, scored_by)}", gain.mean > 0
 
 
 def _shown(run: Outcome, shorter: Outcome) -> str:

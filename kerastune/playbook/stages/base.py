@@ -35,8 +35,6 @@ class Stage(abc.ABC):
             stage has its share.
         compares_seconds: whether it compares the steps of its trials by their seconds: the first
             of each kind is trained with nothing beside it.
-        is_known: whether it trains what anybody would have: a budget too short for both it and a
-            search is its alone.
         leads: whether a search begins with it: the later stages build on what it finds.
         tunes: whether it tunes the recipe that is trained.
         stretches: whether the steps that it hands on are those of a training with decay.
@@ -45,6 +43,7 @@ class Stage(abc.ABC):
         follows_training: whether it goes on from a trained model.
         stands_alone: whether it hands on another model, so that none may follow the training
             beside it.
+        is_quick: whether a budget too short for a search has it, too.
         may_fail: whether a trial that can't be built or trained is passed over.
         may_run_out_of_memory: whether a trial that does is passed over.
     """
@@ -59,13 +58,13 @@ class Stage(abc.ABC):
     least_seconds = 0.0
     training_after = 0.0
     compares_seconds = False
-    is_known = False
     leads = False
     tunes = False
     stretches = False
     combines = False
     follows_training = False
     stands_alone = False
+    is_quick = False
     may_fail = False
     may_run_out_of_memory = False
 

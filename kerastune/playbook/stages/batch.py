@@ -21,7 +21,7 @@ from kerastune.playbook.rules.batch_race import STAGE, Race
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.ranking import Standing
 from kerastune.playbook.stages.base import Stage
-from kerastune.recipe import Recipe
+from kerastune.recipe import OPTIMIZERS, Recipe
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Batch(Stage):
     values = BatchValues
     compares_seconds = True
     least_steps = 400
-    least_seconds = 3.0
+    least_seconds = 2.0
     figure = "settings"
     tunes = True
     may_run_out_of_memory = True
@@ -224,8 +224,8 @@ def _other(race: Race) -> OtherOptimizer | None:
 
 
 def _headline(recipe: Recipe) -> str:
-    if recipe.optimizer == "adam":
-        return f"Batch size {recipe.batch_size}, Adam"
+    if recipe.optimizer != "sgd":
+        return f"Batch size {recipe.batch_size}, {OPTIMIZERS[recipe.optimizer]}"
     kind = "Nesterov momentum" if recipe.nesterov else "momentum"
     return f"Batch size {recipe.batch_size}, SGD with {kind} {recipe.momentum:g}"
 
@@ -261,7 +261,7 @@ def _why_it_stays(race: Race, values: BatchValues) -> str:
     mine, best = _figures(finalists[race.incumbent], name), in_words(race.candidates[rivals[0]])
     its = _figures(finalists[rivals[0]], name)
     return (
-        "none is significantly better on validation, or tied and at least 10 % faster, after "
+        "none is expected to be better on validation, or tied and at least 10 % faster, after "
         f"{values.examples} examples ({mine}; the most promising, {best}: {its})"
     )
 
@@ -276,28 +276,26 @@ def _why_it_won(race: Race, values: BatchValues) -> str:
         f"({its} after {values.examples} examples; {in_words(race.recipe)}: {_figures(mine, name)})"
     )
     if values.decided_by == ranking.VALIDATION:
-        return f"is significantly better on validation {figures}"
+        return f"has the highest expected value on validation {figures}"
+    if values.decided_by == ranking.LOSS:
+        return f"is tied on validation and lowest in loss {figures}"
     times = finalists[values.winner].seconds / mine.seconds if mine.seconds else 1.0
     return f"is tied in loss and on validation and takes {times:.2g} times the seconds {figures}"
 
 
 def _about_other(race: Race, other: OtherOptimizer | None) -> str:
     if other is None:
-        return f"{_called(other_optimizer(race.recipe).optimizer)} was not tried"
-    its = f"{_called(other.optimizer)} at the probe's learning rate of {other.learning_rate:g}"
+        return f"{OPTIMIZERS[other_optimizer(race.recipe).optimizer]} was not tried"
+    its = f"{OPTIMIZERS[other.optimizer]} at the probe's learning rate of {other.learning_rate:g}"
     if other.diverged_at is not None:
         return f"{its} diverged at step {other.diverged_at}"
     if other.reached is None:
         return f"{its} has nothing to be compared with"
     name = race.context.facts.objective.name
     return (
-        f"{its}: {_figures(other.reached, name)}; {_called(race.recipe.optimizer)}: "
+        f"{its}: {_figures(other.reached, name)}; {OPTIMIZERS[race.recipe.optimizer]}: "
         f"{_figures(other.incumbent, name)}, both after {other.examples} examples"
     )
-
-
-def _called(optimizer: str) -> str:
-    return {"sgd": "SGD", "adam": "Adam"}[optimizer]
 
 
 def _about_rate(recipe: Recipe, after: Recipe, values: BatchValues) -> str:

@@ -35,8 +35,7 @@ class Weights(WholeTrainings):
     of their own.
 
     One whole training with weights is compared, paired, with one without, which stage `decay` has
-    mostly paid for. A gain is repeated with other seeds as `whole.repeats` says, and weights are
-    kept only where they gain significantly.
+    mostly paid for. Weights are kept where they are expected to gain.
     """
 
     name = "weights"
@@ -57,18 +56,13 @@ class Weights(WholeTrainings):
             and context.spent(self.name) + cost > context.facts.allowance
         ):
             return []
-        if due:
-            return due
-        balanced = context.outcomes[BALANCED]
-        if full_training.is_comparable(base) and full_training.is_comparable(balanced):
-            return full_training.repeats(balanced, base, context, self.name)
-        return []
+        return due
 
     def decide(self, context: Context) -> Decision:
         base, pair = self._pair(context)
         balanced, after = context.outcomes.get(BALANCED), context.recipe
         chosen = base if full_training.is_comparable(base) else None
-        evidence = _evidence(base, balanced, context.outcomes)
+        evidence = _evidence(base, balanced)
         headline = "No class weights"
         if why_not := _why_not(context.recipe, context.facts):
             headline, numbers, evidence = "Class weights not tried", why_not, ()
@@ -78,11 +72,12 @@ class Weights(WholeTrainings):
             if balanced is not None or BASE in context.outcomes:
                 numbers = "its trainings did not come to an end that can be compared"
         else:
-            compared = full_training.compare(balanced, base, context.outcomes)
-            if compared.sign > 0:
+            compared = full_training.compare(balanced, base)
+            expected = full_training.expected_of(compared, base, context, "class_weights")
+            if expected.is_gain:
                 headline = "Balanced class weights"
                 chosen, after = balanced, context.recipe.replace(class_weights="balanced")
-            gain = wording.comparison(compared, context.facts.scored_by)
+            gain = wording.expected(expected, compared, context.facts.scored_by)
             total = balanced.spec.recipe.total_steps
             numbers = f"balanced class weights against none, {total} steps each: {gain}"
         values = WeightsValues(
@@ -116,11 +111,5 @@ def _why_not(recipe: Recipe, facts: Facts) -> str:
     return "the recipe has them already" if recipe.class_weights == "balanced" else ""
 
 
-def _evidence(
-    base: Outcome | None, balanced: Outcome | None, outcomes: dict[str, Outcome]
-) -> tuple[str, ...]:
-    known = [outcome.spec.trial for outcome in (base, balanced) if outcome is not None]
-    return (
-        *known,
-        *(again for name in known for again in full_training.repetitions(name, outcomes)),
-    )
+def _evidence(base: Outcome | None, balanced: Outcome | None) -> tuple[str, ...]:
+    return tuple(outcome.spec.trial for outcome in (base, balanced) if outcome is not None)

@@ -2,9 +2,9 @@
 
 The lazy way first: linear decay against a constant rate over the same steps. Decay fixes how long a
 training is, so it is judged at its end; a constant rate has the best of its evaluations, on the
-very examples that compare the two. Ahead of that, a mean gain that is not significant is one
-already; without any the landscape is flat. Only if linear decay gains significantly are a later
-start and the classic staircase tried, each of which must gain significantly itself.
+very examples that compare the two. Ahead of that, any expected gain is one, and no tie; without
+any, the rate stays constant. Only if linear decay is expected to gain are a later start and the
+classic staircase tried, each of which must be expected to gain itself.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class DecayValues(ChosenTrial):
     """What stage `decay` found.
 
     Args:
-        flat: whether decay makes no significant difference, and none is kept.
+        flat: whether decay and none are tied, so that none is kept.
         total_steps: of the recipe that it hands on.
         gain: of linear decay over a constant learning rate; `None` where they were not compared.
         interval: what is wrong with the staircase's interval, in words; empty where nothing is.
@@ -65,7 +65,7 @@ class Decay(WholeTrainings):
 
     name = "decay"
     question = "Should the learning rate fall?"
-    share = 0.5
+    share = 0.3
     values = DecayValues
     tunes = True
     stretches = True
@@ -83,14 +83,12 @@ class Decay(WholeTrainings):
                 if not lost and (LINEAR in context.outcomes or sum(map(_cost, pair)) <= left)
                 else []
             )
-        if again := self._repeats({LINEAR: None}, context, context.outcomes[NONE]):
-            return again
         variants, specs = self._variants(context), []
         for spec in self._segments(variants, context):
             if _cost(spec) <= left:
                 specs.append(spec)
                 left -= _cost(spec)
-        return specs or self._repeats(variants, context, context.outcomes[LINEAR])
+        return specs
 
     def decide(self, context: Context) -> Decision:
         context = context.replace(outcomes=self._with_paid(context))
@@ -105,29 +103,21 @@ class Decay(WholeTrainings):
             ended = f"linear decay came to its end, {total} steps"
             parts = [f"a constant learning rate {_failure(none)}", ended]
             return self._kept(context, linear, parts, values)
-        measured = full_training.compare(linear, none, context.outcomes)
-        gain = wording.comparison(measured, context.facts.scored_by)
+        measured = full_training.compare(linear, none)
+        expected = full_training.expected_of(measured, none, context, "decay")
+        gain = wording.expected(expected, measured, context.facts.scored_by)
         values = dataclasses.replace(values, gain=measured)
         pair = f"linear decay against a constant learning rate, {total} steps each{_stopped(none)}"
         parts = [f"{pair}: {gain}"]
-        if measured.sign > 0:
+        if expected.mean > 0:
             return self._refined(context, parts, values)
-        has_failed = any(
-            _has_failed(context.outcomes[name])
-            for name in full_training.repetitions(LINEAR, context.outcomes)
-        )
-        if measured.gain > 0 and len(none.evals) > 1 and not has_failed:
-            picked = (
-                f"the constant learning rate has the best of its {len(none.evals)} evaluations, "
-                "decay only its last, so a gain of the mean is enough"
-            )
-            return self._kept(context, linear, [*parts, picked], values)
-        does = "as well" if measured.sign == 0 else "better"
+        is_flat = expected.mean >= -expected.tie
+        does = "as well" if is_flat else "better"
         recipe = context.recipe
         steps = f"{recipe.learning_rate:g} for the {recipe.total_steps} steps that it had"
         parts.append(f"the learning rate stays at {steps}")
         values = dataclasses.replace(
-            values, trial=NONE, flat=measured.sign == 0, total_steps=recipe.total_steps
+            values, trial=NONE, flat=is_flat, total_steps=recipe.total_steps
         )
         return self.decision(
             context,
@@ -165,7 +155,7 @@ class Decay(WholeTrainings):
         linear, none = context.outcomes.get(LINEAR), context.outcomes.get(NONE)
         if not (full_training.is_comparable(linear) and full_training.is_comparable(none)):
             return {}
-        if full_training.compare(linear, none, context.outcomes).sign < 1:
+        if full_training.expected(linear, none, context, "decay").mean <= 0:
             return {}
         decayed, moved = (
             linear.spec.recipe,
@@ -181,7 +171,7 @@ class Decay(WholeTrainings):
         return {**late, CLASSIC: decayed.replace(decay="exponential", **classic)}
 
     def _refined(self, context: Context, parts: list[str], values: DecayValues) -> Decision:
-        """What comes of variants, once linear decay gains significantly."""
+        """What comes of variants, once linear decay gains."""
         chosen = context.outcomes[LINEAR]
         peak, moved = (
             decay_curves.peak_step(context.outcomes[name].evals, context.facts.objective)
@@ -195,8 +185,9 @@ class Decay(WholeTrainings):
             if not full_training.is_comparable(outcome):
                 parts.append(f"{words} stays untested ({_untested_since(outcome, varied)})")
                 continue
-            compared = full_training.compare(outcome, chosen, context.outcomes)
-            gain = wording.comparison(compared, context.facts.scored_by)
+            compared = full_training.compare(outcome, chosen)
+            expected = full_training.expected_of(compared, chosen, context, name)
+            gain = wording.expected(expected, compared, context.facts.scored_by)
             found = ""
             if name == CLASSIC:
                 found = decay_curves.interval_fault(
@@ -204,7 +195,7 @@ class Decay(WholeTrainings):
                 )
                 values = dataclasses.replace(values, interval=found)
             parts.append(f"{words} against {_short(chosen)}: {gain}{', ' * bool(found)}{found}")
-            chosen = outcome if compared.sign > 0 else chosen
+            chosen = outcome if expected.is_gain else chosen
         return self._kept(context, chosen, parts, values)
 
     def _kept(
@@ -221,21 +212,6 @@ class Decay(WholeTrainings):
                 values, trial=chosen.spec.trial, total_steps=after.total_steps
             ),
         )
-
-    def _repeats(self, challengers, context: Context, chosen: Outcome) -> list[TrialSpec]:
-        """What is due to repeat with other seeds what each in turn won against the one chosen so
-        far.
-        """
-        for outcome in (context.outcomes.get(name) for name in challengers):
-            if full_training.is_comparable(outcome) and full_training.is_comparable(chosen):
-                if again := full_training.repeats(outcome, chosen, context, self.name):
-                    return again
-                chosen = (
-                    outcome
-                    if full_training.compare(outcome, chosen, context.outcomes).sign > 0
-                    else chosen
-                )
-        return []
 
     def _untested(self, context: Context, values: DecayValues) -> Decision:
         pair = self._pair(context)
@@ -295,13 +271,8 @@ def staircase_interval(start: int, total_steps: int) -> int:
 
 
 def _evidence(outcomes: dict[str, Outcome]) -> tuple[str, ...]:
-    known = [
-        outcomes[name].spec.trial for name in (LINEAR, NONE, LATE, CLASSIC) if name in outcomes
-    ]
-    return (
-        *known,
-        *(again for name in known for again in full_training.repetitions(name, outcomes)),
-    )
+    known = (LINEAR, NONE, LATE, CLASSIC)
+    return tuple(outcomes[name].spec.trial for name in known if name in outcomes)
 
 
 def _cost(spec: TrialSpec) -> int:

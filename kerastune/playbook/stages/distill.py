@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 # (arXiv:1503.02531) found 2.5 to 4 best for small students, and a considerably lower weight on the
 # targets than on the teacher.
 GRID = ((2.0, 0.5), (2.0, 0.9), (4.0, 0.5), (4.0, 0.9))
-EXTRA_TRAININGS = 2 * full_training.EXTRA_SEEDS  # of the comparison with other seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Setting:
         temperature: of teacher and student.
         mix: fraction of the loss that is the teacher's.
         value: its validation objective; `None` where it came to no end.
-        gain: over the student alone, with one seed.
+        gain: over the student alone.
     """
 
     trial: str
@@ -75,8 +74,7 @@ class Distill(Stage):
     Each has the rate of the recipe, lowered as `matched_rate` says.
 
     The best of them on validation is compared with the student alone, paired on the validation
-    examples; a significant gain is repeated with other seeds, as far as the budget holds them, and
-    kept only if it stays significant.
+    examples. Both cost the same to serve, so the one with the higher expected score is kept.
     """
 
     name = "distill"
@@ -109,27 +107,19 @@ class Distill(Stage):
             )
             spec = full_training.segment(name, self.name, trained, done, alone.spec.eval_every)
             due.append(dataclasses.replace(spec, temperature=temperature, mix=mix))
-        best = _best(context.outcomes, context.facts)
-        if due:
-            return due
-        if best is None:
-            return []
-        proposed = full_training.repeats(best, alone, context, self.name)
-        return [
-            _taught_like(best, spec) if spec.trial.startswith(f"{best.spec.trial}-") else spec
-            for spec in proposed
-        ]
+        return due
 
     def decide(self, context: Context) -> Decision:
-        alone, best = _alone(context), _best(context.outcomes, context.facts)
+        alone, best = _alone(context), _best(context.outcomes)
         if alone is None or best is None:
             values = DistillValues(trial=None if alone is None else alone.spec.trial)
             numbers = "No student came to its end both alone and with its teacher."
             headline = "Student without a teacher: nothing to compare"
             return self.decision(context, headline, numbers, values=values)
-        compared = full_training.compare(best, alone, context.outcomes)
+        compared = full_training.compare(best, alone)
+        expected = full_training.expected_of(compared, alone, context, "distill")
         grid = [_setting(outcome, alone, context.facts) for outcome in _grid(context.outcomes)]
-        is_kept = compared.sign > 0
+        is_kept = expected.is_gain
         values = DistillValues(
             trial=best.spec.trial if is_kept else alone.spec.trial,
             steps_spent=context.spent(self.name),
@@ -143,18 +133,13 @@ class Distill(Stage):
         )
         share = f"{100 * best.spec.mix:g} % of the loss from the teacher"
         setting = f"temperature {best.spec.temperature:g}, {share}"
-        gain = wording.comparison(compared, context.facts.scored_by)
+        gain = wording.expected(expected, compared, context.facts.scored_by)
         numbers = f"The best of {len(grid)} settings ({setting}) against the student alone: {gain}."
-        again = [
-            name
-            for each in (best, alone)
-            for name in full_training.repetitions(each.spec.trial, context.outcomes)
-        ]
         return self.decision(
             context,
             "Student with its teacher" if is_kept else "Student without a teacher",
             numbers,
-            evidence=(alone.spec.trial, *(each.trial for each in grid), *again),
+            evidence=(alone.spec.trial, *(each.trial for each in grid)),
             values=values,
         )
 
@@ -194,14 +179,10 @@ def _grid(outcomes: dict[str, Outcome]) -> list[Outcome]:
     return [outcomes[trial_name(*each)] for each in GRID if trial_name(*each) in outcomes]
 
 
-def _best(outcomes: dict[str, Outcome], facts: Facts) -> Outcome | None:
+def _best(outcomes: dict[str, Outcome]) -> Outcome | None:
     """The setting of the best scores; at a tie the first."""
     sound = [outcome for outcome in _grid(outcomes) if full_training.is_comparable(outcome)]
     return max(sound, key=lambda outcome: float(outcome.example_scores.mean()), default=None)
-
-
-def _taught_like(best: Outcome, spec: TrialSpec) -> TrialSpec:
-    return dataclasses.replace(spec, temperature=best.spec.temperature, mix=best.spec.mix)
 
 
 def _setting(outcome: Outcome, alone: Outcome, facts: Facts) -> Setting:

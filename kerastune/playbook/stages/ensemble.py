@@ -152,9 +152,7 @@ class Ensemble(Stage):
         every = single.spec.eval_every
         total = rounded_up(context.recipe.total_steps, every)
         left = context.left(self.name) - _cost_of_predicting(context)
-        wanted = self._wanted(
-            context.replace(recipe=full_training.lengthened(context.recipe, total))
-        )
+        wanted = self._wanted(context.replace(recipe=context.recipe.over(total)))
         return [
             dataclasses.replace(
                 full_training.segment(name, self.name, wanted[name][0], done, every),
@@ -166,7 +164,7 @@ class Ensemble(Stage):
     def _wanted(self, context: Context) -> dict[str, tuple[Recipe, dict[str, int]]]:
         """By name of the trial how to train, and without which fold; members of folds first."""
         specs = [context.outcomes[name].spec for name in candidates(context.outcomes)]
-        # An earlier stage may have repeated a comparison with one of the seeds.
+        # An earlier stage may have trained the recipe with one of the seeds.
         paid = [spec.recipe for spec in specs if spec.stage != self.name]
         wanted = {}
         for number in range(1, self._members):

@@ -122,22 +122,14 @@ class FineTune(WalkingStage):
             gains=tuple(walk.gains),
             scored_by=context.facts.scored_by,
         )
-        evidence = (
-            *walk.seen,
-            *(
-                again
-                for name in walk.seen
-                for again in full_training.repetitions(name, context.outcomes)
-            ),
-        )
         after = context.recipe.replace(**found)
         if walk.best is not None and best.frozen < (
             context.recipe.frozen or context.facts.pretrained
         ):
-            after = full_training.lengthened(after, best.total_steps // self._stretch)
+            after = after.over(best.total_steps // self._stretch)
         headline = walk.headline or _headline(best, context)
         return self.decision(
-            context, headline, walk.numbers, after=after, evidence=evidence, values=values
+            context, headline, walk.numbers, after=after, evidence=walk.seen, values=values
         )
 
     def _walk(self, context: Context) -> Walk:
@@ -182,10 +174,10 @@ class FineTune(WalkingStage):
         if BASE in context.outcomes:
             # With a budget in time the allowance changes, and all trainings must have the same
             # length.
-            return full_training.lengthened(planned, context.outcomes[BASE].spec.recipe.total_steps)
+            return planned.over(context.outcomes[BASE].spec.recipe.total_steps)
         most = max(context.facts.allowance // TRAININGS, self._chunk)
         every = context.evaluation_interval(self._chunk, most)
-        return full_training.lengthened(planned, min(planned.total_steps, most // every * every))
+        return planned.over(min(planned.total_steps, most // every * every))
 
     def _decay(self, walk: Walk, top: int, context: Context) -> None:
         recipe = walk.best.spec.recipe
@@ -224,9 +216,6 @@ class FineTune(WalkingStage):
             walk.parts.append(f"{levels.words.format(recipes[levels.first])} {left}")
             return rate, False
         best = max(sound, key=walk.gain)
-        walk.due = [] if is_passed else full_training.repeats(best, walk.best, context, self.name)
-        if walk.due:
-            return rate, False
         among = f", the best of {len(sound)}" if len(sound) > 1 else ""
         words = (
             levels.words.format(best.spec.recipe)
@@ -238,15 +227,17 @@ class FineTune(WalkingStage):
         return best.spec.recipe.learning_rate, self._judge(walk, words, best, context)
 
     def _judge(self, walk: Walk, words: str, best: Outcome, context: Context) -> bool:
-        """Keeps the best level if it gains significantly; gives whether there is hope for more of
+        """Keeps the best level if it is expected to gain; gives whether there is hope for more of
         the same.
         """
-        compared = full_training.compare(best, walk.best, context.outcomes)
-        gain, sign = wording.comparison(compared, context.facts.scored_by), compared.sign
-        walk.parts.append(f"{words}: {gain}, so it {'is kept' if sign > 0 else 'is left out'}")
-        if sign > 0:
+        compared = full_training.compare(best, walk.best)
+        expected = full_training.expected_of(compared, walk.best, context, "finetune")
+        gain = wording.expected(expected, compared, context.facts.scored_by)
+        kept = "is kept" if expected.is_gain else "is left out"
+        walk.parts.append(f"{words}: {gain}, so it {kept}")
+        if expected.is_gain:
             walk.keep(best)
-        return sign >= 0
+        return compared.sign >= 0
 
 
 def _headline(best: Recipe, context: Context) -> str:

@@ -90,10 +90,10 @@ class LearningRate(Stage):
     def propose(self, context: Context) -> list[TrialSpec]:
         tried = _by_rate(context.outcomes)
         horizon = self.first_horizon(context)
-        if unmoved.is_everything(tried):
+        if unmoved.is_everything(tried, HIGHEST):
             return []
         for rates in (_coarse, _finer):
-            wanted = [rate for rate in rates(context.recipe, tried, horizon) if rate not in tried]
+            wanted = [rate for rate in rates(context, tried, horizon) if rate not in tried]
             if wanted:
                 specs = [self._spec(context, rate, None, horizon) for rate in wanted]
                 return self._affordable(specs, context)
@@ -102,7 +102,7 @@ class LearningRate(Stage):
     def decide(self, context: Context) -> Decision:
         tried = _by_rate(context.outcomes)
         evidence = [tried[rate].spec.trial for rate in sorted(tried)]
-        if unmoved.is_everything(tried):
+        if unmoved.is_everything(tried, HIGHEST):
             spent = context.spent(self.name)
             values = LearningRateValues(tuple(sorted(tried)), steps_spent=spent, moves=False)
             headline = "No learning rate moves the loss: the search ends"
@@ -156,8 +156,8 @@ class LearningRate(Stage):
 
         def survivors(alive: list[float], horizon: int, limit: int) -> list[float]:
             known = {rate: tried[rate] for rate in alive}
-            leader = _leader(known, horizon)
-            return [] if leader is None else _survivors(known, leader, horizon, limit)
+            leader, guess = _leader(known, horizon, context.facts.guess), context.facts.guess
+            return [] if leader is None else _survivors(known, leader, horizon, limit, guess)
 
         def go_on(alive: list[float], horizon: int) -> tuple[list[float], list[TrialSpec]]:
             if not alive or _is_done(tried[alive[0]], horizon // 2, context.facts):
@@ -171,7 +171,8 @@ class LearningRate(Stage):
     def _best(self, context: Context, tried: dict[float, Outcome]) -> float | None:
         """The learning rate that leads in the last comparison; `None` if all diverged."""
         progress = self._progress(context, tried, self.first_horizon(context))
-        return _leader({rate: tried[rate] for rate in progress.compared}, progress.rung)
+        compared = {rate: tried[rate] for rate in progress.compared}
+        return _leader(compared, progress.rung, context.facts.guess)
 
     def _spec(self, context: Context, rate, earlier, until) -> TrialSpec:
         every = self._interval(context)
@@ -188,7 +189,7 @@ def _numbers(context: Context, tried: dict[float, Outcome], rate: float) -> str:
     outcome, recipe = tried[rate], context.recipe
     others = sorted((r for r in tried if r != rate), key=lambda r: abs(np.log(r / rate)))
     loss = f"smoothed loss {_last(outcome, outcome.steps):.3g} after {outcome.steps} steps"
-    beside = f"({_neighbors(tried, rate, others[:2])}){_alike(tried, rate)}"
+    beside = f"({_neighbors(tried, rate, others[:2])}){_alike(tried, rate, context)}"
     return wording.sentences(
         [
             f"of {len(tried)} learning rates from {min(tried):g} to {max(tried):g} it falls "
@@ -227,10 +228,10 @@ def _by_rate(outcomes: dict[str, Outcome]) -> dict[float, Outcome]:
     }
 
 
-def _leader(tried: dict[float, Outcome], horizon: int | None = None) -> float | None:
+def _leader(tried: dict[float, Outcome], horizon: int, guess: float) -> float | None:
     """Rate whose curve falls fastest and deepest; ties and equals go to the lower rate."""
     rates = sorted(tried)
-    index = curves.fastest_and_deepest([_curve(tried[rate], horizon) for rate in rates])
+    index = curves.fastest_and_deepest([_curve(tried[rate], horizon) for rate in rates], guess)
     return None if index is None else rates[index]
 
 
@@ -250,12 +251,15 @@ def _mean(outcome: Outcome, horizon: int) -> float:
     return float(curves.smoothed(_curve(outcome, horizon)).mean())
 
 
-def _coarse(recipe, tried, horizon) -> list[float]:
+def _coarse(context, tried, horizon) -> list[float]:
     """Decades around the suggested rate; one more beyond the best while that is on the edge."""
-    center = int(np.clip(np.round(np.log10(recipe.learning_rate)), -5, 0))
+    center = int(np.clip(np.round(np.log10(context.recipe.learning_rate)), -5, 0))
     decades = {center - 1, center, center + 1}
+    if unmoved.is_so_far(tried):
+        decades |= set(range(center, round(np.log10(HIGHEST)) + 1))
     while all(_decade(d) in tried for d in decades):
-        best = _leader({_decade(d): tried[_decade(d)] for d in decades}, horizon)
+        done = {_decade(d): tried[_decade(d)] for d in decades}
+        best = _leader(done, horizon, context.facts.guess)
         beyond = max(decades) + 1 if best == _decade(max(decades)) else min(decades) - 1
         on_edge = best is None or best in (_decade(max(decades)), _decade(min(decades)))
         if not on_edge or not LOWEST <= _decade(beyond) <= HIGHEST:
@@ -264,12 +268,12 @@ def _coarse(recipe, tried, horizon) -> list[float]:
     return [_decade(d) for d in sorted(decades)]
 
 
-def _finer(recipe, tried, horizon) -> list[float]:
+def _finer(context, tried, horizon) -> list[float]:
     """Rates between the best decade and its neighbors (S1.2)."""
     decades = {
         rate: outcome for rate, outcome in tried.items() if rate == _decade(round(np.log10(rate)))
     }
-    best = _leader(decades, horizon)
+    best = _leader(decades, horizon, context.facts.guess)
     return [] if best is None else [_rounded(best * factor) for factor in FINER]
 
 
@@ -286,12 +290,14 @@ def _is_done(outcome: Outcome, horizon: int, facts: Facts) -> bool:
     return stopped_itself or (outcome.steps <= horizon and convergence(outcome, facts).is_certain)
 
 
-def _survivors(alive: dict[float, Outcome], leader: float, horizon: int, limit: int) -> list[float]:
+def _survivors(
+    alive: dict[float, Outcome], leader: float, horizon: int, limit: int, guess: float
+) -> list[float]:
     """The leader, and then the best others that are not hopeless, `limit` in all."""
     rates = sorted(alive)
     last = np.array([_last(alive[rate], horizon) for rate in rates])
-    fall = float(alive[leader].losses[0]) - np.nanmin(last)
-    lost = curves.hopeless(last, noise=curves.CONVERGED_SHARE * max(fall, 0.0))
+    fall = curves.fall_of(float(alive[leader].losses[0]), np.nanmin(last), guess)
+    lost = curves.hopeless(last, noise=curves.CONVERGED_SHARE * fall)
     hopeful = [rate for rate, gone in zip(rates, lost) if not gone and rate != leader]
     ranked = sorted(hopeful, key=lambda rate: last[rates.index(rate)])
     return [leader, *ranked[: limit - 1]]
@@ -313,7 +319,7 @@ def _neighbors(tried: dict[float, Outcome], rate: float, others: list[float]) ->
     return "; ".join(parts) or "no other was trained"
 
 
-def _alike(tried: dict[float, Outcome], rate: float) -> str:
+def _alike(tried: dict[float, Outcome], rate: float, context: Context) -> str:
     """The rates whose loss can't be told from the chosen one's after as many steps, in words, if
     there are any.
     """
@@ -323,7 +329,8 @@ def _alike(tried: dict[float, Outcome], rate: float) -> str:
         if other == rate or outcome.diverged_at is not None or not common:
             continue
         ends = [_last(each, common) for each in (outcome, chosen)]
-        noise = curves.CONVERGED_SHARE * max(float(chosen.losses[0]) - min(ends), 0.0)
+        fall = curves.fall_of(float(chosen.losses[0]), min(ends), context.facts.guess)
+        noise = curves.CONVERGED_SHARE * fall
         alike += [other] * (abs(ends[0] - ends[1]) <= noise)
     return f", tied with {' and '.join(f'{other:g}' for other in alike)}" if alike else ""
 

@@ -8,7 +8,7 @@ off here as in every stage that looks at curves (P6), and stays as it was.
 
 KerasTuner's oracles propose the networks. All see an eighth of the training; only the promising go
 on, from where they stood, twice as far each time, to the steps at which the recipe had converged.
-The incumbent is one of them and stays unless another is significantly better, paired on the
+The incumbent is one of them and stays unless another is expected to be better, paired on the
 validation examples. Then the winner's rate is checked.
 """
 

@@ -10,8 +10,9 @@ from kerastune.analysis import learning_rate_probe
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context
 from kerastune.playbook.decision import Decision, Values
+from kerastune.playbook.rules import unmoved
 from kerastune.playbook.stages.base import Stage
-from kerastune.recipe import Recipe
+from kerastune.recipe import OPTIMIZERS, Recipe
 from kerastune.trial import Outcome, TrialSpec
 
 TRIAL = "probe"
@@ -42,7 +43,8 @@ class Probe(Stage):
 
     name = "probe"
     question = "About which learning rate?"
-    share = 1.0
+    share = 0.2
+    is_quick = True
     values = ProbeValues
     figure = "ratios"
 
@@ -75,9 +77,8 @@ class Probe(Stage):
             headline = f"{stays}: not probed"
             return self.decision(context, headline, "The budget is too short for a search.")
         if rate is None:
-            headline = f"{stays}: the probe found none"
-            found = "No first loss and update is finite and above 0."
-            return self.decision(context, headline, found, evidence=starts)
+            headline, found = _none_found([context.outcomes[trial] for trial in starts])
+            return self.decision(context, f"{stays}: {headline}", found, evidence=starts)
         why = f"{_why(context.recipe.optimizer)} at {rate:.2g} ({_batches(len(starts))})"
         if TRIAL not in context.outcomes:
             parts = [why, "the budget is too short to try it out"]
@@ -152,14 +153,26 @@ def suggestion(starts: list[Outcome]) -> float | None:
         return None
 
 
+def _none_found(starts: list[Outcome]) -> tuple[str, str]:
+    """Why there is no suggestion: what a decision's headline ends with, and its sentences."""
+    measured = [outcome for outcome in starts if len(outcome.update_norms)]
+    losses = np.array([outcome.losses[0] for outcome in measured])
+    norms = [outcome.update_norms[0] for outcome in measured]
+    if measured and learning_rate_probe.moves_nothing(losses, np.stack(norms)):
+        seen = f"the first updates of {len(measured)} fresh starts leave the weights as they are"
+        parts = [seen if len(measured) > 1 else "the first update leaves the weights as they are"]
+        return "nothing moved", wording.sentences([*parts, unmoved.WHERE_TO_LOOK])
+    return "the probe found none", "No first loss and update is finite and above 0."
+
+
 def _spec(trial: str, stage: str, recipe: Recipe, steps: int) -> TrialSpec:
     return TrialSpec(trial, stage, recipe.replace(decay="none", total_steps=steps), 0, steps)
 
 
 def _why(optimizer: str) -> str:
-    if optimizer == "adam":
+    if optimizer != "sgd":
         size = f"{learning_rate_probe.TARGET_RATIO:.2g} of the size of the weights"
-        return f"the first update is {size}, about right for Adam,"
+        return f"the first update is {size}, about right for {OPTIMIZERS[optimizer]},"
     removed = f"{learning_rate_probe.LOSS_SHARE:.2g} of the first loss"
     return f"one plain gradient step would remove {removed}, about right for SGD,"
 

@@ -224,7 +224,7 @@ def _fine_tuning(recipe: Recipe, total: int) -> Recipe:
     """The recipe for so many steps; the rate always falls, so that the end is what is judged."""
     if recipe.decay == "none":
         return recipe.replace(total_steps=total, decay="linear", decay_start=0)
-    return full_training.lengthened(recipe, total)
+    return recipe.over(total)
 
 
 def _largest_without_loss(curve: Sequence[Pruned]) -> Pruned | None:

@@ -19,6 +19,7 @@ from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.model import Model
 from kerastune.playbook.stages.probe import Probe
 from kerastune.playbook.stages.prune import Prune
+from kerastune.playbook.stages.recipes import Recipes
 from kerastune.playbook.stages.regularize import Regularize
 from kerastune.playbook.stages.stage_setup import Setup, Wanted
 from kerastune.playbook.stages.start import Start
@@ -35,6 +36,7 @@ STAGES: tuple[type[Stage], ...] = (
     FineTune,
     Decay,
     Weights,
+    Recipes,
     Regularize,
     Train,
     Ensemble,

@@ -1,30 +1,30 @@
-"""Stage 4: what keeps a network from overfitting (S4.1, P6), one thing after
-another.
+"""Stage 4: what keeps a network from overfitting (S4.1, P6), one thing after another.
 
-Only where the curves show overfitting, and more steps alone no longer help: what regularizes slows
-training and pays late. Dropout, a flip, weight decay, augmentation and label smoothing are tried on
-top of what was kept before, each at a few strengths, in whole trainings that are compared paired at
-their end; only a significant gain is kept. A flip and augmentation get twice the steps, and a flip
-is judged with the mirror images that it lets the network be asked about. What is kept moves the
-best rate, for which a training is set aside, and may need more steps still: both are tried at the
-end.
+Where the curves show overfitting everything is tried, else only what gained on other tasks.
+Dropout, a flip, weight decay, augmentation and label smoothing are tried on top of what was kept
+before, each at a few strengths, in whole trainings that are compared paired at their end; what is
+expected to gain is kept. A flip and augmentation get twice the steps, and a flip is judged with the
+mirror images that it lets the network be asked about. What is kept moves the best rate, for which a
+training is set aside, and may need more steps still: both are tried at the end.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, rounded_up
 from kerastune.playbook.decision import ChosenTrial, Decision
-from kerastune.playbook.rules import full_training, regularizers
+from kerastune.playbook.rules import expected_gain, full_training, regularizers
 from kerastune.playbook.rules.hill_climb import FAILED, Tried, Walk, WalkingStage
 from kerastune.playbook.rules.overfitting import RISE, is_cut_short, loss_rise, overfitting
 from kerastune.playbook.rules.regularizers import Thing
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
 from kerastune.playbook.stages.finetune import FineTune
+from kerastune.playbook.stages.recipes import Recipes
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
@@ -35,6 +35,7 @@ BASE = "regularize-base"
 LEAST_TRIED = (
     4  # trainings for which a longer base leaves room: two with dropout, a flip in twice the steps
 )
+Make = Callable[[Recipe], Thing]
 HANDED_ON = ("weight_decay", "dropout", "label_smoothing", "augmentation", "flip", "total_steps")
 
 
@@ -108,7 +109,7 @@ class Regularize(WalkingStage):
         walk = Walk()
         base = full_training.planned(context.recipe, context.facts, self._stretch, self._chunk)
         known = full_training.trained_before(
-            (FineTune.name, Decay.name, Weights.name), base, context
+            (FineTune.name, Decay.name, Weights.name, Recipes.name), base, context
         )
         if known:
             context = context.replace(outcomes=context.outcomes | {BASE: known})
@@ -128,10 +129,17 @@ class Regularize(WalkingStage):
         walk.best = context.outcomes[BASE]
         found, is_overfitting = overfitting(walk.best, context.facts)
         walk.parts.append(found)
-        walk.headline = "" if is_overfitting else "No overfitting: no regularization added"
-        tried = self._long_enough(walk, context) if is_overfitting else None
+        makes = [
+            make
+            for make in regularizers.order(context.facts.data)
+            if is_overfitting or _is_promising(make, context)
+        ]
+        if not makes:
+            walk.headline = "No overfitting: no regularization added"
+            return walk
+        tried = self._long_enough(walk, context)
         if tried is not None:
-            self._try_all(walk, tried, context)
+            self._try_all(walk, makes, tried, context)
         return walk
 
     def _long_enough(self, walk: Walk, context: Context) -> Recipe | None:
@@ -139,13 +147,13 @@ class Regularize(WalkingStage):
         there is none.
 
         Where validation loss does not rise, more steps may bring what regularizing seems to bring:
-        twice as many come first, while they gain more than one standard error. Those of them that
-        are better must be beaten.
+        twice as many come first, while they are expected to gain more than a tie. Those of them
+        that are better must be beaten.
         """
         recipe = walk.best.spec.recipe
         while loss_rise(walk.best) <= RISE:
             every = context.evaluation_interval(self._chunk, 2 * recipe.total_steps)
-            longer = full_training.lengthened(recipe, rounded_up(2 * recipe.total_steps, every))
+            longer = recipe.over(rounded_up(2 * recipe.total_steps, every))
             if longer.total_steps > context.facts.most_steps(longer.batch_size):
                 return recipe
             name = f"{BASE}-{longer.total_steps}"
@@ -154,24 +162,21 @@ class Regularize(WalkingStage):
             if name not in context.outcomes and (
                 1 + LEAST_TRIED
             ) * longer.total_steps > context.left(self.name):
-                some = f"{1 + LEAST_TRIED} trainings of {longer.total_steps}"
-                held = f"its {context.facts.allowance} steps do not hold {some}"
-                walk.headline = "Regularization not tried: more steps come first"
-                walk.parts.append(f"validation loss does not rise yet; {held}")
-                return None
+                return recipe
             self._train(walk, name, longer, context)
             if walk.due or not full_training.is_comparable(context.outcomes[name]):
                 return None if walk.due else recipe
             recipe, doubled, shorter = longer, context.outcomes[name], walk.best
             compared = full_training.compare(doubled, shorter)
-            words = wording.comparison(compared, context.facts.scored_by)
+            gain = full_training.expected_of(compared, shorter, context, "longer")
+            words = wording.expected(gain, compared, context.facts.scored_by)
             walk.parts.append(
                 f"{recipe.total_steps} steps against {shorter.spec.recipe.total_steps}: {words}"
             )
             walk.note(doubled, f"{recipe.total_steps} steps")
-            if compared.gain > 0:
+            if gain.mean > 0:
                 walk.keep(doubled)
-            if compared.gain <= compared.error:
+            if not gain.is_gain:
                 break
         return recipe
 
@@ -184,12 +189,12 @@ class Regularize(WalkingStage):
             for name, each in outcomes.items()
         )
 
-    def _try_all(self, walk: Walk, tried: Recipe, context: Context) -> None:
+    def _try_all(self, walk: Walk, makes: Sequence[Make], tried: Recipe, context: Context) -> None:
         """Tries one thing after another on top of a recipe, and then what those that were kept ask
         for.
         """
         unregularized = walk.best
-        for make in regularizers.ORDER:
+        for make in makes:
             if walk.due:
                 return
             if walk.best is unregularized:
@@ -204,15 +209,15 @@ class Regularize(WalkingStage):
                 make(walk, context)
 
     def _try(self, walk: Walk, thing: Thing, context: Context) -> None:
-        """Trains the levels of one thing as far as they lead uphill, and keeps the best if it gains
-        significantly.
+        """Trains the levels of one thing as far as they lead uphill, and keeps the best if it is
+        expected to gain.
         """
         if thing.value in context.facts.unusable:
             walk.parts.append(
                 f"{thing.words} was left out, since {context.facts.unusable[thing.value]}"
             )
             return
-        is_passed = regularizers.is_passed(thing, context.outcomes)
+        is_passed = regularizers.is_passed(thing, context.outcomes, context.facts.data)
         trainings = list(zip(thing.names, thing.recipes))
         gains, is_cut = self._climb(walk, trainings, thing.first, is_passed, context)
         if not walk.due:
@@ -236,12 +241,13 @@ class Regularize(WalkingStage):
         best = max(sound, key=walk.gain)
         compare = full_training.compare_mirrored if self._views else full_training.compare
         compared = compare(best, walk.best)
-        gain, sign = wording.comparison(compared, context.facts.scored_by), compared.sign
+        expected = full_training.expected_of(compared, walk.best, context, thing.value)
+        gain = wording.expected(expected, compared, context.facts.scored_by)
         among = f", the best of {len(tried)}" if len(tried) > 1 else ""
         more = " (the budget held no more of them)" if is_cut else ""
-        kept = "is kept" if sign > 0 else "is left out"
+        kept = "is kept" if expected.is_gain else "is left out"
         walk.parts.append(f"{thing.shown(best.spec.recipe)}{among}{more}: {gain}, so it {kept}")
-        if sign > 0:
+        if expected.is_gain:
             walk.keep(best)
 
     def _longer(self, walk: Walk, context: Context) -> None:
@@ -263,6 +269,11 @@ class Regularize(WalkingStage):
         self._try(walk, regularizers.learning_rate(walk.best.spec.recipe), context)
 
 
+def _is_promising(make: Make, context: Context) -> bool:
+    """Whether something gained on other tasks, be the network overfitting or not."""
+    return expected_gain.prior(make.__name__, context.facts.data).mean > expected_gain.TIE
+
+
 def _headline(before: Recipe, after: Recipe, was_tried: bool) -> str:
     added = [
         regularizers.in_words(name, getattr(after, name))
@@ -270,7 +281,7 @@ def _headline(before: Recipe, after: Recipe, was_tried: bool) -> str:
         if name != "total_steps" and getattr(after, name) != getattr(before, name)
     ]
     if not added:
-        found = "helps significantly" if was_tried else "could be tried"
-        return f"It overfits, but no regularization {found}"
+        found = "helps" if was_tried else "could be tried"
+        return f"No regularization {found}"
     words = ", ".join(added)
     return words[0].upper() + words[1:]

@@ -45,23 +45,22 @@ class Train(Stage):
     What was tuned gets its regularizers back (P6). While the shortest training overfits, one of
     half its steps follows: with decay nothing is picked from the middle of a run. Otherwise a
     training of twice the steps follows (of all that are left where no further doubling would fit,
-    if that is at least half as many again), while the last one gained more than one standard error
-    on the validation examples (the rule of Breiman et al. 1984, "Classification and Regression
-    Trees", 3.4.3): more steps of the same recipe are likely to help, unless stage `regularize` saw
-    that its own were enough. Of all of them the best on the mean is kept: they are paid for, a
+    if that is at least half as many again), while the last one is expected to have gained: more
+    steps of the same recipe are likely to help, unless stage `regularize` saw that its own were
+    enough. Of all of them the one with the highest expected score is kept: they are paid for, a
     longer one costs its user nothing any more. What an earlier stage trained already is not trained
-    again, unless regularizers are switched on again.
+    again, unless regularizers are switched on again. Where the first one diverges, it is trained
+    again at a third of its learning rate, and at a ninth. In steps that no other length and no
+    later stage needs, the recipe is trained with other seeds, and the best on validation is kept.
 
     Where the longest of them overfits, and stage `regularize` had no budget to try anything, one of
     all steps that are left (up to eight times as many) has weight decay of a typical strength: more
     steps alone would overfit, and what regularizes pays late. It is one training in
     the place of a comparison that would cost several, so the steps and the weight decay are kept
-    together, if they gain significantly.
+    together, if they are expected to gain.
 
     Of what was tuned and the baseline, the one with the higher expected score on validation is
-    kept, since both cost the same to serve; the baseline at a tie. A significant gain is repeated
-    with other seeds as far as the budget holds them, as `full_training.repeats` says, so that luck
-    with one does not decide.
+    kept, since both cost the same to serve; the baseline at a tie.
 
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
@@ -107,10 +106,12 @@ class Train(Stage):
         steps = self._steps(context)
         if due := steps.due():
             return due
-        (chosen, _), baseline = steps.chosen, _baseline(context.outcomes)
-        if chosen is None or baseline is None:
-            return []
-        return full_training.repeats(chosen, baseline, context, self.name)
+        has_model = steps.chosen[0] is not None or _baseline(context.outcomes) is not None
+        return (
+            []
+            if has_model or not self._tuned
+            else baseline_module.at_last(context, self._chunk, self.name)
+        )
 
     def _steps(self, context: Context) -> TrainingSteps:
         return TrainingSteps(
@@ -127,41 +128,32 @@ class Train(Stage):
             return self.decision(context, headline, numbers, evidence=evidence)
         compared, final = None, tuned or baseline
         if tuned and baseline:
-            compared = full_training.compare(tuned, baseline, context.outcomes)
-            final = tuned if compared.expects_gain else baseline
-        after = final.spec.recipe
+            compared = full_training.compare(tuned, baseline)
+            gain = full_training.expected_of(compared, baseline, context, "tuned")
+            final = tuned if gain.is_gain else baseline
+        # The seed cuts the data, too: with another one the recipe would not see the same examples.
+        after = final.spec.recipe.replace(seed=context.recipe.seed)
         if final is baseline:
             after = after.replace(total_steps=final.steps)
         parts = _kept(steps, tuned) if tuned else ["no tuned training came to its end"]
         parts += longer
         if compared:
-            words = wording.comparison(compared, context.facts.scored_by)
+            words = wording.expected(gain, compared, context.facts.scored_by)
             parts.append(f"against the baseline: {words}")
-            if compared.expects_gain and not compared.is_significant:
-                parts.append("both cost the same to serve, so the higher expected value is kept")
         given = "tuned" if self._tuned else "given"
         return self.decision(
             context,
             f"Final model: the {'baseline' if final is baseline else f'{given} recipe'}",
             wording.sentences(parts),
             after=after,
-            evidence=_evidence(steps.ended, tuned, baseline, context.outcomes),
+            evidence=_evidence([*steps.ended, *steps.seeds], baseline),
             values=TrainValues(final.spec.trial, context.spent(self.name), compared),
         )
 
 
-def _evidence(
-    runs: list[Outcome],
-    tuned: Outcome | None,
-    baseline: Outcome | None,
-    outcomes: dict[str, Outcome],
-) -> tuple[str, ...]:
-    """Names of the recipe's trainings, of the baseline, and of their repetitions."""
-    names = [run.spec.trial for run in runs]
-    names += [baseline.spec.trial] if baseline else []
-    for each in (tuned, baseline) if tuned and baseline else ():
-        names += full_training.repetitions(each.spec.trial, outcomes)
-    return tuple(names)
+def _evidence(runs: list[Outcome], baseline: Outcome | None) -> tuple[str, ...]:
+    """Names of the recipe's trainings and of the baseline."""
+    return (*(run.spec.trial for run in runs), *([baseline.spec.trial] if baseline else []))
 
 
 def _kept(steps: TrainingSteps, chosen: Outcome) -> list[str]:
@@ -189,6 +181,8 @@ def _kept(steps: TrainingSteps, chosen: Outcome) -> list[str]:
     added = added_weight_decay(chosen.spec.recipe, recipe)
     regularized = f" and {added}, since a shorter one overfits" if added else ""
     decay = full_training.decay_words(chosen.spec.recipe)
+    if chosen.spec.recipe.learning_rate != recipe.learning_rate:
+        decay += f", since {recipe.learning_rate:g} diverged"
     return [
         f"trained for {total} steps{changed} with {decay}{regularized}",
         f"the weights of step {kept['step']} are kept: validation {name} {kept[name]:.4g}",

@@ -16,6 +16,7 @@ from kerastune.report.figures import ensemble_figures, plotting
 from kerastune.report.figures.plotting import legend as _legend
 from kerastune.report.figures.plotting import line as _line
 from kerastune.report.figures.plotting import png as _png
+from kerastune.report.figures.vector import INK_DARK, INK_LIGHT
 from kerastune.trial import Outcome
 
 LABEL_WIDTH = 24  # characters, beyond which a label goes on in the next line
@@ -81,8 +82,11 @@ def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
             label = plotting.words(layer) if column in named else "_"
             style = {"color": shades[column], "linestyle": "-", "markersize": 4}
             axes.plot(outcome.norm_steps, ratios[:, column], marker="o", label=label, **style)
+    moved = any(outcome.update_norms.any() for outcome in trials.values())
     axes.set(
-        ylabel="update norm / weight norm", yscale="log", title="How far a step moves each layer"
+        ylabel="update norm / weight norm",
+        yscale="log" if moved else "linear",
+        title="How far a step moves each layer",
     )
     plotting.count_along(axes, "step")
     _legend(axes)
@@ -110,7 +114,7 @@ def gains(decision: Decision) -> bytes:
             capsize=3,
             label=label,
         )
-    axes.set_yticks(range(len(words)), words, fontsize="small")
+    axes.set_yticks(range(len(words)), words)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=1)
     axes.set(xlabel=f"{unit}, 95 % interval", title=registry.find(decision.stage).figure_title)
@@ -241,7 +245,7 @@ def _map(axes, decision: Decision, trials: dict[str, Outcome]) -> None:
     lightest = np.nanmean(np.log(np.maximum(grid, 1e-12))) if np.isfinite(grid).any() else 0
     for (kind, size), loss in cells.items():
         told = "diverged" if np.isnan(loss) else f"{loss:.3g}"
-        ink = "white" if np.log(max(loss, 1e-12)) < lightest else "black"
+        ink = INK_LIGHT if np.log(max(loss, 1e-12)) < lightest else INK_DARK
         axes.text(sizes.index(size), kinds.index(kind), told, ha="center", va="center", color=ink)
     kind, size = _kind(decision.after), decision.after.batch_size
     if (kind, size) in cells:

@@ -155,7 +155,7 @@ def distillation(values: DistillValues) -> bytes:
     axes.axvline(0, color="black", linewidth=1)
     unit = "fall of the loss" if is_loss else f"points of {values.scored_by}"
     axes.set(
-        xlabel=f"gain on validation with one seed, {unit}",
+        xlabel=f"gain on validation, {unit}",
         title="What a teacher brings the student",
     )
     return plotting.png(figure)

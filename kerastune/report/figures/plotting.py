@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
 from collections.abc import Sequence
 
@@ -14,14 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from kerastune.report.blocks import plain
+from kerastune.report.blocks import Drawing, plain
+from kerastune.report.figures import vector
 from kerastune.study.run_directory import PICTURE
 
 ABOUT = {"Software": PICTURE}
 HEIGHT = 3.1  # inches, of one of several axes
-WIDTH = 5.6  # inches, which are 100 pixels each in a report
+WIDTH = 4.2  # inches: with texts of 10 points they are readable on a phone
 DOTS = 200  # per inch: twice that, for fine screens
-LABELS_HEIGHT = 0.42  # inches that ticks and label of an x axis take
+LABELS_HEIGHT = 0.45  # inches that ticks and label of an x axis take
+LINE_HEIGHT = 0.17  # inches, of a further line of a label
+LABEL_WIDTH = 42  # characters, beyond which the label of an x axis goes on in the next line
 MOST_POINTS = 2000  # of one line
 MANY = 10  # values, of which a few may be cut off
 MOST_LABELLED = 16  # lines that a legend names
@@ -30,6 +34,7 @@ BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, GREY = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B7075"),
 )
 COLORS = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY)
+LEGEND = {"handlelength": 1.6, "columnspacing": 1.2, "labelspacing": 0.3}
 DASHES = ("-", "--", ":", "-.")
 
 
@@ -57,7 +62,7 @@ def blank(height: float, layout: str | None = "constrained") -> Figure:
 
 def shades(count: int) -> list[tuple[float, ...]]:
     """Colors of things that have an order, from dark to light."""
-    return [matplotlib.colormaps["viridis"](place) for place in np.linspace(0, 0.85, count)]
+    return [matplotlib.colormaps["viridis"](place) for place in np.linspace(0.25, 0.85, count)]
 
 
 def line(
@@ -74,19 +79,28 @@ def line(
 
 def legend(axes: Axes) -> None:
     """Names the lines of an axes once each, below it, where nothing is hidden."""
+    lines = _wrap_label(axes)
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     if unique:
-        columns = max(1, min(4, 64 // (6 + max(map(len, unique)))))
-        below = axes.transAxes + ScaledTranslation(0, -LABELS_HEIGHT, axes.figure.dpi_scale_trans)
+        columns = max(1, min(4, 46 // (5 + max(map(len, unique)))))
+        height = LABELS_HEIGHT + LINE_HEIGHT * (lines - 1)
+        below = axes.transAxes + ScaledTranslation(0, -height, axes.figure.dpi_scale_trans)
         place = {
             "loc": "upper center",
             "bbox_to_anchor": (0.5, 0),
             "bbox_transform": below,
             "ncols": columns,
         }
-        axes.legend(unique.values(), unique.keys(), fontsize="small", frameon=False, **place)
+        axes.legend(unique.values(), unique.keys(), frameon=False, **LEGEND, **place)
     axes.grid(alpha=0.3)
+
+
+def _wrap_label(axes: Axes) -> int:
+    """Breaks a long label of the x axis into lines; gives their number."""
+    label = textwrap.fill(axes.get_xlabel(), LABEL_WIDTH)
+    axes.set_xlabel(label)
+    return 1 + label.count("\n")
 
 
 def limit(
@@ -106,7 +120,7 @@ def limit(
 def count_along(axes: Axes, unit: str) -> None:
     """Makes the x axis one of steps, examples and the like: whole numbers, few and easy to read."""
     axes.set_xlabel(unit)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,.0f}"))
 
 
@@ -131,9 +145,11 @@ def words(text: str, most: int = 32) -> str:
     return ("\u200a" * shown.startswith("_") + shown).replace("$", r"\$")
 
 
-def png(figure: Figure) -> bytes:
-    """The bytes of a PNG file."""
+def png(figure: Figure) -> Drawing:
+    """The bytes of a PNG file, and the same as SVG."""
     for axes in figure.axes:
+        _wrap_label(axes)
+        axes.set_title(textwrap.fill(axes.get_title(), LABEL_WIDTH))
         for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
             if axis.get_scale() == "log":
                 _plain_powers(axis, *limits)
@@ -142,4 +158,5 @@ def png(figure: Figure) -> bytes:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")
         figure.savefig(stream, format="png", metadata=ABOUT, pil_kwargs={"compress_level": 4})
-    return stream.getvalue()
+        figure.set_layout_engine("none")  # the places are found
+        return Drawing(stream.getvalue(), vector.svg(figure))

@@ -9,13 +9,14 @@ import numpy as np
 from kerastune.analysis import calibration, error_analysis, metrics
 from kerastune.report import search_sections
 from kerastune.report.figures import ensemble_figures, plotting
+from kerastune.report.figures.vector import INK_DARK, INK_LIGHT
 from kerastune.report.gain_steps import Rung
 from kerastune.report.predictions import Predictions
 
-MOST_NUMBERED = 20  # classes of a confusion matrix whose cells hold numbers
-MOST_NAMED = 60  # classes of a confusion matrix that are named
+MOST_NUMBERED = 10  # classes of a confusion matrix whose cells hold numbers
+MOST_NAMED = 20  # classes of a confusion matrix that are named
 LEAST_IN_BIN = 5  # examples, below which a point of the reliability diagram is chance
-PER_ROW = 4  # small pictures
+PER_ROW = 3  # small pictures
 MOST_POINTS = 3000  # of a scatter plot
 
 
@@ -128,12 +129,9 @@ def spending(costs: dict[str, tuple[int, float]]) -> bytes:
         )
         for bar, share in enumerate(shares):
             if share >= 7:
-                ink = (
-                    "white"
-                    if color in (plotting.BLUE, plotting.GREEN, plotting.ORANGE)
-                    else "black"
-                )
-                style = {"ha": "center", "va": "center", "fontsize": "small", "color": ink}
+                is_dark = color in (plotting.BLUE, plotting.GREEN, plotting.ORANGE)
+                ink = INK_LIGHT if is_dark else INK_DARK
+                style = {"ha": "center", "va": "center", "color": ink}
                 axes.text(left[bar] + share / 2, bar, f"{share:.0f} %", **style)
         left += shares
     axes.set_yticks([0, 1], [f"{totals[0]:,.0f} steps", f"{totals[1]:,.0f} s"])
@@ -148,25 +146,19 @@ def spending(costs: dict[str, tuple[int, float]]) -> bytes:
 def confusion(counts: np.ndarray, class_names: tuple[str, ...]) -> bytes:
     """What was taken for what, shaded by the share of the true class."""
     count = len(counts)
-    figure, (axes,) = plotting.panels(5.2)
+    figure, (axes,) = plotting.panels(4.0)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.7)
     if count <= MOST_NUMBERED:
-        size = 9 if count <= 10 else 5.5
         for (row, column), number in np.ndenumerate(counts):
             if number:
-                ink = "white" if shares[row, column] > 0.6 else "black"
-                axes.text(
-                    column, row, f"{number}", ha="center", va="center", color=ink, fontsize=size
-                )
+                ink = INK_LIGHT if shares[row, column] > 0.6 else INK_DARK
+                axes.text(column, row, f"{number}", ha="center", va="center", color=ink)
     if count <= MOST_NAMED:
         names = [plotting.words(name, 14) for name in class_names]
-        size = 9 if count <= MOST_NUMBERED else 5
-        axes.set_xticks(
-            range(count), names, rotation=90 if max(map(len, names)) > 2 else 0, fontsize=size
-        )
-        axes.set_yticks(range(count), names, fontsize=size)
+        axes.set_xticks(range(count), names, rotation=90 if max(map(len, names)) > 2 else 0)
+        axes.set_yticks(range(count), names)
     axes.set(xlabel="predicted class", ylabel="true class", title="What was taken for what")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -232,7 +224,7 @@ def mistakes(kept: Predictions) -> bytes:
     """
     found = kept.mistakes
     height, width = found.pictures.shape[1:3]
-    caption, gap = -(-width // 3), -(-width // 20)  # of pixels, above and beside a picture
+    caption, gap = -(-width // 2), -(-width // 20)  # of pixels, above and beside a picture
     rows = -(-len(found.indices) // PER_ROW)
     sheet = np.full([rows * (caption + height), PER_ROW * (width + gap) - gap, 3], 255, np.uint8)
     figure = plotting.blank(plotting.WIDTH * sheet.shape[0] / sheet.shape[1], layout=None)
@@ -242,7 +234,7 @@ def mistakes(kept: Predictions) -> bytes:
         row, column = divmod(place, PER_ROW)
         top, left = row * (caption + height) + caption, column * (width + gap)
         sheet[top : top + height, left : left + width] = picture
-        style = {"ha": "center", "va": "center", "fontsize": 8}
+        style = {"ha": "center", "va": "center"}
         axes.text(
             left + (width - 1) / 2,
             top - 0.5 - caption / 2,
@@ -261,4 +253,4 @@ def _caption(kept: Predictions, true, output: np.ndarray) -> str:
         plotting.words(name, 12)
         for name in (kept.class_names[true], kept.class_names[output.argmax()])
     ]
-    return f"is {names[0]}\nsays {names[1]} ({output.max():.2f})"
+    return f"is {names[0]}\nsays {names[1]}\n({output.max():.2f})"

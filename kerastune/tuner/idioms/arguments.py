@@ -94,8 +94,8 @@ def notes(executions_per_trial: int) -> tuple[str, ...]:
     if executions_per_trial == 1:
         return ()
     return (
-        f"`executions_per_trial` ({executions_per_trial}): a trial is trained once, and candidates "
-        "that are close are trained again with other seeds.",
+        f"`executions_per_trial` ({executions_per_trial}): a trial is trained once, and the "
+        "final model with other seeds, too, where the budget holds them.",
     )
 
 

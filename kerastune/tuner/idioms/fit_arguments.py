@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune.playbook.stages.start import Start
 from kerastune.tuner.idioms import arguments
 from kerastune.tuner.settings import Settings
 
@@ -64,18 +63,9 @@ class FitArguments:
         """The settings of one search: at most so many epochs, the batch size fixed."""
         limits = settings.limits
         known = [epochs for epochs in (self.epochs, limits.epochs) if epochs is not None]
-        limits = dataclasses.replace(
-            limits, epochs=min(known, default=None), fixes_batch_size=self.batch_size is not None
-        )
+        limits = dataclasses.replace(limits, epochs=min(known, default=None))
         changed = dataclasses.replace(settings, limits=limits)
-        if self.batch_size is None:
-            return changed
-        names = tuple(name for name in settings.stages.names if name != Start.name)
-        return dataclasses.replace(
-            changed,
-            recipe=settings.recipe.replace(batch_size=self.batch_size),
-            stages=dataclasses.replace(settings.stages, names=names),
-        )
+        return changed if self.batch_size is None else changed.of_batch_size(self.batch_size)
 
     def cut(self, x: Any, y: Any, validation_data: Any, weight: Any) -> tuple[Any, Any, Any, Any]:
         """The validation part cut off, as `fit` does it: the last examples, before any shuffling.

@@ -93,7 +93,7 @@ def found(build: Callable[[], keras.Model], recipe: Recipe, problem: Problem | N
 
 def _regularize(model: keras.Model, recipe: Recipe, problem: Problem | None) -> None:
     if recipe.regularizers == "off" and problem is not None:
-        regularization.switch_regularizers_off(model, sample(problem.validation.x))
+        regularization.switch_regularizers_off(model, sample(problem.validation.x, model))
     elif recipe.dropout is not None:
         regularization.set_dropout(model, recipe.dropout)
 

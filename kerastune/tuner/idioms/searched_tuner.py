@@ -8,12 +8,17 @@ from typing import Any
 import keras
 import keras_tuner
 
+from kerastune.objective import Objective
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.driver import Playbook
+from kerastune.playbook.stages import registry
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
+from kerastune.report import trial_tables, writer
+from kerastune.report.summaries import notebook
 from kerastune.study.reader import Record, is_study
 from kerastune.study.run_directory import RunDir
+from kerastune.trial import Outcome
 from kerastune.tuner.builder import Builder
 from kerastune.tuner.final_models import FinalModels
 from kerastune.tuner.idioms import reloading, spaces
@@ -66,6 +71,44 @@ class SearchedTuner(keras_tuner.Tuner):
     def decisions(self) -> list[Decision]:
         """What every stage decided, in their order."""
         return list(self._playbook.decisions) if self._playbook else []
+
+    def results(self) -> Any:
+        """All trials so far, a row each: settings, steps, seconds, loss and validation values.
+
+        The same as `trials.csv` in the output directory has at the end of a search.
+
+        Raises:
+            ValueError: where nothing was searched yet, in the directory neither.
+        """
+        import pandas
+
+        return pandas.DataFrame(trial_tables.records(self._recorded()[0]))
+
+    def plot(self) -> notebook.Figures:
+        """The figures of a search, which a notebook shows: learning curves, and each stage's.
+
+        Raises:
+            ValueError: where nothing was searched yet, in the directory neither.
+        """
+        outcomes, decisions, objective = self._recorded()
+        final = self.result.get("trial")
+        found = writer.learning_pictures(decisions, outcomes, objective, final)
+        return notebook.Figures(found | writer.pictures_of_decisions(decisions, outcomes))
+
+    def _recorded(self) -> tuple[dict[str, Outcome], list[Decision], Objective]:
+        if not is_study(self.run_dir.study):
+            raise ValueError(
+                f"nothing was searched yet, and {self.run_dir.path} holds no search: call "
+                "`search`, or name the directory and project_name of one."
+            )
+        with Record(self.run_dir.study) as record:
+            decisions = [registry.decision(plain) for plain in record.decisions()]
+            return record.outcomes(), decisions, writer.objective_of(record)
+
+    def _repr_html_(self) -> str:
+        measure = self.result.get("scored_by", "accuracy")
+        shown = (self.result, self.recipe, self.decisions, measure, self.run_dir.report)
+        return notebook.of_search(*shown)
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
         """Hyperparameters of the best trials, the chosen one first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras_tuner
+import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from kerastune.objective import Objective
@@ -37,7 +38,8 @@ class PlaybookTrial(Trial):
 
 
 def put_history(trial: Trial, outcome: Outcome, objective: Objective) -> None:
-    """Gives a trial every validation value by step, `val_` before its name.
+    """Gives a trial every validation value by step, `val_` before its name, and what it had then in
+    training: the mean over the steps since the evaluation before.
 
     Args:
         trial: whose history is replaced.
@@ -49,22 +51,32 @@ def put_history(trial: Trial, outcome: Outcome, objective: Objective) -> None:
         >>> from kerastune.trial import TrialSpec
         >>> spec = TrialSpec("lr-1", "lr", Recipe(), 0, 100)
         >>> trial = PlaybookTrial(keras_tuner.HyperParameters(), "lr-1")
-        >>> outcome = Outcome(spec, {}, evals=({"step": 50, "loss": 0.4},))
+        >>> losses = {"loss": np.array([0.75, 0.25])}
+        >>> outcome = Outcome(spec, losses, evals=({"step": 2, "loss": 0.4},))
         >>> put_history(trial, outcome, Objective("loss", "min"))
-        >>> trial.metrics.get_history("val_loss")
-        [MetricObservation(value=[0.4], step=50)]
+        >>> trial.metrics.get_history("val_loss"), trial.metrics.get_history("loss")
+        ([MetricObservation(value=[0.4], step=2)], [MetricObservation(value=[0.5], step=2)])
     """
     trial.metrics.metrics.clear()
+    curves, before = outcome.curves.load() if outcome.evals else {}, 0
     for evaluation in outcome.evals:
+        step = evaluation["step"]
         for name, value in evaluation.items():
             if name == "step":
                 continue
-            named = f"val_{name}"
-            if not trial.metrics.exists(named):
-                known = objective.direction if name == objective.name else None
-                trial.metrics.register(named, known or objectives.direction(named) or "min")
-            # The tracker's own `update` looks through the whole history twice.
-            trial.metrics.metrics[named].update(value, step=evaluation["step"])
+            known = objective.direction if name == objective.name else None
+            known = known or objectives.direction(f"val_{name}") or "min"
+            _put(trial, f"val_{name}", value, step, known)
+            if name in curves and before < step <= len(curves[name]):
+                _put(trial, name, float(np.mean(curves[name][before:step])), step, known)
+        before = step
+
+
+def _put(trial: Trial, name: str, value: float, step: int, direction: str) -> None:
+    if not trial.metrics.exists(name):
+        trial.metrics.register(name, direction)
+    # The tracker's own `update` looks through the whole history twice.
+    trial.metrics.metrics[name].update(value, step=step)
 
 
 def _is_sgd(values: dict) -> bool:

@@ -10,7 +10,7 @@ from fake_trainer import ACCURACY, CHUNK, FakeTrainer, advance, canonical, facts
 from kerastune.budget import Budget
 from kerastune.playbook.context import Context
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.rules import model_search
+from kerastune.playbook.rules import full_training, model_search
 from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.model import Model
 from kerastune.playbook.stages.train import Train
@@ -81,7 +81,8 @@ def test_the_best_network_wins_and_its_rate_is_checked_at_half_and_twice():
     winner = decision.values.winner
     rates = {outcomes[f"{winner}-x{factor}"].spec.recipe.learning_rate for factor in ("0.5", "2")}
     assert rates == {0.015, 0.06}
-    assert decision.after.decay == RECIPE.decay and "a significant gain" in decision.reason
+    assert decision.after.decay == RECIPE.decay
+    assert "points of accuracy expected on validation (measured +" in decision.reason
 
 
 def test_a_better_rate_of_the_winner_is_taken():
@@ -89,9 +90,17 @@ def test_a_better_rate_of_the_winner_is_taken():
     assert decision.after.learning_rate == 0.06
 
 
-def test_a_network_that_is_better_within_noise_changes_nothing():
-    decision, outcomes = decided(NetworkTrainer(slope=0.002))
-    assert decision.after == RECIPE and "not significant (95 % CI includes 0)" in decision.reason
+def test_a_network_need_not_be_significantly_better():
+    decision, outcomes = decided(NetworkTrainer(slope=0.006))
+    compared = full_training.compare(outcomes[decision.values.winner], outcomes["model-0"])
+    assert compared.sign == 0 and compared.gain > 0
+    assert decision.after.hyperparameters != RECIPE.hyperparameters
+    assert "points of accuracy expected on validation (measured +" in decision.reason
+
+
+def test_a_network_that_is_tied_changes_nothing():
+    decision, outcomes = decided(NetworkTrainer(slope=0.0))
+    assert decision.after == RECIPE and "(measured +0, 95 % CI" in decision.reason
     assert not [name for name in outcomes if "-x" in name]
 
 

@@ -8,7 +8,7 @@ from kerastune.budget import Budget
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.rules import unmoved
 from kerastune.playbook.stages.base import Context
-from kerastune.playbook.stages.learning_rate import LearningRate
+from kerastune.playbook.stages.learning_rate import HIGHEST, LearningRate
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
@@ -33,12 +33,29 @@ def tried(**changes):
 
 
 def test_the_same_losses_without_an_update_are_told_from_those_of_a_network_that_learns():
-    assert unmoved.is_everything(tried())
-    assert not unmoved.is_everything(tried(update=1e-9))
+    assert unmoved.is_everything(tried(), HIGHEST)
+    assert not unmoved.is_everything(tried(update=1e-9), HIGHEST)
     differing = tried()
     differing[0.1] = outcome(differing[0.1].spec, other=0.001)
-    assert not unmoved.is_everything(differing)
-    assert not unmoved.is_everything({0.1: tried()[0.1]})
+    assert not unmoved.is_everything(differing, HIGHEST)
+    assert not unmoved.is_everything({0.1: tried()[0.1]}, HIGHEST)
+
+
+def test_where_weights_move_a_little_the_rates_up_to_the_highest_are_tried_before_the_search_ends():
+    made = tried(update=1e-9)
+    stage, recipe = LearningRate(CHUNK), Recipe(learning_rate=0.01)
+
+    def context():
+        return Context(recipe, facts(), {each.spec.trial: each for each in made.values()})
+
+    further = stage.propose(context())
+    assert [spec.recipe.learning_rate for spec in further] == [1.0, HIGHEST]
+    made |= {spec.recipe.learning_rate: outcome(spec, update=1e-9) for spec in further}
+    assert stage.propose(context()) == []
+    decision = stage.decide(context())
+    assert decision.ends_search
+    assert "5 learning rates from 0.001 to 10" in decision.numbers
+    assert "no step moved the weights by more than 1e-09 of their size" in decision.numbers
 
 
 def test_the_stage_proposes_nothing_more_and_says_what_it_saw():

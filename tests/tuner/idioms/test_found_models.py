@@ -100,6 +100,9 @@ def test_a_trial_has_the_history_of_its_evaluations(searched):
         (each["step"], each["accuracy"]) for each in outcome.evals
     ]
     assert trial.metrics.get_direction("val_accuracy") == "max"
+    first = trial.metrics.get_history("accuracy")[0]
+    assert first.step == history[0].step
+    assert first.value[0] == pytest.approx(outcome.curves["accuracy"][: first.step].mean())
 
 
 def test_nothing_searched_is_said_in_one_line(tmp_path):

@@ -1,0 +1,186 @@
+"""What a change is expected to gain: the measured gain, shrunk toward that on other tasks.
+
+A change is one value of a recipe, such as label smoothing. Its true gain differs from task to task;
+over tasks it is taken to be normal, with the mean and standard deviation of the recorded runs (the
+prior, `playbook/priors.json`). What one search measures is the true gain plus two errors: that of
+the validation examples, which the paired bootstrap tells, and that of the two trainings' seeds.
+Both given, the true gain is normal again, with
+
+    precision = 1 / prior.std**2 + 1 / error**2
+    mean = (prior.mean / prior.std**2 + measured / error**2) / precision
+
+(Gelman et al. 2013, "Bayesian Data Analysis", 2.5). Of settings that cost the same to serve,
+the one with the higher mean is chosen: no other choice has a higher expected score. The interval is
+told. Where the mean is smaller than `TIE`, the cheaper setting is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+from importlib import resources
+from typing import Any
+
+from kerastune.analysis.comparison import Comparison
+
+TIE = 0.0005  # 0.05 points; of a loss, that fraction of it
+SEED_STD = 0.3  # of the score with other seeds, times the root of the training examples
+# Times the fitted standard deviations: with it engines that are replayed lose least, each task with
+# what was fitted on the others (`runs/replay.py`).
+WIDER = 4.0
+LARGE = 1000  # training examples; with fewer other recipes help
+SMALL = ", small"  # behind the kind of such data
+MANY = 50_000  # training examples of a stream
+# Comparisons of stages by what was recorded that is most like them, and whether it is that way
+# round.
+RECORDED = {
+    "dropout": ("dropout .25", 1),
+    "label_smoothing": ("smoothing", 1),
+    "weight_decay": ("weight decay .002", 1),
+    "longer": ("length x3", 1),
+    "decay": ("constant", -1),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Prior:
+    """What a change gained on other tasks.
+
+    Args:
+        mean: of its gain, as a fraction (0.01 is one point); of a loss, as a fraction of it.
+        std: between tasks, `> 0`.
+        tasks: how many there were; 0 where nothing is known.
+    """
+
+    mean: float = 0.0
+    std: float = 0.03
+    tasks: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """What a change is expected to gain on this task.
+
+    Args:
+        mean: of the gain, in the unit of the scores.
+        std: of the gain.
+        tie: below which the cheaper setting is taken.
+        prior: that it was shrunk toward.
+    """
+
+    mean: float
+    std: float
+    tie: float = TIE
+    prior: Prior = Prior()
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether the change is worth more than a tie."""
+        return self.mean > self.tie
+
+
+def expected(
+    compared: Comparison, prior: Prior, scale: float = 1.0, seed_std: float = 0.0
+) -> Expected:
+    """The expected gain of a measured one.
+
+    Args:
+        compared: the measured gain.
+        prior: of the change.
+        scale: of the scores, `> 0`: 1 for fractions, the size of the loss for losses.
+        seed_std: of the score of one training with another seed, in units of `scale`.
+
+    Example:
+        >>> measured = Comparison(0.01, 0.0, 0.02)
+        >>> round(expected(measured, Prior(std=0.005)).mean, 4)
+        0.0049
+        >>> expected(measured, Prior(std=1.0)).is_gain
+        True
+    """
+    measured = compared.mirrored or compared
+    mean, std = shrunk(
+        measured.gain,
+        math.sqrt(measured.error**2 + 2 * (seed_std * scale) ** 2),
+        prior.mean * scale,
+        prior.std * scale,
+    )
+    return Expected(mean, std, TIE * scale, prior)
+
+
+def shrunk(gain: float, error: float, mean: float, std: float) -> tuple[float, float]:
+    """Mean and standard deviation of a true gain, of a measured one and a normal prior.
+
+    Args:
+        gain: that was measured.
+        error: its standard error, `>= 0`.
+        mean: of the prior.
+        std: of the prior, `> 0`.
+
+    Example:
+        >>> shrunk(0.02, 0.01, 0.0, 0.01)[0]
+        0.01
+        >>> shrunk(0.02, 0.0, 0.0, 0.01)
+        (0.02, 0.0)
+    """
+    weight = std**2 / (std**2 + error**2)
+    return mean + weight * (gain - mean), std * math.sqrt(1 - weight)
+
+
+def improvement(gain: float, std: float) -> float:
+    """The expected improvement of a normal gain over none (Mockus 1978).
+
+    Example:
+        >>> round(improvement(0.0, 1.0), 4), improvement(-1.0, 0.0), improvement(2.0, 0.0)
+        (0.3989, 0.0, 2.0)
+    """
+    if std <= 0:
+        return max(gain, 0.0)
+    at = gain / std
+    density = math.exp(-(at**2) / 2) / math.sqrt(2 * math.pi)
+    return gain * 0.5 * math.erfc(-at / math.sqrt(2)) + std * density
+
+
+def prior(change: str, data: str) -> Prior:
+    """What a change gained on recorded tasks of a kind of data; a neutral prior where it was not
+    recorded.
+
+    Args:
+        change: name of one of `changes`, or of a comparison in `RECORDED`.
+        data: `"table"`, `"image"`, `"series"`, `"text"`, `"regression"` or `"other"`, with
+            `SMALL` behind it where there are fewer than `LARGE` training examples.
+
+    Example:
+        >>> prior("magic", "table") == Prior()
+        True
+    """
+    name, sign = RECORDED.get(change, (change, 1))
+    kinds = _recorded()["gains"].get(name, {})
+    size = SMALL if data.endswith(SMALL) else ""
+    found = kinds.get(data) or kinds.get(f"other{size}")
+    if not found:
+        return Prior()
+    return Prior(sign * found["mean"], WIDER * found["std"], found["tasks"])
+
+
+def changes() -> dict[str, dict[str, Any]]:
+    """What was recorded: values of a recipe by the name of the change."""
+    return _recorded()["changes"]
+
+
+def seed_std(data: str, num_train: int) -> float:
+    """Standard deviation of the score of one training with another seed.
+
+    On recorded tasks it falls with the root of the number of training examples.
+
+    Args:
+        data: as in `prior`.
+        num_train: training examples; 0 for a stream of unknown length.
+    """
+    return _recorded()["seed_std"].get(data, SEED_STD) / math.sqrt(num_train or MANY)
+
+
+@functools.cache
+def _recorded() -> dict[str, Any]:
+    return json.loads(resources.files("kerastune.playbook").joinpath("priors.json").read_text())

@@ -1,0 +1,106 @@
+"""The report of a search that is still running: written anew after every decision."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kerastune.objective import Objective
+from kerastune.playbook.decision import Decision
+from kerastune.recipe import Recipe
+from kerastune.report import writer
+from kerastune.report.blocks import Drawing
+from kerastune.report.search_sections import Findings
+from kerastune.study.run_directory import RunDir
+from kerastune.trial import Outcome
+
+SHARE = 0.02  # of the seconds of a search, that this may take
+
+logger = logging.getLogger("kerastune")
+
+
+class LiveReport:
+    """Writes the page of a running search, as long as that takes a small share of its time.
+
+    What can't be written is told once, and the search goes on: the report is written once more at
+    its end.
+
+    Args:
+        run_dir: the output directory.
+        about: as `writer.about` gives it.
+        objective: the validation value that chooses.
+        draws: whether the learning curves are drawn.
+        clock: gives seconds.
+    """
+
+    def __init__(
+        self,
+        run_dir: RunDir,
+        about: Mapping[str, Any],
+        objective: Objective,
+        draws: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._run_dir, self._about, self._objective = run_dir, dict(about), objective
+        self._draws, self._clock = draws, clock
+        self._last = 0.0
+        self.seconds = 0.0  # that it took so far
+        self._is_told = False
+
+    def write(
+        self,
+        decisions: Sequence[Decision],
+        outcomes: Mapping[str, Outcome],
+        recipe: Recipe,
+        pictures: Mapping[str, Drawing],
+        progress: str,
+        elapsed: float,
+    ) -> bool:
+        """Writes the page; gives whether it did.
+
+        Args:
+            decisions: so far.
+            outcomes: of all trials by name.
+            recipe: the latest.
+            pictures: of the decisions by stage.
+            progress: how far the search is, in a sentence.
+            elapsed: seconds of the search so far.
+        """
+        if self.seconds and self.seconds + self._last > SHARE * elapsed:
+            return False
+        began = self._clock()
+        try:
+            self._write(decisions, outcomes, recipe, pictures, progress)
+        except OSError as error:
+            if not self._is_told:
+                logger.warning("The report can't be written now (%s).", error)
+            self._is_told = True
+        self._last = self._clock() - began
+        self.seconds += self._last
+        return True
+
+    def _write(
+        self,
+        decisions: Sequence[Decision],
+        outcomes: Mapping[str, Outcome],
+        recipe: Recipe,
+        pictures: Mapping[str, Drawing],
+        progress: str,
+    ) -> None:
+        shown = {f"stage-{stage}": picture for stage, picture in pictures.items()}
+        if self._draws:
+            shown |= writer.learning_pictures(decisions, outcomes, self._objective, None)
+        findings = Findings(
+            decisions=list(decisions),
+            outcomes=dict(outcomes),
+            result={},
+            about=self._about,
+            recipe=recipe,
+            where=str(self._run_dir.path),
+            pictures=shown,
+            objective=self._objective,
+            progress=progress,
+        )
+        writer.write_page(self._run_dir, findings)

@@ -1,0 +1,84 @@
+"""The last lines of a search: verdict, files, and the commands that come next."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from kerastune.recipe import Recipe
+from kerastune.report import gain_steps, search_sections
+from kerastune.report.predictions import Predictions
+from kerastune.report.summaries import verdict
+from kerastune.study.run_directory import RunDir
+
+NEXT = ("predict", "export", "why", "report")  # commands that are worth a line, where there are
+
+
+def found(result: dict[str, Any], recipe: Recipe, kept: Predictions | None) -> list[str]:
+    """What a search found: the verdict first, then figures, recipe and what was combined.
+
+    Args:
+        result: the figures of `result.json`.
+        recipe: the final one.
+        kept: what the models gave.
+    """
+    lines = [verdict.of(result).words]
+    if "final" not in result:
+        return lines
+    lines += [verdict.figures(result, kept), verdict.recipe_in_words(recipe)]
+    return [*lines, *search_sections.further_gains(result), *_to_use(result)]
+
+
+def _to_use(result: dict[str, Any]) -> list[str]:
+    name = result.get("exported", {}).get("model")
+    if name is None:
+        return []
+    error = result.get(name, {}).get("test", {}).get("ece")
+    told = "" if error is None else f", calibration error {error:.4f} on test"
+    return [f"Model to use: {gain_steps.MODELS[name]}{told}."]
+
+
+def took(result: dict[str, Any]) -> str:
+    """Seconds and budget in a sentence; empty while they are not known.
+
+    Example:
+        >>> took({"seconds": 75.3, "budget": "90s"})
+        'Took 75 s of a budget of 90s.'
+    """
+    if "seconds" not in result:
+        return ""
+    return f"Took {result['seconds']:.0f} s of a budget of {result['budget']}."
+
+
+def files(run_dir: RunDir) -> list[str]:
+    """The files that a user opens, a line each, those that are there."""
+    models = [run_dir.tta, run_dir.ensemble, run_dir.calibrated, run_dir.model]
+    wanted = [("Report", run_dir.report), ("Model", next(filter(Path.is_file, models), None))]
+    wanted += [("Recipe", run_dir.flags), ("TensorBoard", run_dir.tensorboard)]
+    there = [(name, path) for name, path in wanted if path is not None and path.exists()]
+    return [f"{name + ':':<13}{shown(path)}" for name, path in there]
+
+
+def commands(run_dir: RunDir, known: Collection[str]) -> list[str]:
+    """The commands that come next, of those that are known."""
+    where = shlex.quote(shown(run_dir.path))
+    further = {"predict": " --data=NEW.csv"}
+    return [
+        f"kerastune {name} --output_dir={where}{further.get(name, '')}"
+        for name in NEXT
+        if name in known
+    ]
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be typed here.
+
+    Example:
+        >>> shown(Path.cwd() / "digits-out" / "report.html")
+        'digits-out/report.html'
+    """
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,1 @@
+"""What a search shows on the screen while it runs."""

@@ -1,0 +1,205 @@
+"""What is fitted on the recorded runs: gains of every recipe by kind of data, and portfolios."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from recorded_runs import SMALL, World
+
+from kerastune.playbook.rules.expected_gain import WIDER
+
+OTHER = "other"  # data of no recorded kind: all tasks count the same
+OTHERS = 0.25  # what a task of another kind counts
+OTHER_SIZES = 0.1  # what a small task counts for large ones, and the other way round
+STDS = np.geomspace(0.002, 0.1, 60)  # of a gain over tasks, in units of the score
+USUAL_STD = 0.01
+MOST = 0.05  # a larger gain or loss counts as this: a training that broke down says no more
+PORTFOLIO = 6  # recipes
+
+
+@dataclasses.dataclass(frozen=True)
+class Prior:
+    """Normal prior of a recipe's true gain over the base recipe, in units of the score.
+
+    Args:
+        mean: of the gain.
+        std: of the true gain over tasks; what is noise of the test parts is taken off.
+        error: standard error of `mean`.
+        tasks: of the same kind that it was seen on.
+    """
+
+    mean: float
+    std: float
+    error: float
+    tasks: int
+
+
+def gain(world: World, recipe: str) -> tuple[float, float]:
+    """Gain over the base recipe on the test part, the mean over seeds, and its standard error.
+
+    It is at least -`MOST` and at most `MOST`.
+
+    The error is that of paired examples, measured on the validation part, and that of seeds.
+    """
+    difference = np.clip(world.finals[recipe] - world.finals["base"], -MOST, MOST)
+    _, validated, tested = world.entry["examples"]
+    one = 1 / tested  # example more or less, where all others are the same
+    runs = [world.runs[recipe, seed] for seed in world.seeds]
+    by_examples = np.mean([run["gain_error"] ** 2 for run in runs]) * validated / tested + one**2
+    by_seed = [
+        world.kept_test(recipe, seed) - world.kept_test("base", seed) for seed in world.seeds
+    ]
+    by_seeds = np.var(by_seed, ddof=1) / len(runs) if len(runs) > 1 else by_examples
+    return float(difference), min(float(np.sqrt(by_examples + by_seeds)), MOST)
+
+
+def fitted(
+    gains: np.ndarray, errors: np.ndarray, weights: np.ndarray
+) -> tuple[float, float, float]:
+    """Mean and standard deviation of true gains that were measured with errors.
+
+    The standard deviation is the most likely one of `STDS`, where those near `USUAL_STD` are taken
+    for likelier beforehand, by a factor of e at a factor of four.
+
+    Args:
+        gains: measured `[tasks]`.
+        errors: their standard errors `[tasks]`.
+        weights: what every task counts `[tasks]`, above 0.
+
+    Returns:
+        Mean, standard deviation and standard error of the mean.
+
+    Example:
+        >>> mean, std, error = fitted(np.array([0.0, 0.04] * 20), np.full(40, 0.001), np.ones(40))
+        >>> round(mean, 3), round(std, 2), round(error, 3)
+        (0.02, 0.02, 0.003)
+    """
+    variances = np.square(STDS)[:, None] + np.square(errors)
+    precise = weights / variances
+    means = (precise @ gains) / precise.sum(axis=1)
+    distances = np.square(gains - means[:, None]) / variances
+    likely = -0.5 * (distances + np.log(variances)) @ weights
+    likely -= np.square(np.log(STDS / USUAL_STD) / np.log(4))
+    best = int(np.argmax(likely))
+    return float(means[best]), float(STDS[best]), float(precise[best].sum() ** -0.5)
+
+
+def alike(worlds: Sequence[World], data: str) -> np.ndarray:
+    """Which tasks are of a kind of data, whatever their size `[tasks]`; all are of `OTHER`."""
+    group = data.removesuffix(SMALL)
+    return np.array([group in (world.entry["group"], OTHER) for world in worlds])
+
+
+def weights(worlds: Sequence[World], data: str) -> np.ndarray:
+    """What every task counts for a kind and size of data `[tasks]`."""
+    same_size = [world.is_small == data.endswith(SMALL) for world in worlds]
+    return np.where(alike(worlds, data), 1.0, OTHERS) * np.where(same_size, 1.0, OTHER_SIZES)
+
+
+def priors(worlds: Sequence[World], data: str) -> dict[str, Prior]:
+    """Priors of all recipes for a kind and size of data, as `World.data` has it."""
+    found = {"base": Prior(0.0, 0.0, 0.0, int(alike(worlds, data).sum()))}
+    for recipe in dict.fromkeys(recipe for world in worlds for recipe in world.recipes):
+        seen = [world for world in worlds if recipe in world.recipes]
+        if recipe == "base" or len(seen) < 2:
+            continue
+        gains, errors = np.array([gain(world, recipe) for world in seen]).T
+        count = int(alike(seen, data).sum())
+        found[recipe] = Prior(*fitted(gains, errors, weights(seen, data)), count)
+    return found
+
+
+def seed_std(worlds: Sequence[World], data: str) -> float | None:
+    """Standard deviation of a test score over seeds, times the root of the training examples.
+
+    The median over recipes and tasks of a kind. A seed cuts training and validation part anew, too.
+    Tasks with one seed tell nothing; `None` where all are such.
+    """
+    of_kind = [world for world, same in zip(worlds, alike(worlds, data)) if same]
+    of_group = [world for world in of_kind if world.is_small == data.endswith(SMALL)]
+    told = [world for world in of_group if len(world.seeds) > 1]
+    found = [
+        np.std([world.kept_test(recipe, seed) for seed in world.seeds], ddof=1)
+        * np.sqrt(world.entry["examples"][0])
+        for world in told
+        for recipe in world.whole
+    ]
+    return round(float(np.median(found)), 5) if found else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Joint:
+    """Joint normal prior of the gains of several recipes.
+
+    Args:
+        recipes: their names.
+        mean: of the gains `[recipes]`.
+        covariance: of the gains `[recipes, recipes]`.
+    """
+
+    recipes: list[str]
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    def of(self, recipes: Sequence[str]) -> Joint:
+        """The prior of some of the recipes."""
+        rows = [self.recipes.index(recipe) for recipe in recipes]
+        return Joint(list(recipes), self.mean[rows], self.covariance[np.ix_(rows, rows)])
+
+
+def joint(worlds: Sequence[World], data: str, believed: float = 0.5) -> Joint:
+    """`priors` with correlations: recipes that help the same tasks tell of one another.
+
+    Args:
+        worlds: the tasks.
+        data: kind and size.
+        believed: fraction, in `[0, 1)`, of the measured correlations that is believed.
+    """
+    fitted = priors(worlds, data)
+    recipes = list(fitted)
+    stds = np.array([fitted[recipe].std for recipe in recipes])
+    rows = np.array([[_standard(world, fitted, recipe) for recipe in recipes] for world in worlds])
+    products = rows.T @ rows
+    lengths = np.sqrt(np.maximum(np.diag(products), 1e-12))
+    correlations = believed * products / np.outer(lengths, lengths)
+    np.fill_diagonal(correlations, 1.0)
+    means = np.array([fitted[recipe].mean for recipe in recipes])
+    return Joint(recipes, means, correlations * np.outer(WIDER * stds, WIDER * stds))
+
+
+def _standard(world: World, fitted: dict[str, Prior], recipe: str) -> float:
+    """A gain as far as it differs from the prior's mean, in standard deviations; 0 if unknown."""
+    if recipe not in world.recipes or recipe == "base":
+        return 0.0
+    return float(
+        np.clip((gain(world, recipe)[0] - fitted[recipe].mean) / fitted[recipe].std, -3, 3)
+    )
+
+
+def portfolio(worlds: Sequence[World], data: str, size: int = PORTFOLIO) -> list[str]:
+    """Recipes of which the best one is best on the mean over tasks, chosen greedily.
+
+    A task counts its regret in units of `World.scale`, times its weight.
+    """
+    recipes = list(dict.fromkeys(recipe for world in worlds for recipe in world.whole))
+    counted = weights(worlds, data)
+    regrets = np.array([[regret(world, recipe) for recipe in recipes] for world in worlds])
+    chosen: list[int] = []
+    covered = np.full(len(worlds), np.inf)
+    for _ in range(min(size, len(recipes))):
+        after = counted @ np.minimum(covered[:, None], regrets)
+        after[chosen] = np.inf
+        chosen.append(int(np.argmin(after)))
+        covered = np.minimum(covered, regrets[:, chosen[-1]])
+    return [recipes[index] for index in chosen]
+
+
+def regret(world: World, recipe: str) -> float:
+    """How far a recipe is below the best one, in units of the median's distance; 2 at most.
+
+    That is also what a recipe counts that does not suit a task.
+    """
+    best, unit = world.scale
+    return min((best - world.finals.get(recipe, -np.inf)) / unit, 2.0)

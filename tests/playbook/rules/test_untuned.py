@@ -1,0 +1,38 @@
+"""A search that tuned nothing says so, with a budget that would."""
+
+import pytest
+from fake_trainer import CHUNK
+
+from kerastune.budget import Budget
+from kerastune.playbook.budget_plan import BudgetPlan
+from kerastune.playbook.rules import untuned
+from kerastune.playbook.stages.baseline import Baseline
+from kerastune.playbook.stages.learning_rate import LearningRate
+from kerastune.playbook.stages.train import Train
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome, TrialSpec
+
+STAGES = [Baseline(CHUNK), LearningRate(CHUNK), Train(CHUNK)]
+
+
+def failed(stage):
+    return {stage: Outcome.failed(TrialSpec(stage, stage, Recipe(), 0, 50), ValueError("none"))}
+
+
+@pytest.mark.parametrize("budget", ["5s", "10s", "45s", "1000steps"])
+def test_the_budget_that_is_advised_is_larger_and_holds_a_search(budget):
+    words = untuned.sentence(Budget.parse(budget), STAGES, failed("baseline"))
+    advised = Budget.parse(words.split("--budget=")[1].rstrip("."))
+    assert not BudgetPlan(advised, STAGES).is_short
+    for name in ("steps", "seconds"):
+        if (given := getattr(Budget.parse(budget), name)) is not None:
+            assert getattr(advised, name) >= 4 * given
+
+
+def test_nothing_is_said_where_something_was_tuned_or_nothing_was_to_be():
+    budget = Budget.parse("10s")
+    assert untuned.sentence(budget, STAGES, failed("lr")) == ""
+    assert untuned.sentence(budget, [Train(CHUNK)], failed("train")) == ""
+    assert untuned.sentence(budget, STAGES, {}) == (
+        "Not tuned: 10 s hold no search on this machine; try --budget=1m."
+    )

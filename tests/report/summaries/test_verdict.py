@@ -1,0 +1,90 @@
+"""The verdict, its figures, and the last lines of a search."""
+
+import numpy as np
+import pytest
+
+from kerastune.recipe import Recipe
+from kerastune.report.predictions import Predictions
+from kerastune.report.summaries import ending, verdict
+from kerastune.study.run_directory import RunDir
+
+FIGURES = {"validation": {"nll": 0.1, "accuracy": 0.9}, "test": {"nll": 0.1, "accuracy": 0.8}}
+RESULT = {
+    "baseline": FIGURES,
+    "final": FIGURES,
+    "gain": {"mean": 0.026, "low": 0.019, "high": 0.032},
+    "scored_by": "accuracy",
+    "trial": "train-100",
+    "budget": "45s",
+    "seconds": 44.4,
+}
+NONE = {"mean": 0.004, "low": -0.002, "high": 0.01}
+WORSE = {"mean": -0.02, "low": -0.03, "high": -0.01}
+
+
+@pytest.mark.parametrize(
+    "changes, words, tone",
+    [
+        ({}, "+2.6 points of accuracy over Keras's defaults (95 % CI +1.9 to +3.2).", "better"),
+        ({"gain": NONE}, "No significant gain over Keras's defaults: +0.4 points", "same"),
+        ({"gain": WORSE}, "Worse than Keras's defaults on test: -2 points", "worse"),
+        (
+            {"scored_by": "loss"},
+            "-0.026 of loss over Keras's defaults (95 % CI -0.032 to -0.019)",
+            "better",
+        ),
+        (
+            {"trial": "baseline"},
+            "No better than Keras's defaults, so those are returned.",
+            "same",
+        ),
+        (
+            {"not_tuned": "Not tuned: 8 s hold no search on this machine.", "trial": "baseline"},
+            "Not tuned: 8 s hold no search on this machine.",
+            "untuned",
+        ),
+        ({"final": None}, "No model", "untuned"),
+        ({"gain": None, "baseline": None}, "there is no baseline to compare with", "same"),
+        ({"gain": None}, "there is no test part to compare on", "same"),
+    ],
+)
+def test_the_verdict_is_one_sentence(changes, words, tone):
+    result = {name: value for name, value in {**RESULT, **changes}.items() if value is not None}
+    found = verdict.of(result)
+    assert words in found.words and found.tone == tone
+
+
+def test_figures_have_an_interval_where_predictions_are_kept():
+    assert verdict.figures(RESULT, None) == "Test accuracy 0.8000; Keras's defaults 0.8000."
+    true = np.array([0, 1, 1, 0, 0])
+    outputs = np.eye(2, dtype=np.float32)[[0, 1, 1, 0, 1]]
+    kept = Predictions(("a", "b"), {"test": true}, {"final": {"test": outputs}}, "final")
+    told = verdict.figures(RESULT, kept)
+    assert told == "Test accuracy 0.8000 (95 % CI 0.3755 to 0.9638); Keras's defaults 0.8000."
+    assert verdict.figures({}, kept) == ""
+
+
+def test_a_recipe_is_a_sentence():
+    recipe = Recipe(
+        optimizer="adam", decay="none", dropout=0.3, weight_decay=1e-4, flip=True, frozen=2
+    )
+    told = verdict.recipe_in_words(recipe)
+    assert told.startswith("Adam, learning rate ") and "decay," not in told.replace("weight", "")
+    assert "dropout 0.3, weight decay 0.0001, horizontal flips, 2 frozen layers." in told
+
+
+def test_the_end_is_at_most_fifteen_lines_and_names_only_what_is_there(tmp_path):
+    run_dir = RunDir(tmp_path / "my out")
+    run_dir.path.mkdir()
+    run_dir.report.write_text("")
+    run_dir.model.write_text("")
+    gains = dict.fromkeys(("gain_of_ensemble", "gain_of_views"), NONE)
+    exported = {"exported": {"model": "ensemble"}, "ensemble": {"test": {"ece": 0.012}}}
+    found = ending.found({**RESULT, **gains, **exported}, Recipe(), None)
+    files = ending.files(run_dir)
+    commands = ending.commands(run_dir, {"predict", "export", "report", "tune"})
+    assert len(["", *found, ending.took(RESULT), "", *files, "", *commands]) <= 15
+    assert found[-1] == "Model to use: the ensemble, calibration error 0.0120 on test."
+    assert [line.split()[0] for line in files] == ["Report:", "Model:"]
+    assert commands[0] == f"kerastune predict --output_dir='{run_dir.path}' --data=NEW.csv"
+    assert len(commands) == 3

@@ -1,0 +1,190 @@
+"""The page of a search: what stands on its first screen, its cards, its table, its figures."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from test_report import ABOUT, EVIL, RESULT, Page, classes, findings, outcome
+
+from kerastune.objective import Objective
+from kerastune.playbook.decision import Decision
+from kerastune.recipe import Recipe
+from kerastune.report import html, live, page, trial_tables, writer
+from kerastune.report.figures import learning_curves, plotting, result_figures, vector
+from kerastune.study.run_directory import RunDir
+from kerastune.trial import Outcome, TrialSpec
+
+ACCURACY = Objective("accuracy", "max")
+
+
+def scored(name, rate, scores, accuracy, stage="lr"):
+    spec = TrialSpec(name, stage, Recipe(learning_rate=rate), 0, 100)
+    losses = np.linspace(2, rate, 100, dtype=np.float32)
+    evals = ({"step": 100, "loss": 1.0, "accuracy": accuracy},)
+    return Outcome(spec, {"loss": losses}, evals=evals, seconds=2.0, example_scores=scores)
+
+
+def compared():
+    rng = np.random.default_rng(1)
+    base = (rng.random(200) < 0.8).astype(np.float32)
+    worse = np.where(np.arange(200) < 20, 0, base).astype(np.float32)
+    return {"lr-0.1": scored("lr-0.1", 0.1, base, 0.8), "lr-1": scored("lr-1", 1.0, worse, 0.7)}
+
+
+def searched(**changes):
+    recipe = Recipe(learning_rate=0.1)
+    chosen = Decision("lr", Recipe(), recipe, "Learning rate 0.1", "Why.", ("lr-0.1", "lr-1"))
+    skipped = Decision("weights", recipe, recipe, "Class weights not tried", "None is rare.")
+    given = {"decisions": [chosen, skipped], "outcomes": compared(), "objective": ACCURACY}
+    return findings(**given, **changes)
+
+
+def rendered(found):
+    return html.render("t", page.below(found), page.of(found))
+
+
+def test_the_first_screen_has_verdict_figure_recipe_use_and_seconds():
+    text = rendered(searched(use="import keras", predictions=classes()))
+    first = text[text.index('id="result"') : text.index("<nav>")]
+    assert '<p class="verdict better">+2 points of accuracy over Keras&#39;s defaults' in first
+    assert "Test accuracy 0.7500 (95 % CI " in first and "learning rate 0.1" in first
+    assert "import keras" in first and "lr 4.0 s (31 %)" in first
+    assert "choosing, figures, saving 9.0 s (69 %)" in first
+
+
+def test_a_card_tells_what_was_compared_and_a_skipped_stage_takes_one_line():
+    card, skipped = page.of(searched()).cards
+    assert card.question == "Which learning rate, and how many steps?" and not card.is_skipped
+    assert card.compared.rows[0][0] == "learning rate 0.1 ✓"
+    assert card.compared.header[-1] == "difference (95 % CI)"
+    assert re.match(r"-[\d.]+ points \(-[\d.]+ to -[\d.]+\)$", card.compared.rows[1][-1])
+    assert card.not_chosen[0].startswith("Not chosen: learning rate 1. It was -")
+    assert skipped.is_skipped
+    text = rendered(searched())
+    assert '<section class="skipped" id="stage-weights">' in text
+    assert "None is rare." in text and text.count('class="card"') == 1
+
+
+def test_all_trials_are_in_one_sortable_table():
+    text = rendered(searched())
+    table = text[text.index('<table class="sortable">') :]
+    assert table.count("<tr>") >= 3 and "lr-0.1" in table and 'aria-sort="none"' in table
+    header, rows = page.of(searched()).trials.header, page.of(searched()).trials.rows
+    assert header[:4] == ("trial", "stage", "optimizer", "learning rate")
+    assert header[-1] == "validation accuracy" and rows[1][-1] == "0.7"
+
+
+def test_a_running_page_loads_itself_again_and_a_finished_one_does_not():
+    running = rendered(searched(result={}, progress="Running: stage batch is at work."))
+    assert 'data-running="yes"' in running and "Running: stage batch" in running
+    assert "Recipe so far" in running and "not finished" in running
+    assert 'data-running="no"' in rendered(searched())
+
+
+def test_names_are_text_everywhere_on_the_page():
+    about = {**ABOUT, "data": EVIL, "summary": EVIL, "notes": [EVIL]}
+    trials = {EVIL: dataclasses.replace(outcome(), spec=TrialSpec(EVIL, "lr", Recipe(), 0, 100))}
+    decision = Decision("lr", Recipe(), Recipe(), "So", EVIL, (EVIL,))
+    found = findings(about=about, outcomes=trials, decisions=[decision], use=EVIL)
+    text = html.render(EVIL, page.below(found), page.of(found))
+    seen = Page(text)
+    assert [tag for tag, _ in seen.tags].count("script") == 1
+    assert "\x1b" not in text and "\u202e" not in text
+    assert not [name for _, attributes in seen.tags for name in attributes if name.startswith("on")]
+
+
+def test_a_figure_follows_the_pages_colors_and_width_and_its_names_are_its_own():
+    figure = result_figures.spending({"$a<b>": (1, 1.0), "train": (2, 2.0)})
+    svg = figure.svg
+    assert svg.startswith("<svg") and not re.search(r"<svg[^>]* (width|height)=", svg)
+    assert "var(--blue)" in svg and "currentColor" in svg and "#000000" not in svg
+    assert "<script" not in svg and "&lt;b&gt;" in svg
+    sizes = [float(size) for size in re.findall(r"font(?:-size)?: ([\d.]+)px", svg)]
+    view = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])
+    assert sizes and min(sizes) * 345 / view >= 11  # pixels on a phone that is 390 wide
+    other = result_figures.spending({"other": (1, 1.0)}).svg
+    identities = [set(re.findall(r'\bid="([^"]*)"', each)) for each in (svg, other)]
+    assert identities[0] and not identities[0] & identities[1]
+    for wanted in re.findall(r"url\(#([^)]*)\)", svg):
+        assert wanted in identities[0]
+
+
+def test_what_stands_on_a_heat_map_keeps_its_color():
+    assert not {vector.INK_DARK, vector.INK_LIGHT} & set(vector.PROPERTIES)
+    counts = np.array([[9, 1], [0, 5]])
+    assert vector.INK_LIGHT in result_figures.confusion(counts, ("a", "b")).svg
+
+
+def test_learning_curves_are_named_at_their_lines(monkeypatch):
+    drawn, make = [], plotting.png
+    monkeypatch.setattr(plotting, "png", lambda figure: drawn.append(figure) or make(figure))
+    found = writer.learning_pictures(
+        [], compared() | {"baseline": outcome("baseline")}, ACCURACY, "lr-1"
+    )
+    assert list(found) == ["learning"]
+    upper, lower = drawn[0].axes
+    names = {text.get_text() for text in upper.texts}
+    assert names == {
+        f"{model}, {part}" for model in ("final", "baseline") for part in ("training", "validation")
+    }
+    assert {text.get_text() for text in lower.texts} == {"final", "baseline"}
+    places = sorted(text.xyann[1] for text in upper.texts)
+    assert min(np.diff(places)) >= learning_curves.LEAST_GAP - 1e-9
+    assert writer.learning_pictures([], {}, ACCURACY, None) == {}
+
+
+def test_trials_are_written_as_values(tmp_path):
+    rows = trial_tables.records(compared())
+    assert rows[1]["learning_rate"] == 1.0 and rows[1]["val_accuracy"] == 0.7
+    first, *lines = trial_tables.as_csv(rows).splitlines()
+    assert first.startswith("trial,stage,optimizer,learning_rate,") and len(lines) == 2
+    failed = Outcome.failed(TrialSpec("x", "lr", Recipe(), 0, 100), ValueError("no"))
+    assert trial_tables.records({"x": failed})[0]["loss"] is None
+
+
+class Clock:
+    """Every writing takes a second."""
+
+    now = 0.0
+
+    def __call__(self):
+        self.now += 0.5
+        return self.now
+
+
+def write(reported, elapsed):
+    recipe = Recipe()
+    decided = [Decision("start", recipe, recipe, "So", "it is")]
+    return reported.write(decided, compared(), recipe, {}, "Running.", elapsed)
+
+
+def test_a_live_report_is_there_from_the_start_and_takes_a_small_share(tmp_path):
+    run_dir = RunDir(tmp_path)
+    reported = live.LiveReport(run_dir, ABOUT, ACCURACY, draws=False, clock=Clock())
+    assert write(reported, 0.0) and 'data-running="yes"' in run_dir.report.read_text()
+    assert not write(reported, 2 / live.SHARE * 0.49) and reported.seconds == 0.5
+    assert write(reported, 2 / live.SHARE * 0.51)
+
+
+def test_a_live_report_that_cannot_be_written_is_told_once(tmp_path, caplog):
+    reported = live.LiveReport(RunDir(tmp_path / "gone"), ABOUT, ACCURACY, False, Clock())
+    for elapsed in (0.0, 1e6, 2e6):
+        write(reported, elapsed)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_use_is_the_file_that_predicts_or_three_lines(tmp_path):
+    assert page.use(tmp_path / "predict.py", tmp_path / "model.keras", ABOUT) == ""
+    (tmp_path / "model.keras").touch()
+    told = page.use(tmp_path / "predict.py", tmp_path / "model.keras", ABOUT)
+    compile(told, "use", "exec")
+    assert "argmax" in told
+    (tmp_path / "predict.py").write_text("import mine\n")
+    assert page.use(tmp_path / "predict.py", tmp_path / "model.keras", ABOUT) == "import mine\n"
+
+
+@pytest.mark.parametrize("result", [{}, RESULT, {"stages": {}}])
+def test_a_page_is_written_whatever_is_missing(result):
+    nothing = findings(decisions=[], outcomes={}, result=result, recipe=None, about={})
+    assert "<!doctype html>" in rendered(nothing)
