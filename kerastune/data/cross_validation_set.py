@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data import cutting, finishing, sources, splits, target_kinds
+from kerastune.data import cutting, finishing, sources, splits
 from kerastune.data.finishing import Wishes
 from kerastune.data.folds import Fold
 from kerastune.data.raw import Raw, from_pairs, refuse_stream
 from kerastune.data.readers.asked import Asked
+from kerastune.data.targets import target_kinds
 from kerastune.problem import OTHER, Part, Problem, joined
 
 

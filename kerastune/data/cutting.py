@@ -36,8 +36,10 @@ def cut_parts(
     if seed < 0:
         raise ValueError(f"`seed` must be at least 0, got {seed}.")
     parts, notes = dict(raw.parts), []
+    if raw.stream is not None:
+        return parts, notes
     left = np.arange(len(parts["training"]))
-    for where in CUT_PARTS if raw.stream is None else ():
+    for where in CUT_PARTS:
         if where in parts or (where == "test" and not cut_test):
             continue
         train = parts["training"]

@@ -9,7 +9,6 @@ from typing import Any
 from kerastune.analysis import nested
 from kerastune.data import (
     checks,
-    class_weights,
     cutting,
     memory,
     new_data,
@@ -17,11 +16,11 @@ from kerastune.data import (
     splits,
     streams,
     tabular,
-    target_kinds,
 )
 from kerastune.data.preprocessing import Attachment, Profile
 from kerastune.data.raw import Raw
-from kerastune.data.targets import Targets
+from kerastune.data.targets import class_weights, target_kinds
+from kerastune.data.targets.fitted import Targets
 from kerastune.problem import OTHER, Declared, Part, Problem
 
 # Tells what a model says of its targets, from a few of its inputs.
