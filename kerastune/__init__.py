@@ -12,6 +12,7 @@ from kerastune.runtime import lazy
 if TYPE_CHECKING:
     from kerastune import analysis, callbacks, data, inference, models, schedules
     from kerastune.budget import Budget
+    from kerastune.inference.predictor import load
     from kerastune.playbook.decision import Decision
     from kerastune.problem import Problem
     from kerastune.recipe import Recipe
@@ -33,6 +34,7 @@ __all__ = [
     "cross_validate",
     "data",
     "inference",
+    "load",
     "models",
     "schedules",
 ]
@@ -45,6 +47,7 @@ _WHERE = {
     "Recipe": "kerastune.recipe",
     "Trainer": "kerastune.training.trainer",
     "cross_validate": "kerastune.tuner.cross_validation",
+    "load": "kerastune.inference.predictor",
 }
 _PACKAGES = [name for name in __all__ if name not in _WHERE]
 

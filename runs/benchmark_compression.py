@@ -99,7 +99,7 @@ def main(argv):
     """Prints a row for each of the two, over seeds."""
     from kerastune.data import sources
 
-    parts, found = sources.read("fashion_mnist", "", 64).parts, []
+    parts, found = sources.read("fashion_mnist").parts, []
     for seed in range(1, FLAGS.seeds + 1):
         with tempfile.TemporaryDirectory() as directory:
             found.append(compress(parts, seed, directory))

@@ -88,7 +88,7 @@ def main(argv):
     """Prints a table of accuracies over seeds, and the paired differences to `finetune`."""
     from kerastune.data import sources
 
-    parts = sources.read("fashion_mnist", "", 64).parts
+    parts = sources.read("fashion_mnist").parts
     found = {name: [] for name in STAGES}
     for seed in range(1, FLAGS.seeds + 1):
         with tempfile.TemporaryDirectory() as directory:

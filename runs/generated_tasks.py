@@ -87,7 +87,7 @@ def fashion_last() -> tuple:
 def _fashion(classes: range) -> tuple:
     from kerastune.data import sources
 
-    parts = sources.read("fashion_mnist", "", 64).parts
+    parts = sources.read("fashion_mnist").parts
     kept = [
         part.take(np.flatnonzero(np.isin(part.y, classes)))
         for part in (parts["training"], parts["test"])

@@ -25,7 +25,8 @@ import numpy as np
 import pandas as pd
 from sklearn import datasets, model_selection
 
-from kerastune.data import loading
+from kerastune.data import finishing
+from kerastune.data.finishing import Wishes
 from kerastune.data.raw import Raw
 from kerastune.problem import Part, Problem
 
@@ -287,7 +288,7 @@ def problem(name: str, x, y: np.ndarray, seed: int, task: Task) -> Problem:
         for where, rows in cut(y, seed, task.kind == "classification").items()
     }
     raw = Raw(name, parts, is_table=isinstance(x, dict))
-    return loading.finish(raw, seed, False, None, task.kind)
+    return finishing.finish(raw, Wishes(seed=seed, kind=task.kind))
 
 
 def _rows(x, rows: np.ndarray):

@@ -51,7 +51,9 @@ ONLY_IN = {
     "matplotlib": {"report.figures"},
     "onnx": {"export"},
     "ray": {"executors.ray_actors"},
-    "rich": {"cli.summary", "runtime.logs", "runtime.screen"},
+    "PIL": {"data.readers.image_files"},
+    "pyarrow": {"data.readers.table_files"},
+    "rich": {"cli.column_table", "cli.summary", "runtime.logs", "runtime.screen"},
     "jinja2": {"report.html"},
     "markupsafe": {"report.html"},
     "IPython": {"runtime.screen"},
@@ -71,7 +73,7 @@ ONLY_IN = {
 ONLY_IN["keras"] |= {"executors.worker_setup"}
 ONLY_IN["tensorflow"] = ONLY_IN["keras"]
 ANYWHERE = ("numpy", "pandas", "scipy", "sklearn")
-LAZY = ("pandas", "ray", "scipy", "sklearn")
+LAZY = ("PIL", "pandas", "pyarrow", "ray", "scipy", "sklearn")
 PRINTS = {"cli.entry", "cli.running", "cli.summary"}
 MOST_LINES = 350
 MOST_FILES = 20

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ from typing import Any
 from absl import flags
 
 from kerastune.budget import LEAST_STEPS
+from kerastune.cli import source_checks
 from kerastune.cli.command_flags import DATA_FLAGS, parsed, recipe_of
+from kerastune.data.finishing import Wishes
+from kerastune.data.raw import Raw
 from kerastune.export import versions
 from kerastune.playbook.stages.distill import GRID
 from kerastune.recipe import Recipe
@@ -58,6 +63,7 @@ def _regularized(flag_values: flags.FlagValues, recipe: Recipe) -> Recipe:
 def crossval(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     """Trains the recipe of the flags on every fold."""
     environment.check()
+    raw = _read(flag_values)
     with environment.quiet_start():
         from kerastune.cli import summary
         from kerastune.data import cross_validation_set
@@ -68,7 +74,7 @@ def crossval(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     output_dir = Path(flag_values.output_dir)
     crossed = CrossValidation(
         flag_values.model,
-        cross_validation_set.load(**_source(flag_values), groups=flag_values.groups),
+        cross_validation_set.of_raw(raw, _wishes(flag_values)),
         _regularized(flag_values, recipe_of(flag_values)),
         num_folds=flag_values.folds,
         repeats=flag_values.repeats,
@@ -78,8 +84,7 @@ def crossval(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
         project_name=output_dir.name,
         overwrite=flag_values.overwrite,
     )
-    given = {name: flag_values[name].value for name in (*DATA_FLAGS, "groups")}
-    crossed.run(given, verbose=1 + flag_values.verbose)
+    crossed.run(_told(flag_values), verbose=1 + flag_values.verbose)
     summary.show_folds(crossed)
     return ()
 
@@ -109,10 +114,46 @@ def _settings_of(run_dir: RunDir, flag_values: flags.FlagValues) -> dict[str, An
     found = parsed([f"--flagfile={path}" for path in files])
     return {
         name: values[name].value
-        for name in (*DATA_FLAGS, "groups")
+        for name in DATA_FLAGS
         for values in (found, flag_values)
         if values[name].present
     }
+
+
+def predict(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Predicts new data with the final model of a search, and writes a .csv."""
+    predictor = _predictor(flag_values)
+    from kerastune.cli import predicting
+
+    path = Path(flag_values.predictions or predictor.run_dir.new_predictions).expanduser()
+    count = predicting.write(predictor, flag_values.data, path)
+    return (f"{count} predictions are in {path}",)
+
+
+def evaluate(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
+    """Metrics of the final model of a search on labelled data."""
+    predictor = _predictor(flag_values)
+    from kerastune.inference import wording
+
+    judged = predictor.judged(flag_values.data)
+    lines = [
+        f"{name} {each['value']:.4f}"
+        + (f", 95 % interval {each['low']:.4f} to {each['high']:.4f}" if "low" in each else "")
+        for name, each in predictor.measured(*judged).items()
+    ]
+    rarer = predictor.rare_class(*judged)
+    return [*lines, *(wording.rare_class(rarer, list(predictor.classes_)) if rarer else [])]
+
+
+def _predictor(flag_values: flags.FlagValues) -> Any:
+    environment.check()
+    with environment.quiet_start():
+        from kerastune.inference import predictor
+        from kerastune.runtime import devices, logs
+
+        devices.set_up(flag_values.gpu_memory_growth)
+    logs.to_screen()
+    return predictor.load(flag_values.output_dir)
 
 
 def status(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
@@ -161,19 +202,26 @@ def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]
 
 def _searched(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]):
     environment.check()
+    from kerastune.data import finishing
+
+    raw, problem = _read(flag_values), None
+    if not _is_named(flag_values):
+        # What is wrong with the data is told before TensorFlow is imported.
+        problem = finishing.finish(raw, _wishes(flag_values))
     with environment.quiet_start():
-        from kerastune.data import loading
         from kerastune.runtime import devices
         from kerastune.tuner import teachers
         from kerastune.tuner.playbook_tuner import PlaybookTuner
 
         notes = devices.set_up(flag_values.gpu_memory_growth, flag_values.precision)
-    problem = loading.load(**_source(flag_values))
+    if problem is None:
+        problem = finishing.finish(raw, _wishes(flag_values))
     problem = dataclasses.replace(problem, notes=(*notes, *problem.notes))
     hypermodel, teacher = _hypermodel(flag_values, problem), None
     if flag_values.teacher:
-        raw = loading.load(**{**_source(flag_values), "standardize": False, "for_own_model": True})
-        problem, hypermodel = teachers.of_raw_inputs(problem, raw, hypermodel)
+        plainly = {"standardize": False, "for_own_model": True}
+        as_read = finishing.finish(raw, dataclasses.replace(_wishes(flag_values), **plainly))
+        problem, hypermodel = teachers.of_raw_inputs(problem, as_read, hypermodel)
         teacher = teachers.load(flag_values.teacher)
     output_dir = Path(flag_values.output_dir)
     tuner = PlaybookTuner(
@@ -197,19 +245,48 @@ def _searched(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[st
         jobs=flag_values.jobs,
         ray_address=flag_values.ray_address,
     )
-    given = {name: flag_values[name].value for name in DATA_FLAGS}
-    tuner.search(problem, settings=given, verbose=1 + flag_values.verbose)
+    tuner.search(problem, settings=_told(flag_values), verbose=1 + flag_values.verbose)
     return tuner
 
 
-def _source(flag_values: flags.FlagValues) -> dict[str, Any]:
-    """The data that the flags describe, as arguments of `data.load`."""
-    names = ("label", "image_size", "standardize", "standardize_targets", "seed", "kind")
+def _told(flag_values: flags.FlagValues) -> dict[str, Any]:
+    """The flags of data and model as plain values; a list is a text, as it is typed."""
+    return {name: _typed(flag_values[name].value) for name in DATA_FLAGS}
+
+
+def _typed(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(value)
+    return line.getvalue()
+
+
+def _read(flag_values: flags.FlagValues) -> Raw:
+    """The data as they are read, and a table of what their columns became."""
+    from kerastune.cli import column_table
+    from kerastune.data import sources
+    from kerastune.runtime import logs
+
+    logs.to_screen(flag_values.verbose)
+    raw = sources.read(flag_values.data, source_checks.asked(flag_values))
+    column_table.show(raw)
+    return raw
+
+
+def _wishes(flag_values: flags.FlagValues) -> Wishes:
+    """How the flags say that data are prepared."""
+    names = ("standardize", "standardize_targets", "seed", "kind")
     values = {name: flag_values[name].value for name in names}
-    is_named = ":" in flag_values.model and not flag_values.pretrained
+    is_named = _is_named(flag_values)
     own_model = bool(flag_values.pretrained) or is_named
     ask = _asking(flag_values) if is_named else None
-    return {"source": flag_values.data, "for_own_model": own_model, "ask": ask, **values}
+    return Wishes(for_own_model=own_model, ask=ask, cut_test=True, **values)
+
+
+def _is_named(flag_values: flags.FlagValues) -> bool:
+    """Whether the model is built by a function of the user's."""
+    return ":" in flag_values.model and not flag_values.pretrained
 
 
 def _asking(flag_values: flags.FlagValues):

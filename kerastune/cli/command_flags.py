@@ -9,6 +9,7 @@ from typing import Any
 
 from absl import flags
 
+from kerastune.cli import data_flags
 from kerastune.cli.flag import Flag
 from kerastune.executors import base
 from kerastune.export import versions
@@ -23,16 +24,10 @@ from kerastune.runtime import environment
 # Stages that some default search has, and those that only run where they are named.
 DEFAULT_STAGES = registry.default_names(Wanted(own_model=True, pretrained=True))
 OTHER_STAGES = [name for name in registry.names() if name not in DEFAULT_STAGES]
-KINDS = ("", "classification", "regression")
 AUTO = 0  # of `--batch_size`: suggested from the data (P7)
 # What tells the data and the model of one search from those of another.
 DATA_FLAGS = (
-    "data",
-    "label",
-    "kind",
-    "image_size",
-    "standardize",
-    "standardize_targets",
+    *(flag.name for flag in data_flags.FLAGS),
     "model",
     "pretrained",
     "precision",
@@ -51,50 +46,7 @@ RECIPE_FLAGS = {
 }
 
 GROUPS: dict[str, tuple[Flag, ...]] = {
-    "Data": (
-        Flag(
-            "data",
-            "Data set (digits, iris, wine, mnist, fashion_mnist, cifar10 …), .npz, .csv, folder "
-            "with one folder of images per class, or function that returns arrays.",
-            unit="NAME|FILE|FOLDER|MODULE:FUNCTION",
-            unset="required",
-        ),
-        Flag("label", "Column of a .csv to predict.", unit="COLUMN"),
-        Flag(
-            "groups",
-            "Column of a .csv, or array of a .npz: examples of one group stay in the same fold.",
-            unit="COLUMN",
-        ),
-        Flag(
-            "kind",
-            "What the targets are.",
-            kind="choice",
-            choices=KINDS,
-            unset="from the targets",
-        ),
-        Flag(
-            "image_size",
-            "Height and width that the images of a folder are resized to.",
-            64,
-            "integer",
-            "pixels",
-            least=1,
-        ),
-        Flag(
-            "standardize",
-            "Standardize inputs to mean 0 and std 1.",
-            None,
-            "switch",
-            unset="for built-in models only",
-        ),
-        Flag(
-            "standardize_targets",
-            "Standardize the numbers to predict; predictions are in their own units all the same.",
-            None,
-            "switch",
-            unset="for all but compiled models",
-        ),
-    ),
+    "Data": data_flags.FLAGS,
     "Model": (
         Flag(
             "model",
@@ -232,6 +184,14 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             unset="export/ in the output directory",
         ),
     ),
+    "Prediction": (
+        Flag(
+            "predictions",
+            "Where predictions are written, as a .csv.",
+            unit="FILE",
+            unset="predictions.csv in the output directory",
+        ),
+    ),
     "Question": (
         Flag(
             "about",
@@ -294,7 +254,13 @@ def parse(flag_values: flags.FlagValues, arguments: Sequence[str]) -> None:
         absl.flags.Error: for an unknown flag or a value that it does not take.
         ValueError: for what is no flag.
     """
-    surplus = flag_values(["kerastune", *arguments])[1:]
+    try:
+        surplus = flag_values(["kerastune", *arguments])[1:]
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"`--flagfile` names a file that is no text ({error.reason} at byte {error.start}): "
+            "name a file of flags, such as digits-out/best.flags."
+        ) from error
     if surplus:
         raise ValueError(f"{surplus[0]!r} is not a flag: flags begin with --, as in --data=digits.")
 

@@ -10,15 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import flags
 
 from kerastune.cli import actions, flag_checks, source_checks
-from kerastune.cli.command_flags import AUTO, GROUPS, HYPERPARAMETERS, RECIPE_FLAGS
+from kerastune.cli.command_flags import AUTO, GROUPS, HYPERPARAMETERS
 from kerastune.cli.flag import Flag
+from kerastune.cli.own_flags import GIVEN, NEW_DATA, OF_SEARCH, REGULARIZED, STARTING, TO_EXPORT
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.stage_setup import Wanted
 
 Check = Callable[[flags.FlagValues], None]
 
 RECIPE = (HYPERPARAMETERS, *(flag.name for flag in GROUPS["Recipe"]))
-DATA = ("data", "label", "kind", "image_size", "standardize", "standardize_targets")
+OF_DATA = (
+    *("data", "label", "ignore", "types", "time", "groups", "validation_data", "test_data"),
+    *("image_size", "skip_broken"),
+)
+DATA = (*OF_DATA, "kind", "standardize", "standardize_targets")
 MODEL = ("model", "pretrained")
 TRAINING = ("budget", "objective", "refit", "keep", "executor", "jobs", "ray_address")
 RUN = ("output_dir", "overwrite", "precision", "gpu_memory_growth", "verbose")
@@ -27,59 +32,11 @@ MEMBERS = ("members", "member_folds", "tta")
 
 READS_DATA = (flag_checks.recipe, source_checks.data, source_checks.model, flag_checks.objective)
 SEARCHES = (
-    flag_checks.no_groups,
     flag_checks.budget,
     *READS_DATA,
     source_checks.pretrained,
     flag_checks.executor,
     flag_checks.output_dir,
-)
-
-
-# What flags mean where that is not what the table of flags says.
-STARTING = {"Recipe": "Recipe to start from"}
-REGULARIZED = dataclasses.replace(RECIPE_FLAGS["regularizers"], default="on")
-GIVEN = (
-    Flag(
-        "budget",
-        "Time (90s, 4m, 1.5h) or training steps (6000steps) of the whole command.",
-        unit="TIME|STEPS",
-        unset="steps of the recipe's trainings",
-    ),
-    REGULARIZED,
-)
-OF_SEARCH = Flag("output_dir", "Output directory of a search.", unit="DIRECTORY", unset="required")
-TO_EXPORT = (
-    OF_SEARCH,
-    Flag(
-        "data",
-        "Data set with examples to check the export on.",
-        unit="NAME|FILE|FOLDER|MODULE:FUNCTION",
-        unset="as in the search",
-    ),
-    Flag("label", "Column of a .csv that was predicted.", unit="COLUMN"),
-    Flag("groups", "Column of a .csv, or array of a .npz, that is not an input.", unit="COLUMN"),
-    Flag(
-        "image_size",
-        "Height and width that the images of a folder are resized to.",
-        None,
-        "integer",
-        unset="as in the search",
-    ),
-    Flag(
-        "model",
-        "Model of the search; your module is imported.",
-        unit="mlp|cnn|resnet|series|MODULE:NAME",
-        unset="as in the search",
-    ),
-    Flag(
-        "pretrained",
-        "Pretrained model of the search; your module is imported.",
-        unit="FILE.keras|MODULE:FUNCTION",
-        unset="as in the search",
-    ),
-    Flag("ensemble", "Export the ensemble, where there is one.", True, "switch"),
-    Flag("tta", "Export test-time augmentation, where there is one.", True, "switch"),
 )
 
 
@@ -215,7 +172,12 @@ TABLE = (
     Command(
         "crossval",
         "cross-validate a given recipe on k folds",
-        flags=(*DATA, "groups", "model", "objective", "folds", "repeats", *RUN, *RECIPE),
+        flags=(
+            *(name for name in DATA if name not in ("time", "validation_data")),
+            *("model", "objective", "folds", "repeats"),
+            *RUN,
+            *RECIPE,
+        ),
         checks=(
             flag_checks.not_pretrained,
             flag_checks.folds,
@@ -256,11 +218,36 @@ TABLE = (
         own=GIVEN,
     ),
     Command(
+        "predict",
+        "predict new data with the final model of a search",
+        flags=("output_dir", "data", "predictions", "gpu_memory_growth"),
+        checks=(flag_checks.has_inputs, flag_checks.new_data, flag_checks.predictions),
+        run=actions.predict,
+        examples=(
+            "kerastune predict --output_dir=people-out --data=new.csv",
+            "kerastune predict --output_dir=pets-out --data=photos --predictions=pets.csv",
+        ),
+        own=(OF_SEARCH, NEW_DATA),
+    ),
+    Command(
+        "evaluate",
+        "metrics of the final model of a search on labelled data",
+        flags=("output_dir", "data", "gpu_memory_growth"),
+        checks=(flag_checks.has_inputs, flag_checks.new_data),
+        run=actions.evaluate,
+        examples=(
+            "kerastune evaluate --output_dir=people-out --data=labelled.csv",
+            "kerastune evaluate --output_dir=pets-out --data=pets/test",
+        ),
+        own=(OF_SEARCH, NEW_DATA),
+    ),
+    Command(
         "export",
         "write the final model for TensorFlow Serving, or as a Keras, ONNX or LiteRT file",
         flags=(
             *("output_dir", "export_dir", "format", "ensemble", "tta"),
-            *("data", "label", "groups", "image_size", "model", "pretrained"),
+            *OF_DATA,
+            *("model", "pretrained"),
             "gpu_memory_growth",
         ),
         checks=(

@@ -24,6 +24,11 @@ from kerastune.runtime import naming, signals
 from kerastune.study import run_directory
 
 HELP = ("help", "--help", "-h", "-help", "--helpfull", "--helpshort")
+# Flags that may begin with `~`, which a shell leaves alone behind an equals sign.
+PATHS = (
+    *("data", "validation_data", "test_data", "output_dir", "pretrained", "teacher", "trained"),
+    *("export_dir", "predictions"),
+)
 PIPE_CLOSED = 141  # exit status of a program that a closed pipe ends, in a shell
 
 
@@ -93,6 +98,8 @@ def run(command: Command, arguments: Sequence[str], flag_values: flags.FlagValue
     flag_checks.flagfiles(flagfiles)
     _refuse_unused(command, given)
     command_flags.parse(flag_values, [*_flags_of_trained(command, arguments), *arguments])
+    for name in PATHS:
+        flag_values[name].value = os.path.expanduser(flag_values[name].value)
     for check in command.checks:
         check(flag_values)
     for name in flag_values:
@@ -178,7 +185,7 @@ def _flags_of_trained(command: Command, arguments: Sequence[str]) -> list[str]:
     """The flagfile of the output directory that `--trained` names; flags that are given win over
     it.
     """
-    directory = command_flags.parsed(arguments).trained
+    directory = os.path.expanduser(command_flags.parsed(arguments).trained)
     if not directory or "trained" not in command.flags:
         return []
     flag_checks.trained(directory)

@@ -6,6 +6,7 @@ Every check takes the values of flags, reads files at most, and raises `ValueErr
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from absl import flags
 
 from kerastune.budget import Budget
 from kerastune.cli.command_flags import recipe_of
+from kerastune.data import new_data as forms
 from kerastune.executors import dispatch
 from kerastune.export import versions
 from kerastune.objective import Objective
@@ -55,17 +57,6 @@ def objective(flag_values: flags.FlagValues) -> None:
         Objective.parse(flag_values.objective)
 
 
-def no_groups(flag_values: flags.FlagValues) -> None:
-    """No `--groups`, which also a flagfile may have: examples of one group would be on both sides
-    of a split.
-    """
-    if flag_values.groups:
-        raise ValueError(
-            f"`--groups` ({flag_values.groups!r}) is a flag of crossval; other commands split at "
-            "random: leave it out."
-        )
-
-
 def not_pretrained(flag_values: flags.FlagValues) -> None:
     """No `--pretrained`, which also a flagfile may have."""
     if flag_values.pretrained:
@@ -85,15 +76,13 @@ def output_dir(flag_values: flags.FlagValues) -> None:
     path = Path(text) if "\0" in text else Path(text).resolve()
     if not NAME.fullmatch(path.name):
         raise ValueError(
-            f"`output_dir` must end in 1 to 64 letters, digits, `.`, `_` or `-`, got {str(path)!r}."
+            "`output_dir` must end in a name of 1 to 64 characters, none of them a control "
+            f"character or a backslash, got {str(path)!r}."
         )
     _check_writable(path, next(each for each in (path, *path.parents) if each.exists()))
     held = [each.name for each in path.iterdir()] if path.is_dir() else []
-    if held and not RunDir(path).is_ours():
-        raise ValueError(
-            f"`output_dir` ({path}) is not empty and not kerastune's (it holds {held[0]!r}): name "
-            "another one."
-        )
+    if held:
+        RunDir(path).check(flag_values.overwrite)
 
 
 def _check_writable(path: Path, nearest: Path) -> None:
@@ -143,6 +132,37 @@ def has_models(flag_values: flags.FlagValues) -> None:
         raise ValueError(
             f"`output_dir` ({run_dir.path}) holds no {run_dir.model.name}: let `kerastune tune` "
             "finish, or name another one."
+        )
+
+
+def has_inputs(flag_values: flags.FlagValues) -> None:
+    """`--output_dir` holds a finished search."""
+    has_models(flag_values)
+    run_dir = RunDir(flag_values.output_dir)
+    if not run_dir.inputs.is_file():
+        raise ValueError(
+            f"`output_dir` ({run_dir.path}) holds no {run_dir.inputs.name}: let the search finish, "
+            "or name another one."
+        )
+
+
+def new_data(flag_values: flags.FlagValues) -> None:
+    """`--data` is there, and a table has the columns that the model takes."""
+    if not flag_values.data:
+        raise ValueError("`--data` is missing: name the file or folder, e.g. --data=new.csv.")
+    path = Path(flag_values.data)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path} (looked in {os.getcwd()}).")
+    about = json.loads(RunDir(flag_values.output_dir).inputs.read_text(encoding="utf-8"))
+    forms.check(path, about["reading"])
+
+
+def predictions(flag_values: flags.FlagValues) -> None:
+    """`--predictions` can be written."""
+    path = Path(flag_values.predictions or ".").expanduser()
+    if flag_values.predictions and (path.is_dir() or not path.parent.is_dir()):
+        raise ValueError(
+            f"`--predictions` ({path}) must be a file in a folder that is there: name another one."
         )
 
 

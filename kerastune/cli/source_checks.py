@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 from absl import flags
 
 from kerastune.data import sources
+from kerastune.data.readers.asked import Asked
 from kerastune.runtime import naming
 
+FIELDS = tuple(field.name for field in dataclasses.fields(Asked))
 BUILT_IN_MODELS = ("mlp", "cnn", "resnet", "series")
 
 
@@ -19,7 +22,26 @@ def data(flag_values: flags.FlagValues) -> None:
             "`--data` is missing: name a data set, a file, a folder or module:function, "
             "e.g. --data=digits."
         )
-    sources.check(flag_values.data, flag_values.label, flag_values.groups)
+    sources.check(flag_values.data, asked(flag_values))
+
+
+def asked(flag_values: flags.FlagValues) -> Asked:
+    """What the flags say of the data besides their name.
+
+    Raises:
+        ValueError: for types that are not written as column:type.
+    """
+    values = {name: flag_values[name].value for name in FIELDS}
+    return Asked(**{**values, "types": dict(map(_typed, values["types"]))})
+
+
+def _typed(text: str) -> tuple[str, str]:
+    name, colon, kind = text.rpartition(":")
+    if not (name and colon):
+        raise ValueError(
+            f"`--types` must be column:type, as in --types=zip:category,age:number, got {text!r}."
+        )
+    return name.strip(), kind.strip()
 
 
 def model(flag_values: flags.FlagValues) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Collection
 from typing import Any
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kerastune.inference import wording as rare_wording
 from kerastune.playbook import wording
 from kerastune.playbook.stages.prune import Prune, PruneValues
 from kerastune.report.predictions import Predictions
@@ -30,6 +32,9 @@ def of_search(tuner: PlaybookTuner, known: Collection[str]) -> list[str]:
     predictions = Predictions.from_bytes(kept.read_bytes()) if kept.is_file() else None
     found = ending.found(tuner.result, tuner.recipe, predictions)
     lines = ["", *(line for each in found for line in textwrap.wrap(each, WIDTH))]
+    for part, rarer in tuner.result.get("rare_class", {}).items():
+        words = "; ".join(rare_wording.rare_class(rarer, tuner.result["classes"]))
+        lines.append(f"The rarer class, {part}: {words}.")
     lines += [ending.took(tuner.result), "", *ending.files(run_dir), ""]
     return [*lines, *ending.commands(run_dir, known)]
 
@@ -58,7 +63,8 @@ def show_folds(crossed: CrossValidation) -> None:
     console.print(f"Ensemble: {escape(str(run_dir.ensemble))}", soft_wrap=True)
     console.print(f"Out-of-fold predictions: {escape(str(run_dir.out_of_fold))}", soft_wrap=True)
     console.print(f"Results are in {escape(str(run_dir.path))}. TensorBoard:")
-    console.print(f"  tensorboard --logdir={escape(str(run_dir.tensorboard))}", soft_wrap=True)
+    logdir = escape(shlex.quote(str(run_dir.tensorboard)))
+    console.print(f"  tensorboard --logdir={logdir}", soft_wrap=True)
 
 
 def _folds(result: dict[str, Any], title: str) -> Table:

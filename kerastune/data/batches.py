@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerastune.data.augmentation import Augmentation, mirrored_at
-from kerastune.data.targets import balanced
+from kerastune.data.targets.fitted import balanced
 from kerastune.problem import Part, Problem, labels
 
 VALIDATION_BATCH = 512

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from kerastune.analysis import nested
-from kerastune.data import folds, user_inputs
+from kerastune.data import folds
 from kerastune.problem import OTHER, Part, Problem, labels
+
+LARGEST = 1e38  # of a number: float32 holds little more
 
 
 def check(problem: Problem, batch_size: int) -> None:
@@ -170,6 +172,17 @@ def check_numbers(array: np.ndarray, what: str) -> None:
             f"{what} has {int(bad.sum())} values that are NaN or infinite{column}; clean or impute "
             "them first."
         )
+    _check_size(array, what)
+
+
+def _check_size(array: np.ndarray, what: str) -> None:
+    """Refuses numbers that float32, which networks compute in, can't hold."""
+    largest = float(np.abs(array).max()) if array.dtype.kind == "f" else 0.0
+    if largest > LARGEST:
+        raise ValueError(
+            f"{what} has values up to {largest:.3g}, which are too large to compute with (at most "
+            f"{LARGEST:g}): give them in a larger unit."
+        )
 
 
 def check_dtype(array: np.ndarray, what: str) -> None:
@@ -288,38 +301,6 @@ def check_class_weight(class_weight: dict[int, float], class_names: tuple[str, .
                 f"`class_weight` of the label {label} is {weight}; expected a finite number, at "
                 "least 0."
             )
-
-
-def as_array(values: Any, what: str) -> np.ndarray:
-    """Gives `values` as an array, and refuses sparse, ragged and object ones by name.
-
-    Example:
-        >>> as_array([[1, 2], [3]], "`x`")
-        Traceback (most recent call last):
-            ...
-        ValueError: `x` is ragged (its rows differ in length); pad or crop them to one shape.
-    """
-    kind, values = type(values).__name__, user_inputs.as_numpy(values)
-    if hasattr(values, "toarray") or "Sparse" in kind:
-        raise ValueError(
-            f"{what} is sparse ({kind}), expected an array; convert it with `.toarray()`."
-        )
-    try:
-        array = None if "Ragged" in kind else user_inputs.as_numpy(np.asarray(values))
-    except ValueError:
-        array = None
-    if array is None:
-        raise ValueError(
-            f"{what} is ragged (its rows differ in length); pad or crop them to one shape."
-        )
-    if array.dtype.kind != "U":
-        check_dtype(array, what)
-    if array.ndim == 0:
-        raise ValueError(
-            f"{what} is a single value ({kind}), expected an array with one entry for every "
-            "example."
-        )
-    return array
 
 
 def entries(x: Any) -> list[tuple[str, np.ndarray]]:

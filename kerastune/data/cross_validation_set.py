@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data import finishing, sources, splits, target_kinds
+from kerastune.data import cutting, finishing, sources, splits
 from kerastune.data.finishing import Wishes
 from kerastune.data.folds import Fold
 from kerastune.data.raw import Raw, from_pairs, refuse_stream
+from kerastune.data.readers.asked import Asked
+from kerastune.data.targets import target_kinds
 from kerastune.problem import OTHER, Part, Problem, joined
 
 
@@ -90,17 +92,15 @@ class Foldable:
 
 
 def load(
-    source: str,
+    source: Any,
     *,
-    label: str = "",
-    image_size: int = 64,
     standardize: bool | None = None,
     seed: int = 1,
     for_own_model: bool = False,
     kind: str = "",
-    groups: str = "",
     ask: finishing.Ask | None = None,
     standardize_targets: bool | None = None,
+    **asked: Any,
 ) -> Foldable:
     """Reads a data set whose training and validation parts are cut into folds.
 
@@ -110,10 +110,6 @@ def load(
     here too. With groups none is cut off: it would be torn from examples of the same groups, and
     flatter the models.
 
-    Args:
-        groups: name of the column of a .csv (which is no input then), or of the array of a .npz,
-            that tells which examples belong together.
-
     Raises:
         ValueError, FileNotFoundError, ImportError: in one line, as `data.load`.
 
@@ -122,7 +118,6 @@ def load(
         >>> len(examples), len(examples.raw.parts["test"])
         (128, 22)
     """
-    raw = sources.read(source, label, image_size, groups)
     wishes = Wishes(
         seed=seed,
         for_own_model=for_own_model,
@@ -130,9 +125,26 @@ def load(
         kind=kind,
         ask=ask,
         standardize_targets=standardize_targets,
-        cut_test=not groups,
     )
-    return _foldable(raw, wishes)
+    return of_raw(sources.read(source, Asked(**asked)), wishes)
+
+
+def of_raw(raw: Raw, wishes: Wishes) -> Foldable:
+    """As `load`, of a data set that was read.
+
+    Args:
+        raw: as it was read.
+        wishes: how every fold is prepared; a test part is cut off where there are no groups.
+
+    Raises:
+        ValueError: in one line, for what can't be folded.
+    """
+    if raw.order is not None:
+        raise ValueError(
+            "`--time` can't be cross-validated, since every example is held out once, also the "
+            "earliest: leave it out, or use kerastune tune."
+        )
+    return _foldable(raw, dataclasses.replace(wishes, cut_test=raw.groups is None))
 
 
 def from_arrays(
@@ -194,13 +206,13 @@ def _foldable(raw: Raw, wishes: Wishes) -> Foldable:
     parts = dict(raw.parts)
     if "validation" in parts:
         parts["training"] = joined(parts["training"], parts.pop("validation"))
-    _check_groups(raw.groups, len(parts["training"]))
+    cutting.check_groups(raw.groups, len(parts["training"]))
     raw = dataclasses.replace(raw, parts=parts)
     classes = target_kinds.find_classes(raw, kind, declared)
     rows, notes = np.arange(len(parts["training"])), ()
     if wishes.cut_test and "test" not in parts:
         strata = classes.encode(parts["training"].y, "training") if classes else None
-        rows, off = splits.cut(len(rows), finishing.cut_seed("test", wishes.seed), strata)
+        rows, off = splits.cut(len(rows), cutting.cut_seed("test", wishes.seed), strata)
         parts["training"], parts["test"] = (
             parts["training"].take(rows),
             parts["training"].take(off),
@@ -213,12 +225,3 @@ def _foldable(raw: Raw, wishes: Wishes) -> Foldable:
     return Foldable(
         dataclasses.replace(raw, parts=parts), kind, rows, classes, wishes, (*raw.notes, *notes)
     )
-
-
-def _check_groups(groups: np.ndarray | None, num_examples: int) -> None:
-    if groups is not None and (groups.shape != (num_examples,) or groups.dtype.kind not in "biufU"):
-        raise ValueError(
-            f"`groups` has shape {groups.shape} and dtype {groups.dtype}, expected "
-            f"({num_examples},) numbers or texts: one group for every example of the training "
-            "part, then of a validation part that is given."
-        )

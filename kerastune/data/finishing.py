@@ -9,26 +9,26 @@ from typing import Any
 from kerastune.analysis import nested
 from kerastune.data import (
     checks,
-    class_weights,
+    cutting,
     memory,
+    new_data,
     preprocessing,
     profiling,
     splits,
     streams,
     tabular,
-    target_kinds,
 )
 from kerastune.data.preprocessing import Attachment
 from kerastune.data.profiling import Profile
 from kerastune.data.raw import Raw
-from kerastune.data.targets import Targets
+from kerastune.data.targets import class_weights, target_kinds
+from kerastune.data.targets.fitted import Targets
 from kerastune.problem import OTHER, Declared, Part, Problem
 
 # Tells what a model says of its targets, from a few of its inputs.
 Ask = Callable[[Any], Declared]
 
 LOOKED_AT = 2  # examples that a model is shown
-CUT_PARTS = ("test", "validation")  # in this order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def finish(raw: Raw, wishes: Wishes) -> Problem:
     check_raw(raw, wishes.for_own_model)
     kind = target_kinds.of_raw(raw, wishes.kind, declared)
     classes = target_kinds.find_classes(raw, kind, declared)
-    parts, cut_notes = _parts(raw, classes, wishes, declared)
+    parts, cut_notes = cutting.cut_parts(raw, classes, wishes.seed, wishes.cut_test, declared)
     standardize_targets = target_kinds.is_standardized(kind, declared, wishes.standardize_targets)
     train, weights = parts["training"], wishes.class_weight
     if kind == OTHER and raw.stream is None and declared.loss in class_weights.OF_SIGNS:
@@ -110,7 +110,8 @@ def finish(raw: Raw, wishes: Wishes) -> Problem:
         spare_outputs=spare,
         batch_size=declared.batch_size,
         is_stateful=declared.is_stateful,
-        notes=(*told, *raw.notes, *cut_notes, *class_notes),
+        reading=new_data.described(raw),
+        notes=(*told, *raw.notes, *cut_notes, *class_notes, *cutting.repeated(prepared)),
     )
 
 
@@ -150,45 +151,6 @@ def _shapes(part: Part) -> dict[str, tuple[int, ...]]:
     return checks.shapes(part) | profiles
 
 
-def _parts(
-    raw: Raw, classes: splits.Classes | None, wishes: Wishes, declared: Declared
-) -> tuple[dict[str, Part], list[str]]:
-    """All parts, those that are missing cut off the training part; and a sentence for each cut."""
-    seed = wishes.seed
-    if seed < 0:
-        raise ValueError(f"`seed` must be at least 0, got {seed}.")
-    parts, notes = dict(raw.parts), []
-    for where in CUT_PARTS if raw.stream is None else ():
-        if where in parts or (where == "test" and not wishes.cut_test):
-            continue
-        train = parts["training"]
-        strata = classes.encode(train.y, "training") if classes else None
-        if declared.is_stateful:
-            stay, off = splits.cut_end(len(train), declared.batch_size or 1)
-            how = "the last ones, whole batches: the model is stateful"
-        else:
-            stay, off = splits.cut(len(train), cut_seed(where, seed), strata)
-            how = f"{'stratified' if classes else 'at random'}, seed {seed}"
-        parts["training"], parts[where] = train.take(stay), train.take(off)
-        notes.append(
-            f"{len(off)} of {len(train)} training examples were split off as the {where} part "
-            f"({how})."
-        )
-    return parts, notes
-
-
-def cut_seed(where: str, seed: int) -> list[int]:
-    """The seed of the cut of a part.
-
-    The cuts of test and validation part are independent of each other.
-
-    Example:
-        >>> cut_seed("test", 7), cut_seed("validation", 7)
-        ([7, 0], [7, 1])
-    """
-    return [seed, CUT_PARTS.index(where)]
-
-
 def _fit_inputs(raw: Raw, x: Any, wishes: Wishes) -> Any:
     """Fits the preparation to the training inputs: columns, arrays, or the profile of a stream."""
     for_own_model, standardize = wishes.for_own_model, wishes.standardize
@@ -197,14 +159,17 @@ def _fit_inputs(raw: Raw, x: Any, wishes: Wishes) -> Any:
         return preprocessing.AsGiven(profiles)
     standardize = not for_own_model if standardize is None else standardize
     if raw.is_table:
-        return tabular.fit_table(x, standardize)
+        kinds = {column.name: column for column in raw.columns if column.is_input}
+        return tabular.fit_table(x, standardize, kinds, is_robust=not for_own_model)
     profiles = x if raw.stream is not None else profiling.profile(x, standardize)
-    return preprocessing.fit(profiles, not for_own_model, standardize)
+    return preprocessing.fit(profiles, not for_own_model, standardize, not for_own_model)
 
 
 def _prepare_part(part: Part, where: str, preparation: Any, targets: Targets) -> Part:
     if not preparation.is_identity:
-        num_values = sum(array.size for _, array in checks.entries(part.x))
+        width = getattr(preparation, "width", None)
+        sizes = (array.size for _, array in checks.entries(part.x))
+        num_values = sum(sizes) if width is None else width * len(part)
         memory.check(4 * num_values, f"The prepared {where} part")
     return Part(preparation.apply(part.x), targets.encode(part.y, where), part.sample_weight)
 

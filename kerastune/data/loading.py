@@ -7,20 +7,20 @@ from typing import Any
 from kerastune.data import sources, streams, user_inputs
 from kerastune.data.finishing import Ask, Wishes, finish
 from kerastune.data.raw import from_pairs
+from kerastune.data.readers.asked import Asked
 from kerastune.problem import Problem
 
 
 def load(
-    source: str = "digits",
+    source: Any = "digits",
     *,
-    label: str = "",
-    image_size: int = 64,
     standardize: bool | None = None,
     seed: int = 1,
     for_own_model: bool = False,
     kind: str = "",
     ask: Ask | None = None,
     standardize_targets: bool | None = None,
+    **asked: Any,
 ) -> Problem:
     """Loads a data set: reads, checks, splits and prepares it (`PLAYBOOK` P).
 
@@ -34,15 +34,13 @@ def load(
         source: one of `digits`, `wine`, `breast_cancer`, `diabetes`, `iris` (scikit-learn's);
             `mnist`, `fashion_mnist`, `cifar10`, `cifar100`, `california_housing`, `boston_housing`
             (Keras's); a `.npz` with `x_train`, `y_train` and optionally `x_val`, `y_val`, `x_test`,
-            `y_test`, `sample_weight_train` (inputs by name as `x_train/name`); a `.csv` with a
-            header: text columns become one column per value, missing numbers the training median; a
-            folder of class folders of images, optionally inside `train`, `validation` (or `val`)
-            and `test`; `module:function`, called without arguments, giving `(x, y)`, `((x, y),
-            (x_test, y_test))`, `((x, y), (x_val, y_val), (x_test, y_test))` or a dict with `train`,
-            `validation`, `test`; each part is `(x, y)`, `(x, y, sample_weight)` or a finite
-            `tf.data.Dataset` of those.
-        label: name of the target column of a `.csv`.
-        image_size: height and width that images in folders are resized to, in pixels, at least 1.
+            `y_test`, `sample_weight_train` (inputs by name as `x_train/name`); a `.csv` or
+            `.parquet` with a header, or a DataFrame; a folder of class folders of images,
+            optionally inside `train`, `validation` (or `val`) and `test`, or a `.csv` of their
+            paths and labels; `module:function`, called without arguments, giving `(x, y)`, `((x,
+            y), (x_test, y_test))`, `((x, y), (x_val, y_val), (x_test, y_test))` or a dict with
+            `train`, `validation`, `test`; each part is `(x, y)`, `(x, y, sample_weight)` or a
+            finite `tf.data.Dataset` of those.
         standardize: `None` means for built-in models only.
         seed: of the cuts, at least 0.
         for_own_model: whether the model is the user's own.
@@ -51,10 +49,12 @@ def load(
             whole and has at most 20 values).
         ask: tells what the user's model says of its targets.
         standardize_targets: `None` means for all but compiled models.
+        asked: what else there is to say of the source, as `asked.Asked` has it: `label`, `groups`,
+            `time`, `ignore`, `types`, `image_size`, `skip_broken`, `validation_data`, `test_data`.
 
     Returns:
         The problem; missing validation and test parts are cut from the training part
-        (`splits.cut`), as its notes say.
+        (`cutting.cut_parts`), as its notes say.
 
     Raises:
         ValueError: with one line, for an unknown source or data that cannot be trained on.
@@ -74,7 +74,7 @@ def load(
         standardize_targets=standardize_targets,
         cut_test=True,
     )
-    return finish(sources.read(source, label, image_size), wishes)
+    return finish(sources.read(source, Asked(**asked)), wishes)
 
 
 def from_arrays(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-MEMINFO = "/proc/meminfo"
+from kerastune.runtime import memory
 
 
 def check(num_bytes: int, what: str) -> None:
@@ -26,11 +24,5 @@ def check(num_bytes: int, what: str) -> None:
 
 
 def available() -> int:
-    """Bytes of memory that can still be used: Linux's own estimate, elsewhere all there is."""
-    try:
-        with open(MEMINFO) as lines:
-            return next(
-                int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")
-            )
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of memory that can still be used, of the machine or of the container."""
+    return memory.free()

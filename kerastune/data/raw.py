@@ -9,6 +9,7 @@ import numpy as np
 
 from kerastune.analysis import nested
 from kerastune.data import checks, streams, user_inputs
+from kerastune.data.readers.columns import Column
 from kerastune.problem import Part
 
 
@@ -17,8 +18,10 @@ class Raw:
     """What a source gives, before it is checked, cut and prepared.
 
     With a `stream`, the training part holds a profile in place of the inputs. With `is_table`,
-    inputs are columns. The `groups` that examples belong to are those of the training part, then of
-    a validation part that the source has.
+    inputs are columns, and `columns` tells what each became, `label` what the targets are. The
+    `groups` that examples belong to are those of the training part, then of a validation part that
+    the source has; `order` are times of the training part that it is cut by. Images have an
+    `image_size`.
     """
 
     name: str
@@ -29,6 +32,10 @@ class Raw:
     is_table: bool = False
     notes: tuple[str, ...] = ()
     groups: np.ndarray | None = None
+    order: np.ndarray | None = None
+    columns: tuple[Column, ...] = ()
+    label: Column | None = None
+    image_size: int = 0
 
 
 def from_pairs(values: dict[str, Any], name: str) -> Raw:
@@ -100,4 +107,36 @@ def _part(value: Any, where: str) -> Part:
 def _arrays(values: Any, name: str, what: str) -> Any:
     """A structure of arrays; a DataFrame in it becomes an array."""
     names = iter([place for place, _ in nested.named(values, name)])
-    return nested.mapped(lambda each: checks.as_array(each, f"`{next(names)}` {what}"), values)
+    return nested.mapped(lambda each: as_array(each, f"`{next(names)}` {what}"), values)
+
+
+def as_array(values: Any, what: str) -> np.ndarray:
+    """Gives `values` as an array, and refuses sparse, ragged and object ones by name.
+
+    Example:
+        >>> as_array([[1, 2], [3]], "`x`")
+        Traceback (most recent call last):
+            ...
+        ValueError: `x` is ragged (its rows differ in length); pad or crop them to one shape.
+    """
+    kind, values = type(values).__name__, user_inputs.as_numpy(values)
+    if hasattr(values, "toarray") or "Sparse" in kind:
+        raise ValueError(
+            f"{what} is sparse ({kind}), expected an array; convert it with `.toarray()`."
+        )
+    try:
+        array = None if "Ragged" in kind else user_inputs.as_numpy(np.asarray(values))
+    except ValueError:
+        array = None
+    if array is None:
+        raise ValueError(
+            f"{what} is ragged (its rows differ in length); pad or crop them to one shape."
+        )
+    if array.dtype.kind != "U":
+        checks.check_dtype(array, what)
+    if array.ndim == 0:
+        raise ValueError(
+            f"{what} is a single value ({kind}), expected an array with one entry for every "
+            "example."
+        )
+    return array

@@ -8,18 +8,18 @@ from typing import Any
 
 from kerastune.data import streams
 from kerastune.data.raw import Raw, from_pairs
-from kerastune.data.readers import csv_files, image_folders, named_sets, npz_files
+from kerastune.data.readers import image_folders, named_sets, npz_files, table_files, tables
+from kerastune.data.readers.asked import Asked
 from kerastune.runtime import naming
 
 
-def check(source: str, label: str = "", groups: str = "") -> None:
+def check(source: Any, asked: Asked = Asked()) -> None:
     """Refuses a source that can't be read, as far as can be told without reading it.
 
     Args:
-        source: a name, a file, a folder or `module:function`, as `data.load` lists them.
-        label: name of the target column of a .csv.
-        groups: name of the column of a .csv, or of the array of a .npz, that tells which examples
-            belong together.
+        source: a name, a file, a folder, `module:function` or a DataFrame, as `data.load` lists
+            them.
+        asked: what the user says of it.
 
     Raises:
         ValueError: with one line, for an unknown source, or a column that it has not.
@@ -28,19 +28,14 @@ def check(source: str, label: str = "", groups: str = "") -> None:
     Example:
         >>> check("iris")
     """
+    if table_files.is_table(source):
+        for each in (source, *asked.further.values()):
+            _check_file(each)
+        tables.check(source, asked)
+        return
+    _refuse_of_tables(source, asked)
     path = Path(source)
-    if label and path.suffix != ".csv":
-        raise ValueError(
-            f"`--label` ({label!r}) names a column of a .csv, but the data are {source}; leave it "
-            "out."
-        )
-    if groups and path.suffix not in (".csv", ".npz"):
-        raise ValueError(
-            f"`--groups` ({groups!r}) names a column of a .csv or an array of a .npz, but the data "
-            f"are {source}: leave it out."
-        )
-    known = named_sets.SCIKIT_LEARN + named_sets.KERAS
-    if source in known:
+    if source in named_sets.SCIKIT_LEARN + named_sets.KERAS:
         return
     if source in named_sets.KERAS_TEXT:
         raise ValueError(
@@ -49,57 +44,85 @@ def check(source: str, label: str = "", groups: str = "") -> None:
         )
     if path.is_dir():
         image_folders.check(path)
-        return
-    if path.suffix in (".npz", ".csv"):
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no file {source} (looked in {os.getcwd()}).")
-        if path.suffix == ".csv":
-            csv_files.check_columns(path, label, groups)
-        elif groups:
-            npz_files.check_groups(path, groups)
-        return
-    if ":" in source:
+    elif path.suffix == ".npz":
+        _check_file(path)
+        if asked.groups:
+            npz_files.check_groups(path, asked.groups)
+    elif ":" in source:
         naming.check_module(source, "data")
-        return
-    hint = naming.did_you_mean(source, known) or f"; known names are {', '.join(known)}."
-    raise ValueError(
-        f"`--data` ({source!r}) is not a known name, .npz, .csv, folder or module:function{hint}"
-    )
+    else:
+        known = named_sets.SCIKIT_LEARN + named_sets.KERAS
+        hint = naming.did_you_mean(source, known) or f"; known names are {', '.join(known)}."
+        raise ValueError(
+            f"`--data` ({source!r}) is not a known name, .npz, .csv, .parquet, folder or "
+            f"module:function{hint}"
+        )
 
 
-def read(source: str, label: str, image_size: int, groups: str = "") -> Raw:
+def _check_file(source: Any) -> None:
+    """A file is there; a DataFrame always is."""
+    is_path = isinstance(source, (str, Path))
+    if is_path and not table_files.is_table(source) and Path(source).suffix != ".npz":
+        raise ValueError(
+            f"{source} must be a table as the training data are: a .csv or .parquet with the same "
+            "columns."
+        )
+    if is_path and not Path(source).is_file():
+        raise FileNotFoundError(f"There is no file {source} (looked in {os.getcwd()}).")
+
+
+def _refuse_of_tables(source: str, asked: Asked) -> None:
+    """Refuses what is said of columns, where the source has none."""
+    for name, value in asked.of_tables.items():
+        raise ValueError(
+            f"`--{name}` ({value!r}) is for a table (.csv or .parquet), but the data are {source}; "
+            "leave it out."
+        )
+    if asked.groups and Path(source).suffix != ".npz":
+        raise ValueError(
+            f"`--groups` ({asked.groups!r}) names a column of a table or an array of a .npz, but "
+            f"the data are {source}: leave it out."
+        )
+    for where in asked.further:
+        raise ValueError(
+            f"`--{where}_data` is for a table (.csv or .parquet), but the data are {source}, which "
+            f"may have a {where} part themselves: leave it out."
+        )
+
+
+def read(source: Any, asked: Asked = Asked()) -> Raw:
     """Finds out what kind of source is meant, and reads it.
 
     Args:
         source: as `check` takes it.
-        label: name of the target column of a .csv.
-        image_size: height and width that images in folders are resized to, in pixels.
-        groups: as `check` takes it.
+        asked: what the user says of it.
 
     Raises:
         ValueError: with one line, for an unknown source, or one that cannot be read.
         FileNotFoundError, ImportError: with one line, for what is missing.
 
     Example:
-        >>> read("iris", "", 64).parts["training"].x.shape
+        >>> read("iris").parts["training"].x.shape
         (150, 4)
     """
-    check(source, label, groups)
+    check(source, asked)
+    if table_files.is_table(source):
+        paths = _column_of_paths(source, asked)
+        if paths:
+            return image_folders.read_listed(Path(source), asked, paths)
+        return tables.read(source, asked)
     path = Path(source)
     if source in named_sets.SCIKIT_LEARN + named_sets.KERAS:
         return named_sets.read(source)
     if path.is_dir():
-        return image_folders.read(path, image_size)
-    if path.suffix == ".npz":
-        return npz_files.read(path, groups)
-    return _read_csv(path, label, groups) if path.suffix == ".csv" else _read_function(source)
+        return image_folders.read(path, asked)
+    return npz_files.read(path, asked.groups) if path.suffix == ".npz" else _read_function(source)
 
 
-def _read_csv(path: Path, label: str, groups: str) -> Raw:
-    part, kind, notes, of_groups = csv_files.read(path, label, groups)
-    return Raw(
-        path.stem, {"training": part}, kind=kind, is_table=True, notes=notes, groups=of_groups
-    )
+def _column_of_paths(source: Any, asked: Asked) -> str:
+    """The column of a file's paths of images, which then are the inputs; else empty."""
+    is_file = isinstance(source, (str, Path))
+    return image_folders.column_of_paths(Path(source), asked) if is_file else ""
 
 
 def _read_function(source: str) -> Raw:

@@ -13,7 +13,7 @@ import numpy as np
 
 from kerastune.analysis import nested
 from kerastune.data import checks, memory, profiling, user_inputs
-from kerastune.data.targets import Targets
+from kerastune.data.targets.fitted import Targets
 from kerastune.problem import Part
 
 STREAM_BATCH = 256  # examples that are read from a tf.data.Dataset in one go

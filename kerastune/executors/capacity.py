@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 
 MEMORY_FRACTION = 0.8  # of the free memory that more workers may take
 GPU_FRACTION = 0.9  # of a GPU's memory that all workers on it may take
@@ -50,27 +49,6 @@ def fitting(needed: int, free: int, num_cores: int, gpus: list[int] = ()) -> int
     else:
         most = 1 + int(MEMORY_FRACTION * free / max(needed, 1))
     return max(min(most, num_cores), 1)
-
-
-def free_memory(system: Path = Path("/")) -> int:
-    """Bytes of memory that are free, of the machine or of the container, whichever is less.
-
-    Args:
-        system: where `/proc` and `/sys` are.
-    """
-    found = []
-    try:
-        lines = (system / "proc/meminfo").read_text().splitlines()
-        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-        group = system / "sys/fs/cgroup"
-        found.append(
-            int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
-        )
-    except (OSError, ValueError):  # not Linux, or a group without a limit
-        pass
-    if not found and "SC_PHYS_PAGES" in os.sysconf_names:
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    return max(min(found, default=0), 0)
 
 
 def gpu_memory() -> list[int]:

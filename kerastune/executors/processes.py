@@ -19,6 +19,7 @@ from kerastune.executors import capacity, worker
 from kerastune.executors.shared_memory import SharedArrays
 from kerastune.executors.worker_pool import WorkerPool
 from kerastune.executors.workers import LOST, Assignment, Message, Workers
+from kerastune.runtime import memory
 
 # That a message may take through a pipe: a worker that is stopped in the middle of one is lost.
 PIPE_SECONDS = 60
@@ -147,7 +148,7 @@ def pool(
     workers = Processes(setup, jobs or capacity.cores())
 
     def how_many(peak_memory: int) -> int:
-        free, gpus = capacity.free_memory(), capacity.gpu_memory()
+        free, gpus = memory.free(), capacity.gpu_memory()
         return capacity.fitting(peak_memory, free, capacity.cores(), gpus)
 
     sticky = bool(setup.callbacks)

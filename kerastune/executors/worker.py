@@ -14,7 +14,7 @@ from typing import Any
 
 from kerastune.executors import shared_memory
 from kerastune.executors.workers import DONE, FAILED, READY, STEPS, UNAVAILABLE
-from kerastune.runtime import environment
+from kerastune.runtime import environment, signals
 from kerastune.trial import State, TrialSpec
 
 
@@ -31,6 +31,7 @@ def main(pipe: connection.Connection, gpu: int, threads: int, memory_limit: int 
     # A Ctrl-C goes to the driver and its workers alike, and the driver is the one to end them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signals.die_with_parent()
     prepare_process, data = pipe.recv_bytes(), pipe.recv_bytes()
     descriptor = reduction.recv_handle(pipe)
     assignments: queue.SimpleQueue = queue.SimpleQueue()
@@ -63,6 +64,7 @@ def _train(
     trainer.on_steps = lambda count: _say(pipe, STEPS, attempt, count)
     trainer.seconds_left = lambda: until - time.monotonic()
     _say(pipe, *answer(trainer, attempt, spec, state))
+    environment.remove_generated()  # a worker is killed at its end, which removes nothing
 
 
 def answer(

@@ -272,10 +272,13 @@ class WorkerPool(Executor):
 
     def _lose_start(self, why: str) -> None:
         self._failed_starts += 1
-        if not self._has_started:
-            raise ExecutorUnavailable(f"a worker {why} while it started")
         if self._failed_starts < MOST_LOSSES:
             return
+        if not self._has_started:
+            raise ExecutorUnavailable(
+                f"{MOST_LOSSES} workers one after another ended while they started; the last one "
+                f"{why}"
+            )
         words = f"{MOST_LOSSES} workers one after another did not start: the last one {why}"
         self.jobs = self._members.num_ready()
         self._failed_starts = 0

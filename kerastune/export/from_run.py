@@ -5,6 +5,7 @@ Nothing is trained again.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from kerastune.data import sources, tabular
+from kerastune.data.readers.asked import Asked
+from kerastune.data.readers.columns import BOOLEAN, NUMBER
 from kerastune.export import versions
 from kerastune.export.saved_model import export, save_as
 from kerastune.export.signatures import MOST_EXAMPLES
@@ -54,15 +57,7 @@ def release(
     Raises:
         ValueError: for a directory without a finished search, and whatever `export` refuses.
     """
-    # Views are those of the ensemble, where there is one.
-    views = views and (ensemble or not run_dir.ensemble.is_file())
-    made = {
-        run_dir.tta: views,
-        run_dir.ensemble: ensemble,
-        run_dir.calibrated: True,
-        run_dir.model: True,
-    }
-    path = next((path for path, is_wanted in made.items() if is_wanted and path.is_file()), None)
+    path = saved_models.to_use(run_dir, views, ensemble)
     if path is None:
         raise ValueError(
             f"`output_dir` ({run_dir.path}) holds no {run_dir.model.name}: let `kerastune tune` "
@@ -81,32 +76,28 @@ def release(
     )
 
 
-def examples(
-    source: str, label: str = "", image_size: int = 64, count: int = MOST_EXAMPLES, groups: str = ""
-) -> Any:
+def examples(source: Any, count: int = MOST_EXAMPLES, **asked: Any) -> Any:
     """Raw inputs of a data set, as a saved model takes them.
 
     Evenly from its test part, or else from another one.
 
     Args:
         source: as `data.load` takes it.
-        label: name of the target column of a .csv.
-        image_size: height and width that images in folders are resized to, in pixels.
         count: how many, at most.
-        groups: name of a column or array that is no input.
+        asked: what the user says of it, as `data.load` takes it.
 
     Example:
         >>> examples("digits", count=5).shape
         (5, 8, 8)
     """
-    raw = sources.read(source, label, image_size, groups)
+    raw = sources.read(source, Asked(**asked))
     part = next(
         raw.parts[where] for where in ("test", "validation", "training") if where in raw.parts
     )
     chosen = part.take(np.linspace(0, len(part) - 1, min(count, len(part))).astype(int)).x
     if not raw.is_table:
         return chosen
-    if any(column.dtype.kind == "U" for column in chosen.values()):
+    if any(column.kind not in (NUMBER, BOOLEAN) for column in raw.columns if column.is_input):
         return {tabular.safe_name(name): column[:, None] for name, column in chosen.items()}
     return np.stack(list(chosen.values()), axis=1)
 
@@ -118,7 +109,7 @@ def _examples_or_none(settings: Mapping[str, Any]) -> Any:
         try:
             named = {
                 name: settings[name]
-                for name in ("label", "image_size", "groups")
+                for name in (field.name for field in dataclasses.fields(Asked))
                 if name in settings
             }
             return examples(settings["data"], **named)

@@ -17,9 +17,9 @@ from kerastune.problem import Problem
 
 
 def of_data(problem: Problem) -> str:
-    """The problem's name and a checksum of its training and validation data and its class weights.
+    """The problem's name and a checksum of the data of all parts and of its class weights.
 
-    Of a stream only the validation data are looked at.
+    A stream itself is not looked at.
 
     Example:
         >>> from kerastune.problem import Part
@@ -28,7 +28,7 @@ def of_data(problem: Problem) -> str:
         'toy 839b9885'
     """
     checksum = zlib.crc32(repr(problem.class_weight).encode())
-    for part in (problem.train, problem.validation):
+    for part in (problem.train, problem.validation, problem.test):
         for array in (
             keras.tree.flatten([part.x, part.y, part.sample_weight]) if part is not None else []
         ):

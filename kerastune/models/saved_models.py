@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from kerastune.runtime import naming
+from kerastune.study.run_directory import RunDir
 
 # A saved model names these classes as `kerastune>Flip`: Keras finds them once they are imported,
 # whatever module they are in.
@@ -80,6 +81,29 @@ def load(path: Path, model_setting: str = "", compiled: bool = True) -> keras.Mo
     ) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} is not a model that Keras loads in safe mode: {why}") from error
+
+
+def to_use(run_dir: RunDir, views: bool = True, ensemble: bool = True) -> Path | None:
+    """The file of the final model: with views, an ensemble, calibrated or single; else `None`.
+
+    Args:
+        run_dir: a search's output directory.
+        views: whether views that are averaged may be part of it.
+        ensemble: whether an ensemble may.
+
+    Example:
+        >>> to_use(RunDir("gone")) is None
+        True
+    """
+    # Views are those of the ensemble, where there is one.
+    views = views and (ensemble or not run_dir.ensemble.is_file())
+    made = {
+        run_dir.tta: views,
+        run_dir.ensemble: ensemble,
+        run_dir.calibrated: True,
+        run_dir.model: True,
+    }
+    return next((path for path, is_wanted in made.items() if is_wanted and path.is_file()), None)
 
 
 def why_not_saved(model: keras.Model) -> str:

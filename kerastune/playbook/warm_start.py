@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from kerastune.playbook.rules import full_training
-from kerastune.playbook.stages import registry
+from kerastune.playbook.stages import baseline, registry
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.study.database import Record, Study
@@ -50,7 +50,10 @@ def read(directory: str | os.PathLike) -> Trained:
     with Record(run_dir.study) as record:
         chosen = (record.fact("result") or {}).get("trial")
         outcome, state = record.outcomes().get(chosen), record.checkpoint(chosen, "best")
-        if not full_training.is_comparable(outcome) or state is None:
+        # The baseline ends where it has converged, and not after a number of steps.
+        is_baseline = chosen == baseline.TRIAL and outcome.example_scores is not None
+        is_whole = is_baseline or full_training.is_comparable(outcome)
+        if not is_whole or state is None:
             raise ValueError(
                 f"`trained` ({run_dir.path}) has no finished training: let its search come to its "
                 "end."

@@ -10,7 +10,9 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+GENERATED = "__autograph_generated_file"  # begins the names of modules that TensorFlow writes
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")  # what layers may compute in
 VERSIONS = ("kerastune", "tensorflow", "keras", "keras-tuner", "numpy")
 KERAS_TUNER_WORKERS = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
@@ -61,6 +63,21 @@ def described() -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "cores": str(os.cpu_count()),
     }
+
+
+def remove_generated(modules: Mapping[str, Any] = sys.modules) -> None:
+    """Removes files that TensorFlow has written into the temporary folder for this process.
+
+    It removes them itself where a process ends by itself; what it has loaded from them stays.
+
+    Args:
+        modules: by name.
+    """
+    for name, module in list(modules.items()):
+        path = getattr(module, "__file__", None)
+        if name.startswith(GENERATED) and path:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
 
 @contextlib.contextmanager

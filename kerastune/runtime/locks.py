@@ -108,12 +108,19 @@ class Lock:
         path: the lock file; it stays when the lock is given back.
 
     Raises:
-        LockError: when another process holds it, naming that process.
+        LockError: when another process holds it, naming that process, or it can't be opened.
     """
 
     def __init__(self, path: Path):
         self._path = Path(path)
-        self._stream = open(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "rb", buffering=0)
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise LockError(
+                f"{self._path} can't be locked ({error.strerror}): remove it, or name another "
+                "directory."
+            ) from error
+        self._stream = open(descriptor, "rb", buffering=0)
         self._file: Path | None = None
         try:
             self._take()

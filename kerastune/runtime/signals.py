@@ -7,6 +7,7 @@ put in order.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shlex
 import signal
@@ -16,11 +17,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from kerastune.runtime import environment
+
 AGAIN_SECONDS = 0.5  # after which what was not heard is raised again
 # That Python has to leave what it is doing; TensorFlow may hold it for longer.
 LEAVE_SECONDS = 1.0
 # Names of the program, as installed and for `python -m kerastune`.
 OURS = ("kerastune", "__main__.py")
+_SET_PARENT_DEATH_SIGNAL = 1  # of Linux's prctl
 RUNS = "runs"  # folder of scripts that take the same flags
 
 
@@ -128,6 +132,18 @@ def _watch(
             return
 
 
+def die_with_parent() -> None:
+    """Has Linux kill this process when its parent ends, also one that is stopped (SIGSTOP).
+
+    Elsewhere a process notices the end of its parent by itself, while it runs.
+    """
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended meanwhile
+            os._exit(0)
+
+
 def leave(status: int, words: str) -> None:
     """Ends the process at once, with a last word.
 
@@ -144,6 +160,7 @@ def leave(status: int, words: str) -> None:
         shown = "\x1b[?25h" if sys.stderr.isatty() else ""
         sys.stderr.write(f"{shown}\n{words}\n")
         sys.stderr.flush()
+    environment.remove_generated()
     os._exit(status)
 
 

@@ -46,6 +46,11 @@ CREATE TABLE spent(seconds REAL NOT NULL, rows INTEGER NOT NULL, digest TEXT NOT
 TABLES = ("settings", "segments", "curves", "checkpoints", "facts", "decisions")
 
 
+def _beside(path: Path, lock_path: Path) -> Path:
+    """The lock of a study: beside the file itself, where its name is a link to it."""
+    return path.resolve().parent / lock_path.name if path.is_symlink() else lock_path
+
+
 class Study(Record):
     """The record of one search, open for writing by this process alone.
 
@@ -70,7 +75,7 @@ class Study(Record):
         self.path = Path(path)
         self._clock = clock
         try:
-            self._lock = locks.Lock(Path(lock_path))
+            self._lock = locks.Lock(_beside(self.path, Path(lock_path)))
         except locks.LockError as error:
             raise StudyError(str(error)) from error
         try:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import re
 import secrets
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from kerastune.runtime import locks, logs
 from kerastune.study.reader import is_study
 
-NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+NAME = re.compile(r"[^/\\\0-\x1f\x7f]{1,64}")  # letters of any alphabet, spaces too
+EVENTS = "tfevents"  # in the name of every file of TensorBoard's
+PICTURE = "Report of kerastune"  # which every picture of a report says of itself
 
 
 class RunDir:
@@ -39,6 +42,10 @@ class RunDir:
         self.distill = self.path / "distill.json"
         self.tensorboard = self.path / "tensorboard"
         self.predictions = self.path / "predictions.npz"
+        self.inputs = self.path / "inputs.json"
+        self.new_predictions = self.path / "predictions.csv"
+        self.predict_script = self.path / "predict.py"
+        self.model_card = self.path / "MODEL.md"
         self.crossval = self.path / "crossval.json"
         self.crossval_flags = self.path / "crossval.flags"
         self.out_of_fold = self.path / "out_of_fold.npz"
@@ -47,19 +54,43 @@ class RunDir:
         self.report_markdown = self.path / "report.md"
         self.report_pictures = self.path / "report"
 
-    def open(self) -> None:
+    def open(self, overwrite: bool = False) -> None:
         """Makes the directory, or takes up one that is kerastune's.
 
+        Args:
+            overwrite: whether what is in it will be deleted.
+
         Raises:
-            ValueError: when the directory holds something and kerastune did not make it.
+            ValueError: when the directory holds something and kerastune did not make it, or results
+                without the study that they are of.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        self.check(overwrite)
+
+    def check(self, overwrite: bool = False) -> None:
+        """Refuses a directory that is there, as `open` does."""
         held = [entry.name for entry in self.path.iterdir()]
         if held and not self.is_ours():
             raise ValueError(
                 f"`output_dir` ({self.path}) is not empty and not kerastune's (it holds "
                 f"{held[0]!r}): name another one."
             )
+        results = [] if overwrite or self._has_study() else self._results()
+        if results:
+            raise ValueError(
+                f"`output_dir` ({self.path}) holds {results[0]!r}, but its {self.study.name} is "
+                "lost: put it back to go on, name another directory, or say --overwrite to start "
+                "again."
+            )
+
+    def _has_study(self) -> bool:
+        """Whether there is a study, whole or damaged."""
+        return self.study.is_file() and self.study.stat().st_size > 0
+
+    def _results(self) -> list[str]:
+        """What a search has left besides its study, its lock and its log."""
+        begun = {self.study, self.lock, self.log, self.export, self.path}
+        return [each.name for each in vars(self).values() if each not in begun and each.exists()]
 
     def is_ours(self) -> bool:
         """Whether kerastune made this directory.
@@ -114,9 +145,37 @@ class RunDir:
         """
         for entry in self._ours():
             if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
+                _clear_folder(entry, self._is_written)
             elif entry not in (self.lock, locks.file_of(self.lock)):
                 entry.unlink(missing_ok=True)
+
+    def _is_written(self, path: Path) -> bool:
+        """Whether kerastune wrote a file in the folders of pictures and of TensorBoard."""
+        if path.is_relative_to(self.report_pictures):
+            return path.parent == self.report_pictures and _is_picture(path)
+        boards = (self.tensorboard / "trials", self.decisions_board, self.result_board)
+        is_within = any(path.is_relative_to(board) for board in boards)
+        return is_within and EVENTS in path.name
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a file is a picture of a report, which says so at its beginning."""
+    try:
+        with open(path, "rb") as stream:
+            return PICTURE.encode() in stream.read(1024)
+    except OSError:
+        return False
+
+
+def _clear_folder(folder: Path, is_written: Callable[[Path], bool]) -> None:
+    """Deletes the files that were written by kerastune, and folders that are empty then."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            _clear_folder(entry, is_written)
+        elif is_written(entry):
+            entry.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def new(parent: str | os.PathLike = ".", prefix: str = "kerastune") -> Path:
@@ -142,13 +201,13 @@ def project(directory: str | os.PathLike | None, project_name: str) -> Path:
     """Directory of a project, refused when the name would leave `directory`.
 
     Raises:
-        ValueError: for a name that is not 1 to 64 letters, digits, dots, underscores and dashes, or
-            is `.` or `..`.
+        ValueError: for a name of more than 64 characters, one with slashes or control characters,
+            and for `.` and `..`.
     """
     if not NAME.fullmatch(project_name) or project_name in (".", ".."):
         raise ValueError(
-            "`project_name` must be 1 to 64 letters, digits, `.`, `_` or `-`, and no path, "
-            f"got {project_name!r}."
+            "`project_name` must be 1 to 64 characters and no path, without slashes, got "
+            f"{project_name!r}."
         )
     return Path(directory or ".") / project_name
 

@@ -134,7 +134,7 @@ class CrossValidation:
             ValueError: when the directory belongs to something else, or the training of a fold
                 diverged.
         """
-        self.run_dir.open()
+        self.run_dir.open(self._overwrite)
         clear = self.run_dir.clear if self._overwrite else lambda: None
         with (
             Study(self.run_dir.study, self.run_dir.lock, clear) as study,

@@ -256,7 +256,7 @@ class PlaybookTuner(SearchedTuner):
         storage = wanted.storage
         checks.check(problem, 1 if wanted.runs(Start) else wanted.recipe.batch_size)
         checks.check_joined_and_cut(problem, wanted.refit, wanted.ensemble.folds)
-        storage.run_dir.open()
+        storage.run_dir.open(storage.overwrite)
         clear = storage.run_dir.clear if storage.overwrite else _keep_everything
         watch = Stopwatch()
         with (

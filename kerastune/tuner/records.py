@@ -68,7 +68,7 @@ def write_flags(
     if "data" not in given:
         claim += " --data=... --model=... (both were given in Python)"
     named = {**given, **(further or {})}
-    flags = [fields.flag(name, value) for name, value in named.items() if value is not None]
+    flags = [fields.flag(name, value) for name, value in named.items() if value not in (None, "")]
     run_directory.write_text(path, "\n".join([claim, *flags, *recipe.to_flags()]) + "\n")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune.analysis import comparison, error_analysis
+from kerastune.analysis import comparison, error_analysis, rare_class
 from kerastune.models import output_kind, scoring
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import baseline
@@ -66,6 +66,8 @@ def result(models: FinalModels, seconds: float) -> tuple[dict[str, Any], Predict
         for name, given in combined.outputs.items():
             unit = models.problem.target_std
             outputs[name] = {"test": in_users_units(models.problem, given * unit, False)}
+    if rarer := _rare_class(models.problem, outputs.get(FINAL, {})):
+        figures["rare_class"] = rarer
     figures |= {
         "classes": list(models.problem.class_names),
         "scored_by": models.playbook.scored_by,
@@ -74,6 +76,20 @@ def result(models: FinalModels, seconds: float) -> tuple[dict[str, Any], Predict
         **spent(models.playbook, seconds),
     }
     return figures, predictions(models.problem, outputs) if any(outputs.values()) else None
+
+
+def _rare_class(problem: Problem, outputs: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """How well the final model finds the rarer of two classes, by part.
+
+    The threshold of the validation part is also that of the test part.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for name, part in _parts(problem).items() if problem.num_classes == 2 else ():
+        true = labels(part.y)
+        if name in outputs and len(np.unique(true)) == 2:
+            threshold = found.get("validation", {}).get("threshold")
+            found[name] = rare_class.figures(true, outputs[name], threshold)
+    return found
 
 
 def _singles(models: FinalModels) -> dict[str, Single]:

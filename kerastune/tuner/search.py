@@ -14,6 +14,7 @@ import keras_tuner
 from kerastune.budget import Stopwatch
 from kerastune.executors import dispatch
 from kerastune.executors.base import Result
+from kerastune.export import usage_files
 from kerastune.models import fingerprint, hypermodels, regularization
 from kerastune.playbook import warm_start
 from kerastune.playbook.decision import Decision
@@ -238,6 +239,7 @@ class Search:
             self.study.put_fact(writer.ABOUT, self.about)
         records.write(self.run_dir, self.playbook, figures, self.given)
         records.save_models(self.run_dir, models, figures)
+        usage_files.write(self.run_dir, self.problem, figures, self.given)
         left_out = len(self.playbook.decisions) - len(self.story.pictures)
         # Given no pictures of decisions, the report draws all of them.
         pictures = None if self.picture_time.is_enough_at_the_end(left_out) else self.story.pictures

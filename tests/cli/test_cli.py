@@ -491,3 +491,15 @@ def test_export_refuses_in_one_line_what_it_cannot_do(tmp_path, capsys):
         assert run("export", *arguments) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert said in line
+
+
+def test_a_home_directory_and_names_with_spaces_are_understood(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    np.savez("few.npz", x_train=np.eye(60), y_train=np.arange(60) % 2)
+    arguments = ["--data=~/few.npz", "--model=mlp", "--total_steps=50", "--batch_size=8"]
+    assert run("train", *arguments, "--output_dir=~/my öut") == 0
+    assert (tmp_path / "my öut" / "model.keras").is_file() and not os.path.exists("~")
+    shown = capsys.readouterr().out
+    assert shlex.quote(str(tmp_path / "my öut" / "tensorboard")) in shown.replace("\n", "")
+    assert run("status", "--output_dir=~/my öut") == 0

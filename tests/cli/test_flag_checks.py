@@ -4,6 +4,7 @@ import ast
 import resource
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -24,16 +25,29 @@ REFUSED = [
     (["tune", "--data=imdb"], "texts of different lengths"),
     (["tune", "--data=gone.npz"], "There is no file gone.npz (looked in"),
     (["tune", "--data=gone.csv", "--label=y"], "There is no file gone.csv"),
-    (["tune", "--data=gone"], "is not a known name, .npz, .csv, folder or module:function"),
+    (["tune", "--data=gone"], "is not a known name, .npz, .csv, .parquet, folder or"),
     (["tune", "--data=empty"], "has no class folders"),
     (["tune", "--data=people.csv"], "`--label` is missing for people.csv: name the column"),
     (["tune", "--data=people.csv", "--label=ages"], "('ages') is not a column of people.csv"),
-    (["tune", "--data=people.csv", "--label=ages"], "one of age, city, patient, y."),
-    (["tune", DATA, "--label=y"], "`--label` ('y') names a column of a .csv"),
+    (
+        ["tune", "--data=people.csv", "--label=ages"],
+        "one of age, city, patient, y; did you mean `age`?",
+    ),
+    (["tune", DATA, "--label=y"], "`--label` ('y') is for a table (.csv or .parquet)"),
+    (["tune", "--data=people.csv", "--label=y", "--ignore=zip"], "`--ignore` names 'zip', no"),
+    (["tune", "--data=people.csv", "--label=y", "--types=zip:text"], "`--types` names 'zip', no"),
+    (["tune", "--data=people.csv", "--label=y", "--types=age"], "must be column:type, as in"),
+    (["tune", "--data=people.csv", "--label=y", "--types=age:int"], "says that 'age' is 'int'"),
+    (["tune", "--data=people.csv", "--label=y", "--time=y"], "other than its label"),
+    (["tune", "--data=people.csv", "--label=y", "--test_data=gone.csv"], "no file gone.csv"),
+    (["tune", DATA, "--test_data=people.csv"], "`--test_data` is for a table"),
+    (["tune", "--data=wrong.csv", "--label=y"], "has 2 columns that can't be used. Column 'a'"),
+    (["tune", "--data=wrong.csv", "--label=y"], "--types=day:d/m/y or --types=day:m/d/y"),
+    (["tune", "--data=one.csv", "--label=y"], "There is only one class (no)"),
     (["tune", "--data=gone:arrays"], "`--data` ('gone:arrays'): there is no module `gone`"),
     (["tune", "--data=mine.gone:arrays"], "there is no module `mine.gone`"),
     (["tune", "--data=mine:"], "must be module:name"),
-    (["tune", "--flagfile=groups.flags"], "`--groups` ('patient') is a flag of crossval"),
+    (["tune", "--flagfile=groups.flags"], "has 2 examples, too few to split a part off"),
     (["crossval", "--flagfile=groups.flags", "--groups=age"], "is not an array of few.npz"),
     (
         ["crossval", "--data=people.csv", "--label=y", "--groups=y"],
@@ -59,7 +73,10 @@ REFUSED = [
     (["tune", DATA, "--output_dir=notes"], "is not empty and not kerastune's"),
     (["tune", DATA, "--output_dir=people.csv/out"], "people.csv is a file): name another one"),
     (["tune", DATA, "--output_dir=/proc/x/out"], "can't be written (/proc: "),
-    (["tune", DATA, "--output_dir=a b"], "`output_dir` must end in 1 to 64 letters"),
+    (["tune", DATA, "--output_dir=a\nb"], "`output_dir` must end in a name of 1 to 64"),
+    (["tune", "--data=tera.npz"], "holds 0 bytes; write it with `np.savez`"),
+    (["tune", "--data=large.npz"], "`y` of the training part has values up to 1e+300, which"),
+    (["tune", "--flagfile=binary.flags"], "`--flagfile` names a file that is no text"),
     (["tune", "--flagfile=gone.flags"], "`--flagfile` (gone.flags) is not there"),
     (["distill", DATA, "--teacher=gone.keras"], "got 'gone.keras', which is not a file"),
     (["prune", "--trained=gone"], "`--trained` (gone) holds no finished search of kerastune"),
@@ -76,6 +93,15 @@ REFUSED = [
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("here")
     (path / "people.csv").write_text("age,city,patient,y\n1,Bonn,a,2\n")
+    rows = [f"{'x' if n == 3 else n},{n % 3 + 1}/{n % 5 + 1}/2024,{n % 2}" for n in range(30)]
+    (path / "wrong.csv").write_text("\n".join(["a,day,y", *rows]))
+    (path / "one.csv").write_text("a,y\n" + "1,no\n2,no\n" * 20)
+    np.savez(path / "large.npz", x_train=np.eye(20), y_train=np.linspace(0, 1e300, 20))
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }"
+    with zipfile.ZipFile(path / "tera.npz", "w") as archive:
+        for name in ("x_train.npy", "y_train.npy"):
+            archive.writestr(name, b"\x93NUMPY\x01\x00\x76\x00" + header.ljust(117) + b"\n")
+    (path / "binary.flags").write_bytes(bytes(range(128, 256)))
     (path / "empty").mkdir()
     (path / "notes").mkdir()
     (path / "notes" / "my-notes.txt").write_text("mine")

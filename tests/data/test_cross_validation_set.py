@@ -110,7 +110,7 @@ def test_a_column_of_groups_is_no_input_and_no_test_part_is_torn_from_them(tmp_p
         (
             "iris",
             "patient",
-            r"`--groups` \('patient'\) names a column of a .csv or an array of a .npz",
+            r"`--groups` \('patient'\) names a column of a table or an array of a .npz",
         ),
         ("parts.npz", "who", r"`--groups` \('who'\) is not an array of"),
         ("parts.npz", "few", r"`groups` has shape \(3,\) and dtype int64, expected \(20,\)"),

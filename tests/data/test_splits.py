@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerastune.data import splits
-from kerastune.data.targets import fit_targets
+from kerastune.data.targets.fitted import fit_targets
 
 
 def test_a_cut_takes_every_example_exactly_once():

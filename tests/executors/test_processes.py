@@ -250,16 +250,3 @@ def test_arrays_are_shared_once_read_only_and_aligned():
     assert not known["a"].flags.writeable and known["a"].ctypes.data % 64 == 0
     assert known["again"][0].ctypes.data == known["a"].ctypes.data
     assert isinstance(pickle.loads(pickle.dumps(known["small"])), np.ndarray)
-
-
-def test_free_memory_is_that_of_the_container_where_that_is_less(tmp_path):
-    for path, text in {
-        "proc/meminfo": "MemTotal: 9 kB\nMemAvailable:   8000 kB\n",
-        "sys/fs/cgroup/memory.max": "5000000",
-        "sys/fs/cgroup/memory.current": "1000000",
-    }.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
-    assert capacity.free_memory(tmp_path) == 4_000_000
-    (tmp_path / "sys/fs/cgroup/memory.max").write_text("max")
-    assert capacity.free_memory(tmp_path) == 8_192_000

@@ -272,8 +272,24 @@ def test_workers_that_do_not_start_leave_everything_to_whoever_goes_on(tmp_path)
             workers = Lame(FakeClock())
             with pytest.raises(ExecutorUnavailable, match="can't be unpickled"):
                 driven(worker_pool.WorkerPool(workers, 2, clock=workers.clock), search)
+            told_to_stop = kind == messages.UNAVAILABLE
+            assert told_to_stop or workers.started >= worker_pool.MOST_LOSSES
             driven(Inline(FakeTrainer()), search)
             assert search.stage is None and len(search.outcomes) == 4
+
+
+@pytest.mark.parametrize("killed", [1, worker_pool.MOST_LOSSES - 1])
+def test_workers_that_are_killed_while_they_start_are_started_again(whole, tmp_path, killed):
+    class Shot(FakeWorkers):
+        def start(self):
+            if self.started >= killed:
+                return super().start()
+            self.started += 1
+            self._later(1.0, messages.Message(self.started, messages.LOST, 0, "ended (signal 9)"))
+            return self.started
+
+    workers = Shot(FakeClock(), seed=1)
+    assert found(tmp_path, workers, jobs=2) == whole and workers.started == 2 + killed
 
 
 @pytest.mark.parametrize("able", [2, 1])

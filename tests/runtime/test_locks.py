@@ -191,3 +191,10 @@ def test_a_lock_file_that_holds_anything_misleads_nobody(tmp_path):
     (tmp_path / "kerastune.lock").write_text(f"a\n{hostile}\n")
     words = status.lines(status.read(RunDir(tmp_path)))
     assert words[1] == f"  cd '/a b' && kerastune tune '--data=$(rm -r /)' --output_dir={tmp_path}"
+
+
+def test_a_lock_that_is_a_directory_is_told_in_one_line(tmp_path):
+    (tmp_path / "kerastune.lock").mkdir()
+    with pytest.raises(LockError, match="can't be locked .*: remove it") as caught:
+        Lock(tmp_path / "kerastune.lock")
+    assert "\n" not in str(caught.value)

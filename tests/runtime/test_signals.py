@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
+from places import ROOT
 
-from kerastune.runtime import signals
+from kerastune.runtime import environment, signals
 
 BEGINNING = """
 import hashlib, os, signal, sys, threading, time
@@ -161,3 +163,44 @@ def test_what_nohup_ignores_stays_ignored_and_all_is_put_back():
 )
 def test_the_command_that_goes_on_never_begins_anew(arguments, command):
     assert signals.resuming_command(arguments, "/o") == command
+
+
+def test_a_stopped_process_dies_with_its_parent():
+    child = (
+        "import os, signal, sys, time\nfrom kerastune.runtime import signals\n"
+        "signals.die_with_parent()\nprint(os.getpid(), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGSTOP)\ntime.sleep(60)"
+    )
+    parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as running:
+        number = int(running.stdout.readline())
+        wait_for(lambda: state_of(number) == "T")
+        running.kill()
+    wait_for(lambda: state_of(number) in ("", "Z"))
+
+
+def state_of(number):
+    """As Linux has it: T for a stopped process, Z for one that nobody has waited for."""
+    try:
+        with open(f"/proc/{number}/stat") as stream:
+            return stream.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def wait_for(is_so):
+    until = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_files_that_tensorflow_wrote_for_this_process_are_removed(tmp_path):
+    named, other = tmp_path / "__autograph_generated_file1.py", tmp_path / "mine.py"
+    for path in (named, other):
+        path.write_text("")
+    modules = {path.stem: types.SimpleNamespace(__file__=str(path)) for path in (named, other)}
+    environment.remove_generated(modules)
+    assert not named.exists() and other.exists()

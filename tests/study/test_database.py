@@ -18,6 +18,7 @@ from kerastune.analysis.trial_curves import Curves
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study, StudyError, is_study
 from kerastune.study.lazy_curves import LazyCurves
+from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome, State, TrialSpec
 
 
@@ -613,3 +614,13 @@ def test_a_whole_search_is_the_same_after_reopening(tmp_path):
     found = tune(tmp_path, FakeTrainer(), "3000steps")
     with opened(tmp_path) as study:
         assert canonical(study) == found
+
+
+def test_one_study_that_is_reached_by_two_names_has_one_lock(tmp_path):
+    first, second = RunDir(tmp_path / "a"), RunDir(tmp_path / "b")
+    for run_dir in (first, second):
+        run_dir.open()
+    with Study(first.study, first.lock):
+        second.study.symlink_to(first.study)
+        with pytest.raises(StudyError, match="is in use by"):
+            Study(second.study, second.lock)

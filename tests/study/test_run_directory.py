@@ -33,7 +33,7 @@ def filled(path):
     ):
         file.write_text("ours")
     run_dir.trial_board("04-lr", "lr-0.1").mkdir(parents=True)
-    (run_dir.trial_board("04-lr", "lr-0.1") / "events").write_text("ours")
+    (run_dir.trial_board("04-lr", "lr-0.1") / "events.out.tfevents.1").write_text("ours")
     return run_dir
 
 
@@ -131,6 +131,46 @@ def test_clear_deletes_what_is_ours_and_nothing_else(tmp_path):
     assert (tmp_path / "data" / "model.keras").read_text() == "mine"
 
 
+def test_clear_leaves_what_users_put_into_our_folders(tmp_path):
+    run_dir = filled(tmp_path)
+    run_dir.report_pictures.mkdir()
+    mine = [
+        run_dir.report_pictures / "holiday.png",
+        run_dir.report_pictures / "thesis.tex",
+        run_dir.tensorboard / "notes.txt",
+        run_dir.tensorboard / "mine" / "events.out.tfevents.1",
+        run_dir.trial_board("04-lr", "lr-0.1") / "notes.txt",
+    ]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"\x89PNG mine")
+    ours = run_dir.report_picture("cost")
+    ours.write_bytes(b"\x89PNG " + run_directory.PICTURE.encode())
+    run_dir.clear()
+    assert all(path.is_file() for path in mine) and not ours.exists()
+    left = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {*mine, run_dir.lock}
+
+
+@pytest.mark.parametrize("lose", [lambda path: path.write_bytes(b""), lambda path: path.unlink()])
+@pytest.mark.parametrize("left", ["result.json", "model.keras", "report.html", "tensorboard"])
+def test_results_whose_study_is_lost_are_not_replaced(lose, left, tmp_path):
+    run_dir = opened(tmp_path)
+    (tmp_path / left).mkdir() if left == "tensorboard" else (tmp_path / left).write_text("ours")
+    lose(run_dir.study)
+    with pytest.raises(ValueError, match=f"holds '{left}', but its study.sqlite is lost"):
+        run_dir.open()
+    run_dir.open(overwrite=True)
+
+
+@pytest.mark.parametrize("lose", [lambda path: path.write_bytes(b""), lambda path: path.unlink()])
+def test_a_search_that_was_killed_before_its_first_result_begins_again(lose, tmp_path):
+    run_dir = opened(tmp_path)
+    run_dir.log.write_text("ours")
+    lose(run_dir.study)
+    run_dir.open()
+
+
 def test_clear_does_not_follow_links(tmp_path):
     elsewhere, ours = tmp_path / "elsewhere", tmp_path / "ours"
     elsewhere.mkdir()
@@ -168,10 +208,6 @@ def test_every_file_of_a_run_is_inside_its_directory(tmp_path):
         "nul\0",
         "line\n",
         "x" * 65,
-        "naïve",
-        "e\u0301",
-        "[x]*?",
-        "a b",
     ],
 )
 def test_a_project_name_that_could_leave_its_directory_is_refused(name):
@@ -180,7 +216,7 @@ def test_a_project_name_that_could_leave_its_directory_is_refused(name):
     assert repr(name) in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["playbook", "a.b-c_1", "x" * 64, "2026"])
+@pytest.mark.parametrize("name", ["playbook", "a.b-c_1", "x" * 64, "2026", "naïve ü", "[x]*?"])
 def test_a_plain_project_name_is_a_folder_of_its_directory(name, tmp_path):
     assert run_directory.project(tmp_path, name) == tmp_path / name
     assert str(run_directory.project(None, name)) == name

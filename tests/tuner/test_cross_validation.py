@@ -328,7 +328,8 @@ def test_the_command_cross_validates_a_regression_on_texts_gaps_and_groups(tmp_p
             ("crossval", "--data=wine", "--model=mlp", "--folds=50"),
             "more than the smallest class has examples (41)",
         ),
-        (("tune", "--data=wine", "--groups=patient"), "`--groups` is not a flag of tune, but of"),
+        (("tune", "--data=wine", "--folds=3"), "`--folds` is not a flag of tune, but of"),
+        (("tune", "--data=wine", "--groups=patient"), "but the data are wine: leave it out"),
     ],
 )
 def test_the_command_refuses_by_name(arguments, words, tmp_path, capsys):

@@ -132,3 +132,13 @@ def test_a_fine_tuning_in_pieces_is_the_same_as_in_one():
     # A trial that is not pruned has no masks of one that is.
     _, plain, _ = trainer.run(TrialSpec("train-200", "train", PLAIN, 0, 100, 50), None)
     assert all(np.count_nonzero(value) == value.size for value in plain.model if value.ndim == 2)
+
+
+def test_a_search_that_returned_the_baseline_can_be_pruned(tmp_path):
+    stages = ["--stages=start,baseline,train", "--learning_rate=1e-7", "--total_steps=100"]
+    found, pruned = tmp_path / "found", tmp_path / "pruned"
+    given = ["--data=wine", "--batch_size=32", "--budget=2500steps", f"--output_dir={found}"]
+    assert run("tune", *stages, *given) == 0
+    assert json.loads((found / "result.json").read_text())["trial"] == "baseline"
+    assert run("prune", f"--trained={found}", "--sparsity=0.5", f"--output_dir={pruned}") == 0
+    assert (pruned / "model.keras").is_file()

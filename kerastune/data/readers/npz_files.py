@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +18,7 @@ SHORT_NAMES = {"training": "train", "validation": "val", "test": "test"}
 
 def read(path: Path, groups: str) -> Raw:
     """Reads arrays by name; nothing is ever unpickled."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            memory.check(2 * sum(member.file_size for member in archive.infolist()), str(path))
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except zipfile.BadZipFile as error:
-        raise ValueError(
-            f"{path} is not a .npz file ({error}); write it with `np.savez`."
-        ) from error
-    except ValueError as error:
-        if "pickle" not in str(error):
-            raise
-        raise ValueError(
-            f"{path} holds an array of objects, which is never unpickled; save numbers."
-        ) from error
+    arrays = _arrays(path)
     parts = {where: _part(path, arrays, short) for where, short in SHORT_NAMES.items()}
     if parts["training"] is None:
         raise ValueError(
@@ -42,6 +30,47 @@ def read(path: Path, groups: str) -> Raw:
     notes = (f"Ignored arrays of {path.name}: {checks.shorten(sorted(arrays))}.",) if arrays else ()
     found = {where: part for where, part in parts.items() if part is not None}
     return Raw(path.stem, found, notes=notes, groups=of_groups)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an archive by name, refused before memory is taken for what is not there."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            memory.check(2 * sum(member.file_size for member in archive.infolist()), str(path))
+            for member in archive.infolist():
+                _check_member(archive, member, path)
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except zipfile.BadZipFile as error:
+        raise ValueError(
+            f"{path} is not a .npz file ({error}); write it with `np.savez`."
+        ) from error
+    except (OSError, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
+        raise ValueError(f"{path} is damaged ({error}); write it with `np.savez`.") from error
+
+
+def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    """Refuses a member whose header is no array's, or claims more or less than there is."""
+    what = f"`{member.filename.removesuffix('.npy')}` of {path}"
+    with archive.open(member) as stream:
+        try:
+            version = np.lib.format.read_magic(stream)
+            old = version == (1, 0)
+            read_header = getattr(np.lib.format, f"read_array_header_{1 if old else 2}_0")
+            shape, _, dtype = read_header(stream)
+        except (ValueError, SyntaxError, TypeError) as error:
+            words = str(error).splitlines()[0]
+            raise ValueError(f"{what} is no array ({words}); write it with `np.savez`.") from error
+        held = member.file_size - stream.tell()
+    if dtype.hasobject:
+        raise ValueError(
+            f"{path} holds an array of objects, which is never unpickled; save numbers."
+        )
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != held:
+        raise ValueError(
+            f"{what} says that it has the shape {shape} of {dtype}, but holds {held} bytes; write "
+            "it with `np.savez`."
+        )
 
 
 def check_groups(path: Path, groups: str) -> None:

@@ -17,7 +17,9 @@ from matplotlib.transforms import ScaledTranslation
 
 from kerastune.report.blocks import Drawing, plain
 from kerastune.report.figures import vector
+from kerastune.study.run_directory import PICTURE
 
+ABOUT = {"Software": PICTURE}
 HEIGHT = 3.1  # inches, of one of several axes
 WIDTH = 4.2  # inches: with texts of 10 points they are readable on a phone
 DOTS = 200  # per inch: twice that, for fine screens
@@ -155,6 +157,6 @@ def png(figure: Figure) -> Drawing:
     # Names in scripts that the font lacks are boxes here; the tables beside the picture have them.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")
-        figure.savefig(stream, format="png", pil_kwargs={"compress_level": 4})
+        figure.savefig(stream, format="png", metadata=ABOUT, pil_kwargs={"compress_level": 4})
         figure.set_layout_engine("none")  # the places are found
         return Drawing(stream.getvalue(), vector.svg(figure))

@@ -10,7 +10,7 @@ import numpy as np
 from kerastune.analysis import nested
 from kerastune.data import checks, splits
 from kerastune.data.raw import Raw
-from kerastune.data.targets import Targets, any_targets, fit_targets
+from kerastune.data.targets.fitted import Targets, any_targets, fit_targets
 from kerastune.problem import OTHER, Declared
 
 KINDS = ("classification", "regression")

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerastune.analysis import nested
 from kerastune.data import checks, splits
-from kerastune.data.targets import balanced
+from kerastune.data.targets.fitted import balanced
 from kerastune.problem import Part, labels
 
 OF_SIGNS = ("hinge", "squaredhinge")  # losses of two labels that are no classes

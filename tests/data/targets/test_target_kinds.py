@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kerastune.data import loading, target_kinds
+from kerastune.data import loading
+from kerastune.data.targets import target_kinds
 from kerastune.problem import OTHER, Declared, joined
 
 NUMBERS = np.linspace(-2.0, 5.0, 40)

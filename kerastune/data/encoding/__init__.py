@@ -1,0 +1,1 @@
+"""What a model learns of dates and of texts, on arrays and as layers of the saved model."""

@@ -1,0 +1,266 @@
+"""The cells of a .csv, a .parquet or a DataFrame, by column and as they are."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerastune.data import memory, user_inputs
+
+ENDINGS = (".csv", ".tsv", ".parquet")
+SEPARATORS = ",;\t|"
+MOST_COLUMNS = 100_000
+BYTES_PER_CSV_BYTE = 10  # cells are Python texts before they are numbers
+BYTES_PER_PARQUET_BYTE = 20
+LARGE = 50_000_000  # bytes from which on reading is told
+UNNAMED = "Unnamed: 0"  # what pandas calls its index when it reads one that it wrote
+logger = logging.getLogger("kerastune")
+
+Cells = dict[str, np.ndarray]  # of columns `[n]`: numbers, booleans, datetime64, or objects
+
+
+def is_table(source: Any) -> bool:
+    """Whether a source is a DataFrame, or named like a file that holds a table.
+
+    Example:
+        >>> is_table("people.csv"), is_table("digits")
+        (True, False)
+    """
+    if user_inputs.is_frame(source):
+        return True
+    return isinstance(source, (str, os.PathLike)) and Path(source).suffix.lower() in ENDINGS
+
+
+def name_of(source: Any) -> str:
+    """What a table is called in messages.
+
+    Example:
+        >>> name_of("data/people.csv")
+        'data/people.csv'
+    """
+    return "The DataFrame" if user_inputs.is_frame(source) else str(source)
+
+
+def header(source: Any) -> list[str]:
+    """Names of the columns; of a .csv no other row is read.
+
+    Raises:
+        ValueError: with one line, for a file that can't be read and names that can't be used.
+        ImportError: where a .parquet needs a package.
+    """
+    if user_inputs.is_frame(source):
+        return _checked([str(name) for name in source.columns], "The DataFrame")
+    path = Path(source)
+    if path.suffix.lower() == ".parquet":
+        return _checked(_parquet_columns(path), str(path))
+    with _opened(path) as file:
+        try:
+            first = next((line for line in _reader(file) if line), [])
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise _unreadable(path, error) from error
+    return _checked(_named(first), str(path))
+
+
+def read(source: Any) -> Cells:
+    """All cells by column, in the order of the columns.
+
+    Raises:
+        ValueError: with one line, for a file that can't be read.
+        ImportError: where a .parquet needs a package.
+
+    Example:
+        >>> import pandas as pd
+        >>> read(pd.DataFrame({"age": [30, 41]}))["age"].tolist()
+        [30.0, 41.0]
+    """
+    names = header(source)
+    if user_inputs.is_frame(source):
+        return _of_frame(source, "The DataFrame")
+    path = Path(source)
+    size = path.stat().st_size
+    is_parquet = path.suffix.lower() == ".parquet"
+    memory.check((BYTES_PER_PARQUET_BYTE if is_parquet else BYTES_PER_CSV_BYTE) * size, str(path))
+    if size > LARGE:
+        logger.info("Reading %s (%.0f MB).", path, size / 1e6)
+    if is_parquet:
+        return _of_frame(_parquet(path), str(path))
+    rows = _rows(path)
+    if not rows:
+        raise ValueError(f"{path} has no rows below its header; expected at least one example.")
+    return _columns(names, rows, path)
+
+
+def chunks(source: Any, most: int) -> Iterator[Cells]:
+    """All cells by column, as `read` gives them, at most so many rows at a time.
+
+    Raises:
+        ValueError: with one line, for a file that can't be read.
+
+    Example:
+        >>> import pandas as pd
+        >>> [len(cells["a"]) for cells in chunks(pd.DataFrame({"a": [1, 2, 3]}), 2)]
+        [2, 1]
+    """
+    if user_inputs.is_frame(source) or Path(source).suffix.lower() == ".parquet":
+        cells = read(source)
+        count = len(next(iter(cells.values())))
+        for start in range(0, count, most):
+            yield {name: column[start : start + most] for name, column in cells.items()}
+        return
+    path, names = Path(source), header(source)
+    try:
+        with _opened(path) as file:
+            rows = (line for line in _reader(file) if line)
+            next(rows, None)
+            while some := list(itertools.islice(rows, most)):
+                yield _columns(names, some, path)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def cells(values: Any) -> np.ndarray:
+    """A column that is given as a list, an array or a Series.
+
+    Example:
+        >>> cells(["a", None]).tolist(), cells([1, 2]).dtype.kind
+        (['a', ''], 'f')
+    """
+    import pandas as pd
+
+    return _series(pd.Series(values), "", "The table")
+
+
+def _columns(names: list[str], rows: list[list[str]], path: Path) -> Cells:
+    _check_lengths(rows, len(names), path)
+    columns = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
+    return dict(zip(names, columns, strict=True))
+
+
+def _opened(path: Path) -> Any:
+    return open(path, newline="", encoding="utf-8-sig")
+
+
+def _reader(file: Any) -> Any:
+    """Rows of a .csv, with the separator that its header has most often."""
+    csv.field_size_limit(2**31 - 1)
+    place = file.tell()
+    first = next((line for line in iter(file.readline, "") if line.strip()), "")
+    file.seek(place)
+    separator = max(SEPARATORS, key=first.count)
+    return csv.reader(file, delimiter=separator, skipinitialspace=separator != "\t", strict=True)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        with _opened(path) as file:
+            return [line for line in _reader(file) if line][1:]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _check_lengths(lines: list[list[str]], width: int, path: Path) -> None:
+    wrong = [number for number, row in enumerate(lines, start=1) if len(row) != width]
+    if wrong:
+        others = f", and so do {len(wrong) - 1} other rows" if len(wrong) > 1 else ""
+        raise ValueError(
+            f"Row {wrong[0]} of {path} has {len(lines[wrong[0] - 1])} cells, expected {width} as "
+            f"in its header{others}: mend the file (a cell with the separator in it needs quotes)."
+        )
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    what = "UTF-8 text" if isinstance(error, UnicodeDecodeError) else "comma-separated UTF-8 text"
+    return ValueError(f"{path} cannot be read as {what}: {error}; save it again as UTF-8.")
+
+
+def _named(names: list[str]) -> list[str]:
+    names = [name.strip() for name in names]
+    return [UNNAMED, *names[1:]] if names[:1] == [""] and len(names) > 1 else names
+
+
+def _checked(names: list[str], what: str) -> list[str]:
+    if not names:
+        raise ValueError(f"{what} is empty; expected a header and at least one example.")
+    if len(names) > MOST_COLUMNS:
+        raise ValueError(
+            f"{what} has {len(names)} columns, at most {MOST_COLUMNS} are read: give fewer."
+        )
+    twice = sorted({name for name in names if names.count(name) > 1}) if _repeats(names) else []
+    if twice or "" in names:
+        found = f"{', '.join(map(repr, twice[:5]))} more than once" if twice else "an empty name"
+        raise ValueError(f"The columns of {what} need different names, none empty; it has {found}.")
+    return names
+
+
+def _repeats(names: list[str]) -> bool:
+    return len(set(names)) < len(names)
+
+
+def _parquet_columns(path: Path) -> list[str]:
+    pyarrow = _pyarrow(path)
+    try:
+        return list(pyarrow.read_schema(path).names)
+    except (OSError, ValueError) as error:
+        raise _no_parquet(path, error) from error
+
+
+def _parquet(path: Path) -> Any:
+    pyarrow = _pyarrow(path)
+    try:
+        return pyarrow.read_table(path).to_pandas()
+    except (OSError, ValueError) as error:
+        raise _no_parquet(path, error) from error
+
+
+def _pyarrow(path: Path) -> Any:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(
+            f"{path} needs pyarrow to be read: `pip install pyarrow`, or save it as .csv."
+        ) from error
+    return pyarrow.parquet
+
+
+def _no_parquet(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} cannot be read as .parquet: {str(error).splitlines()[0]}")
+
+
+def _of_frame(frame: Any, what: str) -> Cells:
+    if not len(frame):
+        raise ValueError(f"{what} has no rows; expected at least one example.")
+    return {str(name): _series(frame[name], str(name), what) for name in frame.columns}
+
+
+def _series(series: Any, name: str, what: str) -> np.ndarray:
+    kind = getattr(series.dtype, "kind", "O")
+    if kind == "M":
+        is_zoned = getattr(series.dtype, "tz", None) is not None
+        series = series.dt.tz_convert("UTC").dt.tz_localize(None) if is_zoned else series
+        return series.to_numpy("datetime64[us]")
+    if kind == "b":
+        gaps = bool(series.isna().any())
+        return series.to_numpy(np.float64, na_value=np.nan) if gaps else series.to_numpy(bool)
+    if kind in "iuf":
+        return series.to_numpy(np.float64, na_value=np.nan)
+    if kind in "cmV":
+        raise ValueError(
+            f"Column '{name}' of {what} has dtype {series.dtype}: turn it into numbers or texts, "
+            f"or say --ignore={name}."
+        )
+    cells = np.array(series.astype(object), object)
+    cells[series.isna().to_numpy()] = ""
+    nested = next((cell for cell in cells if isinstance(cell, (list, dict, set, np.ndarray))), None)
+    if nested is not None:
+        raise ValueError(
+            f"Column '{name}' of {what} holds a {type(nested).__name__} in its cells: give numbers "
+            f"or texts, or say --ignore={name}."
+        )
+    return cells

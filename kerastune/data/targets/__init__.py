@@ -1,0 +1,1 @@
+"""What targets are, how they are prepared, and how much every class counts."""
