@@ -19,7 +19,7 @@ from kerastune.report.summaries import ending
 from kerastune.tuner.cross_validation import CrossValidation
 from kerastune.tuner.playbook_tuner import PlaybookTuner
 
-WIDTH = 80  # columns
+WIDTH = 80  # characters, of a line of text; paths and commands stay in one piece
 
 
 def of_search(tuner: PlaybookTuner, known: Collection[str]) -> list[str]:
@@ -30,13 +30,18 @@ def of_search(tuner: PlaybookTuner, known: Collection[str]) -> list[str]:
     run_dir = tuner.run_dir
     kept = run_dir.predictions
     predictions = Predictions.from_bytes(kept.read_bytes()) if kept.is_file() else None
-    found = ending.found(tuner.result, tuner.recipe, predictions)
-    lines = ["", *(line for each in found for line in textwrap.wrap(each, WIDTH))]
-    for part, rarer in tuner.result.get("rare_class", {}).items():
-        words = "; ".join(rare_wording.rare_class(rarer, tuner.result["classes"]))
-        lines.append(f"The rarer class, {part}: {words}.")
-    lines += [ending.took(tuner.result), "", *ending.files(run_dir), ""]
-    return [*lines, *ending.commands(run_dir, known)]
+    said = [*ending.found(tuner.result, tuner.recipe, predictions), *_rare_class(tuner.result)]
+    lines = [textwrap.fill(line, WIDTH) for line in (*said, ending.took(tuner.result))]
+    return ["", *lines, "", *ending.files(run_dir), "", *ending.commands(run_dir, known)]
+
+
+def _rare_class(result: dict[str, Any]) -> list[str]:
+    """How well the rarer of two classes is found, in the part that is reported on."""
+    parts = list(result.get("rare_class", {}).items())
+    return [
+        f"The rarer class, {part}: {'; '.join(rare_wording.rare_class(found, result['classes']))}."
+        for part, found in parts[-1:]
+    ]
 
 
 def show_folds(crossed: CrossValidation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Collection
@@ -65,12 +66,19 @@ def files(run_dir: RunDir) -> list[str]:
 def commands(run_dir: RunDir, known: Collection[str]) -> list[str]:
     """The commands that come next, of those that are known."""
     where = shlex.quote(shown(run_dir.path))
-    further = {"predict": " --data=NEW.csv"}
+    further = {"predict": f" --data={_new_data(run_dir)}"}
     return [
         f"kerastune {name} --output_dir={where}{further.get(name, '')}"
         for name in NEXT
         if name in known
     ]
+
+
+def _new_data(run_dir: RunDir) -> str:
+    """What new data of the form of the search's may be called."""
+    about = run_dir.inputs.read_text(encoding="utf-8") if run_dir.inputs.is_file() else "{}"
+    form = json.loads(about).get("reading", {}).get("form")
+    return {"table": "NEW.csv", "images": "FOLDER"}.get(form, "NEW.npz")
 
 
 def shown(path: Path) -> str:

@@ -78,6 +78,7 @@ def test_the_end_is_at_most_fifteen_lines_and_names_only_what_is_there(tmp_path)
     run_dir.path.mkdir()
     run_dir.report.write_text("")
     run_dir.model.write_text("")
+    run_dir.inputs.write_text('{"reading": {"form": "table"}}')
     gains = dict.fromkeys(("gain_of_ensemble", "gain_of_views"), NONE)
     exported = {"exported": {"model": "ensemble"}, "ensemble": {"test": {"ece": 0.012}}}
     found = ending.found({**RESULT, **gains, **exported}, Recipe(), None)
