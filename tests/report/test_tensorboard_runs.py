@@ -12,6 +12,7 @@ from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.stages.learning_rate import LearningRateValues
 from kerastune.recipe import Recipe
 from kerastune.report import tensorboard_runs
+from kerastune.report.picture_time import PictureTime
 from kerastune.report.tensorboard_runs import Story
 from kerastune.study.database import Study, StudyError
 from kerastune.study.run_directory import RunDir
@@ -198,7 +199,7 @@ def test_of_a_stage_that_has_decided_the_chosen_and_the_best_stay(run_dir, monke
     made = dataclasses.replace(decision(), evidence=tuple(trials), values=ChosenTrial("a"))
     assert tensorboard_runs.surplus(made, trials, "accuracy") == ["c", "d"]
     for rewritten in (False, True):
-        story = Story(run_dir, draws=False)
+        story = Story(run_dir, PictureTime(None, lambda: 0.0, is_short=True))
         story.rewrite(trials if rewritten else {}, [made] if rewritten else [], RECIPE, "accuracy")
         if not rewritten:
             for each in trials.values():
@@ -230,7 +231,7 @@ def test_decisions_are_one_run_in_the_order_of_the_stages(run_dir):
     for stage in ("start", "train", "lr"):
         story.decision(dataclasses.replace(decision(), stage=stage, evidence=()), {})
     tags = read(run_dir.decisions_board).Tags()["tensors"]
-    assert sorted(tag.split("/")[0] for tag in tags) == ["01-start", "04-lr", "11-train"]
+    assert sorted(tag.split("/")[0] for tag in tags) == ["01-start", "04-lr", "12-train"]
 
 
 def test_files_that_cannot_be_written_are_told_once_and_stop_nothing(run_dir, caplog):
