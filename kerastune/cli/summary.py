@@ -32,7 +32,7 @@ def of_search(tuner: PlaybookTuner, known: Collection[str]) -> list[str]:
     predictions = Predictions.from_bytes(kept.read_bytes()) if kept.is_file() else None
     said = [*ending.found(tuner.result, tuner.recipe, predictions), *_rare_class(tuner.result)]
     lines = [textwrap.fill(line, WIDTH) for line in (*said, ending.took(tuner.result))]
-    return ["", *lines, "", *ending.files(run_dir), "", *ending.commands(run_dir, known)]
+    return ["", *lines, "", *ending.files(run_dir), *ending.commands(run_dir, known)]
 
 
 def _rare_class(result: dict[str, Any]) -> list[str]:

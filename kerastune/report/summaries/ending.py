@@ -15,7 +15,7 @@ from kerastune.report.predictions import Predictions
 from kerastune.report.summaries import verdict
 from kerastune.study.run_directory import RunDir
 
-NEXT = ("predict", "export", "why", "report")  # commands that are worth a line, where there are
+NEXT = ("predict", "export", "why")  # commands that are worth a line, where there are
 
 
 def found(result: dict[str, Any], recipe: Recipe, kept: Predictions | None) -> list[str]:

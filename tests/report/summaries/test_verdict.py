@@ -83,7 +83,7 @@ def test_the_end_is_at_most_fifteen_lines_and_names_only_what_is_there(tmp_path)
     exported = {"exported": {"model": "ensemble"}, "ensemble": {"test": {"ece": 0.012}}}
     found = ending.found({**RESULT, **gains, **exported}, Recipe(), None)
     files = ending.files(run_dir)
-    commands = ending.commands(run_dir, {"predict", "export", "report", "tune"})
+    commands = ending.commands(run_dir, {"predict", "export", "why", "report"})
     assert len(["", *found, ending.took(RESULT), "", *files, "", *commands]) <= 15
     assert found[-1] == "Model to use: the ensemble, calibration error 0.0120 on test."
     assert [line.split()[0] for line in files] == ["Report:", "Model:"]
