@@ -83,8 +83,7 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.on_steps = on_steps
         self.seconds_left = seconds_left
-        # Of any training, by its batch size, at most.
-        self.most_steps: Callable[[int], float] = lambda batch_size: math.inf
+        self.most_steps: Callable[[int], float] = _unlimited  # by batch size
         # Of trials with a `mix` above 0; set before the first of them.
         self.teacher: keras.Model | None = None
         self._batches = Batches(problem)
@@ -345,3 +344,7 @@ class Trainer:
             shuffle=False,  # the order is ours
             verbose=0,
         )
+
+
+def _unlimited(batch_size: int) -> float:
+    return math.inf
