@@ -78,7 +78,7 @@ class Budget:
 
         Example:
             >>> [Budget.parse(text).for_trials() for text in ("6s", "60s", "10m")]
-            [4.0, 57.0, 570.0]
+            [5.1, 57.0, 570.0]
         """
         finish = min(
             max(FINISH_CALLS * first_call, LEAST_FINISH), MOST_FINISH_FRACTION * self.seconds

@@ -126,7 +126,7 @@ def fall_of(first: float, lowest: float, start: float = float("inf")) -> float:
     hide all that comes after it.
 
     Example:
-        >>> fall_of(2.3, 0.3), fall_of(500.0, 3.0, start=2.0)
+        >>> fall_of(2.5, 0.5), fall_of(500.0, 3.0, start=2.0)
         (2.0, 3.0)
     """
     return max(min(first, EXPLOSION_FACTOR * start) - lowest, 0.0)

@@ -31,18 +31,16 @@ class Paces:
         self._seconds: dict[tuple, list[float]] = {}
 
     def add(self, recipe: Recipe, seconds_per_step: float) -> None:
-        """Takes in what a step of a segment took."""
+        """Takes in what a step of a segment took, without what tracing took."""
         self._seconds.setdefault(_key(recipe), []).append(seconds_per_step)
 
     def choose(self, member: Compiled, problem: Problem, recipe: Recipe) -> None:
         """Makes the calls of a model's train function short enough.
 
-        A forward pass tells first, since a trial may trace, or be too long to wait for. Of what was
-        traced, only what turns out too slow is traced again.
+        A forward pass tells first, since a trial may be too long to wait for. Of what was traced,
+        only what turns out too slow is traced again.
         """
         known = self._seconds.get(_key(recipe), [])
-        if len(known) == 1:
-            return
         seconds = min(known) if known else forward_seconds(member.model, problem, recipe.batch_size)
         member.run_at_once(min(steps_at_once(seconds), member.model.steps_per_execution))
 

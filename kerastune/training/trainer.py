@@ -144,42 +144,24 @@ class Trainer:
             else dataclasses.replace(state, optimizer=member.fresh_optimizer)
         )
         member.configure(spec)
-        note = self._choose_xla(member, spec)
+        note = self.xla.note(member, spec, self._fit)
         self._seed(spec.recipe.seed)
         run = Segment(member, spec, self, state.first_loss)
         if self.callbacks:
             member.save_as(spec.recipe)
         self._paces.choose(member, self.problem, spec.recipe)
-        self._fit(
-            member,
-            spec,
-            [
-                run,
-                *magnitude_pruning.over(spec.sparsity, spec.recipe.total_steps),
-                *self._own_callbacks.of(spec),
-            ],
-        )
+        traces = member.recorder is None
+        prunes = magnitude_pruning.over(spec.sparsity, spec.recipe.total_steps)
+        self._fit(member, spec, [run, *prunes, *self._own_callbacks.of(spec)])
         outcome = self._told(run.outcome(), note)
-        self._paces.add(spec.recipe, outcome.seconds_per_step)
+        if not traces or len(run.chunks) > 1:
+            self._paces.add(spec.recipe, outcome.seconds_per_step)
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
             outcome = dataclasses.replace(
                 outcome, **self._by_example(member, run.best, spec.recipe.flip)
             )
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
-
-    def _choose_xla(self, member: Compiled, spec: TrialSpec) -> str:
-        """Chooses before the first long segment of a model; says what was found."""
-        if spec.until - spec.start < 2 * CHUNK:
-            return ""
-        short = dataclasses.replace(spec, start=0, until=CHUNK, eval_every=0)
-
-        def fit() -> int:
-            member.recorder and member.recorder.reset()
-            self._fit(member, short, [])
-            return CHUNK
-
-        return self.xla.note(member, fit)
 
     def _told(self, outcome: Outcome, note: str = "") -> Outcome:
         """An outcome that tells which of the user's callbacks stopped it, if one did."""

@@ -9,8 +9,10 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from kerastune.training.compiled_model import Compiled
-from kerastune.trial import State
+from kerastune.training.segment_callback import CHUNK
+from kerastune.trial import State, TrialSpec
 
+Fit = Callable[[Compiled, TrialSpec, list], None]
 SECONDS = 2.0  # that the trial of both takes, without the compilation
 
 
@@ -46,7 +48,7 @@ class XlaChoice:
 
     Example:
         >>> choice = XlaChoice()
-        >>> choice.note(member, fit)  # doctest: +SKIP
+        >>> choice.note(member, spec, trainer.fit)  # doctest: +SKIP
         'XLA on (1.2 ms a step with it, 1.9 without)'
     """
 
@@ -54,35 +56,48 @@ class XlaChoice:
         self._is_tried = is_tried or (lambda: bool(tf.config.list_logical_devices("GPU")))
         self._known: set[int] = set()
 
-    def note(self, member: Compiled, fit: Callable[[], int]) -> str:
+    def note(self, member: Compiled, spec: TrialSpec, fit: Fit) -> str:
         """Chooses for a model, and says what was found; empty where nothing was tried.
 
         Args:
             member: whose state stays as it is.
-            fit: trains a little and gives the number of steps.
+            spec: that is trained next; a short one decides nothing.
+            fit: trains a segment.
         """
-        if id(member) in self._known or not member.model.jit_compile or not self._is_tried():
+        is_short = spec.until - spec.start < 2 * CHUNK
+        is_settled = id(member) in self._known or not member.model.jit_compile
+        if is_short or is_settled or not self._is_tried():
             return ""
+        few = dataclasses.replace(spec, start=0, until=CHUNK, eval_every=0)
         self._known.add(id(member))
         before = member.state(0, float("nan"))
-        timed = Timed(*(_milliseconds(member, before, jit, fit) for jit in (False, True)))
+        timed = Timed(
+            *(
+                _milliseconds(member, before, jit, lambda: fit(member, few, []))
+                for jit in (False, True)
+            )
+        )
         _switch(member, timed.is_quicker)
         member.restore(before)
         return str(timed)
 
 
-def _milliseconds(member: Compiled, state: State, jit: bool, fit: Callable[[], int]) -> float:
+def _milliseconds(member: Compiled, state: State, jit: bool, fit: Callable[[], None]) -> float:
     """What a step takes, once it is compiled; infinite for what XLA can't compile."""
     _switch(member, jit)
+    member.restore(state)
+    if member.recorder is not None:
+        member.recorder.reset()
     steps, spent = 0, 0.0
     try:
-        member.restore(state)
         fit()
         while spent < SECONDS / 2:
             member.restore(state)
+            member.recorder.reset()
             began = time.monotonic()
-            steps += fit()
+            fit()
             spent += time.monotonic() - began
+            steps += CHUNK
     except (tf.errors.OpError, ValueError):
         if not jit:
             raise

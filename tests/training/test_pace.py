@@ -51,7 +51,7 @@ def test_forward_passes_tell_before_anything_is_trained(monkeypatch, seconds, ch
 
 
 def test_what_was_trained_tells_more_and_nothing_is_traced_twice(monkeypatch):
-    assert chosen(monkeypatch, Member(0.3), 9.0) == CHUNK  # one that traced tells nothing
+    assert chosen(monkeypatch, Member(math.inf), 0.01) == CHUNK
     assert chosen(monkeypatch, Member(math.inf), 9.0, 0.1) == 10
     quick = Member(0.3)
     assert chosen(monkeypatch, quick) == 1

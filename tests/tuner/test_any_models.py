@@ -13,8 +13,8 @@ X = np.random.default_rng(4).normal(size=(260, 5)).astype("float32")
 Y = np.abs(X[:, :3]).argmax(axis=1)
 
 
-def searched(directory, build, y, stages=STAGES, **data):
-    settings = {"budget": "1000steps", "stages": stages, "recipe": RECIPE}
+def searched(directory, build, y, stages=STAGES, budget="1000steps", **data):
+    settings = {"budget": budget, "stages": stages, "recipe": RECIPE}
     tuner = PlaybookTuner(build, directory=directory, **settings)
     tuner.search(X, y, verbose=0, **data)
     return tuner
@@ -87,7 +87,7 @@ def test_a_model_that_can_not_learn_is_refused_or_ends_the_search(tmp_path):
     stages = ["probe", "lr", "train"]
     for _ in range(2):  # a search that goes on says it again
         with pytest.raises(ValueError, match="stage lr: No learning rate moves the loss") as said:
-            searched(tmp_path / "dead", build(is_frozen=False), Y, stages)
+            searched(tmp_path / "dead", build(is_frozen=False), Y, stages, "4000steps")
         assert "\n" not in str(said.value)
 
 

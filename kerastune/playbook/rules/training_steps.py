@@ -147,8 +147,11 @@ class TrainingSteps:
             if not full_training.has_ended(run):
                 return [self._continued(run)]
         recipe, every = best.spec.recipe, best.spec.eval_every
-        if recipe.total_steps > self.context.left(STAGE):
+        # One that followed the clock may have ended between two evaluations.
+        total = recipe.total_steps // every * every
+        if not 0 < total <= self.context.left(STAGE):
             return []
+        recipe = recipe.over(total)
         recipe = recipe.replace(seed=recipe.seed + len(self.seeds) + 1)
         name = f"{STAGE}-{recipe.total_steps}-seed{recipe.seed}"
         return [full_training.segment(name, STAGE, recipe, None, every)]

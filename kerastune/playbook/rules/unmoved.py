@@ -40,7 +40,10 @@ def is_so_far(tried: Mapping[float, Outcome]) -> bool:
     Args:
         tried: outcomes by learning rate.
     """
-    if len(tried) < LEAST_RATES or not all(each.update_norms.size for each in tried.values()):
+    outcomes = tried.values()
+    if len(tried) < LEAST_RATES or any(each.diverged_at is not None for each in outcomes):
+        return False
+    if not all(each.update_norms.size for each in outcomes):
         return False
     losses = _losses(tried)
     return np.allclose(losses, losses[0], rtol=curves.SAME_VALUE, atol=curves.TINY)
