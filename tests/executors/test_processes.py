@@ -98,8 +98,8 @@ def test_a_worker_that_is_killed_stopped_or_starved_in_a_trial_changes_nothing(w
     for name in (
         "lr-0.01.kill-1",
         "lr-0.01.kill-2",
-        "lr-0.1.stop",
-        "lr-0.03.memory",
+        "lr-0.001.stop",
+        "lr-0.003.memory",
         "baseline.kill",
     ):
         (folder / name).touch()
