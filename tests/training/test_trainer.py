@@ -21,7 +21,6 @@ from kerastune.objective import Objective
 from kerastune.problem import Part, Problem
 from kerastune.recipe import Recipe
 from kerastune.training import segment_callback
-from kerastune.training import trainer as trainer_module
 from kerastune.training.segment_callback import CHUNK, RATIO_EVERY
 from kerastune.training.trainer import Trainer
 from kerastune.trial import State, TrialSpec
@@ -135,8 +134,8 @@ def test_a_run_is_what_a_hand_written_loop_over_the_recipe_is(recipe, stock, pla
 
 
 def test_rates_of_a_recipe():
-    assert trainer_module.rates(PLAIN.replace(decay="none")).tolist() == [0.05]
-    decayed = trainer_module.rates(PLAIN.replace(decay_interval=30))
+    assert schedules.rates(PLAIN.replace(decay="none")).tolist() == [0.05]
+    decayed = schedules.rates(PLAIN.replace(decay_interval=30))
     assert decayed.tolist() == schedules.linear_decay(np.arange(200), 0.05, 200, 30).tolist()
 
 

@@ -75,7 +75,7 @@ class LearningRate(Stage):
     values = LearningRateValues
     leads = True
     compares_seconds = True  # stage `batch` does with what this one trained
-    least_steps = 250
+    least_steps = 150
     least_seconds = 2.0
     figure = "learning rates"
     tunes = True
@@ -217,7 +217,11 @@ def _about_steps(outcome: Outcome, context: Context) -> str:
 
 
 def _quarter_epoch(context: Context) -> float:
-    return min(max(context.facts.num_train / context.recipe.batch_size / 4, 100), 400)
+    quarter = min(max(context.facts.num_train / context.recipe.batch_size / 4, 100), 400)
+    if context.facts.timed:
+        return quarter
+    # Shorter where a budget in steps would hold hardly more than the first few.
+    return min(quarter, max(context.facts.allowance // 5, 1))
 
 
 def _by_rate(outcomes: dict[str, Outcome]) -> dict[float, Outcome]:
