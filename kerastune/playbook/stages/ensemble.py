@@ -218,8 +218,8 @@ class Ensemble(Stage):
 
 
 def candidates(outcomes: dict[str, Outcome]) -> list[str]:
-    """Names of the trainings that may be members: their weights were kept, and they came to the end
-    of their decay.
+    """Names of the trainings that may be members: those whose weights were kept, of the best
+    evaluation, also where a callback of the user's stopped them.
     """
     return [
         name
@@ -227,9 +227,6 @@ def candidates(outcomes: dict[str, Outcome]) -> list[str]:
         if outcome.diverged_at is None
         and outcome.example_scores is not None
         and outcome.weights_kept
-        and (
-            outcome.spec.recipe.decay == "none" or outcome.steps >= outcome.spec.recipe.total_steps
-        )
     ]
 
 

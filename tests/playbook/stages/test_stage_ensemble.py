@@ -233,14 +233,14 @@ def test_the_temperature_of_the_single_model_is_kept_only_beyond_noise(sure, tem
         assert decision.values.temperature > 1.3
 
 
-def test_who_did_not_come_to_the_end_of_its_decay_or_kept_no_weights_is_no_candidate():
+def test_who_diverged_or_kept_no_weights_is_no_candidate_and_who_was_stopped_is():
     found = outcomes(
         trained("cut", steps=300, until=450),
         trained("lr-3", of_stage="lr", example_scores=None),
         trained("lost", diverged_at=500),
         trained("constant", RECIPE.replace(decay="none"), steps=300, until=450),
     )
-    assert candidates(found) == ["train-600", "constant"]
+    assert candidates(found) == ["train-600", "cut", "constant"]
 
 
 def test_without_any_training_there_is_nothing_to_combine():
