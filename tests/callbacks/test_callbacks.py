@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from kerastune import callbacks, schedules
 from kerastune.callbacks import (
+    CosineDecay,
     Distillation,
     EnsembleEvaluation,
     ExponentialDecay,
@@ -143,6 +144,7 @@ MAKERS = {
     "StepLogger": lambda log_dir: StepLogger(log_dir),
     "UpdateRatio": lambda log_dir: UpdateRatio(log_dir, every=2),
     "ExponentialDecay": lambda log_dir: ExponentialDecay(4, interval=2),
+    "CosineDecay": lambda log_dir: CosineDecay(STEPS, warmup_steps=2),
     "EnsembleEvaluation": lambda log_dir: EnsembleEvaluation(
         [], toy(), snapshots=1, log_dir=log_dir
     ),
@@ -151,7 +153,13 @@ MAKERS = {
     "MagnitudePruning": lambda log_dir: MagnitudePruning(0.5, end_step=STEPS, every=2),
 }
 EVALUATIONS = {"EnsembleEvaluation": "val_ensemble_accuracy", "TTAEvaluation": "val_tta_accuracy"}
-TRAIN_OTHERWISE = {"LinearDecay", "ExponentialDecay", "Distillation", "MagnitudePruning"}
+TRAIN_OTHERWISE = {
+    "CosineDecay",
+    "LinearDecay",
+    "ExponentialDecay",
+    "Distillation",
+    "MagnitudePruning",
+}
 each_callback = pytest.mark.parametrize("name", callbacks.__all__)
 
 

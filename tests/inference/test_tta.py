@@ -12,7 +12,8 @@ from keras import layers
 from kerastune.data import loading
 from kerastune.inference import tta, views
 from kerastune.inference.views import Flip, Noise, Shift
-from kerastune.models import networks, output_kind
+from kerastune.models import output_kind
+from kerastune.models.hypermodels import networks
 
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.normal(size=[7, 8, 8, 1]).astype("float32")
