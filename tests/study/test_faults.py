@@ -43,7 +43,7 @@ MANY = {
     "crashes_everywhere, 'before'": 30,
     "crashes_everywhere, 'inside'": 30,
     "crashes_everywhere, 'after'": 30,
-    "journals_lost": 30,
+    "journals_lost": 29,
     "disk_errors": 200,
     "full_databases": 40,
     "truncations": 40_000,
