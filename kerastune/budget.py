@@ -17,6 +17,7 @@ LEAST_FINISH = 0.6  # seconds that they take without any picture
 FINISH_CALLS = 2.0
 FIRST_CALL = 1.0  # seconds that it is taken to take before it was timed
 MOST_FINISH_FRACTION = 0.15  # of a budget; what does not fit in it is left out
+MOST_GROWTH = 1.5  # times its planned steps, of a training that follows the clock
 SLACK_FRACTION = 0.02  # of a budget in time, by which a training may run over what was planned
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-MOST_GROWTH = 1.5  # times the planned steps
+from kerastune.budget import MOST_GROWTH
+
 RESERVE = 0.01  # of what is left, for a machine that slows down
 
 

@@ -9,6 +9,7 @@ import functools
 
 import numpy as np
 
+from kerastune.budget import MOST_GROWTH
 from kerastune.objective import best_evaluation
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, Facts, rounded_up
@@ -30,7 +31,6 @@ EARLIER = (FineTune.name, Decay.name, Weights.name, Recipes.name, Regularize.nam
 OVERFITTING = 0.05  # of a value that is no fraction
 # Times the steps that a training may take, at most, once weight decay keeps it from overfitting.
 LONGEST = 8
-MOST_GROWTH = 1.5  # times its planned steps that a training has which follows the clock
 MOST_SEEDS = 4  # other than the first
 SLOWER = 3.0  # what a learning rate that diverged is divided by
 MOST_SLOWER = 2  # times

@@ -43,7 +43,7 @@ class Train(Stage):
     """Trains the recipe for its steps and chooses what is handed to the user.
 
     What was tuned gets its regularizers back (P6). While the shortest training overfits, one of
-    half its steps follows: with decay nothing is picked from the middle of a run. Otherwise a
+    half its steps follows, whose decay ends before that. Otherwise a
     training of twice the steps follows (of all that are left where no further doubling would fit,
     if that is at least half as many again), while the last one is expected to have gained: more
     steps of the same recipe are likely to help, unless stage `regularize` saw that its own were
