@@ -1,8 +1,9 @@
 """Stage 3: whether the rate should fall, and how (S3.1 to S3.4).
 
 The lazy way first: linear decay against a constant rate over the same steps, each by the best of
-its evaluations. Any expected gain is one, and no tie; without any, the rate stays constant. Only if linear decay is expected to gain are a later start and the
-classic staircase tried, each of which must be expected to gain itself.
+its evaluations. Any expected gain is one, and no tie; without any, the rate stays constant. Only if
+linear decay is expected to gain are a later start and the classic staircase tried, each of which
+must be expected to gain itself.
 """
 
 from __future__ import annotations
