@@ -25,6 +25,7 @@ from replay_contestants import Correlated, ExpectedValue, Shrunk
 FLAGS = flags.FLAGS
 BUDGETS = (1, 2, 4, 8, 16)  # trainings by the base recipe
 UNLIMITED = "all validation scores"  # the best of them: what is left is noise of the parts
+ADAM = "adam"
 DRAWS = 10  # plays of an engine whose result depends on chance
 ROOT = pathlib.Path(__file__).parents[1]
 PRIORS = ROOT / "kerastune" / "playbook" / "priors.json"
@@ -153,22 +154,31 @@ def gain_table(worlds: list[World]) -> list[str]:
 def priors_file(worlds: list[World]) -> dict:
     """What kerastune reads: fitted on all tasks; nothing of a kind that was not seen on it."""
     known = [*kinds(worlds), replay_priors.OTHER, replay_priors.OTHER + SMALL]
-    gains: dict[str, dict] = {}
-    for kind in known:
-        for recipe, prior in replay_priors.priors(worlds, kind).items():
-            if prior.tasks:
-                told = {"mean": round(prior.mean, 5), "std": round(prior.std, 5)}
-                gains.setdefault(recipe, {})[kind] = {**told, "tasks": prior.tasks}
+    gains = gains_by_kind(worlds, known, "base")
+    changes = {recipe: worlds[0].changes[recipe] for recipe in gains}
+    of_adam = gains_by_kind(worlds, known, ADAM)
+    with_adam = {name: of_adam[name] for name in of_adam if changes[name].get("optimizer") == ADAM}
     stds = {kind: replay_priors.seed_std(worlds, kind) for kind in known}
     return {
         "source": f"python runs/replay.py --write_priors, from {len(worlds)} tasks; gains over the "
-        "base recipe in units of the score (accuracy, or R² of a regression); small is fewer than "
-        f"{MANY} training examples",
-        "changes": {recipe: worlds[0].changes[recipe] for recipe in gains},
+        "base recipe (SGD), and over Adam at its own learning rate, in units of the score "
+        f"(accuracy, or R² of a regression); small is fewer than {MANY} training examples",
+        "changes": changes,
         "gains": gains,
-        "portfolio": {kind: replay_priors.portfolio(worlds, kind) for kind in known},
+        "gains_of": {ADAM: with_adam},
         "seed_std": {kind: std for kind, std in stds.items() if std is not None},
     }
+
+
+def gains_by_kind(worlds: list[World], kinds: list[str], reference: str) -> dict[str, dict]:
+    """Priors over a reference, by recipe and kind of data."""
+    gains: dict[str, dict] = {}
+    for kind in kinds:
+        for recipe, prior in replay_priors.priors(worlds, kind, reference).items():
+            if prior.tasks:
+                told = {"mean": round(prior.mean, 5), "std": round(prior.std, 5)}
+                gains.setdefault(recipe, {})[kind] = {**told, "tasks": prior.tasks}
+    return gains
 
 
 def main(argv):

@@ -1,4 +1,4 @@
-"""What is fitted on the recorded runs: gains of every recipe by kind of data, and portfolios."""
+"""What is fitted on the recorded runs: gains of every recipe by kind of data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ OTHER_SIZES = 0.1  # what a small task counts for large ones, and the other way 
 STDS = np.geomspace(0.002, 0.1, 60)  # of a gain over tasks, in units of the score
 USUAL_STD = 0.01
 MOST = 0.05  # a larger gain or loss counts as this: a training that broke down says no more
-PORTFOLIO = 6  # recipes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,20 +35,21 @@ class Prior:
     tasks: int
 
 
-def gain(world: World, recipe: str) -> tuple[float, float]:
-    """Gain over the base recipe on the test part, the mean over seeds, and its standard error.
+def gain(world: World, recipe: str, reference: str = "base") -> tuple[float, float]:
+    """Gain over a reference on the test part, the mean over seeds, and its standard error.
 
     It is at least -`MOST` and at most `MOST`.
 
-    The error is that of paired examples, measured on the validation part, and that of seeds.
+    The error is that of paired examples, measured against the base recipe on the validation part,
+    and that of seeds.
     """
-    difference = np.clip(world.finals[recipe] - world.finals["base"], -MOST, MOST)
+    difference = np.clip(world.finals[recipe] - world.finals[reference], -MOST, MOST)
     _, validated, tested = world.entry["examples"]
     one = 1 / tested  # example more or less, where all others are the same
     runs = [world.runs[recipe, seed] for seed in world.seeds]
     by_examples = np.mean([run["gain_error"] ** 2 for run in runs]) * validated / tested + one**2
     by_seed = [
-        world.kept_test(recipe, seed) - world.kept_test("base", seed) for seed in world.seeds
+        world.kept_test(recipe, seed) - world.kept_test(reference, seed) for seed in world.seeds
     ]
     by_seeds = np.var(by_seed, ddof=1) / len(runs) if len(runs) > 1 else by_examples
     return float(difference), min(float(np.sqrt(by_examples + by_seeds)), MOST)
@@ -98,14 +98,18 @@ def weights(worlds: Sequence[World], data: str) -> np.ndarray:
     return np.where(alike(worlds, data), 1.0, OTHERS) * np.where(same_size, 1.0, OTHER_SIZES)
 
 
-def priors(worlds: Sequence[World], data: str) -> dict[str, Prior]:
-    """Priors of all recipes for a kind and size of data, as `World.data` has it."""
-    found = {"base": Prior(0.0, 0.0, 0.0, int(alike(worlds, data).sum()))}
+def priors(worlds: Sequence[World], data: str, reference: str = "base") -> dict[str, Prior]:
+    """Priors of all recipes for a kind and size of data, as `World.data` has it.
+
+    Gains are over the reference, on the tasks that have it.
+    """
+    worlds = [world for world in worlds if reference in world.recipes]
+    found = {reference: Prior(0.0, 0.0, 0.0, int(alike(worlds, data).sum()))}
     for recipe in dict.fromkeys(recipe for world in worlds for recipe in world.recipes):
         seen = [world for world in worlds if recipe in world.recipes]
-        if recipe == "base" or len(seen) < 2:
+        if recipe == reference or len(seen) < 2:
             continue
-        gains, errors = np.array([gain(world, recipe) for world in seen]).T
+        gains, errors = np.array([gain(world, recipe, reference) for world in seen]).T
         count = int(alike(seen, data).sum())
         found[recipe] = Prior(*fitted(gains, errors, weights(seen, data)), count)
     return found
@@ -176,30 +180,3 @@ def _standard(world: World, fitted: dict[str, Prior], recipe: str) -> float:
     return float(
         np.clip((gain(world, recipe)[0] - fitted[recipe].mean) / fitted[recipe].std, -3, 3)
     )
-
-
-def portfolio(worlds: Sequence[World], data: str, size: int = PORTFOLIO) -> list[str]:
-    """Recipes of which the best one is best on the mean over tasks, chosen greedily.
-
-    A task counts its regret in units of `World.scale`, times its weight.
-    """
-    recipes = list(dict.fromkeys(recipe for world in worlds for recipe in world.whole))
-    counted = weights(worlds, data)
-    regrets = np.array([[regret(world, recipe) for recipe in recipes] for world in worlds])
-    chosen: list[int] = []
-    covered = np.full(len(worlds), np.inf)
-    for _ in range(min(size, len(recipes))):
-        after = counted @ np.minimum(covered[:, None], regrets)
-        after[chosen] = np.inf
-        chosen.append(int(np.argmin(after)))
-        covered = np.minimum(covered, regrets[:, chosen[-1]])
-    return [recipes[index] for index in chosen]
-
-
-def regret(world: World, recipe: str) -> float:
-    """How far a recipe is below the best one, in units of the median's distance; 2 at most.
-
-    That is also what a recipe counts that does not suit a task.
-    """
-    best, unit = world.scale
-    return min((best - world.finals.get(recipe, -np.inf)) / unit, 2.0)

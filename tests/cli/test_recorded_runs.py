@@ -196,18 +196,6 @@ def test_a_prior_is_told_by_tasks_of_the_same_kind_and_size():
     assert large["dropout .1"].mean < -0.015 and small["dropout .1"].mean > 0
 
 
-def test_the_portfolio_begins_with_what_helps_most_and_goes_on_with_what_helps_the_others():
-    universe = a_universe()
-    for run in universe["runs"]:
-        # Smoothing helps four tasks of five, and dropout only the fifth.
-        is_other = run["task"] == "task 4"
-        changes = {"smoothing": -0.05 * is_other, "dropout .1": 0.025 if is_other else -0.03}
-        run["test"] = [score + changes.get(run["recipe"], 0) for score in run["test"]]
-    worlds = recorded_runs.worlds(universe, recorded_recipes.RECIPES)
-    chosen = replay_priors.portfolio(worlds, "table", size=3)
-    assert chosen[:2] == ["smoothing", "dropout .1"] and len(set(chosen)) == 3
-
-
 def test_the_expected_value_does_not_follow_a_score_that_is_mostly_noise():
     universe = a_universe()
     for run in universe["runs"]:
@@ -234,6 +222,10 @@ def test_the_file_of_priors_tells_means_of_every_recipe_by_kind(worlds):
     assert replay.priors_file(one_seed)["seed_std"] == {}
     assert told["gains"]["smoothing"]["table"] == {"mean": 0.03, "std": 0.00474, "tasks": 5}
     assert told["changes"]["smoothing"] == {"label_smoothing": 0.1}
+    # Gains over Adam are of what Adam trained.
+    of_adam = told["gains_of"]["adam"]
+    assert {told["changes"][name]["optimizer"] for name in of_adam} == {"adam"}
+    assert "adam" in of_adam and of_adam["adam"]["table"]["mean"] == 0
 
 
 def test_a_universe_is_written_and_read(tmp_path):

@@ -6,7 +6,7 @@ from kerastune.playbook.rules import expected_gain
 
 
 def known(**held):
-    return {"source": "made up", "seed_std": {}, "changes": {}, "gains": {}, **held}
+    return {"source": "", "seed_std": {}, "changes": {}, "gains": {}, "gains_of": {}, **held}
 
 
 @pytest.fixture(autouse=True, scope="module")

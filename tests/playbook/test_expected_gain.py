@@ -133,6 +133,26 @@ def test_a_comparison_may_be_that_of_a_recorded_change_or_its_reverse(recorded):
     assert RECORDED["decay"] == ("constant", -1) and RECORDED["longer"] == ("length x3", 1)
 
 
+def test_with_adam_gains_are_those_recorded_with_adam_else_those_with_sgd(recorded):
+    of_sgd, of_adam = ({"mean": mean, "std": 0.01, "tasks": 5} for mean in (0.02, -0.01))
+    recorded(
+        changes={
+            "smoothing": {"label_smoothing": 0.1},
+            "late": {"decay_start": 0.5},
+            "adam, smoothing": {"optimizer": "adam", "label_smoothing": 0.1},
+        },
+        gains={name: {"table": of_sgd} for name in ("smoothing", "late", "adam, smoothing")},
+        gains_of={"adam": {"adam, smoothing": {"table": of_adam}}},
+    )
+    for change in ("label_smoothing", "smoothing", "adam, smoothing"):
+        assert prior(change, "table", "adam") == wider(of_adam)
+        assert prior(change, "table") == prior(change, "table", "lion") == wider(of_sgd)
+    assert prior("late", "table", "adam") == wider(of_sgd)
+    # The same change is not tried twice.
+    assert list(expected_gain.changes("adam")) == ["adam, smoothing", "late"]
+    assert list(expected_gain.changes()) == ["smoothing", "late", "adam, smoothing"]
+
+
 def test_an_unknown_change_is_neutral():
     assert Prior().mean == 0 and Prior().tasks == 0
     gain = expected(measured(0.02, 0.01), prior("unheard of", "table"))

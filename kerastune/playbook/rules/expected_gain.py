@@ -142,7 +142,7 @@ def improvement(gain: float, std: float) -> float:
     return gain * 0.5 * math.erfc(-at / math.sqrt(2)) + std * density
 
 
-def prior(change: str, data: str) -> Prior:
+def prior(change: str, data: str, optimizer: str = "sgd") -> Prior:
     """What a change gained on recorded tasks of a kind of data; a neutral prior where it was not
     recorded.
 
@@ -150,13 +150,15 @@ def prior(change: str, data: str) -> Prior:
         change: name of one of `changes`, or of a comparison in `RECORDED`.
         data: `"table"`, `"image"`, `"series"`, `"text"`, `"regression"` or `"other"`, with
             `SMALL` behind it where there are fewer than `LARGE` training examples.
+        optimizer: of the recipe that is changed. What was not recorded with it is taken to gain
+            what it gains with SGD.
 
     Example:
         >>> prior("magic", "table") == Prior()
         True
     """
     name, sign = RECORDED.get(change, (change, 1))
-    kinds = _recorded()["gains"].get(name, {})
+    kinds = _gains(name, optimizer)
     size = SMALL if data.endswith(SMALL) else ""
     found = kinds.get(data) or kinds.get(f"other{size}")
     if not found:
@@ -164,9 +166,40 @@ def prior(change: str, data: str) -> Prior:
     return Prior(sign * found["mean"], WIDER * found["std"], found["tasks"])
 
 
-def changes() -> dict[str, dict[str, Any]]:
-    """What was recorded: values of a recipe by the name of the change."""
-    return _recorded()["changes"]
+def changes(optimizer: str = "sgd") -> dict[str, dict[str, Any]]:
+    """What was recorded: values of a recipe by the name of the change, for a recipe with this
+    optimizer.
+
+    Of a change that was recorded with SGD and with this optimizer, only the latter is there.
+    """
+    recorded = _recorded()["changes"]
+    if optimizer == "sgd":
+        return recorded
+    own = {name: each for name, each in recorded.items() if each.get("optimizer") == optimizer}
+    found = {_with_sgd(each) for each in own.values()}
+    return own | {
+        name: each
+        for name, each in recorded.items()
+        if "optimizer" not in each and _with_sgd(each) not in found
+    }
+
+
+def _gains(name: str, optimizer: str) -> dict[str, dict[str, float]]:
+    """Gains of a change by kind of data, over the recipe with this optimizer where that was
+    recorded.
+    """
+    recorded = _recorded()
+    of_sgd, others = recorded["gains"].get(name, {}), recorded["gains_of"].get(optimizer, {})
+    if name in others or name not in recorded["changes"]:
+        return others.get(name, of_sgd)
+    same = _with_sgd(recorded["changes"][name])
+    alike = [each for each in others if _with_sgd(recorded["changes"][each]) == same]
+    return others[alike[0]] if alike else of_sgd
+
+
+def _with_sgd(change: dict[str, Any]) -> str:
+    """A change without its optimizer, as a key."""
+    return json.dumps({**change, "optimizer": "sgd"}, sort_keys=True)
 
 
 def seed_std(data: str, num_train: int) -> float:

@@ -49,12 +49,13 @@ def candidates(base: Recipe, context: Context, chunk: int) -> list[Candidate]:
         chunk: of whose steps trainings are multiples.
     """
     found = []
-    for name, changes in expected_gain.changes().items():
+    for name, changes in expected_gain.changes(base.optimizer).items():
         recipe = changed(base, changes, context, chunk)
         if recipe is not None and recipe != base:
             examples = recipe.total_steps * recipe.batch_size
             cost = examples / (base.total_steps * base.batch_size)
-            found.append(Candidate(name, in_words(changes), recipe, cost))
+            words = in_words({k: v for k, v in changes.items() if v != base.optimizer})
+            found.append(Candidate(name, words, recipe, cost))
     return found
 
 
@@ -75,7 +76,7 @@ def changed(
     facts, factor = context.facts, values.pop("rate", 1.0)
     if values.pop("length", 1.0) != 1.0 or any(name in facts.unusable for name in values):
         return None
-    if "optimizer" in values:
+    if values.get("optimizer", base.optimizer) != base.optimizer:
         rate = values.get("learning_rate") or _other_rate(base, values["optimizer"], context)
         if base.optimizer != "sgd" or rate is None:
             return None
@@ -86,7 +87,7 @@ def changed(
             return None
         steps = base.total_steps * base.batch_size / values["batch_size"]
         return base.over(rounded_up(steps, chunk)).replace(**values)
-    if "weight_decay" in values and values.get("optimizer", base.optimizer) != "sgd":
+    if "weight_decay" in values and "optimizer" not in values and base.optimizer != "sgd":
         values["weight_decay"] = _of_adam(values["weight_decay"], base)
     for name in ("decay_start", "warmup_steps"):
         if name in values:

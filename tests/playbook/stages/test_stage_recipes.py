@@ -122,7 +122,19 @@ def test_changes_without_a_meaning_here_are_left_out():
     assert applied("dropout .1", unusable={"dropout": "no layer"}) is None
     assert applied("batch 256", fixed_batch_size=True) is None
     assert applied("batch 256", RECIPE.replace(batch_size=32)) is None
-    assert applied("adam", RECIPE.replace(optimizer="adam")) is None
+    assert applied("adam", RECIPE.replace(optimizer="lion")) is None
+
+
+def test_a_recipe_with_adam_is_changed_as_it_was_recorded_with_adam(recorded):
+    changes = {**CHANGES, "decayed": {"optimizer": "adam", "weight_decay": 0.1}}
+    recorded(changes=changes, gains=gains())
+    base = RECIPE.replace(optimizer="adam")
+    found = {
+        each.name: each for each in known_recipes.candidates(base, Context(base, facts(), {}), 50)
+    }
+    assert found["decayed"].recipe == base.replace(weight_decay=0.1)
+    assert found["decayed"].words == "weight decay 0.1"
+    assert found["adam"].recipe == base.replace(learning_rate=1e-3)
 
 
 def test_names_of_trials_are_fit_for_files_and_words_for_people(recorded):
