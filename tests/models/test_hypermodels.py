@@ -47,6 +47,25 @@ def test_mlp_defaults_to_two_hidden_layers_sized_from_the_data():
     assert [layer.units for layer in model.layers if hasattr(layer, "units")] == [128, 128, 10]
 
 
+@pytest.mark.parametrize(
+    ("x", "embedded"),
+    [
+        (np.stack([np.arange(40) % 2, np.arange(40)], 1).astype("float32"), 1),  # a flag, a number
+        (np.arange(80).reshape(40, 2), 0),  # numbers of categories
+        (np.random.default_rng(1).random((40, 101)).astype("float32"), 0),  # pixels or words
+        (np.random.default_rng(1).random((40, 5, 5)).astype("float32"), 0),
+    ],
+)
+def test_mlp_embeds_the_numbers_of_a_table(x, embedded):
+    part = Part(x, np.arange(40.0))
+    problem = Problem("toy", "regression", part, part)
+    model = _built("mlp", problem)
+    kernels = [each.kernel for each in model.layers if isinstance(each, keras.layers.EinsumDense)]
+    assert sorted({kernel.shape[0] for kernel in kernels}) == [embedded] * bool(embedded)
+    plain = _built("mlp", problem, periodic=False)
+    assert not any(isinstance(each, keras.layers.EinsumDense) for each in plain.layers)
+
+
 def test_cnn_defaults_to_the_network_the_benchmark_names():
     assert _built("cnn", _problem([9, 28, 28, 1])).count_params() == 105_866
 

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -112,6 +113,21 @@ def test_mlp_flattens_and_joins_a_dict_of_inputs():
 
 def test_mlp_without_hidden_layers_is_linear():
     assert networks.mlp((7,), 3, "regression", num_layers=0).count_params() == 7 * 3 + 3
+
+
+def test_mlp_embeds_columns_of_numbers_by_cosines(tmp_path):
+    model = networks.mlp((4,), 1, "regression", units=5, periodic=[0, 3])
+    waves, embedding = (each for each in model.layers if type(each).__name__ == "EinsumDense")
+    x = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
+    cosines = np.cos(x[:, [0, 3], None] * waves.kernel.numpy() + waves.bias.numpy())
+    embedded = np.einsum("bcf,cfe->bce", cosines, embedding.kernel.numpy()).clip(0)
+    joined = next(each for each in model.layers if type(each).__name__ == "Concatenate")
+    given = keras.Model(model.input, joined.output)(x).numpy()
+    expected = np.concatenate([x, embedded.reshape(6, -1)], axis=1)
+    np.testing.assert_allclose(given, expected, atol=1e-5)
+    # Stock layers alone: the file loads without kerastune.
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_allclose(keras.models.load_model(tmp_path / "model.keras")(x), model(x))
 
 
 def test_resnet_is_he_initialized_and_normalized_after_every_convolution():

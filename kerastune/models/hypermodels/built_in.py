@@ -16,8 +16,9 @@ from kerastune.problem import Problem
 class Mlp(keras_tuner.HyperModel):
     """`models.mlp` with hidden layers as wide as the data warrants.
 
-    Hyperparameters: `units` (default by `hidden_units` from the number of training examples) and
-    `layers` (1 to 3, default 2).
+    Hyperparameters: `units` (default by `hidden_units` from the number of training examples),
+    `layers` (1 to 3, default 2) and, of a table with numbers, `periodic` (whether they are also
+    given as `networks.periodic_embedding`, as they are by default).
 
     Args:
         problem: gives the shape of an example, the outputs and the number of training examples; not
@@ -37,12 +38,16 @@ class Mlp(keras_tuner.HyperModel):
         self.input_shape, self.kind = shapes.shape(problem), problem.kind
         self.num_outputs = shapes.num_outputs(problem)
         self.default_units = hidden_units(shapes.num_examples(problem))
+        self.numbers = shapes.columns_of_numbers(problem)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The uncompiled network of these hyperparameters."""
         units = hp.Choice("units", [32, 64, 128, 256, 512], default=self.default_units)
         num_layers = hp.Int("layers", 1, 3, default=2)
-        return networks.mlp(self.input_shape, self.num_outputs, self.kind, units, num_layers)
+        periodic = self.numbers if self.numbers and hp.Boolean("periodic", default=True) else ()
+        return networks.mlp(
+            self.input_shape, self.num_outputs, self.kind, units, num_layers, periodic
+        )
 
 
 class Cnn(keras_tuner.HyperModel):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import keras
 from keras import layers
 
 _KINDS = ("classification", "regression")
+# Of a periodic embedding of a column.
+FREQUENCIES, EMBEDDED = 16, 8
+FREQUENCY = 0.1  # standard deviation of the frequencies at the start, in periods per unit
 _SIDE_TO_FLATTEN = 8  # an image this small is no longer halved: a dense layer can take all of it
 
 
@@ -17,6 +21,7 @@ def mlp(
     kind: str,
     units: int = 128,
     num_layers: int = 2,
+    periodic: Sequence[int] = (),
 ) -> keras.Model:
     """Dense ReLU layers on the flattened input, each with a Dropout after it.
 
@@ -32,6 +37,8 @@ def mlp(
             (linear).
         units: width of every hidden layer, at least 1.
         num_layers: number of hidden layers, 0 (a linear model) or more.
+        periodic: indices of the columns, of an input of rank 1, that are also given as
+            `periodic_embedding`.
 
     Returns:
         An uncompiled model `[batch, *input_shape] -> [batch, num_outputs]`.
@@ -52,9 +59,47 @@ def mlp(
     else:
         inputs = layers.Input(tuple(input_shape))
         x = layers.Flatten()(inputs)
+        if len(periodic):
+            x = layers.Concatenate()([x, periodic_embedding(x, periodic)])
     for _ in range(num_layers):
         x = layers.Dropout(0.0)(layers.Dense(units, activation="relu")(x))
     return keras.Model(inputs, head(x, num_outputs, kind), name="mlp")
+
+
+def periodic_embedding(x: keras.KerasTensor, columns: Sequence[int]) -> keras.KerasTensor:
+    """Cosines of each column at learned frequencies and phases, and a dense layer on them for each.
+
+    A dense network learns a target slowly that changes quickly with a number (Gorishniy et al.
+    2022, "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv:2203.05556). Stock
+    Keras layers, so that a saved model loads without kerastune.
+
+    Args:
+        x: `[batch, columns]`, of about unit size.
+        columns: indices of those that are embedded.
+
+    Returns:
+        `[batch, len(columns) * EMBEDDED]`.
+
+    Example:
+        >>> periodic_embedding(keras.Input((5,)), [0, 3]).shape
+        (None, 16)
+    """
+    count, scale = len(columns), FREQUENCIES**-0.5
+    waves = layers.EinsumDense(
+        "bc,cf->bcf",
+        output_shape=(count, FREQUENCIES),
+        bias_axes="cf",
+        kernel_initializer=keras.initializers.RandomNormal(stddev=2 * math.pi * FREQUENCY),
+        bias_initializer=keras.initializers.RandomUniform(-math.pi, math.pi),
+    )(keras.ops.take(x, list(columns), axis=1))
+    embedded = layers.EinsumDense(
+        "bcf,cfe->bce",
+        output_shape=(count, EMBEDDED),
+        bias_axes="ce",
+        activation="relu",
+        kernel_initializer=keras.initializers.RandomUniform(-scale, scale),
+    )(keras.ops.cos(waves))
+    return layers.Flatten()(embedded)
 
 
 def cnn(

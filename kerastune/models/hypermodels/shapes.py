@@ -6,6 +6,10 @@ import numpy as np
 
 from kerastune.problem import Problem
 
+FEW_VALUES = 9  # a column with no more of them is taken for a category
+MOST_NUMBERS = 100  # columns: more of them are no table, but pixels or counts of words
+LOOKED_AT = 10_000  # examples
+
 
 def shape(problem: Problem) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
     # The validation part is always arrays; the training part may be a stream.
@@ -27,3 +31,24 @@ def num_examples(problem: Problem) -> int | None:
         return len(problem.train)
     size = int(problem.stream.cardinality())
     return size if size > 0 else None  # negative: unknown or infinite
+
+
+def columns_of_numbers(problem: Problem) -> tuple[int, ...]:
+    """Indices of the columns of a table that hold numbers, and not categories or flags.
+
+    None for inputs that are no table `[n, columns]` of floats, or have too many such columns.
+
+    Example:
+        >>> from kerastune.problem import Part
+        >>> x = np.stack([np.arange(20) % 2, np.arange(20)], axis=1).astype("float32")
+        >>> part = Part(x, np.arange(20.0))
+        >>> columns_of_numbers(Problem("toy", "regression", part, part))
+        (1,)
+    """
+    part = problem.validation if problem.train is None else problem.train
+    x = part.x
+    if not isinstance(x, np.ndarray) or x.ndim != 2 or x.dtype.kind != "f":
+        return ()
+    x = x[:LOOKED_AT]
+    found = [index for index in range(x.shape[1]) if len(np.unique(x[:, index])) > FEW_VALUES]
+    return tuple(found) if len(found) <= MOST_NUMBERS else ()
