@@ -138,11 +138,7 @@ class Trainer:
         began = time.monotonic()
         member = self.compiled(spec.recipe, spec.sparsity > 0, spec.mix > 0)
         state = state or State(0, self.initial_state(spec.recipe), [])
-        member.restore(
-            state
-            if state.optimizer
-            else dataclasses.replace(state, optimizer=member.fresh_optimizer)
-        )
+        member.restore(state)
         member.configure(spec)
         note = self.xla.note(member, spec, self._fit)
         self._seed(spec.recipe.seed)
@@ -301,7 +297,8 @@ class Trainer:
         if rows is None and not is_stream:
             rows = np.arange(len(self.problem.train), dtype=np.int32)
         count = int(self.problem.stream.cardinality()) if is_stream else len(rows)
-        member.states.begin(spec.start, count // size)
+        # A stream starts again, and with it an epoch.
+        member.states.begin(0 if is_stream else spec.start, count // size)
         return None if is_stream else rows[: count // size * size]
 
     def _fit(self, member: Compiled, spec: TrialSpec, callbacks) -> None:
