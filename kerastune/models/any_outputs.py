@@ -82,7 +82,9 @@ class OutputJudge:
 
     def __init__(self, model: keras.Model, part: Part):
         self._model = model
-        self._given = tuple(nested.mapped(np.asarray, each) for each in (part.y, part.sample_weight))
+        self._given = tuple(
+            nested.mapped(np.asarray, each) for each in (part.y, part.sample_weight)
+        )
         first = model(fixed_batches.few(part.x, COMPARED, model), training=False)
         flat = keras.tree.flatten(first)
         self._like, self._shapes = first, [tuple(each.shape[1:]) for each in flat]
@@ -233,7 +235,7 @@ class _Term:
 
 
 def _spread(array: np.ndarray, rank: int) -> np.ndarray:
-    """An array with as many axes, those that it lacks of length 1; a last one of length 1 may go."""
+    """An array with as many axes, new ones of length 1; a last one of length 1 may go."""
     if array.ndim > rank and array.shape[-1] == 1:
         array = array[..., 0]
     return array.reshape(*array.shape, *[1] * (rank - array.ndim))

@@ -301,8 +301,12 @@ class PlaybookTuner(SearchedTuner):
         ask = hypermodels.asking(hypermodel, given)
         if isinstance(x, Problem):
             declared = ask(output_kind.first_examples(x.validation.x)) if ask else Declared()
-            size, is_stateful = declared.batch_size, declared.is_stateful
-            return dataclasses.replace(x, batch_size=size, is_stateful=is_stateful)
+            return dataclasses.replace(
+                x,
+                batch_size=declared.batch_size,
+                is_stateful=declared.is_stateful,
+                output_numbers=declared.numbers,
+            )
         if x is None:
             raise ValueError("`x` is missing: search needs the data, as fit takes them.")
         argument_checks.refuse_unknown(
