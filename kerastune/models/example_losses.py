@@ -13,6 +13,7 @@ from kerastune.data import batches
 from kerastune.models import fixed_batches, output_kind
 from kerastune.problem import Part
 
+OF_KERAS = ("train_step", "test_step", "compute_loss", "compute_metrics")
 AT_ONCE = 512  # examples in one call of the graph that takes one after another
 
 
@@ -47,6 +48,33 @@ def of(model: keras.Model, part: Part, outputs: np.ndarray | None = None) -> np.
     return each * part.sample_weight / np.mean(part.sample_weight)
 
 
+def numbers(model: keras.Model, x: Any) -> int:
+    """How many numbers a model gives for an example, where means of several models' can be judged.
+
+    That needs a loss of targets and outputs alone, float outputs, and a batch of any size; else 0.
+
+    Args:
+        model: as its builder gave it.
+        x: a few inputs that it takes.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(3)])
+        >>> model.compile(loss="mse")
+        >>> numbers(model, np.zeros([2, 4]))
+        3
+    """
+    if not model.compiled or model.loss is None or fixed_batches.size_of(model) is not None:
+        return 0
+    if any(getattr(type(model), name) is not getattr(keras.Model, name) for name in OF_KERAS):
+        return 0
+    found = keras.tree.flatten(model(x, training=False))
+    if output_kind.adding_layers(model):
+        return 0
+    is_float = all("float" in keras.backend.standardize_dtype(each.dtype) for each in found)
+    is_plain = all(isinstance(each, tf.Tensor) and each.shape.rank for each in found)
+    return sum(int(np.prod(each.shape[1:])) for each in found) if is_float and is_plain else 0
+
+
 def by_row(loss: Any, y: np.ndarray, outputs: np.ndarray) -> np.ndarray | None:
     """What a loss gives for every row `[n]`; `None` where it gives one number for all of them.
 
@@ -62,7 +90,7 @@ def by_row(loss: Any, y: np.ndarray, outputs: np.ndarray) -> np.ndarray | None:
         >>> by_row(lambda y, p: keras.ops.mean(keras.ops.abs(y - p)), y, outputs) is None
         True
     """
-    y, outputs = _aligned(y, outputs)
+    y, outputs = aligned(y, outputs)
     each = (loss.call if isinstance(loss, keras.losses.Loss) else loss)(y, outputs)
     each = np.asarray(each, np.float64)
     if each.shape[:1] != (len(y),):
@@ -70,7 +98,7 @@ def by_row(loss: Any, y: np.ndarray, outputs: np.ndarray) -> np.ndarray | None:
     return each.reshape(len(y), -1).mean(axis=1)
 
 
-def _aligned(y: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def aligned(y: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Targets and outputs of one rank, as Keras makes them before it calls a loss.
 
     But a single column stays, so that a mean over the last axis leaves the rows.
@@ -114,7 +142,7 @@ def _one_by_one(model: keras.Model, part: Part) -> np.ndarray:
         y, weight = (*given, None, None)[:2]
         outputs = model(x, training=False)
         total = model._compute_loss(x, y, outputs, weight, training=False)
-        return tf.cast(total - _penalties(model), tf.float32)
+        return tf.cast(total - penalties(model), tf.float32)
 
     @tf.function
     def losses(examples: tuple) -> tf.Tensor:
@@ -128,7 +156,7 @@ def _one_by_one(model: keras.Model, part: Part) -> np.ndarray:
     return np.concatenate(found).astype(np.float64)
 
 
-def _penalties(model: keras.Model) -> Any:
+def penalties(model: keras.Model) -> Any:
     """What regularizers of weights add to the loss that Keras computes."""
     if type(model).compute_loss is not keras.Model.compute_loss:
         return 0.0
