@@ -118,6 +118,8 @@ class PlaybookTuner(SearchedTuner):
             cluster. With a budget in steps the decisions are the same, as far as arithmetic allows.
         jobs: trials at once; 0 for as many as memory and cores allow.
         ray_address: of a Ray cluster; empty for one on this machine.
+        mlflow: whether the finished search is logged to MLflow, too, where its own settings say: a
+            run of the final model and, nested in it, one of the winner of every stage.
         others: further arguments of KerasTuner's tuners: `executions_per_trial` is taken, and told
             in the log, since candidates that are close are trained again with other seeds; all
             others are refused by name, with what takes their place.
@@ -172,6 +174,7 @@ class PlaybookTuner(SearchedTuner):
         executor: str = INLINE,
         jobs: int = 0,
         ray_address: str = "",
+        mlflow: bool = False,
         **others: Any,
     ):
         devices.check_supported()
@@ -196,7 +199,7 @@ class PlaybookTuner(SearchedTuner):
             stages=StageSettings(tuple(stages), tuple(sparsities), teacher),
             ensemble=EnsembleSettings(members, member_folds if Ensemble.name in stages else 0),
             execution=ExecutionSettings(executor, jobs, ray_address),
-            storage=StorageSettings(run_dir, overwrite, keep),
+            storage=StorageSettings(run_dir, overwrite, keep, mlflow),
             limits=Limits(
                 networks=arguments.at_least_one("max_trials", max_trials),
                 epochs=arguments.at_least_one("max_epochs", max_epochs),

@@ -38,7 +38,7 @@ def test_the_arguments_are_flat_and_the_first_ones_are_those_of_keras_tuner():
         *("budget", "directory", "project_name", "overwrite", "max_epochs"),
         *("loss", "metrics", "max_model_size", "baseline", "recipe", "refit", "stages", "ensemble"),
         *("members", "member_folds", "tta", "sparsities", "trained", "teacher", "keep"),
-        *("executor", "jobs", "ray_address", "others"),
+        *("executor", "jobs", "ray_address", "mlflow", "others"),
     ]
 
 
