@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kerastune.objective import Objective
@@ -14,6 +15,8 @@ from kerastune.recipe import Recipe
 from kerastune.report import writer
 from kerastune.report.blocks import Drawing
 from kerastune.report.search_sections import Findings
+from kerastune.report.status import Standing
+from kerastune.study import run_directory
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome
 
@@ -31,7 +34,7 @@ class SoFar:
         outcomes: of all trials by name.
         recipe: the latest.
         pictures: of the decisions by stage.
-        progress: how far the search is, in a sentence.
+        standing: how far the search is.
         elapsed: seconds of the search so far.
     """
 
@@ -39,8 +42,18 @@ class SoFar:
     outcomes: Mapping[str, Outcome]
     recipe: Recipe
     pictures: Mapping[str, Drawing]
-    progress: str
+    standing: Standing
     elapsed: float
+
+
+@contextlib.contextmanager
+def told_to_stop(run_dir: RunDir) -> Iterator[None]:
+    """Has the page say that the search stopped, where a `with` block is left by any error."""
+    try:
+        yield
+    except BaseException:
+        run_directory.mark_stopped(run_dir.report)
+        raise
 
 
 class LiveReport:
@@ -99,7 +112,7 @@ class LiveReport:
             where=str(self._run_dir.path),
             pictures=pictures | self._learning(so_far),
             objective=self._objective,
-            progress=so_far.progress,
+            standing=so_far.standing,
         )
         writer.write_page(self._run_dir, findings)
 

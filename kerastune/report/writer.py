@@ -19,9 +19,10 @@ from kerastune.report import (
     markdown,
     page,
     search_sections,
+    status,
     trial_tables,
 )
-from kerastune.report.blocks import Drawing, Section
+from kerastune.report.blocks import Drawing
 from kerastune.report.figures import (
     decision_figures,
     fold_figures,
@@ -31,6 +32,7 @@ from kerastune.report.figures import (
 from kerastune.report.fold_sections import FoldsFound
 from kerastune.report.predictions import Predictions
 from kerastune.report.search_sections import Findings
+from kerastune.report.status import Standing
 from kerastune.runtime import environment
 from kerastune.study import run_directory
 from kerastune.study.database import Record
@@ -78,6 +80,7 @@ def about(problem: Problem, facts: Facts, summary: str = "") -> dict[str, Any]:
         "scored_by": facts.scored_by,
         "summary": summary,
         "notes": [str(note) for note in problem.notes],
+        "columns": [list(row) for row in problem.columns],
         "environment": environment.described(),
     }
 
@@ -130,6 +133,7 @@ def write(
         pictures={f"stage-{stage}": each for stage, each in of_stages.items()} | of_result,
         objective=objective,
         use=page.use(run_dir.path / "predict.py", run_dir.model, known),
+        standing=Standing() if result else status.standing(status.read(run_dir)),
     )
     sections = search_sections.sections(findings)
     put_down_pictures(run_dir, findings.pictures)
@@ -222,7 +226,13 @@ def write_folds(run_dir: RunDir, record: Record) -> dict[str, Drawing]:
         kept,
         pictures | (result_figures.of_errors(kept) if kept is not None else {}),
     )
-    _put_down(run_dir, fold_sections.title(found), fold_sections.sections(found), found.pictures)
+    title, sections = fold_sections.title(found), fold_sections.sections(found)
+    put_down_pictures(run_dir, found.pictures)
+    first_screen = fold_sections.first_screen(found)
+    text = html.render(title, fold_sections.below(found), first_screen)
+    run_directory.write_text(run_dir.report, text)
+    words = markdown.render(title, sections, run_dir.report_pictures.name)
+    run_directory.write_text(run_dir.report_markdown, words)
     return dict(found.pictures)
 
 
@@ -241,12 +251,3 @@ def put_down_pictures(run_dir: RunDir, pictures: Mapping[str, Drawing]) -> None:
     run_dir.report_pictures.mkdir(exist_ok=True)
     for name, png in pictures.items():
         run_directory.write_bytes(run_dir.report_picture(name), png)
-
-
-def _put_down(
-    run_dir: RunDir, title: str, sections: Sequence[Section], pictures: Mapping[str, Drawing]
-) -> None:
-    put_down_pictures(run_dir, pictures)
-    run_directory.write_text(run_dir.report, html.render(title, sections))
-    text = markdown.render(title, sections, run_dir.report_pictures.name)
-    run_directory.write_text(run_dir.report_markdown, text)

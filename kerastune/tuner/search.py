@@ -26,10 +26,12 @@ from kerastune.playbook.stages.prune import Prune
 from kerastune.playbook.stages.train import Train
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
-from kerastune.report import writer
+from kerastune.report import live, status, writer
 from kerastune.report.live import LiveReport, SoFar
 from kerastune.report.picture_time import PictureTime
+from kerastune.report.status import Status
 from kerastune.report.tensorboard_runs import Story
+from kerastune.runtime.locks import Holder
 from kerastune.study import run_directory
 from kerastune.study.database import Study
 from kerastune.training.trainer import Trainer
@@ -138,12 +140,13 @@ class Search:
         Raises:
             ValueError: after the report is written, where nothing could be learnt.
         """
-        self._tell_what_is_planned()
-        self._run_playbook(on_begin, on_end)
-        self._refit()
-        models = self._final_models()
-        figures = self._figures(models)
-        self._write(models, figures)
+        with live.told_to_stop(self.run_dir):
+            self._tell_what_is_planned()
+            self._run_playbook(on_begin, on_end)
+            self._refit()
+            models = self._final_models()
+            figures = self._figures(models)
+            self._write(models, figures)
         if self.settings.storage.mlflow:
             if run := tracking.log(self.study, self.run_dir, models, figures):
                 self.display.screen.line(f"Logged to MLflow: {run}")
@@ -273,13 +276,20 @@ class Search:
 
     def _write_live(self) -> None:
         playbook, seconds = self.playbook, self.study.seconds()
-        stage = playbook.stage
-        at_work = f"stage {stage.name} is at work" if stage else "the last stage has decided"
-        decided = f"{len(playbook.decisions)} of {len(playbook.stages)} stages decided"
-        progress = f"Running: {at_work}, {decided}; {seconds:.0f} s so far (budget "
-        progress += f"{playbook.budget}). Written at {time.strftime('%X')}."
+        told = {each.stage: (each.headline, each.numbers) for each in playbook.decisions}
+        now = Status(
+            Holder.here(),
+            playbook.budget,
+            [stage.name for stage in playbook.stages],
+            told,
+            playbook.outcomes,
+            seconds,
+            is_finished=False,
+            going_on=status.going_on(self.run_dir),
+        )
+        standing = status.standing(now)
         found = (playbook.decisions, playbook.outcomes, playbook.recipe, self.story.pictures)
-        self.live.write(SoFar(*found, progress, seconds))
+        self.live.write(SoFar(*found, standing, seconds))
 
     def _layers(self) -> str:
         return problem_facts.layers(self.trainer.ready_model(self.first))
