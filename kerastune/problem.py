@@ -126,6 +126,8 @@ class Problem:
         shuffled: whether training examples are drawn at random, and not in their order.
         reading: how new examples of the same form are read, as plain values (`new_data.described`);
             empty for arrays.
+        columns: what every column of a table became, the label first: name, what it became, number
+            of different values, of missing ones, and an example, as texts; empty for other data.
         batch_size: the only one that the model takes; `None` for any.
         is_stateful: whether a layer of it keeps its state from one batch to the next.
         output_numbers: as `Declared.numbers`.
@@ -152,6 +154,7 @@ class Problem:
     notes: tuple[str, ...] = ()
     shuffled: bool = True
     reading: dict[str, Any] = dataclasses.field(default_factory=dict)
+    columns: tuple[tuple[str, ...], ...] = ()
     batch_size: int | None = None
     is_stateful: bool = False
     output_numbers: int = 0

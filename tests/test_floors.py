@@ -49,6 +49,7 @@ ONLY_IN = {
     "absl": {"cli"},
     "keras_tuner": {"models.hypermodels", "tuner"},
     "matplotlib": {"report.figures"},
+    "mlflow": {"report.mlflow_runs", "runtime.mlflow_settings"},
     "onnx": {"export"},
     "ray": {"executors.ray_actors"},
     "PIL": {"data.readers.image_files"},
@@ -73,7 +74,7 @@ ONLY_IN = {
 ONLY_IN["keras"] |= {"executors.worker_setup"}
 ONLY_IN["tensorflow"] = ONLY_IN["keras"]
 ANYWHERE = ("numpy", "pandas", "scipy", "sklearn")
-LAZY = ("PIL", "pandas", "pyarrow", "ray", "scipy", "sklearn")
+LAZY = ("PIL", "mlflow", "pandas", "pyarrow", "ray", "scipy", "sklearn")
 PRINTS = {"cli.entry", "cli.running", "cli.summary"}
 MOST_LINES = 350
 MOST_FILES = 20

@@ -244,6 +244,7 @@ def _searched(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[st
         executor=flag_values.executor,
         jobs=flag_values.jobs,
         ray_address=flag_values.ray_address,
+        mlflow=flag_values.mlflow,
     )
     tuner.search(problem, settings=_told(flag_values), verbose=1 + flag_values.verbose)
     return tuner

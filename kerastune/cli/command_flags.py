@@ -117,6 +117,12 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "trials",
             least=0,
         ),
+        Flag(
+            "mlflow",
+            "Log the finished search to MLflow, too: to MLFLOW_TRACKING_URI, or its own default.",
+            False,
+            "switch",
+        ),
     ),
     "Ensemble and test-time augmentation (TTA)": (
         Flag("ensemble", "Use an ensemble where it beats the single model.", True, "switch"),

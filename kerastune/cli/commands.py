@@ -25,7 +25,10 @@ OF_DATA = (
 )
 DATA = (*OF_DATA, "kind", "standardize", "standardize_targets")
 MODEL = ("model", "pretrained")
-TRAINING = ("budget", "objective", "refit", "keep", "executor", "jobs", "ray_address")
+TRAINING = (
+    *("budget", "objective", "refit", "keep", "executor", "jobs", "ray_address"),
+    "mlflow",
+)
 RUN = ("output_dir", "overwrite", "precision", "gpu_memory_growth", "verbose")
 SEARCH = (*DATA, *MODEL, *TRAINING, *RUN, *RECIPE)
 MEMBERS = ("members", "member_folds", "tta")
@@ -36,6 +39,7 @@ SEARCHES = (
     *READS_DATA,
     source_checks.pretrained,
     flag_checks.executor,
+    flag_checks.tracker,
     flag_checks.output_dir,
 )
 

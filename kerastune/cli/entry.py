@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if _is_passing(command, flag_values):
             shutil.rmtree(flag_values.output_dir, ignore_errors=True)
             signals.leave(status, "kerastune was stopped.")
+        if flag_values.is_parsed() and flag_values.output_dir:
+            run_directory.mark_stopped(run_directory.RunDir(flag_values.output_dir).report)
         going_on = signals.resuming_command(["kerastune", *arguments], flag_values.output_dir)
         signals.leave(status, f"kerastune was stopped. Continue with:\n  {going_on}")
 

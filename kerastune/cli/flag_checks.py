@@ -22,6 +22,7 @@ from kerastune.export import versions
 from kerastune.objective import Objective
 from kerastune.playbook import warm_start
 from kerastune.playbook.stages import prune, registry
+from kerastune.runtime import mlflow_settings
 from kerastune.study.reader import Record, is_study
 from kerastune.study.run_directory import NAME, RunDir
 
@@ -247,6 +248,12 @@ def folds(flag_values: flags.FlagValues) -> None:
 def executor(flag_values: flags.FlagValues) -> None:
     """`--executor` and `--jobs` fit each other, and Ray is there where it is named."""
     dispatch.check(flag_values.executor, flag_values.jobs)
+
+
+def tracker(flag_values: flags.FlagValues) -> None:
+    """The packages of `--mlflow` are installed."""
+    if flag_values.mlflow:
+        mlflow_settings.check()
 
 
 def export_format(flag_values: flags.FlagValues) -> None:

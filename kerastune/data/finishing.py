@@ -21,6 +21,7 @@ from kerastune.data import (
 from kerastune.data.preprocessing import Attachment
 from kerastune.data.profiling import Profile
 from kerastune.data.raw import Raw
+from kerastune.data.readers import column_rows
 from kerastune.data.targets import class_weights, target_kinds
 from kerastune.data.targets.fitted import Targets
 from kerastune.problem import OTHER, Declared, Part, Problem
@@ -112,6 +113,7 @@ def finish(raw: Raw, wishes: Wishes) -> Problem:
         is_stateful=declared.is_stateful,
         output_numbers=declared.numbers,
         reading=new_data.described(raw),
+        columns=tuple(column_rows.rows(raw)),
         notes=(*told, *raw.notes, *cut_notes, *class_notes, *cutting.repeated(prepared)),
     )
 

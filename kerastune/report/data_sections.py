@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from kerastune.data.readers import column_rows
 from kerastune.report.blocks import Code, Items, Section, Table, Text, number
+
+MOST_COLUMNS = 20  # of a table, that are not folded
 
 
 def section(about: dict[str, Any]) -> Section:
@@ -18,6 +21,9 @@ def section(about: dict[str, Any]) -> Section:
         ("objective", about["objective"]),
     ]
     blocks = [Table("Problem", ("", "value"), tuple(rows))]
+    if columns := about.get("columns"):
+        rows, is_folded = tuple(map(tuple, columns)), len(columns) > MOST_COLUMNS
+        blocks.append(Table("What every column became", column_rows.HEADER, rows, is_folded))
     if about["notes"]:
         blocks += [Text("Data preparation:"), Items(tuple(about["notes"]))]
     if about.get("summary"):

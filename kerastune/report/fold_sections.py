@@ -10,8 +10,10 @@ from typing import Any
 
 from kerastune.recipe import Recipe
 from kerastune.report import data_sections, error_sections, gain_steps, metric_names
-from kerastune.report.blocks import Code, Section, Table, Text, number, pictured
+from kerastune.report.blocks import Code, Picture, Section, Table, Text, number, pictured
+from kerastune.report.page import Page
 from kerastune.report.predictions import Predictions
+from kerastune.report.summaries import verdict as recipe_words
 from kerastune.trial import Outcome
 
 
@@ -41,6 +43,51 @@ class FoldsFound:
 def title(found: FoldsFound) -> str:
     """The heading of the whole."""
     return f"{found.about.get('data') or 'A recipe'}, cross-validated by kerastune"
+
+
+def first_screen(found: FoldsFound) -> Page:
+    """What stands before the sections: verdict, recipe, what to do next, every fold at a glance."""
+    result = found.result
+    least_and_most, *further = _further(result)
+    return Page(
+        verdict=verdict(result),
+        tone="",
+        figures=least_and_most,
+        recipe=recipe_words.recipe_in_words(Recipe.from_dict(result["recipe"])),
+        further=tuple(further),
+        use=_next(found),
+        curves=next(iter(_folds_picture(found)), None),
+        spending=(),
+        seconds="",
+        cards=(),
+        trials=Table("", (), ()),
+        curves_title="Every fold",
+        use_title="What to do next",
+    )
+
+
+def _next(found: FoldsFound) -> str:
+    """What to do with it: commands to copy."""
+    own, where = _own(found), shlex.quote(found.where)
+    flags = shlex.quote(os.path.join(found.where, "crossval.flags"))
+    return "\n".join(
+        [
+            "# Serve the ensemble of all folds' models:",
+            f"kerastune export --output_dir={where}",
+            "# Train one model with this recipe:",
+            f"kerastune train --flagfile={flags}{own} --output_dir=train-out",
+            "# Find a better recipe:",
+            f"kerastune tune --flagfile={flags}{own} --budget=10m --output_dir=tune-out",
+        ]
+    )
+
+
+def below(found: FoldsFound) -> list[Section]:
+    """The sections under the first screen, which has the verdict and its picture already."""
+    first, *others = sections(found)
+    tables = tuple(each for each in first.blocks if not isinstance(each, Picture))
+    rest = tables[1 + len(_further(found.result)) :]
+    return [Section("Metrics", rest), *others]
 
 
 def sections(found: FoldsFound) -> list[Section]:
@@ -78,13 +125,7 @@ def _result(found: FoldsFound) -> Section:
     result = found.result
     summary = {name: result["summary"][name] for name in gain_steps.in_order(result["summary"])}
     blocks = [Text(verdict(result), is_lead=True), *(Text(words) for words in _further(result))]
-    told = "; ".join(
-        f"{metric_names.called(name)} {row['mean']:.4f}, std {row['std']:.4f}"
-        for name, row in summary.items()
-    )
-    blocks += pictured(
-        found.pictures, "folds", f"Metrics by fold, with mean and 95 % interval: {told}"
-    )
+    blocks += _folds_picture(found)
     rows = tuple(
         (
             metric_names.called(name),
@@ -105,6 +146,15 @@ def _result(found: FoldsFound) -> Section:
         )
     )
     return Section("Result", tuple(blocks))
+
+
+def _folds_picture(found: FoldsFound) -> list[Picture]:
+    told = "; ".join(
+        f"{metric_names.called(name)} {row['mean']:.4f}, std {row['std']:.4f}"
+        for name, row in found.result["summary"].items()
+    )
+    alt = f"Metrics by fold, with mean and 95 % interval: {told}"
+    return pictured(found.pictures, "folds", alt)
 
 
 def _further(result: dict[str, Any]) -> list[str]:
@@ -170,6 +220,11 @@ def _every_fold(found: FoldsFound) -> Section:
     return Section("Folds", (Text(words), *pictured(found.pictures, "curves", alt), table))
 
 
+def _own(found: FoldsFound) -> str:
+    """What a command needs besides the flagfile: data and model that were given in Python."""
+    return "" if "\n--data=" in found.flagfile else " --data=... --model=..."
+
+
 def _recipe(found: FoldsFound) -> Section:
     settings = Recipe.from_dict(found.result["recipe"]).to_dict()
     rows = tuple(
@@ -180,8 +235,7 @@ def _recipe(found: FoldsFound) -> Section:
         for name, value in settings["hyperparameters"].items()
     )
     path = shlex.quote(os.path.join(found.where, "crossval.flags"))
-    own = "" if "\n--data=" in found.flagfile else " --data=... --model=..."
-    again = Code(f"kerastune crossval --flagfile={path}{own} --output_dir=again-out")
+    again = Code(f"kerastune crossval --flagfile={path}{_own(found)} --output_dir=again-out")
     blocks = (
         Table("The recipe", ("setting", "value"), rows),
         Text("To cross-validate it again:"),

@@ -16,6 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from kerastune.report.blocks import Code, Items, Picture, Section, Table, Text, plain, slug
+from kerastune.study.run_directory import NOT_RUNNING, RUNNING
 
 TEMPLATES = Path(__file__).parent / "templates"
 KINDS = {Text: "text", Items: "items", Table: "table", Picture: "picture", Code: "code"}
@@ -44,6 +45,7 @@ def render(title: str, sections: Sequence[Section], page: Any = None) -> str:
             style=Markup(style),
             script=Markup(script),
             policy=policy(script),
+            running=Markup(RUNNING if getattr(page, "is_running", False) else NOT_RUNNING),
         )
     )
 

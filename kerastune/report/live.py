@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kerastune.objective import Objective
@@ -13,12 +15,45 @@ from kerastune.recipe import Recipe
 from kerastune.report import writer
 from kerastune.report.blocks import Drawing
 from kerastune.report.search_sections import Findings
+from kerastune.report.status import Standing
+from kerastune.study import run_directory
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome
 
 SHARE = 0.02  # of the seconds of a search, that this may take
 
 logger = logging.getLogger("kerastune")
+
+
+@dataclasses.dataclass(frozen=True)
+class SoFar:
+    """What a running search has found.
+
+    Args:
+        decisions: so far.
+        outcomes: of all trials by name.
+        recipe: the latest.
+        pictures: of the decisions by stage.
+        standing: how far the search is.
+        elapsed: seconds of the search so far.
+    """
+
+    decisions: Sequence[Decision]
+    outcomes: Mapping[str, Outcome]
+    recipe: Recipe
+    pictures: Mapping[str, Drawing]
+    standing: Standing
+    elapsed: float
+
+
+@contextlib.contextmanager
+def told_to_stop(run_dir: RunDir) -> Iterator[None]:
+    """Has the page say that the search stopped, where a `with` block is left by any error."""
+    try:
+        yield
+    except BaseException:
+        run_directory.mark_stopped(run_dir.report)
+        raise
 
 
 class LiveReport:
@@ -48,31 +83,16 @@ class LiveReport:
         self._last = 0.0
         self.seconds = 0.0  # that it took so far
         self._is_told = False
+        self._curves: list[tuple[str, str, int]] = []  # that are drawn, and how far they went
+        self._drawn: dict[str, Drawing] = {}
 
-    def write(
-        self,
-        decisions: Sequence[Decision],
-        outcomes: Mapping[str, Outcome],
-        recipe: Recipe,
-        pictures: Mapping[str, Drawing],
-        progress: str,
-        elapsed: float,
-    ) -> bool:
-        """Writes the page; gives whether it did.
-
-        Args:
-            decisions: so far.
-            outcomes: of all trials by name.
-            recipe: the latest.
-            pictures: of the decisions by stage.
-            progress: how far the search is, in a sentence.
-            elapsed: seconds of the search so far.
-        """
-        if self.seconds and self.seconds + self._last > SHARE * elapsed:
+    def write(self, so_far: SoFar) -> bool:
+        """Writes the page; gives whether it did."""
+        if self.seconds and self.seconds + self._last > SHARE * so_far.elapsed:
             return False
         began = self._clock()
         try:
-            self._write(decisions, outcomes, recipe, pictures, progress)
+            self._write(so_far)
         except OSError as error:
             if not self._is_told:
                 logger.warning("The report can't be written now (%s).", error)
@@ -81,26 +101,28 @@ class LiveReport:
         self.seconds += self._last
         return True
 
-    def _write(
-        self,
-        decisions: Sequence[Decision],
-        outcomes: Mapping[str, Outcome],
-        recipe: Recipe,
-        pictures: Mapping[str, Drawing],
-        progress: str,
-    ) -> None:
-        shown = {f"stage-{stage}": picture for stage, picture in pictures.items()}
-        if self._draws:
-            shown |= writer.learning_pictures(decisions, outcomes, self._objective, None)
+    def _write(self, so_far: SoFar) -> None:
+        pictures = {f"stage-{stage}": each for stage, each in so_far.pictures.items()}
         findings = Findings(
-            decisions=list(decisions),
-            outcomes=dict(outcomes),
+            decisions=list(so_far.decisions),
+            outcomes=dict(so_far.outcomes),
             result={},
             about=self._about,
-            recipe=recipe,
+            recipe=so_far.recipe,
             where=str(self._run_dir.path),
-            pictures=shown,
+            pictures=pictures | self._learning(so_far),
             objective=self._objective,
-            progress=progress,
+            standing=so_far.standing,
         )
         writer.write_page(self._run_dir, findings)
+
+    def _learning(self, so_far: SoFar) -> dict[str, Drawing]:
+        """The learning curves, drawn anew where they are others than those of the last page."""
+        if not self._draws:
+            return {}
+        shown = writer.learning_shown(so_far.decisions, so_far.outcomes, None)
+        curves = [(words, each.spec.trial, each.steps) for words, each in shown.items()]
+        if curves != self._curves:
+            found = (so_far.decisions, so_far.outcomes, self._objective, None)
+            self._curves, self._drawn = curves, writer.learning_pictures(*found)
+        return self._drawn

@@ -78,8 +78,13 @@ class Page:
         seconds: of all.
         cards: of the stages.
         trials: all of them.
-        progress: how far a running search is, in a sentence; empty of a finished one.
+        progress: how far a running search is, in a sentence; empty of another.
+        stopped: what the page says in its place once the search has stopped before its end; empty
+            of a finished one.
+        going_on: the command that goes on with it; empty where it is not known.
         written: seconds since the epoch.
+        curves_title: heading of the picture.
+        use_title: heading of the lines that use the model.
     """
 
     verdict: str
@@ -94,7 +99,11 @@ class Page:
     cards: tuple[Card, ...]
     trials: Table
     progress: str = ""
+    stopped: str = ""
+    going_on: str = ""
     written: int = 0
+    curves_title: str = "Learning curves"
+    use_title: str = "How to use it"
 
     @property
     def is_running(self) -> bool:
@@ -122,7 +131,9 @@ def of(findings: Findings) -> Page:
         seconds=f"{sum(each.seconds for each in shares):.0f}",
         cards=tuple(card(findings, decision) for decision in findings.decisions),
         trials=trial_tables.table(trial_tables.records(outcomes), "All trials"),
-        progress=findings.progress,
+        progress=findings.standing.progress,
+        stopped=findings.standing.stopped,
+        going_on=findings.standing.going_on,
         written=int(time.time()),
     )
 

@@ -18,6 +18,7 @@ from kerastune.recipe import Recipe
 from kerastune.report import data_sections, error_sections, gain_steps, metric_names, trial_tables
 from kerastune.report.blocks import Code, Drawing, Section, Table, Text, number, pictured
 from kerastune.report.predictions import Predictions
+from kerastune.report.status import Standing
 from kerastune.report.summaries import verdict
 from kerastune.trial import Outcome
 
@@ -39,7 +40,7 @@ class Findings:
             `"confusion"`, `"reliability"`, `"mistakes"`, `"residuals"`, `"learning"`.
         objective: the validation value that chooses.
         use: lines of Python that predict with the model.
-        progress: how far a running search is, in a sentence; empty of a finished one.
+        standing: how a search stands that is not finished.
     """
 
     decisions: list[Decision]
@@ -53,7 +54,7 @@ class Findings:
     pictures: dict[str, Drawing] = dataclasses.field(default_factory=dict)
     objective: Objective = Objective("loss", "min")
     use: str = ""
-    progress: str = ""
+    standing: Standing = Standing()
 
     @property
     def measure(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
+import time
+from pathlib import Path
 
 from kerastune.budget import Budget
 from kerastune.runtime import locks, signals
@@ -14,6 +16,7 @@ from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome
 
 LATEST = 5  # trials that are listed
+NOTEBOOKS = ("ipykernel_launcher.py", "colab_kernel_launcher.py")  # programs behind them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +70,38 @@ class Status:
         return f"{max(self.budget.seconds - self.seconds, 0):.0f} of {self.budget.seconds:.0f} s"
 
 
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """What a page says of a search that is not finished; of another all are empty.
+
+    Args:
+        progress: how far it is, in a sentence, where it runs.
+        stopped: the same, for when it has stopped.
+        going_on: the command that goes on with it; empty where it is not known.
+    """
+
+    progress: str = ""
+    stopped: str = ""
+    going_on: str = ""
+
+
+def standing(status: Status) -> Standing:
+    """How a search stands, as its page says it."""
+    if status.is_finished:
+        return Standing()
+    decided = f"{len(status.decisions)} of {len(status.stages)} stages decided"
+    at_work = f"stage {status.stage} is at work" if status.stage else "the last stage has decided"
+    spent = f"{status.seconds:.0f} s so far (budget {status.budget})"
+    written = f"Written at {time.strftime('%X')}."
+    where = f"at stage {status.stage}" if status.stage else "after the last stage"
+    how = "Continue with:" if status.going_on else "Run the same command again to continue."
+    return Standing(
+        f"Running: {at_work}, {decided}; {spent}. {written}" if status.holder else "",
+        f"Stopped {where}, {decided}; {spent}. {how}",
+        status.going_on,
+    )
+
+
 def read(run_dir: RunDir) -> Status:
     """How the search of an output directory stands.
 
@@ -88,7 +123,7 @@ def read(run_dir: RunDir) -> Status:
             outcomes=record.outcomes(),
             seconds=record.spent(),
             is_finished=record.fact("result") is not None,
-            going_on=_going_on(run_dir),
+            going_on=going_on(run_dir),
         )
 
 
@@ -169,9 +204,10 @@ def _first(status: Status) -> str:
     )
 
 
-def _going_on(run_dir: RunDir) -> str:
+def going_on(run_dir: RunDir) -> str:
+    """The command that goes on with a search; empty where it was none, as in a notebook."""
     last = Holder.read(run_dir.lock)
-    if not last.command:
+    if not last.command or Path(last.command[0]).name in NOTEBOOKS:
         return ""
     command = signals.resuming_command(last.command, run_dir.path)
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,9 +19,10 @@ from kerastune.report import (
     markdown,
     page,
     search_sections,
+    status,
     trial_tables,
 )
-from kerastune.report.blocks import Drawing, Section
+from kerastune.report.blocks import Drawing
 from kerastune.report.figures import (
     decision_figures,
     fold_figures,
@@ -30,6 +32,7 @@ from kerastune.report.figures import (
 from kerastune.report.fold_sections import FoldsFound
 from kerastune.report.predictions import Predictions
 from kerastune.report.search_sections import Findings
+from kerastune.report.status import Standing
 from kerastune.runtime import environment
 from kerastune.study import run_directory
 from kerastune.study.database import Record
@@ -37,6 +40,21 @@ from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome
 
 ABOUT = "about"  # name of the fact in the study
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """What is drawn already, and what there is time for.
+
+    Args:
+        stages: pictures of decisions that are there, by stage; they are not drawn again.
+        more_stages: whether those of the other decisions are drawn.
+        result: whether the result is drawn.
+    """
+
+    stages: Mapping[str, Drawing] = dataclasses.field(default_factory=dict)
+    more_stages: bool = True
+    result: bool = True
 
 
 def about(problem: Problem, facts: Facts, summary: str = "") -> dict[str, Any]:
@@ -62,6 +80,7 @@ def about(problem: Problem, facts: Facts, summary: str = "") -> dict[str, Any]:
         "scored_by": facts.scored_by,
         "summary": summary,
         "notes": [str(note) for note in problem.notes],
+        "columns": [list(row) for row in problem.columns],
         "environment": environment.described(),
     }
 
@@ -69,16 +88,14 @@ def about(problem: Problem, facts: Facts, summary: str = "") -> dict[str, Any]:
 def write(
     run_dir: RunDir,
     record: Record,
-    stage_pictures: Mapping[str, Drawing] | None = None,
-    draws: bool = True,
+    drawn: Drawn = Drawn(),
 ) -> dict[str, Drawing]:
     """Writes the report of what is on disk, anew.
 
     Args:
         run_dir: the output directory.
         record: its study.
-        stage_pictures: of the decisions by stage, where they are drawn already.
-        draws: whether what is missing is drawn.
+        drawn: what is drawn already, and what there is time for.
 
     Returns:
         The pictures of the result, by name.
@@ -91,12 +108,14 @@ def write(
         if run_dir.predictions.is_file()
         else None
     )
-    if stage_pictures is None:
-        stage_pictures = pictures_of_decisions(decisions, outcomes)
+    of_stages = dict(drawn.stages)
+    if drawn.more_stages:
+        missing = [decision for decision in decisions if decision.stage not in of_stages]
+        of_stages |= pictures_of_decisions(missing, outcomes)
     rungs = gain_steps.rungs(decisions, result)
     objective = objective_of(record)
     of_result = {}
-    if draws:
+    if drawn.result:
         costs = search_sections.costs(outcomes.values())
         of_result = result_figures.drawn(result, costs, kept, rungs)
         of_result |= learning_pictures(decisions, outcomes, objective, result.get("trial"))
@@ -111,9 +130,10 @@ def write(
         flagfile=flagfile,
         where=str(run_dir.path),
         predictions=kept,
-        pictures={f"stage-{stage}": each for stage, each in stage_pictures.items()} | of_result,
+        pictures={f"stage-{stage}": each for stage, each in of_stages.items()} | of_result,
         objective=objective,
         use=page.use(run_dir.path / "predict.py", run_dir.model, known),
+        standing=Standing() if result else status.standing(status.read(run_dir)),
     )
     sections = search_sections.sections(findings)
     put_down_pictures(run_dir, findings.pictures)
@@ -143,7 +163,7 @@ def learning_pictures(
     objective: Objective,
     final: str | None,
 ) -> dict[str, Drawing]:
-    """The learning curves of the final model, or of the latest that was chosen, and the baseline.
+    """The learning curves of `learning_shown`, by `objective`; empty where nothing was evaluated.
 
     Args:
         decisions: so far.
@@ -151,15 +171,30 @@ def learning_pictures(
         objective: the validation value that chooses.
         final: name of the final trial; `None` while there is none.
     """
+    drawn = learning_curves.drawn(learning_shown(decisions, outcomes, final), objective.name)
+    return {} if drawn is None else {"learning": drawn}
+
+
+def learning_shown(
+    decisions: Sequence[Decision], outcomes: Mapping[str, Outcome], final: str | None
+) -> dict[str, Outcome]:
+    """Whose learning curves are shown: the final model, or the latest chosen one, and the baseline.
+
+    Args:
+        decisions: so far.
+        outcomes: of all trials by name.
+        final: name of the final trial; `None` while there is none.
+
+    Returns:
+        Outcomes by what a figure calls them.
+    """
     chosen = (name for decision in reversed(decisions) for name in decision.trials)
     evaluated = (name for name in chosen if name in outcomes and outcomes[name].evals)
     best = final or next(evaluated, None)
     names = {"final" if final else "best so far": best, "baseline": baseline.TRIAL}
     if best == baseline.TRIAL:
         del names["baseline" if final else "best so far"]
-    shown = {words: outcomes[name] for words, name in names.items() if name in outcomes}
-    drawn = learning_curves.drawn(shown, objective.name)
-    return {} if drawn is None else {"learning": drawn}
+    return {words: outcomes[name] for words, name in names.items() if name in outcomes}
 
 
 def write_folds(run_dir: RunDir, record: Record) -> dict[str, Drawing]:
@@ -191,7 +226,13 @@ def write_folds(run_dir: RunDir, record: Record) -> dict[str, Drawing]:
         kept,
         pictures | (result_figures.of_errors(kept) if kept is not None else {}),
     )
-    _put_down(run_dir, fold_sections.title(found), fold_sections.sections(found), found.pictures)
+    title, sections = fold_sections.title(found), fold_sections.sections(found)
+    put_down_pictures(run_dir, found.pictures)
+    first_screen = fold_sections.first_screen(found)
+    text = html.render(title, fold_sections.below(found), first_screen)
+    run_directory.write_text(run_dir.report, text)
+    words = markdown.render(title, sections, run_dir.report_pictures.name)
+    run_directory.write_text(run_dir.report_markdown, words)
     return dict(found.pictures)
 
 
@@ -210,12 +251,3 @@ def put_down_pictures(run_dir: RunDir, pictures: Mapping[str, Drawing]) -> None:
     run_dir.report_pictures.mkdir(exist_ok=True)
     for name, png in pictures.items():
         run_directory.write_bytes(run_dir.report_picture(name), png)
-
-
-def _put_down(
-    run_dir: RunDir, title: str, sections: Sequence[Section], pictures: Mapping[str, Drawing]
-) -> None:
-    put_down_pictures(run_dir, pictures)
-    run_directory.write_text(run_dir.report, html.render(title, sections))
-    text = markdown.render(title, sections, run_dir.report_pictures.name)
-    run_directory.write_text(run_dir.report_markdown, text)

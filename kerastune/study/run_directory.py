@@ -15,6 +15,7 @@ from kerastune.study.reader import is_study
 
 NAME = re.compile(r"[^/\\\0-\x1f\x7f]{1,64}")  # letters of any alphabet, spaces too
 EVENTS = "tfevents"  # in the name of every file of TensorBoard's
+RUNNING, NOT_RUNNING = 'data-running="yes"', 'data-running="no"'  # of a page
 PICTURE = "Report of kerastune"  # which every picture of a report says of itself
 
 
@@ -238,6 +239,14 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
     os.replace(temporary, path)
     sync(path.parent)
+
+
+def mark_stopped(page: Path) -> None:
+    """Has the page of a running search say that it stopped; any other stays as it is."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        text = page.read_text(encoding="utf-8")
+        if RUNNING in text:
+            write_text(page, text.replace(RUNNING, NOT_RUNNING, 1))
 
 
 def sync(path: Path) -> None:

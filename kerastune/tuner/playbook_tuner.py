@@ -103,8 +103,8 @@ class PlaybookTuner(SearchedTuner):
             KerasTuner's tuners with what takes their place.
 
             * `max_epochs`: of any training, at most.
-            * `executions_per_trial`: taken, and told in the log, since candidates that are close
-              are trained again with other seeds.
+            * `executions_per_trial`: taken, and told in the log: the final model is trained
+              with other seeds where time is left.
             * `loss`, `metrics`: in place of those that `build(hp)` compiles.
             * `max_model_size`: parameters of a model, at most.
             * `baseline`: whether Adam at 1e-3 with batches of 32 is trained to compare with, on at
@@ -122,6 +122,9 @@ class PlaybookTuner(SearchedTuner):
             * `keep`: how many of the best weights stay in the study, `>= 0`, besides those that are
               needed.
             * `ray_address`: of a Ray cluster; empty for one on this machine.
+            * `mlflow`: whether the finished search is logged to MLflow, too, where its own
+              settings say: a run of the final model and, nested in it, one of the winner of every
+              stage.
 
     Attributes:
         settings: all of them, checked.
@@ -188,7 +191,7 @@ class PlaybookTuner(SearchedTuner):
             stages=StageSettings(tuple(stages), tuple(others["sparsities"]), others["teacher"]),
             ensemble=EnsembleSettings(others["members"], folds),
             execution=ExecutionSettings(executor, jobs, others["ray_address"]),
-            storage=StorageSettings(run_dir, overwrite, others["keep"]),
+            storage=StorageSettings(run_dir, overwrite, others["keep"], others["mlflow"]),
             limits=Limits(
                 networks=arguments.at_least_one("max_trials", max_trials),
                 epochs=others["max_epochs"],

@@ -26,15 +26,17 @@ from kerastune.playbook.stages.prune import Prune
 from kerastune.playbook.stages.train import Train
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
-from kerastune.report import writer
-from kerastune.report.live import LiveReport
+from kerastune.report import live, status, writer
+from kerastune.report.live import LiveReport, SoFar
 from kerastune.report.picture_time import PictureTime
+from kerastune.report.status import Status
 from kerastune.report.tensorboard_runs import Story
+from kerastune.runtime.locks import Holder
 from kerastune.study import run_directory
 from kerastune.study.database import Study
 from kerastune.training.trainer import Trainer
 from kerastune.trial import State, TrialSpec
-from kerastune.tuner import oracle, problem_facts, records, refit, results, so_far
+from kerastune.tuner import oracle, problem_facts, records, refit, results, so_far, tracking
 from kerastune.tuner.builder import Builder
 from kerastune.tuner.display import opening, progress
 from kerastune.tuner.final_models import FinalModels
@@ -138,12 +140,16 @@ class Search:
         Raises:
             ValueError: after the report is written, where nothing could be learnt.
         """
-        self._tell_what_is_planned()
-        self._run_playbook(on_begin, on_end)
-        self._refit()
-        models = self._final_models()
-        figures = self._figures(models)
-        self._write(models, figures)
+        with live.told_to_stop(self.run_dir):
+            self._tell_what_is_planned()
+            self._run_playbook(on_begin, on_end)
+            self._refit()
+            models = self._final_models()
+            figures = self._figures(models)
+            self._write(models, figures)
+        if self.settings.storage.mlflow:
+            if run := tracking.log(self.study, self.run_dir, models, figures):
+                self.display.screen.line(f"Logged to MLflow: {run}")
         self._check_model(models)
         return models, figures
 
@@ -241,11 +247,10 @@ class Search:
         records.save_models(self.run_dir, models, figures)
         usage_files.write(self.run_dir, self.problem, figures, self.given)
         left_out = len(self.playbook.decisions) - len(self.story.pictures)
-        # Given no pictures of decisions, the report draws all of them.
-        pictures = None if self.picture_time.is_enough_at_the_end(left_out) else self.story.pictures
-        draws = self.picture_time.is_enough_at_the_end()
+        time_for = self.picture_time.is_enough_at_the_end
+        drawn = writer.Drawn(self.story.pictures, time_for(left_out), time_for())
         began = time.monotonic()
-        self.story.result(writer.write(self.run_dir, self.study, pictures, draws))
+        self.story.result(writer.write(self.run_dir, self.study, drawn))
         seconds = time.monotonic() - began + self.story.seconds + self.live.seconds
         logger.info("Report and TensorBoard took %.1f s.", seconds)
 
@@ -271,13 +276,20 @@ class Search:
 
     def _write_live(self) -> None:
         playbook, seconds = self.playbook, self.study.seconds()
-        stage = playbook.stage
-        at_work = f"stage {stage.name} is at work" if stage else "the last stage has decided"
-        decided = f"{len(playbook.decisions)} of {len(playbook.stages)} stages decided"
-        progress = f"Running: {at_work}, {decided}; {seconds:.0f} s so far (budget "
-        progress += f"{playbook.budget}). Written at {time.strftime('%X')}."
+        told = {each.stage: (each.headline, each.numbers) for each in playbook.decisions}
+        now = Status(
+            Holder.here(),
+            playbook.budget,
+            [stage.name for stage in playbook.stages],
+            told,
+            playbook.outcomes,
+            seconds,
+            is_finished=False,
+            going_on=status.going_on(self.run_dir),
+        )
+        standing = status.standing(now)
         found = (playbook.decisions, playbook.outcomes, playbook.recipe, self.story.pictures)
-        self.live.write(*found, progress, seconds)
+        self.live.write(SoFar(*found, standing, seconds))
 
     def _layers(self) -> str:
         return problem_facts.layers(self.trainer.ready_model(self.first))

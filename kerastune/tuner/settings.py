@@ -26,6 +26,7 @@ from kerastune.playbook.stages.tta import Tta
 from kerastune.playbook.warm_start import Trained
 from kerastune.problem import OTHER, Problem
 from kerastune.recipe import Recipe
+from kerastune.runtime import mlflow_settings
 from kerastune.study.run_directory import RunDir
 from kerastune.training.trainer import CHUNK
 from kerastune.tuner import argument_checks, samplers
@@ -100,17 +101,22 @@ class StorageSettings:
         run_dir: the output directory.
         overwrite: whether what kerastune left there is deleted first.
         keep: how many of the best weights stay in the study, `>= 0`, besides those needed.
+        mlflow: whether the finished search is logged to MLflow, too.
 
     Raises:
         ValueError: for a number to keep that is out of range.
+        ImportError: when MLflow is asked for and not installed.
     """
 
     run_dir: RunDir
     overwrite: bool
     keep: int
+    mlflow: bool = False
 
     def __post_init__(self) -> None:
         retention.checked(self.keep)
+        if self.mlflow:
+            mlflow_settings.check()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from kerastune.cli import entry
 from kerastune.playbook.decision import Decision
 from kerastune.recipe import Recipe
 from kerastune.report import html, page
+from kerastune.report.status import Standing
 
 webdriver = pytest.importorskip(
     "selenium.webdriver", reason="selenium is not here: pip install -e '.[test]'"
@@ -138,7 +139,11 @@ def test_a_running_page_loads_itself_again_and_keeps_folds_and_scroll(browser, t
     decided = [
         Decision(name, Recipe(), Recipe(), "So", numbers) for name in ("start", "probe", "baseline")
     ]
-    found = findings(decisions=decided, result={}, progress="Running: stage lr is at work.")
+    found = findings(
+        decisions=decided,
+        result={},
+        standing=Standing("Running: stage lr is at work.", "Stopped at stage lr."),
+    )
     path.write_text(html.render("first", page.below(found), page.of(found)))
     browser.get(path.as_uri())
     browser.execute_script("document.getElementById('fold-probe').open = true; scrollTo(0, 700)")

@@ -12,10 +12,13 @@ from kerastune.playbook.decision import Decision
 from kerastune.recipe import Recipe
 from kerastune.report import html, live, page, trial_tables, writer
 from kerastune.report.figures import learning_curves, plotting, result_figures, vector
+from kerastune.report.status import Standing
+from kerastune.study import run_directory
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome, TrialSpec
 
 ACCURACY = Objective("accuracy", "max")
+STANDING = Standing("Running.", "Stopped. Continue with:", "kerastune tune --data=toy")
 
 
 def scored(name, rate, scores, accuracy, stage="lr"):
@@ -76,7 +79,9 @@ def test_all_trials_are_in_one_sortable_table():
 
 
 def test_a_running_page_loads_itself_again_and_a_finished_one_does_not():
-    running = rendered(searched(result={}, progress="Running: stage batch is at work."))
+    running = rendered(
+        searched(result={}, standing=Standing("Running: stage batch is at work.", "So."))
+    )
     assert 'data-running="yes"' in running and "Running: stage batch" in running
     assert "Recipe so far" in running and "not finished" in running
     assert 'data-running="no"' in rendered(searched())
@@ -153,10 +158,11 @@ class Clock:
         return self.now
 
 
-def write(reported, elapsed):
+def write(reported, elapsed, outcomes=None):
     recipe = Recipe()
     decided = [Decision("start", recipe, recipe, "So", "it is")]
-    return reported.write(decided, compared(), recipe, {}, "Running.", elapsed)
+    found = live.SoFar(decided, outcomes or compared(), recipe, {}, STANDING, elapsed)
+    return reported.write(found)
 
 
 def test_a_live_report_is_there_from_the_start_and_takes_a_small_share(tmp_path):
@@ -172,6 +178,50 @@ def test_a_live_report_that_cannot_be_written_is_told_once(tmp_path, caplog):
     for elapsed in (0.0, 1e6, 2e6):
         write(reported, elapsed)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_search_that_stops_does_not_leave_a_page_that_says_it_runs(tmp_path):
+    run_dir = RunDir(tmp_path)
+    reported = live.LiveReport(run_dir, ABOUT, ACCURACY, draws=False, clock=Clock())
+    with pytest.raises(KeyboardInterrupt), live.told_to_stop(run_dir):
+        write(reported, 0.0)
+        raise KeyboardInterrupt
+    text = run_dir.report.read_text()
+    assert 'data-running="no"' in text and 'data-running="yes"' not in text.split("<style>")[0]
+    assert "<p>Stopped. Continue with:</p><pre><code>kerastune tune --data=toy</code>" in text
+    (tmp_path / "other.html").write_text("mine")
+    run_directory.mark_stopped(tmp_path / "other.html")
+    assert (tmp_path / "other.html").read_text() == "mine"
+
+
+def test_learning_curves_are_drawn_again_only_where_they_went_on(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(learning_curves, "drawn", lambda shown, metric: drawn.append([*shown]))
+    reported = live.LiveReport(RunDir(tmp_path), ABOUT, ACCURACY)
+    base = scored("baseline", 0.1, None, 0.8, "baseline")
+    longer = dataclasses.replace(base, curves={"loss": np.ones(200, np.float32)})
+    for elapsed, each in enumerate((base, base, longer)):
+        assert write(reported, 1e6 * (1 + elapsed), {"baseline": each})
+    assert drawn == [["baseline"], ["baseline"]]
+
+
+class Studied:
+    """What a finished study answers."""
+
+    decisions = staticmethod(lambda: [each.to_dict() for each in searched().decisions])
+    outcomes = staticmethod(compared)
+    fact = staticmethod({"result": RESULT, writer.ABOUT: ABOUT}.get)
+    setting = staticmethod({"objective": "accuracy:max"}.get)
+
+
+def test_a_decision_that_was_drawn_while_the_search_ran_is_not_drawn_again(tmp_path, monkeypatch):
+    asked, png = [], plotting.png(plotting.panels(1)[0])
+    figures = writer.decision_figures
+    monkeypatch.setattr(figures, "of_decision", lambda each, _: asked.append(each.stage))
+    writer.write(RunDir(tmp_path), Studied(), writer.Drawn({"lr": png}, result=False))
+    assert asked == ["weights"] and png.svg in RunDir(tmp_path).report.read_text()
+    writer.write(RunDir(tmp_path), Studied(), writer.Drawn({"lr": png}, False, False))
+    assert asked == ["weights"]
 
 
 def test_use_is_the_file_that_predicts_or_three_lines(tmp_path):

@@ -30,6 +30,7 @@ class Further(TypedDict, total=False):
     teacher: keras.Model | None
     keep: int
     ray_address: str
+    mlflow: bool
 
 
 DEFAULTS = Further(
@@ -46,6 +47,7 @@ DEFAULTS = Further(
     teacher=None,
     keep=retention.KEEP,
     ray_address="",
+    mlflow=False,
 )
 COUNTS = ("max_epochs", "executions_per_trial", "max_model_size")
 
