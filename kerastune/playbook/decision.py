@@ -102,6 +102,16 @@ class Decision:
         return f"{self.stage} (extension {self.extension})" if self.extension else self.stage
 
     @property
+    def key(self) -> str:
+        """As `name`, for names of files and records.
+
+        Example:
+            >>> Decision("lr", Recipe(), Recipe(), "Yes", "So.", extension=1).key
+            'lr-extension-1'
+        """
+        return f"{self.stage}-extension-{self.extension}" if self.extension else self.stage
+
+    @property
     def reason(self) -> str:
         """Headline and numbers as one text."""
         return f"{self.headline}. {self.numbers}"

@@ -275,7 +275,7 @@ class Playbook:
         of_stage = [
             name for name, outcome in self.outcomes.items() if outcome.spec.stage == stage.name
         ]
-        self.study.add_decision(decision.name, decision.to_dict(), forget, of_stage)
+        self.study.add_decision(decision.key, decision.to_dict(), forget, of_stage)
         self.outcomes |= {name: self._timed(self.study.outcome(name)) for name in forget}
         self.decisions.append(decision)
         logger.info("Stage %s: %s.", decision.name, decision.headline)

@@ -8,22 +8,64 @@ that was trained so far.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from kerastune.budget import Budget
 from kerastune.playbook.context import spent
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages.base import Stage
+from kerastune.playbook.stages.distill import Distill
+from kerastune.playbook.stages.prune import Prune
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.study import extensions
 from kerastune.study.database import Study
 from kerastune.study.extensions import Extension
+from kerastune.study.reader import Record
 from kerastune.trial import Outcome
+
+ALONE = (Prune.name, Distill.name)  # stages that hand on another model, once
 
 
 def is_last(stage: Stage | type[Stage]) -> bool:
     """Whether a stage is decided once more: the final training, and what follows it."""
     return stage.name == Train.name or stage.follows_training
+
+
+def check(record: Record, added: Budget) -> None:
+    """Checks that a search can be extended by a budget.
+
+    Raises:
+        ValueError: for a search that was not begun, another unit, another extension that has not
+            ended, or a search that can't be extended.
+    """
+    if (first := record.setting("budget")) is None:
+        raise ValueError(nothing_to_extend(added, record.path.parent))
+    names = record.setting("stages") or []
+    if Train.name not in names or set(ALONE) & set(names):
+        raise ValueError(
+            f"`budget` ({added}) extends a search with stage train and neither "
+            f"{' nor '.join(ALONE)}, this one has {', '.join(names)}: begin another one."
+        )
+    if (Budget.parse(first).steps is None) != (added.steps is None):
+        example = "+10m" if added.steps is not None else "+2000steps"
+        raise ValueError(
+            f"`budget` ({added}) must be in the unit of the search's ({first}), as {example}."
+        )
+    known = extensions.read(record)
+    if known and not extensions.has_ended(record, known[-1]) and known[-1].budget != str(added):
+        raise ValueError(
+            f"`budget` ({added}): the extension by {known[-1].budget} has not ended; go on with "
+            "that first."
+        )
+
+
+def nothing_to_extend(added: Budget, where: Path) -> str:
+    """That there is no search to extend, in a line."""
+    return (
+        f"`budget` ({added}) extends a search, and {where} holds none: leave the + out to begin "
+        "one."
+    )
 
 
 def begin(study: Study, stages: Sequence[Stage], budget: Budget) -> Extension:

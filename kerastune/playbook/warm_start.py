@@ -10,6 +10,7 @@ from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages import baseline, registry
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
+from kerastune.study import extensions
 from kerastune.study.database import Record, Study
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome, State
@@ -48,7 +49,7 @@ def read(directory: str | os.PathLike) -> Trained:
     """
     run_dir = RunDir(directory)
     with Record(run_dir.study) as record:
-        chosen = (record.fact("result") or {}).get("trial")
+        chosen = extensions.result(record).get("trial")
         outcome, state = record.outcomes().get(chosen), record.checkpoint(chosen, "best")
         # The baseline ends where it has converged, and not after a number of steps.
         is_baseline = chosen == baseline.TRIAL and outcome.example_scores is not None

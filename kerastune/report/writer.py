@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerastune.objective import Objective
+from kerastune.playbook import extending
 from kerastune.playbook.context import Facts
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import baseline, registry
@@ -31,7 +32,7 @@ from kerastune.report.fold_sections import FoldsFound
 from kerastune.report.predictions import Predictions
 from kerastune.report.search_sections import Findings
 from kerastune.runtime import environment
-from kerastune.study import run_directory
+from kerastune.study import extensions, run_directory
 from kerastune.study.database import Record
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome
@@ -85,7 +86,8 @@ def write(
     """
     decisions = [registry.decision(plain) for plain in record.decisions()]
     outcomes = record.outcomes()
-    result = record.fact("result") or {}
+    result = extensions.result(record)
+    in_force = extending.in_force(decisions, result.get("extension"))
     kept = (
         Predictions.from_bytes(run_dir.predictions.read_bytes())
         if run_dir.predictions.is_file()
@@ -93,7 +95,7 @@ def write(
     )
     if stage_pictures is None:
         stage_pictures = pictures_of_decisions(decisions, outcomes)
-    rungs = gain_steps.rungs(decisions, result)
+    rungs = gain_steps.rungs(in_force, result)
     objective = objective_of(record)
     of_result = {}
     if draws:
@@ -107,7 +109,7 @@ def write(
         outcomes=outcomes,
         result=result,
         about=known,
-        recipe=decisions[-1].after if decisions else None,
+        recipe=in_force[-1].after if decisions else None,
         flagfile=flagfile,
         where=str(run_dir.path),
         predictions=kept,
@@ -200,7 +202,7 @@ def pictures_of_decisions(
 ) -> dict[str, Drawing]:
     """The figures of the stages that have one, by stage."""
     drawn = {
-        decision.stage: decision_figures.of_decision(decision, outcomes) for decision in decisions
+        decision.key: decision_figures.of_decision(decision, outcomes) for decision in decisions
     }
     return {stage: png for stage, png in drawn.items() if png is not None}
 

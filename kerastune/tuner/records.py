@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,21 @@ def save_models(run_dir: RunDir, models: FinalModels, figures: dict[str, Any]) -
     if models.chosen is None:
         return
     save(models.single_model(), run_dir.model)
-    if models.ensemble is not None:
-        save(models.ensemble_model(), run_dir.ensemble)
-    if models.views is not None:
-        save(models.tta_model(), run_dir.tta)
-    if CALIBRATED in figures:
-        save(models.calibrated_model(figures[EXPORTED]["temperature"]), run_dir.calibrated)
+    further: list[tuple[Path, bool, Callable[[], keras.Model]]] = [
+        (run_dir.ensemble, models.ensemble is not None, models.ensemble_model),
+        (run_dir.tta, models.views is not None, models.tta_model),
+        (
+            run_dir.calibrated,
+            CALIBRATED in figures,
+            lambda: models.calibrated_model(figures[EXPORTED]["temperature"]),
+        ),
+    ]
+    for path, is_kept, make in further:
+        if is_kept:
+            save(make(), path)
+        else:
+            # What the search handed out before it was extended.
+            path.unlink(missing_ok=True)
 
 
 def save(model: keras.Model, path: Path) -> None:

@@ -25,6 +25,7 @@ from kerastune.playbook.stages.tta import Tta
 from kerastune.playbook.warm_start import Trained
 from kerastune.problem import OTHER, Problem
 from kerastune.recipe import Recipe
+from kerastune.study.extensions import Extension
 from kerastune.study.run_directory import RunDir
 from kerastune.training.trainer import CHUNK
 from kerastune.tuner import argument_checks, samplers
@@ -154,6 +155,7 @@ class Settings:
         execution: where trials are trained.
         storage: what is kept, and where.
         limits: how far it may go, apart from its budget.
+        extension: that is trained now, as far as it is known; `None` for the search itself.
 
     Raises:
         ValueError: for a setting that is out of range.
@@ -170,9 +172,20 @@ class Settings:
     execution: ExecutionSettings
     storage: StorageSettings
     limits: Limits = Limits()
+    extension: Extension | None = None
 
     def __post_init__(self) -> None:
         argument_checks.checked_seed(self.seed)
+        if self.budget.extends and self.storage.overwrite:
+            raise ValueError(
+                f"`budget` ({self.budget}) extends a search, and `overwrite` deletes it: leave one "
+                "of them out."
+            )
+
+    @property
+    def budget_now(self) -> Budget:
+        """The budget that is spent now: that of the extension, or of the search itself."""
+        return self.budget if self.extension is None else Budget.parse(self.extension.budget)
 
     def runs(self, stage: type[Stage]) -> bool:
         """Whether a stage is among those of the search."""
