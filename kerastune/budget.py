@@ -33,40 +33,45 @@ class Budget:
     Args:
         steps: training steps of all trials together.
         seconds: wall time, added up over interruptions.
+        extends: whether it comes on top of what a search has had.
 
     Example:
         >>> Budget.parse("4m").seconds, Budget.parse("6000steps").steps
         (240.0, 6000)
+        >>> str(Budget.parse("+10m"))
+        '+600s'
     """
 
     steps: int | None = None
     seconds: float | None = None
+    extends: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """The budget of a text such as `90s`, `4m`, `1.5h` or `6000steps`.
+        """The budget of a text such as `90s`, `4m`, `1.5h` or `6000steps`; with `+` before it, of
+        an extension.
 
         Raises:
             ValueError: when the text is neither, or asks for less than 1,000 steps or 5 seconds.
         """
-        match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*(s|m|h|steps)", text.strip())
+        match = re.fullmatch(r"(\+?)(\d{1,12}(?:\.\d{1,6})?)\s*(s|m|h|steps)", text.strip())
         if not match:
             raise ValueError(
-                "`budget` must be a time (90s, 4m, 1.5h) or a number of steps (6000steps), "
-                f"got {text!r}."
+                "`budget` must be a time (90s, 4m, 1.5h), a number of steps (6000steps), or what a "
+                f"search is extended by (+10m, +2000steps), got {text!r}."
             )
-        number, unit = float(match[1]), match[2]
+        extends, number, unit = bool(match[1]), float(match[2]), match[3]
         if unit == "steps":
             if number < LEAST_STEPS or number != int(number):
                 raise ValueError(
                     f"`budget` must be a whole number of at least {LEAST_STEPS} steps, "
                     f"got {text!r}."
                 )
-            return cls(steps=int(number))
+            return cls(steps=int(number), extends=extends)
         seconds = number * UNITS[unit]
         if seconds < LEAST_SECONDS:
             raise ValueError(f"`budget` must be at least {LEAST_SECONDS}s, got {text!r}.")
-        return cls(seconds=seconds)
+        return cls(seconds=seconds, extends=extends)
 
     def for_trials(self, first_call: float = FIRST_CALL) -> float:
         """Seconds after which no trial is planned any more.
@@ -95,7 +100,8 @@ class Budget:
         )
 
     def __str__(self) -> str:
-        return f"{self.steps}steps" if self.seconds is None else f"{self.seconds:.15g}s"
+        amount = f"{self.steps}steps" if self.seconds is None else f"{self.seconds:.15g}s"
+        return f"{'+' * self.extends}{amount}"
 
 
 class Stopwatch:

@@ -18,7 +18,7 @@ from pathlib import Path
 from absl import flags
 
 import kerastune
-from kerastune.cli import command_flags, command_help, flag_checks
+from kerastune.cli import command_flags, command_help, flag_checks, typed_words
 from kerastune.cli.commands import COMMANDS, Command, users_of
 from kerastune.runtime import naming, signals
 from kerastune.study import run_directory
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return leave(stopped.status)
         if isinstance(error, BrokenPipeError) and _is_pipe_closed():
             raise
-        _tell(command, error)
+        _tell(command, error, flag_values)
         _remove_new(flag_values)
         return 2
 
@@ -207,7 +207,7 @@ def _is_pipe_closed() -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def _tell(command: Command, error: Exception) -> None:
+def _tell(command: Command, error: Exception, flag_values: flags.FlagValues) -> None:
     """Tells an error in one line; raises what is a bug."""
     # A worker that is lost again and again, a network that no memory holds: our words say it,
     # others' bugs do not.
@@ -216,7 +216,9 @@ def _tell(command: Command, error: Exception) -> None:
         raise error
     if not isinstance(error, (flags.Error, OSError)) and not _is_ours(error):
         traceback.print_exception(error)  # of the user's own code, or of a library under it
-    print(f"kerastune {command.name}: {error}", file=sys.stderr)
+    is_ours = not isinstance(error, flags.Error) and _is_ours(error)
+    words = typed_words.as_flags(str(error), set(flag_values)) if is_ours else str(error)
+    print(f"kerastune {command.name}: {words}", file=sys.stderr)
 
 
 def _is_ours(error: Exception) -> bool:

@@ -20,7 +20,7 @@ from kerastune.data import new_data as forms
 from kerastune.executors import dispatch
 from kerastune.export import versions
 from kerastune.objective import Objective
-from kerastune.playbook import warm_start
+from kerastune.playbook import extending, warm_start
 from kerastune.playbook.stages import prune, registry
 from kerastune.runtime import mlflow_settings
 from kerastune.study.reader import Record, is_study
@@ -43,8 +43,21 @@ def recipe(flag_values: flags.FlagValues) -> None:
 
 
 def budget(flag_values: flags.FlagValues) -> None:
-    """`--budget` is a time or a number of steps."""
-    Budget.parse(flag_values.budget)
+    """`--budget` is a time or a number of steps, or extends the search of the output directory."""
+    asked = Budget.parse(flag_values.budget)
+    if not asked.extends:
+        return
+    if flag_values.overwrite:
+        raise ValueError(
+            f"`--budget` ({asked}) extends a search, and --overwrite deletes it: leave one of them "
+            "out."
+        )
+    study = RunDir(flag_values.output_dir).study
+    if not flag_values.output_dir or not is_study(study):
+        where = flag_values.output_dir or "a new output directory"
+        raise ValueError(extending.nothing_to_extend(asked, where))
+    with Record(study) as record:
+        extending.check(record, asked)
 
 
 def stages(flag_values: flags.FlagValues) -> None:

@@ -141,7 +141,7 @@ def of_raw(raw: Raw, wishes: Wishes) -> Foldable:
     """
     if raw.order is not None:
         raise ValueError(
-            "`--time` can't be cross-validated, since every example is held out once, also the "
+            "`time` can't be cross-validated, since every example is held out once, also the "
             "earliest: leave it out, or use kerastune tune."
         )
     return _foldable(raw, dataclasses.replace(wishes, cut_test=raw.groups is None))

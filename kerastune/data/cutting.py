@@ -70,8 +70,8 @@ def cut_parts(
 def _last_batches(raw: Raw, train: Part, declared: Declared) -> tuple[np.ndarray, np.ndarray]:
     if raw.order is not None or raw.groups is not None:
         raise ValueError(
-            "`--time` and `--groups` can't cut the data of a stateful model, which takes examples "
-            "in their order and in whole batches: give --validation_data and --test_data."
+            "`time` and `groups` can't cut the data of a stateful model, which takes examples in "
+            "their order and in whole batches: give `validation_data` and `test_data`."
         )
     return splits.cut_end(len(train), declared.batch_size or 1)
 
@@ -111,8 +111,8 @@ def latest(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         off = times > border
     if not 0 < off.sum() < len(times):
         raise ValueError(
-            f"`--time` has {len(np.unique(times))} different times, too few to cut by: leave it "
-            "out, or give --validation_data and --test_data."
+            f"`time` has {len(np.unique(times))} different times, too few to cut by: leave it "
+            "out, or give `validation_data` and `test_data`."
         )
     return np.flatnonzero(~off), np.flatnonzero(off)
 
@@ -149,8 +149,8 @@ def whole_groups(
     kept = [chosen for chosen in tried if len(chosen) and _is_all_left(table, chosen)]
     if len(names) < 3 or not kept:
         raise ValueError(
-            f"`--groups` has {len(names)} groups, which can't be cut into parts with every class "
-            "in the training part: give --validation_data and --test_data, or leave it out."
+            f"`groups` has {len(names)} groups, which can't be cut into parts with every class "
+            "in the training part: give `validation_data` and `test_data`, or leave it out."
         )
     best = min(kept, key=lambda chosen: float(np.abs(table[chosen].sum(axis=0) - wanted).sum()))
     off = np.isin(places, best)

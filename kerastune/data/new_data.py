@@ -131,7 +131,7 @@ def check(path: Path, reading: Mapping[str, Any]) -> None:
 def _check_table(source: Any) -> None:
     if not table_files.is_table(source):
         raise ValueError(
-            f"`--data` ({source}) must be a table, as the data of the search were: a .csv or "
+            f"`data` ({source}) must be a table, as the data of the search were: a .csv or "
             ".parquet with the same columns."
         )
 
@@ -183,7 +183,7 @@ def _of_arrays(path: Path, is_labelled: bool) -> Batch:
     """A `.npz` with `x`, or `x_test`, and for labelled examples `y` or `y_test`."""
     if path.suffix != ".npz":
         raise ValueError(
-            f"`--data` ({path}) must be a .npz with an array `x`, as the search was on arrays."
+            f"`data` ({path}) must be a .npz with an array `x`, as the search was on arrays."
         )
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}

@@ -1,4 +1,4 @@
-"""Reads what `--data` names: a known set, a file, a folder or a function."""
+"""Reads what `data` names: a known set, a file, a folder or a function."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check(source: Any, asked: Asked = Asked()) -> None:
         return
     if source in named_sets.KERAS_TEXT:
         raise ValueError(
-            f"`--data` ({source!r}) holds texts of different lengths, which are not supported: "
+            f"`data` ({source!r}) holds texts of different lengths, which are not supported: "
             "give arrays in a .npz."
         )
     if path.is_dir():
@@ -54,7 +54,7 @@ def check(source: Any, asked: Asked = Asked()) -> None:
         known = named_sets.SCIKIT_LEARN + named_sets.KERAS
         hint = naming.did_you_mean(source, known) or f"; known names are {', '.join(known)}."
         raise ValueError(
-            f"`--data` ({source!r}) is not a known name, .npz, .csv, .parquet, folder or "
+            f"`data` ({source!r}) is not a known name, .npz, .csv, .parquet, folder or "
             f"module:function{hint}"
         )
 
@@ -75,17 +75,17 @@ def _refuse_of_tables(source: str, asked: Asked) -> None:
     """Refuses what is said of columns, where the source has none."""
     for name, value in asked.of_tables.items():
         raise ValueError(
-            f"`--{name}` ({value!r}) is for a table (.csv or .parquet), but the data are {source}; "
+            f"`{name}` ({value!r}) is for a table (.csv or .parquet), but the data are {source}; "
             "leave it out."
         )
     if asked.groups and Path(source).suffix != ".npz":
         raise ValueError(
-            f"`--groups` ({asked.groups!r}) names a column of a table or an array of a .npz, but "
+            f"`groups` ({asked.groups!r}) names a column of a table or an array of a .npz, but "
             f"the data are {source}: leave it out."
         )
     for where in asked.further:
         raise ValueError(
-            f"`--{where}_data` is for a table (.csv or .parquet), but the data are {source}, which "
+            f"`{where}_data` is for a table (.csv or .parquet), but the data are {source}, which "
             f"may have a {where} part themselves: leave it out."
         )
 

@@ -112,7 +112,7 @@ def record(result: Result, playbook: Playbook) -> None:
             recipe = spec.recipe
             raise MemoryError(
                 f"{spec.trial} ran out of memory alone (batch size {recipe.batch_size}): choose a "
-                "smaller network or --batch_size."
+                "smaller network or `batch_size`."
             ) from error
         raise error
     first = not any(outcome.error for outcome in playbook.outcomes.values())

@@ -266,7 +266,7 @@ class WorkerPool(Executor):
         if losses >= MOST_LOSSES:
             raise RuntimeError(
                 f"{words}, {losses} times. The study is kept: run the same command again to "
-                "continue, or with --executor=inline to see the error."
+                "continue, or with `executor='inline'` to see the error."
             )
         logger.warning("%s; it is run again.", words[0].upper() + words[1:])
 

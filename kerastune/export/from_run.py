@@ -116,6 +116,7 @@ def _examples_or_none(settings: Mapping[str, Any]) -> Any:
         except (ValueError, OSError, ImportError) as error:
             reason = str(error)
     logging.getLogger("kerastune").warning(
-        "The export was checked on random inputs (%s); --data=... checks it on real ones.", reason
+        "The export was checked on random inputs (%s): give `data` to check it on real ones.",
+        reason,
     )
     return None

@@ -17,7 +17,7 @@ from kerastune.export.signatures import Service, named_inputs, structure_of
 from kerastune.inference.stacking import nested
 from kerastune.study import run_directory
 
-REMEDY = "export with `--notta` (rotations and scales are such operations), or as a SavedModel"
+REMEDY = "export with `tta=False` (rotations and scales are such operations), or as a SavedModel"
 FILE_FORMATS = tuple(format for format in versions.ENDINGS if format != versions.SAVED_MODEL)
 LABELS = "labels.txt"
 WARM_UP_BATCHES = (1, 32)

@@ -12,6 +12,7 @@ from kerastune.playbook.context import spent
 from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
+from kerastune.study.extensions import Extension, of_number
 from kerastune.trial import Outcome
 
 
@@ -22,7 +23,7 @@ class Standing:
     Args:
         outcomes: of all trials so far.
         recipe: of the last decision.
-        decided: number of stages that have decided.
+        decided: number of stages of the plan that have decided.
     """
 
     outcomes: Mapping[str, Outcome]
@@ -36,10 +37,12 @@ class Allowances:
     Args:
         study: where plans are recorded.
         plan: how the budget is divided.
+        extension: of the search, which the budget is that of; `None` for the search itself.
     """
 
-    def __init__(self, study: Study, plan: BudgetPlan):
+    def __init__(self, study: Study, plan: BudgetPlan, extension: Extension | None = None):
         self._study, self._plan = study, plan
+        self._before = extension or Extension(0, "")
 
     def steps(self, stage: Stage, now: Standing, at_once: int = 1) -> int:
         """Steps that a stage may use in all.
@@ -65,7 +68,8 @@ class Allowances:
     def deadline(self, now: Standing) -> float:
         """Seconds of the budget after which training stops wherever it is."""
         first_call, refit = _first_call(now), self._refit_seconds(now)
-        return self._plan.deadline(Progress(first_call=first_call, refit=refit))
+        own = self._plan.deadline(Progress(first_call=first_call, refit=refit))
+        return self._before.seconds + own
 
     def sentence(self, now: Standing) -> str:
         """What each stage may spend at most, in a sentence."""
@@ -73,12 +77,14 @@ class Allowances:
         return self._plan.sentence(self._progress(now, self._refit_seconds(now)), stage)
 
     def _in_steps(self, stage: Stage, now: Standing) -> int:
-        return int(self._plan.share_now(stage, self._progress(now)))
+        own = int(self._plan.share_now(stage, self._progress(now)))
+        return own + (spent(now.outcomes, stage.name) if self._before.number else 0)
 
     def _done_by(self, stage: Stage, now: Standing) -> float:
         """Seconds of the budget that are spent when the stage has had its share."""
         progress = self._progress(now, self._refit_seconds(now))
-        return progress.spent + self._plan.share_now(stage, progress)
+        own = progress.spent + self._plan.share_now(stage, progress)
+        return self._before.seconds + own
 
     def _refit_seconds(self, now: Standing) -> float:
         """Seconds of a training on all examples, planned when the stage at work begins."""
@@ -92,6 +98,7 @@ class Allowances:
 
     def _recorded(self, name: str, plan: Callable[[], float]) -> float:
         """A number that is planned and recorded when it is asked for first."""
+        name = of_number(name, self._before.number)
         if (known := self._study.fact(name)) is None:
             known = plan()
             self._study.put_fact(name, known)
@@ -99,9 +106,9 @@ class Allowances:
 
     def _progress(self, now: Standing, refit: float = 0.0) -> Progress:
         if self._plan.in_seconds:
-            used = self._study.seconds()
+            used = self._study.seconds() - self._before.seconds
         else:
-            used = sum(outcome.steps for outcome in now.outcomes.values())
+            used = sum(outcome.steps for outcome in now.outcomes.values()) - self._before.steps
         return Progress(
             spent=used,
             total_steps=now.recipe.total_steps,

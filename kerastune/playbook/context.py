@@ -38,6 +38,7 @@ class Facts:
         most_epochs: of any training, at most; 0 for any number.
         data: kind of the inputs, as `rules.expected_gain.prior` takes it.
         guess: loss of a guess that looks at no input; infinite where it is not known.
+        others_trained: final trainings of another recipe, before the search was extended.
     """
 
     num_train: int
@@ -57,6 +58,7 @@ class Facts:
     most_epochs: int = 0
     data: str = "table"
     guess: float = math.inf
+    others_trained: frozenset[str] = frozenset()
 
     def most_steps(self, batch_size: int) -> float:
         """Steps that a training may take in all; infinite where nothing limits its epochs."""

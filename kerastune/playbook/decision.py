@@ -62,6 +62,8 @@ class Decision:
         evidence: names of the trials that it looked at.
         values: the values behind the sentences, of the class that the stage declares; plain values
             by name of a stage that this version does not know.
+        extension: number of the extension of the search that it belongs to; 0 for the search
+            itself.
 
     Raises:
         ValueError: when the headline or the numbers are empty, or the headline is longer.
@@ -78,6 +80,7 @@ class Decision:
     numbers: str
     evidence: tuple[str, ...] = ()
     values: Values | dict[str, Any] = Values()
+    extension: int = 0
 
     def __post_init__(self):
         if not (self.headline.strip() and self.numbers.strip()):
@@ -87,6 +90,26 @@ class Decision:
                 f"a headline has at most {MOST_WORDS} words, got {self.headline!r} of stage "
                 f"{self.stage}."
             )
+
+    @property
+    def name(self) -> str:
+        """The stage, as it is told from the same stage of an extension.
+
+        Example:
+            >>> Decision("lr", Recipe(), Recipe(), "Yes", "So.", extension=1).name
+            'lr (extension 1)'
+        """
+        return f"{self.stage} (extension {self.extension})" if self.extension else self.stage
+
+    @property
+    def key(self) -> str:
+        """As `name`, for names of files and records.
+
+        Example:
+            >>> Decision("lr", Recipe(), Recipe(), "Yes", "So.", extension=1).key
+            'lr-extension-1'
+        """
+        return f"{self.stage}-extension-{self.extension}" if self.extension else self.stage
 
     @property
     def reason(self) -> str:
@@ -123,6 +146,7 @@ class Decision:
             "numbers": self.numbers,
             "evidence": list(self.evidence),
             "values": to_plain(self.values),
+            "extension": self.extension,
         }
 
     @classmethod

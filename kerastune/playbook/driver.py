@@ -8,15 +8,17 @@ from collections.abc import Callable, Sequence
 
 from kerastune.budget import Budget
 from kerastune.objective import kept_evaluation
-from kerastune.playbook import retention, step_time, waves
+from kerastune.playbook import extending, retention, step_time, waves
 from kerastune.playbook.allowances import Allowances, Standing
 from kerastune.playbook.budget_plan import BudgetPlan
-from kerastune.playbook.context import Context, Facts
+from kerastune.playbook.context import Context, Facts, spent
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
+from kerastune.study import extensions
 from kerastune.study.database import Study
+from kerastune.study.extensions import Extension
 from kerastune.trial import Outcome, State, TrialSpec
 
 logger = logging.getLogger("kerastune")
@@ -41,11 +43,15 @@ class Playbook:
         on_decision: called with every decision that is made now.
         refit: times the recipe's steps that a training on all examples takes at the end, 0 for
             none. A budget in seconds sets its time aside, one in steps does not hold it.
+        extension: whose budget it is; `None` for that of the search itself.
 
     Attributes:
+        stages: that decide within the budget: of an extension those that are open again.
         jobs: segments that are trained side by side, at most; a budget in seconds holds more steps
             then.
         is_short: whether the budget is too short for a search, so that all of it is one training's.
+        kept: number of the extension whose models are handed out, 0 for the search itself; `None`
+            for the latest.
 
     Example:
         >>> while (spec := playbook.next()) is not None:  # doctest: +SKIP
@@ -61,13 +67,15 @@ class Playbook:
         budget: Budget,
         on_decision: Callable[[Decision], None] = lambda decision: None,
         refit: float = 0.0,
+        extension: Extension | None = None,
     ):
         self.study = study
-        self.stages = list(stages)
+        self._before = extension or Extension(0, "")
+        self.stages = extending.stages_of(extension, stages) if extension else list(stages)
         self.budget = budget
         plan = BudgetPlan(budget, self.stages, refit)
         self.is_short = plan.is_short
-        self._allowances = Allowances(study, plan)
+        self._allowances = Allowances(study, plan, extension)
         self.jobs = 1
         known = waves.recorded(study)
         outcomes = waves.in_order(study.outcomes(), known)
@@ -75,21 +83,52 @@ class Playbook:
         self._wave, self._num_waves = (known[-1] if known else []), len(known)
         self._in_flight: dict[str, TrialSpec] = {}
         self.decisions = [registry.decision(plain) for plain in study.decisions()]
+        self.kept = extensions.kept(study, self._before.number)
         self._first = recipe
+        if extension:
+            earlier = self.decisions[: extension.decided]
+            kept = extensions.kept(study, extension.number - 1)
+            self._first = extending.first_recipe(extending.in_force(earlier, kept))
+        self._passed = self._passed_before()
         self.objective, self.scored_by = facts.objective, facts.scored_by
         self._facts = facts
         self._on_decision = on_decision
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe of the last decision."""
-        return self.decisions[-1].after if self.decisions else self._first
+        """The recipe of the last decision; when all have decided, of the last one in force."""
+        if self.stage is None and self.in_force:
+            return self.in_force[-1].after
+        own = self._own_decisions
+        return own[-1].after if own else self._first
 
     @property
     def stage(self) -> Stage | None:
         """The stage that is at work; `None` when all have decided, or one ended the search."""
         is_over = self.decisions and self.decisions[-1].ends_search
-        return None if is_over else next(iter(self.stages[len(self.decisions) :]), None)
+        return None if is_over else next(iter(self.stages[self.decided :]), None)
+
+    @property
+    def decided(self) -> int:
+        """How many of the stages have decided, or had nothing to do."""
+        return len(self._own_decisions) + len(self._passed)
+
+    @property
+    def in_force(self) -> list[Decision]:
+        """The decisions that the models are made of."""
+        return extending.in_force(self.decisions, self.kept)
+
+    @property
+    def _own_decisions(self) -> list[Decision]:
+        return self.decisions[self._before.decided :]
+
+    def _passed_before(self) -> set[str]:
+        """Stages that had nothing to do before one that has decided."""
+        own = [decision.stage for decision in self._own_decisions]
+        if not (own and self._before.number):
+            return set()
+        names = [stage.name for stage in self.stages]
+        return set(names[: names.index(own[-1])]) - set(own)
 
     def next(self) -> TrialSpec | None:
         """The segment to train next; `None` when all stages have decided or all are in flight."""
@@ -107,7 +146,10 @@ class Playbook:
                 proposed, facts = self._propose(stage)
             if proposed or self._in_flight:
                 return [spec for spec in proposed if spec.trial not in self._in_flight]
-            self._decide(stage, facts)
+            if stage.name in self._before.again and not spent(self.outcomes, stage.name):
+                self._passed.add(stage.name)
+            else:
+                self._decide(stage, facts)
         return []
 
     def begin(self, spec: TrialSpec) -> None:
@@ -186,8 +228,13 @@ class Playbook:
 
     def facts(self, stage: Stage, at_once: int = 1) -> Facts:
         """What a stage may know, its allowance for so many segments at once among it."""
+        others = frozenset()
+        if self._before.number:
+            known = extensions.read(self.study)
+            others = extending.others_trained(self.recipe, self.decisions, known)
         return dataclasses.replace(
             self._facts,
+            others_trained=others,
             allowance=self._allowances.steps(stage, self._now(), at_once),
             timed=self.budget.steps is None,
         )
@@ -221,21 +268,22 @@ class Playbook:
 
     def _decide(self, stage: Stage, facts: Facts) -> None:
         decision = stage.decide(Context(self.recipe, facts, self.outcomes))
+        decision = dataclasses.replace(decision, extension=self._before.number)
         keep = self.study.setting("keep")
         keep = retention.KEEP if keep is None else keep
         forget = retention.surplus(self.outcomes, [*self.decisions, decision], keep)
         of_stage = [
             name for name, outcome in self.outcomes.items() if outcome.spec.stage == stage.name
         ]
-        self.study.add_decision(stage.name, decision.to_dict(), forget, of_stage)
+        self.study.add_decision(decision.key, decision.to_dict(), forget, of_stage)
         self.outcomes |= {name: self._timed(self.study.outcome(name)) for name in forget}
         self.decisions.append(decision)
-        logger.info("Stage %s: %s.", stage.name, decision.headline)
+        logger.info("Stage %s: %s.", decision.name, decision.headline)
         logger.info("  %s", decision.numbers)
         self._on_decision(decision)
 
     def _now(self) -> Standing:
-        return Standing(self.outcomes, self.recipe, len(self.decisions))
+        return Standing(self.outcomes, self.recipe, self.decided)
 
     def _is_best(self, outcome: Outcome) -> bool:
         """Whether the weights that a trial keeps are those of this segment, if it has any."""

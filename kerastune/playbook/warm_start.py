@@ -10,6 +10,7 @@ from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages import baseline, registry
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
+from kerastune.study import extensions
 from kerastune.study.database import Record, Study
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome, State
@@ -48,7 +49,7 @@ def read(directory: str | os.PathLike) -> Trained:
     """
     run_dir = RunDir(directory)
     with Record(run_dir.study) as record:
-        chosen = (record.fact("result") or {}).get("trial")
+        chosen = extensions.result(record).get("trial")
         outcome, state = record.outcomes().get(chosen), record.checkpoint(chosen, "best")
         # The baseline ends where it has converged, and not after a number of steps.
         is_baseline = chosen == baseline.TRIAL and outcome.example_scores is not None
@@ -119,3 +120,30 @@ def take(study: Study, trained: Trained, contents: str) -> None:
         start=0,
     )
     study.add_segment(dataclasses.replace(trained.outcome, spec=spec), None, trained.state)
+
+
+def starting_point(
+    recipe: Recipe | None,
+    seed: int,
+    trained: str | os.PathLike | None,
+    stages: Sequence[str] | None,
+) -> tuple[Recipe, Trained | None]:
+    """The recipe that a search starts from, and what was trained already.
+
+    Args:
+        recipe: that was given.
+        seed: of the search.
+        trained: output directory of another search.
+        stages: names that were given.
+
+    Raises:
+        ValueError: when there is nothing trained, or stages or recipe do not fit it.
+    """
+    first = (recipe or Recipe()).replace(seed=seed)
+    if not trained:
+        return first, None
+    found = read(trained)
+    check_stages(stages or ())
+    if recipe is not None:
+        check_recipe(found, first)
+    return found.recipe, found

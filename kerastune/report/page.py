@@ -15,7 +15,7 @@ from kerastune.playbook.stages import registry
 from kerastune.report import gain_steps, metric_names, search_sections, trial_tables
 from kerastune.report.blocks import Picture, Section, Table, number, pictured
 from kerastune.report.search_sections import Findings
-from kerastune.report.summaries import alternatives, stage_rows, verdict, why
+from kerastune.report.summaries import alternatives, extended, stage_rows, verdict, why
 from kerastune.report.summaries.alternatives import Alternative, Compared
 
 MOST_COMPARED = 12  # rows of a card's table
@@ -116,6 +116,7 @@ def of(findings: Findings) -> Page:
     found = verdict.of(findings.result)
     result, kept = findings.result, findings.predictions
     further = [*search_sections.further_gains(result), gain_steps.exported(result)]
+    further.append(extended.sentence(result))
     shares = spending(findings)
     outcomes = findings.outcomes
     alt = "Training and validation of the final model and the baseline by step"
@@ -176,13 +177,13 @@ def card(findings: Findings, decision: Decision) -> Card:
     seconds = sum(each for _, each in spent.values())
     alt = f"Results of stage {decision.stage}: {', '.join(seen) or 'its numbers'}"
     return Card(
-        name=decision.stage,
+        name=decision.name,
         question=stage.question if stage else "",
         headline=decision.headline,
         numbers=decision.numbers,
         seconds=f"{seconds:.1f} s" if seconds else "",
         gain=stage_rows.gained(decision.values, measure),
-        picture=next(iter(pictured(findings.pictures, f"stage-{decision.stage}", alt)), None),
+        picture=next(iter(pictured(findings.pictures, f"stage-{decision.key}", alt)), None),
         compared=compared_table(found, objective, measure),
         not_chosen=why.not_chosen(found, measure, why.examples_of(findings.outcomes)),
         details=tuple(search_sections.details(decision, seen)),

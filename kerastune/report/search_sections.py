@@ -11,7 +11,7 @@ from typing import Any
 from kerastune.analysis import error_analysis
 from kerastune.analysis.comparison import Comparison
 from kerastune.objective import Objective
-from kerastune.playbook import wording
+from kerastune.playbook import extending, wording
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import registry
 from kerastune.recipe import Recipe
@@ -19,7 +19,7 @@ from kerastune.report import data_sections, error_sections, gain_steps, metric_n
 from kerastune.report.blocks import Code, Drawing, Section, Table, Text, number, pictured
 from kerastune.report.predictions import Predictions
 from kerastune.report.status import Standing
-from kerastune.report.summaries import verdict
+from kerastune.report.summaries import extended, verdict
 from kerastune.trial import Outcome
 
 
@@ -126,6 +126,7 @@ def costs(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, float]]:
 def _result(findings: Findings) -> Section:
     sentences = [verdict.figures(findings.result, findings.predictions)]
     sentences += [*further_gains(findings.result), gain_steps.exported(findings.result)]
+    sentences.append(extended.sentence(findings.result))
     blocks = [
         Text(verdict.of(findings.result).words, is_lead=True),
         *(Text(words) for words in sentences if words),
@@ -209,7 +210,8 @@ def measure(kept: Predictions, result: dict[str, Any]) -> str:
 
 
 def _steps(findings: Findings) -> Section | None:
-    found = gain_steps.rungs(findings.decisions, findings.result)
+    in_force = extending.in_force(findings.decisions, findings.result.get("extension"))
+    found = gain_steps.rungs(in_force, findings.result)
     if len(found) < 2:
         return None
     measure, named = findings.result["scored_by"], gain_steps.shown(found)
@@ -275,9 +277,9 @@ def _decision(findings: Findings, decision: Decision) -> Section:
     }
     blocks = [Text(f"{decision.headline}.", is_lead=True), Text(decision.numbers)]
     alt = f"Results of stage {decision.stage}: {', '.join(seen) or 'its numbers'}"
-    blocks += pictured(findings.pictures, f"stage-{decision.stage}", alt)
+    blocks += pictured(findings.pictures, f"stage-{decision.key}", alt)
     blocks += details(decision, seen)
-    heading = f"{stage.name}: {stage.question}" if stage else decision.stage
+    heading = f"{decision.name}: {stage.question}" if stage else decision.name
     return Section(heading, tuple(blocks))
 
 

@@ -6,11 +6,17 @@ import dataclasses
 import os
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from kerastune.budget import Budget
+from kerastune.playbook import extending
+from kerastune.playbook.decision import Decision
+from kerastune.playbook.stages import registry
 from kerastune.runtime import locks, signals
 from kerastune.runtime.locks import Holder
+from kerastune.study import extensions
+from kerastune.study.extensions import Extension
 from kerastune.study.reader import Record
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome
@@ -112,19 +118,41 @@ def read(run_dir: RunDir) -> Status:
         >>> print(*lines(read(RunDir("digits-out"))), sep="\\n")  # doctest: +SKIP
     """
     with Record(run_dir.study) as record:
+        decisions = [registry.decision(plain) for plain in record.decisions()]
+        extended = extensions.read(record)
+        is_finished = record.fact("result") is not None
+        stages, budget = record.setting("stages"), Budget.parse(record.setting("budget"))
+        if extended:
+            is_finished = extensions.has_ended(record, extended[-1])
+            stages, budget = of_extension(extended[-1], decisions, stages)
         return Status(
             holder=locks.holder(run_dir.lock),
-            budget=Budget.parse(record.setting("budget")),
-            stages=record.setting("stages"),
-            decisions={
-                plain["stage"]: (plain["headline"], plain["numbers"])
-                for plain in record.decisions()
-            },
+            budget=budget,
+            stages=stages,
+            decisions={each.name: (each.headline, each.numbers) for each in decisions},
             outcomes=record.outcomes(),
             seconds=record.spent(),
-            is_finished=record.fact("result") is not None,
+            is_finished=is_finished,
             going_on=going_on(run_dir),
         )
+
+
+def of_extension(
+    extension: Extension, decisions: Sequence[Decision], names: Sequence[str]
+) -> tuple[list[str], Budget]:
+    """Names of all decisions that there will be, and the budget with all that was spent before."""
+    made = [each.name for each in decisions]
+    own = [each.stage for each in decisions if each.extension == extension.number]
+    left = names[names.index(own[-1]) + 1 :] if own else names
+    open_ones = [
+        name for name in left if name in extension.again or extending.is_last(registry.find(name))
+    ]
+    added = Budget.parse(extension.budget)
+    if added.steps is not None:
+        budget = Budget(steps=extension.steps + added.steps)
+    else:
+        budget = Budget(seconds=extension.seconds + added.seconds)
+    return [*made, *(f"{name} (extension {extension.number})" for name in open_ones)], budget
 
 
 def lines_of_folds(run_dir: RunDir) -> list[str]:

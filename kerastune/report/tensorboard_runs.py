@@ -130,7 +130,7 @@ class Story:
         began = time.monotonic()
         picture = self._drawn(decision, outcomes)
         self.seconds += time.monotonic() - began
-        tag = numbered(decision.stage)
+        tag = numbered(decision.stage).replace(decision.stage, decision.key)
 
         def fill(board: tensorboard_writer.Board) -> None:
             words = f"**{escaped(decision.headline)}**\n\n{escaped(decision.numbers)}\n{table}"
@@ -150,7 +150,7 @@ class Story:
         with self._time.drawing():
             picture = decision_figures.of_decision(decision, outcomes)
         if picture is not None:
-            self.pictures[decision.stage] = picture
+            self.pictures[decision.key] = picture
         return picture
 
     def result(self, pictures: Mapping[str, Drawing]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerastune.objective import Objective
+from kerastune.playbook import extending
 from kerastune.playbook.context import Facts
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import baseline, registry
@@ -34,7 +35,7 @@ from kerastune.report.predictions import Predictions
 from kerastune.report.search_sections import Findings
 from kerastune.report.status import Standing
 from kerastune.runtime import environment
-from kerastune.study import run_directory
+from kerastune.study import extensions, run_directory
 from kerastune.study.database import Record
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome
@@ -102,7 +103,8 @@ def write(
     """
     decisions = [registry.decision(plain) for plain in record.decisions()]
     outcomes = record.outcomes()
-    result = record.fact("result") or {}
+    result = extensions.result(record)
+    in_force = extending.in_force(decisions, result.get("extension"))
     kept = (
         Predictions.from_bytes(run_dir.predictions.read_bytes())
         if run_dir.predictions.is_file()
@@ -110,9 +112,9 @@ def write(
     )
     of_stages = dict(drawn.stages)
     if drawn.more_stages:
-        missing = [decision for decision in decisions if decision.stage not in of_stages]
+        missing = [decision for decision in decisions if decision.key not in of_stages]
         of_stages |= pictures_of_decisions(missing, outcomes)
-    rungs = gain_steps.rungs(decisions, result)
+    rungs = gain_steps.rungs(in_force, result)
     objective = objective_of(record)
     of_result = {}
     if drawn.result:
@@ -126,7 +128,7 @@ def write(
         outcomes=outcomes,
         result=result,
         about=known,
-        recipe=decisions[-1].after if decisions else None,
+        recipe=in_force[-1].after if decisions else None,
         flagfile=flagfile,
         where=str(run_dir.path),
         predictions=kept,
@@ -241,7 +243,7 @@ def pictures_of_decisions(
 ) -> dict[str, Drawing]:
     """The figures of the stages that have one, by stage."""
     drawn = {
-        decision.stage: decision_figures.of_decision(decision, outcomes) for decision in decisions
+        decision.key: decision_figures.of_decision(decision, outcomes) for decision in decisions
     }
     return {stage: png for stage, png in drawn.items() if png is not None}
 

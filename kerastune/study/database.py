@@ -125,7 +125,7 @@ class Study(Record):
                 raise StudyError(
                     f"`{name}` was {known.get(name, 'not set')} when this search started and is "
                     f"{now} now: use the old value to continue, another output directory, or "
-                    "--overwrite to start again."
+                    "`overwrite=True` to start again."
                 )
 
     def add_segment(self, outcome: Outcome, last: State | None, best: State | None) -> None:

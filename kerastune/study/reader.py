@@ -182,7 +182,7 @@ class Record:
             raise StudyError(
                 f"{self.path} is of study version {version}, this kerastune reads version "
                 f"{SCHEMA_VERSION}: use the kerastune that wrote it, or start again with "
-                "--overwrite."
+                "`overwrite=True`."
             )
 
     def _rows(self, query: str, values: tuple = ()) -> Iterator[tuple]:
@@ -206,7 +206,9 @@ class Record:
 
     def _damaged(self, why: Any) -> StudyError:
         last_line = (str(why).splitlines() or [""])[-1]
-        return StudyError(f"{self.path} is damaged ({last_line}): start again with --overwrite.")
+        return StudyError(
+            f"{self.path} is damaged ({last_line}): start again with `overwrite=True`."
+        )
 
 
 def _segment(header: str, scores: bytes) -> tuple[Outcome, int]:

@@ -80,8 +80,8 @@ class RunDir:
         if results:
             raise ValueError(
                 f"`output_dir` ({self.path}) holds {results[0]!r}, but its {self.study.name} is "
-                "lost: put it back to go on, name another directory, or say --overwrite to start "
-                "again."
+                "lost: put it back to go on, name another directory, or say `overwrite=True` "
+                "to start again."
             )
 
     def _has_study(self) -> bool:

@@ -15,6 +15,7 @@ from kerastune.playbook.stages.ensemble import ValidationFigures
 from kerastune.playbook.stages.prune import Prune
 from kerastune.problem import OTHER, Part
 from kerastune.tuner.final_models import CALIBRATED, FinalModels
+from kerastune.tuner.refit import REFIT
 
 FINAL = "final"  # the single model's name among the figures
 EXPORTED = "exported"
@@ -89,7 +90,7 @@ def _of_exported(models: FinalModels) -> Found:
             told = _calibration(chosen.temperature, chosen.temperature_gain, chosen.validation)
             return Found({EXPORTED: {"model": name, **told}})
     problem, part = models.problem, models.problem.validation
-    told = {"model": FINAL if models.single == models.chosen else models.single}
+    told = {"model": FINAL if models.single == models.chosen else REFIT}
     if problem.kind != "classification":
         return Found({EXPORTED: told})
     tried = ensemble_selection.calibrated(

@@ -23,7 +23,7 @@ from kerastune.recipe import Recipe
 from kerastune.training import optimizers
 from kerastune.training.trainer import Trainer, sample
 from kerastune.trial import State
-from kerastune.tuner.refit import REFIT
+from kerastune.tuner import refit
 
 CALIBRATED = "calibrated"
 
@@ -65,7 +65,13 @@ class FinalModels:
     @property
     def single(self) -> str | None:
         """The trial whose weights the single model has: the chosen one, or its refit."""
-        return REFIT if REFIT in self.states else self.chosen
+        return self.refit if self.refit in self.states else self.chosen
+
+    @property
+    def refit(self) -> str:
+        """The trial that would be the refit of the chosen one."""
+        decided = self.playbook.in_force
+        return refit.trial(decided[-1].extension if decided else 0)
 
     @property
     def ensemble(self) -> EnsembleValues | None:
@@ -79,7 +85,7 @@ class FinalModels:
 
     def kept(self, stage: str) -> Values | None:
         """The values of a stage's decision, where it kept what it tried; else `None`."""
-        made = [each.values for each in self.playbook.decisions if each.stage == stage]
+        made = [each.values for each in self.playbook.in_force if each.stage == stage]
         return made[-1] if made and made[-1].kept else None
 
     def recipe(self, trial: str) -> Recipe:

@@ -143,7 +143,7 @@ class PlaybookOracle(Oracle):
 
     def chosen_trial(self) -> str | None:
         """Id of the trial whose weights were chosen last; `None` before one was."""
-        return chosen_trial(self.playbook.decisions if self.playbook else ())
+        return chosen_trial(self.playbook.in_force if self.playbook else ())
 
     def save(self, fname: str | None = None) -> None:
         """Does nothing: every event is in the study already."""

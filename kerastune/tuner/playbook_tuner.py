@@ -15,6 +15,7 @@ from kerastune.budget import Budget, Stopwatch
 from kerastune.data import checks, loading, user_inputs
 from kerastune.executors.base import INLINE
 from kerastune.models import hypermodels, output_kind
+from kerastune.playbook import extending, warm_start
 from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.start import Start
 from kerastune.problem import Declared, Problem
@@ -24,9 +25,10 @@ from kerastune.report.summaries import ending
 from kerastune.runtime import devices, logs
 from kerastune.study import run_directory
 from kerastune.study.database import Study
+from kerastune.study.reader import is_study
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import TrialSpec
-from kerastune.tuner import argument_checks, problem_facts
+from kerastune.tuner import argument_checks, extended, problem_facts
 from kerastune.tuner.display import progress
 from kerastune.tuner.idioms import arguments, fit_arguments, spaces
 from kerastune.tuner.idioms.fit_arguments import FitArguments
@@ -45,7 +47,6 @@ from kerastune.tuner.settings import (
     StorageSettings,
     default_stages,
     make_stages,
-    starting_point,
     suited,
 )
 
@@ -79,7 +80,8 @@ class PlaybookTuner(SearchedTuner):
             with `max_consecutive_failed_trials`.
         max_consecutive_failed_trials: 3.
         budget: a time (`"4m"`) or a number of steps (`"6000steps"`, deterministic), the final
-            training included.
+            training included. `"+10m"` or `"+2000steps"` extends the search of the directory by so
+            much, and called again after a crash goes on with that.
         directory: parent of the project's directory; the working directory by default.
         project_name: name of the project's directory in it, `"playbook"` by default.
         overwrite: begin anew; only what kerastune itself left is deleted.
@@ -176,7 +178,7 @@ class PlaybookTuner(SearchedTuner):
         arguments.check_hypermodel(hypermodel)
         seed = 1 if seed is None else argument_checks.checked_seed(seed)
         project_name = project_name or PROJECT_NAME
-        first, begun = starting_point(recipe, seed, others["trained"], stages)
+        first, begun = warm_start.starting_point(recipe, seed, others["trained"], stages)
         if stages is None:
             stages = default_stages(hypermodel, recipe, others["baseline"], ensemble, tta)
         folds = others["member_folds"] if Ensemble.name in stages else 0
@@ -197,6 +199,8 @@ class PlaybookTuner(SearchedTuner):
                 epochs=others["max_epochs"],
             ),
         )
+        if self.settings.budget.extends and not is_study(run_dir.study):
+            raise ValueError(extending.nothing_to_extend(self.settings.budget, run_dir.path))
         self.latest: Search | None = None
         self._notes = arguments.notes(others["executions_per_trial"])
         argument_checks.refuse_overrides(type(self), PlaybookTuner, hypermodel)
@@ -255,30 +259,38 @@ class PlaybookTuner(SearchedTuner):
         with (
             Study(storage.run_dir.study, storage.run_dir.lock, clear, watch) as study,
             logs.to_file(storage.run_dir.log),
-            progress.display(wanted.budget, verbose) as shown,
         ):
-            self.latest = Search(
-                wanted,
-                self._given,
-                self.oracle.get_space(),
-                problem,
-                callbacks=callbacks,
-                given=settings or {},
-                study=study,
-                display=shown,
-                watch=watch,
-            )
-            self._playbook, self._saved = self.latest.playbook, None
-            self.oracle.begin(self._playbook, self.latest.of_optimizer)
-            self.on_search_begin()
-            self._models, self.result = self.latest.run(self._begin_trial, self._end_trial)
-            self.on_search_end()
-            if settings is None:  # a command says so itself
-                kept = storage.run_dir.predictions
-                given = Predictions.from_bytes(kept.read_bytes()) if kept.is_file() else None
-                for line in ending.found(self.result, self.recipe, given):
-                    shown.screen.line(line)
-                shown.screen.line(f"Report: {ending.shown(storage.run_dir.report)}")
+            for part in extended.parts(study, wanted):
+                with progress.display(extended.in_all(study, part), verbose) as shown:
+                    self.latest = Search(
+                        part,
+                        self._given,
+                        self.oracle.get_space(),
+                        problem,
+                        callbacks=callbacks,
+                        given=settings or {},
+                        study=study,
+                        display=shown,
+                        watch=watch,
+                    )
+                    self._run(self.latest)
+                    if settings is None:  # a command says so itself
+                        self._tell(shown)
+
+    def _run(self, search: Search) -> None:
+        self._playbook, self._saved = search.playbook, None
+        self.oracle.begin(self._playbook, search.of_optimizer)
+        self.on_search_begin()
+        self._models, self.result = search.run(self._begin_trial, self._end_trial)
+        self.on_search_end()
+
+    def _tell(self, shown: progress.Display) -> None:
+        """Shows what was found."""
+        kept = self.run_dir.predictions
+        given = Predictions.from_bytes(kept.read_bytes()) if kept.is_file() else None
+        for line in ending.found(self.result, self.recipe, given):
+            shown.screen.line(line)
+        shown.screen.line(f"Report: {ending.shown(self.run_dir.report)}")
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
         """Not asked: the executor trains the segments; see `search`."""

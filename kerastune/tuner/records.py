@@ -1,10 +1,13 @@
-"""The files that a finished search leaves: recipe, flags, decisions, figures and models."""
+"""What a finished search leaves: files of recipe, flags, decisions, figures and models, and what a
+tracker of experiments is told.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,16 @@ from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.prune import Prune
 from kerastune.recipe import Recipe
+from kerastune.report import mlflow_runs
 from kerastune.runtime import fields
 from kerastune.runtime.plain_values import to_plain
 from kerastune.study import run_directory
+from kerastune.study.database import Study
 from kerastune.study.run_directory import RunDir
 from kerastune.tuner.final_figures import EXPORTED
 from kerastune.tuner.final_models import CALIBRATED, FinalModels
+
+MLFLOW_RUN = "MLflow run"  # name of the fact in the study, that it was logged
 
 logger = logging.getLogger("kerastune")
 
@@ -88,12 +95,21 @@ def save_models(run_dir: RunDir, models: FinalModels, figures: dict[str, Any]) -
     if models.chosen is None:
         return
     save(models.single_model(), run_dir.model)
-    if models.ensemble is not None:
-        save(models.ensemble_model(), run_dir.ensemble)
-    if models.views is not None:
-        save(models.tta_model(), run_dir.tta)
-    if CALIBRATED in figures:
-        save(models.calibrated_model(figures[EXPORTED]["temperature"]), run_dir.calibrated)
+    further: list[tuple[Path, bool, Callable[[], keras.Model]]] = [
+        (run_dir.ensemble, models.ensemble is not None, models.ensemble_model),
+        (run_dir.tta, models.views is not None, models.tta_model),
+        (
+            run_dir.calibrated,
+            CALIBRATED in figures,
+            lambda: models.calibrated_model(figures[EXPORTED]["temperature"]),
+        ),
+    ]
+    for path, is_kept, make in further:
+        if is_kept:
+            save(make(), path)
+        else:
+            # What the search handed out before it was extended.
+            path.unlink(missing_ok=True)
 
 
 def save(model: keras.Model, path: Path) -> None:
@@ -110,3 +126,39 @@ def save(model: keras.Model, path: Path) -> None:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         logger.warning("Saved %s alone: the model can't be saved (%s).", path.name, said)
     os.replace(run_directory.unsaved(path), path)
+
+
+def log_to_mlflow(
+    study: Study, run_dir: RunDir, models: FinalModels, figures: dict[str, Any]
+) -> str:
+    """Logs a search to MLflow, unless that was done; gives name and id of its run, or nothing.
+
+    Args:
+        study: of the search.
+        run_dir: its output directory, with all files.
+        models: its models.
+        figures: what `result.json` holds.
+    """
+    if study.fact(MLFLOW_RUN) is not None:
+        return ""
+    playbook, name = models.playbook, run_dir.path.name
+
+    def model_of(trial: str) -> keras.Model | None:
+        return models.trial_model(trial) if trial in models.states else None
+
+    runs = mlflow_runs.of_search(name, playbook.decisions, playbook.outcomes, figures)
+    run = mlflow_runs.log(runs, tracked_files(run_dir), model_of)
+    if not run:
+        return ""
+    study.put_fact(MLFLOW_RUN, run)
+    return f"run {name} ({run})"
+
+
+def tracked_files(run_dir: RunDir) -> list[Path]:
+    """The files that a tracker keeps: what people read, and what predicts.
+
+    The single model is not among them: a tracker has its own form of it.
+    """
+    told = (run_dir.report, run_dir.flags, run_dir.recipe, run_dir.result, run_dir.trials_csv)
+    models = (run_dir.ensemble, run_dir.tta, run_dir.calibrated)
+    return [*told, run_dir.predict_script, run_dir.model_card, run_dir.inputs, *models]

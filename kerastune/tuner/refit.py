@@ -10,7 +10,7 @@ from kerastune.recipe import Recipe
 from kerastune.training.trainer import Trainer
 from kerastune.trial import Outcome, State, TrialSpec
 
-REFIT = "refit"  # name of the trial, and of its stage
+REFIT = "refit"  # name of the stage
 
 
 def step_factor(problem: Problem) -> float:
@@ -18,10 +18,20 @@ def step_factor(problem: Problem) -> float:
     return 1 + len(problem.validation) / len(problem.train)
 
 
-def spec_of(recipe: Recipe, problem: Problem) -> TrialSpec:
+def trial(extension: int) -> str:
+    """Name of the training that follows a search, or one of its extensions.
+
+    Example:
+        >>> trial(0), trial(1)
+        ('refit', 'refit-1')
+    """
+    return f"{REFIT}-{extension}" if extension else REFIT
+
+
+def spec_of(recipe: Recipe, problem: Problem, extension: int = 0) -> TrialSpec:
     """A training of the recipe on training and validation data together, for as many epochs."""
     longer = recipe.over(round(recipe.total_steps * step_factor(problem)))
-    return TrialSpec(REFIT, REFIT, longer, 0, longer.total_steps)
+    return TrialSpec(trial(extension), REFIT, longer, 0, longer.total_steps)
 
 
 def run(trainer: Trainer, spec: TrialSpec) -> tuple[Outcome, State, State | None]:

@@ -97,7 +97,7 @@ def _rare_class(problem: Problem, outputs: dict[str, np.ndarray]) -> dict[str, d
 def _singles(models: FinalModels) -> dict[str, Single]:
     """The models of single trainings, where they kept weights and there is a part to judge by."""
     found = {}
-    for name, trial in ((BASELINE, baseline.TRIAL), (FINAL, models.chosen), (REFIT, REFIT)):
+    for name, trial in ((BASELINE, baseline.TRIAL), (FINAL, models.chosen), (REFIT, models.refit)):
         parts = _parts(models.problem)
         if name == REFIT:
             # What it says of the validation part, which it has learnt, tells nothing.

@@ -15,14 +15,12 @@ from kerastune.budget import Stopwatch
 from kerastune.executors import dispatch
 from kerastune.executors.base import Result
 from kerastune.export import usage_files
-from kerastune.models import fingerprint, hypermodels, regularization
-from kerastune.playbook import warm_start
+from kerastune.models import fingerprint, regularization
+from kerastune.playbook import extending, warm_start
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.rules import untuned
-from kerastune.playbook.stages.distill import Distill
-from kerastune.playbook.stages.model import Model
-from kerastune.playbook.stages.prune import Prune
+from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.train import Train
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
@@ -32,16 +30,24 @@ from kerastune.report.picture_time import PictureTime
 from kerastune.report.status import Status
 from kerastune.report.tensorboard_runs import Story
 from kerastune.runtime.locks import Holder
-from kerastune.study import run_directory
+from kerastune.study import extensions, run_directory
 from kerastune.study.database import Study
+from kerastune.study.extensions import Extension
 from kerastune.training.trainer import Trainer
 from kerastune.trial import State, TrialSpec
-from kerastune.tuner import oracle, problem_facts, records, refit, results, so_far, tracking
+from kerastune.tuner import (
+    extended,
+    oracle,
+    problem_facts,
+    records,
+    refit,
+    results,
+    so_far,
+)
 from kerastune.tuner.builder import Builder
 from kerastune.tuner.display import opening, progress
 from kerastune.tuner.final_models import FinalModels
 from kerastune.tuner.idioms import reloading
-from kerastune.tuner.problem_facts import FirstLook
 from kerastune.tuner.settings import Settings, make_stages
 from kerastune.tuner.stage_models import StageModels, StudyStates
 
@@ -102,23 +108,28 @@ class Search:
 
         # Begin the study.
         contents = fingerprint.of_data(problem)
-        study.settings({**given, **recorded(settings, seen, hypermodel, space, contents)})
+        study.settings(
+            {**given, **problem_facts.recorded(settings, seen, hypermodel, space, contents)}
+        )
         reloading.record(study, problem, self.of_optimizer)
         if settings.trained is not None:
             warm_start.take(study, settings.trained, contents)
 
         # Take up the playbook.
+        stages = make_stages(settings, space, StageModels(self._models_so_far))
+        self.extension = self._begun(stages)
         self.playbook = Playbook(
             study,
-            make_stages(settings, space, StageModels(self._models_so_far)),
+            stages,
             self.first,
             self.facts,
-            settings.budget,
+            settings.budget_now,
             self._on_decision,
             refit.step_factor(problem) if settings.refit else 0.0,
+            self.extension,
         )
         self._look_at_network(self.first)
-        budget, is_short = settings.budget, self.playbook.is_short
+        budget, is_short = extended.in_all(study, settings), self.playbook.is_short
         self.picture_time = PictureTime(budget.seconds, study.seconds, is_short)
         self.story = Story(self.run_dir, self.picture_time)
         self.about = writer.about(self.problem, self.facts, self._layers())
@@ -146,12 +157,29 @@ class Search:
             self._refit()
             models = self._final_models()
             figures = self._figures(models)
+            if self.playbook.kept != self._number:
+                models = self._final_models()
             self._write(models, figures)
+        if self.extension:
+            extensions.end(self.study, self.extension)
         if self.settings.storage.mlflow:
-            if run := tracking.log(self.study, self.run_dir, models, figures):
+            if run := records.log_to_mlflow(self.study, self.run_dir, models, figures):
                 self.display.screen.line(f"Logged to MLflow: {run}")
         self._check_model(models)
         return models, figures
+
+    def _begun(self, stages: Sequence[Stage]) -> Extension | None:
+        """The extension that is trained, which is recorded when it is new."""
+        if (wanted := self.settings.extension) is None:
+            return None
+        known = extensions.read(self.study)
+        if wanted.number <= len(known):
+            return known[wanted.number - 1]
+        return extending.begin(self.study, stages, self.settings.budget_now)
+
+    @property
+    def _number(self) -> int:
+        return self.extension.number if self.extension else 0
 
     def _check_model(self, models: FinalModels) -> None:
         """Raises `ValueError` where a search has nothing to hand out."""
@@ -171,7 +199,7 @@ class Search:
         for note in (*self.problem.notes, *self.of_optimizer.notes()):
             logger.info("%s", note)
         self.story.rewrite(playbook.outcomes, playbook.decisions, self.first, metric)
-        if not self.study.decisions():
+        if not playbook.decided:
             logger.info("%s", playbook.plan())
         told = opening.lines(self.problem, playbook, self.facts, self.run_dir)
         if playbook.outcomes:
@@ -207,14 +235,15 @@ class Search:
     def _refit(self) -> None:
         """Trains the chosen recipe on all examples, where that is asked for and not done yet."""
         playbook = self.playbook
-        is_done = refit.REFIT in playbook.outcomes
+        trial = refit.trial(self._number)
+        is_done = trial in playbook.outcomes
         if not self.settings.refit or self._chosen() is None or is_done:
             return
-        spec = refit.spec_of(playbook.recipe, self.problem)
+        spec = refit.spec_of(playbook.recipe, self.problem, self._number)
         playbook.begin(spec)
         self.display.segment(spec)
         playbook.record(*refit.run(self.trainer, spec))
-        self.story.segment(playbook.outcomes[refit.REFIT], start=0)
+        self.story.segment(playbook.outcomes[trial], start=0)
 
     def _final_models(self) -> FinalModels:
         """The models, with weights that outlive the study's being open."""
@@ -224,21 +253,32 @@ class Search:
         return self._models({name: state for name, state in read.items() if state is not None})
 
     def _figures(self, models: FinalModels) -> dict[str, Any]:
-        """What `result.json` holds: from the study, where the test part was touched already."""
-        figures = self.study.fact("result")
+        """What `result.json` holds: from the study, where the test part was touched already.
+
+        Of an extension it is the better one of what there was and what was found.
+        """
+        name = extensions.of_number("result", self._number)
+        figures = self.study.fact(name)
         if figures is None:
             figures, predictions = results.result(models, self.study.seconds())
-            if predictions is not None:
-                run_directory.write_bytes(self.run_dir.predictions, predictions.to_bytes())
+            figures["extension"] = self._number
             figures |= {"not_tuned": words} if (words := self._untuned()) else {}
-            self.study.put_fact("result", figures)
+            if self.extension:
+                earlier = extensions.result(self.study)
+                figures = extended.better(figures, earlier, self.facts.objective)
+            if predictions is not None and figures["extension"] == self._number:
+                run_directory.write_bytes(self.run_dir.predictions, predictions.to_bytes())
+            self.study.put_fact(name, figures)
+        self.playbook.kept = figures["extension"]
         return figures
 
     def _untuned(self) -> str:
         """That nothing was tuned, where that is so, and which budget would."""
         playbook, settings = self.playbook, self.settings
+        if self.extension and not playbook.is_short:
+            return ""
         factor = refit.step_factor(self.problem) if settings.refit else 0.0
-        return untuned.sentence(settings.budget, playbook.stages, playbook.outcomes, factor)
+        return untuned.sentence(playbook.budget, playbook.stages, playbook.outcomes, factor)
 
     def _write(self, models: FinalModels, figures: dict[str, Any]) -> None:
         if self.study.fact(writer.ABOUT) is None:
@@ -261,7 +301,7 @@ class Search:
         return self._models(StudyStates(self.study))
 
     def _chosen(self) -> str | None:
-        return oracle.chosen_trial(self.playbook.decisions)
+        return oracle.chosen_trial(self.playbook.in_force)
 
     def _seconds_left(self) -> float:
         return self.playbook.seconds_left()
@@ -271,16 +311,20 @@ class Search:
         self.story.decision(decision, self.playbook.outcomes)
         self.display.decided(decision)
         self._write_live()
-        if not self.playbook.is_short:
+        # What was handed out before an extension stays until that has ended.
+        if not (self.playbook.is_short or self.extension):
             so_far.save_better(self.run_dir, self.trainer, self.playbook)
 
     def _write_live(self) -> None:
         playbook, seconds = self.playbook, self.study.seconds()
-        told = {each.stage: (each.headline, each.numbers) for each in playbook.decisions}
+        told = {each.name: (each.headline, each.numbers) for each in playbook.decisions}
+        stages, budget = [stage.name for stage in playbook.stages], playbook.budget
+        if self.extension:
+            stages, budget = status.of_extension(self.extension, playbook.decisions, stages)
         now = Status(
             Holder.here(),
-            playbook.budget,
-            [stage.name for stage in playbook.stages],
+            budget,
+            stages,
             told,
             playbook.outcomes,
             seconds,
@@ -301,45 +345,3 @@ class Search:
             model = self.trainer.ready_model(recipe)
             regularized = bool(regularization.find_regularizers(model))
             self.playbook.learn(regularized=regularized, num_parameters=model.count_params())
-
-
-def recorded(
-    settings: Settings,
-    seen: FirstLook,
-    hypermodel: keras_tuner.HyperModel,
-    space: keras_tuner.HyperParameters,
-    contents: str,
-) -> dict[str, Any]:
-    """What must stay the same when a search goes on, by name, as plain values.
-
-    Args:
-        settings: of the search.
-        seen: of data and model.
-        hypermodel: of the tuner.
-        space: its hyperparameters.
-        contents: what tells one data set from another.
-    """
-    objective, stages = seen.facts.objective, settings.stages
-    is_pretrained = isinstance(hypermodel, hypermodels.Pretrained)
-    # What single stages are given besides the recipe, where they are among the stages.
-    by_stage: dict[str, tuple[type, Callable[[], Any]]] = {
-        "search space": (Model, lambda: space.get_config()["space"]),
-        "sparsity": (Prune, lambda: sorted(stages.sparsities)),
-        "teacher": (Distill, lambda: fingerprint.of_weights(stages.teacher)),
-    }
-    return {
-        "budget": str(settings.budget),
-        "seed": settings.seed,
-        "objective": f"{objective.name}:{objective.direction}",
-        "stages": list(stages.names),
-        "members": settings.ensemble.members,
-        "keep": settings.storage.keep,
-        **seen.recipe.to_dict(),
-        "refit": settings.refit,
-        **(hypermodel.settings if is_pretrained else {}),
-        **{name: value() for name, (stage, value) in by_stage.items() if settings.runs(stage)},
-        **({"member_folds": settings.ensemble.folds} if settings.ensemble.folds else {}),
-        **settings.limits.recorded(),
-        "contents of the data": contents,
-        "architecture, loss and metrics": seen.architecture,
-    }

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,7 +13,7 @@ from kerastune.budget import Budget
 from kerastune.executors import dispatch
 from kerastune.models import hypermodels
 from kerastune.objective import Objective
-from kerastune.playbook import retention, warm_start
+from kerastune.playbook import retention
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.distill import Distill
@@ -27,6 +25,7 @@ from kerastune.playbook.warm_start import Trained
 from kerastune.problem import OTHER, Problem
 from kerastune.recipe import Recipe
 from kerastune.runtime import mlflow_settings
+from kerastune.study.extensions import Extension
 from kerastune.study.run_directory import RunDir
 from kerastune.training.trainer import CHUNK
 from kerastune.tuner import argument_checks, samplers
@@ -161,6 +160,7 @@ class Settings:
         execution: where trials are trained.
         storage: what is kept, and where.
         limits: how far it may go, apart from its budget.
+        extension: that is trained now, as far as it is known; `None` for the search itself.
 
     Raises:
         ValueError: for a setting that is out of range.
@@ -177,9 +177,20 @@ class Settings:
     execution: ExecutionSettings
     storage: StorageSettings
     limits: Limits = Limits()
+    extension: Extension | None = None
 
     def __post_init__(self) -> None:
         argument_checks.checked_seed(self.seed)
+        if self.budget.extends and self.storage.overwrite:
+            raise ValueError(
+                f"`budget` ({self.budget}) extends a search, and `overwrite` deletes it: leave one "
+                "of them out."
+            )
+
+    @property
+    def budget_now(self) -> Budget:
+        """The budget that is spent now: that of the extension, or of the search itself."""
+        return self.budget if self.extension is None else Budget.parse(self.extension.budget)
 
     def runs(self, stage: type[Stage]) -> bool:
         """Whether a stage is among those of the search."""
@@ -316,30 +327,3 @@ def make_stages(
         refit=settings.refit and settings.budget.seconds is not None,
     )
     return registry.make(settings.stages.names, setup)
-
-
-def starting_point(
-    recipe: Recipe | None,
-    seed: int,
-    trained: str | os.PathLike | None,
-    stages: Sequence[str] | None,
-) -> tuple[Recipe, Trained | None]:
-    """The recipe that a search starts from, and what was trained already.
-
-    Args:
-        recipe: that was given.
-        seed: of the search.
-        trained: output directory of another search.
-        stages: names that were given.
-
-    Raises:
-        ValueError: when there is nothing trained, or stages or recipe do not fit it.
-    """
-    first = (recipe or Recipe()).replace(seed=argument_checks.checked_seed(seed))
-    if not trained:
-        return first, None
-    found = warm_start.read(trained)
-    warm_start.check_stages(stages or ())
-    if recipe is not None:
-        warm_start.check_recipe(found, first)
-    return found.recipe, found

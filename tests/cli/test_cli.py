@@ -137,7 +137,7 @@ def test_a_changed_flag_is_refused_by_name_and_overwrite_begins_anew(tuned, tmp_
         run("tune", "--data=digits", "--model=mlp", "--budget=3000steps", f"--output_dir={tuned}")
         == 2
     )
-    assert "`budget` was" in capsys.readouterr().err
+    assert "`--budget` was" in capsys.readouterr().err
     output_dir = tmp_path / "out"
     probe = ("probe", "--data=wine", "--model=mlp", f"--output_dir={output_dir}")
     assert run(*probe) == 0
@@ -303,12 +303,12 @@ def test_a_command_that_can_not_begin_leaves_no_empty_directory(tmp_path, monkey
     [
         (["tune", "--dta=digits"], "Unknown command line flag 'dta'. Did you mean: data"),
         (["tune", "digits"], "'digits' is not a flag"),
-        (["tune", "--stages=lr,decay2"], "`stages` must be among"),
-        (["tune", "--stages=train,lr"], "`stages` must be in the order"),
-        (["tune", "--budget=fast"], "`budget` must be a time"),
+        (["tune", "--stages=lr,decay2"], "`--stages` must be among"),
+        (["tune", "--stages=train,lr"], "`--stages` must be in the order"),
+        (["tune", "--budget=fast"], "`--budget` must be a time"),
         (["tune", "--budget=10steps"], "at least 1000 steps"),
-        (["tune", "--momentum=1.5"], "`momentum` must be in [0, 1)"),
-        (["tune", "--learning_rate=-1"], "`learning_rate` must be a finite number > 0"),
+        (["tune", "--momentum=1.5"], "`--momentum` must be in [0, 1)"),
+        (["tune", "--learning_rate=-1"], "`--learning_rate` must be a finite number > 0"),
         (["tune", "--hp=units"], "`--hp` must be name=json"),
         (["tune", "--hp=units=a b"], "must be JSON"),
         (["tune", "--model=mpl"], "did you mean `mlp`"),

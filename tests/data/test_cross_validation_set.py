@@ -104,15 +104,15 @@ def test_a_column_of_groups_is_no_input_and_no_test_part_is_torn_from_them(tmp_p
         (
             "people.csv",
             "doctor",
-            r"`--groups` \('doctor'\) must be a column of .*: age, city, patient",
+            r"`groups` \('doctor'\) must be a column of .*: age, city, patient",
         ),
-        ("people.csv", "y", r"`--groups` \('y'\) must be a column"),
+        ("people.csv", "y", r"`groups` \('y'\) must be a column"),
         (
             "iris",
             "patient",
-            r"`--groups` \('patient'\) names a column of a table or an array of a .npz",
+            r"`groups` \('patient'\) names a column of a table or an array of a .npz",
         ),
-        ("parts.npz", "who", r"`--groups` \('who'\) is not an array of"),
+        ("parts.npz", "who", r"`groups` \('who'\) is not an array of"),
         ("parts.npz", "few", r"`groups` has shape \(3,\) and dtype int64, expected \(20,\)"),
     ],
 )

@@ -69,7 +69,7 @@ def test_groups_that_can_not_be_cut_are_refused():
 
 
 def test_time_is_not_cross_validated():
-    with pytest.raises(ValueError, match="`--time` can't be cross-validated"):
+    with pytest.raises(ValueError, match="`time` can't be cross-validated"):
         cross_validation_set.load(table(), label="left", time="day")
 
 

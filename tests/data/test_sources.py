@@ -41,7 +41,7 @@ def test_unknown_names_and_texts_are_refused():
     refused("did you mean `digits`", "digit")
     refused("known names are", "xyz")
     refused("texts of different lengths", "imdb")
-    refused("`--label` .* leave it out", "digits", label="y")
+    refused("`label` .* leave it out", "digits", label="y")
 
 
 def write_idx(path, array):

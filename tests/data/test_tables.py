@@ -85,7 +85,7 @@ def test_a_numeric_label_with_few_whole_values_is_a_class_unless_told_otherwise(
             ["1,2"] * 20,
             "a,b",
             "price",
-            r"`--label` \('price'\) is not a column of .*: name the column to predict, one of a, "
+            r"`label` \('price'\) is not a column of .*: name the column to predict, one of a, "
             r"b\.",
         ),
         (["1,2"] * 20, "a,b", "", "name the column to predict, one of a, b"),

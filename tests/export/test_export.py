@@ -588,7 +588,7 @@ def test_litert_holds_views_and_temperatures_too(tmp_path, caplog):
     save_as(what_is_handed_over(views.Rotate(5))[1], tmp_path, "m", "litert")
     assert (
         "TensorFlow's own operations (LiteRT Flex): Select TensorFlow op" in caplog.text
-        and "Export with `--notta`" in caplog.text
+        and "Export with `tta=False`" in caplog.text
     )
 
 
@@ -609,7 +609,7 @@ def test_onnx_holds_the_same_model_views_and_temperatures_too(tmp_path):
         )
     with pytest.raises(
         ValueError,
-        match="no operation ImageProjectiveTransformV3, .*: export with `--notta`",
+        match="no operation ImageProjectiveTransformV3, .*: export with `tta=False`",
     ):
         save_as(what_is_handed_over(views.Rotate(5))[1], tmp_path, "turned", "onnx")
     assert {entry.name for entry in tmp_path.iterdir()} == {"m.keras", "m.onnx"}

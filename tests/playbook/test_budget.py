@@ -77,3 +77,17 @@ def test_an_absurd_number_is_refused_and_nothing_worse(text):
 def test_the_text_of_a_budget_is_the_budget(text):
     budget = Budget.parse(text)
     assert Budget.parse(str(budget)) == budget
+
+
+@pytest.mark.parametrize(
+    "text, budget", [("+10m", {"seconds": 600}), ("+2000steps", {"steps": 2000})]
+)
+def test_a_plus_is_an_extension_and_comes_back_as_text(text, budget):
+    assert Budget.parse(text) == Budget(**budget, extends=True)
+    assert Budget.parse(str(Budget.parse(text))) == Budget.parse(text) != Budget(**budget)
+
+
+@pytest.mark.parametrize("text", ["+", "++10m", "+-10m", "10m+"])
+def test_a_broken_plus_is_refused(text):
+    with pytest.raises(ValueError, match=r"\+10m, \+2000steps"):
+        Budget.parse(text)

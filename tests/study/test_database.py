@@ -496,7 +496,7 @@ def test_another_schema_version_is_refused_with_both_numbers(tmp_path, version):
     damage(tmp_path, f"PRAGMA user_version = {version}")
     with pytest.raises(StudyError, match=f"version {version}.*version 3") as refused:
         opened(tmp_path)
-    assert "--overwrite" in str(refused.value)
+    assert "`overwrite=True`" in str(refused.value)
 
 
 def test_checkpoints_are_stored_without_pickles(tmp_path):

@@ -322,7 +322,7 @@ def test_the_command_cross_validates_a_regression_on_texts_gaps_and_groups(tmp_p
     [
         (
             ("crossval", "--data=wine", "--model=mlp", "--folds=1"),
-            "`folds` must be at least 2, got 1",
+            "`--folds` must be at least 2, got 1",
         ),
         (
             ("crossval", "--data=wine", "--model=mlp", "--folds=50"),

@@ -121,8 +121,8 @@ def test_what_can_not_teach_is_refused_before_any_training(teacher, tmp_path, ca
     broken.write_bytes(b"no model")
     for arguments, words in (
         ([], "`--teacher` must name a .keras file"),
-        ([f"--teacher={broken}"], "`teacher` ("),
-        ([f"--teacher={teacher}", "--data=diabetes"], "`teacher` must be a classifier"),
+        ([f"--teacher={broken}"], "`--teacher` ("),
+        ([f"--teacher={teacher}", "--data=diabetes"], "`--teacher` must be a classifier"),
     ):
         assert run("distill", *GIVEN, *arguments, f"--output_dir={tmp_path / 'out'}") == 2
         assert words in capsys.readouterr().err

@@ -85,12 +85,12 @@ def test_the_same_command_again_trains_nothing_more(pruned, trained, capsys):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--learning_rate=0.5"], "`learning_rate` is 0.5, but"),
-        (["--seed=3"], "`seed` is 3, but"),
+        (["--learning_rate=0.5"], "`--learning_rate` is 0.5, but"),
+        (["--seed=3"], "`--seed` is 3, but"),
         (["--data=breast_cancer"], "was trained on other data (wine"),
-        (["--sparsity=0.5,1"], "`sparsity` must be a fraction in [0, 1)"),
+        (["--sparsity=0.5,1"], "`--sparsity` must be a fraction in [0, 1)"),
         (["--sparsity=half"], "`--sparsity` must be fractions in [0, 1)"),
-        (["--sparsity="], "`sparsity` must be one share"),
+        (["--sparsity="], "`--sparsity` must be one share"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_training(

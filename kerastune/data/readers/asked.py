@@ -57,3 +57,23 @@ class Asked:
 
 def _is_empty(source: Any) -> bool:
     return source is None or (isinstance(source, str) and not source)
+
+
+def typed(name: str, kind: str) -> str:
+    """How a column is given a type, in Python's words.
+
+    Example:
+        >>> typed("zip", "category")
+        "`types={'zip': 'category'}`"
+    """
+    return f"`types={{{name!r}: {kind!r}}}`"
+
+
+def ignored(name: str) -> str:
+    """How a column is left out, in Python's words.
+
+    Example:
+        >>> ignored("zip")
+        "`ignore=['zip']`"
+    """
+    return f"`ignore=[{name!r}]`"

@@ -12,6 +12,7 @@ import numpy as np
 
 from kerastune.data import checks
 from kerastune.data.readers import dates, numerals
+from kerastune.data.readers.asked import ignored, typed
 
 NUMBER, BOOLEAN, DATE, CATEGORY, TEXT, DROPPED = (
     "number",
@@ -266,7 +267,7 @@ def _order(name: str, given: list[str]) -> str:
     except dates.Ambiguous as error:
         raise ValueError(
             f"Column '{name}' has dates that can be read in two ways ({error}): say "
-            f"--types={name}:{dates.DAY_FIRST} or --types={name}:{dates.MONTH_FIRST}."
+            f"{typed(name, dates.DAY_FIRST)} or {typed(name, dates.MONTH_FIRST)}."
         ) from error
 
 
@@ -279,8 +280,8 @@ def _refuse_mistakes(name: str, given: list[str]) -> None:
             strangers = [text for text, is_lost in zip(given, lost, strict=True) if is_lost]
             raise ValueError(
                 f"Column '{name}' has {kind}s and {len(strangers)} other texts, such as "
-                f"{strangers[0][:MOST_SHOWN]!r}: mend them, or say --types={name}:{kind} (others "
-                f"are missing) or --types={name}:{CATEGORY}."
+                f"{strangers[0][:MOST_SHOWN]!r}: mend them, or say {typed(name, kind)} (others are "
+                f"missing) or {typed(name, CATEGORY)}."
             )
 
 
@@ -304,13 +305,13 @@ def _check_size(name: str, found: np.ndarray) -> None:
     if infinite:
         raise ValueError(
             f"Column '{name}' has {infinite} infinite values, first in row "
-            f"{int(np.argmax(np.isinf(found))) + 1}: mend them, or say --ignore={name}."
+            f"{int(np.argmax(np.isinf(found))) + 1}: mend them, or say {ignored(name)}."
         )
     largest = float(np.nanmax(np.abs(found), initial=0.0))
     if largest > checks.LARGEST:
         raise ValueError(
             f"Column '{name}' has values up to {largest:.3g}, which are too large to compute with "
-            f"(at most {checks.LARGEST:g}): give it in a larger unit, or say --ignore={name}."
+            f"(at most {checks.LARGEST:g}): give it in a larger unit, or say {ignored(name)}."
         )
 
 

@@ -175,7 +175,7 @@ def pixels(
         return x, kept, ()
     told = f"{len(broken)} images can't be read: {checks.shorten(broken, MOST_NAMED)}"
     if not skip_broken:
-        raise ValueError(f"{told}; remove them, or say --skip_broken.")
+        raise ValueError(f"{told}; remove them, or say `skip_broken=True`.")
     return x[: len(kept)], kept, (f"{told}; they are left out.",)
 
 
@@ -191,7 +191,7 @@ def classes_of(path: Path, files: Sequence[Path]) -> np.ndarray:
 
 def _check_size(image_size: int) -> None:
     if image_size < 1:
-        raise ValueError(f"`--image_size` must be at least 1 pixel, got {image_size}.")
+        raise ValueError(f"`image_size` must be at least 1 pixel, got {image_size}.")
 
 
 def _check_memory(count: int, image_size: int, what: Path) -> None:

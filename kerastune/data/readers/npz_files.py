@@ -92,7 +92,7 @@ def check_groups(path: Path, groups: str) -> None:
 def _check_groups(path: Path, groups: str, names: list[str]) -> None:
     if groups not in names:
         raise ValueError(
-            f"`--groups` ({groups!r}) is not an array of {path}; others are: "
+            f"`groups` ({groups!r}) is not an array of {path}; others are: "
             f"{checks.shorten(sorted(names))}."
         )
 

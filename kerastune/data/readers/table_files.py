@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from kerastune.data import memory, user_inputs
+from kerastune.data.readers.asked import ignored
 
 ENDINGS = (".csv", ".tsv", ".parquet")
 SEPARATORS = ",;\t|"
@@ -253,7 +254,7 @@ def _series(series: Any, name: str, what: str) -> np.ndarray:
     if kind in "cmV":
         raise ValueError(
             f"Column '{name}' of {what} has dtype {series.dtype}: turn it into numbers or texts, "
-            f"or say --ignore={name}."
+            f"or say {ignored(name)}."
         )
     cells = np.array(series.astype(object), object)
     cells[series.isna().to_numpy()] = ""
@@ -261,6 +262,6 @@ def _series(series: Any, name: str, what: str) -> np.ndarray:
     if nested is not None:
         raise ValueError(
             f"Column '{name}' of {what} holds a {type(nested).__name__} in its cells: give numbers "
-            f"or texts, or say --ignore={name}."
+            f"or texts, or say {ignored(name)}."
         )
     return cells

@@ -33,7 +33,7 @@ def check(source: Any, asked: Asked) -> None:
     if label not in names:
         of = f"({label!r}) is not a column of {what}" if label else f"is missing for {what}"
         raise ValueError(
-            f"`--label` {of}: name the column to predict, one of {checks.shorten(names, 20)}"
+            f"`label` {of}: name the column to predict, one of {checks.shorten(names, 20)}"
             f"{naming.did_you_mean(label, names) or '.'}"
         )
     for flag in ("groups", "time"):
@@ -41,7 +41,7 @@ def check(source: Any, asked: Asked) -> None:
         if name and (name not in names or name == label):
             others = [each for each in names if each != label]
             raise ValueError(
-                f"`--{flag}` ({name!r}) must be a column of {what} other than its label: "
+                f"`{flag}` ({name!r}) must be a column of {what} other than its label: "
                 f"{checks.shorten(others, 20)}."
             )
     _check_named("ignore", asked.ignore, names, label, what)
@@ -49,7 +49,7 @@ def check(source: Any, asked: Asked) -> None:
     for name, kind in asked.types.items():
         if kind not in columns.ASKED:
             raise ValueError(
-                f"`--types` says that '{name}' is {kind!r}; expected one of "
+                f"`types` says that '{name}' is {kind!r}; expected one of "
                 f"{', '.join(columns.ASKED)}."
             )
     if not set(names) - {label, asked.groups, *asked.ignore}:
@@ -63,11 +63,11 @@ def _check_named(flag: str, given: Any, names: list[str], label: str, what: str)
     strangers = [name for name in given if name not in names]
     if strangers:
         raise ValueError(
-            f"`--{flag}` names {checks.shorten(list(map(repr, strangers)))}, no column of {what}; "
+            f"`{flag}` names {checks.shorten(list(map(repr, strangers)))}, no column of {what}; "
             f"its columns are {checks.shorten(names, 20)}."
         )
     if flag == "ignore" and label in given:
-        raise ValueError(f"`--ignore` names '{label}', which is the label: leave it out.")
+        raise ValueError(f"`ignore` names '{label}', which is the label: leave it out.")
 
 
 def read(source: Any, asked: Asked) -> Raw:
@@ -144,7 +144,7 @@ def recognized(cells: Cells, asked: Asked, what: str) -> list[Column]:
         raise ValueError(f"{what} has {count} that can't be used. {' '.join(refused)}")
     if not any(column.is_input for column in found):
         why = checks.shorten([f"{each.name}: {each.why}" for each in found], MOST_TOLD)
-        raise ValueError(f"{what} has no column to predict from ({why}); --types keeps a column.")
+        raise ValueError(f"{what} has no column to predict from ({why}); `types` keeps a column.")
     return found
 
 
@@ -256,7 +256,7 @@ def _recognized_label(cells: np.ndarray, name: str, asked: str) -> Column:
     """
     if asked and asked not in (columns.NUMBER, columns.CATEGORY):
         raise ValueError(
-            f"`--types` says that the label '{name}' is {asked!r}; expected number or category."
+            f"`types` says that the label '{name}' is {asked!r}; expected number or category."
         )
     if cells.dtype.kind == "M":
         raise ValueError(
@@ -294,13 +294,12 @@ def _order(cells: Cells, found: list[Column], asked: Asked, what: str) -> np.nda
         column = columns.recognize(asked.time, cells[asked.time], columns.DATE)
     if not column.is_numeric:
         raise ValueError(
-            f"`--time` ({asked.time!r}) must be a column of dates or numbers; it is a "
-            f"{column.kind}."
+            f"`time` ({asked.time!r}) must be a column of dates or numbers; it is a {column.kind}."
         )
     times = columns.values(cells[asked.time], column)
     if np.isnan(times).any():
         raise ValueError(
-            f"`--time` ({asked.time!r}) is missing in {int(np.isnan(times).sum())} rows of {what}, "
+            f"`time` ({asked.time!r}) is missing in {int(np.isnan(times).sum())} rows of {what}, "
             f"first in row {int(np.argmax(np.isnan(times))) + 1}: remove them."
         )
     if found[place].is_input:

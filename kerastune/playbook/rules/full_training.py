@@ -5,7 +5,8 @@ them compare.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -50,6 +51,20 @@ def segment(
     until = min(start + rounded_up(total / SEGMENTS, every), total)
     return TrialSpec(
         trial, stage, recipe, start, until, every, keep_best=True, follows_clock=follows_clock
+    )
+
+
+def unused(name: str, recipe: Recipe, outcomes: Mapping[str, Outcome]) -> str:
+    """The name of a training, with a number behind it where one of another recipe has it: after an
+    extension the recipe may be another one.
+
+    Example:
+        >>> unused("train-600", Recipe(), {})
+        'train-600'
+    """
+    numbered = (f"{name}{f'-again{count}' if count else ''}" for count in itertools.count())
+    return next(
+        each for each in numbered if each not in outcomes or outcomes[each].spec.recipe == recipe
     )
 
 

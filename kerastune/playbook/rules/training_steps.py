@@ -73,10 +73,12 @@ class TrainingSteps:
 
     @property
     def _own(self) -> list[Outcome]:
-        """What this stage trained, but for the baseline."""
-        outcomes = self.context.outcomes.values()
+        """What this stage trained of the recipe, but for the baseline."""
+        left_out = {BASELINE, *self.context.facts.others_trained}
         return [
-            each for each in outcomes if each.spec.stage == STAGE and each.spec.trial != BASELINE
+            each
+            for name, each in self.context.outcomes.items()
+            if each.spec.stage == STAGE and name not in left_out
         ]
 
     @functools.cached_property
@@ -135,8 +137,8 @@ class TrainingSteps:
             return []
         rate = batch_grid.rounded(slowest.spec.recipe.learning_rate / SLOWER)
         recipe = slowest.spec.recipe.replace(learning_rate=rate).over(total)
-        name, follows = f"{STAGE}-{total}-rate{rate:g}", self._follows_clock(total)
-        return [full_training.segment(name, STAGE, recipe, None, every, follows)]
+        follows = self._follows_clock(total)
+        return [self._segment(f"{STAGE}-{total}-rate{rate:g}", recipe, every, follows)]
 
     def _another_seed(self) -> list[TrialSpec]:
         """The recipe of the best length with another seed, in time that nothing else needs."""
@@ -153,11 +155,10 @@ class TrainingSteps:
             return []
         recipe = recipe.over(total)
         recipe = recipe.replace(seed=recipe.seed + len(self.seeds) + 1)
-        name = f"{STAGE}-{recipe.total_steps}-seed{recipe.seed}"
-        return [full_training.segment(name, STAGE, recipe, None, every)]
+        return [self._segment(f"{STAGE}-{recipe.total_steps}-seed{recipe.seed}", recipe, every)]
 
     def _first(self) -> list[TrialSpec]:
-        allowance = self.context.facts.allowance
+        allowance = self.context.left(STAGE)
         wanted = self._within_epochs(rounded_up(self._first_total(), self.chunk), self.chunk)
         every = self.context.evaluation_interval(self.chunk, min(wanted, allowance))
         total = self._within_epochs(rounded_up(wanted, every), every)
@@ -167,8 +168,14 @@ class TrainingSteps:
     def _beginning(self, recipe: Recipe, total: int, every: int) -> TrialSpec:
         trained = recipe.over(total)
         trained = trained.replace(regularizers="on" if self.tuned else recipe.regularizers)
-        follows = self._follows_clock(total)
-        return full_training.segment(f"{STAGE}-{total}", STAGE, trained, None, every, follows)
+        return self._segment(f"{STAGE}-{total}", trained, every, self._follows_clock(total))
+
+    def _segment(
+        self, name: str, recipe: Recipe, every: int, follows_clock: bool = False
+    ) -> TrialSpec:
+        """The first segment of a training that has this name, or one that is not taken."""
+        name = full_training.unused(name, recipe, self.context.outcomes)
+        return full_training.segment(name, STAGE, recipe, None, every, follows_clock)
 
     def _follows_clock(self, total: int) -> bool:
         """Whether a training can use all the time that is left, and nothing else needs any."""
@@ -184,7 +191,7 @@ class TrainingSteps:
         """
         if not self.tuned:
             return self.wanted
-        left = int((1 - self._leaves) * self.context.facts.allowance)
+        left = int((1 - self._leaves) * self.context.left(STAGE))
         return max(self.wanted, _filling(self.wanted, left))
 
     def _other_total(self, left: int) -> int:

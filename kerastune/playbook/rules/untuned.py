@@ -46,7 +46,7 @@ def _advice(budget: Budget, stages: Sequence[Stage], refit: float) -> str:
     else:
         larger = (Budget(seconds=each) for each in SECONDS if each >= TIMES * budget.seconds)
     enough = next((each for each in larger if not BudgetPlan(each, stages, refit).is_short), None)
-    return "." if enough is None else f"; try --budget={_short(enough)}."
+    return "." if enough is None else f"; try a budget of {_short(enough)}."
 
 
 def _short(budget: Budget) -> str:

@@ -171,16 +171,17 @@ class Ensemble(Stage):
         specs = [context.outcomes[name].spec for name in candidates(context.outcomes)]
         # An earlier stage may have trained the recipe with one of the seeds.
         paid = [spec.recipe for spec in specs if spec.stage != self.name]
-        wanted = {}
+        wanted: dict[str, tuple[Recipe, dict[str, int]]] = {}
+
+        def add(name: str, recipe: Recipe, **fold: int) -> None:
+            wanted[full_training.unused(name, recipe, context.outcomes)] = recipe, fold
+
         for number in range(1, self._members):
             other = context.recipe.replace(seed=context.recipe.seed + number)
             if number <= self._folds:
-                wanted[f"ensemble-fold-{number}"] = (
-                    other,
-                    {"folds": self._folds, "left_out": number},
-                )
+                add(f"ensemble-fold-{number}", other, folds=self._folds, left_out=number)
             elif other not in paid:
-                wanted[f"ensemble-seed-{other.seed}"] = other, {}
+                add(f"ensemble-seed-{other.seed}", other)
         return wanted
 
     def decide(self, context: Context) -> Decision:

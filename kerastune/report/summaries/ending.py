@@ -12,7 +12,7 @@ from typing import Any
 from kerastune.recipe import Recipe
 from kerastune.report import gain_steps, search_sections
 from kerastune.report.predictions import Predictions
-from kerastune.report.summaries import verdict
+from kerastune.report.summaries import extended, verdict
 from kerastune.study.run_directory import RunDir
 
 NEXT = ("predict", "export", "why")  # commands that are worth a line, where there are
@@ -30,7 +30,8 @@ def found(result: dict[str, Any], recipe: Recipe, kept: Predictions | None) -> l
     if "final" not in result:
         return lines
     lines += [verdict.figures(result, kept), verdict.recipe_in_words(recipe)]
-    return [*lines, *search_sections.further_gains(result), *_to_use(result)]
+    told = [*search_sections.further_gains(result), *_to_use(result)]
+    return [*lines, *told, *filter(None, [extended.sentence(result)])]
 
 
 def _to_use(result: dict[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ def row(decision: Decision, seconds: float, measure: str) -> tuple[str, str, str
         ('train', 'It is', '+2.6 points', '2.4 s')
     """
     words = f"{seconds:.1f} s" if seconds < 100 else f"{seconds:.0f} s"
-    return decision.stage, decision.headline, gained(decision.values, measure), words
+    return decision.name, decision.headline, gained(decision.values, measure), words
 
 
 def gained(values: Values | dict, measure: str) -> str:

@@ -149,7 +149,7 @@ def answer(
         return ["No stage has decided yet."]
     recipe = decisions[-1].after
     num_validation = examples_of(outcomes)
-    found = {d.stage: alternatives.of_decision(d, outcomes, objective) for d in decisions}
+    found = {d.name: alternatives.of_decision(d, outcomes, objective) for d in decisions}
     if not text:
         return [line for d in decisions for line in _of_stage(d, found, measure, num_validation)]
     asked = asked_for(text, recipe)
@@ -157,9 +157,17 @@ def answer(
     if isinstance(asked, str):
         if asked not in made:
             return [f"{asked}: the stage has not decided; it was not among the stages, or is next."]
-        told = _of_stage(made[asked], found, measure, num_validation, most=8)
-        return [told[0], f"  {made[asked].numbers}", *told[1:]]
+        return [
+            line
+            for each in decisions
+            if each.stage == asked
+            for line in _with_numbers(each, _of_stage(each, found, measure, num_validation, most=8))
+        ]
     return _of_value(asked, made, found, measure, num_validation, recipe)
+
+
+def _with_numbers(decision: Decision, told: list[str]) -> list[str]:
+    return [told[0], f"  {decision.numbers}", *told[1:]]
 
 
 def _of_stage(
@@ -169,8 +177,8 @@ def _of_stage(
     num_validation: int,
     most: int = 1,
 ) -> list[str]:
-    compared = found[decision.stage]
-    told = [f"{decision.stage}: {decision.headline}."]
+    compared = found[decision.name]
+    told = [f"{decision.name}: {decision.headline}."]
     for each in compared.others[:most]:
         told.append(f"  not {each.words}: {changes(each, compared, measure, num_validation)}")
     return told

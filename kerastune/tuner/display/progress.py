@@ -47,7 +47,9 @@ class Display:
         """Starts from what the study holds already, with some lines and their styles before it."""
         self._playbook = playbook
         self._earlier = sum(outcome.steps for outcome in playbook.outcomes.values())
-        self._seconds = {decision.stage: 0.0 for decision in playbook.decisions}
+        at_work = {stage.name for stage in playbook.stages[playbook.decided :]}
+        decided = (each.stage for each in playbook.decisions if each.stage not in at_work)
+        self._seconds = dict.fromkeys(decided, 0.0)
         self._decided_at = playbook.study.seconds()
         for text, style in opening:
             self.screen.line(text, style)
@@ -87,7 +89,8 @@ class Display:
         self._seconds[decision.stage] = now - self._decided_at
         self._decided_at = now
         seconds, measure = self._seconds[decision.stage], self._playbook.scored_by
-        self.screen.row(stage_rows.row(decision, seconds, measure))
+        _, *cells = stage_rows.row(decision, seconds, measure)
+        self.screen.row((decision.stage, *cells))
 
     def finishing(self) -> None:
         """Says that what is left is to save and to draw."""

@@ -12,6 +12,7 @@ from kerastune.objective import Objective
 from kerastune.playbook.context import Facts
 from kerastune.playbook.driver import Playbook
 from kerastune.problem import Part, Problem
+from kerastune.study import extensions
 from kerastune.study.database import Study
 from kerastune.study.reader import Record
 from kerastune.training.trainer import Trainer
@@ -89,12 +90,13 @@ def read(record: Record, build: Builder, settings: Settings) -> Reloaded:
     objective = Objective.parse(f"val_{record.setting('objective')}")
     facts = Facts(0, 0, objective, allowance=0)
     playbook = Playbook(record, [], settings.recipe, facts, settings.budget)
+    result = extensions.result(record)
+    playbook.kept = result.get("extension")
     trainer = Trainer(stand_in(known), build, objective)
     states = {name: record.checkpoint(name, "best") for name in playbook.outcomes}
     states = {name: state for name, state in states.items() if state is not None}
-    models = FinalModels(trainer, playbook, states, oracle.chosen_trial(playbook.decisions))
+    models = FinalModels(trainer, playbook, states, oracle.chosen_trial(playbook.in_force))
     of_optimizer = OptimizerHyperparameters(**known["of_optimizer"])
-    result = record.fact("result") or {}
     return Reloaded(playbook, models, result, of_optimizer, known["is_attached"])
 
 

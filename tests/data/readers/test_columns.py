@@ -94,7 +94,7 @@ def test_what_looks_nearly_like_an_id_is_kept(name, cells):
 def test_what_can_not_be_told_or_used_is_refused_with_a_remedy(cells, words):
     with pytest.raises(ValueError, match=words) as caught:
         columns.recognize("a", cells_of(*cells))
-    assert "--types=a:" in str(caught.value) or "--ignore=a" in str(caught.value)
+    assert "`types={'a': " in str(caught.value) or "`ignore=['a']`" in str(caught.value)
 
 
 def test_what_the_user_says_of_a_column_wins():

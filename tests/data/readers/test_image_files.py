@@ -92,7 +92,7 @@ def test_broken_images_are_told_by_name_or_skipped(content, words, tmp_path):
     )
     with pytest.raises(ValueError, match=f"1 images can't be read: .*9.png .*{words}") as caught:
         loading.load(str(folder), image_size=4)
-    assert "\n" not in str(caught.value) and "--skip_broken" in str(caught.value)
+    assert "\n" not in str(caught.value) and "`skip_broken=True`" in str(caught.value)
     problem = loading.load(str(folder), image_size=4, skip_broken=True)
     assert sum(map(len, (problem.train, problem.validation, problem.test))) == 12
     assert any("9.png" in note and "left out" in note for note in problem.notes)

@@ -22,7 +22,7 @@ def failed(stage):
 @pytest.mark.parametrize("budget", ["5s", "10s", "45s", "1000steps"])
 def test_the_budget_that_is_advised_is_larger_and_holds_a_search(budget):
     words = untuned.sentence(Budget.parse(budget), STAGES, failed("baseline"))
-    advised = Budget.parse(words.split("--budget=")[1].rstrip("."))
+    advised = Budget.parse(words.split("a budget of ")[1].rstrip("."))
     assert not BudgetPlan(advised, STAGES).is_short
     for name in ("steps", "seconds"):
         if (given := getattr(Budget.parse(budget), name)) is not None:
@@ -34,5 +34,5 @@ def test_nothing_is_said_where_something_was_tuned_or_nothing_was_to_be():
     assert untuned.sentence(budget, STAGES, failed("lr")) == ""
     assert untuned.sentence(budget, [Train(CHUNK)], failed("train")) == ""
     assert untuned.sentence(budget, STAGES, {}) == (
-        "Not tuned: 10 s hold no search on this machine; try --budget=1m."
+        "Not tuned: 10 s hold no search on this machine; try a budget of 1m."
     )
