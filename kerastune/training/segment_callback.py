@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import resource
 import time
 from collections.abc import Sequence
@@ -76,20 +77,32 @@ class Segment(keras.callbacks.Callback):
             )
         if np.isnan(self.first_loss):
             self.first_loss = float(chunk.values["loss"][0])
-        looked_at = self.chunks[-1 - LOOK_BACK // max(len(chunk), 1) :]
-        recent = np.concatenate([chunk.values["loss"] for chunk in looked_at])
-        bad = curves.diverged_at(recent, self.first_loss)
-        if bad is not None:
-            self.diverged_at = self.spec.start + self.steps - len(recent) + bad
-        if bad is None and self.spec.follows_clock:
+        bad = self._found_diverged(len(chunk))
+        if not bad and self.spec.follows_clock:
             self._follow_clock()
         self.out_of_time = (
-            bad is None
+            not bad
             and self.spec.start + self.steps < self.spec.until
             and self.trainer.seconds_left() <= 0
         )
-        if bad is not None or self.out_of_time:
+        if bad or self.out_of_time:
             self.model.stop_training = True
+
+    def _found_diverged(self, at_once: int) -> bool:
+        """Whether the last steps diverged; `diverged_at` tells where.
+
+        Without a limit in time that is found at whole chunks only, however many steps are taken at
+        once: on a slow machine a training then stops at the step where it stops on a quick one.
+        """
+        is_due = self.steps % CHUNK == 0 or self.spec.start + self.steps >= self.spec.until
+        if not is_due and math.isinf(self.trainer.seconds_left()):
+            return False
+        count = -(-(LOOK_BACK + CHUNK) // max(at_once, 1))
+        recent = np.concatenate([chunk.values["loss"] for chunk in self.chunks[-count:]])
+        bad = curves.diverged_at(recent, self.first_loss)
+        if bad is not None:
+            self.diverged_at = self.spec.start + self.steps - len(recent) + bad
+        return bad is not None
 
     def _follow_clock(self) -> None:
         """Moves the end of the training, and so its learning rates, to the end of the time."""

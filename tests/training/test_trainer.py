@@ -20,7 +20,7 @@ from kerastune.models import output_kind
 from kerastune.objective import Objective
 from kerastune.problem import Part, Problem
 from kerastune.recipe import Recipe
-from kerastune.training import segment_callback
+from kerastune.training import pace, segment_callback
 from kerastune.training.segment_callback import CHUNK, RATIO_EVERY
 from kerastune.training.trainer import Trainer
 from kerastune.trial import State, TrialSpec
@@ -301,6 +301,19 @@ def test_a_loss_that_is_not_a_number_stops_the_run_at_its_chunk():
     _, state, _ = made.run(spec(recipe, until=70))
     onward, _, _ = made.run(spec(recipe, start=70, until=500), state)
     assert (onward.diverged_at, onward.steps) == (lost, 200)
+
+
+@pytest.mark.parametrize(("left", "steps"), [(np.inf, 250), (99.0, 240)])
+def test_where_it_stops_depends_on_the_steps_of_a_call_with_a_limit_in_time_only(
+    left, steps, monkeypatch
+):
+    data, lost = part(600, 1), 230
+    data.x[batches.order(600, 2, PLAIN.seed, 0, 300)[2 * lost]] = np.nan
+    monkeypatch.setattr(pace, "steps_at_once", lambda seconds: 10)
+    made = trainer(problem=problem(train=data), seconds_left=lambda: left)
+    recipe = PLAIN.replace(batch_size=2, learning_rate=1e-4)
+    outcome, *_ = made.run(spec(recipe, until=500, eval_every=50, keep_best=True))
+    assert (outcome.diverged_at, outcome.steps) == (lost, steps)
 
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf])
