@@ -32,6 +32,8 @@ class Declared:
         adds_losses: whether its layers add losses of their own.
         batch_size: the only one that it takes; `None` for any.
         is_stateful: whether a layer keeps its state from one batch to the next.
+        numbers: that it gives for an example, where means of several models' outputs can be judged
+            by its loss; 0 where they can't, or it is not known.
 
     Example:
         >>> Declared(True, "meansquarederror", output=(1,), activation="linear").is_dense
@@ -50,6 +52,7 @@ class Declared:
     adds_losses: bool = False
     batch_size: int | None = None
     is_stateful: bool = False
+    numbers: int = 0
 
     @property
     def width(self) -> int | None:
@@ -125,6 +128,7 @@ class Problem:
             empty for arrays.
         batch_size: the only one that the model takes; `None` for any.
         is_stateful: whether a layer of it keeps its state from one batch to the next.
+        output_numbers: as `Declared.numbers`.
 
     Example:
         >>> part = Part(np.zeros([4, 2]), np.array([0, 1, 1, 1]))
@@ -150,6 +154,7 @@ class Problem:
     reading: dict[str, Any] = dataclasses.field(default_factory=dict)
     batch_size: int | None = None
     is_stateful: bool = False
+    output_numbers: int = 0
 
     @property
     def num_classes(self) -> int:

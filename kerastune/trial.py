@@ -215,8 +215,8 @@ class State:
     Args:
         step: steps done.
         model: values of `model.variables` (weights, then random states), in their order.
-        optimizer: values of `optimizer.variables`, in their order; empty when only the weights are
-            kept.
+        optimizer: values of `optimizer.variables`, in their order, then the states of stateful
+            layers; empty when only the weights are kept.
         first_loss: loss of the trial's first step, against which an explosion is measured; NaN when
             unknown.
 

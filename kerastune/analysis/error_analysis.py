@@ -93,8 +93,9 @@ def with_interval(
 ) -> tuple[float, float, float]:
     """A figure of merit of one model and the ends of its 95 % interval.
 
-    A share of right answers has Wilson's interval (1927), which is sound near 0 and 1; the others
-    have the normal one.
+    No end is where the figure can't be. A share of right answers has Wilson's interval (1927),
+    which is sound near 0 and 1. So has macro-F1, of as many examples as give a share its variance
+    (Korn & Graubard 1998, "Confidence Intervals for Proportions"). An error has the normal one.
 
     Args:
         outputs: probabilities `[n, classes]`, or numbers `[n, outputs]`.
@@ -112,15 +113,31 @@ def with_interval(
     """
     if measure == "mean absolute error":
         each = np.abs(outputs - true).mean(axis=1)
-    elif measure == "macro-F1":
-        each = metrics.macro_f1_by_example(true, outputs.argmax(axis=1), outputs.shape[1])
-    else:
-        share, n = float(np.mean(outputs.argmax(axis=1) == true)), len(true)
-        middle, half = (
-            share + Z**2 / (2 * n),
-            Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2)),
-        )
-        low, high = (middle - half) / (1 + Z**2 / n), (middle + half) / (1 + Z**2 / n)
-        return share, min(low, share), max(high, share)
-    half = Z * each.std() / np.sqrt(len(each))
-    return float(each.mean()), float(each.mean() - half), float(each.mean() + half)
+        mean, half = float(each.mean()), Z * each.std() / np.sqrt(len(each))
+        return mean, max(float(mean - half), 0.0), float(mean + half)
+    predicted, count = outputs.argmax(axis=1), float(len(true))
+    if measure != "macro-F1":
+        return wilson(float(np.mean(predicted == true)), count)
+    each = metrics.macro_f1_by_example(true, predicted, outputs.shape[1])
+    share = float(each.mean().clip(0.0, 1.0))
+    spread = share * (1 - share)
+    return wilson(share, spread * count / each.var() if spread and each.var() else count)
+
+
+def wilson(share: float, count: float) -> tuple[float, float, float]:
+    """A share and the ends of Wilson's 95 % interval, within 0 and 1.
+
+    Args:
+        share: of right answers, 0 to 1.
+        count: of the examples, `> 0`.
+
+    Example:
+        >>> [round(end, 2) for end in wilson(1.0, 4)]
+        [1.0, 0.51, 1.0]
+    """
+    middle, half = (
+        share + Z**2 / (2 * count),
+        Z * np.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2)),
+    )
+    low, high = (float((middle + sign * half) / (1 + Z**2 / count)) for sign in (-1, 1))
+    return share, max(min(low, share), 0.0), min(max(high, share), 1.0)

@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 import numpy as np
+
+# The last words of metrics' names, by what their values lie within.
+WITHIN = {
+    (0.0, 1.0): "accuracy|acc|precision|recall|auc|roc|f1|f1 score|fbeta score|io u|iou|dice|ece|"
+    "at specificity|at sensitivity|at recall|at precision|specificity|sensitivity|agreement",
+    (-math.inf, 1.0): "r2|r2 score",
+    (-1.0, 1.0): "cosine similarity|correlation",
+    (0.0, math.inf): "error|mae|mse|rmse|mape|msle|nll|brier|hinge|huber|crossentropy|divergence|"
+    "positives|negatives",
+}
+
+
+def limits(name: str) -> tuple[float, float]:
+    """What a metric is never below, and never above, by its name; infinite where it may be.
+
+    Example:
+        >>> limits("val_head_f1_score_1"), limits("r2"), limits("val_loss")
+        ((0.0, 1.0), (-inf, 1.0), (-inf, inf))
+    """
+    words = re.sub(r"( \d+)+$", "", name.lower().replace("_", " "))
+    for ends, known in WITHIN.items():
+        if re.search(rf"(^| )({known})$", words):
+            return ends
+    return -math.inf, math.inf
 
 
 def accuracy(true: np.ndarray, predicted: np.ndarray) -> float:

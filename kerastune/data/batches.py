@@ -81,6 +81,9 @@ class Batches:
         problem, mirrored = weighed(self._problem, class_weights), None
         if self._training is None:
             stream = _weighted(problem)
+            if problem.is_stateful:  # every epoch begins with a batch
+                whole = max(int(stream.cardinality()) // batch_size, 1)
+                stream = stream.take(whole * batch_size)
             if problem.shuffled:
                 stream = stream.shuffle(STREAM_SHUFFLE, seed=seed)
             is_fixed = problem.batch_size is not None

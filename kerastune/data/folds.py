@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kerastune.analysis import error_analysis, metrics
 from kerastune.problem import Problem, labels
 
-LIMITS = {"accuracy": (0, 1), "macro_f1": (0, 1), "ece": (0, 1), "r2": (-np.inf, 1)}
-NEVER_NEGATIVE = ("nll", "brier", "mae", "rmse")
+SHARE = 0.0, 1.0
 LEVEL = 0.975  # of the quantile that is the upper end of a 95 % interval
 
 
@@ -226,7 +226,7 @@ def summary(
     Example:
         >>> found = summary([{"accuracy": 0.8}, {"accuracy": 0.9}], [50, 50], [50, 50])["accuracy"]
         >>> round(found["mean"], 2), round(found["std"], 3), found["low"], found["high"]
-        (0.85, 0.071, 0, 1)
+        (0.85, 0.071, 0.0, 1.0)
     """
     from scipy import stats
 
@@ -234,20 +234,18 @@ def summary(
     share = 1 / len(by_fold) + np.sum(num_held_out) / np.sum(num_train)
     found = {}
     for name in by_fold[0]:
-        values = np.array([metrics.get(name, np.nan) for metrics in by_fold], np.float64)
+        values = np.array([each.get(name, np.nan) for each in by_fold], np.float64)
         if np.isfinite(values).all():
             mean, std = float(values.mean()), float(values.std(ddof=1))
             half = quantile * float(np.sqrt(share)) * std
-            lowest, highest = (
-                (0, np.inf) if name in NEVER_NEGATIVE else LIMITS.get(name, (-np.inf, np.inf))
-            )
+            lowest, highest = metrics.limits(name)
             low, high = max(mean - half, lowest), min(mean + half, highest)
             found[name] = {"mean": mean, "std": std, "low": low, "high": high}
     return found
 
 
 def pooled(
-    each: np.ndarray, groups: np.ndarray | None = None, is_share: bool = True
+    each: np.ndarray, groups: np.ndarray | None = None, ends: tuple[float, float] = SHARE
 ) -> dict[str, float]:
     """Mean score of all held-out examples with its 95 % interval.
 
@@ -262,7 +260,7 @@ def pooled(
         each: score of every example `[n]`, its mean over the repeats: 1 or 0 for right or wrong, or
             an error.
         groups: numbers or texts `[n]`, at least two different ones, or `None`.
-        is_share: whether scores lie between 0 and 1.
+        ends: what no score lies below or above; those of shares are 0 and 1.
 
     Returns:
         `{"mean", "low", "high"}`.
@@ -275,17 +273,14 @@ def pooled(
 
     each = np.asarray(each, np.float64)
     mean, count, z = float(each.mean()), len(each), float(stats.norm.ppf(LEVEL))
-    lowest, highest = (0.0, 1.0) if is_share else (-np.inf, np.inf)
+    lowest, highest = ends
     if groups is not None:
         _, places = np.unique(groups, return_inverse=True)
         sums = np.bincount(places, each - mean)
         half = float(stats.t.ppf(LEVEL, len(sums) - 1))
         half *= float(np.sqrt(len(sums) / (len(sums) - 1) * np.square(sums).sum())) / count
-    elif is_share:
-        middle = mean + z**2 / (2 * count)
-        half = z * float(np.sqrt(mean * (1 - mean) / count + z**2 / (4 * count**2)))
-        low, high = ((middle + sign * half) / (1 + z**2 / count) for sign in (-1, 1))
-        return {"mean": mean, "low": min(low, mean), "high": max(high, mean)}
+    elif ends == SHARE:
+        return dict(zip(("mean", "low", "high"), error_analysis.wilson(mean, count), strict=True))
     else:
         half = z * float(each.std(ddof=1)) / float(np.sqrt(count))
     return {"mean": mean, "low": max(mean - half, lowest), "high": min(mean + half, highest)}

@@ -14,6 +14,7 @@ from keras import ops
 
 from kerastune.analysis import calibration, ensemble_selection
 from kerastune.models import fixed_batches, output_kind
+from kerastune.problem import OTHER
 
 
 def assemble(
@@ -39,7 +40,8 @@ def assemble(
             has them.
         temperature: that the logarithms of the mean probabilities are divided by, `> 0`
             (`calibration.tempered`).
-        kind: `"classification"` or `"regression"`, whose outputs are averaged as they are.
+        kind: `"classification"`; `"regression"`, or `"other"` for outputs in any structure, which
+            are averaged as they are.
         sample: a few inputs `[batch, ...]`; needed for subclassed models, which do not tell what
             they take, nor always whether they give logits.
         name: of the model.
@@ -65,11 +67,25 @@ def assemble(
     outputs = []
     for number, (member, _) in enumerate(used):
         outputs.append(_renamed(member, f"member_{number}", kind, sample)(inputs))
+    if kind == OTHER:
+        averaged = keras.tree.map_structure(lambda *each: _average(each, used), *outputs)
+        return keras.Model(inputs, _named_like(used[0][0], averaged, inputs), name=name)
     if mean == "geometric":
         averaged = _from_logarithms(_average([_logarithms(each) for each in outputs], used))
     else:
         averaged = _average(outputs, used)
     return keras.Model(inputs, tempered(averaged, temperature), name=name)
+
+
+def _named_like(model: keras.Model, outputs: Any, inputs: Any) -> Any:
+    """Outputs under the names that a model gives its own, by which losses are told."""
+    names = getattr(model, "output_names", None) or ()
+    flat, taken = keras.tree.flatten(outputs), {each.name for each in keras.tree.flatten(inputs)}
+    is_free = len({*names}) == len(flat) and not taken & {*names}
+    if not is_free:
+        return outputs
+    named = [keras.layers.Identity(name=name)(each) for each, name in zip(flat, names, strict=True)]
+    return keras.tree.pack_sequence_as(outputs, named)
 
 
 def tempered(probabilities: Any, temperature: float) -> Any:
@@ -104,13 +120,12 @@ def check_temperature(temperature: float, kind: str) -> None:
 def _checked(members, weights, mean: str, temperature: float, kind: str) -> np.ndarray:
     """The weights as shares that sum to 1."""
     ensemble_selection.mean_named(mean)
-    if kind not in ("classification", "regression"):
-        raise ValueError(f"`kind` must be classification or regression, got {kind!r}.")
+    if kind not in ("classification", "regression", OTHER):
+        raise ValueError(f"`kind` must be classification, regression or other, got {kind!r}.")
     check_temperature(temperature, "classification")
-    if kind == "regression" and (temperature != 1 or mean != "arithmetic"):
+    if kind != "classification" and (temperature != 1 or mean != "arithmetic"):
         raise ValueError(
-            "regression has an arithmetic mean and no temperature: leave `mean` and `temperature` "
-            "out."
+            f"{kind} has an arithmetic mean and no temperature: leave `mean` and `temperature` out."
         )
     shares = np.asarray(weights, np.float64)
     if not len(members) or shares.shape != (len(members),):
@@ -162,7 +177,7 @@ def _renamed(member: keras.Model, name: str, kind: str, sample: Any) -> keras.Mo
     Two members may be of one name, which Keras does not take side by side.
     """
     inputs = inputs_like(member, sample)
-    outputs = ops.cast(member(inputs), "float32")
+    outputs = keras.tree.map_structure(lambda each: ops.cast(each, "float32"), member(inputs))
     if kind == "classification" and output_kind.gives_logits(member, sample):
         outputs = ops.sigmoid(outputs) if outputs.shape[-1] == 1 else ops.softmax(outputs)
     return keras.Model(inputs, outputs, name=name)

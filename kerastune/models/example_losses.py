@@ -62,7 +62,7 @@ def by_row(loss: Any, y: np.ndarray, outputs: np.ndarray) -> np.ndarray | None:
         >>> by_row(lambda y, p: keras.ops.mean(keras.ops.abs(y - p)), y, outputs) is None
         True
     """
-    y, outputs = _aligned(y, outputs)
+    y, outputs = aligned(y, outputs)
     each = (loss.call if isinstance(loss, keras.losses.Loss) else loss)(y, outputs)
     each = np.asarray(each, np.float64)
     if each.shape[:1] != (len(y),):
@@ -70,7 +70,7 @@ def by_row(loss: Any, y: np.ndarray, outputs: np.ndarray) -> np.ndarray | None:
     return each.reshape(len(y), -1).mean(axis=1)
 
 
-def _aligned(y: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def aligned(y: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Targets and outputs of one rank, as Keras makes them before it calls a loss.
 
     But a single column stays, so that a mean over the last axis leaves the rows.
@@ -114,7 +114,7 @@ def _one_by_one(model: keras.Model, part: Part) -> np.ndarray:
         y, weight = (*given, None, None)[:2]
         outputs = model(x, training=False)
         total = model._compute_loss(x, y, outputs, weight, training=False)
-        return tf.cast(total - _penalties(model), tf.float32)
+        return tf.cast(total - penalties(model), tf.float32)
 
     @tf.function
     def losses(examples: tuple) -> tf.Tensor:
@@ -128,7 +128,7 @@ def _one_by_one(model: keras.Model, part: Part) -> np.ndarray:
     return np.concatenate(found).astype(np.float64)
 
 
-def _penalties(model: keras.Model) -> Any:
+def penalties(model: keras.Model) -> Any:
     """What regularizers of weights add to the loss that Keras computes."""
     if type(model).compute_loss is not keras.Model.compute_loss:
         return 0.0

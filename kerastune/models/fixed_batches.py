@@ -49,6 +49,21 @@ def reset_states(model: keras.Model) -> None:
         layer.reset_state()
 
 
+def states_of(model: keras.Model) -> list[keras.Variable]:
+    """The states of all `stateful_layers`, each once, in the order of the layers.
+
+    Example:
+        >>> lstm = keras.layers.LSTM(3, stateful=True)
+        >>> both = keras.layers.Bidirectional(lstm)
+        >>> model = keras.Sequential([keras.Input(batch_shape=(4, 2, 1)), both])
+        >>> [tuple(state.shape) for state in states_of(model)]
+        [(4, 3), (4, 3), (4, 3), (4, 3)]
+    """
+    layers = stateful_layers(model)
+    found = keras.tree.flatten([getattr(layer, "states", None) or [] for layer in layers])
+    return list({id(state): state for state in found}.values())
+
+
 def few(x: Any, count: int, model: keras.Model) -> Any:
     """The first examples of inputs, as many as a model takes.
 
@@ -115,28 +130,15 @@ def check(model: keras.Model, batch_size: int | None) -> None:
 
 
 class KeptStates(keras.callbacks.Callback):
-    """Evaluates from states of zero, and goes on training with those of before.
-
-    A training begins with states of zero, too.
-    """
-
-    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        reset_states(self.model)
+    """Evaluates from states of zero, and goes on training with those of before."""
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._before = [
-            [state.numpy() for state in keras.tree.flatten(layer.states)]
-            for layer in self._layers()
-        ]
+        self._before = [state.numpy() for state in states_of(self.model)]
         reset_states(self.model)
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        for layer, values in zip(self._layers(), self._before, strict=True):
-            for state, value in zip(keras.tree.flatten(layer.states), values, strict=True):
-                state.assign(value)
-
-    def _layers(self) -> list[keras.layers.Layer]:
-        return [layer for layer in stateful_layers(self.model) if hasattr(layer, "states")]
+        for state, value in zip(states_of(self.model), self._before, strict=True):
+            state.assign(value)
 
 
 class ResetStates(StepWrapper):
@@ -161,8 +163,7 @@ class ResetStates(StepWrapper):
         """The wrapped `train_step`."""
         begins = tf.equal(self._step % self.every, 0)
         self._step.assign_add(1)
-        for layer in stateful_layers(self.model):
-            for state in keras.tree.flatten(getattr(layer, "states", [])):
-                value = tf.convert_to_tensor(state.value)
-                state.assign(tf.where(begins, tf.zeros_like(value), value))
+        for state in states_of(self.model):
+            value = tf.convert_to_tensor(state.value)
+            state.assign(tf.where(begins, tf.zeros_like(value), value))
         return self.inner(data)

@@ -204,7 +204,7 @@ def declared(model: keras.Model, x: Any = None) -> Declared:
         is_listed=isinstance(outputs, (list, tuple)),
         activation=getattr(last, "__name__", "").lower() if is_single else "",
         measures_accuracy=any("acc" in name for name in measured),
-        adds_losses=x is not None and _takes(model, x) and bool(adding_layers(model)),
+        adds_losses=x is not None and takes(model, x) and bool(adding_layers(model)),
         batch_size=fixed_batches.size_of(model),
         is_stateful=bool(fixed_batches.stateful_layers(model)),
     )
@@ -214,10 +214,11 @@ def _outputs(model: keras.Model, x: Any) -> Any:
     """Outputs of a model, symbolic ones where it has them; an empty list where it can't tell."""
     if getattr(model, "outputs", None):
         return getattr(model, "_outputs_struct", model.outputs)
-    return fixed_batches.called(model, x) if x is not None and _takes(model, x) else []
+    return fixed_batches.called(model, x) if x is not None and takes(model, x) else []
 
 
-def _takes(model: keras.Model, x: Any) -> bool:
+def takes(model: keras.Model, x: Any) -> bool:
+    """Whether a model can be called with a few inputs."""
     try:
         fixed_batches.called(model, x)
     except (KeyError, TypeError, ValueError, tf.errors.OpError):

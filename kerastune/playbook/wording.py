@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook.rules.expected_gain import TIE, Expected
 
+SHARES = ("accuracy", "macro-F1")  # measures that lie within 0 and 1
 VERDICTS = {
     1: "a significant gain",
     -1: "a significant loss",
@@ -62,12 +63,16 @@ def signed(mean: float, measure: str) -> str:
 
 
 def interval(low: float, high: float, measure: str) -> str:
-    """The ends of such a difference's interval, in the same units.
+    """The ends of such a difference's interval, in the same units; two shares differ by at most 1.
 
     Example:
         >>> interval(0.001, 0.024, "accuracy"), interval(0.1, 0.2, "loss")
         ('+0.1 to +2.4', '-0.2 to -0.1')
+        >>> interval(0.9, 1.02, "macro-F1")
+        '+90 to +100'
     """
+    if measure in SHARES:
+        low, high = max(low, -1.0), min(high, 1.0)
     ends = (-high, -low) if measure == "loss" else (100 * low, 100 * high)
     return f"{ends[0]:+.3g} to {ends[1]:+.3g}"
 

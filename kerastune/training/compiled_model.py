@@ -38,7 +38,7 @@ class Compiled:
 
     Args:
         model: compiled as kerastune trains it.
-        fresh_optimizer: values of the optimizer's variables at a fresh start.
+        fresh: values of `going` at a fresh start.
         regularized: whether the model was built with regularizers.
         levels: its layers with kernels.
         as_built: what it is compiled with where it is saved, but for its optimizer.
@@ -49,7 +49,7 @@ class Compiled:
     """
 
     model: keras.Model
-    fresh_optimizer: list[np.ndarray]
+    fresh: list[np.ndarray]
     regularized: bool
     levels: layer_groups.Levels
     as_built: dict[str, Any]
@@ -65,19 +65,21 @@ class Compiled:
             self.outputs = output_kind.of(self.model, x, problem.kind)
         return self.outputs
 
+    @property
+    def going(self) -> list[keras.Variable]:
+        """What a training goes on with besides the model's variables: those of the optimizer, then
+        the states of stateful layers.
+        """
+        return [*self.model.optimizer.variables, *fixed_batches.states_of(self.model)]
+
     def state(self, step: int, first_loss: float) -> State:
         """The present state, to go on from."""
-        return State(
-            step,
-            values_of(self.model.variables),
-            values_of(self.model.optimizer.variables),
-            first_loss,
-        )
+        return State(step, values_of(self.model.variables), values_of(self.going), first_loss)
 
     def restore(self, state: State) -> None:
-        """Puts a state back, in place."""
+        """Puts a state back, in place; one of weights alone begins afresh otherwise."""
         assign(self.model.variables, state.model)
-        assign(self.model.optimizer.variables, state.optimizer)
+        assign(self.going, state.optimizer or self.fresh)
 
     def run_at_once(self, steps: int) -> None:
         """Makes one call of the train function take so many steps, which traces it anew."""
@@ -184,7 +186,8 @@ def compile_recipe(
     if states is not None:
         states.install()
     model.optimizer.build(model.trainable_variables)
-    fresh = values_of(model.optimizer.variables)
+    at_zero = [np.zeros(state.shape, state.dtype) for state in fixed_batches.states_of(model)]
+    fresh = [*values_of(model.optimizer.variables), *at_zero]
     as_built = as_built or _without_ours(model)
     return Compiled(model, fresh, regularized, levels, as_built, states=states)
 

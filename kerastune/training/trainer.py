@@ -24,6 +24,7 @@ from kerastune.callbacks import magnitude_pruning
 from kerastune.data import folds
 from kerastune.data.batches import Batches
 from kerastune.models import (
+    any_outputs,
     compiling,
     initializers,
     layer_groups,
@@ -34,7 +35,7 @@ from kerastune.models import (
 )
 from kerastune.models.fixed_batches import KeptStates
 from kerastune.objective import Objective
-from kerastune.problem import Problem
+from kerastune.problem import OTHER, Problem
 from kerastune.recipe import Recipe
 from kerastune.training import optimizers, validation_scores
 from kerastune.training.compiled_model import Compiled, assign, compile_recipe, sample, trace_key
@@ -138,11 +139,7 @@ class Trainer:
         began = time.monotonic()
         member = self.compiled(spec.recipe, spec.sparsity > 0, spec.mix > 0)
         state = state or State(0, self.initial_state(spec.recipe), [])
-        member.restore(
-            state
-            if state.optimizer
-            else dataclasses.replace(state, optimizer=member.fresh_optimizer)
-        )
+        member.restore(state)
         member.configure(spec)
         note = self.xla.note(member, spec, self._fit)
         self._seed(spec.recipe.seed)
@@ -173,10 +170,13 @@ class Trainer:
     def outputs(self, recipe: Recipe, state: State, x: Any) -> np.ndarray:
         """Outputs of a recipe's model with the weights of a state.
 
-        For prepared inputs, `[n, outputs]` in float32.
+        For prepared inputs, `[n, outputs]` in float32; `any_outputs.rows` for targets of kind
+        `"other"`.
         """
         model = self.compiled(recipe).model
         assign(model.variables, state.model)
+        if self.problem.kind == OTHER:
+            return any_outputs.predict(model, x)
         return output_kind.predict(model, x)
 
     def compiled(self, recipe: Recipe, pruned: bool = False, taught: bool = False) -> Compiled:
@@ -301,7 +301,8 @@ class Trainer:
         if rows is None and not is_stream:
             rows = np.arange(len(self.problem.train), dtype=np.int32)
         count = int(self.problem.stream.cardinality()) if is_stream else len(rows)
-        member.states.begin(spec.start, count // size)
+        # A stream starts again, and with it an epoch.
+        member.states.begin(0 if is_stream else spec.start, count // size)
         return None if is_stream else rows[: count // size * size]
 
     def _fit(self, member: Compiled, spec: TrialSpec, callbacks) -> None:

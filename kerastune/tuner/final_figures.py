@@ -132,13 +132,27 @@ def _of_replaced(models: FinalModels, stage: str, before: str, gain: str) -> Fou
     found = Found({before: {"validation": figures(problem.validation)}})
     if (test := problem.test) is not None:
         found.figures[before]["test"] = figures(test)
-        both = (models.predictions(name, test.x) for name in (chosen.trial, trial))
-        found.figures[f"gain_of_{gain}"] = _gain(models, *both)
+        if problem.kind == OTHER:
+            scores = [_scores(models, name, test) for name in (chosen.trial, trial)]
+            told = comparison.named(comparison.difference(*scores))
+        else:
+            both = (models.predictions(name, test.x) for name in (chosen.trial, trial))
+            told = _gain(models, *both)
+        found.figures[f"gain_of_{gain}"] = told
     return found
+
+
+def _scores(models: FinalModels, trial: str, part: Part) -> np.ndarray:
+    """Scores of examples of a trial's model."""
+    model, problem = models.trial_model(trial), models.problem
+    return scoring.example_scores(model, problem, part, None, models.trainer.objective)
 
 
 def _gain(models: FinalModels, one: np.ndarray, other: np.ndarray) -> dict[str, float]:
     """By how much one is better than the other on the test part: mean and 95 % interval."""
+    if models.problem.kind == OTHER:
+        judge = models.judge(models.problem.test)
+        return comparison.named(comparison.difference(-judge.losses(one), -judge.losses(other)))
     targets, measure = models.targets(models.problem.test), models.playbook.scored_by
     scores = [ensemble_selection.example_scores(each, targets, measure) for each in (one, other)]
     return comparison.named(comparison.difference(*scores))

@@ -13,11 +13,12 @@ from kerastune.analysis.ensemble_selection import Blend
 from kerastune.analysis.view_selection import IDENTITY
 from kerastune.inference import averaging, tta, views
 from kerastune.models import output_kind, scoring
+from kerastune.models.any_outputs import OutputJudge
 from kerastune.playbook.decision import Values
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues
 from kerastune.playbook.stages.tta import Tta, TtaValues
-from kerastune.problem import Part, Problem, labels
+from kerastune.problem import OTHER, Part, Problem, labels
 from kerastune.recipe import Recipe
 from kerastune.training import optimizers
 from kerastune.training.trainer import Trainer, sample
@@ -53,6 +54,8 @@ class FinalModels:
         chosen: str | None,
     ):
         self.trainer, self.playbook, self.states, self.chosen = trainer, playbook, states, chosen
+        self._judged: Part | None = None
+        self._judge: OutputJudge | None = None
 
     @property
     def problem(self) -> Problem:
@@ -125,9 +128,11 @@ class FinalModels:
 
         Returns:
             Probabilities `[n, classes]`, or numbers `[n, outputs]` in standard deviations of the
-            training targets.
+            training targets, or `any_outputs.rows` where these are of kind `"other"`.
         """
         found = self.trainer.outputs(self.recipe(trial), self.states[trial], x)
+        if self.problem.kind == OTHER:
+            return found
         if self.problem.kind == "regression":
             return found.reshape(len(found), -1) / self.problem.target_std
         model = self.trainer.compiled(self.recipe(trial)).model
@@ -137,6 +142,10 @@ class FinalModels:
     def ensemble_predictions(self, x: Any) -> np.ndarray:
         """As `predictions`, of the kept ensemble."""
         chosen = self.ensemble
+        if self.problem.kind == OTHER:  # which may be large: one after another
+            return sum(
+                np.float32(w) * self.predictions(name, x) for name, w in chosen.weights.items()
+            )
         members = np.stack([self.predictions(name, x) for name in chosen.weights])
         weights = np.array(list(chosen.weights.values()))
         return Blend(weights, chosen.mean, chosen.temperature).combine(members)
@@ -152,8 +161,17 @@ class FinalModels:
 
     def figures(self, part: Part, predictions: np.ndarray) -> dict[str, float]:
         """Figures of merit of predictions, as `predictions` gives them, by name."""
+        if self.problem.kind == OTHER:
+            return self.judge(part).figures(predictions)
         outputs = predictions * self.problem.target_std
         return scoring.figures(self.problem, part, outputs, logits=False)
+
+    def judge(self, part: Part) -> OutputJudge:
+        """What the loss and the metrics say of `predictions` of kind `"other"`."""
+        if part is not self._judged:
+            model = self._finished(self.single or next(iter(self.states)))
+            self._judged, self._judge = part, OutputJudge(model, part)
+        return self._judge
 
     def targets(self, part: Part) -> np.ndarray:
         """Integer classes `[n]`, or numbers `[n, outputs]` in the units of `predictions`."""

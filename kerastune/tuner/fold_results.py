@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune.analysis import error_analysis
+from kerastune.analysis import error_analysis, metrics
 from kerastune.data import folds
 from kerastune.data.cross_validation_set import Foldable
 from kerastune.data.folds import Fold
@@ -130,7 +130,7 @@ def result(examples: Foldable, judged: list[Judged], predictions: np.ndarray) ->
         "grouped": examples.groups is not None,
         "by fold": [_row(each) for each in judged],
         "summary": folds.summary([each.metrics for each in judged], *sizes),
-        "out of fold": {scored: folds.pooled(each, examples.groups, is_classification)},
+        "out of fold": {scored: folds.pooled(each, examples.groups, metrics.limits(scored))},
     }
     if judged[0].test is not None:
         averaged = np.mean([each.test for each in judged], axis=0)

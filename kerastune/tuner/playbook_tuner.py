@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import keras_tuner
@@ -15,9 +15,7 @@ from kerastune.budget import Budget, Stopwatch
 from kerastune.data import checks, loading, user_inputs
 from kerastune.executors.base import INLINE
 from kerastune.models import hypermodels, output_kind
-from kerastune.playbook import retention
-from kerastune.playbook.stages.ensemble import MEMBERS, Ensemble
-from kerastune.playbook.stages.prune import SPARSITIES
+from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.start import Start
 from kerastune.problem import Declared, Problem
 from kerastune.recipe import Recipe
@@ -32,6 +30,7 @@ from kerastune.tuner import argument_checks, problem_facts
 from kerastune.tuner.display import progress
 from kerastune.tuner.idioms import arguments, fit_arguments, spaces
 from kerastune.tuner.idioms.fit_arguments import FitArguments
+from kerastune.tuner.idioms.further import Further, taken
 from kerastune.tuner.idioms.objectives import as_keras_tuner, parse_objective
 from kerastune.tuner.idioms.overrides import Overrides
 from kerastune.tuner.idioms.searched_tuner import SearchedTuner
@@ -84,43 +83,45 @@ class PlaybookTuner(SearchedTuner):
         directory: parent of the project's directory; the working directory by default.
         project_name: name of the project's directory in it, `"playbook"` by default.
         overwrite: begin anew; only what kerastune itself left is deleted.
-        max_epochs: of any training, at most.
-        loss: in place of the one that `build(hp)` compiles.
-        metrics: in place of those that `build(hp)` compiles.
-        max_model_size: parameters of a model, at most.
-        baseline: whether Adam at 1e-3 with batches of 32 is trained to compare with, on at most a
-            quarter of the budget.
         recipe: where tuning starts; its batch size is kept when a recipe is given, and suggested
             (P7) otherwise.
-        refit: whether the chosen recipe is trained once more, on training and validation data
-            together, for the model that is saved. Its time is set aside; of a budget in steps it is
-            on top.
         stages: names of the stages to run, in this order; by default all, but for what the other
             arguments leave out, `model` only for a hypermodel of your own (the size of a built-in
             network is searched when it is named), and `finetune` only for a
             `hypermodels.Pretrained`.
         ensemble: whether an ensemble that beats the single model is looked for.
-        members: of that ensemble, at most.
-        member_folds: 0, or 2 to `members - 1`: so many of the trainings for the ensemble each leave
-            out another one of as many folds of the training part, as far as the budget holds them;
-            for arrays only.
         tta: whether the last stage looks for views of an example whose mean beats the example as it
             is.
-        sparsities: fractions of zeros, in `[0, 1)`, that stage `prune` tries where `stages` names
-            it.
-        teacher: a classifier of the same inputs and classes, for stage `distill` where `stages`
-            names it.
-        trained: output directory of another search: what it has trained is not trained again, and
-            its recipe is this one's; for stages that come after the training.
-        keep: how many of the best weights stay in the study, `>= 0`, besides those that are needed.
+        refit: whether the chosen recipe is trained once more, on training and validation data
+            together, for the model that is saved. Its time is set aside; of a budget in steps it is
+            on top.
         executor: where trials are trained: `"inline"`, one after another in this process;
             `"processes"`, several at once in processes of this machine; `"ray"`, in those of a Ray
             cluster. With a budget in steps the decisions are the same, as far as arithmetic allows.
         jobs: trials at once; 0 for as many as memory and cores allow.
-        ray_address: of a Ray cluster; empty for one on this machine.
-        others: further arguments of KerasTuner's tuners: `executions_per_trial` is taken, and told
-            in the log, since candidates that are close are trained again with other seeds; all
-            others are refused by name, with what takes their place.
+        further: arguments that few searches need, by name. Any other is refused, those of
+            KerasTuner's tuners with what takes their place.
+
+            * `max_epochs`: of any training, at most.
+            * `executions_per_trial`: taken, and told in the log, since candidates that are close
+              are trained again with other seeds.
+            * `loss`, `metrics`: in place of those that `build(hp)` compiles.
+            * `max_model_size`: parameters of a model, at most.
+            * `baseline`: whether Adam at 1e-3 with batches of 32 is trained to compare with, on at
+              most a quarter of the budget.
+            * `members`: of an ensemble, at most.
+            * `member_folds`: 0, or 2 to `members - 1`: so many of the trainings for the ensemble
+              each leave out another one of as many folds of the training part, as far as the budget
+              holds them; for arrays only.
+            * `sparsities`: fractions of zeros, in `[0, 1)`, that stage `prune` tries where `stages`
+              names it.
+            * `trained`: output directory of another search: what it has trained is not trained
+              again, and its recipe is this one's; for stages that come after the training.
+            * `teacher`: a classifier of the same inputs and classes, for stage `distill` where
+              `stages` names it.
+            * `keep`: how many of the best weights stay in the study, `>= 0`, besides those that are
+              needed.
+            * `ray_address`: of a Ray cluster; empty for one on this machine.
 
     Attributes:
         settings: all of them, checked.
@@ -153,38 +154,29 @@ class PlaybookTuner(SearchedTuner):
         directory: str | os.PathLike | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
-        max_epochs: int | None = None,
-        loss: Any = None,
-        metrics: Any = None,
-        max_model_size: int | None = None,
-        baseline: bool = True,
         recipe: Recipe | None = None,
-        refit: bool = False,
         stages: Sequence[str] | None = None,
         ensemble: bool = True,
-        members: int = MEMBERS,
-        member_folds: int = 0,
         tta: bool = True,
-        sparsities: Sequence[float] = SPARSITIES,
-        trained: str | os.PathLike | None = None,
-        teacher: keras.Model | None = None,
-        keep: int = retention.KEEP,
+        refit: bool = False,
         executor: str = INLINE,
         jobs: int = 0,
-        ray_address: str = "",
-        **others: Any,
+        **further: Unpack[Further],
     ):
         devices.check_supported()
-        executions = others.pop("executions_per_trial", 1)
-        others["max_retries_per_trial"] = max_retries_per_trial
-        others["max_consecutive_failed_trials"] = max_consecutive_failed_trials
-        arguments.refuse(others, list(inspect.signature(PlaybookTuner.__init__).parameters))
+        of_keras_tuner = {
+            "max_retries_per_trial": max_retries_per_trial,
+            "max_consecutive_failed_trials": max_consecutive_failed_trials,
+        }
+        known = list(inspect.signature(PlaybookTuner.__init__).parameters)
+        others = taken({**further, **of_keras_tuner}, known)
         arguments.check_hypermodel(hypermodel)
         seed = 1 if seed is None else argument_checks.checked_seed(seed)
         project_name = project_name or PROJECT_NAME
-        first, begun = starting_point(recipe, seed, trained, stages)
+        first, begun = starting_point(recipe, seed, others["trained"], stages)
         if stages is None:
-            stages = default_stages(hypermodel, recipe, baseline, ensemble, tta)
+            stages = default_stages(hypermodel, recipe, others["baseline"], ensemble, tta)
+        folds = others["member_folds"] if Ensemble.name in stages else 0
         run_dir = RunDir(run_directory.project(directory, project_name))
         self.settings = Settings(
             budget=Budget.parse(budget),
@@ -193,25 +185,23 @@ class PlaybookTuner(SearchedTuner):
             refit=refit,
             recipe=first,
             trained=begun,
-            stages=StageSettings(tuple(stages), tuple(sparsities), teacher),
-            ensemble=EnsembleSettings(members, member_folds if Ensemble.name in stages else 0),
-            execution=ExecutionSettings(executor, jobs, ray_address),
-            storage=StorageSettings(run_dir, overwrite, keep),
+            stages=StageSettings(tuple(stages), tuple(others["sparsities"]), others["teacher"]),
+            ensemble=EnsembleSettings(others["members"], folds),
+            execution=ExecutionSettings(executor, jobs, others["ray_address"]),
+            storage=StorageSettings(run_dir, overwrite, others["keep"]),
             limits=Limits(
                 networks=arguments.at_least_one("max_trials", max_trials),
-                epochs=arguments.at_least_one("max_epochs", max_epochs),
+                epochs=others["max_epochs"],
             ),
         )
         self.latest: Search | None = None
-        arguments.at_least_one("max_model_size", max_model_size)
-        arguments.at_least_one("executions_per_trial", executions)
-        self._notes = arguments.notes(executions)
+        self._notes = arguments.notes(others["executions_per_trial"])
         argument_checks.refuse_overrides(type(self), PlaybookTuner, hypermodel)
         argument_checks.refuse_foreign_project(run_dir.path)
         placed = {"directory": str(directory or "."), "project_name": project_name}
         wanted = as_keras_tuner(self.settings.objective)
         oracle = PlaybookOracle(wanted, seed, hyperparameters, tune_new_entries, allow_new_entries)
-        overrides = Overrides(loss, metrics, max_model_size)
+        overrides = Overrides(others["loss"], others["metrics"], others["max_model_size"])
         super().__init__(oracle, hypermodel, overrides, **placed)
         # Refuses now what a stage can't be made with; every search makes its own stages.
         make_stages(self.settings, self.oracle.get_space())
@@ -311,8 +301,12 @@ class PlaybookTuner(SearchedTuner):
         ask = hypermodels.asking(hypermodel, given)
         if isinstance(x, Problem):
             declared = ask(output_kind.first_examples(x.validation.x)) if ask else Declared()
-            size, is_stateful = declared.batch_size, declared.is_stateful
-            return dataclasses.replace(x, batch_size=size, is_stateful=is_stateful)
+            return dataclasses.replace(
+                x,
+                batch_size=declared.batch_size,
+                is_stateful=declared.is_stateful,
+                output_numbers=declared.numbers,
+            )
         if x is None:
             raise ValueError("`x` is missing: search needs the data, as fit takes them.")
         argument_checks.refuse_unknown(

@@ -63,7 +63,9 @@ def result(models: FinalModels, seconds: float) -> tuple[dict[str, Any], Predict
     if models.chosen is not None:
         combined = final_figures.of_combined(models)
         figures |= combined.figures
-        for name, given in combined.outputs.items():
+        # A report shows no predictions of targets of kind "other".
+        shown = {} if models.problem.kind == OTHER else combined.outputs
+        for name, given in shown.items():
             unit = models.problem.target_std
             outputs[name] = {"test": in_users_units(models.problem, given * unit, False)}
     if rarer := _rare_class(models.problem, outputs.get(FINAL, {})):

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from kerastune.analysis import loss_selection
 from kerastune.budget import Budget
 from kerastune.executors import dispatch
 from kerastune.models import hypermodels
@@ -227,9 +228,7 @@ def suited(settings: Settings, problem: Problem) -> tuple[Settings, Problem]:
         settings, problem = _of_own_batch_size(settings, problem)
     left_out, note = [], ""
     if problem.kind == OTHER:
-        left_out = [name for name in settings.stages.names if name in OF_ONE_TARGET]
-        note = f"Left out: {', '.join(left_out)}, and calibration, which need one class or one row "
-        note += "of numbers per example."
+        left_out, note = _without_one_target(settings, problem)
     elif problem.is_stateful and Tta.name in settings.stages.names:
         left_out, note = [Tta.name], "Left out: tta, since a stateful model sees every batch once."
     if not left_out:
@@ -239,6 +238,25 @@ def suited(settings: Settings, problem: Problem) -> tuple[Settings, Problem]:
     return (
         dataclasses.replace(settings, stages=stages),
         dataclasses.replace(problem, notes=(*problem.notes, note)),
+    )
+
+
+def _without_one_target(settings: Settings, problem: Problem) -> tuple[list[str], str]:
+    """Stages that have no meaning for targets of kind `other`, and a note that says why."""
+    left_out = [name for name in settings.stages.names if name in OF_ONE_TARGET]
+    held = loss_selection.most_held(len(problem.validation), problem.output_numbers)
+    why = ""
+    if problem.output_numbers and held >= 2:
+        left_out = [name for name in left_out if name != Ensemble.name]
+    elif problem.output_numbers and Ensemble.name in left_out:
+        why = f" The ensemble would hold more than {loss_selection.HELD // 2**30} GB of outputs."
+    elif Ensemble.name in left_out:
+        why = " An ensemble needs targets, float outputs of batches of any size, and Keras's own "
+        why += "train_step, test_step and compute_loss without add_loss."
+    told = ", ".join([*left_out, "calibration"])
+    return (
+        left_out,
+        f"Left out: {told}, which need one class or one row of numbers per example.{why}",
     )
 
 

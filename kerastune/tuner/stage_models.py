@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.analysis import nested
+from kerastune.analysis import loss_selection, nested
 from kerastune.analysis.view_selection import IDENTITY
 from kerastune.inference import tta, views
 from kerastune.playbook.stages.ensemble import Validation
+from kerastune.problem import OTHER
 from kerastune.study.database import Study
 from kerastune.trial import State
 from kerastune.tuner.final_models import FinalModels
@@ -52,11 +53,14 @@ class StageModels:
     def validation(self) -> Validation:
         """What the ensemble is chosen on."""
         models = self._models()
-        part = models.problem.validation
+        problem = models.problem
+        part, is_other = problem.validation, problem.kind == OTHER
         return Validation(
-            models.targets(part),
+            None if is_other else models.targets(part),
             lambda trial: models.predictions(trial, part.x),
             lambda predictions: models.figures(part, predictions),
+            losses=(lambda outputs: models.judge(part).losses(outputs)) if is_other else None,
+            most=loss_selection.most_held(len(part), problem.output_numbers) if is_other else None,
         )
 
     def look(self) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, dict[str, Any]]]:

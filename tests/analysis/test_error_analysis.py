@@ -36,3 +36,16 @@ def test_an_interval_holds_its_value_and_narrows_with_examples(measure):
         return high - low
 
     assert width(1000) < width(100) / 2
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 11])
+def test_no_interval_of_a_share_passes_its_bounds(wrong):
+    true = np.repeat([0, 1], [10, 2])  # a rare class, whose every example weighs much
+    predicted = np.where(np.arange(12) < wrong, 1 - true, true)
+    for measure in ("accuracy", "macro-F1"):
+        value, low, high = error_analysis.with_interval(np.eye(2)[predicted], true, measure)
+        assert 0 <= low < value <= high <= 1 and low < high
+    value, low, _ = error_analysis.with_interval(
+        np.zeros([3, 1]), np.array([[0.0], [0.0], [9.0]]), "mean absolute error"
+    )
+    assert low == 0 < value

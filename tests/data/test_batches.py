@@ -227,3 +227,10 @@ def test_inputs_come_in_their_order_and_nobody_waits_for_a_thread_that_tunes_the
     for name, values in x.items():
         np.testing.assert_array_equal(np.concatenate([batch[name] for (batch,) in found]), values)
     assert found.options().autotune.enabled is False
+
+
+def test_every_epoch_of_a_stream_begins_with_a_batch_where_states_are_kept():
+    single = tf.data.Dataset.from_tensor_slices((np.arange(N), np.zeros(N)))
+    settings = {"train": None, "stream": single, "batch_size": 4, "shuffled": False}
+    found = Batches(problem(**settings, is_stateful=True)).training(4, seed=1, start=0, until=4)
+    assert [batch[0].tolist() for batch in seen(found)] == 2 * [[0, 1, 2, 3], [4, 5, 6, 7]]

@@ -149,6 +149,18 @@ def test_copies_within_a_group_make_no_interval_narrower():
 
 def test_errors_have_the_normal_interval():
     errors = np.array([1.0, 2.0, 3.0, 6.0])
-    found = folds.pooled(errors, is_share=False)
+    found = folds.pooled(errors, ends=(0.0, np.inf))
     half = stats.norm.ppf(0.975) * errors.std(ddof=1) / 2
     assert (found["mean"], found["low"], found["high"]) == pytest.approx((3, 3 - half, 3 + half))
+
+
+def test_no_end_of_an_interval_is_where_a_metric_of_any_name_cannot_be():
+    names = ["val_accuracy", "val_head_f1_score_1", "val_auc", "val_mean_io_u", "val_box_r2_score"]
+    rows = [dict.fromkeys(names, value) for value in (0.7, 1.0, 0.99)]
+    found = folds.summary(rows, [20] * 3, [10] * 3)
+    assert {name: each["high"] for name, each in found.items()} == dict.fromkeys(names, 1)
+    errors = [{"val_out_mean_absolute_error": value, "val_loss": value} for value in (0.0, 4.0)]
+    found = folds.summary(errors, [5, 5], [5, 5])
+    assert found["val_out_mean_absolute_error"]["low"] == 0 > found["val_loss"]["low"]
+    groups = np.arange(4) // 2
+    assert folds.pooled([0.0, 0.0, 0.0, 9.0], groups, ends=(0.0, np.inf))["low"] == 0

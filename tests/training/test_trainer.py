@@ -949,3 +949,17 @@ def test_states_begin_at_zero_with_every_epoch_and_evaluation_and_training_goes_
     np.testing.assert_allclose([each["loss"] for each in outcome.evals], judged, rtol=2e-4)
     again, _, _ = tuned.run(spec(recipe, eval_every=CHUNK))
     np.testing.assert_array_equal(again.curves["loss"], outcome.curves["loss"])
+
+
+def test_a_training_that_goes_on_keeps_the_states_of_stateful_layers():
+    x, y = part(59, 1).x.reshape(59, 2, 2), part(59, 1).y  # step 50 is amid an epoch of 7
+    data = problem(train=Part(x, y), validation=Part(x[:16], y[:16]), batch_size=8, shuffled=False)
+    tuned = trainer(memory, problem=data, objective=Objective("loss", "min"))
+    recipe = PLAIN.replace(batch_size=8)
+    whole, end, _ = tuned.run(spec(recipe, until=100))
+    _, half, _ = tuned.run(spec(recipe, until=50))
+    tuned.run(spec(recipe.replace(learning_rate=0.5), until=50))  # leaves other states behind
+    rest, last, _ = tuned.run(spec(recipe, start=50, until=100), State.from_bytes(half.to_bytes()))
+    np.testing.assert_array_equal(rest.curves["loss"], whole.curves["loss"][50:])
+    assert same(last.model, end.model) and same(last.optimizer, end.optimizer)
+    assert any(state.any() for state in last.optimizer if state.shape == (8, 3))

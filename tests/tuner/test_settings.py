@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import typing
 
 import keras
 import keras_tuner
@@ -9,6 +10,7 @@ import pytest
 
 from kerastune import PlaybookTuner, Recipe
 from kerastune.tuner import settings
+from kerastune.tuner.idioms import further
 from kerastune.tuner.settings import ExecutionSettings, StageSettings
 
 
@@ -30,16 +32,21 @@ def test_what_is_given_flat_is_kept_in_groups_and_can_not_be_changed(tmp_path):
         given.seed = 4
 
 
-def test_the_arguments_are_flat_and_the_first_ones_are_those_of_keras_tuner():
+def test_the_first_arguments_are_those_of_keras_tuner_and_a_person_can_read_all():
     ours = list(inspect.signature(PlaybookTuner.__init__).parameters)[1:]
     theirs = list(inspect.signature(keras_tuner.RandomSearch.__init__).parameters)[1:-1]
     assert ours[: len(theirs)] == theirs
     assert ours[len(theirs) :] == [
-        *("budget", "directory", "project_name", "overwrite", "max_epochs"),
-        *("loss", "metrics", "max_model_size", "baseline", "recipe", "refit", "stages", "ensemble"),
-        *("members", "member_folds", "tta", "sparsities", "trained", "teacher", "keep"),
-        *("executor", "jobs", "ray_address", "others"),
+        *("budget", "directory", "project_name", "overwrite", "recipe", "stages"),
+        *("ensemble", "tta", "refit", "executor", "jobs", "further"),
     ]
+
+
+def test_every_further_argument_has_a_type_for_editors_a_default_and_a_line_of_help():
+    hints = typing.get_type_hints(PlaybookTuner.__init__)
+    assert typing.get_args(hints["further"]) == (further.Further,)
+    assert list(further.DEFAULTS) == list(further.Further.__annotations__)
+    assert all(f"`{name}`" in PlaybookTuner.__doc__ for name in further.DEFAULTS)
 
 
 def test_default_stages_follow_from_the_other_arguments():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ import keras
 import keras_tuner
 
 from kerastune.data.finishing import Ask
-from kerastune.models import fixed_batches, model_inputs, output_kind
+from kerastune.models import any_outputs, fixed_batches, model_inputs, output_kind
 from kerastune.models.hypermodels.built_in import BUILT_IN, fitting
 from kerastune.models.hypermodels.hyperparameters import builder
 from kerastune.models.hypermodels.pretrained import Pretrained
@@ -63,7 +64,10 @@ def asking(hypermodel: keras_tuner.HyperModel, given: dict[str, Any]) -> Ask | N
         fixed_batches.check_stateful(model)
         if x is not None:
             model_inputs.check(model, x)
-        return output_kind.declared(model, x)
+        found = output_kind.declared(model, x)
+        if x is None or not output_kind.takes(model, x):
+            return found
+        return dataclasses.replace(found, numbers=any_outputs.numbers(model, x))
 
     return ask
 

@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 
-from kerastune.analysis import comparison, ensemble_selection
+from kerastune.analysis import comparison, ensemble_selection, loss_selection
 from kerastune.analysis.comparison import Comparison
 from kerastune.analysis.ensemble_selection import Blend
+from kerastune.analysis.loss_selection import Averages, Losses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,3 +76,26 @@ def judge(predictions: np.ndarray, targets: np.ndarray, measure: str, most: int)
     found = ensemble_selection.judged(blend.temperature, *(together if is_kept else alone), targets)
     blend = dataclasses.replace(blend, temperature=found.value)
     return Verdict(blend, is_kept, gain, loss_gain, found.gain, found.before, found.after, apart)
+
+
+def judge_by_loss(outputs: np.ndarray, losses: Losses, most: int) -> Verdict:
+    """As `judge`, of outputs of any meaning, by a loss.
+
+    Args:
+        outputs: of all candidates `[members, examples, numbers]`, the best single model first.
+        losses: gives the loss of every example `[n]` of outputs `[n, numbers]`.
+        most: members at most.
+    """
+    averages, first = Averages(outputs, losses), np.eye(len(outputs))[0]
+    before, together = outputs[0], averages.losses(first)
+    gain, fitted = comparison.difference(together, together), first
+    if len(outputs) > 1:
+        before, by_example = averages.cross_fitted(most)
+        gain = comparison.difference(-by_example, -together)
+        fitted = averages.fit(most)
+    is_kept = gain.sign > 0
+    apart = loss_selection.disagreement(outputs[fitted > 0])
+    blend = Blend(fitted if is_kept else first)
+    before = before if is_kept else outputs[0]
+    none = comparison.Comparison(0.0, 0.0, 0.0)
+    return Verdict(blend, is_kept, gain, gain, none, before, before, apart)

@@ -22,7 +22,7 @@ from kerastune.playbook import wording
 from kerastune.playbook.context import Context, Facts, rounded_up
 from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import full_training
-from kerastune.playbook.rules.ensemble_choice import judge
+from kerastune.playbook.rules.ensemble_choice import judge, judge_by_loss
 from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
@@ -40,15 +40,20 @@ class Validation:
 
     Args:
         targets: integer classes `[n]`, or numbers `[n]` or `[n, outputs]`, as the models are
-            trained for.
-        predict: gives the predictions of a trial's kept weights: probabilities `[n, classes]` or
-            numbers `[n, outputs]`.
+            trained for; `None` where the model's own loss judges.
+        predict: gives the predictions of a trial's kept weights: probabilities `[n, classes]`,
+            numbers `[n, outputs]`, or all outputs `[n, numbers]`.
         figures: gives figures of merit by name, of such predictions.
+        losses: gives the loss of every example `[n]`, of all outputs `[n, numbers]`; `None` where
+            there are targets.
+        most: candidates whose predictions may be held at once; `None` for any number.
     """
 
-    targets: np.ndarray
+    targets: np.ndarray | None
     predict: Callable[[str], np.ndarray]
     figures: Callable[[np.ndarray], dict[str, float]]
+    losses: Callable[[np.ndarray], np.ndarray] | None = None
+    most: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,13 +188,13 @@ class Ensemble(Stage):
         if single is None:
             numbers = "No whole training kept its weights."
             return self.decision(context, "No ensemble: nothing to combine", numbers)
-        names = [
-            single.spec.trial,
-            *(n for n in candidates(context.outcomes) if n != single.spec.trial),
-        ]
         known = self._models.validation()
+        names = _first(single.spec.trial, context.outcomes, known.most)
         predictions = np.stack([known.predict(name) for name in names])
-        verdict = judge(predictions, known.targets, context.facts.scored_by, self._members)
+        if known.losses is None:
+            verdict = judge(predictions, known.targets, context.facts.scored_by, self._members)
+        else:
+            verdict = judge_by_loss(predictions, known.losses, self._members)
         weights = dict(zip(names, verdict.blend.weights.tolist()))
         values = EnsembleValues(
             trial=names[0],
@@ -207,9 +212,9 @@ class Ensemble(Stage):
                 before=known.figures(verdict.before),
                 after=known.figures(verdict.after),
             ),
-            reliability=ensemble_selection.reliability(
-                verdict.before, verdict.after, known.targets
-            ),
+            reliability={}
+            if known.targets is None
+            else ensemble_selection.reliability(verdict.before, verdict.after, known.targets),
         )
         numbers = _numbers(names, values, context.facts)
         return self.decision(
@@ -228,6 +233,17 @@ def candidates(outcomes: dict[str, Outcome]) -> list[str]:
         and outcome.example_scores is not None
         and outcome.weights_kept
     ]
+
+
+def _first(single: str, outcomes: dict[str, Outcome], most: int | None) -> list[str]:
+    """The single model's trial, then the other candidates; the best of them where there are more
+    than `most`.
+    """
+    others = [name for name in candidates(outcomes) if name != single]
+    if most is not None and len(others) >= most:
+        best = sorted(others, key=lambda name: -float(outcomes[name].example_scores.mean()))
+        others = [name for name in others if name in best[: most - 1]]
+    return [single, *others]
 
 
 def of_recipe(recipe: Recipe, outcomes: dict[str, Outcome]) -> Outcome | None:
