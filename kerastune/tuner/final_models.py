@@ -16,7 +16,8 @@ from kerastune.models import output_kind, scoring
 from kerastune.models.any_outputs import OutputJudge
 from kerastune.playbook.decision import Values
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues
+from kerastune.playbook.ensemble_values import EnsembleValues
+from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.tta import Tta, TtaValues
 from kerastune.problem import OTHER, Part, Problem, labels
 from kerastune.recipe import Recipe

@@ -9,9 +9,10 @@ import numpy as np
 
 from kerastune.analysis import loss_selection, nested
 from kerastune.analysis.view_selection import IDENTITY
+from kerastune.data import folds
 from kerastune.inference import tta, views
-from kerastune.playbook.stages.ensemble import Validation
-from kerastune.problem import OTHER
+from kerastune.playbook.ensemble_values import LeftOut, Validation
+from kerastune.problem import OTHER, joined
 from kerastune.study.database import Study
 from kerastune.trial import State
 from kerastune.tuner.final_models import FinalModels
@@ -62,6 +63,19 @@ class StageModels:
             losses=(lambda outputs: models.judge(part).losses(outputs)) if is_other else None,
             most=loss_selection.most_held(len(part), problem.output_numbers) if is_other else None,
         )
+
+    def left_out(self) -> LeftOut:
+        """What a bag is judged on."""
+        models = self._models()
+        both = joined(models.problem.train, models.problem.validation)
+
+        def predict(trial: str) -> tuple[np.ndarray, np.ndarray]:
+            spec = models.playbook.outcomes[trial].spec
+            fold = folds.of_all(models.problem, spec.folds, spec.left_out, spec.repeat)
+            rows = fold.held_out
+            return rows, models.predictions(trial, both.take(rows).x)
+
+        return LeftOut(models.targets(both), predict)
 
     def look(self) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, dict[str, Any]]]:
         """What the views are chosen on.

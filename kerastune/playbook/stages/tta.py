@@ -20,8 +20,8 @@ from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context
 from kerastune.playbook.decision import Decision, Values
+from kerastune.playbook.ensemble_values import ValidationFigures, calibrated
 from kerastune.playbook.stages.base import Stage
-from kerastune.playbook.stages.ensemble import ValidationFigures, calibrated
 from kerastune.trial import TrialSpec
 
 if TYPE_CHECKING:
