@@ -219,7 +219,10 @@ def _foldable(raw: Raw, wishes: Wishes) -> Foldable:
             f"{len(off)} of {len(rows) + len(off)} examples were split off as the test part; they "
             "are in no fold.",
         )
-    wishes = dataclasses.replace(wishes, kind=kind, cut_test=False)
+    # Targets of kind "other" are told anew in every fold, by the same model.
+    wishes = dataclasses.replace(
+        wishes, kind=wishes.kind if kind == OTHER else kind, cut_test=False
+    )
     return Foldable(
         dataclasses.replace(raw, parts=parts), kind, rows, classes, wishes, (*raw.notes, *notes)
     )

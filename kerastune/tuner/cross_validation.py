@@ -17,11 +17,11 @@ import numpy as np
 from kerastune.data import checks, cross_validation_set, folds
 from kerastune.data.cross_validation_set import Foldable
 from kerastune.data.folds import Fold
-from kerastune.inference import any_outputs, averaging
-from kerastune.models import compiling, fingerprint, hypermodels, output_kind, recipe_checks
+from kerastune.inference import averaging
+from kerastune.models import compiling, fingerprint, hypermodels, recipe_checks
 from kerastune.playbook.context import evaluation_interval, rounded_up
 from kerastune.playbook.rules import full_training
-from kerastune.problem import OTHER, Part, Problem
+from kerastune.problem import OTHER, Problem
 from kerastune.recipe import Recipe
 from kerastune.report import writer
 from kerastune.report.tensorboard_runs import Story
@@ -33,10 +33,10 @@ from kerastune.training.trainer import CHUNK, Trainer, sample
 from kerastune.trial import Outcome, State
 from kerastune.tuner import (
     argument_checks,
+    fold_judging,
     fold_results,
     problem_facts,
     records,
-    results,
     samplers,
 )
 from kerastune.tuner.display import progress
@@ -242,53 +242,11 @@ class CrossValidation:
                 "no mean over the folds; choose a `learning_rate` below "
                 f"{recipe.learning_rate:g}, or tune it."
             )
-        return self._judged(fold, trainer, recipe, study.checkpoint(fold.name, "best"), outcome)
-
-    def _judged(
-        self, fold: Fold, trainer: Trainer, recipe: Recipe, state: State, outcome: Outcome
-    ) -> Judged:
-        if trainer.problem.kind == OTHER:
-            return self._judged_by_loss(fold, trainer, recipe, state, outcome)
-        problem, few = trainer.problem, sample(trainer.problem.validation.x)
-        logits = output_kind.gives_logits(trainer.compiled(recipe).model, few)
-
-        def predictions(part: Part) -> np.ndarray:
-            outputs = trainer.outputs(recipe, state, part.x)
-            return results.in_users_units(problem, outputs, logits)
-
-        held_out = predictions(problem.validation)
-        test = None if problem.test is None else predictions(problem.test)
-        metrics = fold_results.figures(self.examples, self.examples.true[fold.held_out], held_out)
-        measured = {
-            f"val_{name}": value
-            for name, value in outcome.evals[-1].items()
-            if name not in ("step", "loss", *metrics)
-        }
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        state = study.checkpoint(fold.name, "best")
+        judged = fold_judging.judged(self.examples, fold, trainer, state, outcome)
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in judged.metrics.items())
         self._shown.line(f"{fold.name}: {shown} on {len(fold.held_out)} held-out examples")
-        member = averaging.assemble(
-            [trainer.finished_model(recipe, state)], [1.0], kind=problem.kind, sample=few
-        )
-        member = member if problem.attach is None else problem.attach(member)
-        return Judged(
-            fold, metrics | measured, held_out, test, member, outcome.steps, outcome.seconds
-        )
-
-    def _judged_by_loss(
-        self, fold: Fold, trainer: Trainer, recipe: Recipe, state: State, outcome: Outcome
-    ) -> Judged:
-        """What the model's own loss and metrics say of targets of kind `"other"`."""
-        problem, found = trainer.problem, dict(outcome.evals[-1])
-        metrics = {"loss": found.pop("loss"), **found}
-        del metrics["step"]
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        self._shown.line(f"{fold.name}: {shown} on {len(fold.held_out)} held-out examples")
-        member = test = None
-        if problem.output_numbers:
-            member = trainer.finished_model(recipe, state)
-            if problem.test is not None:
-                test = any_outputs.predict(member, problem.test.x)
-        return Judged(fold, metrics, None, test, member, outcome.steps, outcome.seconds)
+        return judged
 
     def _finish(self, judged: list[Judged], given: dict[str, Any]) -> None:
         examples = self.examples
