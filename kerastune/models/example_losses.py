@@ -13,6 +13,7 @@ from kerastune.data import batches
 from kerastune.models import fixed_batches, output_kind
 from kerastune.problem import Part
 
+OF_KERAS = ("train_step", "test_step", "compute_loss", "compute_metrics")
 AT_ONCE = 512  # examples in one call of the graph that takes one after another
 
 
@@ -45,6 +46,33 @@ def of(model: keras.Model, part: Part, outputs: np.ndarray | None = None) -> np.
     if part.sample_weight is None:
         return each
     return each * part.sample_weight / np.mean(part.sample_weight)
+
+
+def numbers(model: keras.Model, x: Any) -> int:
+    """How many numbers a model gives for an example, where means of several models' can be judged.
+
+    That needs a loss of targets and outputs alone, and float outputs; else 0.
+
+    Args:
+        model: as its builder gave it.
+        x: a few inputs that it takes.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(3)])
+        >>> model.compile(loss="mse")
+        >>> numbers(model, np.zeros([2, 4]))
+        3
+    """
+    if not model.compiled or model.loss is None:
+        return 0
+    if any(getattr(type(model), name) is not getattr(keras.Model, name) for name in OF_KERAS):
+        return 0
+    found = keras.tree.flatten(model(x, training=False))
+    if output_kind.adding_layers(model):
+        return 0
+    is_float = all("float" in keras.backend.standardize_dtype(each.dtype) for each in found)
+    is_plain = all(isinstance(each, tf.Tensor) and each.shape.rank for each in found)
+    return sum(int(np.prod(each.shape[1:])) for each in found) if is_float and is_plain else 0
 
 
 def by_row(loss: Any, y: np.ndarray, outputs: np.ndarray) -> np.ndarray | None:

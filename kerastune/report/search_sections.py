@@ -138,12 +138,10 @@ def _result(findings: Findings) -> Section:
     names = gain_steps.in_order(
         name for values in figures.values() for each in values.values() for name in each
     )
+    of_outputs = metric_names.by_output(names)
+    names = [name for name in names if not any(name in each for each in of_outputs.values())]
     rows = [
-        (
-            model,
-            part,
-            *(f"{values[part][name]:.4f}" if name in values[part] else "-" for name in names),
-        )
+        (model, part, *(_number(values[part], name) for name in names))
         for part in parts
         for model, values in figures.items()
         if part in values
@@ -151,6 +149,7 @@ def _result(findings: Findings) -> Section:
     if rows:
         header = ("model", "part", *(metric_names.called(name) for name in names))
         blocks.append(Table("Metrics of all models", header, tuple(rows)))
+        blocks += _by_output(figures, of_outputs, "test" if "test" in parts else "validation")
         how = (
             "The test part was used once, for these metrics"
             if "test" in parts
@@ -160,6 +159,28 @@ def _result(findings: Findings) -> Section:
     if "refit" in figures:
         blocks.append(Text(f"refit: {gain_steps.MODELS['refit']}."))
     return Section("Result", tuple(blocks))
+
+
+def _number(values: dict[str, float], name: str) -> str:
+    return f"{values[name]:.4f}" if name in values else "-"
+
+
+def _by_output(
+    figures: dict[str, dict[str, dict[str, float]]], of_outputs: dict[str, list[str]], part: str
+) -> list[Table]:
+    """The metrics of every output, side by side for the models that were judged on a part."""
+    judged = {model: values[part] for model, values in figures.items() if part in values}
+    rows = tuple(
+        (
+            output,
+            metric_names.called(name.removeprefix(f"{output}_")),
+            *(_number(values, name) for values in judged.values()),
+        )
+        for output, names in of_outputs.items()
+        for name in names
+    )
+    title = f"Metrics by output, on the {part} part"
+    return [Table(title, ("output", "metric", *judged), rows)] if rows else []
 
 
 def _result_alt(findings: Findings) -> str:

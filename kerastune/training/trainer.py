@@ -23,8 +23,8 @@ import tensorflow as tf
 from kerastune.callbacks import magnitude_pruning
 from kerastune.data import folds
 from kerastune.data.batches import Batches
+from kerastune.inference import any_outputs
 from kerastune.models import (
-    any_outputs,
     compiling,
     initializers,
     layer_groups,

@@ -12,8 +12,8 @@ from kerastune.analysis import calibration, error_analysis
 from kerastune.analysis.ensemble_selection import Blend
 from kerastune.analysis.view_selection import IDENTITY
 from kerastune.inference import averaging, tta, views
+from kerastune.inference.any_outputs import OutputJudge
 from kerastune.models import output_kind, scoring
-from kerastune.models.any_outputs import OutputJudge
 from kerastune.playbook.decision import Values
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.ensemble_values import EnsembleValues

@@ -249,7 +249,7 @@ def _without_one_target(settings: Settings, problem: Problem) -> tuple[list[str]
     if problem.output_numbers and held >= 2:
         left_out = [name for name in left_out if name != Ensemble.name]
     elif problem.output_numbers and Ensemble.name in left_out:
-        why = f" The ensemble would hold more than {loss_selection.HELD // 2**30} GB of outputs."
+        why = f" The ensemble would hold more than {loss_selection.HELD / 1e9:.2g} GB of outputs."
     elif Ensemble.name in left_out:
         why = " An ensemble needs targets, float outputs of batches of any size, and Keras's own "
         why += "train_step, test_step and compute_loss without add_loss."

@@ -11,7 +11,7 @@ import keras
 import keras_tuner
 
 from kerastune.data.finishing import Ask
-from kerastune.models import any_outputs, fixed_batches, model_inputs, output_kind
+from kerastune.models import example_losses, fixed_batches, model_inputs, output_kind
 from kerastune.models.hypermodels.built_in import BUILT_IN, fitting
 from kerastune.models.hypermodels.hyperparameters import builder
 from kerastune.models.hypermodels.pretrained import Pretrained
@@ -65,9 +65,10 @@ def asking(hypermodel: keras_tuner.HyperModel, given: dict[str, Any]) -> Ask | N
         if x is not None:
             model_inputs.check(model, x)
         found = output_kind.declared(model, x)
-        if x is None or not output_kind.takes(model, x):
+        has_size = found.batch_size is not None
+        if x is None or has_size or not output_kind.takes(model, x):
             return found
-        return dataclasses.replace(found, numbers=any_outputs.numbers(model, x))
+        return dataclasses.replace(found, numbers=example_losses.numbers(model, x))
 
     return ask
 

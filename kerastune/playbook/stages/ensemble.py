@@ -267,6 +267,8 @@ def _cost_of_predicting(context: Context) -> int:
 
 
 def _headline(names: list[str], values: EnsembleValues) -> str:
+    if values.kept and len(values.weights) == 1:
+        return f"No ensemble: training {next(iter(values.weights))} alone is better"
     if values.kept:
         return f"Ensemble of {len(values.weights)} models"
     if len(names) == 1:

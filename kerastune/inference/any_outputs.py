@@ -13,40 +13,12 @@ import tensorflow as tf
 
 from kerastune.analysis import nested
 from kerastune.data import batches
-from kerastune.models import example_losses, fixed_batches, output_kind
+from kerastune.models import example_losses, fixed_batches
 from kerastune.problem import Part
 
 AT_ONCE = 512  # examples in one call
 COMPARED = 8  # examples by which losses of rows are compared with those of single examples
 LEAST = 1e-7  # that Keras adds to the number of what a mask leaves
-OF_KERAS = ("train_step", "test_step", "compute_loss", "compute_metrics")
-
-
-def numbers(model: keras.Model, x: Any) -> int:
-    """How many numbers a model gives for an example, where means of several models' can be judged.
-
-    That needs a loss of targets and outputs alone, float outputs, and a batch of any size; else 0.
-
-    Args:
-        model: as its builder gave it.
-        x: a few inputs that it takes.
-
-    Example:
-        >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(3)])
-        >>> model.compile(loss="mse")
-        >>> numbers(model, np.zeros([2, 4]))
-        3
-    """
-    if not model.compiled or model.loss is None or fixed_batches.size_of(model) is not None:
-        return 0
-    if any(getattr(type(model), name) is not getattr(keras.Model, name) for name in OF_KERAS):
-        return 0
-    found = keras.tree.flatten(model(x, training=False))
-    if output_kind.adding_layers(model):
-        return 0
-    is_float = all("float" in keras.backend.standardize_dtype(each.dtype) for each in found)
-    is_plain = all(isinstance(each, tf.Tensor) and each.shape.rank for each in found)
-    return sum(int(np.prod(each.shape[1:])) for each in found) if is_float and is_plain else 0
 
 
 def rows(outputs: Any) -> np.ndarray:
