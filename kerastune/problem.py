@@ -124,6 +124,8 @@ class Problem:
         spare_outputs: whether the model has outputs for classes that no training example has.
         notes: what was done to the data, one sentence each, for people.
         shuffled: whether training examples are drawn at random, and not in their order.
+        cut: how the validation part was cut off: at `"random"`, by `"time"`, as whole `"groups"` or
+            off the `"end"`; empty where it was given.
         reading: how new examples of the same form are read, as plain values (`new_data.described`);
             empty for arrays.
         columns: what every column of a table became, the label first: name, what it became, number
@@ -153,6 +155,7 @@ class Problem:
     spare_outputs: bool = False
     notes: tuple[str, ...] = ()
     shuffled: bool = True
+    cut: str = ""
     reading: dict[str, Any] = dataclasses.field(default_factory=dict)
     columns: tuple[tuple[str, ...], ...] = ()
     batch_size: int | None = None

@@ -35,6 +35,8 @@ class TrialSpec:
         temperature: that softens what the teacher says, `> 0`.
         folds: parts that the training part is cut into, at least 2, to leave one out; 0 for none.
         left_out: number of that part, from 1; 0 for none.
+        repeat: number of the cut of training and validation part together, from 1: it learns from
+            all folds of it but one, and is evaluated on that one; 0 where the training part is cut.
         follows_clock: whether it ends when the time of a budget does: the total steps of its recipe
             follow how fast it goes, so that its learning rate decays to its end.
 
@@ -55,6 +57,7 @@ class TrialSpec:
     temperature: float = 1.0
     folds: int = 0
     left_out: int = 0
+    repeat: int = 0
     follows_clock: bool = False
 
     def __post_init__(self):
@@ -68,6 +71,8 @@ class TrialSpec:
                 f"`left_out` ({self.left_out}) must be one of `folds` ({self.folds}), which are 0 "
                 "or >= 2."
             )
+        if self.repeat < 0 or (self.repeat and not self.folds):
+            raise ValueError(f"`repeat` ({self.repeat}) must be >= 0, and 0 without `folds`.")
         parts = (
             [step % self.eval_every for step in (self.start, self.until)] if self.eval_every else []
         )
@@ -105,7 +110,8 @@ class Outcome:
             and kind of optimizer (`playbook.step_time`).
         peak_memory: bytes, of the process (CPU) or of the device (GPU).
         example_scores: score of every validation example with the best weights, larger is better
-            `[n]`, when they were kept; else `None`.
+            `[n]`, when they were kept; else `None`. Those of a trial with a `repeat` are of the
+            fold that it left out, and not to be compared with others.
         mirrored_scores: the same of the mean over each image and its mirror image `[n]`, where the
             recipe flips them.
         notes: what a reader of the outcome must know.

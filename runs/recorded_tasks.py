@@ -288,7 +288,8 @@ def problem(name: str, x, y: np.ndarray, seed: int, task: Task) -> Problem:
         for where, rows in cut(y, seed, task.kind == "classification").items()
     }
     raw = Raw(name, parts, is_table=isinstance(x, dict))
-    return finishing.finish(raw, Wishes(seed=seed, kind=task.kind))
+    made = finishing.finish(raw, Wishes(seed=seed, kind=task.kind))
+    return dataclasses.replace(made, cut="random")
 
 
 def _rows(x, rows: np.ndarray):

@@ -13,6 +13,7 @@ import pathlib
 import sys
 import zlib
 
+import benchmark_bags
 import numpy as np
 import recorded_runs
 import replay_contestants
@@ -21,6 +22,8 @@ from absl import app, flags
 from recorded_recipes import RECIPES
 from recorded_runs import MANY, SMALL, Records, World
 from replay_contestants import Correlated, ExpectedValue, Shrunk
+
+from kerastune.playbook.rules import bag
 
 FLAGS = flags.FLAGS
 BUDGETS = (1, 2, 4, 8, 16)  # trainings by the base recipe
@@ -151,18 +154,26 @@ def gain_table(worlds: list[World]) -> list[str]:
     return lines
 
 
-def priors_file(worlds: list[World]) -> dict:
-    """What kerastune reads: fitted on all tasks; nothing of a kind that was not seen on it."""
+def priors_file(worlds: list[World], bags: dict) -> dict:
+    """What kerastune reads: fitted on all tasks; nothing of a kind that was not seen on it.
+
+    Args:
+        worlds: the tasks.
+        bags: as `benchmark_bags.read` gives them.
+    """
     known = [*kinds(worlds), replay_priors.OTHER, replay_priors.OTHER + SMALL]
     gains = gains_by_kind(worlds, known, "base")
     changes = {recipe: worlds[0].changes[recipe] for recipe in gains}
     of_adam = gains_by_kind(worlds, known, ADAM)
     with_adam = {name: of_adam[name] for name in of_adam if changes[name].get("optimizer") == ADAM}
+    of_bags = {kind: replay_priors.bag_prior(bags, kind) for kind in known}
+    gains[bag.CHANGE] = {kind: _told(prior) for kind, prior in of_bags.items() if prior}
     stds = {kind: replay_priors.seed_std(worlds, kind) for kind in known}
     return {
         "source": f"python runs/replay.py --write_priors, from {len(worlds)} tasks; gains over the "
         "base recipe (SGD), and over Adam at its own learning rate, in units of the score "
-        f"(accuracy, or R² of a regression); small is fewer than {MANY} training examples",
+        f"(accuracy, or R² of a regression); those of a bag "
+        f"over one model; small is fewer than {MANY} training examples",
         "changes": changes,
         "gains": gains,
         "gains_of": {ADAM: with_adam},
@@ -176,9 +187,12 @@ def gains_by_kind(worlds: list[World], kinds: list[str], reference: str) -> dict
     for kind in kinds:
         for recipe, prior in replay_priors.priors(worlds, kind, reference).items():
             if prior.tasks:
-                told = {"mean": round(prior.mean, 5), "std": round(prior.std, 5)}
-                gains.setdefault(recipe, {})[kind] = {**told, "tasks": prior.tasks}
+                gains.setdefault(recipe, {})[kind] = _told(prior)
     return gains
+
+
+def _told(prior: replay_priors.Prior) -> dict[str, float]:
+    return {"mean": round(prior.mean, 5), "std": round(prior.std, 5), "tasks": prior.tasks}
 
 
 def main(argv):
@@ -187,7 +201,8 @@ def main(argv):
     if len(worlds) < 3:
         sys.exit(f"{FLAGS.universe} holds {len(worlds)} tasks; at least 3 are needed.")
     if FLAGS.write_priors:
-        text = json.dumps(priors_file(worlds), indent=1, sort_keys=True, ensure_ascii=False)
+        bags = benchmark_bags.read()
+        text = json.dumps(priors_file(worlds, bags), indent=1, sort_keys=True, ensure_ascii=False)
         PRIORS.write_text(text + "\n", encoding="utf-8")
     scores = played(worlds)
     of_all = {name: regrets(worlds, values) for name, values in scores.items()}

@@ -115,6 +115,32 @@ def priors(worlds: Sequence[World], data: str, reference: str = "base") -> dict[
     return found
 
 
+def bag_prior(bags: dict, data: str) -> Prior | None:
+    """Prior of the gain of a bag over a single model, for a kind and size of data.
+
+    Args:
+        bags: as `benchmark_bags.read` gives them.
+        data: as `World.data` has it.
+
+    Returns:
+        `None` where no task of the kind was recorded, or fewer than two tasks at all.
+    """
+    worlds = [World(name, entry, {}, {}) for name, entry in bags["tasks"].items()]
+    count = int(alike(worlds, data).sum())
+    if len(worlds) < 2 or not count:
+        return None
+    found = []
+    for world in worlds:
+        runs = [run for run in bags["runs"] if run["task"] == world.name]
+        by_seed = np.array([run["bag"][0] - run["single"][0] for run in runs])
+        one = 1 / world.entry["examples"][2]  # test example more or less
+        by_seeds = by_seed.var(ddof=1) / len(runs) if len(runs) > 1 else MOST**2
+        error = min(float(np.sqrt(one**2 + by_seeds)), MOST)
+        found.append((float(np.clip(by_seed.mean(), -MOST, MOST)), error))
+    gains, errors = np.array(found).T
+    return Prior(*fitted(gains, errors, weights(worlds, data)), count)
+
+
 def seed_std(worlds: Sequence[World], data: str) -> float | None:
     """Standard deviation of a test score over seeds, times the root of the training examples.
 

@@ -65,8 +65,10 @@ def show_folds(crossed: CrossValidation) -> None:
             f"Ensemble of the folds' models on the test part (in no fold): {shown}.", soft_wrap=True
         )
     console.print(f"Report: {escape(str(run_dir.report))}", soft_wrap=True)
-    console.print(f"Ensemble: {escape(str(run_dir.ensemble))}", soft_wrap=True)
-    console.print(f"Out-of-fold predictions: {escape(str(run_dir.out_of_fold))}", soft_wrap=True)
+    if crossed.model is not None:
+        console.print(f"Ensemble: {escape(str(run_dir.ensemble))}", soft_wrap=True)
+    told = "predictions" if "predictions" in crossed.out_of_fold else "rows"
+    console.print(f"Out-of-fold {told}: {escape(str(run_dir.out_of_fold))}", soft_wrap=True)
     console.print(f"Results are in {escape(str(run_dir.path))}. TensorBoard:")
     logdir = escape(shlex.quote(str(run_dir.tensorboard)))
     console.print(f"  tensorboard --logdir={logdir}", soft_wrap=True)

@@ -22,10 +22,10 @@ class Foldable:
 
     Args:
         raw: as it was read; all that is folded is its training part.
-        kind: `"classification"` or `"regression"`.
+        kind: `"classification"`, `"regression"` or `"other"`.
         rows: number of every example `[n]` among those of the source: its training part, then its
             validation part.
-        classes: the classes; `None` for regression.
+        classes: the classes; `None` where there are none.
         wishes: how every fold is prepared.
         notes: what was done to the data, one sentence each.
 
@@ -57,7 +57,9 @@ class Foldable:
 
     @property
     def true(self) -> np.ndarray:
-        """Integer classes `[n]`, or numbers `[n, outputs]` in the user's units."""
+        """Integer classes `[n]`, or numbers `[n, outputs]` in the user's units; not of kind
+        `"other"`.
+        """
         return self._true("training")
 
     @property
@@ -198,11 +200,7 @@ def _foldable(raw: Raw, wishes: Wishes) -> Foldable:
             "Cross-validation draws folds at random, but a stateful model goes by the order of the "
             "examples; search takes it."
         )
-    if kind == OTHER:
-        raise ValueError(
-            "Cross-validation needs one class or one row of numbers per example; search takes any "
-            "targets."
-        )
+    raw = target_kinds.arranged(raw, declared) if kind == OTHER else raw
     parts = dict(raw.parts)
     if "validation" in parts:
         parts["training"] = joined(parts["training"], parts.pop("validation"))
@@ -221,7 +219,10 @@ def _foldable(raw: Raw, wishes: Wishes) -> Foldable:
             f"{len(off)} of {len(rows) + len(off)} examples were split off as the test part; they "
             "are in no fold.",
         )
-    wishes = dataclasses.replace(wishes, kind=kind, cut_test=False)
+    # Targets of kind "other" are told anew in every fold, by the same model.
+    wishes = dataclasses.replace(
+        wishes, kind=wishes.kind if kind == OTHER else kind, cut_test=False
+    )
     return Foldable(
         dataclasses.replace(raw, parts=parts), kind, rows, classes, wishes, (*raw.notes, *notes)
     )

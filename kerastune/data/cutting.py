@@ -67,6 +67,25 @@ def cut_parts(
     return parts, notes
 
 
+def way_of_cut(raw: Raw, declared: Declared) -> str:
+    """How `cut_parts` cuts off the validation part, as `Problem.cut` has it.
+
+    Example:
+        >>> part = Part(np.eye(20), np.arange(20))
+        >>> way_of_cut(Raw("all", {"training": part}), Declared())
+        'random'
+        >>> way_of_cut(Raw("given", {"training": part, "validation": part}), Declared())
+        ''
+    """
+    if "validation" in raw.parts:
+        return ""
+    if declared.is_stateful:
+        return "end"
+    if raw.order is not None:
+        return "time"
+    return "random" if raw.groups is None else "groups"
+
+
 def _last_batches(raw: Raw, train: Part, declared: Declared) -> tuple[np.ndarray, np.ndarray]:
     if raw.order is not None or raw.groups is not None:
         raise ValueError(

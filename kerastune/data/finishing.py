@@ -111,6 +111,7 @@ def finish(raw: Raw, wishes: Wishes) -> Problem:
         spare_outputs=spare,
         batch_size=declared.batch_size,
         is_stateful=declared.is_stateful,
+        cut=cutting.way_of_cut(raw, declared),
         output_numbers=declared.numbers,
         reading=new_data.described(raw),
         columns=tuple(column_rows.rows(raw)),

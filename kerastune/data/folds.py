@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from kerastune.analysis import error_analysis, metrics
-from kerastune.problem import Problem, labels
+from kerastune.problem import Problem, joined, labels
 
 SHARE = 0.0, 1.0
 LEVEL = 0.975  # of the quantile that is the upper end of a 95 % interval
@@ -117,6 +117,48 @@ def training_rows(problem: Problem, count: int, left_out: int) -> np.ndarray:
             f"`member_folds` must be 0 here, or fit the training part; got {count}: {error}"
         ) from error
     return found[left_out - 1].train.astype(np.int32)
+
+
+def of_all(problem: Problem, count: int, left_out: int, repeat: int) -> Fold:
+    """One fold of training and validation part together, one after the other.
+
+    The cut is the same at every call; every fold has its share of every class.
+
+    Args:
+        problem: with arrays.
+        count: of the folds of a cut, at least 2.
+        left_out: number of the fold, 1 to `count`.
+        repeat: number of the cut, from 1.
+
+    Raises:
+        ValueError: for folds that the examples can't be cut into.
+
+    Example:
+        >>> from kerastune.problem import Part
+        >>> part = Part(np.zeros([4, 2]), np.array([0, 1, 0, 1]))
+        >>> problem = Problem("toy", "classification", part, part, class_names=("a", "b"))
+        >>> of_all(problem, 4, left_out=1, repeat=1).held_out.shape
+        (2,)
+    """
+    parts, classes = (problem.train, problem.validation), None
+    if problem.kind == "classification":
+        classes = np.concatenate([labels(part.y) for part in parts])
+    found = cut(sum(map(len, parts)), count, repeat, classes=classes)
+    return found[(repeat - 1) * count + left_out - 1]
+
+
+def problem_of(problem: Problem, count: int, left_out: int, repeat: int) -> Problem:
+    """A problem whose validation part is such a fold, as `of_all` cuts it, and whose training part
+    is all others.
+    """
+    fold, both = of_all(problem, count, left_out, repeat), joined(problem.train, problem.validation)
+    sides = both.take(fold.train), both.take(fold.held_out)
+    # A part without weights has none, so that what was traced still fits.
+    train, held_out = (
+        side if like.sample_weight is not None else dataclasses.replace(side, sample_weight=None)
+        for side, like in zip(sides, (problem.train, problem.validation), strict=True)
+    )
+    return dataclasses.replace(problem, train=train, validation=held_out)
 
 
 def _splits(num_examples: int, folds: int, state: int, classes, groups):

@@ -51,7 +51,7 @@ def of(model: keras.Model, part: Part, outputs: np.ndarray | None = None) -> np.
 def numbers(model: keras.Model, x: Any) -> int:
     """How many numbers a model gives for an example, where means of several models' can be judged.
 
-    That needs a loss of targets and outputs alone, float outputs, and a batch of any size; else 0.
+    That needs a loss of targets and outputs alone, and float outputs; else 0.
 
     Args:
         model: as its builder gave it.
@@ -63,7 +63,7 @@ def numbers(model: keras.Model, x: Any) -> int:
         >>> numbers(model, np.zeros([2, 4]))
         3
     """
-    if not model.compiled or model.loss is None or fixed_batches.size_of(model) is not None:
+    if not model.compiled or model.loss is None:
         return 0
     if any(getattr(type(model), name) is not getattr(keras.Model, name) for name in OF_KERAS):
         return 0

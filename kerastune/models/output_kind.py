@@ -184,6 +184,7 @@ def declared(model: keras.Model, x: Any = None) -> Declared:
         >>> said.loss, said.width, said.activation
         ('sparsecategoricalcrossentropy', 3, 'softmax')
     """
+    batch_size = fixed_batches.size_of(model)  # a Sequential takes that of its first call for it
     outputs = _outputs(model, x)
     flat = keras.tree.flatten(outputs)
     is_single = len(flat) == 1
@@ -205,7 +206,7 @@ def declared(model: keras.Model, x: Any = None) -> Declared:
         activation=getattr(last, "__name__", "").lower() if is_single else "",
         measures_accuracy=any("acc" in name for name in measured),
         adds_losses=x is not None and takes(model, x) and bool(adding_layers(model)),
-        batch_size=fixed_batches.size_of(model),
+        batch_size=batch_size,
         is_stateful=bool(fixed_batches.stateful_layers(model)),
     )
 

@@ -37,6 +37,7 @@ class Facts:
         fixed_batch_size: whether all trainings have the recipe's batch size.
         most_epochs: of any training, at most; 0 for any number.
         data: kind of the inputs, as `rules.expected_gain.prior` takes it.
+        bags: whether training and validation part may be cut anew, together, and are small.
         guess: loss of a guess that looks at no input; infinite where it is not known.
         others_trained: final trainings of another recipe, before the search was extended.
     """
@@ -57,6 +58,7 @@ class Facts:
     fixed_batch_size: bool = False
     most_epochs: int = 0
     data: str = "table"
+    bags: bool = False
     guess: float = math.inf
     others_trained: frozenset[str] = frozenset()
 

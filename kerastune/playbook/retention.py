@@ -47,7 +47,9 @@ def surplus(outcomes: Mapping[str, Outcome], decisions: Sequence[Decision], keep
     kept = [
         each for each in outcomes.values() if each.example_scores is not None and each.weights_kept
     ]
-    ranked = sorted(kept, key=lambda outcome: -float(outcome.example_scores.mean()))
+    # What was scored on other examples is needed only where a decision names it.
+    ranked = [each for each in kept if not each.spec.repeat]
+    ranked = sorted(ranked, key=lambda outcome: -float(outcome.example_scores.mean()))
     staying = {outcome.spec.trial for outcome in ranked[:keep]} | {baseline.TRIAL}
     staying |= {outcome.spec.after for outcome in outcomes.values()}
     best_first: dict[str, str] = {}

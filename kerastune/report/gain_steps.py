@@ -8,7 +8,8 @@ from typing import Any
 
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook.decision import Decision
-from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues
+from kerastune.playbook.ensemble_values import EnsembleValues
+from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.tta import Tta, TtaValues
 
 MODELS = {

@@ -229,7 +229,14 @@ def _steps(findings: Findings) -> Section | None:
         "weights and temperatures are cross-fitted (found on other examples). Only significant "
         "gains are kept. The last columns are metrics with the step."
     )
-    if {("+ ensemble", True), ("+ TTA", True)} <= {(rung.name, rung.is_kept) for rung in found}:
+    if any(getattr(each.values, "repeats", 0) for each in findings.decisions):
+        words = (
+            "Each step is compared with the one before: paired differences on validation. Every "
+            "example is judged by those members of the ensemble that left it out. The ensemble is "
+            "kept for its expected gain, the other steps for significant gains. The last columns "
+            "are metrics with the step."
+        )
+    elif {("+ ensemble", True), ("+ TTA", True)} <= {(rung.name, rung.is_kept) for rung in found}:
         words += (
             " Test-time augmentation is compared on the ensemble that all validation examples "
             "chose."

@@ -88,6 +88,7 @@ class Trainer:
         # Of trials with a `mix` above 0; set before the first of them.
         self.teacher: keras.Model | None = None
         self._batches = Batches(problem)
+        self._fold: tuple[tuple[int, ...], Problem, Batches] | None = None  # the last one
         self._own_callbacks = UserCallbacks(self.callbacks)
         self._compiled: dict[tuple, Compiled] = {}
         self._initial: dict[tuple, list[np.ndarray]] = {}
@@ -105,7 +106,8 @@ class Trainer:
         """
         other = copy.copy(self)
         other.problem, other._batches = problem, Batches(problem)
-        other._own_callbacks, other._initial = UserCallbacks(self.callbacks), {}
+        other._own_callbacks = UserCallbacks(self.callbacks)
+        other._initial, other._fold = {}, None
         return other
 
     def run(
@@ -141,7 +143,8 @@ class Trainer:
         state = state or State(0, self.initial_state(spec.recipe), [])
         member.restore(state)
         member.configure(spec)
-        note = self.xla.note(member, spec, self._fit)
+        of_part = self._on_fold(spec) if spec.repeat else self
+        note = self.xla.note(member, spec, of_part._fit)
         self._seed(spec.recipe.seed)
         run = Segment(member, spec, self, state.first_loss)
         if self.callbacks:
@@ -149,16 +152,26 @@ class Trainer:
         self._paces.choose(member, self.problem, spec.recipe)
         traces = member.recorder is None
         prunes = magnitude_pruning.over(spec.sparsity, spec.recipe.total_steps)
-        self._fit(member, spec, [run, *prunes, *self._own_callbacks.of(spec)])
+        of_part._fit(member, spec, [run, *prunes, *self._own_callbacks.of(spec)])
         outcome = self._told(run.outcome(), note)
         if not traces or len(run.chunks) > 1:
             self._paces.add(spec.recipe, outcome.seconds_per_step)
         last = member.state(spec.start + outcome.steps, run.first_loss)
         if run.best is not None:
             outcome = dataclasses.replace(
-                outcome, **self._by_example(member, run.best, spec.recipe.flip)
+                outcome, **of_part._by_example(member, run.best, spec.recipe.flip)
             )
         return dataclasses.replace(outcome, seconds=time.monotonic() - began), last, run.best
+
+    def _on_fold(self, spec: TrialSpec) -> Trainer:
+        """This trainer on what a trial with a `repeat` learns from and is evaluated on."""
+        cut = spec.folds, spec.left_out, spec.repeat
+        if self._fold is None or self._fold[0] != cut:
+            problem = folds.problem_of(self.problem, *cut)
+            self._fold = cut, problem, Batches(problem)
+        other = copy.copy(self)
+        _, other.problem, other._batches = self._fold
+        return other
 
     def _told(self, outcome: Outcome, note: str = "") -> Outcome:
         """An outcome that tells which of the user's callbacks stopped it, if one did."""
@@ -309,7 +322,8 @@ class Trainer:
         recipe, until = spec.recipe, self._end(spec)
         steps = until - spec.start
         every = min(spec.eval_every or steps, steps)
-        rows = folds.training_rows(self.problem, spec.folds, spec.left_out) if spec.folds else None
+        cuts = spec.folds and not spec.repeat
+        rows = folds.training_rows(self.problem, spec.folds, spec.left_out) if cuts else None
         if member.states is not None:
             rows, callbacks = self._in_step(member, spec, rows), [*callbacks, KeptStates()]
         changes = recipe.augmentation, recipe.flip, recipe.class_weights

@@ -18,10 +18,10 @@ from kerastune.data import checks, cross_validation_set, folds
 from kerastune.data.cross_validation_set import Foldable
 from kerastune.data.folds import Fold
 from kerastune.inference import averaging
-from kerastune.models import compiling, fingerprint, hypermodels, output_kind, recipe_checks
+from kerastune.models import compiling, fingerprint, hypermodels, recipe_checks
 from kerastune.playbook.context import evaluation_interval, rounded_up
 from kerastune.playbook.rules import full_training
-from kerastune.problem import Part, Problem
+from kerastune.problem import OTHER, Problem
 from kerastune.recipe import Recipe
 from kerastune.report import writer
 from kerastune.report.tensorboard_runs import Story
@@ -33,10 +33,10 @@ from kerastune.training.trainer import CHUNK, Trainer, sample
 from kerastune.trial import Outcome, State
 from kerastune.tuner import (
     argument_checks,
+    fold_judging,
     fold_results,
     problem_facts,
     records,
-    results,
     samplers,
 )
 from kerastune.tuner.display import progress
@@ -77,9 +77,10 @@ class CrossValidation:
         result: as `crossval.json` has it, once it has run.
         out_of_fold: arrays by name, as `out_of_fold.npz` has them: `predictions` `[repeats, n,
             classes or outputs]` by models that were not trained on the row, `true`, `fold`
-            `[repeats, n]` (from 1), `row` (number among the examples given) and `groups`.
+            `[repeats, n]` (from 1), `row` (number among the examples given) and `groups`; neither
+            predictions nor `true` of several outputs, several labels or dense targets.
         model: one Keras model, the mean of all folds' models; raw inputs in, probabilities or the
-            user's units out.
+            user's units out. `None` for outputs that can't be averaged.
 
     Raises:
         ValueError: in one line and before any training, for folds that can't be cut or trained on.
@@ -241,64 +242,45 @@ class CrossValidation:
                 "no mean over the folds; choose a `learning_rate` below "
                 f"{recipe.learning_rate:g}, or tune it."
             )
-        return self._judged(fold, trainer, recipe, study.checkpoint(fold.name, "best"), outcome)
-
-    def _judged(
-        self, fold: Fold, trainer: Trainer, recipe: Recipe, state: State, outcome: Outcome
-    ) -> Judged:
-        problem, few = trainer.problem, sample(trainer.problem.validation.x)
-        logits = output_kind.gives_logits(trainer.compiled(recipe).model, few)
-
-        def predictions(part: Part) -> np.ndarray:
-            outputs = trainer.outputs(recipe, state, part.x)
-            return results.in_users_units(problem, outputs, logits)
-
-        held_out = predictions(problem.validation)
-        test = None if problem.test is None else predictions(problem.test)
-        metrics = fold_results.figures(self.examples, self.examples.true[fold.held_out], held_out)
-        measured = {
-            f"val_{name}": value
-            for name, value in outcome.evals[-1].items()
-            if name not in ("step", "loss", *metrics)
-        }
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        state = study.checkpoint(fold.name, "best")
+        judged = fold_judging.judged(self.examples, fold, trainer, state, outcome)
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in judged.metrics.items())
         self._shown.line(f"{fold.name}: {shown} on {len(fold.held_out)} held-out examples")
-        member = averaging.assemble(
-            [trainer.finished_model(recipe, state)], [1.0], kind=problem.kind, sample=few
-        )
-        member = member if problem.attach is None else problem.attach(member)
-        return Judged(
-            fold, metrics | measured, held_out, test, member, outcome.steps, outcome.seconds
-        )
+        return judged
 
     def _finish(self, judged: list[Judged], given: dict[str, Any]) -> None:
-        self.out_of_fold = fold_results.out_of_fold(self.examples, judged)
-        self.result = fold_results.result(self.examples, judged, self.out_of_fold["predictions"])
+        examples = self.examples
+        self.out_of_fold = fold_results.out_of_fold(examples, judged)
+        predictions = self.out_of_fold.get("predictions")
+        self.result = fold_results.result(examples, judged, predictions)
         self.result |= {"folds": self._settings["folds"], "repeats": self._settings["repeats"]}
-        self.result |= {"recipe": self.recipe.to_dict(), "notes": list(self.examples.notes)}
+        self.result |= {"recipe": self.recipe.to_dict(), "notes": list(examples.notes)}
         stream = io.BytesIO()
         np.savez_compressed(stream, **self.out_of_fold)
         run_directory.write_bytes(self.run_dir.out_of_fold, stream.getvalue())
-        kept = fold_results.kept(self.examples, self.out_of_fold["predictions"])
-        run_directory.write_bytes(self.run_dir.predictions, kept.to_bytes())
+        if predictions is not None:
+            kept = fold_results.kept(examples, predictions)
+            run_directory.write_bytes(self.run_dir.predictions, kept.to_bytes())
         cut = {"folds": self._settings["folds"], "repeats": self._settings["repeats"]}
         path = self.run_dir.crossval_flags
         claim = (
             f"# Cross-validated by kerastune; to repeat: kerastune crossval --flagfile={path.name}"
         )
         records.write_flags(path, claim, given, self.recipe, cut)
-        # The members give probabilities already, which are averaged as numbers are.
-        self.model = averaging.assemble(
-            [each.member for each in judged], np.ones(len(judged)), kind="regression"
-        )
-        records.save(self.model, self.run_dir.ensemble)
+        if all(each.member is not None for each in judged):
+            # The members give probabilities already, which are averaged as numbers are.
+            kind = OTHER if examples.kind == OTHER else "regression"
+            few = sample(examples.inputs(np.arange(min(8, len(examples)))))
+            members = [each.member for each in judged]
+            self.model = averaging.assemble(members, np.ones(len(judged)), kind=kind, sample=few)
+            records.save(self.model, self.run_dir.ensemble)
         records.write_json(self.run_dir.crossval, self.result)
 
 
 def cross_validate(
     model: Any,
-    x: np.ndarray | dict[str, np.ndarray],
-    y: np.ndarray,
+    x: Any,
+    y: Any = None,
     *,
     recipe: Recipe | None = None,
     folds: int = 5,
@@ -317,8 +299,9 @@ def cross_validate(
     The arguments are those of `CrossValidation`, and:
 
     Args:
-        x: inputs, an array `[n, ...]` or a dict of arrays, all of which are folded.
-        y: targets.
+        x: inputs, an array `[n, ...]` or a structure of arrays, all of which are folded.
+        y: targets of any form; of several outputs, several labels or dense targets, loss and
+            metrics of the compiled model are told.
         folds: of one repeat.
         groups: numbers or texts `[n]`; examples with the same one are never on both sides of a cut.
         verbose: 0 for no line on the screen with the time that is left.

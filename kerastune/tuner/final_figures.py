@@ -10,8 +10,8 @@ import numpy as np
 from kerastune.analysis import calibration, comparison, ensemble_selection
 from kerastune.analysis.comparison import Comparison
 from kerastune.models import scoring
+from kerastune.playbook.ensemble_values import ValidationFigures
 from kerastune.playbook.stages.distill import Distill
-from kerastune.playbook.stages.ensemble import ValidationFigures
 from kerastune.playbook.stages.prune import Prune
 from kerastune.problem import OTHER, Part
 from kerastune.tuner.final_models import CALIBRATED, FinalModels

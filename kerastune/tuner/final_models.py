@@ -16,11 +16,13 @@ from kerastune.inference.any_outputs import OutputJudge
 from kerastune.models import output_kind, scoring
 from kerastune.playbook.decision import Values
 from kerastune.playbook.driver import Playbook
-from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues
+from kerastune.playbook.ensemble_values import EnsembleValues
+from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.tta import Tta, TtaValues
 from kerastune.problem import OTHER, Part, Problem, labels
 from kerastune.recipe import Recipe
 from kerastune.training import optimizers
+from kerastune.training.compiled_model import assign
 from kerastune.training.trainer import Trainer, sample
 from kerastune.trial import State
 from kerastune.tuner import refit
@@ -144,6 +146,15 @@ class FinalModels:
         model = self.trainer.compiled(self.recipe(trial)).model
         few = sample(self.problem.validation.x)
         return error_analysis.probabilities(found, output_kind.gives_logits(model, few))
+
+    def predictions_of_views(
+        self, trial: str, x: Any, found: Mapping[str, keras.layers.Layer]
+    ) -> dict[str, np.ndarray]:
+        """What a trial's kept weights say of every view, as `tta.predictions` has it."""
+        model = self.trainer.compiled(self.recipe(trial)).model
+        assign(model.variables, self.states[trial].model)
+        is_late = self.trainer.seconds_left
+        return tta.predictions(model, x, found, self.problem.kind, lambda: is_late() <= 0)
 
     def ensemble_predictions(self, x: Any) -> np.ndarray:
         """As `predictions`, of the kept ensemble."""

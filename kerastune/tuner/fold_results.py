@@ -12,8 +12,9 @@ from kerastune.analysis import error_analysis, metrics
 from kerastune.data import folds
 from kerastune.data.cross_validation_set import Foldable
 from kerastune.data.folds import Fold
+from kerastune.inference.any_outputs import OutputJudge
 from kerastune.models import scoring
-from kerastune.problem import Part, Problem
+from kerastune.problem import OTHER, Part, Problem
 from kerastune.report import examples as small
 from kerastune.report.predictions import MOST_MISTAKES, Mistakes, Predictions
 
@@ -28,18 +29,19 @@ class Judged:
         fold: what was trained on, and what was held out.
         metrics: by name, on what was held out.
         held_out: probabilities `[n, classes]`, or numbers `[n, outputs]` in the user's units, of
-            what was held out.
-        test: the same of the test part; `None` without one.
-        member: the model, raw inputs in and probabilities or the user's units out.
+            what was held out; `None` of targets of kind `"other"`.
+        test: the same of the test part, or `any_outputs.rows`; `None` without one.
+        member: the model, raw inputs in and probabilities or the user's units out; `None` where its
+            outputs can't be averaged.
         steps: that it was trained.
         seconds: that this took.
     """
 
     fold: Fold
     metrics: dict[str, float]
-    held_out: np.ndarray
+    held_out: np.ndarray | None
     test: np.ndarray | None
-    member: keras.Model
+    member: keras.Model | None
     steps: int
     seconds: float
 
@@ -68,20 +70,15 @@ def out_of_fold(examples: Foldable, judged: list[Judged]) -> dict[str, np.ndarra
 
     Every prediction is by a model that was not trained on the row.
     """
-    repeats = judged[-1].fold.repeat
-    predictions = np.zeros(
-        [repeats, len(examples), judged[0].held_out.shape[1]], judged[0].held_out.dtype
-    )
-    of_fold = np.zeros([repeats, len(examples)], np.int32)
+    of_fold = np.zeros([judged[-1].fold.repeat, len(examples)], np.int32)
     for each in judged:
-        predictions[each.fold.repeat - 1, each.fold.held_out] = each.held_out
         of_fold[each.fold.repeat - 1, each.fold.held_out] = each.fold.number
-    found = {
-        "predictions": predictions,
-        "fold": of_fold,
-        "true": examples.true,
-        "row": examples.rows,
-    }
+    found = {"fold": of_fold, "row": examples.rows}
+    if (first := judged[0].held_out) is not None:
+        predictions = np.zeros([*of_fold.shape, first.shape[1]], first.dtype)
+        for each in judged:
+            predictions[each.fold.repeat - 1, each.fold.held_out] = each.held_out
+        found |= {"predictions": predictions, "true": examples.true}
     if examples.groups is not None:
         found["groups"] = examples.groups
     return found | {
@@ -106,21 +103,19 @@ def kept(examples: Foldable, predictions: np.ndarray) -> Predictions:
     return Predictions(names, {HELD_OUT: true}, {"folds": {HELD_OUT: outputs}}, "folds", mistakes)
 
 
-def result(examples: Foldable, judged: list[Judged], predictions: np.ndarray) -> dict[str, Any]:
+def result(
+    examples: Foldable, judged: list[Judged], predictions: np.ndarray | None
+) -> dict[str, Any]:
     """What `crossval.json` holds.
 
-    Figures by fold, their summary, those of all held-out examples, and those of the ensemble on the
-    test part.
+    Figures by fold, their summary, those of all held-out examples (not of kind `"other"`), and
+    those of the ensemble on the test part.
     """
     sizes = [
         [len(each.fold.train) for each in judged],
         [len(each.fold.held_out) for each in judged],
     ]
     is_classification = examples.classes is not None
-    if is_classification:
-        scored, each = "accuracy", (predictions.argmax(axis=-1) == examples.true).mean(axis=0)
-    else:
-        scored, each = "mae", np.abs(predictions - examples.true).mean(axis=(0, 2))
     found = {
         "examples": len(examples),
         "classes": []
@@ -130,12 +125,26 @@ def result(examples: Foldable, judged: list[Judged], predictions: np.ndarray) ->
         "grouped": examples.groups is not None,
         "by fold": [_row(each) for each in judged],
         "summary": folds.summary([each.metrics for each in judged], *sizes),
-        "out of fold": {scored: folds.pooled(each, examples.groups, metrics.limits(scored))},
+        "out of fold": {} if predictions is None else _of_all(examples, predictions),
     }
     if judged[0].test is not None:
         averaged = np.mean([each.test for each in judged], axis=0)
-        found["ensemble on the test part"] = figures(examples, examples.true_test, averaged)
+        if examples.kind == OTHER:
+            judge = OutputJudge(judged[0].member, examples.raw.parts["test"])
+            told = judge.figures(averaged)
+        else:
+            told = figures(examples, examples.true_test, averaged)
+        found["ensemble on the test part"] = told
     return found
+
+
+def _of_all(examples: Foldable, predictions: np.ndarray) -> dict[str, dict[str, float]]:
+    """Accuracy or MAE of all held-out examples, with its interval."""
+    if examples.classes is not None:
+        scored, each = "accuracy", (predictions.argmax(axis=-1) == examples.true).mean(axis=0)
+    else:
+        scored, each = "mae", np.abs(predictions - examples.true).mean(axis=(0, 2))
+    return {scored: folds.pooled(each, examples.groups, metrics.limits(scored))}
 
 
 def _row(judged: Judged) -> dict[str, Any]:

@@ -170,8 +170,10 @@ class PlaybookOracle(Oracle):
             if outcome.diverged_at is None
             else None
         )
+        # A score on a part of its own ranks it nowhere.
+        is_scored = kept is not None and not outcome.spec.repeat
         trial.status = TrialStatus.FAILED if outcome.error else TrialStatus.COMPLETED
-        trial.score = None if kept is None else kept[self.playbook.objective.name]
+        trial.score = kept[self.playbook.objective.name] if is_scored else None
         trial.best_step = None if kept is None else kept["step"]
         diverged = (
             None if outcome.diverged_at is None else f"diverged at step {outcome.diverged_at}"

@@ -29,10 +29,11 @@ from kerastune.objective import Objective
 from kerastune.playbook.context import Facts
 from kerastune.playbook.rules import expected_gain
 from kerastune.playbook.stages.distill import Distill
+from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.playbook.stages.model import Model
 from kerastune.playbook.stages.prune import Prune
-from kerastune.problem import OTHER, Problem
+from kerastune.problem import OTHER, Problem, labels
 from kerastune.recipe import Recipe
 from kerastune.training.segment_callback import CHUNK
 from kerastune.training.trainer import Trainer
@@ -40,6 +41,16 @@ from kerastune.tuner import samplers
 from kerastune.tuner.idioms import optimizer_hyperparameters
 from kerastune.tuner.idioms.optimizer_hyperparameters import OptimizerHyperparameters
 from kerastune.tuner.settings import Settings
+
+MOST_IN_BAG = 2000  # training and validation examples, of which folds are learnt from
+LEAST_OF_CLASS = 5  # of them, so that every fold has one
+# Why training and validation part are not cut anew, together, by how they were cut.
+APART = {
+    "": "the validation part was given",
+    "time": "the validation part is the latest",
+    "groups": "the validation part holds whole groups",
+    "end": "examples are learnt from in their order",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +119,11 @@ def look(
     recipe_checks.check(recipe, facts.unusable)
     layer_groups.check(model, recipe)
     notes = (*notes, *_saving(model, hypermodel))
+    if settings.runs(Ensemble) and (why := why_no_bag(problem)):
+        told = (
+            "Models of the ensemble learn from the training part alone, and not from folds of all "
+        )
+        notes = (*notes, f"{told}examples, since {why}.")
     return FirstLook(facts, recipe, architecture, notes)
 
 
@@ -225,7 +241,37 @@ def of(problem: Problem, objective: Objective, model: keras.Model) -> Facts:
         unusable=recipe_checks.unusable(model, problem),
         data=_data(problem, num_train),
         guess=_guess(problem),
+        bags=_is_small(problem) and not why_no_bag(problem),
     )
+
+
+def why_no_bag(problem: Problem) -> str:
+    """Why training and validation part of small data may not be cut anew, together; empty where
+    they may, or data are not small.
+
+    Example:
+        >>> from kerastune.problem import Part
+        >>> part = Part(np.zeros([10, 2]), np.arange(10) % 2)
+        >>> problem = Problem("toy", "classification", part, part, class_names=("a", "b"))
+        >>> why_no_bag(problem), why_no_bag(dataclasses.replace(problem, cut="random"))
+        ('the validation part was given', '')
+    """
+    if not _is_small(problem):
+        return ""
+    return APART.get(problem.cut, "" if problem.shuffled else APART["end"])
+
+
+def _is_small(problem: Problem) -> bool:
+    """Whether data are so few that all of them are needed for training, and enough for folds."""
+    if problem.train is None or problem.kind == OTHER:
+        return False
+    parts = problem.train, problem.validation
+    if sum(map(len, parts)) > MOST_IN_BAG:
+        return False
+    if problem.kind == "regression":
+        return sum(map(len, parts)) >= LEAST_OF_CLASS
+    counts = np.bincount(np.concatenate([labels(part.y) for part in parts]))
+    return bool(counts[counts > 0].min() >= LEAST_OF_CLASS)
 
 
 def _guess(problem: Problem) -> float:

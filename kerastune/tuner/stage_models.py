@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.analysis import loss_selection, nested
+from kerastune.analysis import calibration, loss_selection, nested
 from kerastune.analysis.view_selection import IDENTITY
+from kerastune.data import folds
 from kerastune.inference import tta, views
-from kerastune.playbook.stages.ensemble import Validation
-from kerastune.problem import OTHER
+from kerastune.playbook.ensemble_values import LeftOut, Validation
+from kerastune.playbook.rules import bag
+from kerastune.playbook.stages.tta import Looked
+from kerastune.problem import OTHER, joined
 from kerastune.study.database import Study
 from kerastune.trial import State
 from kerastune.tuner.final_models import FinalModels
@@ -63,6 +66,17 @@ class StageModels:
             most=loss_selection.most_held(len(part), problem.output_numbers) if is_other else None,
         )
 
+    def left_out(self) -> LeftOut:
+        """What a bag is judged on."""
+        models = self._models()
+        both = joined(models.problem.train, models.problem.validation)
+
+        def predict(trial: str) -> tuple[np.ndarray, np.ndarray]:
+            rows, x = self._held_out(models, trial)
+            return rows, models.predictions(trial, x)
+
+        return LeftOut(models.targets(both), predict)
+
     def look(self) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, dict[str, Any]]]:
         """What the views are chosen on.
 
@@ -75,6 +89,8 @@ class StageModels:
             A view whose predictions are not finite is left out.
         """
         models = self._models()
+        if models.ensemble is not None and models.ensemble.repeats:
+            return self._look_with_bag(models)
         part = models.problem.validation
         found, targets = candidates(part.x), models.targets(part)
         if models.chosen is None or not found:
@@ -86,14 +102,52 @@ class StageModels:
             models.problem.kind,
             is_late=lambda: models.trainer.seconds_left() <= 0,
         )
-        unit = models.problem.target_std
-        sound = {name: each / unit for name, each in said.items() if np.isfinite(each).all()}
-        settings = {name: views.to_values(view) for name, view in found.items()}
-        return sound if IDENTITY in sound else {}, targets, settings
+        return _sound(said, models.problem.target_std), targets, _settings(found)
+
+    def _look_with_bag(self, models: FinalModels) -> Looked:
+        """As `look`, of all examples that are no test examples, each by the members that left it
+        out.
+        """
+        bagged, known = models.ensemble, self.left_out()
+        found = candidates(models.problem.validation.x)
+
+        def predict(trial: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+            rows, x = self._held_out(models, trial)
+            return {
+                name: (rows, each)
+                for name, each in models.predictions_of_views(trial, x, found).items()
+            }
+
+        by_member = [predict(trial) for trial in bagged.weights] if found else [{}]
+        said = {
+            name: calibration.tempered(
+                bag.out_of_fold([each[name] for each in by_member], len(known.targets)),
+                bagged.temperature,
+            )
+            for name in by_member[0]
+            if all(name in each for each in by_member)
+        }
+        return _sound(said, models.problem.target_std), known.targets, _settings(found)
+
+    def _held_out(self, models: FinalModels, trial: str) -> tuple[np.ndarray, Any]:
+        """Numbers of the examples that a member of a bag left out, and their inputs."""
+        spec, problem = models.playbook.outcomes[trial].spec, models.problem
+        rows = folds.of_all(problem, spec.folds, spec.left_out, spec.repeat).held_out
+        return rows, joined(problem.train, problem.validation).take(rows).x
 
     def weights(self, trial: str) -> list[np.ndarray]:
         """The kept weights of a trial."""
         return self._models().states[trial].model
+
+
+def _sound(said: dict[str, np.ndarray], unit: float) -> dict[str, np.ndarray]:
+    """Predictions by view that are finite, in units of the targets; none without the identity."""
+    sound = {name: each / unit for name, each in said.items() if np.isfinite(each).all()}
+    return sound if IDENTITY in sound else {}
+
+
+def _settings(found: Mapping[str, views.View]) -> dict[str, dict[str, Any]]:
+    return {name: views.to_values(view) for name, view in found.items()}
 
 
 def candidates(x: Any) -> dict[str, views.View]:

@@ -54,6 +54,17 @@ GAINS = {
     "dropout .1": 0.005,
     "constant": -0.04,
 }
+A_BAG = {
+    "tasks": {
+        name: {"group": group, "examples": [300, 100, 10_000]}
+        for name, group in (("one", "table"), ("two", "table"), ("three", "series"))
+    },
+    "runs": [
+        {"task": name, "seed": seed, "single": [0.8, 0.5], "bag": [0.8 + gain, 0.4]}
+        for name, gain in (("one", 0.02), ("two", 0.02), ("three", 0.04))
+        for seed in (1, 2)
+    ],
+}
 STEPS = {"length x1/4": 200, "length x3": 2400, "keras defaults": 3200}
 
 
@@ -215,17 +226,28 @@ def test_the_expected_value_does_not_follow_a_score_that_is_mostly_noise():
 
 
 def test_the_file_of_priors_tells_means_of_every_recipe_by_kind(worlds):
-    told = replay.priors_file(worlds)
+    told = replay.priors_file(worlds, A_BAG)
     assert set(told["gains"]["smoothing"]) == {"table", "table, small", "other", "other, small"}
     assert told["seed_std"]["table"] == 0.0  # the same test score with every seed
     one_seed = recorded_runs.worlds(a_universe(seeds=1), recorded_recipes.RECIPES)
-    assert replay.priors_file(one_seed)["seed_std"] == {}
+    assert replay.priors_file(one_seed, A_BAG)["seed_std"] == {}
     assert told["gains"]["smoothing"]["table"] == {"mean": 0.03, "std": 0.00474, "tasks": 5}
     assert told["changes"]["smoothing"] == {"label_smoothing": 0.1}
     # Gains over Adam are of what Adam trained.
     of_adam = told["gains_of"]["adam"]
     assert {told["changes"][name]["optimizer"] for name in of_adam} == {"adam"}
     assert "adam" in of_adam and of_adam["adam"]["table"]["mean"] == 0
+
+
+def test_the_prior_of_a_bag_is_the_recorded_gain_by_kind(worlds):
+    assert replay_priors.bag_prior(A_BAG, "image") is None
+    kinds = ("table, small", "other, small", "series, small")
+    found = [replay_priors.bag_prior(A_BAG, data) for data in kinds]
+    assert [each.tasks for each in found] == [2, 3, 1]
+    # Tasks of another kind count less.
+    means = [each.mean for each in found]
+    assert 0.02 < means[0] < means[1] < means[2] < 0.04 and means[0] < 0.023
+    assert replay.priors_file(worlds, A_BAG)["gains"]["bag"]["table, small"]["tasks"] == 2
 
 
 def test_a_universe_is_written_and_read(tmp_path):

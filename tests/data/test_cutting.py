@@ -68,6 +68,14 @@ def test_groups_that_can_not_be_cut_are_refused():
         cutting.cut_parts(raw, None, 1, True, Declared())
 
 
+def test_a_problem_tells_how_its_validation_part_was_cut_off():
+    frame = table()
+    told = {"time": {"time": "day"}, "groups": {"groups": "who"}, "random": {}}
+    told[""] = {"validation_data": frame[:20]}
+    for cut, how in told.items():
+        assert loading.load(frame, label="left", **how).cut == cut
+
+
 def test_time_is_not_cross_validated():
     with pytest.raises(ValueError, match="`time` can't be cross-validated"):
         cross_validation_set.load(table(), label="left", time="day")

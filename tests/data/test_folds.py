@@ -164,3 +164,46 @@ def test_no_end_of_an_interval_is_where_a_metric_of_any_name_cannot_be():
     assert found["val_out_mean_absolute_error"]["low"] == 0 > found["val_loss"]["low"]
     groups = np.arange(4) // 2
     assert folds.pooled([0.0, 0.0, 0.0, 9.0], groups, ends=(0.0, np.inf))["low"] == 0
+
+
+# Training and validation part together
+
+
+def small(kind="classification", weights=(None, None)):
+    """A problem whose examples are numbered, and all differ."""
+    classes = CLASSES[np.random.default_rng(1).permutation(60)]
+    y = classes if kind == "classification" else classes / 7
+    parts = (
+        Part(np.arange(first, last), y[first:last], each)
+        for (first, last), each in zip(((0, 45), (45, 60)), weights, strict=True)
+    )
+    names = ("a", "b", "c") if kind == "classification" else ()
+    return Problem("small", kind, *parts, class_names=names, cut="random")
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_both_parts_are_cut_into_folds_that_hold_every_example_once_per_repeat(kind):
+    seen = []
+    for repeat in (1, 2):
+        cuts = [folds.problem_of(small(kind), 5, fold, repeat) for fold in range(1, 6)]
+        for each in cuts:
+            assert sorted([*each.train.x, *each.validation.x]) == list(range(60))
+            assert len(each.validation) == 12 and np.any(each.train.x >= 45)
+            if kind == "classification":
+                assert np.bincount(each.validation.y).tolist() == [6, 4, 2]
+        seen.append([each.validation.x.tolist() for each in cuts])
+        assert sorted(sum(seen[-1], [])) == list(range(60))
+        again = [folds.of_all(small(kind), 5, fold, repeat).held_out for fold in range(1, 6)]
+        assert [each.tolist() for each in again] == seen[-1]
+    assert seen[0] != seen[1]
+
+
+def test_a_part_without_weights_gets_none_so_that_batches_keep_their_form():
+    ones, twos = np.ones(45), np.full(15, 2.0)
+    for weights in ((ones, twos), (None, twos), (ones, None), (None, None)):
+        found = folds.problem_of(small(weights=weights), 5, 1, 1)
+        for part, given in zip((found.train, found.validation), weights, strict=True):
+            assert (part.sample_weight is None) == (given is None)
+            if part.sample_weight is not None and weights[1] is not None:
+                expected = np.where(part.x >= 45, 2.0, 1.0)
+                assert part.sample_weight.tolist() == expected.tolist()

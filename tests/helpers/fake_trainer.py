@@ -178,6 +178,7 @@ class FakeModels:
     validation: Callable | None = None
     look: Callable | None = None
     weights: Callable | None = None
+    left_out: Callable | None = None
 
 
 def facts(**changes) -> Facts:

@@ -13,8 +13,8 @@ from fake_trainer import CHUNK, FakeClock, FakeModels, FakeTrainer, facts
 from kerastune.analysis import calibration
 from kerastune.budget import Budget
 from kerastune.playbook.driver import Playbook
+from kerastune.playbook.ensemble_values import Validation
 from kerastune.playbook.stages import registry
-from kerastune.playbook.stages.ensemble import Validation
 from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from kerastune.models import compiling, output_kind, scoring
+from kerastune.models import compiling, hypermodels, output_kind, scoring
 from kerastune.problem import Part, Problem
 from kerastune.trial import Objective
 
@@ -121,3 +121,16 @@ def test_numbers_in_the_users_units_are_scored_by_the_variance_that_is_explained
     scores = scoring.example_scores(model, problem, part, outputs, Objective("loss", "min"))
     assert scores.mean() == pytest.approx(-1, rel=1e-5)
     assert scoring.figures(problem, part, outputs, False)["rmse"] == pytest.approx(y.std())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_sequential_without_an_input_takes_batches_of_any_size(count):
+    def build(hp):
+        model = keras.Sequential([layers.Dense(5)])
+        model.compile("sgd", "mse")
+        return model
+
+    found = hypermodels.asking(hypermodels.BuildFunction(build), {})(
+        np.zeros([count, 12], "float32")
+    )
+    assert (found.batch_size, found.numbers) == (None, 5)

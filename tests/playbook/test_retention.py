@@ -8,7 +8,8 @@ from fake_trainer import FakeTrainer, advance, canonical, playbook
 
 from kerastune.playbook import retention
 from kerastune.playbook.decision import ChosenTrial, Decision
-from kerastune.playbook.stages.ensemble import EnsembleValues, candidates
+from kerastune.playbook.ensemble_values import EnsembleValues
+from kerastune.playbook.stages.ensemble import candidates
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
 from kerastune.trial import Outcome, State, TrialSpec

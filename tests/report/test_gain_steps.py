@@ -4,7 +4,7 @@ import pytest
 
 from kerastune.analysis.comparison import Comparison, named
 from kerastune.playbook.decision import Decision
-from kerastune.playbook.stages.ensemble import EnsembleValues, ValidationFigures
+from kerastune.playbook.ensemble_values import EnsembleValues, ValidationFigures
 from kerastune.playbook.stages.tta import TtaValues
 from kerastune.recipe import Recipe
 from kerastune.report import gain_steps, markdown, search_sections

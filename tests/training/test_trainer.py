@@ -361,6 +361,69 @@ def test_a_member_of_a_fold_sees_the_rows_outside_of_its_own_in_every_segment(mo
     assert np.array_equal(whole.losses, [*first.losses, *second.losses])
 
 
+class Seeing(keras.Sequential):
+    """Notes every number of an example, its first input, that it trains on or is evaluated on."""
+
+    seen = {"train": set(), "test": set()}
+
+    @classmethod
+    def _note(cls, where, data):
+        tf.py_function(lambda x: cls.seen[where].update(x.numpy().astype(int)), [data[0][:, 0]], [])
+
+    @classmethod
+    def forget(cls):
+        for numbers in cls.seen.values():
+            numbers.clear()
+
+    def train_step(self, data):
+        self._note("train", data)
+        return super().train_step(data)
+
+    def test_step(self, data):
+        self._note("test", data)
+        return super().test_step(data)
+
+
+def numbered(first, count, weights=None):
+    numbers = np.arange(first, first + count)
+    x = np.stack([numbers, *[numbers % 5] * 3], axis=1).astype("float32")
+    return Part(x, (numbers % 3).astype("int32"), weights)
+
+
+@pytest.mark.parametrize("weights", [None, np.ones(60)])
+def test_a_trial_that_leaves_out_a_fold_of_all_examples_never_trains_on_it(weights):
+    data = problem(train=numbered(0, 120), validation=numbered(120, 60, weights))
+    made = trainer(lambda hyperparameters: Seeing(build(hyperparameters).layers), problem=data)
+    missed = []
+    for fold in range(1, 6):
+        Seeing.forget()
+        cut = {"folds": 5, "left_out": fold, "repeat": 2, "keep_best": True, "eval_every": 50}
+        _, state, _ = made.run(spec(until=50, **cut))
+        made.run(spec(start=50, **cut), state)
+        held_out = folds.of_all(data, 5, fold, 2).held_out
+        assert Seeing.seen["test"] == set(held_out) and len(held_out) == 36
+        assert Seeing.seen["train"] == set(range(180)) - set(held_out)
+        missed += held_out.tolist()
+    assert sorted(missed) == list(range(180))
+    # The next training of this trainer learns from the training part again.
+    Seeing.forget()
+    made.run(spec(until=50, eval_every=50))
+    assert Seeing.seen == {"train": set(range(120)), "test": set(range(120, 180))}
+
+
+def test_scores_of_a_fold_are_those_of_its_examples_and_no_fold_is_traced_anew():
+    Counting.traces.clear()
+    made = trainer(lambda hyperparameters: Counting(build(hyperparameters).layers))
+    for repeat in (1, 2):
+        for fold in range(1, 6):
+            cut = {"folds": 5, "left_out": fold, "repeat": repeat}
+            outcome, _, best = made.run(spec(keep_best=True, eval_every=50, **cut))
+            left = folds.problem_of(made.problem, 5, fold, repeat).validation
+            right = made.outputs(PLAIN, best, left.x).argmax(1) == left.y
+            assert outcome.example_scores.tolist() == right.tolist()
+    assert Counting.traces == ["train", "test"]
+
+
 def test_a_deadline_stops_at_a_chunk_and_steps_are_told():
     told = []
     made = trainer(on_steps=told.append, seconds_left=lambda: 2 - len(told))

@@ -10,7 +10,7 @@ import pytest
 from keras import layers, ops
 from sklearn.datasets import load_digits
 
-from kerastune import PlaybookTuner, Recipe
+from kerastune import PlaybookTuner, Recipe, cross_validate
 from kerastune.analysis import loss_selection
 
 STAGES = ["baseline", "train", "ensemble", "tta"]
@@ -100,7 +100,7 @@ def test_models_without_targets_are_trained_and_those_without_a_loss_refused(tmp
 
 def narrow(hp):
     x = keras.Input([64])
-    hidden = layers.Dense(6, "relu")(x)
+    hidden = layers.Dense(32, "relu")(x)
     digit, ink = layers.Dense(10, "softmax", name="digit"), layers.Dense(1, name="ink")
     model = keras.Model(x, {"digit": digit(hidden), "ink": ink(hidden)})
     losses = {"digit": "sparse_categorical_crossentropy", "ink": "mse"}
@@ -112,10 +112,10 @@ def test_several_outputs_are_averaged_where_that_lowers_their_loss_and_load_anyw
     x, y = load_digits(return_X_y=True)
     x, order = (x / 16).astype("float32"), np.random.default_rng(1).permutation(len(x))
     train, validation, test = (
-        (x[part], {"digit": y[part], "ink": 10 * x[part].mean(axis=1)})
+        (x[part], {"digit": y[part], "ink": x[part].mean(axis=1)})
         for part in np.split(order, [500, 1200])
     )
-    recipe = Recipe(total_steps=300, batch_size=32, learning_rate=0.03)
+    recipe = Recipe(total_steps=300, batch_size=32, learning_rate=0.01, optimizer="adam")
     settings = {"budget": "2000steps", "stages": STAGES[:3], "recipe": recipe, "members": 5}
     tuner = PlaybookTuner(narrow, directory=tmp_path, **settings)
     tuner.search(*train, validation_data=validation, test_data=test, verbose=0)
@@ -150,3 +150,22 @@ def test_what_would_not_fit_into_memory_is_no_ensemble_and_said(tmp_path, monkey
     tuner = searched(tmp_path, two_outputs, {"price": PRICE[:200], "up": UP[:200]})
     assert "ensemble would hold more than" in tuner.latest.problem.notes[-1]
     assert [decision.stage for decision in tuner.decisions] == STAGES[:2]
+
+
+def test_cross_validation_tells_loss_and_metrics_of_every_fold_and_averages_the_models(tmp_path):
+    y = {"price": PRICE[:200], "up": UP[:200]}
+    test = X[200:], {"price": PRICE[200:], "up": UP[200:]}
+    settings = {"recipe": RECIPE.replace(total_steps=100), "folds": 2, "test_data": test}
+    crossed = cross_validate(two_outputs, X[:200], y, directory=tmp_path, verbose=0, **settings)
+    summary, rows = crossed.result["summary"], crossed.result["by fold"]
+    assert list(summary)[0] == "loss" and {"up_accuracy", "price_loss"} <= set(summary)
+    assert summary["up_accuracy"]["high"] <= 1
+    losses = [row["metrics"]["loss"] for row in rows]
+    assert summary["loss"]["mean"] == pytest.approx(np.mean(losses))
+    assert set(crossed.out_of_fold) == {"fold", "row", "class_names"}
+    model = keras.models.load_model(crossed.run_dir.ensemble)
+    outputs = model.predict(test[0], verbose=0)
+    right = np.mean((outputs["up"][:, 0] > 0.5) == test[1]["up"])
+    told = crossed.result["ensemble on the test part"]
+    assert told["up_accuracy"] == pytest.approx(right, abs=1e-5)
+    assert "up accuracy" in crossed.run_dir.report_markdown.read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from keras import layers
 
 from kerastune import PlaybookTuner
 from kerastune.playbook.decision import Decision
-from kerastune.playbook.stages.ensemble import EnsembleValues
+from kerastune.playbook.ensemble_values import EnsembleValues
 from kerastune.playbook.stages.train import TrainValues
 from kerastune.recipe import Recipe
 from kerastune.training.pace import CALL_SECONDS, steps_at_once

@@ -65,7 +65,8 @@ def asking(hypermodel: keras_tuner.HyperModel, given: dict[str, Any]) -> Ask | N
         if x is not None:
             model_inputs.check(model, x)
         found = output_kind.declared(model, x)
-        if x is None or not output_kind.takes(model, x):
+        has_size = found.batch_size is not None
+        if x is None or has_size or not output_kind.takes(model, x):
             return found
         return dataclasses.replace(found, numbers=example_losses.numbers(model, x))
 

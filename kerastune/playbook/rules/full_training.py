@@ -111,9 +111,15 @@ def is_comparable(outcome: Outcome | None) -> bool:
     """Whether a training has scores that may be compared with another's.
 
     A run with decay has them at its end only. One at a constant rate has them wherever a callback
-    of the user's stopped it: its best weights count.
+    of the user's stopped it: its best weights count. One that was evaluated on another part has
+    none.
     """
-    if outcome is None or outcome.diverged_at is not None or outcome.example_scores is None:
+    if (
+        outcome is None
+        or outcome.spec.repeat
+        or outcome.diverged_at is not None
+        or outcome.example_scores is None
+    ):
         return False
     return has_ended(outcome) and (outcome.spec.recipe.decay == "none" or not was_stopped(outcome))
 

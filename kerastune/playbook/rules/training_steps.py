@@ -13,7 +13,7 @@ from kerastune.budget import MOST_GROWTH
 from kerastune.objective import best_evaluation
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, Facts, rounded_up
-from kerastune.playbook.rules import batch_grid, full_training, regularizers
+from kerastune.playbook.rules import bag, batch_grid, full_training, regularizers
 from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
 from kerastune.playbook.stages.baseline import TRIAL as BASELINE
 from kerastune.playbook.stages.class_weights import Weights
@@ -95,8 +95,13 @@ class TrainingSteps:
 
     @property
     def _leaves(self) -> float:
-        """What is left to others: nothing, where there is hardly time for one training."""
-        return self.leaves if self.context.facts.allowance >= 2 * self.wanted else 0.0
+        """What is left to others: nothing, where there is hardly time for one training; a whole
+        bag's trainings, where there may be one and the budget holds it.
+        """
+        facts = self.context.facts
+        if self.leaves and facts.bags and facts.allowance >= (bag.FOLDS + 1) * self.wanted:
+            return bag.FOLDS / (bag.FOLDS + 1)
+        return self.leaves if facts.allowance >= 2 * self.wanted else 0.0
 
     @property
     def wanted(self) -> int:

@@ -6,23 +6,34 @@ left of the budget trains the chosen recipe again with other seeds and, where th
 all folds but one of the training part. Validation has chosen the recipe already, so members,
 weights, mean and temperature are cross-fitted over folds of it for every figure that is reported;
 the ones handed on are fitted on all.
+
+Of small data whose validation part was cut off at random, the budget trains a bag (`rules.bag`) in
+the place of seeds: models of the recipe that each leave out a fold of training and validation part
+together. Small data have too few validation examples to show what that gains, and it costs them
+little to serve, so the expected gain decides.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kerastune.analysis import ensemble_selection
-from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, Facts, rounded_up
-from kerastune.playbook.decision import ChosenTrial, Decision
-from kerastune.playbook.rules import full_training
+from kerastune.playbook.decision import Decision
+from kerastune.playbook.ensemble_values import (
+    EnsembleValues,
+    LeftOut,
+    Validation,
+    ValidationFigures,
+    calibrated,
+)
+from kerastune.playbook.rules import bag, full_training
 from kerastune.playbook.rules.ensemble_choice import judge, judge_by_loss
+from kerastune.playbook.rules.expected_gain import Expected
 from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
@@ -31,78 +42,8 @@ if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup, TrainedModels, Wanted
 
 MEMBERS = 10  # at most: what each of them adds shrinks, and a user waits for all of them
+FRACTION = "a fifth"  # that each member of a bag leaves out, 1 / `bag.FOLDS`
 EVALUATED = 1 / 3  # of a training step, per example: an evaluated one has no backward pass
-
-
-@dataclasses.dataclass(frozen=True)
-class Validation:
-    """What the stage is told of the validation part, by a floor that has models.
-
-    Args:
-        targets: integer classes `[n]`, or numbers `[n]` or `[n, outputs]`, as the models are
-            trained for; `None` where the model's own loss judges.
-        predict: gives the predictions of a trial's kept weights: probabilities `[n, classes]`,
-            numbers `[n, outputs]`, or all outputs `[n, numbers]`.
-        figures: gives figures of merit by name, of such predictions.
-        losses: gives the loss of every example `[n]`, of all outputs `[n, numbers]`; `None` where
-            there are targets.
-        most: candidates whose predictions may be held at once; `None` for any number.
-    """
-
-    targets: np.ndarray | None
-    predict: Callable[[str], np.ndarray]
-    figures: Callable[[np.ndarray], dict[str, float]]
-    losses: Callable[[np.ndarray], np.ndarray] | None = None
-    most: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class ValidationFigures:
-    """Figures of merit on the validation part, by name, cross-fitted.
-
-    Args:
-        single: of the single model.
-        before: of what is handed on, without its temperature; empty where nothing is.
-        after: the same with it.
-    """
-
-    single: dict[str, float] = dataclasses.field(default_factory=dict)
-    before: dict[str, float] = dataclasses.field(default_factory=dict)
-    after: dict[str, float] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class EnsembleValues(ChosenTrial):
-    """What stage `ensemble` found; `trial` is the best single model.
-
-    Args:
-        weights: of the members, by their trials.
-        mean: how members are averaged, a key of `ensemble_selection.MEANS`.
-        temperature: of their mean.
-        kept: whether there is an ensemble; else the trial alone has all the weight.
-        gain: of an ensemble over the trial alone, in scores of examples; `None` where nothing was
-            compared.
-        loss_gain: the same as a fall of the loss, without temperatures.
-        temperature_gain: of the temperature, as a fall of the log-likelihood loss.
-        disagreement: of the members, `[members, members]`.
-        validation: figures of merit.
-        reliability: curves before and after the temperature, `[bins, 3]`; none for numbers.
-    """
-
-    weights: dict[str, float] = dataclasses.field(default_factory=dict)
-    mean: str = "arithmetic"
-    temperature: float = 1.0
-    kept: bool = False
-    gain: Comparison | None = None
-    loss_gain: Comparison | None = None
-    temperature_gain: Comparison | None = None
-    disagreement: tuple[tuple[float, ...], ...] = ()
-    validation: ValidationFigures = ValidationFigures()
-    reliability: dict[str, tuple[tuple[float, ...], ...]] = dataclasses.field(default_factory=dict)
-
-    @property
-    def trials(self) -> tuple[str, ...]:
-        return (*super().trials, *self.weights)
 
 
 class Ensemble(Stage):
@@ -157,14 +98,26 @@ class Ensemble(Stage):
         every = single.spec.eval_every
         total = rounded_up(context.recipe.total_steps, every)
         left = context.left(self.name) - _cost_of_predicting(context)
-        wanted = self._wanted(context.replace(recipe=context.recipe.over(total)))
+        whole = context.replace(recipe=context.recipe.over(total))
+        repeats = self._repeats(whole)
+        wanted = {name: each for repeat in repeats for name, each in repeat.items()}
+        spare = bag.SPARE if context.facts.timed else 1.0
+        due = bag.due(repeats, total, spare * left, context.outcomes)
+        if not due and not bag.members(context.outcomes):
+            wanted = self._wanted(whole)
+            due = full_training.affordable(wanted, total, left, context.outcomes)
         return [
             dataclasses.replace(
                 full_training.segment(name, self.name, wanted[name][0], done, every),
                 **wanted[name][1],
             )
-            for name, done in full_training.affordable(wanted, total, left, context.outcomes)
+            for name, done in due
         ]
+
+    def _repeats(self, context: Context) -> list[bag.Repeat]:
+        """The trainings of a bag; none where data or user want none."""
+        is_wanted = context.facts.bags and not self._folds
+        return bag.repeats(context.recipe, self._members) if is_wanted else []
 
     def _wanted(self, context: Context) -> dict[str, tuple[Recipe, dict[str, int]]]:
         """By name of the trial how to train, and without which fold; members of folds first."""
@@ -190,6 +143,13 @@ class Ensemble(Stage):
             numbers = "No whole training kept its weights."
             return self.decision(context, "No ensemble: nothing to combine", numbers)
         known = self._models.validation()
+        bagged, told = self._bagged(single, known, context)
+        if bagged is not None and bagged.kept:
+            headline = f"Average of {len(bagged.weights)} models, each leaving out "
+            headline += f"{FRACTION} of the examples"
+            evidence = (single.spec.trial, *bagged.weights)
+            numbers = wording.sentences(told)
+            return self.decision(context, headline, numbers, evidence=evidence, values=bagged)
         names = _first(single.spec.trial, context.outcomes, known.most)
         predictions = np.stack([known.predict(name) for name in names])
         if known.losses is None:
@@ -217,15 +177,48 @@ class Ensemble(Stage):
             if known.targets is None
             else ensemble_selection.reliability(verdict.before, verdict.after, known.targets),
         )
-        numbers = _numbers(names, values, context.facts)
+        numbers = wording.sentences([*told, *_numbers(names, values, context.facts)])
         return self.decision(
             context, _headline(names, values), numbers, evidence=names, values=values
         )
 
+    def _bagged(
+        self, single: Outcome, known: Validation, context: Context
+    ) -> tuple[EnsembleValues | None, list[str]]:
+        """What a bag is worth against the single model, also in words; `None` where there is
+        none.
+        """
+        names, trial, facts = bag.members(context.outcomes), single.spec.trial, context.facts
+        if not names:
+            return None, []
+        alone, left_out = known.predict(trial), self._models.left_out()
+        verdict = bag.judge(names, left_out, alone, facts.scored_by)
+        expected = full_training.expected_of(verdict.gain, single, context, bag.CHANGE)
+        found, last = verdict.temperature, slice(-len(alone), None)
+        values = EnsembleValues(
+            trial=trial,
+            steps_spent=context.spent(self.name),
+            weights={name: 1 / len(names) for name in names},
+            temperature=found.value,
+            repeats=len(names) // bag.FOLDS,
+            kept=expected.is_gain,
+            gain=verdict.gain,
+            loss_gain=verdict.loss_gain,
+            temperature_gain=found.gain,
+            validation=ValidationFigures(
+                single=known.figures(alone),
+                before=known.figures(found.before[last]),
+                after=known.figures(found.after[last]),
+            ),
+            reliability=ensemble_selection.reliability(found.before, found.after, left_out.targets),
+        )
+        return values, _in_words(values, left_out, expected, facts)
+
 
 def candidates(outcomes: dict[str, Outcome]) -> list[str]:
-    """Names of the trainings that may be members: those whose weights were kept, of the best
-    evaluation, also where a callback of the user's stopped them.
+    """Names of the trainings that may be chosen as members: those whose weights were kept, of the
+    best evaluation, also where a callback of the user's stopped them; none that has seen validation
+    examples.
     """
     return [
         name
@@ -233,6 +226,7 @@ def candidates(outcomes: dict[str, Outcome]) -> list[str]:
         if outcome.diverged_at is None
         and outcome.example_scores is not None
         and outcome.weights_kept
+        and not outcome.spec.repeat
     ]
 
 
@@ -283,7 +277,25 @@ def _headline(names: list[str], values: EnsembleValues) -> str:
     return "No ensemble: the gain over one model is not significant"
 
 
-def _numbers(names: list[str], values: EnsembleValues, facts: Facts) -> str:
+def _in_words(
+    values: EnsembleValues, left_out: LeftOut, expected: Expected, facts: Facts
+) -> list[str]:
+    """A bag in words."""
+    count, cuts = len(left_out.targets), f"{values.repeats} cut{'s' * (values.repeats > 1)}"
+    what = f"the mean of {len(values.weights)} models, each without one of {bag.FOLDS} folds of the"
+    what += f" {count:,} training and validation examples ({cuts})"
+    told = f"against {values.trial} alone: "
+    told += wording.expected(expected, values.gain, facts.scored_by)
+    if not values.kept:
+        return [f"{what}, is left out", told]
+    judged = "examples are judged by the models that left them out"
+    parts = [f"it is {what}", told, judged]
+    return (
+        [*parts, calibrated(values.temperature, values.validation)] if facts.num_classes else parts
+    )
+
+
+def _numbers(names: list[str], values: EnsembleValues, facts: Facts) -> list[str]:
     parts = []
     if len(names) > 1:
         gain, measure = values.gain, facts.scored_by
@@ -305,21 +317,4 @@ def _numbers(names: list[str], values: EnsembleValues, facts: Facts) -> str:
         parts.append(f"two members {classes if facts.num_classes else f'are {unit}'} on average")
     if facts.num_classes:
         parts.append(calibrated(values.temperature, values.validation))
-    return wording.sentences(parts)
-
-
-def calibrated(temperature: float, validation: ValidationFigures) -> str:
-    """What a temperature did, in words."""
-    before, after = validation.before, validation.after
-    if temperature == 1:
-        found = f"{before['nll']:.3g} (ECE {before['ece']:.2g})"
-        return f"no temperature lowers its log-likelihood loss of {found} significantly"
-    moved = ", ".join(
-        f"{words} {before[name]:.3g} to {after[name]:.3g}"
-        for name, words in (
-            ("nll", "log-likelihood loss"),
-            ("ece", "ECE"),
-            ("brier", "Brier score"),
-        )
-    )
-    return f"a temperature of {temperature:.3g} takes it from {moved}"
+    return parts

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from kerastune.playbook.ensemble_values import LeftOut, Validation
 from kerastune.playbook.rules.full_training import DECAY_STRETCH
 from kerastune.playbook.rules.model_search import Sample
-from kerastune.playbook.stages.ensemble import MEMBERS, Validation
+from kerastune.playbook.stages.ensemble import MEMBERS
 from kerastune.playbook.stages.prune import SPARSITIES
 from kerastune.playbook.stages.tta import Looked
 
@@ -45,6 +46,9 @@ class TrainedModels(Protocol):
 
     def validation(self) -> Validation:
         """What the ensemble is chosen on."""
+
+    def left_out(self) -> LeftOut:
+        """What a bag is judged on."""
 
     def look(self) -> Looked:
         """What models say of views of the validation examples, as `tta.Looked` has it."""

@@ -3,6 +3,8 @@
 
 Views are chosen and weighed by their validation loss. What that gains is judged on examples which
 had no part in it: chosen on all folds of the validation part but one, the views predict that one.
+The members of a bag have seen validation examples: there all examples are looked at, each by
+members that left it out.
 Only a significant gain is kept. A mean over views is less certain than what it is taken of, so it
 has a temperature of its own, found the same way.
 """
@@ -20,8 +22,8 @@ from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context
 from kerastune.playbook.decision import Decision, Values
+from kerastune.playbook.ensemble_values import ValidationFigures, calibrated
 from kerastune.playbook.stages.base import Stage
-from kerastune.playbook.stages.ensemble import ValidationFigures, calibrated
 from kerastune.trial import TrialSpec
 
 if TYPE_CHECKING:
@@ -29,9 +31,10 @@ if TYPE_CHECKING:
 
 UNAVERAGED = "No test-time augmentation: examples are predicted as they are"
 NAMED = 3  # views that lose most, named in a sentence
-# Predictions of the validation examples by view, the identity's among them; the targets, as
-# `view_selection.choose` takes them; and the settings of every view, as plain values to record. No
-# predictions where there is no model or no view.
+# Predictions of the validation examples by view, the identity's among them (of a bag those of the
+# training examples come first); the targets, as `view_selection.choose` takes them; and the
+# settings of every view, as plain values to record. No predictions where there is no model or no
+# view.
 Looked = tuple[Mapping[str, np.ndarray], np.ndarray, Mapping[str, dict[str, Any]]]
 
 
@@ -108,7 +111,12 @@ class Tta(Stage):
             none = "there is no model, or no view of such inputs, to try"
             why = "no time was left to look at a view" if predictions else none
             return self.decision(context, UNAVERAGED, wording.sentences([why]))
-        figures = self._models.validation().figures
+        count = context.facts.num_validation  # the last of the examples that are looked at
+        known = self._models.validation()
+
+        def figures(predicted: np.ndarray) -> dict[str, float]:
+            return known.figures(predicted[-count:])
+
         choice = view_selection.choose(predictions, targets, context.facts.scored_by)
         chosen = [name for name in choice.weights if name != view_selection.IDENTITY]
         values = TtaValues(
@@ -136,6 +144,10 @@ class Tta(Stage):
                 validation=ValidationFigures(single, figures(found.before), figures(found.after)),
             )
         parts = in_words(choice, context.facts.scored_by)
+        if len(targets) > count:
+            parts.insert(
+                0, f"views are judged on {len(targets):,} examples, by models that left them out"
+            )
         if choice.is_kept and context.facts.num_classes:
             parts.append(f"of that mean, {calibrated(values.temperature, values.validation)}")
         return self.decision(context, _headline(choice), wording.sentences(parts), values=values)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerastune.analysis.comparison import Comparison
+from kerastune.playbook.ensemble_values import EnsembleValues
 from kerastune.playbook.stages.distill import DistillValues
-from kerastune.playbook.stages.ensemble import EnsembleValues
 from kerastune.playbook.stages.prune import PruneValues
 from kerastune.playbook.stages.tta import TtaValues
 from kerastune.report.figures import plotting

@@ -82,7 +82,7 @@ gain, about 800 validation examples would show it.'
 
 def examples_of(outcomes: Mapping[str, Outcome]) -> int:
     """Validation examples by which trials were compared; 0 where none were."""
-    scores = (each.example_scores for each in outcomes.values())
+    scores = (each.example_scores for each in outcomes.values() if not each.spec.repeat)
     return max((len(each) for each in scores if each is not None), default=0)
 
 

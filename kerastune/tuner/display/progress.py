@@ -99,7 +99,7 @@ class Display:
     def _look_at(self, outcome: Outcome) -> None:
         objective = self._playbook.objective
         best = best_evaluation(outcome.evals, objective)
-        if best is None:
+        if best is None or outcome.spec.repeat:
             return
         value = objective.gain(best[objective.name])
         if not self._best or value > self._best_value:

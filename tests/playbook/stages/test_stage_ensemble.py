@@ -13,7 +13,8 @@ from places import HELPERS, ROOT
 from kerastune.analysis import calibration
 from kerastune.objective import Objective
 from kerastune.playbook.context import Context
-from kerastune.playbook.stages.ensemble import Ensemble, EnsembleValues, Validation, candidates
+from kerastune.playbook.ensemble_values import EnsembleValues, Validation
+from kerastune.playbook.stages.ensemble import Ensemble, candidates
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study

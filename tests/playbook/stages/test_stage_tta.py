@@ -10,8 +10,8 @@ from kerastune.analysis import calibration, ensemble_selection
 from kerastune.analysis.view_selection import IDENTITY, choose, cross_fitted, weigh
 from kerastune.objective import Objective
 from kerastune.playbook.context import Context, Facts
+from kerastune.playbook.ensemble_values import Validation, ValidationFigures
 from kerastune.playbook.stages import registry, tta
-from kerastune.playbook.stages.ensemble import Validation, ValidationFigures
 from kerastune.playbook.stages.tta import Tta
 from kerastune.recipe import Recipe
 

@@ -1,0 +1,221 @@
+"""Bags: which trainings there are, what they say of examples that they left out, and the choice."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+from fake_trainer import CHUNK, FakeModels, facts
+
+from kerastune.analysis import calibration
+from kerastune.playbook import retention
+from kerastune.playbook.context import Context
+from kerastune.playbook.ensemble_values import LeftOut, Validation
+from kerastune.playbook.rules import bag, full_training
+from kerastune.playbook.rules.training_steps import TrainingSteps
+from kerastune.playbook.stages.ensemble import Ensemble, candidates, of_recipe
+from kerastune.recipe import Recipe
+from kerastune.trial import Outcome, TrialSpec
+
+RECIPE = Recipe(total_steps=200)
+COUNT, LAST = 500, 100  # examples, and those of the validation part among them
+TRUE = np.random.default_rng(5).integers(0, 3, COUNT)
+SMALL = functools.partial(facts, num_train=400, num_validation=LAST, bags=True, timed=False)
+
+
+@pytest.fixture(autouse=True)
+def gains(recorded):
+    """What bags gained on other tasks."""
+    recorded(gains={"bag": {"table, small": {"mean": 0.0086, "std": 0.0128, "tasks": 3}}})
+
+
+def trained(name, recipe=RECIPE, steps=None, **cut):
+    changes = {key: cut.pop(key) for key in ("diverged_at", "out_of_time") if key in cut}
+    steps = steps or recipe.total_steps
+    until = recipe.total_steps if "out_of_time" in changes else steps
+    spec = TrialSpec(name, cut.pop("stage", "ensemble"), recipe, 0, until, CHUNK, True, **cut)
+    evals = ({"step": steps, "loss": 0.5, "accuracy": 0.8},)
+    scores = np.ones(LAST if not cut.get("repeat") else COUNT // 5)
+    losses = {"loss": np.linspace(2, 0.1, steps)}
+    return Outcome(spec, losses, evals, example_scores=scores, **changes)
+
+
+def single():
+    return {"train-200": trained("train-200", stage="train")}
+
+
+def whole(repeats=2):
+    found = single()
+    for repeat in bag.repeats(RECIPE, 10)[:repeats]:
+        found |= {name: trained(name, recipe, **cut) for name, (recipe, cut) in repeat.items()}
+    return found
+
+
+def guesses(seed, wrong, count=COUNT):
+    """Probabilities for the last examples, a share of which is wrong."""
+    generator = np.random.default_rng(seed)
+    missed = (TRUE[-count:] + generator.integers(1, 3, count)) % 3
+    chosen = np.where(generator.random(count) < wrong, missed, TRUE[-count:])
+    return np.where(chosen[:, None] == np.arange(3), 0.8, 0.1)
+
+
+def stage(wrong_of_one, wrong_of_members, members=10, folds=0):
+    def figures(predictions):
+        assert len(predictions) == LAST  # as of every other model, so that they compare
+        right = float(np.mean(predictions.argmax(axis=1) == TRUE[-LAST:]))
+        return {"accuracy": right, **calibration.figures(predictions, TRUE[-LAST:])}
+
+    def predict(name):
+        outcome = whole()[name]
+        rows = np.flatnonzero(np.arange(COUNT) % 5 == outcome.spec.left_out - 1)
+        return rows, guesses(outcome.spec.recipe.seed, wrong_of_members)[rows]
+
+    validation = Validation(TRUE[-LAST:], lambda name: guesses(1, wrong_of_one, LAST), figures)
+    models = FakeModels(lambda: validation, left_out=lambda: LeftOut(TRUE, predict))
+    return Ensemble(models, members, folds)
+
+
+# What is trained
+
+
+def proposed(allowance, found=None, known=SMALL, **options):
+    context = Context(RECIPE, known(allowance=allowance), single() if found is None else found)
+    return stage(0.2, 0.2, **options).propose(context)
+
+
+def test_only_whole_repeats_are_begun_and_each_member_has_a_fold_and_a_seed_of_its_own():
+    assert [len(proposed(200 * count)) for count in (5, 9, 10, 99)] == [5, 5, 10, 10]
+    specs = proposed(2000)
+    cuts = {(spec.folds, spec.left_out, spec.repeat) for spec in specs}
+    assert cuts == {(5, fold, repeat) for fold in range(1, 6) for repeat in (1, 2)}
+    assert {spec.recipe.seed for spec in specs} == set(range(2, 12))
+    assert all(spec.keep_best and spec.eval_every == CHUNK for spec in specs)
+    assert len({spec.trial for spec in specs}) == 10
+
+
+def test_without_room_or_leave_for_a_bag_the_recipe_gets_other_seeds():
+    for specs in (
+        proposed(999),
+        proposed(2000, members=4),
+        proposed(2000, known=lambda **given: SMALL(**{**given, "bags": False})),
+    ):
+        assert len(specs) >= 3 and not any(spec.repeat for spec in specs)
+    asked = proposed(2000, folds=3)  # by the user: folds of the training part
+    assert [spec.folds for spec in asked[:3]] == [3] * 3 and not any(s.repeat for s in asked)
+
+
+def test_of_time_that_is_only_just_enough_no_repeat_is_begun():
+    timed = functools.partial(SMALL, timed=True)
+    assert not any(spec.repeat for spec in proposed(1100, known=timed))
+    assert [spec.repeat for spec in proposed(1200, known=timed)] == [1] * 5
+
+
+def test_a_repeat_that_was_begun_is_finished_and_one_that_lost_a_fold_is_given_up():
+    repeat = bag.repeats(RECIPE, 10)[0]
+    half = {name: trained(name, *[recipe], **cut) for name, (recipe, cut) in repeat.items()}
+    half.pop("ensemble-fold-5")
+    left = Context(RECIPE, SMALL(allowance=900), single() | half)
+    assert [spec.trial for spec in stage(0, 0).propose(left)] == ["ensemble-fold-5"]
+    half["ensemble-fold-2"] = dataclasses.replace(half["ensemble-fold-2"], diverged_at=10)
+    assert bag.members(single() | half) == [] == bag.due([repeat], 200, 900, half)
+
+
+def test_what_ran_out_of_time_is_a_member_only_if_it_is_as_good_as_whole():
+    for steps, expected in ((150, 5), (100, 0)):
+        found = whole(repeats=1)
+        spec = found["ensemble-fold-3"].spec
+        cut = {"folds": 5, "left_out": 3, "repeat": 1}
+        late = trained(spec.trial, spec.recipe, steps, out_of_time=True, **cut)
+        assert len(bag.members(found | {spec.trial: late})) == expected
+
+
+def test_a_training_leaves_time_for_a_bag_where_there_may_be_one():
+    def leaves(**known):
+        context = Context(RECIPE, SMALL(**known), {})
+        return TrainingSteps(CHUNK, context, True, 1, 0.5, False)._leaves
+
+    assert leaves(allowance=1200) == pytest.approx(5 / 6)
+    assert leaves(allowance=1199) == 0.5 == leaves(allowance=1200, bags=False)
+
+
+# What it is worth
+
+
+def decided(wrong_of_one, wrong_of_members, found=None, **known):
+    context = Context(RECIPE, SMALL(data="table, small", **known), found or whole())
+    return stage(wrong_of_one, wrong_of_members).decide(context)
+
+
+def test_a_bag_is_kept_without_significance_and_its_figures_are_of_examples_left_out():
+    decision = decided(0.2, 0.21)
+    values = decision.values
+    assert values.kept and values.repeats == 2 and not values.gain.is_significant
+    assert decision.headline == "Average of 10 models, each leaving out a fifth of the examples"
+    assert set(values.weights.values()) == {0.1} and values.mean == "arithmetic"
+    assert values.trial == "train-200" and set(decision.evidence) == set(whole())
+    names = bag.members(whole())
+    left_out = stage(0.2, 0.21)._models.left_out()
+    mean = bag.out_of_fold([left_out.predict(name) for name in names], COUNT)
+    right = np.mean(mean[-LAST:].argmax(axis=1) == TRUE[-LAST:])
+    assert values.validation.before["accuracy"] == pytest.approx(right)
+    assert values.validation.single["accuracy"] + values.gain.gain == pytest.approx(right)
+    bins = np.array(values.reliability["before"])
+    assert bins[:, 1] @ bins[:, 2] == pytest.approx(np.mean(mean.argmax(axis=1) == TRUE))
+    for words in ("on 3 other tasks", "500 training and validation examples (2 cuts)"):
+        assert words in decision.numbers
+
+
+def test_a_bag_that_is_expected_to_lose_is_left_out_and_what_was_known_before_decides():
+    decision = decided(0.05, 0.6)
+    assert not decision.values.kept and decision.values.weights == {"train-200": 1.0}
+    assert decision.evidence == ("train-200",) and "is left out" in decision.numbers
+    assert "-" in decision.numbers.split(" points")[0]
+
+
+def test_one_repeat_makes_a_bag_of_five():
+    decision = decided(0.2, 0.2, whole(repeats=1))
+    assert decision.headline.startswith("Average of 5 models")
+    assert decision.values.repeats == 1 and "(1 cut)" in decision.numbers
+
+
+def test_numbers_have_a_bag_too():
+    generator = np.random.default_rng(0)
+    targets = generator.normal(size=(COUNT, 1))
+    noisy = {name: targets + 0.5 * generator.normal(size=(COUNT, 1)) for name in whole()}
+
+    def predict(name):
+        rows = np.flatnonzero(np.arange(COUNT) % 5 == whole()[name].spec.left_out - 1)
+        return rows, noisy[name][rows]
+
+    known = LeftOut(targets, predict)
+    verdict = bag.judge(
+        bag.members(whole()), known, noisy["train-200"][-LAST:], "explained variance"
+    )
+    assert verdict.temperature.value == 1 and verdict.gain.gain == pytest.approx(0.125, abs=0.06)
+
+
+def test_examples_left_out_unevenly_are_refused():
+    with pytest.raises(ValueError, match="left out 0 to 1 times"):
+        bag.out_of_fold([(np.array([0]), np.ones([1, 2]))], 2)
+
+
+# What else looks at trainings
+
+
+def test_a_training_that_was_judged_by_other_examples_is_compared_with_none():
+    found = whole()
+    better = {
+        name: dataclasses.replace(each, example_scores=each.example_scores + each.spec.repeat)
+        for name, each in found.items()
+    }
+    assert candidates(better) == ["train-200"]
+    assert of_recipe(RECIPE.replace(seed=2), better).spec.trial == "train-200"
+    assert full_training.is_comparable(found["train-200"])
+    assert not full_training.is_comparable(found["ensemble-fold-1"])
+
+
+def test_weights_of_a_bag_stay_only_where_it_was_kept():
+    found = whole()
+    kept, left = decided(0.2, 0.2), decided(0.05, 0.6)
+    assert retention.surplus(found, [kept], keep=0) == []
+    assert set(retention.surplus(found, [left], keep=20)) == set(found) - {"train-200"}
