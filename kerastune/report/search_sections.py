@@ -15,11 +15,20 @@ from kerastune.playbook import extending, wording
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import registry
 from kerastune.recipe import Recipe
-from kerastune.report import data_sections, error_sections, gain_steps, metric_names, trial_tables
+from kerastune.report import (
+    data_sections,
+    error_sections,
+    gain_steps,
+    metric_names,
+    rare_sections,
+    trial_tables,
+)
 from kerastune.report.blocks import Code, Drawing, Section, Table, Text, number, pictured
 from kerastune.report.predictions import Predictions
 from kerastune.report.summaries import extended, verdict
 from kerastune.trial import Outcome
+
+RARE = "rare_class"  # name of figures that are no model's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +77,7 @@ def title(findings: Findings) -> str:
 
 def sections(findings: Findings) -> list[Section]:
     """All sections that there are data for, in their order."""
-    made = (_result, _steps, _decisions, _mistakes, _spending, _recipe, _data)
+    made = (_result, _rare_class, _steps, _decisions, _mistakes, _spending, _recipe, _data)
     return [section for make in made if (section := make(findings)) is not None]
 
 
@@ -107,7 +116,7 @@ def models(result: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
     found = {
         name: value
         for name, value in result.items()
-        if isinstance(value, dict) and value.keys() & {"validation", "test"}
+        if isinstance(value, dict) and value.keys() & {"validation", "test"} and name != RARE
     }
     first = [name for name in ("baseline", *gain_steps.MODELS) if name in found]
     return {name: found[name] for name in (*first, *(name for name in found if name not in first))}
@@ -125,7 +134,7 @@ def costs(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, float]]:
 def _result(findings: Findings) -> Section:
     sentences = [verdict.figures(findings.result, findings.predictions)]
     sentences += [*further_gains(findings.result), gain_steps.exported(findings.result)]
-    sentences.append(extended.sentence(findings.result))
+    sentences += [rare_sections.sentence(findings.result), extended.sentence(findings.result)]
     blocks = [
         Text(verdict.of(findings.result).words, is_lead=True),
         *(Text(words) for words in sentences if words),
@@ -161,6 +170,10 @@ def _result(findings: Findings) -> Section:
     if "refit" in figures:
         blocks.append(Text(f"refit: {gain_steps.MODELS['refit']}."))
     return Section("Result", tuple(blocks))
+
+
+def _rare_class(findings: Findings) -> Section | None:
+    return rare_sections.section(findings.result)
 
 
 def _result_alt(findings: Findings) -> str:
