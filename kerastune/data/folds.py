@@ -23,8 +23,8 @@ class Fold:
         repeat: from 1.
         number: within the repeat, from 1.
         train: indices of the examples that are trained on, ascending.
-        held_out: indices of the others, ascending; over the folds of a repeat every example is held
-            out once.
+        held_out: indices of others, ascending; over the folds of a repeat every example is held
+            out once, but for the earliest of folds by time.
     """
 
     name: str
@@ -41,6 +41,7 @@ def cut(
     seed: int = 1,
     classes: np.ndarray | None = None,
     groups: np.ndarray | None = None,
+    times: np.ndarray | None = None,
 ) -> list[Fold]:
     """Cuts examples into folds, several times over if asked; the same for the same seed.
 
@@ -56,6 +57,8 @@ def cut(
         seed: at least 0.
         classes: integer classes `[n]` to stratify by; `None` for numbers to be predicted.
         groups: numbers or texts `[n]`; examples with the same one are never on both sides of a cut.
+        times: `[n]`; each fold then holds out what follows the examples that it is trained on, and
+            the earliest are never held out.
 
     Raises:
         ValueError: in one line, for folds that such examples can't be cut into.
@@ -69,6 +72,10 @@ def cut(
         ([2, 2, 2], [0, 1, 2, 3, 4, 5])
     """
     _check(num_examples, folds, repeats, classes, groups)
+    if times is not None:
+        found = _in_time(times, folds, repeats)
+        _check_sides(found, classes)
+        return found
     found = []
     for repeat in range(1, repeats + 1):
         state = int(np.random.SeedSequence([seed, repeat]).generate_state(1)[0])
@@ -79,6 +86,26 @@ def cut(
             found.append(Fold(name, repeat, number, np.sort(train), np.sort(held_out)))
     _check_sides(found, classes)
     return found
+
+
+def _in_time(times: np.ndarray, folds: int, repeats: int) -> list[Fold]:
+    """The examples of as many blocks of time as there are folds, and one before them.
+
+    A block is held out by a model of all that is before it; the same time is in one block.
+    """
+    if repeats > 1:
+        raise ValueError(f"`repeats` must be 1 with `time`, got {repeats}: there is one cut only.")
+    ends = np.sort(times)[[len(times) * k // (folds + 1) for k in range(1, folds + 1)]]
+    block = np.searchsorted(ends, times, side="right")
+    if len(np.unique(block)) <= folds:
+        raise ValueError(
+            f"`folds` ({folds}) is more than {len(np.unique(times))} different times can be cut "
+            "into; choose fewer."
+        )
+    return [
+        Fold(f"fold-{k}", 1, k, np.flatnonzero(block < k), np.flatnonzero(block == k))
+        for k in range(1, folds + 1)
+    ]
 
 
 def training_rows(problem: Problem, count: int, left_out: int) -> np.ndarray:
@@ -194,8 +221,8 @@ def _check_sides(folds: Sequence[Fold], classes) -> None:
         if len(missing):
             raise ValueError(
                 f"class {int(missing[0])} (counted from 0) would have no training example in "
-                f"{fold.name}, since groups stay whole: it must occur in groups of at least two "
-                "folds; choose fewer `folds` or add examples."
+                f"{fold.name}, since groups and times stay whole: it must occur in at least two "
+                "folds, or early enough; choose fewer `folds` or add examples."
             )
 
 

@@ -116,7 +116,8 @@ class CrossValidation:
             "objective": objective or "",
         }
         classes = examples.true if examples.classes is not None else None
-        self.folds = folds.cut(len(examples), num_folds, repeats, seed, classes, examples.groups)
+        of = {"classes": classes, "groups": examples.groups, "times": examples.times}
+        self.folds = folds.cut(len(examples), num_folds, repeats, seed, **of)
         self.recipe = self._prepare(recipe or Recipe(), parse_objective(objective))
         self._known: tuple[Any, Trainer] | None = None
         self.result: dict[str, Any] = {}
@@ -272,14 +273,15 @@ class CrossValidation:
         )
 
     def _finish(self, judged: list[Judged], given: dict[str, Any]) -> None:
-        self.out_of_fold = fold_results.out_of_fold(self.examples, judged)
-        self.result = fold_results.result(self.examples, judged, self.out_of_fold["predictions"])
+        examples, judged = fold_results.held_out_once(self.examples, judged)
+        self.out_of_fold = fold_results.out_of_fold(examples, judged)
+        self.result = fold_results.result(examples, judged, self.out_of_fold["predictions"])
         self.result |= {"folds": self._settings["folds"], "repeats": self._settings["repeats"]}
         self.result |= {"recipe": self.recipe.to_dict(), "notes": list(self.examples.notes)}
         stream = io.BytesIO()
         np.savez_compressed(stream, **self.out_of_fold)
         run_directory.write_bytes(self.run_dir.out_of_fold, stream.getvalue())
-        kept = fold_results.kept(self.examples, self.out_of_fold["predictions"])
+        kept = fold_results.kept(examples, self.out_of_fold["predictions"])
         run_directory.write_bytes(self.run_dir.predictions, kept.to_bytes())
         cut = {"folds": self._settings["folds"], "repeats": self._settings["repeats"]}
         path = self.run_dir.crossval_flags

@@ -63,6 +63,19 @@ def figures(examples: Foldable, true: np.ndarray, said: np.ndarray) -> dict[str,
     return {name: float(value) for name, value in found.items() if np.isfinite(value)}
 
 
+def held_out_once(examples: Foldable, judged: list[Judged]) -> tuple[Foldable, list[Judged]]:
+    """The examples that some fold holds out: all, but for the earliest of folds by time."""
+    held = np.unique(np.concatenate([each.fold.held_out for each in judged]))
+    if len(held) == len(examples):
+        return examples, judged
+
+    def among(fold: Fold) -> Fold:
+        return dataclasses.replace(fold, held_out=np.searchsorted(held, fold.held_out))
+
+    found = [dataclasses.replace(each, fold=among(each.fold)) for each in judged]
+    return examples.only(held), found
+
+
 def out_of_fold(examples: Foldable, judged: list[Judged]) -> dict[str, np.ndarray]:
     """The arrays of `out_of_fold.npz` by name.
 
@@ -126,8 +139,9 @@ def result(examples: Foldable, judged: list[Judged], predictions: np.ndarray) ->
         "classes": []
         if examples.classes is None
         else [str(name) for name in examples.classes.names],
-        "stratified": is_classification,
+        "stratified": is_classification and examples.times is None,
         "grouped": examples.groups is not None,
+        "by time": examples.times is not None,
         "by fold": [_row(each) for each in judged],
         "summary": folds.summary([each.metrics for each in judged], *sizes),
         "out of fold": {scored: folds.pooled(each, examples.groups, is_classification)},
