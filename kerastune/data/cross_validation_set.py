@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data import cutting, finishing, sources, splits
+from kerastune.data import cutting, finishing, folds, sources, splits
 from kerastune.data.finishing import Wishes
 from kerastune.data.folds import Fold
 from kerastune.data.raw import Raw, from_pairs, refuse_stream
@@ -69,6 +69,12 @@ class Foldable:
     def times(self) -> np.ndarray | None:
         """Times that the folds follow each other by `[n]`, or `None`."""
         return self.raw.order
+
+    def cut(self, count: int, repeats: int, seed: int) -> list[Fold]:
+        """The folds, as `folds.cut` has them; raises what that raises."""
+        classes = self.true if self.classes is not None else None
+        of = {"classes": classes, "groups": self.groups, "times": self.times}
+        return folds.cut(len(self), count, repeats, seed, **of)
 
     def only(self, chosen: np.ndarray) -> Foldable:
         """Some of the examples, by their places `[k]`."""

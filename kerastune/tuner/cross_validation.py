@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune.data import checks, cross_validation_set, folds
+from kerastune.data import checks, cross_validation_set
 from kerastune.data.cross_validation_set import Foldable
 from kerastune.data.folds import Fold
 from kerastune.inference import averaging
@@ -115,9 +115,7 @@ class CrossValidation:
             "seed of the folds": seed,
             "objective": objective or "",
         }
-        classes = examples.true if examples.classes is not None else None
-        of = {"classes": classes, "groups": examples.groups, "times": examples.times}
-        self.folds = folds.cut(len(examples), num_folds, repeats, seed, **of)
+        self.folds = examples.cut(num_folds, repeats, seed)
         self.recipe = self._prepare(recipe or Recipe(), parse_objective(objective))
         self._known: tuple[Any, Trainer] | None = None
         self.result: dict[str, Any] = {}
