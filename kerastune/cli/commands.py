@@ -177,7 +177,7 @@ TABLE = (
         "crossval",
         "cross-validate a given recipe on k folds",
         flags=(
-            *(name for name in DATA if name not in ("time", "validation_data")),
+            *(name for name in DATA if name != "validation_data"),
             *("model", "objective", "folds", "repeats"),
             *RUN,
             *RECIPE,

@@ -37,11 +37,12 @@ def of_search(tuner: PlaybookTuner, known: Collection[str]) -> list[str]:
 
 def _rare_class(result: dict[str, Any]) -> list[str]:
     """How well the rarer of two classes is found, in the part that is reported on."""
-    parts = list(result.get("rare_class", {}).items())
-    return [
-        f"The rarer class, {part}: {'; '.join(rare_wording.rare_class(found, result['classes']))}."
-        for part, found in parts[-1:]
-    ]
+    by_part = result.get("rare_class", {})
+    part = next((name for name in ("test", "validation") if name in by_part), None)
+    if part is None:
+        return []
+    told = rare_wording.rare_class(by_part[part], result["classes"])
+    return [f"The rarer class, {part}: {'; '.join(told)}."]
 
 
 def show_folds(crossed: CrossValidation) -> None:

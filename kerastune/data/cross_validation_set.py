@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.data import cutting, finishing, sources, splits
+from kerastune.data import cutting, finishing, folds, sources, splits
 from kerastune.data.finishing import Wishes
 from kerastune.data.folds import Fold
 from kerastune.data.raw import Raw, from_pairs, refuse_stream
@@ -67,6 +67,27 @@ class Foldable:
         """As `true`, of the test part."""
         return self._true("test")
 
+    @property
+    def times(self) -> np.ndarray | None:
+        """Times that the folds follow each other by `[n]`, or `None`."""
+        return self.raw.order
+
+    def cut(self, count: int, repeats: int, seed: int) -> list[Fold]:
+        """The folds, as `folds.cut` has them; raises what that raises."""
+        classes = self.true if self.classes is not None else None
+        of = {"classes": classes, "groups": self.groups, "times": self.times}
+        return folds.cut(len(self), count, repeats, seed, **of)
+
+    def only(self, chosen: np.ndarray) -> Foldable:
+        """Some of the examples, by their places `[k]`."""
+        raw = dataclasses.replace(
+            self.raw,
+            parts={**self.raw.parts, "training": self._examples.take(chosen)},
+            groups=None if self.groups is None else self.groups[chosen],
+            order=None if self.times is None else self.times[chosen],
+        )
+        return dataclasses.replace(self, raw=raw, rows=self.rows[chosen])
+
     def inputs(self, chosen: np.ndarray) -> Any:
         """Raw inputs of some of the examples, by their places `[k]`."""
         return self._examples.take(chosen).x
@@ -88,7 +109,8 @@ class Foldable:
         parts = {**self.raw.parts, "training": self._examples.take(fold.train)}
         parts["validation"] = self._examples.take(fold.held_out)
         try:
-            return finishing.finish(dataclasses.replace(self.raw, parts=parts), self.wishes)
+            whole = dataclasses.replace(self.raw, parts=parts, order=None)
+            return finishing.finish(whole, self.wishes)
         except ValueError as error:
             raise ValueError(f"{fold.name} can't be trained on: {error}") from error
 
@@ -141,12 +163,13 @@ def of_raw(raw: Raw, wishes: Wishes) -> Foldable:
     Raises:
         ValueError: in one line, for what can't be folded.
     """
-    if raw.order is not None:
+    if raw.order is not None and "validation" in raw.parts:
         raise ValueError(
-            "`time` can't be cross-validated, since every example is held out once, also the "
-            "earliest: leave it out, or use kerastune tune."
+            "`validation_data` can't be cross-validated by `time`, which cuts one table: leave one "
+            "of them out."
         )
-    return _foldable(raw, dataclasses.replace(wishes, cut_test=raw.groups is None))
+    is_cut = raw.groups is None or raw.order is not None
+    return _foldable(raw, dataclasses.replace(wishes, cut_test=is_cut))
 
 
 def from_arrays(
@@ -204,13 +227,20 @@ def _foldable(raw: Raw, wishes: Wishes) -> Foldable:
     parts = dict(raw.parts)
     if "validation" in parts:
         parts["training"] = joined(parts["training"], parts.pop("validation"))
+    if raw.order is not None:
+        # As in a search, time goes before groups.
+        raw = dataclasses.replace(raw, groups=None)
     cutting.check_groups(raw.groups, len(parts["training"]))
     raw = dataclasses.replace(raw, parts=parts)
     classes = target_kinds.find_classes(raw, kind, declared)
     rows, notes = np.arange(len(parts["training"])), ()
     if wishes.cut_test and "test" not in parts:
         strata = classes.encode(parts["training"].y, "training") if classes else None
-        rows, off = splits.cut(len(rows), cutting.cut_seed("test", wishes.seed), strata)
+        if raw.order is None:
+            rows, off = splits.cut(len(rows), cutting.cut_seed("test", wishes.seed), strata)
+        else:
+            rows, off = cutting.latest(raw.order)
+            raw = dataclasses.replace(raw, order=raw.order[rows])
         parts["training"], parts["test"] = (
             parts["training"].take(rows),
             parts["training"].take(off),

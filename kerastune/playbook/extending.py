@@ -13,9 +13,8 @@ from pathlib import Path
 from kerastune.budget import Budget
 from kerastune.playbook.context import spent
 from kerastune.playbook.decision import Decision
+from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Stage
-from kerastune.playbook.stages.distill import Distill
-from kerastune.playbook.stages.prune import Prune
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.study import extensions
@@ -23,8 +22,6 @@ from kerastune.study.database import Study
 from kerastune.study.extensions import Extension
 from kerastune.study.reader import Record
 from kerastune.trial import Outcome
-
-ALONE = (Prune.name, Distill.name)  # stages that hand on another model, once
 
 
 def is_last(stage: Stage | type[Stage]) -> bool:
@@ -42,10 +39,12 @@ def check(record: Record, added: Budget) -> None:
     if (first := record.setting("budget")) is None:
         raise ValueError(nothing_to_extend(added, record.path.parent))
     names = record.setting("stages") or []
-    if Train.name not in names or set(ALONE) & set(names):
+    found = [stage for stage in map(registry.find, names) if stage]
+    tunes = any(stage.tunes for stage in found) and Train in found
+    if not tunes or any(stage.stands_alone for stage in found):
         raise ValueError(
-            f"`budget` ({added}) extends a search with stage train and neither "
-            f"{' nor '.join(ALONE)}, this one has {', '.join(names)}: begin another one."
+            f"`budget` ({added}) extends a search that tunes and then trains one model, this one "
+            f"has the stages {', '.join(names)}: begin another one."
         )
     if (Budget.parse(first).steps is None) != (added.steps is None):
         example = "+10m" if added.steps is not None else "+2000steps"

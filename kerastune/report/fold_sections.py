@@ -187,6 +187,8 @@ def _every_fold(found: FoldsFound) -> Section:
         if result["stratified"]
         else "Random folds"
     )
+    if result["by time"]:
+        cut = "Folds by time: each holds out what follows the examples that it is trained on"
     kept = "; groups stay whole" if result["grouped"] else ""
     steps = sum(fold["steps"] for fold in result["by fold"])
     seconds = sum(fold["seconds"] for fold in result["by fold"])

@@ -12,7 +12,13 @@ from kerastune.objective import Objective
 from kerastune.playbook import wording
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import registry
-from kerastune.report import gain_steps, metric_names, search_sections, trial_tables
+from kerastune.report import (
+    gain_steps,
+    metric_names,
+    metric_sections,
+    search_sections,
+    trial_tables,
+)
 from kerastune.report.blocks import Picture, Section, Table, number, pictured
 from kerastune.report.search_sections import Findings
 from kerastune.report.summaries import alternatives, extended, stage_rows, verdict, why
@@ -116,7 +122,7 @@ def of(findings: Findings) -> Page:
     found = verdict.of(findings.result)
     result, kept = findings.result, findings.predictions
     further = [*search_sections.further_gains(result), gain_steps.exported(result)]
-    further.append(extended.sentence(result))
+    further += [metric_sections.sentence(result), extended.sentence(result)]
     shares = spending(findings)
     outcomes = findings.outcomes
     alt = "Training and validation of the final model and the baseline by step"

@@ -15,12 +15,21 @@ from kerastune.playbook import extending, wording
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import registry
 from kerastune.recipe import Recipe
-from kerastune.report import data_sections, error_sections, gain_steps, metric_names, trial_tables
+from kerastune.report import (
+    data_sections,
+    error_sections,
+    gain_steps,
+    metric_names,
+    metric_sections,
+    trial_tables,
+)
 from kerastune.report.blocks import Code, Drawing, Section, Table, Text, number, pictured
 from kerastune.report.predictions import Predictions
 from kerastune.report.status import Standing
 from kerastune.report.summaries import extended, verdict
 from kerastune.trial import Outcome
+
+RARE = "rare_class"  # name of figures that are no model's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +78,7 @@ def title(findings: Findings) -> str:
 
 def sections(findings: Findings) -> list[Section]:
     """All sections that there are data for, in their order."""
-    made = (_result, _steps, _decisions, _mistakes, _spending, _recipe, _data)
+    made = (_result, _rare_class, _steps, _decisions, _mistakes, _spending, _recipe, _data)
     return [section for make in made if (section := make(findings)) is not None]
 
 
@@ -108,7 +117,7 @@ def models(result: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
     found = {
         name: value
         for name, value in result.items()
-        if isinstance(value, dict) and value.keys() & {"validation", "test"}
+        if isinstance(value, dict) and value.keys() & {"validation", "test"} and name != RARE
     }
     first = [name for name in ("baseline", *gain_steps.MODELS) if name in found]
     return {name: found[name] for name in (*first, *(name for name in found if name not in first))}
@@ -126,7 +135,7 @@ def costs(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, float]]:
 def _result(findings: Findings) -> Section:
     sentences = [verdict.figures(findings.result, findings.predictions)]
     sentences += [*further_gains(findings.result), gain_steps.exported(findings.result)]
-    sentences.append(extended.sentence(findings.result))
+    sentences += [metric_sections.sentence(findings.result), extended.sentence(findings.result)]
     blocks = [
         Text(verdict.of(findings.result).words, is_lead=True),
         *(Text(words) for words in sentences if words),
@@ -143,7 +152,7 @@ def _result(findings: Findings) -> Section:
     of_outputs = metric_names.by_output(names)
     names = [name for name in names if not any(name in each for each in of_outputs.values())]
     rows = [
-        (model, part, *(_number(values[part], name) for name in names))
+        (model, part, *(metric_sections.shown(values[part], name) for name in names))
         for part in parts
         for model, values in figures.items()
         if part in values
@@ -151,7 +160,9 @@ def _result(findings: Findings) -> Section:
     if rows:
         header = ("model", "part", *(metric_names.called(name) for name in names))
         blocks.append(Table("Metrics of all models", header, tuple(rows)))
-        blocks += _by_output(figures, of_outputs, "test" if "test" in parts else "validation")
+        blocks += metric_sections.by_output(
+            figures, of_outputs, "test" if "test" in parts else "validation"
+        )
         how = (
             "The test part was used once, for these metrics"
             if "test" in parts
@@ -163,26 +174,8 @@ def _result(findings: Findings) -> Section:
     return Section("Result", tuple(blocks))
 
 
-def _number(values: dict[str, float], name: str) -> str:
-    return f"{values[name]:.4f}" if name in values else "-"
-
-
-def _by_output(
-    figures: dict[str, dict[str, dict[str, float]]], of_outputs: dict[str, list[str]], part: str
-) -> list[Table]:
-    """The metrics of every output, side by side for the models that were judged on a part."""
-    judged = {model: values[part] for model, values in figures.items() if part in values}
-    rows = tuple(
-        (
-            output,
-            metric_names.called(name.removeprefix(f"{output}_")),
-            *(_number(values, name) for values in judged.values()),
-        )
-        for output, names in of_outputs.items()
-        for name in names
-    )
-    title = f"Metrics by output, on the {part} part"
-    return [Table(title, ("output", "metric", *judged), rows)] if rows else []
+def _rare_class(findings: Findings) -> Section | None:
+    return metric_sections.rare_class(findings.result)
 
 
 def _result_alt(findings: Findings) -> str:

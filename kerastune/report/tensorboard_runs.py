@@ -17,8 +17,8 @@ from kerastune.playbook.stages import registry
 from kerastune.recipe import Recipe
 from kerastune.report.blocks import Drawing
 from kerastune.report.figures import decision_figures
+from kerastune.report.figures.picture_time import PictureTime
 from kerastune.report.markdown import escaped
-from kerastune.report.picture_time import PictureTime
 from kerastune.report.summaries import alternatives
 from kerastune.runtime import tensorboard_writer
 from kerastune.study.run_directory import RunDir

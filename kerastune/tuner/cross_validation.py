@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune.data import checks, cross_validation_set, folds
+from kerastune.data import checks, cross_validation_set
 from kerastune.data.cross_validation_set import Foldable
 from kerastune.data.folds import Fold
 from kerastune.inference import averaging
@@ -33,7 +33,6 @@ from kerastune.training.trainer import CHUNK, Trainer, sample
 from kerastune.trial import Outcome, State
 from kerastune.tuner import (
     argument_checks,
-    fold_judging,
     fold_results,
     problem_facts,
     records,
@@ -116,8 +115,7 @@ class CrossValidation:
             "seed of the folds": seed,
             "objective": objective or "",
         }
-        classes = examples.true if examples.classes is not None else None
-        self.folds = folds.cut(len(examples), num_folds, repeats, seed, classes, examples.groups)
+        self.folds = examples.cut(num_folds, repeats, seed)
         self.recipe = self._prepare(recipe or Recipe(), parse_objective(objective))
         self._known: tuple[Any, Trainer] | None = None
         self.result: dict[str, Any] = {}
@@ -243,13 +241,13 @@ class CrossValidation:
                 f"{recipe.learning_rate:g}, or tune it."
             )
         state = study.checkpoint(fold.name, "best")
-        judged = fold_judging.judged(self.examples, fold, trainer, state, outcome)
+        judged = fold_results.judge(self.examples, fold, trainer, state, outcome)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in judged.metrics.items())
         self._shown.line(f"{fold.name}: {shown} on {len(fold.held_out)} held-out examples")
         return judged
 
     def _finish(self, judged: list[Judged], given: dict[str, Any]) -> None:
-        examples = self.examples
+        examples, judged = fold_results.held_out_once(self.examples, judged)
         self.out_of_fold = fold_results.out_of_fold(examples, judged)
         predictions = self.out_of_fold.get("predictions")
         self.result = fold_results.result(examples, judged, predictions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from kerastune.budget import Budget
@@ -16,6 +16,8 @@ from kerastune.tuner.final_figures import EXPORTED, FINAL
 from kerastune.tuner.settings import Settings
 
 LIST = "extensions"  # name in `result.json` of what the search and its extensions came to
+# What results are compared by where they have neither the objective nor what is nearest to it.
+LAST = ("nll", "min"), ("rmse", "min"), ("loss", "min")
 
 
 def parts(study: Study, asked: Settings) -> list[Settings]:
@@ -74,12 +76,10 @@ def better(
     Returns:
         Figures, with what each came to under `LIST`.
     """
-    name, direction = _deciding(new, objective)
-    values = [_exported(each).get("validation", {}).get(name) for each in (new, earlier)]
-    if values[0] is None or values[1] is None:
-        is_better = values[1] is None
-    else:
-        is_better = values[0] > values[1] if direction == "max" else values[0] < values[1]
+    found, before = (_exported(each).get("validation", {}) for each in (new, earlier))
+    name, direction = _deciding(found.keys() & before.keys(), new["scored_by"], objective)
+    sign = 1 if direction == "max" else -1
+    is_better = not before or (name in found and sign * found[name] > sign * before[name])
     chosen = new if is_better else earlier
     told = [*(earlier.get(LIST) or [_told(earlier)]), _told(new)]
     of_search = {each: new[each] for each in ("seconds", "stages", "other_seconds")}
@@ -87,14 +87,11 @@ def better(
     return {**chosen, **of_search, "budget": budget, LIST: told}
 
 
-def _deciding(figures: Mapping[str, Any], objective: Objective) -> tuple[str, str]:
-    """Name and direction of the figure that results are compared by."""
-    names = _exported(figures).get("validation", {})
-    if objective.name in names:
-        return objective.name, objective.direction
-    measure = figures["scored_by"].replace("-", "_").lower()
-    found = (measure, "max"), ("nll", "min"), ("rmse", "min"), ("loss", "min")
-    return next((each for each in found if each[0] in names), (objective.name, "max"))
+def _deciding(names: Collection[str], scored_by: str, objective: Objective) -> tuple[str, str]:
+    """Name and direction of the figure that results are compared by, of those that both have."""
+    measure = scored_by.replace("-", "_").lower(), "max"
+    wanted = (objective.name, objective.direction), measure, *LAST
+    return next((each for each in wanted if each[0] in names), wanted[0])
 
 
 def _exported(figures: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,15 +8,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune.analysis import error_analysis, metrics
-from kerastune.data import folds
+from kerastune.analysis import error_analysis, fold_scores, metrics
 from kerastune.data.cross_validation_set import Foldable
 from kerastune.data.folds import Fold
+from kerastune.inference import any_outputs, averaging
 from kerastune.inference.any_outputs import OutputJudge
-from kerastune.models import scoring
+from kerastune.models import output_kind, scoring
 from kerastune.problem import OTHER, Part, Problem
 from kerastune.report import examples as small
 from kerastune.report.predictions import MOST_MISTAKES, Mistakes, Predictions
+from kerastune.training.trainer import Trainer, sample
+from kerastune.trial import Outcome, State
+from kerastune.tuner import results
 
 HELD_OUT = "held-out"  # name of the part that all folds together have held out
 
@@ -63,6 +66,69 @@ def figures(examples: Foldable, true: np.ndarray, said: np.ndarray) -> dict[str,
     with np.errstate(divide="ignore", invalid="ignore"):
         found = scoring.figures(problem, part, said, logits=False)
     return {name: float(value) for name, value in found.items() if np.isfinite(value)}
+
+
+def judge(
+    examples: Foldable, fold: Fold, trainer: Trainer, state: State, outcome: Outcome
+) -> Judged:
+    """A fold's model and its metrics.
+
+    Args:
+        examples: that were folded.
+        fold: what was held out.
+        trainer: of the fold's problem.
+        state: the weights at the end of its training.
+        outcome: of its training.
+    """
+    if trainer.problem.kind == OTHER:
+        return _by_loss(fold, trainer, state, outcome)
+    problem, recipe = trainer.problem, outcome.spec.recipe
+    few = sample(problem.validation.x)
+    logits = output_kind.gives_logits(trainer.compiled(recipe).model, few)
+
+    def predictions(part: Part) -> np.ndarray:
+        outputs = trainer.outputs(recipe, state, part.x)
+        return results.in_users_units(problem, outputs, logits)
+
+    held_out = predictions(problem.validation)
+    test = None if problem.test is None else predictions(problem.test)
+    found = figures(examples, examples.true[fold.held_out], held_out)
+    measured = {
+        f"val_{name}": value
+        for name, value in outcome.evals[-1].items()
+        if name not in ("step", "loss", *found)
+    }
+    member = averaging.assemble(
+        [trainer.finished_model(recipe, state)], [1.0], kind=problem.kind, sample=few
+    )
+    member = member if problem.attach is None else problem.attach(member)
+    return Judged(fold, found | measured, held_out, test, member, outcome.steps, outcome.seconds)
+
+
+def _by_loss(fold: Fold, trainer: Trainer, state: State, outcome: Outcome) -> Judged:
+    """What the model's own loss and metrics say of targets of kind `"other"`."""
+    problem, found = trainer.problem, dict(outcome.evals[-1])
+    found = {"loss": found.pop("loss"), **found}
+    del found["step"]
+    member = test = None
+    if problem.output_numbers:
+        member = trainer.finished_model(outcome.spec.recipe, state)
+        if problem.test is not None:
+            test = any_outputs.predict(member, problem.test.x)
+    return Judged(fold, found, None, test, member, outcome.steps, outcome.seconds)
+
+
+def held_out_once(examples: Foldable, judged: list[Judged]) -> tuple[Foldable, list[Judged]]:
+    """The examples that some fold holds out: all, but for the earliest of folds by time."""
+    held = np.unique(np.concatenate([each.fold.held_out for each in judged]))
+    if len(held) == len(examples):
+        return examples, judged
+
+    def among(fold: Fold) -> Fold:
+        return dataclasses.replace(fold, held_out=np.searchsorted(held, fold.held_out))
+
+    found = [dataclasses.replace(each, fold=among(each.fold)) for each in judged]
+    return examples.only(held), found
 
 
 def out_of_fold(examples: Foldable, judged: list[Judged]) -> dict[str, np.ndarray]:
@@ -121,10 +187,11 @@ def result(
         "classes": []
         if examples.classes is None
         else [str(name) for name in examples.classes.names],
-        "stratified": is_classification,
+        "stratified": is_classification and examples.times is None,
         "grouped": examples.groups is not None,
+        "by time": examples.times is not None,
         "by fold": [_row(each) for each in judged],
-        "summary": folds.summary([each.metrics for each in judged], *sizes),
+        "summary": fold_scores.summary([each.metrics for each in judged], *sizes),
         "out of fold": {} if predictions is None else _of_all(examples, predictions),
     }
     if judged[0].test is not None:
@@ -144,7 +211,7 @@ def _of_all(examples: Foldable, predictions: np.ndarray) -> dict[str, dict[str, 
         scored, each = "accuracy", (predictions.argmax(axis=-1) == examples.true).mean(axis=0)
     else:
         scored, each = "mae", np.abs(predictions - examples.true).mean(axis=(0, 2))
-    return {scored: folds.pooled(each, examples.groups, metrics.limits(scored))}
+    return {scored: fold_scores.pooled(each, examples.groups, metrics.limits(scored))}
 
 
 def _row(judged: Judged) -> dict[str, Any]:

@@ -28,11 +28,9 @@ from kerastune.models import (
 from kerastune.objective import Objective
 from kerastune.playbook.context import Facts
 from kerastune.playbook.rules import expected_gain
-from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.playbook.stages.model import Model
-from kerastune.playbook.stages.prune import Prune
 from kerastune.problem import OTHER, Problem, labels
 from kerastune.recipe import Recipe
 from kerastune.training.segment_callback import CHUNK
@@ -341,45 +339,3 @@ def _output(layer: keras.Layer) -> str:
 
 def _count(layer: keras.Layer) -> int:
     return layer.count_params() if layer.built else 0
-
-
-def recorded(
-    settings: Settings,
-    seen: FirstLook,
-    hypermodel: keras_tuner.HyperModel,
-    space: keras_tuner.HyperParameters,
-    contents: str,
-) -> dict[str, Any]:
-    """What must stay the same when a search goes on, by name, as plain values.
-
-    Args:
-        settings: of the search.
-        seen: of data and model.
-        hypermodel: of the tuner.
-        space: its hyperparameters.
-        contents: what tells one data set from another.
-    """
-    objective, stages = seen.facts.objective, settings.stages
-    is_pretrained = isinstance(hypermodel, hypermodels.Pretrained)
-    # What single stages are given besides the recipe, where they are among the stages.
-    by_stage: dict[str, tuple[type, Callable[[], Any]]] = {
-        "search space": (Model, lambda: space.get_config()["space"]),
-        "sparsity": (Prune, lambda: sorted(stages.sparsities)),
-        "teacher": (Distill, lambda: fingerprint.of_weights(stages.teacher)),
-    }
-    return {
-        "budget": str(settings.budget),
-        "seed": settings.seed,
-        "objective": f"{objective.name}:{objective.direction}",
-        "stages": list(stages.names),
-        "members": settings.ensemble.members,
-        "keep": settings.storage.keep,
-        **seen.recipe.to_dict(),
-        "refit": settings.refit,
-        **(hypermodel.settings if is_pretrained else {}),
-        **{name: value() for name, (stage, value) in by_stage.items() if settings.runs(stage)},
-        **({"member_folds": settings.ensemble.folds} if settings.ensemble.folds else {}),
-        **settings.limits.recorded(),
-        "contents of the data": contents,
-        "architecture, loss and metrics": seen.architecture,
-    }

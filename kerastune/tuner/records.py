@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import keras_tuner
 
+from kerastune.models import fingerprint, hypermodels
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.distill import Distill
+from kerastune.playbook.stages.model import Model
 from kerastune.playbook.stages.prune import Prune
 from kerastune.recipe import Recipe
 from kerastune.report import mlflow_runs
@@ -25,6 +28,8 @@ from kerastune.study.database import Study
 from kerastune.study.run_directory import RunDir
 from kerastune.tuner.final_figures import EXPORTED
 from kerastune.tuner.final_models import CALIBRATED, FinalModels
+from kerastune.tuner.problem_facts import FirstLook
+from kerastune.tuner.settings import Settings
 
 MLFLOW_RUN = "MLflow run"  # name of the fact in the study, that it was logged
 
@@ -162,3 +167,45 @@ def tracked_files(run_dir: RunDir) -> list[Path]:
     told = (run_dir.report, run_dir.flags, run_dir.recipe, run_dir.result, run_dir.trials_csv)
     models = (run_dir.ensemble, run_dir.tta, run_dir.calibrated)
     return [*told, run_dir.predict_script, run_dir.model_card, run_dir.inputs, *models]
+
+
+def must_stay(
+    settings: Settings,
+    seen: FirstLook,
+    hypermodel: keras_tuner.HyperModel,
+    space: keras_tuner.HyperParameters,
+    contents: str,
+) -> dict[str, Any]:
+    """What must stay the same when a search goes on, by name, as plain values.
+
+    Args:
+        settings: of the search.
+        seen: of data and model.
+        hypermodel: of the tuner.
+        space: its hyperparameters.
+        contents: what tells one data set from another.
+    """
+    objective, stages = seen.facts.objective, settings.stages
+    is_pretrained = isinstance(hypermodel, hypermodels.Pretrained)
+    # What single stages are given besides the recipe, where they are among the stages.
+    by_stage: dict[str, tuple[type, Callable[[], Any]]] = {
+        "search space": (Model, lambda: space.get_config()["space"]),
+        "sparsity": (Prune, lambda: sorted(stages.sparsities)),
+        "teacher": (Distill, lambda: fingerprint.of_weights(stages.teacher)),
+    }
+    return {
+        "budget": str(settings.budget),
+        "seed": settings.seed,
+        "objective": f"{objective.name}:{objective.direction}",
+        "stages": list(stages.names),
+        "members": settings.ensemble.members,
+        "keep": settings.storage.keep,
+        **seen.recipe.to_dict(),
+        "refit": settings.refit,
+        **(hypermodel.settings if is_pretrained else {}),
+        **{name: value() for name, (stage, value) in by_stage.items() if settings.runs(stage)},
+        **({"member_folds": settings.ensemble.folds} if settings.ensemble.folds else {}),
+        **settings.limits.recorded(),
+        "contents of the data": contents,
+        "architecture, loss and metrics": seen.architecture,
+    }

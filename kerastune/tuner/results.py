@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kerastune.analysis import comparison, error_analysis, rare_class
-from kerastune.models import output_kind, scoring
+from kerastune.models import compiling, output_kind, scoring
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import baseline
 from kerastune.problem import OTHER, Part, Problem, labels
@@ -73,6 +73,7 @@ def result(models: FinalModels, seconds: float) -> tuple[dict[str, Any], Predict
     figures |= {
         "classes": list(models.problem.class_names),
         "scored_by": models.playbook.scored_by,
+        "objective": models.playbook.objective.name,
         "trial": models.chosen,
         "budget": str(models.playbook.budget),
         **spent(models.playbook, seconds),
@@ -120,7 +121,22 @@ def _single(models: FinalModels, trial: str, parts: dict[str, Part]) -> Single:
         kept[name] = in_users_units(problem, outputs, logits)
         scores[name] = scoring.example_scores(model, problem, part, outputs, objective)
         figures[name] = scoring.figures(problem, part, outputs, logits)
+    if objective.name not in ("loss", *next(iter(figures.values()))):
+        for name, values in _objective(models, model, parts).items():
+            figures[name] |= values
     return Single(figures, scores.get("test"), kept)
+
+
+def _objective(
+    models: FinalModels, model: keras.Model, parts: dict[str, Part]
+) -> dict[str, dict[str, float]]:
+    """The metric that chose, by part, where the model measures it or kerastune knows it."""
+    name = models.trainer.objective.name
+    compiling.compile_for(model, models.problem, "sgd", objective=name)
+    measured = {part: scoring.measured(model, each) for part, each in parts.items()}
+    return {
+        part: {name: values[name]} if name in values else {} for part, values in measured.items()
+    }
 
 
 def _single_of_any_targets(

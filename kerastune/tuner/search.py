@@ -25,8 +25,8 @@ from kerastune.playbook.stages.train import Train
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
 from kerastune.report import live, status, writer
+from kerastune.report.figures.picture_time import PictureTime
 from kerastune.report.live import LiveReport, SoFar
-from kerastune.report.picture_time import PictureTime
 from kerastune.report.status import Status
 from kerastune.report.tensorboard_runs import Story
 from kerastune.runtime.locks import Holder
@@ -108,9 +108,7 @@ class Search:
 
         # Begin the study.
         contents = fingerprint.of_data(problem)
-        study.settings(
-            {**given, **problem_facts.recorded(settings, seen, hypermodel, space, contents)}
-        )
+        study.settings({**given, **records.must_stay(settings, seen, hypermodel, space, contents)})
         reloading.record(study, problem, self.of_optimizer)
         if settings.trained is not None:
             warm_start.take(study, settings.trained, contents)

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kerastune.data import cross_validation_set, cutting, loading
+from kerastune.data import cross_validation_set, cutting, folds, loading
 from kerastune.data.raw import Raw
 from kerastune.problem import Declared, Part
+from kerastune.tuner import fold_results
 
 
 def table(count=200):
@@ -76,9 +77,38 @@ def test_a_problem_tells_how_its_validation_part_was_cut_off():
         assert loading.load(frame, label="left", **how).cut == cut
 
 
-def test_time_is_not_cross_validated():
-    with pytest.raises(ValueError, match="`time` can't be cross-validated"):
-        cross_validation_set.load(table(), label="left", time="day")
+def test_folds_by_time_hold_out_what_follows_and_the_test_part_is_the_latest():
+    frame = table()
+    examples = cross_validation_set.load(frame, label="left", time="day")
+    assert len(examples) == 170 and len(examples.times) == 170
+    found = folds.cut(170, 4, classes=examples.true, times=examples.times)
+    for fold in found:
+        assert examples.times[fold.train].max() < examples.times[fold.held_out].min()
+        problem = examples.problem(fold)
+        assert (len(problem.train), len(problem.validation)) == (34 * fold.number, 34)
+    days = frame["day"].sort_values()
+    last = examples.times.max()
+    assert last == pd.Timestamp(days.iloc[169]).timestamp()
+    with pytest.raises(ValueError, match="`repeats` must be 1 with `time`"):
+        folds.cut(170, 4, 2, times=examples.times)
+    with pytest.raises(ValueError, match="`folds` .4. is more than 3 different times"):
+        folds.cut(170, 4, times=np.arange(170) % 3)
+
+
+def test_what_no_fold_by_time_holds_out_is_left_out_of_its_figures():
+    examples = cross_validation_set.load(table(), label="left", time="day")
+    cut = folds.cut(170, 4, classes=examples.true, times=examples.times)
+    judged = [
+        fold_results.Judged(fold, {}, np.eye(2)[examples.true[fold.held_out]], None, None, 1, 1.0)
+        for fold in cut
+    ]
+    held, again = fold_results.held_out_once(examples, judged)
+    arrays = fold_results.out_of_fold(held, again)
+    assert len(held) == 136 and (arrays["fold"] > 0).all()
+    assert (arrays["predictions"][0].argmax(axis=1) == arrays["true"]).all()
+    earliest = np.sort(examples.times)[:34]
+    assert not np.isin(earliest, held.times).any()
+    np.testing.assert_array_equal(arrays["row"], np.sort(arrays["row"]))
 
 
 def test_further_files_are_read_as_the_columns_were(tmp_path):

@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 from kerastune.data import checks, loading
+from kerastune.data.readers import tables
+from kerastune.data.readers.asked import Asked
 
 ROWS = [
     f"{age},{city},{age * 2 + 0.5},{'yes' if age % 3 else 'no'}"
@@ -113,3 +115,10 @@ def test_a_csv_in_another_encoding_is_refused(tmp_path):
     path = tmp_path / "latin.csv"
     path.write_bytes("a,b\n1,ä\n".encode("latin-1"))
     refused("UTF-8", path, label="a")
+
+
+def test_numbers_that_are_too_large_for_names_of_classes_stay_numbers(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,y\n" + "".join(f"{i * i},{1e300 * (i % 3)}\n" for i in range(30)))
+    y = tables.read(str(path), Asked(label="y")).parts["training"].y
+    assert y.dtype == np.float64 and set(y.tolist()) == {0.0, 1e300, 2e300}

@@ -632,7 +632,24 @@ def truncations(directory: Path, every: int = 1) -> Tally:
     data = small_study(directory)
     lengths = (data[:length] for length in range(0, len(data), every) if length)
     which = "every length" if every == 1 else f"one of {every} lengths"
-    return damaged(f"study cut off at {which}", directory, _after(data, lengths))
+    tally = damaged(f"study cut off at {which}, and to nothing", directory, _after(data, lengths))
+    _without_study(directory, tally)
+    return tally
+
+
+def _without_study(directory: Path, tally: Tally) -> None:
+    """A study that is empty or gone beside its results is no new one."""
+    for name, spoil in (("empty", lambda path: path.write_bytes(b"")), ("gone", Path.unlink)):
+        path = directory / name
+        path.mkdir()
+        search(path)
+        before = RunDir(path / "out").result.read_bytes()
+        spoil(RunDir(path / "out").study)
+        ended = attempt(path)
+        is_told = ended.status == REFUSED and "is lost" in ended.words and "\n" not in ended.words
+        is_kept = RunDir(path / "out").result.read_bytes() == before
+        note = "" if is_told and is_kept else f"{name}: ended with {ended.status}, {ended.words}"
+        tally.count(note, lost=not is_kept)
 
 
 def flips(directory: Path, count: int, seed: int = 1) -> Tally:

@@ -171,3 +171,23 @@ def test_a_search_that_is_not_extended_asks_no_stage_again(tmp_path):
         search = playbook(study)
         advance(search, FakeTrainer())
         assert search.in_force == search.decisions and search.decided == len(search.stages)
+
+
+@pytest.mark.parametrize("stages", [["train"], ["lr", "batch"], ["lr", "train", "prune"]])
+def test_what_is_no_tuning_of_one_model_is_not_extended(tmp_path, stages):
+    with opened(tmp_path) as study:
+        study.settings({"budget": "1000steps", "stages": stages})
+        with pytest.raises(ValueError, match=f"has the stages {', '.join(stages)}: begin another"):
+            extending.check(study, Budget.parse("+1000steps"))
+
+
+def test_another_extension_than_the_one_that_goes_on_is_refused(tmp_path):
+    with opened(tmp_path) as study:
+        study.settings({"budget": "3000steps", "stages": ["lr", "train"]})
+        searched(study)
+        begun = extending.begin(study, STAGES, Budget.parse("+1000steps"))
+        extending.check(study, Budget.parse("+1000steps"))
+        with pytest.raises(ValueError, match=r"the extension by \+1000steps has not ended"):
+            extending.check(study, Budget.parse("+2000steps"))
+        extensions.end(study, begun)
+        extending.check(study, Budget.parse("+2000steps"))

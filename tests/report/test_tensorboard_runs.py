@@ -12,7 +12,7 @@ from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.stages.learning_rate import LearningRateValues
 from kerastune.recipe import Recipe
 from kerastune.report import tensorboard_runs
-from kerastune.report.picture_time import PictureTime
+from kerastune.report.figures.picture_time import PictureTime
 from kerastune.report.tensorboard_runs import Story
 from kerastune.study.database import Study, StudyError
 from kerastune.study.run_directory import RunDir

@@ -147,3 +147,11 @@ def test_what_is_handed_out_is_compared_by_the_objective(tmp_path):
     assert extended.better(result(0.95, 1), earlier, Objective("nll", "min"))["extension"] == 1
     refitted = result(0.95, 1, model="refit", refit={"test": {"accuracy": 0.1}})
     assert extended.better(refitted, result(0.9), ACCURACY)["extension"] == 1
+
+
+def test_an_objective_that_an_ensemble_has_no_figure_of_is_compared_by_what_both_have():
+    auc = Objective("auc", "max")
+    single = result(0.95, 1)
+    single["final"]["validation"]["auc"] = 0.99
+    earlier = result(0.9, model="ensemble", ensemble={"validation": {"accuracy": 0.97}})
+    assert extended.better(single, earlier, auc)["extension"] == 0

@@ -23,6 +23,7 @@ _PATTERNS = {
 }
 _SPACED = re.compile(r"(?<=\d)[\s'\u2019](?=\d{3}(?!\d))")
 _CODE = re.compile(r"0\d+")
+_CODE_LINE = re.compile(r"^0\d+$", re.MULTILINE)
 
 
 def is_missing(cell: str) -> bool:
@@ -110,9 +111,9 @@ def plain_column(cells: np.ndarray) -> np.ndarray | None:
         values = given.astype(np.float64)
     except (TypeError, ValueError):
         return None
-    is_odd = not len(given) or not np.isfinite(values).all()
-    zeros = [cell for cell in given if cell[0] == "0"]
-    if is_odd or any(map(_CODE.fullmatch, zeros)) or any("_" in cell for cell in given):
+    is_odd = not len(given) or bool(np.isnan(values).any())
+    lines = "" if is_odd else "\n".join(given.tolist())
+    if is_odd or "_" in lines or _CODE_LINE.search(lines):
         return None
     found = np.full(len(cells), np.nan)
     found[~is_empty] = values

@@ -19,6 +19,7 @@ from kerastune.problem import Part
 from kerastune.runtime import naming
 
 MOST_TOLD = 12  # columns of a list in a sentence
+LARGEST_CLASS = 2.0**53  # from there on not every whole number is a float
 
 
 def check(source: Any, asked: Asked) -> None:
@@ -194,7 +195,9 @@ def target(cells: np.ndarray, label: Column, what: str) -> np.ndarray:
         )
     if not label.is_numeric:
         return found.astype(np.str_)
-    is_whole = np.isfinite(found).all() and bool((found == np.floor(found)).all())
+    # Larger numbers are no names of classes, and no integers of 64 bits.
+    is_small = bool((np.abs(found) < LARGEST_CLASS).all())
+    is_whole = is_small and bool((found == np.floor(found)).all())
     few = is_whole and len(np.unique(found)) <= splits.MOST_INTEGER_CLASSES
     return found.astype(np.int64) if few else found
 
@@ -265,6 +268,8 @@ def _recognized_label(cells: np.ndarray, name: str, asked: str) -> Column:
     if cells.dtype.kind in "biuf":
         is_truth = cells.dtype.kind == "b"
         return Column(name, asked or (columns.CATEGORY if is_truth else columns.NUMBER))
+    if asked != columns.CATEGORY and numerals.plain_column(cells) is not None:
+        return Column(name, columns.NUMBER, numerals.PLAIN)
     given = [text for text in columns.Distinct(cells).texts if text]
     style = numerals.style_of(given)
     gaps = sum(map(numerals.is_missing, given))

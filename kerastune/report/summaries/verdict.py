@@ -85,8 +85,9 @@ def figures(result: dict[str, Any], kept: Predictions | None) -> str:
 def shown_metric(result: dict[str, Any]) -> str:
     """The figure of merit that stands for a model: what it was chosen by, where it has that."""
     names = list(next(iter(result["final"].values())))
-    wanted = result.get("scored_by", "").replace("-", "_").lower()
-    return wanted if wanted in names else names[0]
+    measure = result.get("scored_by", "").replace("-", "_").lower()
+    wanted = (result.get("objective"), measure, names[0])
+    return next(name for name in wanted if name in names)
 
 
 def interval(result: dict[str, Any], kept: Predictions | None) -> tuple[float, float] | None:

@@ -1,6 +1,6 @@
 """Pictures take a small fraction of a budget in seconds, however slow a machine draws."""
 
-from kerastune.report.picture_time import FRACTION, PictureTime
+from kerastune.report.figures.picture_time import FRACTION, PictureTime
 
 
 class Clock:
