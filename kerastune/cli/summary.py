@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kerastune.inference import wording as rare_wording
 from kerastune.playbook import wording
 from kerastune.playbook.stages.prune import Prune, PruneValues
+from kerastune.report import search_sections
 from kerastune.report.predictions import Predictions
 from kerastune.report.summaries import ending
 from kerastune.tuner.cross_validation import CrossValidation
@@ -30,18 +30,12 @@ def of_search(tuner: PlaybookTuner, known: Collection[str]) -> list[str]:
     run_dir = tuner.run_dir
     kept = run_dir.predictions
     predictions = Predictions.from_bytes(kept.read_bytes()) if kept.is_file() else None
-    said = [*ending.found(tuner.result, tuner.recipe, predictions), *_rare_class(tuner.result)]
+    said = [
+        *ending.found(tuner.result, tuner.recipe, predictions),
+        *search_sections.rarer_class(tuner.result),
+    ]
     lines = [textwrap.fill(line, WIDTH) for line in (*said, ending.took(tuner.result))]
     return ["", *lines, "", *ending.files(run_dir), *ending.commands(run_dir, known)]
-
-
-def _rare_class(result: dict[str, Any]) -> list[str]:
-    """How well the rarer of two classes is found, in the part that is reported on."""
-    parts = list(result.get("rare_class", {}).items())
-    return [
-        f"The rarer class, {part}: {'; '.join(rare_wording.rare_class(found, result['classes']))}."
-        for part, found in parts[-1:]
-    ]
 
 
 def show_folds(crossed: CrossValidation) -> None:

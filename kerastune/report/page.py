@@ -19,7 +19,7 @@ from kerastune.report.summaries import alternatives, stage_rows, verdict, why
 from kerastune.report.summaries.alternatives import Alternative, Compared
 
 MOST_COMPARED = 12  # rows of a card's table
-ELSEWHERE = ("Result", "Decisions")  # sections that the page shows in another form
+ELSEWHERE = ("Result", "Decisions", "Cost")  # sections that the page shows in another form
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +85,7 @@ class Page:
         written: seconds since the epoch.
         curves_title: heading of the picture.
         use_title: heading of the lines that use the model.
+        no_curves: why there is no picture, where there might be one.
     """
 
     verdict: str
@@ -104,6 +105,7 @@ class Page:
     written: int = 0
     curves_title: str = "Learning curves"
     use_title: str = "How to use it"
+    no_curves: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -115,7 +117,8 @@ def of(findings: Findings) -> Page:
     """The page of what was found so far."""
     found = verdict.of(findings.result)
     result, kept = findings.result, findings.predictions
-    further = [*search_sections.further_gains(result), gain_steps.exported(result)]
+    further = [*search_sections.rarer_class(result), *search_sections.further_gains(result)]
+    further += [gain_steps.exported(result)]
     shares = spending(findings)
     outcomes = findings.outcomes
     alt = "Training and validation of the final model and the baseline by step"
@@ -135,6 +138,7 @@ def of(findings: Findings) -> Page:
         stopped=findings.standing.stopped,
         going_on=findings.standing.going_on,
         written=int(time.time()),
+        no_curves=search_sections.undrawn(findings) if result else "",
     )
 
 

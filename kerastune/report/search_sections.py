@@ -10,6 +10,7 @@ from typing import Any
 
 from kerastune.analysis import error_analysis
 from kerastune.analysis.comparison import Comparison
+from kerastune.inference import wording as rare_wording
 from kerastune.objective import Objective
 from kerastune.playbook import wording
 from kerastune.playbook.decision import Decision
@@ -21,6 +22,8 @@ from kerastune.report.predictions import Predictions
 from kerastune.report.status import Standing
 from kerastune.report.summaries import verdict
 from kerastune.trial import Outcome
+
+RARE = "rare_class"  # in `result.json`: figures of the rarer of two classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +76,16 @@ def sections(findings: Findings) -> list[Section]:
     return [section for make in made if (section := make(findings)) is not None]
 
 
+def rarer_class(result: dict[str, Any]) -> list[str]:
+    """How well the rarer of two classes is found in the part that is reported on; else nothing."""
+    found = result.get(RARE, {})
+    part = next((name for name in ("test", "validation") if name in found), None)
+    if part is None:
+        return []
+    told = rare_wording.rare_class(found[part], result["classes"])
+    return [f"The rarer class, {part}: {'; '.join(told)}."]
+
+
 def further_gains(result: dict[str, Any]) -> list[str]:
     """What ensemble, views and pruning gained on the test part: a sentence each."""
     sentences = []
@@ -108,7 +121,7 @@ def models(result: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
     found = {
         name: value
         for name, value in result.items()
-        if isinstance(value, dict) and value.keys() & {"validation", "test"}
+        if name != RARE and isinstance(value, dict) and value.keys() & {"validation", "test"}
     }
     first = [name for name in ("baseline", *gain_steps.MODELS) if name in found]
     return {name: found[name] for name in (*first, *(name for name in found if name not in first))}
@@ -125,7 +138,8 @@ def costs(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, float]]:
 
 def _result(findings: Findings) -> Section:
     sentences = [verdict.figures(findings.result, findings.predictions)]
-    sentences += [*further_gains(findings.result), gain_steps.exported(findings.result)]
+    sentences += [*rarer_class(findings.result), *further_gains(findings.result)]
+    sentences += [gain_steps.exported(findings.result)]
     blocks = [
         Text(verdict.of(findings.result).words, is_lead=True),
         *(Text(words) for words in sentences if words),
@@ -133,9 +147,8 @@ def _result(findings: Findings) -> Section:
     figures = models(findings.result)
     parts = {part: None for values in figures.values() for part in values}
     blocks += pictured(findings.pictures, "result", _result_alt(findings))
-    if not any(not name.startswith("stage-") for name in findings.pictures):
-        drawing = f"kerastune report --output_dir={shlex.quote(findings.where)}"
-        blocks.append(Text(f"No figures: the budget was too short. To draw them: {drawing}"))
+    if words := undrawn(findings):
+        blocks.append(Text(words))
     names = gain_steps.in_order(
         name for values in figures.values() for each in values.values() for name in each
     )
@@ -161,6 +174,14 @@ def _result(findings: Findings) -> Section:
     if "refit" in figures:
         blocks.append(Text(f"refit: {gain_steps.MODELS['refit']}."))
     return Section("Result", tuple(blocks))
+
+
+def undrawn(findings: Findings) -> str:
+    """How to have the result drawn, where there was no time for that; else nothing."""
+    if any(not name.startswith("stage-") for name in findings.pictures):
+        return ""
+    drawing = f"kerastune report --output_dir={shlex.quote(findings.where)}"
+    return f"No figures: the budget was too short. To draw them: {drawing}"
 
 
 def _result_alt(findings: Findings) -> str:
