@@ -51,6 +51,16 @@ class Objective:
             )
         return cls(name[4:], direction)
 
+    @property
+    def words(self) -> str:
+        """What people call it.
+
+        Example:
+            >>> Objective("macro_f1", "max").words, Objective("top_5", "max").words
+            ('macro-F1', 'top 5')
+        """
+        return "macro-F1" if self.name == "macro_f1" else self.name.replace("_", " ")
+
     def gain(self, value: float) -> float:
         """The value, or its negative, so that larger is better."""
         return value if self.direction == "max" else -value

@@ -48,6 +48,7 @@ LIGHT = (
 ONLY_IN = {
     "absl": {"cli"},
     "keras_tuner": {"models.hypermodels", "tuner"},
+    "google": {"export"},  # protobuf
     "matplotlib": {"report.figures"},
     "mlflow": {"report.mlflow_runs", "runtime.mlflow_settings"},
     "onnx": {"export"},

@@ -13,9 +13,9 @@ from kerastune.training.step_recorder import Chunk, StepRecorder
 class UpdateRatio(RecordingCallback):
     """Measures how far each step moves the weights, relative to their size (S1.7).
 
-    Every `every` steps it writes `update_ratio/<layer>` and `update_ratio/whole_model` to
-    TensorBoard: the L2 norm of the update over the L2 norm of the weights before it. Variables of
-    rank 1 and less (biases, scales) are left out.
+    Every `every` steps it writes `weight_update_ratio/<layer>` and
+    `weight_update_ratio/whole_model` to TensorBoard: the L2 norm of the update over the L2 norm of
+    the weights before it. Variables of rank 1 and less (biases, scales) are left out.
 
     Args:
         log_dir: directory of the TensorBoard run.

@@ -102,6 +102,7 @@ def export(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     logs.to_screen(verbose=True)
     base = Path(flag_values.export_dir or run_dir.export)
     parts = {"views": flag_values.tta, "ensemble": flag_values.ensemble}
+    parts |= {"against": flag_values.against, "is_new": flag_values["data"].present > 0}
     path = from_run.release(run_dir, base, flag_values.format, settings, **parts)
     if flag_values.format != versions.SAVED_MODEL:
         return (f"Exported to {path}",)

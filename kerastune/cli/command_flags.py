@@ -191,6 +191,12 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             unit="DIRECTORY",
             unset="export/ in the output directory",
         ),
+        Flag(
+            "against",
+            "Version that is served: its recorded requests are replayed on both before the new "
+            "one appears; --data=… of labelled examples also tells which is better.",
+            unit="DIRECTORY",
+        ),
     ),
     "Prediction": (
         Flag(

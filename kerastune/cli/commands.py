@@ -249,7 +249,7 @@ TABLE = (
         "export",
         "write the final model for TensorFlow Serving, or as a Keras, ONNX or LiteRT file",
         flags=(
-            *("output_dir", "export_dir", "format", "ensemble", "tta"),
+            *("output_dir", "export_dir", "format", "against", "ensemble", "tta"),
             *OF_DATA,
             *("model", "pretrained"),
             "gpu_memory_growth",
@@ -257,6 +257,7 @@ TABLE = (
         checks=(
             flag_checks.has_models,
             flag_checks.export_format,
+            flag_checks.against,
             source_checks.model,
             source_checks.pretrained,
         ),

@@ -27,7 +27,7 @@ HELP = ("help", "--help", "-h", "-help", "--helpfull", "--helpshort")
 # Flags that may begin with `~`, which a shell leaves alone behind an equals sign.
 PATHS = (
     *("data", "validation_data", "test_data", "output_dir", "pretrained", "teacher", "trained"),
-    *("export_dir", "predictions"),
+    *("export_dir", "predictions", "against"),
 )
 PIPE_CLOSED = 141  # exit status of a program that a closed pipe ends, in a shell
 

@@ -272,3 +272,20 @@ def tracker(flag_values: flags.FlagValues) -> None:
 def export_format(flag_values: flags.FlagValues) -> None:
     """The packages of `--format` are installed."""
     versions.check_packages(flag_values.format)
+
+
+def against(flag_values: flags.FlagValues) -> None:
+    """`--against` is a version of a SavedModel, and one is exported."""
+    path = flag_values.against
+    if not path:
+        return
+    if flag_values.format != versions.SAVED_MODEL:
+        raise ValueError(
+            f"`--against` ({path}) is for --format={versions.SAVED_MODEL}, got "
+            f"{flag_values.format!r}: leave it out."
+        )
+    if not (Path(path) / "saved_model.pb").is_file():
+        raise ValueError(
+            f"`--against` ({path}) holds no exported version: name its directory, e.g. "
+            "digits-out/export/digits-out/1."
+        )

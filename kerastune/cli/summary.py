@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kerastune.inference import wording as rare_wording
 from kerastune.playbook import wording
 from kerastune.playbook.stages.prune import Prune, PruneValues
+from kerastune.report import metric_sections
 from kerastune.report.predictions import Predictions
 from kerastune.report.summaries import ending
 from kerastune.tuner.cross_validation import CrossValidation
@@ -30,19 +30,12 @@ def of_search(tuner: PlaybookTuner, known: Collection[str]) -> list[str]:
     run_dir = tuner.run_dir
     kept = run_dir.predictions
     predictions = Predictions.from_bytes(kept.read_bytes()) if kept.is_file() else None
-    said = [*ending.found(tuner.result, tuner.recipe, predictions), *_rare_class(tuner.result)]
-    lines = [textwrap.fill(line, WIDTH) for line in (*said, ending.took(tuner.result))]
+    said = [
+        *ending.found(tuner.result, tuner.recipe, predictions),
+        metric_sections.sentence(tuner.result),
+    ]
+    lines = [textwrap.fill(line, WIDTH) for line in (*said, ending.took(tuner.result)) if line]
     return ["", *lines, "", *ending.files(run_dir), *ending.commands(run_dir, known)]
-
-
-def _rare_class(result: dict[str, Any]) -> list[str]:
-    """How well the rarer of two classes is found, in the part that is reported on."""
-    by_part = result.get("rare_class", {})
-    part = next((name for name in ("test", "validation") if name in by_part), None)
-    if part is None:
-        return []
-    told = rare_wording.rare_class(by_part[part], result["classes"])
-    return [f"The rarer class, {part}: {'; '.join(told)}."]
 
 
 def show_folds(crossed: CrossValidation) -> None:

@@ -8,21 +8,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kerastune.data import sources, tabular
+from kerastune.data.raw import Raw
 from kerastune.data.readers.asked import Asked
 from kerastune.data.readers.columns import BOOLEAN, NUMBER
 from kerastune.export import versions
 from kerastune.export.saved_model import export, save_as
 from kerastune.export.signatures import MOST_EXAMPLES
 from kerastune.models import saved_models
+from kerastune.problem import Part
 from kerastune.study.run_directory import RunDir
 
+MOST_LABELLED = 2000  # examples with labels that two versions are compared on
 IMAGE_MODELS = ("cnn", "resnet")  # built-in models that take nothing else
 
 
@@ -33,6 +36,8 @@ def release(
     settings: Mapping[str, Any],
     views: bool = True,
     ensemble: bool = True,
+    against: str = "",
+    is_new: bool = False,
 ) -> Path:
     """Exports the final model of a finished search or cross-validation.
 
@@ -50,6 +55,9 @@ def release(
             was given them; empty if it was not told by flags.
         views: whether views that are averaged may be part of it.
         ensemble: whether an ensemble may.
+        against: as `export` takes it; empty for none.
+        is_new: whether `data` are labelled examples that no version has learnt: then it is also
+            told which of the two is better. It is on a test part, too.
 
     Returns:
         The version's directory, or the file.
@@ -71,9 +79,14 @@ def release(
     figures = next((json.loads(file.read_text(encoding="utf-8")) for file in told), {})
     image = True if model_setting in IMAGE_MODELS else None
     examples = _examples_or_none(settings)
-    return export(
-        model, base, name, class_names=figures.get("classes", ()), examples=examples, image=image
-    )
+    names = figures.get("classes", ())
+    asked = {"class_names": names, "examples": examples, "image": image}
+    if against:
+        labelled = (
+            None if examples is None else labelled_examples(names, is_new, **_asked(settings))
+        )
+        asked |= {"against": against, "labelled": labelled}
+    return export(model, base, name, **asked)
 
 
 def examples(source: Any, count: int = MOST_EXAMPLES, **asked: Any) -> Any:
@@ -91,10 +104,56 @@ def examples(source: Any, count: int = MOST_EXAMPLES, **asked: Any) -> Any:
         (5, 8, 8)
     """
     raw = sources.read(source, Asked(**asked))
+    return _inputs(raw, _chosen(raw, count))
+
+
+def labelled_examples(
+    class_names: Sequence[str],
+    is_new: bool,
+    source: Any,
+    count: int = MOST_LABELLED,
+    **asked: Any,
+) -> tuple[Any, np.ndarray] | None:
+    """As `examples`, with integer classes `[n]` or numbers `[n, outputs]`.
+
+    `None` for other targets, and for data that a model has learnt.
+
+    Args:
+        class_names: in the order of the integer labels; none for regression.
+        is_new: whether no part of the data was learnt, and not only the test part.
+        source: as `data.load` takes it.
+        count: how many, at most.
+        asked: what the user says of it, as `data.load` takes it.
+
+    Example:
+        >>> labelled_examples([], False, "digits") is None
+        True
+    """
+    raw = sources.read(source, Asked(**asked))
+    part = _chosen(raw, count)
+    y = part.y
+    if not (is_new or "test" in raw.parts) or not isinstance(y, np.ndarray):
+        return None
+    if class_names:
+        places = {str(name): place for place, name in enumerate(class_names)}
+        if y.ndim != 1 or not {str(each) for each in y} <= set(places):
+            return None
+        y = np.array([places[str(each)] for each in y])
+    elif y.dtype.kind not in "fiu":
+        return None
+    return _inputs(raw, part), y if class_names else y.astype(np.float64)
+
+
+def _chosen(raw: Raw, count: int) -> Part:
+    """Examples of the test part, or else of another one, spread evenly."""
     part = next(
         raw.parts[where] for where in ("test", "validation", "training") if where in raw.parts
     )
-    chosen = part.take(np.linspace(0, len(part) - 1, min(count, len(part))).astype(int)).x
+    return part.take(np.linspace(0, len(part) - 1, min(count, len(part))).astype(int))
+
+
+def _inputs(raw: Raw, part: Part) -> Any:
+    chosen = part.x
     if not raw.is_table:
         return chosen
     if any(column.kind not in (NUMBER, BOOLEAN) for column in raw.columns if column.is_input):
@@ -102,17 +161,20 @@ def examples(source: Any, count: int = MOST_EXAMPLES, **asked: Any) -> Any:
     return np.stack(list(chosen.values()), axis=1)
 
 
+def _asked(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The source of the data, and what the user said of it."""
+    names = (field.name for field in dataclasses.fields(Asked))
+    return {"source": settings["data"]} | {
+        name: settings[name] for name in names if name in settings
+    }
+
+
 def _examples_or_none(settings: Mapping[str, Any]) -> Any:
     if not settings.get("data"):
         reason = "the data of the search have no name"
     else:
         try:
-            named = {
-                name: settings[name]
-                for name in (field.name for field in dataclasses.fields(Asked))
-                if name in settings
-            }
-            return examples(settings["data"], **named)
+            return examples(**_asked(settings))
         except (ValueError, OSError, ImportError) as error:
             reason = str(error)
     logging.getLogger("kerastune").warning(

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from kerastune.export import serving_readme, versions, warmup
+from kerastune.export import canary, serving_readme, versions, warmup
 from kerastune.export.signatures import Service, named_inputs, structure_of
 from kerastune.inference.stacking import nested
 from kerastune.study import run_directory
@@ -32,6 +33,8 @@ def export(
     class_names: Sequence[str] = (),
     examples: Any = None,
     image: bool | tuple[float, float] | None = None,
+    against: str | os.PathLike | None = None,
+    labelled: tuple[Any, np.ndarray] | None = None,
 ) -> Path:
     """Writes a model as `<base>/<name>/<version>/` for TensorFlow Serving.
 
@@ -60,14 +63,18 @@ def export(
             few dozen.
         image: whether inputs are images, or the values of black and white in them, `(low, high)`;
             by default shape, type and examples tell (`pictures.picture`).
+        against: directory of a version that is served: how the new one's answers to its recorded
+            requests differ is told in the log before the new number appears.
+        labelled: inputs as `examples`, any number, and integer classes `[n]` or numbers `[n,
+            outputs]`, to tell whether the new version is better than `against`.
 
     Returns:
         The version's directory.
 
     Raises:
-        ValueError: for a model or values that do not fit, a version that is there already, and an
-            exported model that does not give what the Keras model gives; nothing is left behind
-            then.
+        ValueError: for a model or values that do not fit, a version that is there already, an
+            exported model that does not give what the Keras model gives, and one with other
+            signatures than `against`; nothing is left behind then.
 
     Example:
         >>> import tempfile
@@ -90,8 +97,21 @@ def export(
         service.with_model(served).write(directory)
         _write_extras(service, directory, name)
         service.check(directory)
+        if against is not None:
+            _compare(service, Path(against), directory, labelled)
     serving_readme.write(Path(base))
     return final
+
+
+def _compare(
+    service: Service, old: Path, new: Path, labelled: tuple[Any, np.ndarray] | None
+) -> None:
+    known = None
+    if labelled is not None:
+        x, y = labelled
+        known = canary.Labelled(service.named(x, len(y)), y)
+    for sentence in canary.compared(old, new, known):
+        logging.getLogger("kerastune").info("%s", sentence)
 
 
 def _write_extras(service: Service, directory: Path, name: str) -> None:

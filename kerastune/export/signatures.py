@@ -62,7 +62,7 @@ class Service:
         self.class_names = tuple(class_names)
         self._structure = structure_of(self.model)
         self.inputs = named_inputs(self._structure)
-        self.examples = self._named(examples) if examples is not None else _made_up(self.inputs)
+        self.examples = self.named(examples) if examples is not None else _made_up(self.inputs)
         self.classifies = bool(class_names) or output_kind.is_classifier(model)
         self.has_several_labels = not class_names and output_kind.has_several_labels(model)
         self.num_outputs = self._check_outputs()
@@ -154,7 +154,8 @@ class Service:
         """Inputs by name, arranged as the model takes them."""
         return keras.tree.pack_sequence_as(self._structure, [named[name] for name in self.inputs])
 
-    def _named(self, examples: Any) -> dict[str, np.ndarray]:
+    def named(self, examples: Any, most: int = MOST_EXAMPLES) -> dict[str, np.ndarray]:
+        """Inputs by name, of the first examples as the model takes them; raises `ValueError`."""
         if isinstance(self._structure, dict):
             missing = self._structure.keys() - (
                 examples.keys() if isinstance(examples, Mapping) else ()
@@ -168,7 +169,7 @@ class Service:
         flat = keras.tree.flatten(examples)
         named = {}
         for (name, tensor), x in zip(self.inputs.items(), flat, strict=True):
-            x = _as_type(fixed_batches.few(np.asarray(x), MOST_EXAMPLES, self.model), tensor.dtype)
+            x = _as_type(fixed_batches.few(np.asarray(x), most, self.model), tensor.dtype)
             if len(x.shape) != len(tensor.shape) or any(
                 side not in (None, given)
                 for side, given in zip(tensor.shape[1:], x.shape[1:], strict=True)

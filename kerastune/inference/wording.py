@@ -16,17 +16,16 @@ def rare_class(found: Mapping[str, float], classes: Sequence[str]) -> list[str]:
         >>> found = dict.fromkeys(("share", "roc_auc", "pr_auc", "recall", "precision"), 0.5)
         >>> found |= {"class": 1, "majority_accuracy": 0.5, "threshold": 0.3}
         >>> found |= {"threshold_recall": 1.0, "threshold_precision": 0.8, "threshold_f1": 0.9}
-        >>> rare_class(found, ["no", "yes"])[1]
-        'yes is predicted where it is likelier: recall 0.5000, precision 0.5000'
+        >>> rare_class(found, ["no", "yes"])[2]
+        'ROC AUC 0.5000, PR AUC 0.5000 of yes'
     """
     name = classes[int(found["class"])]
     return [
-        f"ROC AUC {found['roc_auc']:.4f}, PR AUC {found['pr_auc']:.4f} of {name} "
-        f"({100 * found['share']:.1f} % of the examples)",
-        f"{name} is predicted where it is likelier: recall {found['recall']:.4f}, precision "
-        f"{found['precision']:.4f}",
+        f"{name} ({100 * found['share']:.1f} % of the examples) where it is likelier: recall "
+        f"{found['recall']:.4f}, precision {found['precision']:.4f}",
         f"{name} from a probability of {found['threshold']:.4f} on: recall "
         f"{found['threshold_recall']:.4f}, precision {found['threshold_precision']:.4f}, F1 "
         f"{found['threshold_f1']:.4f}",
+        f"ROC AUC {found['roc_auc']:.4f}, PR AUC {found['pr_auc']:.4f} of {name}",
         f"accuracy of always predicting the other class {found['majority_accuracy']:.4f}",
     ]

@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+LONG, LONGEST = 1e4, 1e9  # floats between them are written as whole numbers
+
 
 @dataclasses.dataclass(frozen=True)
 class Text:
@@ -101,15 +103,17 @@ def number(value: Any) -> str:
     """A value as it stands in a table.
 
     Example:
-        >>> number(0.123456), number(True), number([1, 2.0]), number(None), number(1234567)
-        ('0.1235', 'yes', '1, 2', '-', '1,234,567')
+        >>> number(0.123456), number(True), number([1, 2.0]), number(None), number(25330.4)
+        ('0.1235', 'yes', '1, 2', '-', '25,330')
     """
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return "-" if value != value else f"{value:.4g}"
+        if value != value:
+            return "-"
+        return f"{value:,.0f}" if LONG <= abs(value) < LONGEST else f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, (list, tuple)):

@@ -9,6 +9,7 @@ import numpy as np
 from kerastune.analysis import nested
 from kerastune.data import checks
 from kerastune.problem import Problem
+from kerastune.report.blocks import number
 
 LARGEST = 96  # pixels of a small picture's longer side
 LEAST_SIDE, MOST_ASPECT = 4, 4  # of what is taken for an image
@@ -94,4 +95,4 @@ def columns(x: Any) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if np.asarray(value).dtype.kind in "fiu" else str(value)
+    return number(float(value)) if np.asarray(value).dtype.kind in "fiu" else str(value)

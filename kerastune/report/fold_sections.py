@@ -48,9 +48,9 @@ def title(found: FoldsFound) -> str:
 def first_screen(found: FoldsFound) -> Page:
     """What stands before the sections: verdict, recipe, what to do next, every fold at a glance."""
     result = found.result
-    least_and_most, *further = _further(result)
+    least_and_most, *further = _further(found)
     return Page(
-        verdict=verdict(result),
+        verdict=verdict(result, _scored_by(found)),
         tone="",
         figures=least_and_most,
         recipe=recipe_words.recipe_in_words(Recipe.from_dict(result["recipe"])),
@@ -61,7 +61,7 @@ def first_screen(found: FoldsFound) -> Page:
         seconds="",
         cards=(),
         trials=Table("", (), ()),
-        curves_title="Every fold",
+        curves_title="By fold",
         use_title="What to do next",
     )
 
@@ -86,7 +86,7 @@ def below(found: FoldsFound) -> list[Section]:
     """The sections under the first screen, which has the verdict and its picture already."""
     first, *others = sections(found)
     tables = tuple(each for each in first.blocks if not isinstance(each, Picture))
-    rest = tables[1 + len(_further(found.result)) :]
+    rest = tables[1 + len(_further(found)) :]
     return [Section("Metrics", rest), *others]
 
 
@@ -105,15 +105,31 @@ def sections(found: FoldsFound) -> list[Section]:
     return made + ([data_sections.section(found.about)] if found.about else [])
 
 
-def verdict(result: dict[str, Any]) -> str:
+def judged_by(result: dict[str, Any], scored_by: str) -> str:
+    """The metric that stands for the recipe: what models are compared by, or else the first.
+
+    Example:
+        >>> judged_by({"summary": {"accuracy": {}, "macro_f1": {}}}, "macro-F1")
+        'macro_f1'
+    """
+    names = gain_steps.in_order(result["summary"])
+    called = (name for name in names if metric_names.called(name).lower() == scored_by.lower())
+    return next(called, names[0])
+
+
+def verdict(result: dict[str, Any], scored_by: str = "") -> str:
     """How well the recipe does, in plain words.
+
+    Args:
+        result: as `crossval.json` has it.
+        scored_by: what models are compared by, as `Facts.scored_by`.
 
     Example:
         >>> row = {"mean": 0.9, "std": 0.02, "low": 0.85, "high": 0.95}
         >>> verdict({"folds": 5, "repeats": 1, "summary": {"accuracy": row}})
         'Mean accuracy 0.9000 over 5 folds, 95 % interval 0.8500 to 0.9500.'
     """
-    name = gain_steps.in_order(result["summary"])[0]
+    name = judged_by(result, scored_by)
     row = result["summary"][name]
     repeats = f" ({result['repeats']} repeats)" if result["repeats"] > 1 else ""
     interval = f"95 % interval {row['low']:.4f} to {row['high']:.4f}"
@@ -124,7 +140,10 @@ def verdict(result: dict[str, Any]) -> str:
 def _result(found: FoldsFound) -> Section:
     result = found.result
     summary = {name: result["summary"][name] for name in gain_steps.in_order(result["summary"])}
-    blocks = [Text(verdict(result), is_lead=True), *(Text(words) for words in _further(result))]
+    blocks = [
+        Text(verdict(result, _scored_by(found)), is_lead=True),
+        *(Text(words) for words in _further(found)),
+    ]
     blocks += _folds_picture(found)
     rows = tuple(
         (
@@ -157,27 +176,30 @@ def _folds_picture(found: FoldsFound) -> list[Picture]:
     return pictured(found.pictures, "folds", alt)
 
 
-def _further(result: dict[str, Any]) -> list[str]:
-    name = gain_steps.in_order(result["summary"])[0]
+def _scored_by(found: FoldsFound) -> str:
+    return found.about.get("scored_by", "")
+
+
+def _further(found: FoldsFound) -> list[str]:
+    result = found.result
+    name = judged_by(result, _scored_by(found))
     by_fold = {fold["name"]: fold["metrics"][name] for fold in result["by fold"]}
     least, most = (pick(by_fold, key=by_fold.get) for pick in (min, max))
-    found = [f"Lowest {by_fold[least]:.4f} ({least}), highest {by_fold[most]:.4f} ({most})."]
+    told = [f"Lowest {by_fold[least]:.4f} ({least}), highest {by_fold[most]:.4f} ({most})."]
     for measure, row in result["out of fold"].items():
         of_groups = " over groups" if result["grouped"] else ""
         together = (
             f"All {result['examples']} held-out examples together: {metric_names.called(measure)} "
             f"{row['mean']:.4f}"
         )
-        found.append(
-            f"{together} (95 % interval {row['low']:.4f} to {row['high']:.4f}{of_groups})."
-        )
+        told.append(f"{together} (95 % interval {row['low']:.4f} to {row['high']:.4f}{of_groups}).")
     if (test := result.get("ensemble on the test part")) is not None:
         shown = ", ".join(
             f"{metric_names.called(measure)} {test[measure]:.4f}"
             for measure in gain_steps.in_order(test)
         )
-        found.append(f"Ensemble of the folds' models on the test part (in no fold): {shown}.")
-    return found
+        told.append(f"Ensemble of the folds' models on the test part (in no fold): {shown}.")
+    return told
 
 
 def _every_fold(found: FoldsFound) -> Section:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kerastune.analysis.comparison import Comparison
+from kerastune.playbook import wording
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.ensemble_values import EnsembleValues
 from kerastune.playbook.stages.ensemble import Ensemble
@@ -149,3 +150,33 @@ def exported(result: dict[str, Any]) -> str:
         how = f"{after:.4f} on validation, cross-fitted ({before:.4f} before temperature "
         how += f"{exported['temperature']:.3g})"
     return f"{told}. Expected calibration error {on_test}{how}."
+
+
+def further_gains(result: dict[str, Any]) -> list[str]:
+    """What ensemble, views and pruning gained on the test part: a sentence each."""
+    sentences = []
+    for what, subject, other in (
+        ("ensemble", "The ensemble", "the final model"),
+        ("views", "The model with test-time augmentation", "the model without"),
+        ("pruning", "The pruned model", "the unpruned model"),
+        ("teaching", "The distilled model", "the same model without a teacher"),
+    ):
+        if (gain := result.get(f"gain_of_{what}")) is not None:
+            is_more, by = _difference(gain, result["scored_by"])
+            verdict = (
+                f"is significantly {is_more} than {other}"
+                if is_more
+                else f"is not significantly different from {other}"
+            )
+            sentences.append(f"{subject} {verdict} ({by}).")
+    return sentences
+
+
+def _difference(gain: dict[str, float], measure: str) -> tuple[str, str]:
+    """`"better"`, `"worse"` or nothing, and the numbers."""
+    is_beyond_noise = gain["low"] > 0 or gain["high"] < 0
+    by = (
+        f"{wording.gained(gain['mean'], measure)}, 95 % CI "
+        f"{wording.interval(gain['low'], gain['high'], measure)}"
+    )
+    return ("better" if gain["mean"] > 0 else "worse") if is_beyond_noise else "", by

@@ -8,17 +8,19 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from kerastune.report.blocks import Code, Items, Picture, Section, Table, Text, plain, slug
 from kerastune.study.run_directory import NOT_RUNNING, RUNNING
 
 TEMPLATES = Path(__file__).parent / "templates"
+FLAG = re.compile(r"(--\w+(?:=[\w-]{1,12}\b)?)")
 KINDS = {Text: "text", Items: "items", Table: "table", Picture: "picture", Code: "code"}
 
 
@@ -73,9 +75,15 @@ def _environment() -> jinja2.Environment:
         "slug": slug,
         "kind": lambda block: KINDS[type(block)],
         "svg": lambda drawing: Markup(drawing.svg),
-        "lines": lambda text: Markup("\n").join(plain(line) for line in text.splitlines()),
+        "words": _unbroken,
+        "lines": lambda text: Markup("\n").join(_unbroken(line) for line in text.splitlines()),
     }
     return made
+
+
+def _unbroken(text: str) -> Markup:
+    """Text in which no line ends within a short flag, such as --budget=5m."""
+    return Markup(FLAG.sub(r'<span class="flag">\1</span>', str(escape(plain(text)))))
 
 
 @functools.cache

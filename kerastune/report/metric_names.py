@@ -13,10 +13,11 @@ def called(name: str) -> str:
     """A metric as people call it.
 
     Example:
-        >>> called("macro_f1"), called("val_top_5")
+        >>> called("val_macro_f1"), called("top_5")
         ('macro-F1', 'top 5')
     """
-    return gain_steps.FIGURES.get(name, name.removeprefix("val_").replace("_", " "))
+    name = name.removeprefix("val_")
+    return gain_steps.FIGURES.get(name, name.replace("_", " "))
 
 
 def by_output(names: Iterable[str]) -> dict[str, list[str]]:

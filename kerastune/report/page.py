@@ -25,7 +25,7 @@ from kerastune.report.summaries import alternatives, extended, stage_rows, verdi
 from kerastune.report.summaries.alternatives import Alternative, Compared
 
 MOST_COMPARED = 12  # rows of a card's table
-ELSEWHERE = ("Result", "Decisions")  # sections that the page shows in another form
+ELSEWHERE = ("Result", "Decisions", "Cost")  # sections that the page shows in another form
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +91,7 @@ class Page:
         written: seconds since the epoch.
         curves_title: heading of the picture.
         use_title: heading of the lines that use the model.
+        no_curves: why there is no picture, where there might be one.
     """
 
     verdict: str
@@ -110,6 +111,7 @@ class Page:
     written: int = 0
     curves_title: str = "Learning curves"
     use_title: str = "How to use it"
+    no_curves: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -121,7 +123,7 @@ def of(findings: Findings) -> Page:
     """The page of what was found so far."""
     found = verdict.of(findings.result)
     result, kept = findings.result, findings.predictions
-    further = [*search_sections.further_gains(result), gain_steps.exported(result)]
+    further = [*gain_steps.further_gains(result), gain_steps.exported(result)]
     further += [metric_sections.sentence(result), extended.sentence(result)]
     shares = spending(findings)
     outcomes = findings.outcomes
@@ -142,6 +144,7 @@ def of(findings: Findings) -> Page:
         stopped=findings.standing.stopped,
         going_on=findings.standing.going_on,
         written=int(time.time()),
+        no_curves=search_sections.undrawn(findings) if result else "",
     )
 
 

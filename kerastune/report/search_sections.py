@@ -29,7 +29,7 @@ from kerastune.report.status import Standing
 from kerastune.report.summaries import extended, verdict
 from kerastune.trial import Outcome
 
-RARE = "rare_class"  # name of figures that are no model's
+RARE = "rare_class"  # in `result.json`: figures of the rarer of two classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,42 +82,12 @@ def sections(findings: Findings) -> list[Section]:
     return [section for make in made if (section := make(findings)) is not None]
 
 
-def further_gains(result: dict[str, Any]) -> list[str]:
-    """What ensemble, views and pruning gained on the test part: a sentence each."""
-    sentences = []
-    for what, subject, other in (
-        ("ensemble", "The ensemble", "the final model"),
-        ("views", "The model with test-time augmentation", "the model without"),
-        ("pruning", "The pruned model", "the unpruned model"),
-        ("teaching", "The distilled model", "the same model without a teacher"),
-    ):
-        if (gain := result.get(f"gain_of_{what}")) is not None:
-            is_more, by = _difference(gain, result["scored_by"])
-            verdict = (
-                f"is significantly {is_more} than {other}"
-                if is_more
-                else f"is not significantly different from {other}"
-            )
-            sentences.append(f"{subject} {verdict} ({by}).")
-    return sentences
-
-
-def _difference(gain: dict[str, float], measure: str) -> tuple[str, str]:
-    """`"better"`, `"worse"` or nothing, and the numbers."""
-    is_beyond_noise = gain["low"] > 0 or gain["high"] < 0
-    by = (
-        f"{wording.gained(gain['mean'], measure)}, 95 % CI "
-        f"{wording.interval(gain['low'], gain['high'], measure)}"
-    )
-    return ("better" if gain["mean"] > 0 else "worse") if is_beyond_noise else "", by
-
-
 def models(result: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
     """The figures of every model in a result, by model and part, the baseline first."""
     found = {
         name: value
         for name, value in result.items()
-        if isinstance(value, dict) and value.keys() & {"validation", "test"} and name != RARE
+        if name != RARE and isinstance(value, dict) and value.keys() & {"validation", "test"}
     }
     first = [name for name in ("baseline", *gain_steps.MODELS) if name in found]
     return {name: found[name] for name in (*first, *(name for name in found if name not in first))}
@@ -134,7 +104,7 @@ def costs(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, float]]:
 
 def _result(findings: Findings) -> Section:
     sentences = [verdict.figures(findings.result, findings.predictions)]
-    sentences += [*further_gains(findings.result), gain_steps.exported(findings.result)]
+    sentences += [*gain_steps.further_gains(findings.result), gain_steps.exported(findings.result)]
     sentences += [metric_sections.sentence(findings.result), extended.sentence(findings.result)]
     blocks = [
         Text(verdict.of(findings.result).words, is_lead=True),
@@ -143,9 +113,8 @@ def _result(findings: Findings) -> Section:
     figures = models(findings.result)
     parts = {part: None for values in figures.values() for part in values}
     blocks += pictured(findings.pictures, "result", _result_alt(findings))
-    if not any(not name.startswith("stage-") for name in findings.pictures):
-        drawing = f"kerastune report --output_dir={shlex.quote(findings.where)}"
-        blocks.append(Text(f"No figures: the budget was too short. To draw them: {drawing}"))
+    if words := undrawn(findings):
+        blocks.append(Text(words))
     names = gain_steps.in_order(
         name for values in figures.values() for each in values.values() for name in each
     )
@@ -176,6 +145,14 @@ def _result(findings: Findings) -> Section:
 
 def _rare_class(findings: Findings) -> Section | None:
     return metric_sections.rare_class(findings.result)
+
+
+def undrawn(findings: Findings) -> str:
+    """How to have the result drawn, where there was no time for that; else nothing."""
+    if any(not name.startswith("stage-") for name in findings.pictures):
+        return ""
+    drawing = f"kerastune report --output_dir={shlex.quote(findings.where)}"
+    return f"No figures: the budget was too short. To draw them: {drawing}"
 
 
 def _result_alt(findings: Findings) -> str:

@@ -39,10 +39,12 @@ class Story:
     """Writes the TensorBoard runs of one output directory.
 
     One run, `decisions`, has texts and figures in the order of the stages; every trial is a run
-    under its stage. What is there is written anew from the study when a search goes on, so the runs
-    always tell what the study holds. What can't be written is told once, and the search goes on
-    without it: nothing is decided by these files. Their size is bounded: of a long trial ever fewer
-    steps are shown, and of a stage that has decided the best trials.
+    under its stage. TensorBoard sorts tags by name: curves come first, figures (`why/04-lr`) last.
+
+    What is there is written anew from the study when a search goes on, so the runs always tell what
+    the study holds. What can't be written is told once, and the search goes on without it: nothing
+    is decided by these files. Their size is bounded: of a long trial ever fewer steps are shown,
+    and of a stage that has decided the best trials.
 
     Args:
         run_dir: the output directory.
@@ -136,7 +138,7 @@ class Story:
             words = f"**{escaped(decision.headline)}**\n\n{escaped(decision.numbers)}\n{table}"
             board.text(tag, words)
             if picture is not None:
-                board.image(f"{tag}/figure", picture)
+                board.image(f"why/{tag}", picture)
 
         self._write(self._run_dir.decisions_board, fill)
         for name in surplus(decision, outcomes, self._metric):
@@ -162,7 +164,7 @@ class Story:
 
         def fill(board: tensorboard_writer.Board) -> None:
             for name, picture in pictures.items():
-                board.image(f"result/{name}", picture)
+                board.image(f"why/result/{name}", picture)
 
         self._write(self._run_dir.result_board, fill)
         recipes = [recipe for shown in self._shown.values() for recipe in shown.values()]

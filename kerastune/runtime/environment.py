@@ -51,7 +51,7 @@ def check(variables: Mapping[str, str] = os.environ) -> None:
 
 def described() -> dict[str, str]:
     """What a search ran under, for the report: date, versions, cores."""
-    found = {"finished": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")}
+    found = {"written": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")}
     found["Python"] = platform.python_version()
     for name in VERSIONS:
         try:

@@ -68,9 +68,15 @@ def console() -> Console:
 def to_screen(verbose: bool = False) -> None:
     """Shows the log on the screen: warnings, and with `verbose` all of it.
 
-    However often it is called, a line is shown once.
+    However often it is called, a line is shown once, also where a library gives the root logger a
+    handler, as absl does.
     """
     logger.setLevel(logging.INFO)
+    if not logging.root.handlers:
+        of_others = logging.StreamHandler()
+        of_others.setLevel(logging.WARNING)
+        of_others.addFilter(lambda record: record.name != logger.name)
+        logging.root.addHandler(of_others)
     shown = next((each for each in logger.handlers if isinstance(each, RichHandler)), None)
     if shown is None:
         shown = RichHandler(

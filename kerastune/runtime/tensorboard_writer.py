@@ -122,6 +122,6 @@ def ratios(
         updates = np.float64([*update_norms, np.linalg.norm(update_norms)])
         shares = updates / np.maximum([*weight_norms, np.linalg.norm(weight_norms)], 1e-12)
     return {
-        f"update_ratio/{name}": float(share)
+        f"weight_update_ratio/{name}": float(share)
         for name, share in zip([*layers, "whole_model"], shares, strict=True)
     }

@@ -15,7 +15,7 @@ from kerastune.study.reader import is_study
 
 NAME = re.compile(r"[^/\\\0-\x1f\x7f]{1,64}")  # letters of any alphabet, spaces too
 EVENTS = "tfevents"  # in the name of every file of TensorBoard's
-RUNNING, NOT_RUNNING = 'data-running="yes"', 'data-running="no"'  # of a page
+RUNNING, NOT_RUNNING = '<html data-running="yes"', '<html data-running="no"'  # of a page
 PICTURE = "Report of kerastune"  # which every picture of a report says of itself
 
 

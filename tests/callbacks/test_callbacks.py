@@ -304,7 +304,7 @@ def test_together_in_any_order(order, tmp_path):
     assert steps == list(range(STEPS))
     truth = true_steps(model(), rates=rates)
     np.testing.assert_allclose(losses, truth["loss"], rtol=1e-5)
-    assert scalars(tmp_path / "UpdateRatio")["update_ratio/whole_model"][0] == list(
+    assert scalars(tmp_path / "UpdateRatio")["weight_update_ratio/whole_model"][0] == list(
         range(0, STEPS, 2)
     )
     assert is_plain(made)
@@ -453,7 +453,7 @@ def test_long_epochs_are_written_while_they_last(steps_per_execution, every, tmp
     fit(made, *given, data=data, batch_size=1, epochs=1)
     assert len(written[0]["step/loss"][0]) > 50  # before the epoch's end is told to the logger
     assert scalars(tmp_path / "loss")["step/loss"][0] == list(range(130))
-    assert scalars(tmp_path / "ratio")["update_ratio/out"][0] == list(range(0, 130, every))
+    assert scalars(tmp_path / "ratio")["weight_update_ratio/out"][0] == list(range(0, 130, every))
 
 
 def test_values_by_class_are_no_curve(tmp_path):
@@ -556,7 +556,7 @@ def test_ratios_of_every_layer_are_in_tensorboard(every, tmp_path):
     found = scalars(tmp_path)
     assert {tag.split("/")[-1] for tag in found} == set(expected)
     for tag, (steps, values) in found.items():
-        assert tag.startswith("update_ratio/")
+        assert tag.startswith("weight_update_ratio/")
         assert steps == list(range(0, STEPS, every))
         np.testing.assert_allclose(values, expected[tag.split("/")[-1]][::every], rtol=1e-3)
 

@@ -89,6 +89,11 @@ REFUSED = [
     (["status", "--output_dir=gone"], "holds no study of kerastune"),
     (["report", "--output_dir=notes"], "holds no study of kerastune"),
     (["export", "--output_dir=notes"], "holds no model.keras: let `kerastune tune` finish"),
+    (["export", "--output_dir=trained", "--against=notes"], "(notes) holds no exported version"),
+    (
+        ["export", "--output_dir=trained", "--against=notes", "--format=keras"],
+        "is for --format=tf_saved_model, got 'keras'",
+    ),
 ]
 
 
@@ -107,6 +112,8 @@ def folder(tmp_path_factory):
     (path / "binary.flags").write_bytes(bytes(range(128, 256)))
     (path / "empty").mkdir()
     (path / "notes").mkdir()
+    (path / "trained").mkdir()
+    (path / "trained" / "model.keras").touch()
     (path / "notes" / "my-notes.txt").write_text("mine")
     (path / "mine.py").write_text("raise RuntimeError('imported')\n")
     np.savez(path / "few.npz", x_train=np.zeros([2, 1]), y_train=np.arange(2), patient=[1, 2])

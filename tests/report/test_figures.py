@@ -61,10 +61,9 @@ def test_stage_2_is_drawn_against_examples_seen(drawn):
 @pytest.fixture
 def drawn(monkeypatch):
     """The figures that are made, to look at."""
-    kept, make = [], decision_figures._png
-    monkeypatch.setattr(
-        decision_figures, "_png", lambda figure: kept.append(figure) or make(figure)
-    )
+    kept, make = [], plotting.png
+    for module, name in ((decision_figures, "_png"), (plotting, "png")):
+        monkeypatch.setattr(module, name, lambda figure: kept.append(figure) or make(figure))
     return kept
 
 
@@ -112,6 +111,8 @@ def test_the_probe_shows_the_ratio_of_every_layer(drawn):
     assert labels(axes) == ["hidden", "out"]
     np.testing.assert_allclose(axes.lines[0].get_ydata(), 0.01)
     assert list(axes.lines[0].get_xdata()) == list(range(0, 100, 10))
+    one = {"probe": outcome("probe", steps=1, layers=("hidden", "out"))}
+    assert decision_figures.of_decision(decision("probe", one), one) is None  # no curve
 
 
 @pytest.mark.parametrize("measure, first", [("accuracy", 2.0), ("loss", 0.02)])

@@ -187,6 +187,8 @@ def test_a_search_that_stops_does_not_leave_a_page_that_says_it_runs(tmp_path):
         write(reported, 0.0)
         raise KeyboardInterrupt
     text = run_dir.report.read_text()
+    run_directory.mark_stopped(run_dir.report)  # as the command does when it leaves
+    assert text == run_dir.report.read_text() and '[data-running="yes"] .stopped' in text
     assert 'data-running="no"' in text and 'data-running="yes"' not in text.split("<style>")[0]
     assert "<p>Stopped. Continue with:</p><pre><code>kerastune tune --data=toy</code>" in text
     (tmp_path / "other.html").write_text("mine")

@@ -78,8 +78,8 @@ EXPECTED = {
     "step/loss": [(step, 1000.0 - step) for step in range(100)],
     "step/accuracy": [(step, step / 8) for step in range(100)],
     "validation/loss": [(step, step * 2.0) for step in (25, 50, 75, 100)],
-    "update_ratio/hidden": [(step, (step + 1) / 2) for step in range(0, 100, 10)],
-    "update_ratio/whole_model": [(step, (step + 1) / 2) for step in range(0, 100, 10)],
+    "weight_update_ratio/hidden": [(step, (step + 1) / 2) for step in range(0, 100, 10)],
+    "weight_update_ratio/whole_model": [(step, (step + 1) / 2) for step in range(0, 100, 10)],
 }
 
 
@@ -122,7 +122,7 @@ def test_a_decision_is_text_with_what_changed_and_a_picture(run_dir):
     assert text.startswith("**Learning rate 0.0333**\n\nIts curve falls fastest.")
     assert "| learning_rate | 0.1 | 0.03333 |" in text and "| total_steps | 1000 | 4000 |" in text
     assert "momentum" not in text
-    assert events.Images("04-lr/figure")[0].encoded_image_string.startswith(b"\x89PNG")
+    assert events.Images("why/04-lr")[0].encoded_image_string.startswith(b"\x89PNG")
 
 
 def test_a_decision_without_change_or_evidence_is_text_alone(run_dir):
@@ -146,7 +146,7 @@ def test_rewriting_tells_what_the_study_holds_and_nothing_else(run_dir):
     assert scalars(run_dir.trial_board("04-lr", "lr-01")) == EXPECTED
     assert not run_dir.trial_board("04-lr", "lost").exists()
     assert hyperparameters(run_dir)["stage"] == "lr"  # of a trial that went on, too
-    assert read(run_dir.decisions_board).Tags()["images"] == ["04-lr/figure"]
+    assert read(run_dir.decisions_board).Tags()["images"] == ["why/04-lr"]
     content = read(run_dir.tensorboard).SummaryMetadata("_hparams_/experiment").plugin_data.content
     columns = plugin_data_pb2.HParamsPluginData.FromString(content).experiment
     assert [info.name.tag for info in columns.metric_infos] == [
@@ -257,3 +257,13 @@ def test_a_damaged_study_is_no_matter_of_tensorboards(run_dir, tmp_path):
         study._database.execute("UPDATE curves SET digest = 'x'")
         with pytest.raises(StudyError, match="damaged"):
             Story(run_dir).segment(study.outcomes()["lr-01"], start=0)
+
+
+def test_curves_come_first_in_the_order_of_tensorboard(run_dir):
+    story = Story(run_dir)
+    story.rewrite({"lr-01": outcome(0, 100)}, [decision()], RECIPE, "accuracy")
+    story.result(story.pictures)
+    boards = {path.parent for path in run_dir.tensorboard.rglob("events.*")}
+    found = [read(board).Tags() for board in boards]
+    groups = {tag.partition("/")[0] for tags in found for tag in tags["scalars"] + tags["images"]}
+    assert sorted(groups) == ["step", "validation", "weight_update_ratio", "why"]

@@ -1,6 +1,8 @@
 """The log: on disk at once, bounded, one line a message, and no reason to stop a search."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -69,3 +71,13 @@ def test_a_log_that_cannot_be_written_any_more_is_told_once_and_stops_nothing(tm
         and "on the screen only" in warnings[0]
     )
     assert [line.split()[-1] for line in path.read_text().splitlines()] == ["first"]
+
+
+def test_a_line_is_shown_once_also_where_a_library_sets_up_the_root_logger():
+    code = (
+        "import logging; from kerastune.runtime import logs; logs.to_screen(verbose=True); "
+        "logging.basicConfig(); logs.logger.warning('mine'); "
+        "logging.getLogger('a').warning('theirs')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stderr.count("mine"), done.stderr.count("theirs")) == (1, 1)

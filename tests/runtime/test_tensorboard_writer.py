@@ -114,7 +114,11 @@ def test_text_and_image(board, tmp_path):
 
 def test_ratios_of_layers_and_of_the_whole():
     found = tensorboard_writer.ratios(["a", "b"], np.array([0.3, 0.4]), np.array([3.0, 4.0]))
-    expected = {"update_ratio/a": 0.1, "update_ratio/b": 0.1, "update_ratio/whole_model": 0.1}
+    expected = {
+        "weight_update_ratio/a": 0.1,
+        "weight_update_ratio/b": 0.1,
+        "weight_update_ratio/whole_model": 0.1,
+    }
     assert found == pytest.approx(expected)
     zero = tensorboard_writer.ratios(["a"], np.array([0.0]), np.array([0.0]))
-    assert zero == {"update_ratio/a": 0.0, "update_ratio/whole_model": 0.0}
+    assert zero == {"weight_update_ratio/a": 0.0, "weight_update_ratio/whole_model": 0.0}

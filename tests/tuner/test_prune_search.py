@@ -70,7 +70,7 @@ def test_it_is_told_everywhere(pruned):
     assert "How many weights can be zero?" in (pruned / "report.md").read_text()
     assert (pruned / "report" / "stage-prune.png").read_bytes()[:4] == b"\x89PNG"
     board = b"".join(path.read_bytes() for path in (pruned / "tensorboard" / "decisions").iterdir())
-    assert b"16-prune/figure" in board
+    assert b"why/16-prune" in board
 
 
 @pytest.mark.slow

@@ -222,7 +222,7 @@ def decay_words(recipe: Recipe) -> str:
         >>> decay_words(Recipe(learning_rate=0.1, decay_start=1350))
         'linear decay from 0.1, beginning at step 1350'
     """
-    rate = f"{recipe.learning_rate:g}"
+    rate = f"{recipe.learning_rate:.3g}"
     if recipe.decay == "none":
         return f"a constant learning rate of {rate}"
     if recipe.decay in ("linear", "cosine"):

@@ -94,8 +94,9 @@ class Baseline(Stage):
         if done is None:
             left = f"It has a tenth of the budget, {context.facts.allowance} steps: too few."
             return self.decision(context, "No baseline was trained", left)
-        values, name = BaselineValues(done.steps), context.facts.objective.name
-        best = best_evaluation(done.evals, context.facts.objective)
+        values, objective = BaselineValues(done.steps), context.facts.objective
+        name, words = objective.name, objective.words
+        best = best_evaluation(done.evals, objective)
         ended = f"{SETTINGS}, trained {_until(done, context.facts)} ({done.steps:,} steps)."
         if done.diverged_at is not None:
             values = dataclasses.replace(values, diverged_at=done.diverged_at)
@@ -104,10 +105,10 @@ class Baseline(Stage):
                 f"{SETTINGS}.",
             )
         elif best is None:
-            headline, numbers = f"The baseline has no finite validation {name}", ended
+            headline, numbers = f"The baseline has no finite validation {words}", ended
         else:
             values = dataclasses.replace(values, value=best[name])
-            headline = f"Baseline: validation {name} {best[name]:.4g}"
+            headline = f"Baseline: validation {words} {best[name]:.4g}"
             numbers = f"At step {best['step']:,}. {ended}"
         headline = wording.shortened(headline)
         return self.decision(context, headline, numbers, evidence=[TRIAL], values=values)

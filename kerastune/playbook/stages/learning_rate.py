@@ -39,7 +39,7 @@ class LearningRateValues(Values):
         rates: learning rates that were tried.
         diverged: those of them that diverged.
         learning_rate: that was chosen; `None` without any.
-        suggested: that the probe had suggested; `None` where none was chosen.
+        suggested: that the stage set out from; `None` where none was chosen.
         converged_step: step at which the training converged, or was left.
         total_steps: of a training.
         converged: whether it converged.
@@ -111,7 +111,7 @@ class LearningRate(Stage):
         rate = self._best(context, tried)
         values = LearningRateValues(rates=tuple(sorted(tried)))
         if rate is None:
-            stays = f"Learning rate stays at {context.recipe.learning_rate:g}"
+            stays = f"Learning rate stays at {context.recipe.learning_rate:.3g}"
             why = f"every learning rate diverged ({_list(tried)})"
             if not tried:
                 why = f"the {context.facts.allowance} steps of its budget are too few to compare"
@@ -195,7 +195,7 @@ def _numbers(context: Context, tried: dict[float, Outcome], rate: float) -> str:
             f"of {len(tried)} learning rates from {min(tried):g} to {max(tried):g} it falls "
             f"fastest and deepest: {loss} {beside}",
             _about_steps(outcome, context),
-            f"the probe had suggested {recipe.learning_rate:.2g}, "
+            f"the stage set out from {recipe.learning_rate:.2g}, "
             f"{recipe.learning_rate / rate:.2g} times that",
         ]
     )

@@ -72,7 +72,7 @@ class Probe(Stage):
             if spec.trial in context.outcomes
         ]
         rate = suggestion([context.outcomes[trial] for trial in starts])
-        stays = f"Learning rate stays at {context.recipe.learning_rate:g}"
+        stays = f"Learning rate stays at {context.recipe.learning_rate:.3g}"
         if not starts:
             headline = f"{stays}: not probed"
             return self.decision(context, headline, "The budget is too short for a search.")

@@ -185,7 +185,8 @@ def _kept(steps: TrainingSteps, chosen: Outcome) -> list[str]:
         decay += f", since {recipe.learning_rate:g} diverged"
     return [
         f"trained for {total} steps{changed} with {decay}{regularized}",
-        f"the weights of step {kept['step']} are kept: validation {name} {kept[name]:.4g}",
+        f"the weights of step {kept['step']} are kept: validation {facts.objective.words} "
+        f"{kept[name]:.4g}",
     ]
 
 

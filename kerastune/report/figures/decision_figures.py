@@ -12,7 +12,8 @@ from kerastune.analysis.comparison import Z
 from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.stages import registry
 from kerastune.recipe import Recipe
-from kerastune.report.figures import ensemble_figures, plotting
+from kerastune.report import metric_names
+from kerastune.report.figures import ensemble_figures, plotting, probe_figures
 from kerastune.report.figures.plotting import legend as _legend
 from kerastune.report.figures.plotting import line as _line
 from kerastune.report.figures.plotting import png as _png
@@ -68,31 +69,6 @@ def loss_against_rate(decision: Decision, trials: dict[str, Outcome]) -> bytes:
     return _png(figure)
 
 
-def ratio_by_layer(trials: dict[str, Outcome]) -> bytes:
-    """Ratio of update to weight norm of every layer over the steps of the probe."""
-    figure, (axes,) = plotting.panels(4.2)
-    for outcome in trials.values():
-        ratios = outcome.update_norms / np.maximum(outcome.weight_norms, 1e-12)
-        shades = plotting.shades(len(outcome.layers))
-        # Of many layers a few are named; the color tells the depth of the others.
-        named = np.linspace(
-            0, len(shades) - 1, min(len(shades), plotting.MOST_LABELLED // 2)
-        ).astype(int)
-        for column, layer in enumerate(outcome.layers):
-            label = plotting.words(layer) if column in named else "_"
-            style = {"color": shades[column], "linestyle": "-", "markersize": 4}
-            axes.plot(outcome.norm_steps, ratios[:, column], marker="o", label=label, **style)
-    moved = any(outcome.update_norms.any() for outcome in trials.values())
-    axes.set(
-        ylabel="update norm / weight norm",
-        yscale="log" if moved else "linear",
-        title="How far a step moves each layer",
-    )
-    plotting.count_along(axes, "step")
-    _legend(axes)
-    return _png(figure)
-
-
 def gains(decision: Decision) -> bytes:
     """Gain of everything that a stage tried over what was kept before, with its 95 % interval."""
     words = [textwrap.fill(each.words, LABEL_WIDTH) for each in decision.values.gains]
@@ -144,14 +120,18 @@ def score_by_trial(decision: Decision, trials: dict[str, Outcome]) -> bytes:
                 [index for index, _ in kinds[kind]], shown, marker, markersize=size, label=label
             )
     upper.set(
-        xlabel="trial (0: as it was)", ylabel=f"validation {name}", title="After the first horizon"
+        xlabel="trial (0: as it was)",
+        ylabel=f"validation {metric_names.called(name)}",
+        title="After the first horizon",
     )
     for trial in values.finalists:
         evals = [each for each in trials[trial].evals if name in each]
         lower.plot(
             [each["step"] for each in evals], [each[name] for each in evals], ".-", label=trial
         )
-    lower.set(xlabel="step", ylabel=f"validation {name}", title="Those that went on")
+    lower.set(
+        xlabel="step", ylabel=f"validation {metric_names.called(name)}", title="Those that went on"
+    )
     _legend(upper)
     _legend(lower)
     return _png(figure)
@@ -205,7 +185,11 @@ def _draw_curves(
             lw=width,
         )
     upper.set(ylabel="smoothed training loss", yscale="log", title="Training")
-    lower.set(xlim=upper.get_xlim(), ylabel=f"validation {metric}", title="Validation")
+    lower.set(
+        xlim=upper.get_xlim(),
+        ylabel=f"validation {metric_names.called(metric)}",
+        title="Validation",
+    )
     for axes in (upper, lower):
         plotting.count_along(axes, unit)
     values = [e[metric] for outcome in trials.values() for e in outcome.evals if metric in e]
@@ -328,7 +312,7 @@ def _views(decision: Decision, trials: dict[str, Outcome]) -> bytes | None:
 FIGURES: dict[str, Draw] = {
     "trainings": _of_trials(trainings_compared),
     "learning rates": _of_trials(loss_against_rate),
-    "ratios": _of_trials(lambda decision, trials: ratio_by_layer(trials)),
+    "ratios": _of_trials(lambda decision, trials: probe_figures.ratio_by_layer(trials)),
     "settings": _of_trials(settings_compared),
     "networks": _of_trials(score_by_trial),
     "gains": _of_trials(_gains_or_trainings),

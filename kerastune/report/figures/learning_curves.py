@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from kerastune.analysis import curves
+from kerastune.report import metric_names
 from kerastune.report.blocks import Drawing
 from kerastune.report.figures import plotting
 from kerastune.trial import Outcome
@@ -65,7 +66,7 @@ def _values(axes: Axes, shown: Mapping[str, Outcome], metric: str) -> None:
             ends.append((*points[-1], name, color))
             values += [value for _, value in points]
     plotting.limit(axes, values, 0.15, 1.0)
-    axes.set(title=f"Validation {metric.replace('_', ' ')}")
+    axes.set(title=f"Validation {metric_names.called(metric)}")
     _name(axes, ends)
 
 

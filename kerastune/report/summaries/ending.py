@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kerastune.recipe import Recipe
-from kerastune.report import gain_steps, search_sections
+from kerastune.report import gain_steps
 from kerastune.report.predictions import Predictions
 from kerastune.report.summaries import extended, verdict
 from kerastune.study.run_directory import RunDir
@@ -30,7 +30,7 @@ def found(result: dict[str, Any], recipe: Recipe, kept: Predictions | None) -> l
     if "final" not in result:
         return lines
     lines += [verdict.figures(result, kept), verdict.recipe_in_words(recipe)]
-    told = [*search_sections.further_gains(result), *_to_use(result)]
+    told = [*gain_steps.further_gains(result), *_to_use(result)]
     return [*lines, *told, *filter(None, [extended.sentence(result)])]
 
 

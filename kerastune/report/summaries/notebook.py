@@ -29,11 +29,14 @@ class Figures:
         drawings: by name.
 
     Example:
-        >>> Figures({"lr": Drawing(b"", "<svg></svg>")})._repr_html_().count("<svg>")
-        1
+        >>> Figures({"lr": Drawing(b"", "<svg></svg>")})
+        <Figures: lr>
     """
 
     drawings: Mapping[str, Drawing]
+
+    def __repr__(self) -> str:
+        return f"<Figures: {', '.join(self.drawings)}>"
 
     def _repr_html_(self) -> str:
         cells = "".join(
