@@ -76,7 +76,8 @@ def test_a_log_that_cannot_be_written_any_more_is_told_once_and_stops_nothing(tm
 def test_a_line_is_shown_once_also_where_a_library_sets_up_the_root_logger():
     code = (
         "import logging; from kerastune.runtime import logs; logs.to_screen(verbose=True); "
-        "logging.basicConfig(); logs.logger.warning('mine'); logging.getLogger('a').warning('theirs')"
+        "logging.basicConfig(); logs.logger.warning('mine'); "
+        "logging.getLogger('a').warning('theirs')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stderr.count("mine"), done.stderr.count("theirs")) == (1, 1)
