@@ -122,6 +122,31 @@ def in_order(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*(name for name in FIGURES if name in given), *given]))
 
 
+def how_compared(found: Sequence[Rung], decisions: Sequence[Decision]) -> str:
+    """How the steps were compared, and why one is kept, in sentences.
+
+    Args:
+        found: the steps.
+        decisions: of the stages.
+    """
+    first = "Each step is compared with the one before: paired differences on validation."
+    last = "The last columns are metrics with the step."
+    if any(getattr(each.values, "repeats", 0) for each in decisions):
+        return (
+            f"{first} Every example is judged by those members of the ensemble that left it out. "
+            "The ensemble is kept for its expected gain, the other steps for significant gains. "
+            f"{last}"
+        )
+    words = (
+        f"{first} Members, weights and temperatures are cross-fitted (found on other examples). "
+    )
+    words += f"Only significant gains are kept. {last}"
+    if {("+ ensemble", True), ("+ TTA", True)} <= {(rung.name, rung.is_kept) for rung in found}:
+        words += " Test-time augmentation is compared on the ensemble that all validation examples "
+        words += "chose."
+    return words
+
+
 def shown(found: Sequence[Rung]) -> list[tuple[str, str]]:
     """Which figures of merit a table of steps has, with what people call them."""
     names = {name for rung in found for name in rung.figures}

@@ -194,23 +194,7 @@ def _steps(findings: Findings) -> Section | None:
             f"{rung.figures[name]:.4f}" if name in rung.figures else "-" for name, _ in named
         )
         rows.append((rung.name, "yes" if rung.is_kept else "left out", *changes, *figures))
-    words = (
-        "Each step is compared with the one before: paired differences on validation. Members, "
-        "weights and temperatures are cross-fitted (found on other examples). Only significant "
-        "gains are kept. The last columns are metrics with the step."
-    )
-    if any(getattr(each.values, "repeats", 0) for each in findings.decisions):
-        words = (
-            "Each step is compared with the one before: paired differences on validation. Every "
-            "example is judged by those members of the ensemble that left it out. The ensemble is "
-            "kept for its expected gain, the other steps for significant gains. The last columns "
-            "are metrics with the step."
-        )
-    elif {("+ ensemble", True), ("+ TTA", True)} <= {(rung.name, rung.is_kept) for rung in found}:
-        words += (
-            " Test-time augmentation is compared on the ensemble that all validation examples "
-            "chose."
-        )
+    words = gain_steps.how_compared(found, findings.decisions)
     table = Table(
         "From the final model to the exported model",
         (*header, *(words for _, words in named)),
