@@ -189,8 +189,10 @@ class Service:
             or (self.classifies and len(outputs[0].shape) > rank)
         ):
             shapes = [list(output.shape) for output in outputs]
+            remedy = "; of several, use model.export(...)" if len(outputs) > 1 else ""
+            what = f"{shapes}{remedy}"
             raise ValueError(
-                f"The model must have one output, [n, classes] of a classifier, got {shapes}."
+                f"The model must have one output, [n, classes] of a classifier, got {what}."
             )
         num_outputs = outputs[0].shape[-1]
         if self.class_names and len(self.class_names) != max(num_outputs, 2):

@@ -121,7 +121,10 @@ def _checked(members, weights, mean: str, temperature: float, kind: str) -> np.n
     """The weights as shares that sum to 1."""
     ensemble_selection.mean_named(mean)
     if kind not in ("classification", "regression", OTHER):
-        raise ValueError(f"`kind` must be classification, regression or other, got {kind!r}.")
+        raise ValueError(
+            "`kind` must be classification or regression, or other for outputs of any form, got "
+            f"{kind!r}."
+        )
     check_temperature(temperature, "classification")
     if kind != "classification" and (temperature != 1 or mean != "arithmetic"):
         raise ValueError(
