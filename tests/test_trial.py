@@ -78,6 +78,12 @@ def test_a_fold_that_is_left_out_is_one_of_them(folds, left_out):
         TrialSpec("a", "ensemble", Recipe(), 0, 50, folds=folds, left_out=left_out)
 
 
+@pytest.mark.parametrize("cut", [{"repeat": 1}, {"folds": 5, "left_out": 1, "repeat": -1}])
+def test_a_repeat_is_that_of_folds(cut):
+    with pytest.raises(ValueError, match=r"`repeat` \(-?1\) must be >= 0, and 0 without `folds`"):
+        TrialSpec("a", "ensemble", Recipe(), 0, 50, **cut)
+
+
 def test_a_first_segment_is_itself():
     first = outcome(0, 50)
     assert first.after(None) is first

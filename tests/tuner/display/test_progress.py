@@ -1,5 +1,6 @@
 """Rows, bar and lines of a search, on a screen that remembers."""
 
+import dataclasses
 import types
 
 from kerastune.analysis.comparison import Comparison
@@ -43,6 +44,12 @@ def outcome(trial, accuracy):
     return Outcome(spec, {"loss": []}, evals=({"step": 100, "accuracy": accuracy, "loss": 1.0},))
 
 
+def of_fold(trial, accuracy):
+    """Evaluated on a part of its own."""
+    spec = TrialSpec(trial, "ensemble", Recipe(), 0, 100, folds=5, left_out=1, repeat=1)
+    return dataclasses.replace(outcome(trial, accuracy), spec=spec)
+
+
 def searching(budget="100s"):
     spec = TrialSpec("lr-0.1", "lr", Recipe(total_steps=10), 0, 100)
     playbook = types.SimpleNamespace(
@@ -67,6 +74,7 @@ def test_the_bar_tells_trial_step_best_and_an_estimate_beside_the_bound():
     assert playbook.study.announced[0].startswith("lr: lr-0.1, steps 0 to 100, since ")
     for accuracy in (0.5, 0.9, 0.7):
         display.recorded(outcome("a", accuracy))
+    display.recorded(of_fold("b", 1.0))  # which says nothing of the others
     playbook.study.spent = 40.0
     display.steps(30)
     fraction, left, words = shown.bars[-1]
