@@ -109,7 +109,17 @@ def found(output_dir):
             state[name] = "there"
     # A row a trial, with its seconds.
     state.pop("trials.csv", None)
-    return state
+    return _of_last_version(state)
+
+
+def _of_last_version(state):
+    """Of an exported model only the latest version, since a finished export is made once more."""
+    number = re.compile(r"(export/[^/]+)/(\d+)/")
+    last = max((int(each[2]) for each in map(number.match, state) if each), default=0)
+    others = {name for name in state if (each := number.match(name)) and int(each[2]) != last}
+    return {
+        number.sub(r"\1/latest/", name): held for name, held in state.items() if name not in others
+    }
 
 
 def weights(path):
@@ -135,7 +145,8 @@ def differing(one, other):
 
 def prepared(name, directory, said):
     """A directory in which a command can begin; another's results are in it where it needs them."""
-    output_dir = directory / f"{name}-{time.monotonic_ns()}-out"
+    output_dir = directory / f"{time.monotonic_ns()}" / f"{name}-out"
+    output_dir.parent.mkdir()
     if name in BEFORE:
         first = directory / f"before-{name}-out"
         if not first.exists():

@@ -56,6 +56,7 @@ def searching(budget="100s"):
         study=Study(),
         stages=[registry.find(name) for name in ("lr", "train")],
         decisions=[],
+        decided=0,
         outcomes={},
         in_flight=[spec],
         recipe=Recipe(total_steps=10),
