@@ -91,16 +91,16 @@ def network(problem, seed: int, periodic: bool = True) -> np.ndarray:
 
 def kerastune(problem, seed: int) -> np.ndarray:
     from kerastune import PlaybookTuner
-    from kerastune.models import hypermodels, output_kind
+    from kerastune.models import hypermodels
 
     with tempfile.TemporaryDirectory() as directory:
         settings = {"budget": FLAGS.budget, "directory": directory, "seed": seed}
         tuner = PlaybookTuner(hypermodels.load("mlp", problem), **settings)
         tuner.search(problem, verbose=0)
-        models = tuner.trained_models()
+        models, x = tuner.trained_models(), problem.test.x
         if models.ensemble is not None:
-            return models.ensemble_predictions(problem.test.x)
-        return output_kind.predict(models.single_model(), problem.test.x)
+            return models.ensemble_predictions(x) * problem.target_std
+        return models.predictions(models.chosen, x) * problem.target_std
 
 
 def boosting(problem, seed: int) -> np.ndarray:
