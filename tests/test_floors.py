@@ -160,6 +160,11 @@ def test_no_folder_is_crowded():
         assert len([path for path in folder.iterdir() if path.is_file()]) <= MOST_FILES, folder
 
 
+def test_no_two_test_files_have_one_name():
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names))  # pytest imports them by name
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_keras_tuner_is_used_by_its_public_names(name):
     rooms = ("oracle", "trial", "tuner", "metrics_tracking", "hyperparameters")

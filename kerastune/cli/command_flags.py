@@ -64,9 +64,8 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     "Budget and search": (
         Flag(
             "budget",
-            "Time (90s, 4m, 1.5h) or training steps (6000steps) of the whole command; +10m or "
-            "+2000steps extends the search of the output directory by so much (given again after "
-            "a crash, it goes on with that).",
+            "Time (90s, 4m, 1.5h) or training steps (6000steps) of the whole command; +10m extends "
+            "a search (given again after a crash, it goes on with that).",
             "10m",
             unit="TIME|STEPS",
         ),

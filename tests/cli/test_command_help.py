@@ -106,7 +106,6 @@ def test_a_pipe_that_is_closed_ends_it_quietly(arguments):
     "command, argument, users",
     [
         ("train", "--folds=3", "crossval"),
-        ("crossval", "--time=day", "tune, probe"),
         ("probe", "--nobaseline", "tune"),
         ("status", "--data=digits", "tune"),
         ("crossval", "--budget=4m", "tune, probe"),

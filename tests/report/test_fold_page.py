@@ -18,7 +18,14 @@ def found(scored_by="accuracy"):
         for number, value in ((1, 0.95), (2, 0.85))
     ]
     result = {
-        **{"folds": 2, "repeats": 1, "examples": 8, "grouped": False, "stratified": True},
+        **{
+            "folds": 2,
+            "repeats": 1,
+            "examples": 8,
+            "grouped": False,
+            "stratified": True,
+            "by time": False,
+        },
         **{"summary": {"accuracy": ROW, "macro_f1": {**ROW, "mean": 0.45}}, "by fold": folds},
         **{"out of fold": {"accuracy": ROW}, "recipe": RECIPE.to_dict()},
     }
