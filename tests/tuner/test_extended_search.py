@@ -98,6 +98,7 @@ def test_a_command_that_is_given_again_after_a_crash_extends_once(directory):
     assert [each.budget for each in recorded(directory)[0]] == ["+2000steps", "+1000steps"]
 
 
+@pytest.mark.slow
 def test_a_search_that_was_stopped_comes_to_its_end_first(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path, "1000steps", stops_after=3)

@@ -34,6 +34,7 @@ def test_no_training_is_longer_than_its_epochs_and_all_have_the_batch_size(tmp_p
     assert chosen.steps == chosen.spec.recipe.total_steps
 
 
+@pytest.mark.slow
 def test_few_epochs_hold_for_the_shortest_trials_too(tmp_path):
     tuner = searched(tmp_path, epochs=4, batch_size=64)
     outcomes = tuner.latest.playbook.outcomes.values()
