@@ -32,6 +32,9 @@ OVERFITTING = 0.05  # of a value that is no fraction
 # Times the steps that a training may take, at most, once weight decay keeps it from overfitting.
 LONGEST = 8
 MOST_SEEDS = 4  # other than the first
+# Trainings that a budget in seconds holds before others get any: fewer make no ensemble that is
+# significantly better, and one training can take all that is left.
+LEAST_IN_TIME = 6
 SLOWER = 3.0  # what a learning rate that diverged is divided by
 MOST_SLOWER = 2  # times
 
@@ -95,13 +98,15 @@ class TrainingSteps:
 
     @property
     def _leaves(self) -> float:
-        """What is left to others: nothing, where there is hardly time for one training; a whole
-        bag's trainings, where there may be one and the budget holds it.
+        """What is left to others: nothing, where there is hardly time for one training, or, of a
+        budget in seconds, for few of them; a whole bag's trainings, where there may be one and the
+        budget holds it.
         """
         facts = self.context.facts
         if self.leaves and facts.bags and facts.allowance >= (bag.FOLDS + 1) * self.wanted:
             return bag.FOLDS / (bag.FOLDS + 1)
-        return self.leaves if facts.allowance >= 2 * self.wanted else 0.0
+        least = LEAST_IN_TIME if facts.timed else 2
+        return self.leaves if facts.allowance >= least * self.wanted else 0.0
 
     @property
     def wanted(self) -> int:

@@ -136,6 +136,8 @@ def test_a_training_leaves_time_for_a_bag_where_there_may_be_one():
 
     assert leaves(allowance=1200) == pytest.approx(5 / 6)
     assert leaves(allowance=1199) == 0.5 == leaves(allowance=1200, bags=False)
+    # Of a budget in seconds the training takes all, where that holds few others.
+    assert leaves(allowance=1199, timed=True) == 0 < leaves(allowance=1200, timed=True, bags=False)
 
 
 # What it is worth
