@@ -8,10 +8,11 @@ import numpy as np
 
 from kerastune.analysis import curves
 from kerastune.analysis.comparison import Z
+from kerastune.objective import best_evaluation
 from kerastune.playbook.context import Facts
 from kerastune.trial import Outcome
 
-RISE = 0.05  # of the least validation loss
+RISE = 0.05  # of the least validation loss, or of another value that is no fraction
 END_SHARE = 0.1  # of the steps, over which the training's own values are averaged
 
 
@@ -66,3 +67,15 @@ def _gap(run: Outcome, facts: Facts) -> tuple[float, float]:
         else float(np.std(run.example_scores))
     )
     return sign * (training - validation), float(Z * std / np.sqrt(facts.num_validation))
+
+
+def is_worse(evaluation: dict, run: Outcome, facts: Facts) -> bool:
+    """Whether an evaluation is worse than the best one of its run.
+
+    By more than one standard error of a fraction of right examples, or 5 % of any other value.
+    """
+    objective = facts.objective
+    best, value = best_evaluation(run.evals, objective)[objective.name], evaluation[objective.name]
+    is_fraction = objective.direction == "max" and 0 <= min(best, value) <= max(best, value) <= 1
+    noise = np.sqrt(best * (1 - best) / facts.num_validation) if is_fraction else RISE * abs(best)
+    return objective.gain(best) - objective.gain(value) > noise

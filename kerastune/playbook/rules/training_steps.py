@@ -7,14 +7,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-import numpy as np
-
 from kerastune.budget import MOST_GROWTH
-from kerastune.objective import best_evaluation
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, Facts, rounded_up
 from kerastune.playbook.rules import bag, batch_grid, full_training, regularizers
-from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
+from kerastune.playbook.rules.overfitting import is_cut_short, is_worse, overfitting
 from kerastune.playbook.stages.baseline import TRIAL as BASELINE
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
@@ -28,7 +25,6 @@ STAGE = "train"
 LEAST_LENGTHENING = 1.5  # below, the gain of a longer training is not worth it
 # Stages whose trainings are whole ones of a recipe.
 EARLIER = (FineTune.name, Decay.name, Weights.name, Recipes.name, Regularize.name)
-OVERFITTING = 0.05  # of a value that is no fraction
 # Times the steps that a training may take, at most, once weight decay keeps it from overfitting.
 LONGEST = 8
 MOST_SEEDS = 4  # other than the first
@@ -301,24 +297,7 @@ def _overfits(run: Outcome, facts: Facts) -> bool:
     """Whether a whole training ends worse on validation than it had been."""
     if run.steps < steps_of(run) or run.diverged_at is not None or run.example_scores is None:
         return False
-    return _is_worse(run.evals[-1], run, facts)
-
-
-def _is_worse(evaluation: dict, run: Outcome, facts: Facts) -> bool:
-    """Whether an evaluation is worse than the best one of its run.
-
-    By more than one standard error of a fraction of right examples, or 5 % of any other value
-    (`PLAYBOOK`: overfitting).
-    """
-    objective = facts.objective
-    best, value = best_evaluation(run.evals, objective)[objective.name], evaluation[objective.name]
-    is_fraction = objective.direction == "max" and 0 <= min(best, value) <= max(best, value) <= 1
-    noise = (
-        np.sqrt(best * (1 - best) / facts.num_validation)
-        if is_fraction
-        else OVERFITTING * abs(best)
-    )
-    return objective.gain(best) - objective.gain(value) > noise
+    return is_worse(run.evals[-1], run, facts)
 
 
 def _pays(runs: list[Outcome], context: Context) -> bool:
