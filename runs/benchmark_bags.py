@@ -3,7 +3,7 @@
 Adam at .003 with linear decay trains one model on the training part, and ten that each leave out a
 fold of training and validation part together, as stage `ensemble` does. Both keep what is best on
 what they leave out; the test part judges. What is recorded already is not trained again.
-`runs/replay.py --write_priors` makes the prior of that gain of it.
+`runs/replay.py --write_priors` fits the prior of that gain.
 """
 
 from __future__ import annotations

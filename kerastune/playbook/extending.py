@@ -59,7 +59,7 @@ def check(record: Record, added: Budget) -> None:
         )
 
 
-def nothing_to_extend(added: Budget, where: Path) -> str:
+def nothing_to_extend(added: Budget, where: str | Path) -> str:
     """That there is no search to extend, in a line."""
     return (
         f"`budget` ({added}) extends a search, and {where} holds none: leave the + out to begin "

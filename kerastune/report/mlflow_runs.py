@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerastune.objective import Objective
 from kerastune.playbook.decision import Decision
 from kerastune.recipe import Recipe
 from kerastune.report import search_sections
@@ -56,14 +57,16 @@ def of_search(
     decisions: Sequence[Decision],
     outcomes: Mapping[str, Outcome],
     result: Mapping[str, Any],
+    objective: Objective,
 ) -> list[Tracked]:
     """The runs of a finished search, that of the final model first.
 
     Args:
         name: of the search.
-        decisions: of all stages, at least one.
+        decisions: that the models are made of, at least one.
         outcomes: of all trials by name.
         result: what `result.json` holds.
+        objective: that chose the weights of a training.
     """
     trial = result.get("trial") or ""
     final = Tracked(
@@ -74,11 +77,13 @@ def of_search(
         _curves(outcomes[trial]) if trial in outcomes else {},
         {"verdict": verdict.of(dict(result)).words},
     )
-    winners = (_winner(each, outcomes) for each in decisions)
+    winners = (_winner(each, outcomes, objective) for each in decisions)
     return [final, *(each for each in winners if each is not None)]
 
 
-def _winner(decision: Decision, outcomes: Mapping[str, Outcome]) -> Tracked | None:
+def _winner(
+    decision: Decision, outcomes: Mapping[str, Outcome], objective: Objective
+) -> Tracked | None:
     """The training that a stage chose; `None` where it chose none."""
     seen = {name: outcomes[name] for name in decision.evidence if name in outcomes}
     named = [name for name in decision.trials if name in outcomes]
@@ -86,12 +91,12 @@ def _winner(decision: Decision, outcomes: Mapping[str, Outcome]) -> Tracked | No
     if trial not in outcomes:
         return None
     outcome = outcomes[trial]
-    end = outcome.evals[-1] if outcome.evals else {}
-    metrics = {f"validation/{key}": value for key, value in end.items() if key != "step"}
+    kept = outcome.kept_evaluation(objective) or {}
+    metrics = {f"validation/{key}": value for key, value in kept.items() if key != "step"}
     metrics |= {"steps": outcome.steps, "seconds": outcome.seconds}
     tags = {"headline": decision.headline, "numbers": decision.numbers, "trial": trial}
     recipe = _params(outcome.spec.recipe)
-    run_name = numbered(decision.stage)
+    run_name = numbered(decision.stage).replace(decision.stage, decision.key)
     return Tracked(run_name, trial, recipe, _sound(metrics), _curves(outcome), tags)
 
 

@@ -133,7 +133,7 @@ def _result(findings: Findings) -> Section:
             figures, of_outputs, "test" if "test" in parts else "validation"
         )
         how = (
-            "The test part was used once, for these metrics"
+            "The test part was used at the end alone, for these metrics"
             if "test" in parts
             else "There is no test part"
         )
@@ -194,7 +194,7 @@ def _steps(findings: Findings) -> Section | None:
             f"{rung.figures[name]:.4f}" if name in rung.figures else "-" for name, _ in named
         )
         rows.append((rung.name, "yes" if rung.is_kept else "left out", *changes, *figures))
-    words = gain_steps.how_compared(found, findings.decisions)
+    words = gain_steps.how_compared(found, in_force)
     table = Table(
         "From the final model to the exported model",
         (*header, *(words for _, words in named)),

@@ -89,8 +89,9 @@ def better(
 
 def _deciding(names: Collection[str], scored_by: str, objective: Objective) -> tuple[str, str]:
     """Name and direction of the figure that results are compared by, of those that both have."""
-    measure = scored_by.replace("-", "_").lower(), "max"
-    wanted = (objective.name, objective.direction), measure, *LAST
+    # Losses of examples are no figure; `LAST` has the loss.
+    measures = [] if scored_by == "loss" else [(scored_by.replace("-", "_").lower(), "max")]
+    wanted = (objective.name, objective.direction), *measures, *LAST
     return next((each for each in wanted if each[0] in names), wanted[0])
 
 

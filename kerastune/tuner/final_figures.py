@@ -108,10 +108,10 @@ def _of_exported(models: FinalModels) -> Found:
 
 
 def _calibration(
-    temperature: float, gain: Comparison, validation: ValidationFigures
+    temperature: float, gain: Comparison | None, validation: ValidationFigures
 ) -> dict[str, Any]:
-    """A temperature and what it does; nothing for numbers, which have none."""
-    if "ece" not in validation.after:
+    """A temperature and what it does; nothing for numbers and bags, which have none."""
+    if gain is None or "ece" not in validation.after:
         return {}
     told = {"temperature": temperature, "gain": comparison.named(gain)}
     for when, figures in (("before", validation.before), ("after", validation.after)):

@@ -27,7 +27,7 @@ from kerastune.models import (
 )
 from kerastune.objective import Objective
 from kerastune.playbook.context import Facts
-from kerastune.playbook.rules import expected_gain
+from kerastune.playbook.rules import bag, expected_gain
 from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.finetune import FineTune
 from kerastune.playbook.stages.model import Model
@@ -107,8 +107,11 @@ def look(
     check_loss(model, problem)
     objective = settings.objective or compiling.default_objective(model, problem)
     compiling.check_objective(objective, model, problem.kind)
+    facts, members = of(problem, objective, model), settings.ensemble
+    holds_bag = settings.runs(Ensemble) and members.members >= bag.FOLDS and not members.folds
     facts = dataclasses.replace(
-        of(problem, objective, model),
+        facts,
+        bags=facts.bags and holds_bag,
         regularized=regularized,
         most_epochs=settings.limits.epochs or 0,
         fixed_batch_size=settings.limits.fixes_batch_size,

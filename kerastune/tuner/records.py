@@ -23,7 +23,7 @@ from kerastune.recipe import Recipe
 from kerastune.report import mlflow_runs
 from kerastune.runtime import fields
 from kerastune.runtime.plain_values import to_plain
-from kerastune.study import run_directory
+from kerastune.study import extensions, run_directory
 from kerastune.study.database import Study
 from kerastune.study.run_directory import RunDir
 from kerastune.tuner.final_figures import EXPORTED
@@ -31,6 +31,7 @@ from kerastune.tuner.final_models import CALIBRATED, FinalModels
 from kerastune.tuner.problem_facts import FirstLook
 from kerastune.tuner.settings import Settings
 
+WEIGHTS = ".weights.h5"
 MLFLOW_RUN = "MLflow run"  # name of the fact in the study, that it was logged
 
 logger = logging.getLogger("kerastune")
@@ -52,7 +53,7 @@ def write(
     run_directory.write_text(run_dir.decisions, "\n".join(lines) + "\n")
     write_json(run_dir.result, figures)
     own_files = {Prune.name: run_dir.prune, Distill.name: run_dir.distill}
-    for decision in playbook.decisions:
+    for decision in playbook.in_force:
         if (path := own_files.get(decision.stage)) is not None:
             words = {"headline": decision.headline, "numbers": decision.numbers}
             write_json(path, words | to_plain(decision.values))
@@ -114,7 +115,8 @@ def save_models(run_dir: RunDir, models: FinalModels, figures: dict[str, Any]) -
             save(make(), path)
         else:
             # What the search handed out before it was extended.
-            path.unlink(missing_ok=True)
+            for each in (path, path.with_suffix(WEIGHTS)):
+                each.unlink(missing_ok=True)
 
 
 def save(model: keras.Model, path: Path) -> None:
@@ -126,7 +128,7 @@ def save(model: keras.Model, path: Path) -> None:
         model.save(run_directory.unsaved(path))
     except (NotImplementedError, TypeError, ValueError) as error:
         run_directory.unsaved(path).unlink(missing_ok=True)
-        path = path.with_suffix(".weights.h5")
+        path = path.with_suffix(WEIGHTS)
         model.save_weights(run_directory.unsaved(path))
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         logger.warning("Saved %s alone: the model can't be saved (%s).", path.name, said)
@@ -144,18 +146,22 @@ def log_to_mlflow(
         models: its models.
         figures: what `result.json` holds.
     """
-    if study.fact(MLFLOW_RUN) is not None:
-        return ""
     playbook, name = models.playbook, run_dir.path.name
+    fact = extensions.of_number(MLFLOW_RUN, figures.get("extension", 0))
+    if study.fact(fact) is not None:
+        return ""
 
     def model_of(trial: str) -> keras.Model | None:
+        if trial == figures.get("trial"):
+            return models.single_model()
         return models.trial_model(trial) if trial in models.states else None
 
-    runs = mlflow_runs.of_search(name, playbook.decisions, playbook.outcomes, figures)
+    found = playbook.in_force, playbook.outcomes, figures, playbook.objective
+    runs = mlflow_runs.of_search(name, *found)
     run = mlflow_runs.log(runs, tracked_files(run_dir), model_of)
     if not run:
         return ""
-    study.put_fact(MLFLOW_RUN, run)
+    study.put_fact(fact, run)
     return f"run {name} ({run})"
 
 

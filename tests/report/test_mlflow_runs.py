@@ -17,7 +17,9 @@ from kerastune.trial import Outcome, TrialSpec
 def runs(outcomes=None):
     found = searched()
     result = {**RESULT, "trial": "lr-0.1", "refit": {"test": {"nll": float("nan")}}}
-    return mlflow_runs.of_search("toy-out", found.decisions, outcomes or found.outcomes, result)
+    return mlflow_runs.of_search(
+        "toy-out", found.decisions, outcomes or found.outcomes, result, found.objective
+    )
 
 
 def test_the_final_model_has_recipe_figures_and_curves_and_each_stage_its_winner():

@@ -15,7 +15,6 @@ from kerastune import PlaybookTuner, Recipe
 from kerastune.data import folds, loading
 from kerastune.models import compiling
 from kerastune.objective import Objective
-from kerastune.playbook.rules import bag
 from kerastune.problem import Part, Problem, joined
 from kerastune.report import trial_tables
 from kerastune.tuner import problem_facts
@@ -60,14 +59,14 @@ def members(tuner):
 def test_the_search_ends_with_the_mean_of_models_that_each_leave_out_a_fold(searched):
     tuner, directory = searched
     values, outcomes = tuner.decisions[1].values, tuner.latest.playbook.outcomes
-    assert values.kept and values.weights == dict.fromkeys(bag.members(outcomes), 0.1)
+    assert values.kept and values.weights == dict.fromkeys(members(tuner), 0.1)
     saved = keras.models.load_model(directory / "ensemble.keras")
     x, y = wine()[1]
     models = tuner.trained_models()
     each = np.stack([models.predictions(name, x) for name in values.weights])
     found = saved.predict(x, verbose=0)
-    if values.temperature == 1:
-        np.testing.assert_allclose(found, each.mean(axis=0), atol=1e-5)
+    assert values.temperature == 1
+    np.testing.assert_allclose(found, each.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(found, models.ensemble_predictions(x), atol=1e-5)
     assert each.std(axis=0).max() > 0.01  # they differ
     reported = json.loads((directory / "result.json").read_text())

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kerastune.analysis import calibration, comparison, ensemble_selection
+from kerastune.analysis import comparison, ensemble_selection
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook.ensemble_values import LeftOut
 from kerastune.playbook.rules import full_training
@@ -24,6 +24,7 @@ from kerastune.trial import Outcome
 
 CHANGE = "bag"  # its name among recorded gains
 FOLDS = 5
+FRACTION = "a fifth"  # 1 / FOLDS
 MOST_REPEATS = 2
 SPARE = 0.9  # of what is left of a budget in seconds, that a repeat may be expected to take
 WHOLE = 0.75  # of its steps, after which a training that ran out of time is a member all the same
@@ -37,37 +38,39 @@ class Verdict:
     """What came of judging a bag against a single model.
 
     Args:
-        gain: of the bag, on the validation part, where neither has seen an example.
-        loss_gain: the same as a fall of the loss, without temperatures.
-        temperature: of the bag, by all examples, each predicted by models that left it out.
+        gain: of the bag, on the validation part, which neither was trained on.
+        loss_gain: the same as a fall of the loss.
+        predictions: of all examples `[n, ...]`, each by models that left it out.
     """
 
     gain: Comparison
     loss_gain: Comparison
-    temperature: calibration.Temperature
+    predictions: np.ndarray
 
 
-def repeats(recipe: Recipe, most: int) -> list[Repeat]:
+def repeats(recipe: Recipe, most: int, outcomes: Mapping[str, Outcome]) -> list[Repeat]:
     """The trainings of a bag, by cuts of all examples.
 
     Args:
         recipe: of the single model; every member has another seed.
         most: members at most.
+        outcomes: by name of the trial; those of another recipe, before an extension, keep theirs.
 
     Example:
-        >>> [list(each)[-1] for each in repeats(Recipe(), most=10)]
-        ['ensemble-fold-5', 'ensemble-fold-5-again']
-        >>> repeats(Recipe(), most=4)
+        >>> [list(each)[-1] for each in repeats(Recipe(), 10, {})]
+        ['ensemble-fold-5', 'ensemble-fold-10']
+        >>> repeats(Recipe(), 4, {})
         []
     """
     found = []
     for repeat in range(1, min(most // FOLDS, MOST_REPEATS) + 1):
         found.append({})
         for fold in range(1, FOLDS + 1):
-            seed = recipe.seed + (repeat - 1) * FOLDS + fold
-            name = f"ensemble-fold-{fold}{'-again' * (repeat - 1)}"
+            number = (repeat - 1) * FOLDS + fold
+            trained = recipe.replace(seed=recipe.seed + number)
+            name = full_training.unused(f"ensemble-fold-{number}", trained, outcomes)
             cut = {"folds": FOLDS, "left_out": fold, "repeat": repeat}
-            found[-1][name] = recipe.replace(seed=seed), cut
+            found[-1][name] = trained, cut
     return found
 
 
@@ -86,7 +89,7 @@ def due(
         Names, with what was trained of each.
 
     Example:
-        >>> planned = repeats(Recipe(total_steps=100), most=10)
+        >>> planned = repeats(Recipe(total_steps=100), 10, {})
         >>> [len(due(planned, 100, left, {})) for left in (499, 500, 1000)]
         [0, 5, 10]
     """
@@ -105,13 +108,17 @@ def due(
     return found
 
 
-def members(outcomes: Mapping[str, Outcome]) -> list[str]:
-    """Names of the trainings of all repeats that are whole; none without one."""
+def members(planned: Sequence[Repeat], outcomes: Mapping[str, Outcome]) -> list[str]:
+    """Names of the trainings of all repeats that are whole; none without one.
+
+    Args:
+        planned: as `repeats` gives them.
+        outcomes: by name of the trial, what was trained.
+    """
     found: list[str] = []
-    for repeat in range(1, MOST_REPEATS + 1):
-        of_repeat = {name: each for name, each in outcomes.items() if each.spec.repeat == repeat}
-        if len(of_repeat) == FOLDS and all(map(_is_member, of_repeat.values())):
-            found += sorted(of_repeat, key=lambda name: of_repeat[name].spec.left_out)
+    for repeat in planned:
+        if all(name in outcomes and _is_member(outcomes[name]) for name in repeat):
+            found += repeat
     return found
 
 
@@ -142,11 +149,11 @@ def out_of_fold(predictions: Sequence[tuple[np.ndarray, np.ndarray]], count: int
 
 
 def judge(names: Sequence[str], known: LeftOut, single: np.ndarray, measure: str) -> Verdict:
-    """How much a bag gains over a single model, and its temperature.
+    """How much a bag gains over a single model.
 
-    Both are compared with a temperature each, where that can matter. What a bag predicts for an
-    example is here the mean of as many models as there are repeats, those that left it out; all of
-    them together are better.
+    What a bag predicts for an example is here the mean of as many models as there are repeats,
+    those that left it out; all of them together are better. They are also less certain, so a
+    temperature that was fitted to these predictions would not fit theirs: a bag has none.
 
     Args:
         names: of the members.
@@ -155,22 +162,13 @@ def judge(names: Sequence[str], known: LeftOut, single: np.ndarray, measure: str
         measure: what is compared, as `ensemble_selection.example_scores` takes it.
     """
     targets = known.targets
-    both = out_of_fold([known.predict(name) for name in names], len(targets))[None]
-    together = ensemble_selection.cross_fitted(both, targets)
-    fitted = ensemble_selection.fit(both, targets).temperature
-    temperature = ensemble_selection.judged(fitted, *together, targets)
+    together = out_of_fold([known.predict(name) for name in names], len(targets))
     last = slice(len(targets) - len(single), None)
-    alone = ensemble_selection.cross_fitted(single[None], targets[last])
-    scores = [
-        ensemble_selection.example_scores(after, targets[last], measure)
-        for after in (together[1][last], alone[1])
-    ]
-    losses = [
-        -ensemble_selection.losses(before, targets[last])
-        for before in (together[0][last], alone[0])
-    ]
+    compared = together[last], single
+    scores = [ensemble_selection.example_scores(each, targets[last], measure) for each in compared]
+    losses = [-ensemble_selection.losses(each, targets[last]) for each in compared]
     gain, loss_gain = comparison.difference(*scores), comparison.difference(*losses)
-    return Verdict(gain, loss_gain, temperature)
+    return Verdict(gain, loss_gain, together)
 
 
 def _is_member(outcome: Outcome) -> bool:

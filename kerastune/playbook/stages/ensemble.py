@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup, TrainedModels, Wanted
 
 MEMBERS = 10  # at most: what each of them adds shrinks, and a user waits for all of them
-FRACTION = "a fifth"  # that each member of a bag leaves out, 1 / `bag.FOLDS`
 EVALUATED = 1 / 3  # of a training step, per example: an evaluated one has no backward pass
 
 
@@ -95,15 +94,14 @@ class Ensemble(Stage):
         single = of_recipe(context.recipe, context.outcomes)
         if single is None:
             return []
-        every = single.spec.eval_every
-        total = rounded_up(context.recipe.total_steps, every)
+        every, whole = single.spec.eval_every, _whole(context, single)
+        total = whole.recipe.total_steps
         left = context.left(self.name) - _cost_of_predicting(context)
-        whole = context.replace(recipe=context.recipe.over(total))
         repeats = self._repeats(whole)
         wanted = {name: each for repeat in repeats for name, each in repeat.items()}
         spare = bag.SPARE if context.facts.timed else 1.0
         due = bag.due(repeats, total, spare * left, context.outcomes)
-        if not due and not bag.members(context.outcomes):
+        if not due and not bag.members(repeats, context.outcomes):
             wanted = self._wanted(whole)
             due = full_training.affordable(wanted, total, left, context.outcomes)
         return [
@@ -117,7 +115,9 @@ class Ensemble(Stage):
     def _repeats(self, context: Context) -> list[bag.Repeat]:
         """The trainings of a bag; none where data or user want none."""
         is_wanted = context.facts.bags and not self._folds
-        return bag.repeats(context.recipe, self._members) if is_wanted else []
+        if not is_wanted:
+            return []
+        return bag.repeats(context.recipe, self._members, context.outcomes)
 
     def _wanted(self, context: Context) -> dict[str, tuple[Recipe, dict[str, int]]]:
         """By name of the trial how to train, and without which fold; members of folds first."""
@@ -146,7 +146,7 @@ class Ensemble(Stage):
         bagged, told = self._bagged(single, known, context)
         if bagged is not None and bagged.kept:
             headline = f"Average of {len(bagged.weights)} models, each leaving out "
-            headline += f"{FRACTION} of the examples"
+            headline += f"{bag.FRACTION} of the examples"
             evidence = (single.spec.trial, *bagged.weights)
             numbers = wording.sentences(told)
             return self.decision(context, headline, numbers, evidence=evidence, values=bagged)
@@ -188,31 +188,38 @@ class Ensemble(Stage):
         """What a bag is worth against the single model, also in words; `None` where there is
         none.
         """
-        names, trial, facts = bag.members(context.outcomes), single.spec.trial, context.facts
+        planned, trial, facts = (
+            self._repeats(_whole(context, single)),
+            single.spec.trial,
+            context.facts,
+        )
+        names = bag.members(planned, context.outcomes)
         if not names:
             return None, []
         alone, left_out = known.predict(trial), self._models.left_out()
         verdict = bag.judge(names, left_out, alone, facts.scored_by)
         expected = full_training.expected_of(verdict.gain, single, context, bag.CHANGE)
-        found, last = verdict.temperature, slice(-len(alone), None)
+        found = known.figures(verdict.predictions[-len(alone) :])
         values = EnsembleValues(
             trial=trial,
             steps_spent=context.spent(self.name),
             weights={name: 1 / len(names) for name in names},
-            temperature=found.value,
             repeats=len(names) // bag.FOLDS,
             kept=expected.is_gain,
             gain=verdict.gain,
             loss_gain=verdict.loss_gain,
-            temperature_gain=found.gain,
-            validation=ValidationFigures(
-                single=known.figures(alone),
-                before=known.figures(found.before[last]),
-                after=known.figures(found.after[last]),
+            validation=ValidationFigures(single=known.figures(alone), before=found, after=found),
+            reliability=ensemble_selection.reliability(
+                verdict.predictions, verdict.predictions, left_out.targets
             ),
-            reliability=ensemble_selection.reliability(found.before, found.after, left_out.targets),
         )
         return values, _in_words(values, left_out, expected, facts)
+
+
+def _whole(context: Context, single: Outcome) -> Context:
+    """A context whose recipe ends with an evaluation."""
+    total = rounded_up(context.recipe.total_steps, single.spec.eval_every)
+    return context.replace(recipe=context.recipe.over(total))
 
 
 def candidates(outcomes: dict[str, Outcome]) -> list[str]:
@@ -289,10 +296,7 @@ def _in_words(
     if not values.kept:
         return [f"{what}, is left out", told]
     judged = "examples are judged by the models that left them out"
-    parts = [f"it is {what}", told, judged]
-    return (
-        [*parts, calibrated(values.temperature, values.validation)] if facts.num_classes else parts
-    )
+    return [f"it is {what}", told, judged]
 
 
 def _numbers(names: list[str], values: EnsembleValues, facts: Facts) -> list[str]:

@@ -143,8 +143,10 @@ class Tta(Stage):
                 reliability=ensemble_selection.reliability(found.before, found.after, targets),
                 validation=ValidationFigures(single, figures(found.before), figures(found.after)),
             )
-        parts = in_words(choice, context.facts.scored_by)
-        if len(targets) > count:
+        is_left_out = len(targets) > count
+        where = "on examples left out" if is_left_out else "on validation"
+        parts = in_words(choice, context.facts.scored_by, where)
+        if is_left_out:
             parts.insert(
                 0, f"views are judged on {len(targets):,} examples, by models that left them out"
             )
@@ -160,12 +162,14 @@ def _headline(choice: view_selection.Choice) -> str:
     return UNAVERAGED
 
 
-def in_words(choice: view_selection.Choice, measure: str) -> list[str]:
+def in_words(
+    choice: view_selection.Choice, measure: str, where: str = "on validation"
+) -> list[str]:
     """A choice in words."""
     names = [name for name in choice.tried if name != view_selection.IDENTITY]
     views = ", ".join(f"`{name}` ({choice.tried[name]:.2g})" for name in names)
     confidence = wording.confidence(choice.gain, measure)
-    gain = f"{wording.gained(choice.gain.gain, measure)} on validation ({confidence}, cross-fitted)"
+    gain = f"{wording.gained(choice.gain.gain, measure)} {where} ({confidence}, cross-fitted)"
     gain += f", {wording.verdict(choice.gain)}"
     if not names:
         first = f"no mean over any of {len(choice.alone)} views has a lower validation loss"

@@ -27,7 +27,9 @@ def sentence(result: dict[str, Any]) -> str:
     told = result.get("extensions")
     if not told or "final" not in result:
         return ""
+    shared = set.intersection(*({*each.get("validation", {})} for each in told))
     name = verdict.shown_metric(result)
+    name = name if name in shared or not shared else sorted(shared)[0]
     called = metric_names.called(name)
     parts = []
     for each in told:
