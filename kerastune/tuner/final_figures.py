@@ -11,6 +11,7 @@ from kerastune.analysis import calibration, comparison, ensemble_selection
 from kerastune.analysis.comparison import Comparison
 from kerastune.models import scoring
 from kerastune.playbook.ensemble_values import ValidationFigures
+from kerastune.playbook.stages.baseline import TRIAL as BASELINE
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.prune import Prune
 from kerastune.problem import OTHER, Part
@@ -46,11 +47,12 @@ def of_combined(models: FinalModels) -> Found:
     Returns:
         `"ensemble"`, `"tta"` and `"calibrated"`, each with figures on `"validation"` and `"test"`,
         and the models that were pruned or taught, as they were before. What is not kept is left
-        out. A gain (`"gain_of_ensemble"` and so on) holds the mean paired difference on the
-        test part and the ends of its 95 % interval. `"exported"` tells of the model that is
-        exported: its name under `"model"`, its `"temperature"`, by how much that lowers the
-        log-likelihood loss as `"gain"`, and figures of calibration `"before"` and `"after"` it, on
-        validation, cross-fitted.
+        out. `"gain"` is that of several models or views that are exported over the baseline, in the
+        place of the final model's. A gain (`"gain_of_ensemble"` and so on) holds the mean paired
+        difference on the test part and the ends of its 95 % interval. `"exported"` tells of the
+        model that is exported: its name under `"model"`, its `"temperature"`, by how much that
+        lowers the log-likelihood loss as `"gain"`, and figures of calibration `"before"` and
+        `"after"` it, on validation, cross-fitted.
     """
     found = _of_ensemble(models) | _of_views(models) | _of_exported(models)
     for stage, before, gain in REPLACING:
@@ -59,6 +61,10 @@ def of_combined(models: FinalModels) -> Found:
     for name, outputs in found.outputs.items():
         figures = models.figures(test, outputs)
         found.figures[name] = {**found.figures[name], "test": figures}
+    together = found.outputs.get(found.figures.get(EXPORTED, {}).get("model"))
+    if together is not None and BASELINE in models.states:
+        defaults = models.predictions(BASELINE, test.x)
+        found.figures["gain"] = _gain(models, together, defaults)
     return found
 
 

@@ -50,7 +50,7 @@ def result(models: FinalModels, seconds: float) -> tuple[dict[str, Any], Predict
         What `result.json` holds, and what the models gave, for the report (`None` without a model).
         `"baseline"`, `"final"` (the single model) and, where there are, `"refit"` and what
         `final_figures.of_combined` names have figures by name under `"validation"` and `"test"`.
-        `"gain"` holds the mean paired difference of the final model's and the baseline's test
+        `"gain"` holds the mean paired difference of the exported model's and the baseline's test
         scores, with the ends of its 95 % interval. `"seconds"` are all, `"stages"` the steps and
         seconds of each, and `"other_seconds"` what no stage has.
     """

@@ -12,6 +12,7 @@ from kerastune.report.figures import ensemble_figures, plotting
 from kerastune.report.figures.vector import INK_DARK, INK_LIGHT
 from kerastune.report.gain_steps import Rung
 from kerastune.report.predictions import Predictions
+from kerastune.report.summaries import verdict
 
 MOST_NUMBERED = 10  # classes of a confusion matrix whose cells hold numbers
 MOST_NAMED = 20  # classes of a confusion matrix that are named
@@ -81,7 +82,8 @@ def compared(result: dict, kept: Predictions) -> bytes:
         ends = sorted((factor * gain["low"], factor * gain["high"]))
         _interval(axes[1], 0, factor * gain["mean"], *ends, plotting.GREEN)
         axes[1].axvline(0, color="black", linewidth=1)
-        axes[1].set_yticks([0], ["final model minus\nbaseline"])
+        name = verdict.shown_model(result)
+        axes[1].set_yticks([0], [f"{'final model' if name == 'final' else name} minus\nbaseline"])
         unit = (
             "of loss (left is better)"
             if is_loss

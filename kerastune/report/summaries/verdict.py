@@ -12,6 +12,7 @@ from kerastune.report import metric_names
 from kerastune.report.predictions import Predictions
 
 BETTER, SAME, WORSE, UNTUNED, RUNNING = "better", "same", "worse", "untuned", "running"
+TOGETHER = ("ensemble", "tta")  # what is made of several models or views
 DEFAULTS = "Keras's defaults"  # the baseline, as people know it: Adam, 0.001, batches of 32
 
 
@@ -43,7 +44,7 @@ def of(result: dict[str, Any]) -> Verdict:
         return Verdict("No model: no training was completed.", UNTUNED)
     if words := result.get("not_tuned"):
         return Verdict(words, UNTUNED)
-    if result.get("trial") == "baseline":
+    if result.get("trial") == "baseline" and shown_model(result) == "final":
         return Verdict(f"No better than {DEFAULTS}, so those are returned.", SAME)
     if "gain" not in result:
         part = "test part to compare on" if "baseline" in result else "baseline to compare with"
@@ -59,7 +60,7 @@ def of(result: dict[str, Any]) -> Verdict:
 
 
 def figures(result: dict[str, Any], kept: Predictions | None) -> str:
-    """The figure of the final model with its interval, beside the baseline's; empty without one.
+    """The figure of the model to use with its interval, beside the baseline's; empty without one.
 
     Args:
         result: the figures of `result.json`.
@@ -72,14 +73,31 @@ def figures(result: dict[str, Any], kept: Predictions | None) -> str:
     if "final" not in result:
         return ""
     part = "test" if "test" in result["final"] else "validation"
-    name = shown_metric(result)
-    told = [f"{part.capitalize()} {metric_names.called(name)} {result['final'][part][name]:.4f}"]
+    name, model = shown_metric(result), shown_model(result)
+    told = [f"{part.capitalize()} {metric_names.called(name)} {result[model][part][name]:.4f}"]
     if (ends := interval(result, kept)) is not None:
         told.append(f" (95 % CI {ends[0]:.4g} to {ends[1]:.4g})")
     defaults = result.get("baseline", {}).get(part, {}).get(name)
     if defaults is not None:
         told.append(f"; {DEFAULTS} {defaults:.4f}")
     return f"{''.join(told)}."
+
+
+def shown_model(result: dict[str, Any]) -> str:
+    """The model that a search is judged by: several together where those are handed out and are
+    judged on a test part, else the final one.
+
+    Example:
+        >>> several = {"test": {"accuracy": 0.92}}
+        >>> final = {"final": {"test": {"accuracy": 0.9}}}
+        >>> shown_model({**final, "ensemble": several, "exported": {"model": "ensemble"}})
+        'ensemble'
+        >>> shown_model(final)
+        'final'
+    """
+    name = result.get("exported", {}).get("model")
+    together = result.get(name, {}) if name in TOGETHER else {}
+    return name if shown_metric(result) in together.get("test", {}) else "final"
 
 
 def shown_metric(result: dict[str, Any]) -> str:
@@ -91,14 +109,15 @@ def shown_metric(result: dict[str, Any]) -> str:
 
 
 def interval(result: dict[str, Any], kept: Predictions | None) -> tuple[float, float] | None:
-    """The ends of the final model's 95 % interval; `None` where its outputs are not kept."""
-    if kept is None or "final" not in kept.outputs or kept.part not in kept.outputs["final"]:
+    """The ends of the 95 % interval of `shown_model`; `None` where its outputs are not kept."""
+    model = shown_model(result)
+    if kept is None or kept.part not in kept.outputs.get(model, {}):
         return None
     named = {"accuracy": "accuracy", "macro_f1": "macro-F1", "mae": "mean absolute error"}
     measure = named.get(shown_metric(result))
     if measure is None:
         return None
-    outputs, true = kept.outputs["final"][kept.part], kept.true[kept.part]
+    outputs, true = kept.outputs[model][kept.part], kept.true[kept.part]
     _, low, high = error_analysis.with_interval(outputs, true, measure)
     return low, high
 

@@ -89,3 +89,14 @@ def test_the_end_is_at_most_fifteen_lines_and_names_only_what_is_there(tmp_path)
     assert [line.split()[0] for line in files] == ["Report:", "Model:"]
     assert commands[0] == f"kerastune predict --output_dir='{run_dir.path}' --data=NEW.csv"
     assert len(commands) == 3
+
+
+def test_the_figures_are_those_of_the_models_that_are_handed_out_together():
+    several = {"test": {"nll": 0.1, "accuracy": 0.95}}
+    handed = {"ensemble": several, "exported": {"model": "ensemble"}, "trial": "baseline"}
+    found = {**RESULT, **handed}
+    assert verdict.of(found).words.startswith("+2.6 points of accuracy over Keras's defaults")
+    assert verdict.figures(found, None) == "Test accuracy 0.9500; Keras's defaults 0.8000."
+    # Without a test part they have no figure of their own there.
+    found["ensemble"] = {"validation": FIGURES["validation"]}
+    assert verdict.figures(found, None) == "Test accuracy 0.8000; Keras's defaults 0.8000."
