@@ -219,6 +219,22 @@ class Service:
         )
 
 
+def input_names(inputs: Sequence[keras.KerasTensor]) -> list[str]:
+    """Names of a model's inputs; those that Keras chose tell of what else was built before, and
+    become `inputs`, or `inputs_0`, `inputs_1` ... of several.
+
+    Example:
+        >>> input_names([keras.Input([1]), keras.Input([1], name="width")])
+        ['inputs_0', 'width']
+    """
+    many = len(inputs) > 1
+    numbered = [f"inputs_{number}" if many else "inputs" for number in range(len(inputs))]
+    return [
+        number if _NAMED_BY_KERAS.fullmatch(tensor.name) else tensor.name
+        for tensor, number in zip(inputs, numbered, strict=True)
+    ]
+
+
 def named_inputs(structure: Any) -> dict[str, keras.KerasTensor]:
     """Inputs under the names by which they are served, in the order of Keras's flattened structure.
 
@@ -233,13 +249,7 @@ def named_inputs(structure: Any) -> dict[str, keras.KerasTensor]:
     if isinstance(structure, dict):
         given = keras.tree.flatten({key: key for key in structure})
     else:
-        numbered = (
-            [f"inputs_{number}" for number in range(len(flat))] if len(flat) > 1 else ["inputs"]
-        )
-        given = [
-            number if _NAMED_BY_KERAS.fullmatch(tensor.name) else tensor.name
-            for tensor, number in zip(flat, numbered, strict=True)
-        ]
+        given = input_names(flat)
     names = [tabular.safe_name(str(name)) for name in given]
     if len(set(names)) < len(names):
         raise ValueError(

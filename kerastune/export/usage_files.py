@@ -17,6 +17,7 @@ from kerastune.data.new_data import IMAGES, TABLE, TableForm
 from kerastune.data.readers import columns, dates
 from kerastune.data.readers.columns import BOOLEAN, DATE, NUMBER, Column
 from kerastune.data.tabular import safe_name
+from kerastune.export import signatures
 from kerastune.inference import wording
 from kerastune.models import output_kind, saved_models
 from kerastune.problem import Problem
@@ -90,9 +91,10 @@ def write(
     about["gives_logits"] = bool(
         is_classifier and single is not None and output_kind.gives_logits(single)
     )
+    tensors = keras.tree.flatten(model.inputs)
     inputs = [
-        {"name": each.name, "shape": list(each.shape[1:]), "type": str(each.dtype)}
-        for each in keras.tree.flatten(model.inputs)
+        {"name": name, "shape": list(each.shape[1:]), "type": str(each.dtype)}
+        for name, each in zip(signatures.input_names(tensors), tensors, strict=True)
     ]
     about["inputs"] = inputs
     text = json.dumps(about, sort_keys=True, indent=2) + "\n"
