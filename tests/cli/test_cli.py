@@ -218,6 +218,7 @@ def test_any_stage_alone_from_a_given_recipe(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_ensemble_trains_a_given_recipe_with_several_seeds(tmp_path, capsys):
     given = ("--data=wine", "--model=mlp", "--batch_size=16", "--total_steps=100", "--members=3")
     assert run("ensemble", *given, f"--output_dir={tmp_path / 'out'}") == 0

@@ -150,6 +150,7 @@ def test_a_subclass_that_takes_texts_is_searched_to_its_end(tmp_path):
     assert tuner.run_dir.report.is_file()
 
 
+@pytest.mark.slow
 def test_a_stateful_model_is_searched_at_its_own_batch_size_and_in_the_order_given(tmp_path):
     series = np.sin(np.arange(700) / 9).astype("float32")
     x = np.stack([series[i : i + 8] for i in range(650)])[..., None]

@@ -131,6 +131,7 @@ def frame():
     return named.assign(label=[f"k{each}" for each in y], who=np.arange(len(x)) % 40)
 
 
+@pytest.mark.slow
 def test_of_whole_groups_there_is_no_bag_and_a_line_says_why(tmp_path):
     problem = loading.load(frame(), label="label", groups="who", for_own_model=True)
     tuner = search(tmp_path, problem, budget="1000steps", stages=["train", "ensemble"])

@@ -87,6 +87,7 @@ def test_more_budget_goes_on_and_is_told_beside_what_there_was(directory):
     assert again.result == tuner.result and again.recipe == tuner.recipe
 
 
+@pytest.mark.slow
 def test_a_command_that_is_given_again_after_a_crash_extends_once(directory):
     with pytest.raises(KeyboardInterrupt):
         search(directory, "+2000steps", stops_after=1)

@@ -24,6 +24,7 @@ def searched(directory, **given):
     return tuner
 
 
+@pytest.mark.slow
 def test_no_training_is_longer_than_its_epochs_and_all_have_the_batch_size(tmp_path):
     tuner = searched(tmp_path, epochs=30, batch_size=20, validation_split=0.25)
     outcomes = tuner.latest.playbook.outcomes.values()
