@@ -91,17 +91,29 @@ def write(
     about["gives_logits"] = bool(
         is_classifier and single is not None and output_kind.gives_logits(single)
     )
-    tensors = keras.tree.flatten(model.inputs)
-    inputs = [
-        {"name": name, "shape": list(each.shape[1:]), "type": str(each.dtype)}
-        for name, each in zip(signatures.input_names(tensors), tensors, strict=True)
-    ]
-    about["inputs"] = inputs
+    about["inputs"] = _inputs(model, problem.validation.x)
     text = json.dumps(about, sort_keys=True, indent=2) + "\n"
     run_directory.write_text(run_dir.inputs, text)
     run_directory.write_text(run_dir.predict_script, script(about, path.name))
     words = card(about, run_dir, path, problem, figures, model.count_params())
     run_directory.write_text(run_dir.model_card, words)
+
+
+def _inputs(model: keras.Model, x: Any) -> list[dict[str, Any]]:
+    """Name, shape and type of every input; those of a subclass, which does not know them, as data
+    feed it.
+    """
+    tensors = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    names = signatures.input_names(tensors)
+    if not tensors:
+        tensors = keras.tree.flatten(x)
+        names = [f"inputs_{number}" for number in range(len(tensors))]
+        if isinstance(x, dict):
+            names = keras.tree.flatten({key: key for key in x})
+    return [
+        {"name": str(name), "shape": list(each.shape[1:]), "type": str(each.dtype)}
+        for name, each in zip(names, tensors, strict=True)
+    ]
 
 
 def script(about: Mapping[str, Any], file: str) -> str:

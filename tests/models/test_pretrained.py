@@ -226,7 +226,7 @@ def test_a_tuner_takes_a_pretrained_hypermodel_and_freezes_what_was_loaded(saved
     recipe = Recipe(total_steps=50, batch_size=16, learning_rate=0.02)
     options = {
         "recipe": recipe,
-        "budget": "1000steps",
+        "budget": "3000steps",
         "directory": tmp_path,
         "stages": ["finetune", "train"],
     }

@@ -113,7 +113,7 @@ def test_distill_compares_decides_and_leaves_a_model_without_teacher(teacher, tm
         )
         == 2
     )
-    assert "`teacher` was" in capsys.readouterr().err
+    assert "`--teacher` was" in capsys.readouterr().err
 
 
 def test_what_can_not_teach_is_refused_before_any_training(teacher, tmp_path, capsys):

@@ -79,7 +79,7 @@ def test_the_same_command_again_trains_nothing_more(pruned, trained, capsys):
     assert run("prune", f"--trained={trained}", *given) == 0
     assert "prune-50: sgd" not in capsys.readouterr().out
     assert run("prune", f"--trained={trained}", "--sparsity=0.9,0.6", f"--output_dir={pruned}") == 2
-    assert "`sparsity` was [0.5, 0.9]" in capsys.readouterr().err
+    assert "`--sparsity` was [0.5, 0.9]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def at_last(context: Context, chunk: int, stage: str) -> list[TrialSpec]:
 
 
 def _until(done: Outcome, facts: Facts) -> str:
-    if done.steps < done.spec.until:
+    if done.diverged_at is not None or done.steps < done.spec.until:
         return "until it was stopped"
     has_converged = convergence(done, facts).is_certain
     return "until it had converged" if has_converged else "for its whole budget"
