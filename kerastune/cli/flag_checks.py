@@ -48,10 +48,7 @@ def budget(flag_values: flags.FlagValues) -> None:
     if not asked.extends:
         return
     if flag_values.overwrite:
-        raise ValueError(
-            f"`--budget` ({asked}) extends a search, and --overwrite deletes it: leave one of them "
-            "out."
-        )
+        raise ValueError(extending.deleted(asked))
     study = RunDir(flag_values.output_dir).study
     if not flag_values.output_dir or not is_study(study):
         where = flag_values.output_dir or "a new output directory"

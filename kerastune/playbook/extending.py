@@ -59,6 +59,14 @@ def check(record: Record, added: Budget) -> None:
         )
 
 
+def deleted(added: Budget) -> str:
+    """That what is to be extended is to be deleted, too, in a line."""
+    return (
+        f"`budget` ({added}) extends a search, and `overwrite=True` deletes it: leave one of them "
+        "out."
+    )
+
+
 def nothing_to_extend(added: Budget, where: str | Path) -> str:
     """That there is no search to extend, in a line."""
     return (

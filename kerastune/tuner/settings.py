@@ -13,7 +13,7 @@ from kerastune.budget import Budget
 from kerastune.executors import dispatch
 from kerastune.models import hypermodels
 from kerastune.objective import Objective
-from kerastune.playbook import retention
+from kerastune.playbook import extending, retention
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.distill import Distill
@@ -182,10 +182,7 @@ class Settings:
     def __post_init__(self) -> None:
         argument_checks.checked_seed(self.seed)
         if self.budget.extends and self.storage.overwrite:
-            raise ValueError(
-                f"`budget` ({self.budget}) extends a search, and `overwrite` deletes it: leave one "
-                "of them out."
-            )
+            raise ValueError(extending.deleted(self.budget))
 
     @property
     def budget_now(self) -> Budget:

@@ -115,7 +115,7 @@ def test_what_is_no_search_or_another_one_is_refused_by_name(directory, tmp_path
     assert not (tmp_path / "new").exists()
     with pytest.raises(ValueError, match=r"must be in the unit of the search's \(1000steps\)"):
         search(directory, "+10m")
-    with pytest.raises(ValueError, match="`overwrite` deletes it"):
+    with pytest.raises(ValueError, match="`overwrite=True` deletes it"):
         search(directory, "+1000steps", overwrite=True)
     with pytest.raises(StudyError, match="`contents of the data`"):
         search(directory, "+1000steps", seed=1)

@@ -97,19 +97,17 @@ class Baseline(Stage):
         values, objective = BaselineValues(done.steps), context.facts.objective
         name, words = objective.name, objective.words
         best = best_evaluation(done.evals, objective)
-        ended = f"{SETTINGS}, trained {_until(done, context.facts)} ({done.steps:,} steps)."
         if done.diverged_at is not None:
             values = dataclasses.replace(values, diverged_at=done.diverged_at)
-            headline, numbers = (
-                f"The baseline diverged at step {done.diverged_at:,}",
-                f"{SETTINGS}.",
-            )
-        elif best is None:
-            headline, numbers = f"The baseline has no finite validation {words}", ended
+            headline = f"The baseline diverged at step {done.diverged_at:,}"
+            numbers = f"{SETTINGS}."
         else:
-            values = dataclasses.replace(values, value=best[name])
-            headline = f"Baseline: validation {words} {best[name]:.4g}"
-            numbers = f"At step {best['step']:,}. {ended}"
+            headline = f"The baseline has no finite validation {words}"
+            numbers = f"{SETTINGS}, trained {_until(done, context.facts)} ({done.steps:,} steps)."
+            if best is not None:
+                values = dataclasses.replace(values, value=best[name])
+                headline = f"Baseline: validation {words} {best[name]:.4g}"
+                numbers = f"At step {best['step']:,}. {numbers}"
         headline = wording.shortened(headline)
         return self.decision(context, headline, numbers, evidence=[TRIAL], values=values)
 
@@ -130,7 +128,7 @@ def at_last(context: Context, chunk: int, stage: str) -> list[TrialSpec]:
 
 
 def _until(done: Outcome, facts: Facts) -> str:
-    if done.diverged_at is not None or done.steps < done.spec.until:
+    if done.steps < done.spec.until:
         return "until it was stopped"
     has_converged = convergence(done, facts).is_certain
     return "until it had converged" if has_converged else "for its whole budget"

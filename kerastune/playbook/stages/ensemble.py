@@ -114,8 +114,7 @@ class Ensemble(Stage):
 
     def _repeats(self, context: Context) -> list[bag.Repeat]:
         """The trainings of a bag; none where data or user want none."""
-        is_wanted = context.facts.bags and not self._folds
-        if not is_wanted:
+        if not context.facts.bags or self._folds:
             return []
         return bag.repeats(context.recipe, self._members, context.outcomes)
 
@@ -188,14 +187,10 @@ class Ensemble(Stage):
         """What a bag is worth against the single model, also in words; `None` where there is
         none.
         """
-        planned, trial, facts = (
-            self._repeats(_whole(context, single)),
-            single.spec.trial,
-            context.facts,
-        )
-        names = bag.members(planned, context.outcomes)
+        names = bag.members(self._repeats(_whole(context, single)), context.outcomes)
         if not names:
             return None, []
+        trial, facts = single.spec.trial, context.facts
         alone, left_out = known.predict(trial), self._models.left_out()
         verdict = bag.judge(names, left_out, alone, facts.scored_by)
         expected = full_training.expected_of(verdict.gain, single, context, bag.CHANGE)
