@@ -23,7 +23,9 @@ so that the spread is over all three. Test data are looked at when the seconds a
   with linear decay.
 - The learning rate's range is what a user writes who does not know it. A narrower one favors the
 rivals.
-- `kerastune/10` is kerastune with a tenth of the seconds. It hands over one model, not an ensemble.
+- `kerastune/10` is kerastune with a tenth of the seconds. It hands over what `kerastune tune` does:
+  one model, or several together where they are better on validation data. A row's `one_model` is
+  the figure of the one.
 
 Rows are appended to `results.jsonl` as soon as they are there; the same command goes on where it
 was interrupted. Run nothing else meanwhile: all contestants lose, but not by the same.
@@ -92,7 +94,6 @@ class Run:
     contestant: str
     seed: int
     seconds: float
-    baseline: bool = False
 
 
 def wanted():
@@ -106,10 +107,9 @@ def wanted():
             seconds = FLAGS.fashion_seconds if is_fashion else FLAGS.seconds
             share = FLAGS.fashion_share if is_fashion else FLAGS.share
             for name in FLAGS.contestants:
-                baseline = FLAGS.baseline and name == "kerastune"
-                runs.append(Run(task, name, seed, seconds, baseline))
+                runs.append(Run(task, name, seed, seconds))
                 if name == "kerastune" and share > 1:
-                    runs.append(Run(task, f"{name}/{share}", seed, seconds / share, baseline))
+                    runs.append(Run(task, f"{name}/{share}", seed, seconds / share))
     return runs
 
 
@@ -180,7 +180,7 @@ def race(run):
     else:
         task, model, epochs = recorded(run)
     arena = contestants.Race(task, hypermodels.load(model, task), epochs, run.seconds, run.seed)
-    contestants.start(run.contestant.partition("/")[0], arena, run.baseline)
+    contestants.start(run.contestant.partition("/")[0], arena)
     spent = arena.spent()
     curve = in_time(arena.test_scores(), run.seconds)
     return {
@@ -189,6 +189,7 @@ def race(run):
         "metric": "R2" if task.kind == "regression" else "accuracy",
         "spent": round(spent, 2),
         "trials": arena.trials,
+        **({"one_model": arena.of_one_model} if arena.of_one_model is not None else {}),
         "curve": [(round(moment, 3), score) for moment, score in curve],
     }
 
@@ -389,9 +390,6 @@ def define():
         "share", 10, "kerastune runs again with this part of the seconds; 1: it does not.", 1
     )
     flags.DEFINE_integer("fashion_share", 4, "The same on Fashion-MNIST.", 1)
-    flags.DEFINE_bool(
-        "baseline", False, "Whether kerastune trains Keras's defaults, too, within its seconds."
-    )
     flags.DEFINE_string("output_dir", "benchmark-out", "Where rows, table and picture go.")
     flags.DEFINE_string("one", "", "A run as JSON, in a child process: its row is printed.")
     flags.register_validator("tasks", known(tasks), f"must be among {', '.join(tasks)}")

@@ -17,6 +17,7 @@ from kerastune import PlaybookTuner
 from kerastune.budget import Budget
 from kerastune.models import compiling, output_kind, regularization, scoring
 from kerastune.objective import Objective
+from kerastune.report.summaries import verdict
 
 RATES = (1e-5, 1.0)
 OPTIMIZERS = ("sgd", "adam")
@@ -50,7 +51,9 @@ class Race:
         self.objective = Objective(
             *(("loss", "min") if task.kind == "regression" else ("accuracy", "max"))
         )
+        self.score_name = "r2" if task.kind == "regression" else "accuracy"
         self.trials = 0
+        self.last = self.of_one_model = None
         keras.utils.set_random_seed(seed)
         # What one has before anything was trained; building it wakes TensorFlow up, too, before the
         # clock starts.
@@ -125,23 +128,27 @@ class Race:
             self._best = gain
             self.incumbents.append((self.spent(), weights() if callable(weights) else weights))
 
-    def hand_over(self, weights: list[np.ndarray]) -> None:
-        """Takes what a contestant gives in the end, whatever came before."""
-        if not all(map(np.array_equal, weights, self.incumbents[-1][1])):
-            self.incumbents.append((self.spent(), weights))
+    def hand_over(self, figures: dict, of_one_model: dict) -> None:
+        """Takes the test figures of what a contestant gives in the end, whatever came before."""
+        self.last = (self.spent(), figures[self.score_name])
+        self.of_one_model = of_one_model[self.score_name]
 
     def test_scores(self) -> list[tuple[float, float]]:
         """Moment and test score (accuracy or R2) of every incumbent; called after the race."""
-        model, name = self.build(), "r2" if self.task.kind == "regression" else "accuracy"
-        scored = []
+        model, scored = self.build(), []
         for moment, weights in self.incumbents:
             for variable, value in zip(model.variables, weights, strict=True):
                 variable.assign(value)
             outputs = output_kind.predict(model, self.task.test.x)
             scored.append(
-                (moment, scoring.figures(self.task, self.task.test, outputs, logits=False)[name])
+                (
+                    moment,
+                    scoring.figures(self.task, self.task.test, outputs, logits=False)[
+                        self.score_name
+                    ],
+                )
             )
-        return scored
+        return [*scored, self.last] if self.last else scored
 
 
 class Keeper(keras.callbacks.Callback):
@@ -176,8 +183,10 @@ def weights_of(model: keras.Model) -> list[np.ndarray]:
 # Contestants.
 
 
-def run_kerastune(race: Race, baseline: bool) -> None:
-    """As `kerastune tune` does; files are written, too."""
+def run_kerastune(race: Race) -> None:
+    """As `kerastune tune` does: the baseline, the files and, where they gain, several models are
+    part of its seconds.
+    """
     race.begin()
     with tempfile.TemporaryDirectory() as directory:
         tuner = _Observed(
@@ -185,14 +194,12 @@ def run_kerastune(race: Race, baseline: bool) -> None:
             budget=str(Budget(seconds=race.seconds)),
             directory=directory,
             seed=race.seed,
-            baseline=baseline,
-            ensemble=False,
             tta=False,
         )
         tuner.race = race
         tuner.search(race.task, verbose=0)
-    if (chosen := tuner.result["trial"]) is not None:
-        race.hand_over(tuner.trained_models().states[chosen].model)
+    found = tuner.result
+    race.hand_over(found[verdict.shown_model(found)]["test"], found["final"]["test"])
 
 
 class _Observed(PlaybookTuner):
@@ -364,11 +371,11 @@ def run_optuna(race: Race, pruner: str) -> None:
     study.optimize(objective, timeout=race.seconds)
 
 
-def start(contestant: str, race: Race, baseline: bool) -> None:
+def start(contestant: str, race: Race) -> None:
     """Runs a contestant by name, to its end."""
     logging.getLogger("kerastune").setLevel(logging.WARNING)
     if contestant == "kerastune":
-        run_kerastune(race, baseline)
+        run_kerastune(race)
     elif contestant == "defaults":
         run_defaults(race)
     elif contestant == "simple_rule":
