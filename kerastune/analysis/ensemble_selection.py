@@ -279,12 +279,14 @@ def example_scores(predictions: np.ndarray, targets: np.ndarray, measure: str) -
     Args:
         predictions: `[examples, classes or outputs]`.
         targets: of the same examples.
-        measure: as `Facts.scored_by` names it: `"accuracy"`, `"macro-F1"`, `"explained variance"`,
-            or `"loss"` for minus the log-likelihood loss or squared error, whatever loss the model
-            was trained with.
+        measure: as `Facts.scored_by` names it: `"accuracy"`, `"macro-F1"`, `"ROC AUC"`,
+            `"explained variance"`, or `"loss"` for minus the log-likelihood loss or squared error,
+            whatever loss the model was trained with.
     """
     if not are_classes(targets) or measure == "loss":
         return -losses(predictions, targets)
+    if measure == "ROC AUC":
+        return metrics.roc_auc_by_example(targets == 1, predictions[:, 1])
     predicted = predictions.argmax(axis=1)
     if measure == "macro-F1":
         return metrics.macro_f1_by_example(targets, predicted, predictions.shape[1])

@@ -94,13 +94,14 @@ def with_interval(
     """A figure of merit of one model and the ends of its 95 % interval.
 
     No end is where the figure can't be. A share of right answers has Wilson's interval (1927),
-    which is sound near 0 and 1. So has macro-F1, of as many examples as give a share its variance
-    (Korn & Graubard 1998, "Confidence Intervals for Proportions"). An error has the normal one.
+    which is sound near 0 and 1. So have macro-F1 and ROC AUC, of as many examples as give a share
+    its variance (Korn & Graubard 1998, "Confidence Intervals for Proportions"). An error has the
+    normal one.
 
     Args:
         outputs: probabilities `[n, classes]`, or numbers `[n, outputs]`.
         true: integer classes `[n]`, or numbers `[n, outputs]`.
-        measure: `"accuracy"`, `"macro-F1"` or `"mean absolute error"`.
+        measure: `"accuracy"`, `"macro-F1"`, `"ROC AUC"` of class 1, or `"mean absolute error"`.
 
     Example:
         >>> [
@@ -116,9 +117,12 @@ def with_interval(
         mean, half = float(each.mean()), Z * each.std() / np.sqrt(len(each))
         return mean, max(float(mean - half), 0.0), float(mean + half)
     predicted, count = outputs.argmax(axis=1), float(len(true))
-    if measure != "macro-F1":
+    if measure == "ROC AUC":
+        each = metrics.roc_auc_by_example(true == 1, outputs[:, 1])
+    elif measure == "macro-F1":
+        each = metrics.macro_f1_by_example(true, predicted, outputs.shape[1])
+    else:
         return wilson(float(np.mean(predicted == true)), count)
-    each = metrics.macro_f1_by_example(true, predicted, outputs.shape[1])
     share = float(each.mean().clip(0.0, 1.0))
     spread = share * (1 - share)
     return wilson(share, spread * count / each.var() if spread and each.var() else count)

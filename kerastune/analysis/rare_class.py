@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from kerastune.analysis import metrics
+
 
 def figures(
     true: np.ndarray, probabilities: np.ndarray, threshold: float | None = None
@@ -44,7 +46,7 @@ def figures(
     return {
         "class": rare,
         "share": float(counts[rare] / len(true)),
-        "roc_auc": _roc_auc(is_rare, score),
+        "roc_auc": float(metrics.roc_auc_by_example(is_rare, score).mean()),
         "pr_auc": float(np.sum(np.diff(recall, prepend=0.0) * precision)),
         **_named(is_rare, probabilities.argmax(axis=1) == rare),
         "majority_accuracy": float(counts[1 - rare] / len(true)),
@@ -80,13 +82,3 @@ def _curve(is_rare: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarr
     score, is_rare = score[order], is_rare[order]
     last = np.flatnonzero(np.append(np.diff(score) != 0, True))
     return score[last], np.cumsum(is_rare)[last].astype(np.float64), last + 1.0
-
-
-def _roc_auc(is_rare: np.ndarray, score: np.ndarray) -> float:
-    """Share of pairs in which the example of the class has the higher score; ties count half."""
-    values, places, counts = np.unique(score, return_inverse=True, return_counts=True)
-    above = np.cumsum(counts) - (counts - 1) / 2  # mean rank of every value
-    num_rare = int(is_rare.sum())
-    ranks = above[places][is_rare].sum()
-    pairs = num_rare * (len(score) - num_rare)
-    return float((ranks - num_rare * (num_rare + 1) / 2) / pairs)

@@ -118,13 +118,16 @@ def _default_settings(known: OutputKind, problem: Problem) -> dict:
 
 
 def default_objective(model: keras.Model, problem: Problem) -> Objective:
-    """The default objective: macro-F1, accuracy, or else the loss.
+    """The default objective: ROC AUC, macro-F1, accuracy, or else the loss.
 
-    Macro-F1 with imbalanced classes and accuracy otherwise, where a compiled model measures it.
+    With imbalanced classes the area under the ROC curve where the user's model measures it, else
+    macro-F1 (P1); accuracy otherwise, where a compiled model measures it.
     """
     names = metric_names(model)
     if problem.kind == OTHER:
         return Objective("loss", "min")
+    if problem.imbalanced and (area := roc_auc(model, problem)):
+        return Objective(area, "max")
     if problem.imbalanced and "macro_f1" in names:
         return Objective("macro_f1", "max")
     if problem.kind == "classification":
@@ -132,6 +135,20 @@ def default_objective(model: keras.Model, problem: Problem) -> Objective:
             if name in names:
                 return Objective(name, "max")
     return Objective("loss", "min")
+
+
+def roc_auc(model: keras.Model, problem: Problem) -> str | None:
+    """Name of the model's metric that is the area under the ROC curve of two classes."""
+    if problem.num_classes != 2:
+        return None
+    return next((_called(metric) for metric in _given_metrics(model) if _is_roc(metric)), None)
+
+
+def _is_roc(metric) -> bool:
+    if isinstance(metric, str):
+        return metric.lower() == "auc"
+    settings = metric.get_config() if isinstance(metric, keras.metrics.AUC) else {}
+    return settings.get("curve") == "ROC" and not settings["multi_label"]
 
 
 def check_objective(objective: Objective, model: keras.Model, kind: str = "classification") -> None:
@@ -150,11 +167,20 @@ def check_objective(objective: Objective, model: keras.Model, kind: str = "class
 def metric_names(model: keras.Model) -> list[str]:
     """Names of a compiled model's metrics in the logs, before Keras has made them."""
     compiled = model._compile_metrics
-    given = [compiled._user_metrics, compiled._user_weighted_metrics] if compiled else []
-    names = [name for metrics in given for name in _in_logs(metrics, model)]
+    names = [name for metrics in _by_kind(model) for name in _in_logs(metrics, model)]
     return names + [
         metric.name for metric in model.metrics if metric is not compiled and metric.name != "loss"
     ]
+
+
+def _by_kind(model: keras.Model) -> list:
+    """Metrics as they were given to `compile`: plain ones and weighted ones."""
+    compiled = model._compile_metrics
+    return [compiled._user_metrics, compiled._user_weighted_metrics] if compiled else []
+
+
+def _given_metrics(model: keras.Model) -> list:
+    return [metric for metric in keras.tree.flatten(_by_kind(model)) if metric]
 
 
 def _in_logs(metrics, model: keras.Model) -> list[str]:
@@ -169,8 +195,8 @@ def _in_logs(metrics, model: keras.Model) -> list[str]:
 
 
 def _names(metrics) -> list[str]:
-    given = [name for name in keras.tree.flatten(metrics) if name]
-    return [
-        name if isinstance(name, str) else getattr(name, "name", None) or name.__name__
-        for name in given
-    ]
+    return [_called(metric) for metric in keras.tree.flatten(metrics) if metric]
+
+
+def _called(metric) -> str:
+    return metric if isinstance(metric, str) else getattr(metric, "name", "") or metric.__name__

@@ -7,7 +7,7 @@ import numpy as np
 
 from kerastune.analysis import calibration, error_analysis, metrics
 from kerastune.data import batches
-from kerastune.models import example_losses, fixed_batches, output_kind
+from kerastune.models import compiling, example_losses, fixed_batches, output_kind
 from kerastune.models.output_kind import OutputKind
 from kerastune.objective import Objective
 from kerastune.problem import OTHER, Part, Problem, labels
@@ -18,7 +18,8 @@ OF_RARE_CLASSES = ("precision", "recall", "auc")
 def scored_by(model: keras.Model, problem: Problem, objective: Objective) -> str:
     """What the scores of single examples measure: the objective, or what is nearest to it.
 
-    `"macro-F1"` for an objective with `f1` in its name and, where classes are imbalanced, for one
+    `"ROC AUC"` for the metric of that area of two classes, `"macro-F1"` for an objective with `f1`
+    in its name and, where classes are imbalanced, for one
     of precision, recall or AUC, since all of these see what happens to rare classes; `"loss"` for a
     loss of the user's own choice, and for targets that are neither one class nor one row of numbers
     per example. Any other objective has `"accuracy"`, or `"explained variance"` for regression:
@@ -26,6 +27,8 @@ def scored_by(model: keras.Model, problem: Problem, objective: Objective) -> str
     """
     if problem.kind == OTHER:
         return "loss"
+    if objective.name == compiling.roc_auc(model, problem):
+        return "ROC AUC"
     is_classification = problem.kind == "classification"
     of_rare_classes = ("f1", *(OF_RARE_CLASSES if problem.imbalanced else ()))
     if is_classification and any(word in objective.name for word in of_rare_classes):
@@ -71,6 +74,10 @@ def example_scores(
         x = output_kind.first_examples(problem.validation.x)
         known = output_kind.of(model, x, problem.kind)
     true = labels(part.y)
+    if measure == "ROC AUC":
+        return metrics.roc_auc_by_example(
+            true == 1, error_analysis.probabilities(outputs, known.are_logits)[:, 1]
+        )
     predicted = output_kind.predicted_classes(outputs, known.are_logits)
     if measure == "macro-F1":
         return metrics.macro_f1_by_example(true, predicted, problem.num_classes)
@@ -87,16 +94,19 @@ def measured(model: keras.Model, part: Part) -> dict[str, float]:
 
 
 def figures(problem: Problem, part: Part, outputs: np.ndarray, logits: bool) -> dict[str, float]:
-    """Metrics: accuracy, macro-F1 and calibration, or MAE, RMSE and R2.
+    """Metrics: accuracy, macro-F1, of two classes ROC AUC, and calibration; or MAE, RMSE and R2.
 
     Those of numbers are in the user's units. Not for targets of kind `"other"`, see `measured`.
     """
     if problem.kind == "classification":
         true, predicted = labels(part.y), output_kind.predicted_classes(outputs, logits)
+        found = error_analysis.probabilities(outputs, logits)
+        area = metrics.roc_auc_by_example(true == 1, found[:, 1]).mean()
         return {
             "accuracy": metrics.accuracy(true, predicted),
             "macro_f1": metrics.macro_f1(true, predicted, problem.num_classes),
-            **calibration.figures(error_analysis.probabilities(outputs, logits), true),
+            **({"roc_auc": float(area)} if problem.num_classes == 2 else {}),
+            **calibration.figures(found, true),
         }
     errors = (outputs - part.y.reshape(outputs.shape)).astype(np.float64)
     variance = np.var(part.y.astype(np.float64).reshape(outputs.shape), axis=0)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook.rules.expected_gain import TIE, Expected
 
-SHARES = ("accuracy", "macro-F1")  # measures that lie within 0 and 1
+SHARES = ("accuracy", "macro-F1", "ROC AUC")  # measures that lie within 0 and 1
 VERDICTS = {
     1: "a significant gain",
     -1: "a significant loss",

@@ -23,6 +23,7 @@ MODELS = {
 FIGURES = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
+    "roc_auc": "ROC AUC",
     "nll": "NLL",
     "ece": "calibration error",
     "brier": "Brier score",

@@ -176,7 +176,8 @@ def measure(kept: Predictions, result: dict[str, Any]) -> str:
     """What single models are compared by in the first picture."""
     if not kept.is_classification:
         return "mean absolute error"
-    return "macro-F1" if result.get("scored_by") == "macro-F1" else "accuracy"
+    measured = result.get("scored_by")
+    return measured if measured in wording.SHARES else "accuracy"
 
 
 def _steps(findings: Findings) -> Section | None:

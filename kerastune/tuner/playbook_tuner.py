@@ -68,8 +68,8 @@ class PlaybookTuner(SearchedTuner):
             optimizer is replaced.
         objective: `keras_tuner.Objective(name, direction)` or a name like `"val_accuracy"`: of what
             the model measures, or of any metric that `kerastune.models.keras_metrics` knows; by
-            default macro-F1 where classes are imbalanced, else validation accuracy where it is
-            measured, else validation loss.
+            default macro-F1 where classes are imbalanced (ROC AUC where the model measures that),
+            else validation accuracy where it is measured, else validation loss.
         max_trials: networks that stage `model` trains, at most; by default as many as the budget
             holds.
         seed: of weights, batches and splits, `>= 0`; 1 by default.

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from kerastune.analysis import comparison, metrics
 from kerastune.objective import Objective, best_evaluation
@@ -127,3 +127,19 @@ def test_scores_of_examples_have_macro_f1_as_their_mean_and_its_interval_by_boot
     ]
     _, low, high = interval(comparison.difference(*by_example))
     assert (low, high) == pytest.approx(np.percentile(gains, [2.5, 97.5]), abs=0.02)
+
+
+def test_roc_auc_by_example_has_the_mean_of_the_area_and_the_interval_of_a_bootstrap():
+    generator = np.random.default_rng(0)
+    true = generator.random(500) < 0.15
+    one, other = (
+        np.round(generator.normal(size=500) + gain * true, 1) for gain in (1.5, 1.0)
+    )  # with ties
+    by_example = [metrics.roc_auc_by_example(true, scores) for scores in (one, other)]
+    areas = [roc_auc_score(true, scores) for scores in (one, other)]
+    assert [each.mean() for each in by_example] == pytest.approx(areas)
+    draws = [generator.integers(0, 500, 500) for _ in range(500)]
+    gains = [roc_auc_score(true[d], one[d]) - roc_auc_score(true[d], other[d]) for d in draws]
+    _, low, high = interval(comparison.difference(*by_example))
+    assert (low, high) == pytest.approx(np.percentile(gains, [2.5, 97.5]), abs=0.02)
+    assert metrics.roc_auc_by_example(np.ones(3, bool), np.arange(3)).tolist() == [0.5] * 3

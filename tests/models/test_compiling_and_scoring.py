@@ -429,3 +429,28 @@ def test_what_outputs_mean(last, loss, known):
     }[known.are_logits, known.is_binary]
     np.testing.assert_allclose(known.averageable(outputs), expected, rtol=1e-6)
     assert known.threshold == (0.0 if known.are_logits else 0.5)
+
+
+@pytest.mark.parametrize(
+    "metric, expected",
+    [
+        (keras.metrics.AUC(name="area"), "area"),
+        ("auc", "auc"),
+        (keras.metrics.AUC(curve="PR"), "macro_f1"),
+    ],
+)
+def test_a_measured_roc_auc_chooses_where_classes_are_imbalanced(metric, expected):
+    rare, balanced = (np.arange(50) < 10).astype(int), np.arange(50) % 2
+    model = built(PROBABILITIES["sigmoid"])
+    model.compile("sgd", "binary_crossentropy", metrics=[metric])
+    problem = classification(rare, 2)
+    compiling.compile_for(model, problem, "sgd", watch=True)
+    objective = compiling.default_objective(model, problem)
+    assert objective.name == expected
+    assert compiling.default_objective(model, classification(balanced, 2)).name == "loss"
+    measure = scoring.scored_by(model, problem, objective)
+    assert measure == ("ROC AUC" if expected != "macro_f1" else "macro-F1")
+    outputs = model.predict(inputs(), verbose=0)
+    each = scoring.example_scores(model, problem, problem.validation, outputs, objective)
+    if measure == "ROC AUC":
+        assert each.mean() == pytest.approx(sklearn_metrics.roc_auc_score(rare, outputs[:, 0]))

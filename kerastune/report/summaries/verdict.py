@@ -101,10 +101,14 @@ def shown_model(result: dict[str, Any]) -> str:
 
 
 def shown_metric(result: dict[str, Any]) -> str:
-    """The figure of merit that stands for a model: what it was chosen by, where it has that."""
+    """The figure of merit that stands for a model: what it was chosen by, where it has that.
+
+    The area under the ROC curve is the exact one, not Keras's from 200 thresholds.
+    """
     names = list(next(iter(result["final"].values())))
-    measure = result.get("scored_by", "").replace("-", "_").lower()
-    wanted = (result.get("objective"), measure, names[0])
+    measure = result.get("scored_by", "").replace("-", "_").replace(" ", "_").lower()
+    chosen = (result.get("objective"), measure)
+    wanted = (*(chosen[::-1] if measure == "roc_auc" else chosen), names[0])
     return next(name for name in wanted if name in names)
 
 
@@ -113,7 +117,12 @@ def interval(result: dict[str, Any], kept: Predictions | None) -> tuple[float, f
     model = shown_model(result)
     if kept is None or kept.part not in kept.outputs.get(model, {}):
         return None
-    named = {"accuracy": "accuracy", "macro_f1": "macro-F1", "mae": "mean absolute error"}
+    named = {
+        "accuracy": "accuracy",
+        "macro_f1": "macro-F1",
+        "roc_auc": "ROC AUC",
+        "mae": "mean absolute error",
+    }
     measure = named.get(shown_metric(result))
     if measure is None:
         return None
