@@ -1,6 +1,7 @@
-"""Measures bags on small recorded tasks: python runs/benchmark_bags.py --cache=FOLDER.
+"""Measures bags on recorded tasks: python runs/benchmark_bags.py --cache=FOLDER.
 
-Adam at .003 with linear decay trains one model on the training part, and ten that each leave out a
+The recipe that a search of the network begins with (Adam at .003 in batches of 32, where it has
+none), with linear decay, trains one model on the training part, and ten that each leave out a
 fold of training and validation part together, as stage `ensemble` does. Both keep what is best on
 what they leave out; the test part judges. What is recorded already is not trained again.
 `runs/replay.py --write_priors` fits the prior of that gain.
@@ -22,7 +23,8 @@ TASKS = (
     *("australian", "german", "vehicle", "contraceptive", "diabetes", "gunpoint", "acsf1"),
     *("arrowhead", "osuleaf", "vowels", "power", "digits", "documentation"),
 )
-EPOCHS, FEWEST, MOST, EVALUATIONS = 30, 600, 2400, 12
+LARGER = ("phoneme", "satimage", "spambase", "computers", "slid", "marketing", "splice", "magic")
+EPOCHS, FEWEST, MOST, EVALUATIONS = 60, 600, 3000, 12
 
 
 def read(path: pathlib.Path = PATH) -> dict:
@@ -47,6 +49,7 @@ def measured(name: str, seed: int) -> dict:
     from kerastune.models import hypermodels
     from kerastune.objective import Objective
     from kerastune.playbook.rules import bag
+    from kerastune.playbook.stages import start
     from kerastune.recipe import Recipe
     from kerastune.training.trainer import CHUNK, Trainer
     from kerastune.trial import TrialSpec
@@ -59,17 +62,14 @@ def measured(name: str, seed: int) -> dict:
     trainer = Trainer(
         problem, lambda values: hypermodel.build(keras_tuner.HyperParameters()), objective
     )
-    total = np.clip(EPOCHS * len(problem.train) / 32, FEWEST, MOST)
+    begun = {"optimizer": "adam", "learning_rate": 0.003, "batch_size": 32}
+    begun |= getattr(hypermodel, "starting_recipe", {})
+    while len(problem.train) < start.LEAST_STEPS_PER_EPOCH * begun["batch_size"]:
+        begun["batch_size"] //= 2
+    total = np.clip(EPOCHS * len(problem.train) / begun["batch_size"], FEWEST, MOST)
     every = max(int(total) // EVALUATIONS // CHUNK * CHUNK, CHUNK)
-    recipe = Recipe(
-        learning_rate=0.003,
-        optimizer="adam",
-        batch_size=32,
-        decay="linear",
-        initializers="auto",
-        regularizers="on",
-        total_steps=int(total) // every * every,
-    )
+    steps = int(total) // every * every
+    recipe = Recipe(regularizers="on", total_steps=steps, **begun)
 
     def predicted(trained: Recipe, **cut) -> np.ndarray:
         spec = TrialSpec("one", "bag", trained, 0, trained.total_steps, every, True, **cut)
@@ -77,7 +77,7 @@ def measured(name: str, seed: int) -> dict:
         found = trainer.outputs(trained, best, problem.test.x)
         return found.reshape(len(found), -1)
 
-    members = [each for repeat in bag.repeats(recipe, 10) for each in repeat.values()]
+    members = [each for repeat in bag.repeats(recipe, 10, {}) for each in repeat.values()]
     single = figures(predicted(recipe), problem)
     together = figures(np.mean([predicted(each, **cut) for each, cut in members], 0), problem)
     examples = [len(part) for part in (problem.train, problem.validation, problem.test)]
@@ -102,6 +102,6 @@ def main(argv):
 
 if __name__ == "__main__":
     flags.DEFINE_string("cache", "benchmark-data", "Where archives of the tasks are kept.")
-    flags.DEFINE_list("tasks", TASKS, "Names of recorded tasks.")
+    flags.DEFINE_list("tasks", [*TASKS, *LARGER], "Names of recorded tasks.")
     flags.DEFINE_integer("seeds", 3, "Seeds of each task.", 1)
     sys.exit(app.run(main))

@@ -40,6 +40,7 @@ class Facts:
         bags: whether training and validation part may be cut anew, together, and are small.
         guess: loss of a guess that looks at no input; infinite where it is not known.
         others_trained: final trainings of another recipe, before the search was extended.
+        starting_recipe: values of a recipe that suit the network, as its authors found them.
     """
 
     num_train: int
@@ -61,6 +62,11 @@ class Facts:
     bags: bool = False
     guess: float = math.inf
     others_trained: frozenset[str] = frozenset()
+    starting_recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def knows_optimizer(self, recipe: Recipe) -> bool:
+        """Whether a recipe's optimizer is the one that the network's authors name."""
+        return self.starting_recipe.get("optimizer") == recipe.optimizer
 
     def most_steps(self, batch_size: int) -> float:
         """Steps that a training may take in all; infinite where nothing limits its epochs."""

@@ -115,6 +115,7 @@ def look(
         regularized=regularized,
         most_epochs=settings.limits.epochs or 0,
         fixed_batch_size=settings.limits.fixes_batch_size,
+        starting_recipe=getattr(hypermodel, "starting_recipe", {}),
         **loaded,
     )
     recipe_checks.check(recipe, facts.unusable)

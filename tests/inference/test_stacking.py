@@ -56,8 +56,15 @@ def squeeze_and_excite():
     return keras.Model(inputs, layers.Dense(2)(layers.GlobalMaxPooling2D()(x)))
 
 
+def embedded_columns():
+    inputs = keras.Input((12, 10, 3))
+    table = networks.mlp((30,), 4, "classification", units=5, periodic=[0, 7])
+    return keras.Model(inputs, table(layers.Flatten()(inputs[:, 0])))
+
+
 BUILDERS = {
     "mlp": lambda: networks.mlp((12, 10, 3), 4, "classification", units=6),
+    "embedded": embedded_columns,
     "linear": lambda: networks.mlp((12, 10, 3), 4, "regression", num_layers=0),
     "cnn": lambda: networks.cnn((12, 10, 3), 4, "classification", filters=3, dense_units=5),
     "cnn with BatchNorm": lambda: networks.cnn(

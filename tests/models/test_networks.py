@@ -105,10 +105,22 @@ def test_mlp_flattens_and_joins_a_dict_of_inputs():
     x = {"age": np.ones([6]), "image": np.ones([6, 2, 2]), "word": np.ones([6, 3])}
     assert model(x).shape == (6, 4)
     assert [layer.kernel.shape for layer in model.layers if hasattr(layer, "kernel")] == [
+        (8,),
         (8, 5),
         (5, 5),
         (5, 4),
     ]
+
+
+def test_what_a_layer_of_the_mlp_gives_does_not_grow_with_its_width():
+    for width in (4, 400):
+        model = networks.mlp((width,), 3, "classification", units=width, num_layers=2)
+        x = np.random.default_rng(1).normal(size=(500, width)).astype(np.float32)
+        dense = [layer for layer in model.layers if type(layer).__name__ == "Dense"]
+        for layer in dense[:-1]:
+            before = keras.Model(model.input, layer.input)(x).numpy() @ layer.kernel.numpy()
+            assert 0.4 < before.std() < 1.6, (width, before.std())
+        assert np.abs(model(x) - 1 / 3).max() < 0.2  # hardly anything is believed yet
 
 
 def test_mlp_without_hidden_layers_is_linear():
@@ -117,13 +129,16 @@ def test_mlp_without_hidden_layers_is_linear():
 
 def test_mlp_embeds_columns_of_numbers_by_cosines(tmp_path):
     model = networks.mlp((4,), 1, "regression", units=5, periodic=[0, 3])
-    waves, embedding = (each for each in model.layers if type(each).__name__ == "EinsumDense")
+    einsums = [each for each in model.layers if type(each).__name__ == "EinsumDense"]
+    weights, waves, embedding = sorted(einsums, key=lambda each: each.kernel.ndim)
+    weights.kernel.assign([0.1, 0, 0, -0.2])
     x = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
     cosines = np.cos(x[:, [0, 3], None] * waves.kernel.numpy() + waves.bias.numpy())
     embedded = np.einsum("bcf,cfe->bce", cosines, embedding.kernel.numpy()).clip(0)
     joined = next(each for each in model.layers if type(each).__name__ == "Concatenate")
     given = keras.Model(model.input, joined.output)(x).numpy()
-    expected = np.concatenate([x, embedded.reshape(6, -1)], axis=1)
+    weighted = x * (1 + networks.WEIGHTED * weights.kernel.numpy())
+    expected = np.concatenate([weighted, embedded.reshape(6, -1)], axis=1)
     np.testing.assert_allclose(given, expected, atol=1e-5)
     # Stock layers alone: the file loads without kerastune.
     model.save(tmp_path / "model.keras")

@@ -5,6 +5,7 @@ Each member has its own weights; for inference.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -224,6 +225,34 @@ def _merge(each, *inputs: Stacked) -> Stacked:
     return Stacked(again(each[0])(tensors), form, len(each))
 
 
+def _einsum(each, x: Stacked) -> Stacked:
+    """An `EinsumDense` whose equation names every axis, with one more axis, of the members."""
+    layer, count = each[0], len(each)
+    terms = re.fullmatch(r"(\w)(\w*),(\w+)->\1(\w*)", layer.equation)
+    if terms is None or "M" in layer.equation:
+        raise CannotStack(f"layer `{layer.name}` has the equation {layer.equation}")
+    batch, given, kernel, out = terms.groups()
+    tensor = x.by_members()
+    _, *sizes = layer.compute_output_shape((None, *tensor.shape[2:]))
+    made = layers.EinsumDense(
+        f"{batch}M{given},M{kernel}->{batch}M{out}",
+        (count, *sizes),
+        bias_axes=layer.bias_axes and f"M{layer.bias_axes}",
+        dtype=layer.dtype_policy,
+    )
+    found = Stacked(made(tensor), MEMBERS, count)
+    _assign(made.kernel, [one.kernel for one in each], 0, reshaped=True)
+    if layer.bias_axes:
+        _assign(made.bias, [one.bias for one in each], 0, reshaped=True)
+    return _activated(layer.activation, found, layer.dtype_policy)
+
+
+def _take(each, x: Stacked) -> Stacked:
+    if x.form != SHARED:
+        raise CannotStack(f"operation `{each[0].name}` takes parts of what members computed")
+    return _elementwise(each, x)
+
+
 def _concatenate(each, *inputs: Stacked) -> Stacked:
     axis = each[0].axis
     # From the end, where no axis for members was put in.
@@ -246,6 +275,7 @@ def _of(*names: str) -> list[type]:
 
 RULES: dict[type, Callable[..., Stacked]] = {
     layers.Dense: _dense,
+    layers.EinsumDense: _einsum,
     layers.BatchNormalization: _batch_normalization,
     layers.Activation: _activation,
     layers.Softmax: _softmax,
@@ -284,6 +314,7 @@ RULES: dict[type, Callable[..., Stacked]] = {
 }
 
 OPERATIONS: dict[str, Callable[..., Stacked]] = {
-    **dict.fromkeys(("Cast", "Relu", "Sigmoid", "Tanh"), _elementwise),
+    **dict.fromkeys(("Cast", "Cos", "Relu", "Sigmoid", "Tanh"), _elementwise),
+    "Take": _take,
     "Softmax": _softmax,
 }

@@ -96,7 +96,7 @@ class Race:
     @functools.cached_property
     def candidates(self) -> dict[str, Recipe | None]:
         """Every setting by trial name, those first that matter most; `None` while the other's rate
-        is not known.
+        is not known. There is no other optimizer where the network's authors name theirs.
         """
         tried = [
             self.context.outcomes[spec.trial]
@@ -109,9 +109,10 @@ class Race:
         grid = batch_grid.in_random_order(
             batch_grid.grid(self.recipe, self.context.facts), self.recipe.seed
         )
-        return {self.incumbent: self.recipe, self.other: other} | {
-            _trial(setting): setting for setting in grid
-        }
+        found = {self.incumbent: self.recipe, self.other: other}
+        if self.context.facts.knows_optimizer(self.recipe):
+            found.pop(self.other)
+        return found | {_trial(setting): setting for setting in grid}
 
     @property
     def _starts(self) -> list[TrialSpec]:

@@ -38,7 +38,7 @@ class ProbeValues(Values):
 
 class Probe(Stage):
     """Suggests a rate from a few single batches and tries it out for 50; it centers the grid, never
-    replaces it.
+    replaces it. Where the network's authors name one, that is suggested.
     """
 
     name = "probe"
@@ -49,6 +49,8 @@ class Probe(Stage):
     figure = "ratios"
 
     def propose(self, context: Context) -> list[TrialSpec]:
+        if _is_known(context):
+            return []
         starts = fresh_starts(context.recipe, self.name, TRIAL)
         missing = [spec for spec in starts if spec.trial not in context.outcomes]
         done = [context.outcomes[spec.trial] for spec in starts if spec.trial in context.outcomes]
@@ -66,6 +68,11 @@ class Probe(Stage):
         )
 
     def decide(self, context: Context) -> Decision:
+        if _is_known(context):
+            rate = context.recipe.learning_rate
+            why = "This network has learnt well with it on most tables"
+            headline = f"Learning rate {rate:.2g} to begin with"
+            return self.decision(context, headline, f"{why}.", values=ProbeValues(rate))
         starts = [
             spec.trial
             for spec in fresh_starts(context.recipe, self.name, TRIAL)
@@ -109,6 +116,13 @@ class Probe(Stage):
             evidence=evidence,
             values=values,
         )
+
+
+def _is_known(context: Context) -> bool:
+    """Whether the network's authors name a learning rate for the recipe's optimizer."""
+    known, recipe = context.facts.starting_recipe, context.recipe
+    is_theirs = context.facts.knows_optimizer(recipe)
+    return is_theirs and known.get("learning_rate") == recipe.learning_rate
 
 
 def fresh_starts(recipe: Recipe, stage: str, trial: str) -> list[TrialSpec]:

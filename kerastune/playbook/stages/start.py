@@ -9,7 +9,7 @@ from kerastune.playbook import wording
 from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.stages.base import Stage
-from kerastune.recipe import OPTIMIZERS
+from kerastune.recipe import OPTIMIZERS, Recipe
 from kerastune.trial import TrialSpec
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def starting_batch_size(facts: Facts) -> tuple[int, str]:
 
     64; twice that when the classes are imbalanced, so that rare ones are in most batches; half of
     it when the data is small and the model is not, since such a model generalizes better with
-    noisier steps; never so large that an epoch has fewer than 8 steps.
+    noisier steps; what the network begins with, where it says so; never so large that an epoch has
+    fewer than 8 steps.
 
     Example:
         >>> from kerastune.objective import Objective
@@ -38,7 +39,9 @@ def starting_batch_size(facts: Facts) -> tuple[int, str]:
         (64, '64 is a good start')
     """
     size, reason = GOOD_START, f"{GOOD_START} is a good start"
-    if facts.imbalanced:
+    if known := facts.starting_recipe.get("batch_size"):
+        size, reason = known, f"{known} is a good start for this network"
+    elif facts.imbalanced:
         size, reason = (
             2 * GOOD_START,
             "the classes are imbalanced, and a larger batch holds the rare ones too",
@@ -83,12 +86,27 @@ class Start(Stage):
 
     def decide(self, context: Context) -> Decision:
         size, reason = starting_batch_size(context.facts)
+        begun = context.recipe.replace(optimizer=OPTIMIZER, learning_rate=LEARNING_RATE)
+        after = begun.replace(**context.facts.starting_recipe).replace(batch_size=size)
+        parts = [reason, f"{OPTIMIZERS[OPTIMIZER]} was best on most recorded tasks"]
+        if told := _told(after, begun):
+            parts.append(f"{told} suit this network on most tables")
         return self.decision(
             context,
             f"{OPTIMIZERS[OPTIMIZER]}, batch size {size} to begin with",
-            wording.sentences([reason, f"{OPTIMIZERS[OPTIMIZER]} was best on most recorded tasks"]),
-            after=context.recipe.replace(
-                batch_size=size, optimizer=OPTIMIZER, learning_rate=LEARNING_RATE
-            ),
+            wording.sentences(parts),
+            after=after,
             values=StartValues(size),
         )
+
+
+def _told(recipe: Recipe, before: Recipe) -> str:
+    """What is not left as it was, besides the learning rate, in words.
+
+    Example:
+        >>> _told(Recipe(beta_2=0.95, label_smoothing=0.1), Recipe())
+        'beta_2 0.95 and label smoothing 0.1'
+    """
+    names = {"beta_2": "beta_2", "label_smoothing": "label smoothing"}
+    changed = [name for name in names if getattr(recipe, name) != getattr(before, name)]
+    return " and ".join(f"{names[name]} {getattr(recipe, name):g}" for name in changed)
