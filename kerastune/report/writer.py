@@ -103,8 +103,9 @@ def write(
     """
     decisions = [registry.decision(plain) for plain in record.decisions()]
     outcomes = record.outcomes()
-    result = extensions.result(record)
-    in_force = extending.in_force(decisions, result.get("extension"))
+    result, is_made = extensions.result(record), extensions.has_result(record)
+    built_on = extensions.built_on(record, result.get("extension", 0))
+    in_force = extending.in_force(decisions, built_on)
     kept = (
         Predictions.from_bytes(run_dir.predictions.read_bytes())
         if run_dir.predictions.is_file()
@@ -135,7 +136,8 @@ def write(
         pictures={f"stage-{stage}": each for stage, each in of_stages.items()} | of_result,
         objective=objective,
         use=page.use(run_dir.path / "predict.py", run_dir.model, known),
-        standing=Standing() if result else status.standing(status.read(run_dir)),
+        standing=Standing() if is_made else status.standing(status.read(run_dir)),
+        built_on=built_on,
     )
     sections = search_sections.sections(findings)
     put_down_pictures(run_dir, findings.pictures)

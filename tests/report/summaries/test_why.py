@@ -1,5 +1,7 @@
 """Why something was not chosen: what was tried, what it gave, what would change the answer."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -55,7 +57,12 @@ def decisions():
 
 
 def answer(text):
-    return why.answer(text, decisions(), OUTCOMES, ACCURACY, "accuracy")
+    return why.answer(text, searched(decisions()))
+
+
+def searched(decided, in_force=None):
+    found = decided if in_force is None else in_force
+    return why.Searched(decided, found, OUTCOMES, ACCURACY, "accuracy")
 
 
 def test_settings_are_named_by_what_differs_and_the_chosen_stands_first():
@@ -103,7 +110,26 @@ def test_what_is_no_value_is_refused_with_what_was_meant():
 
 
 def test_before_any_decision_nothing_is_claimed():
-    assert why.answer("", [], {}, ACCURACY, "accuracy") == ["No stage has decided yet."]
+    assert why.answer("", searched([])) == ["No stage has decided yet."]
+
+
+def test_what_an_extension_chose_that_gained_nothing_is_told_as_not_in_force():
+    first = decisions()
+    batch = dataclasses.replace(first[0], before=BASE.replace(batch_size=64))
+    changed = BASE.replace(dropout=0.3)
+    again = dataclasses.replace(
+        first[2], after=changed, headline="Dropout kept", values=None, extension=1
+    )
+    decided = [batch, *first[1:], again]
+    found = searched(decided, decided[:3])
+    kept, tried, chosen = why.answer("dropout", found)
+    assert kept == "dropout: none was chosen, as it was given." and "+1 points" in tried
+    assert chosen == f"  dropout=0.3 (stage regularize (extension 1)): {why.NOT_IN_FORCE}"
+    assert "not tried" not in "\n".join(why.answer("dropout=0.3", found))
+    told = why.answer("regularize", found)
+    at = told.index("regularize (extension 1): Dropout kept.")
+    assert why.NOT_IN_FORCE in "".join(told[at:]) and why.NOT_IN_FORCE not in "".join(told[:at])
+    assert why.answer("dropout", searched(decided))[0].startswith("dropout: 0.3 was chosen by")
 
 
 @pytest.mark.parametrize(
