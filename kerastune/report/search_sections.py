@@ -75,7 +75,8 @@ class Findings:
 
 def title(findings: Findings) -> str:
     """The heading of the whole."""
-    return f"{findings.about.get('data') or 'A search'}, tuned by kerastune"
+    done = "trained" if findings.result.get("not_tuned") else "tuned"
+    return f"{findings.about.get('data') or 'A search'}, {done} by kerastune"
 
 
 def sections(findings: Findings) -> list[Section]:
