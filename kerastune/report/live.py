@@ -36,7 +36,7 @@ class SoFar:
     Args:
         decisions: so far.
         outcomes: of all trials by name.
-        recipe: the latest; that of the result, where there is one.
+        recipe: the latest; that of the result, where there is one; `None` before any decision.
         pictures: of the decisions by stage.
         standing: how far the search is.
         elapsed: seconds of the search so far.
@@ -46,7 +46,7 @@ class SoFar:
 
     decisions: Sequence[Decision]
     outcomes: Mapping[str, Outcome]
-    recipe: Recipe
+    recipe: Recipe | None
     pictures: Mapping[str, Drawing]
     standing: Standing
     elapsed: float
@@ -70,7 +70,8 @@ def of_search(
         run_dir: the output directory.
         pictures: of the decisions by stage.
     """
-    study, decisions, recipe = playbook.study, playbook.decisions, playbook.recipe
+    study, decisions = playbook.study, playbook.decisions
+    recipe = playbook.recipe if decisions else None
     stages, budget = [stage.name for stage in playbook.stages], playbook.budget
     result: dict[str, Any] = {}
     built_on = frozenset({0})

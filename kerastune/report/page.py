@@ -214,7 +214,7 @@ def compared_table(found: Compared, objective: Objective, measure: str) -> Table
     columns: dict[str, list[str]] = {
         "setting": [f"{each.words}{' ✓' * each.is_chosen}" for each in rows],
         "steps": [number(each.steps) if each.steps else "" for each in rows],
-        "training loss": [_loss(each) for each in rows],
+        f"training loss at step {found.common:,}": [_loss(each) for each in rows],
         f"validation {metric_names.called(objective.name)}": [
             "" if each.value is None else number(each.value) for each in rows
         ],

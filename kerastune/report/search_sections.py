@@ -155,7 +155,8 @@ def undrawn(findings: Findings) -> str:
     if any(not name.startswith("stage-") for name in findings.pictures):
         return ""
     drawing = f"kerastune report --output_dir={shlex.quote(findings.where)}"
-    return f"No figures: the budget was too short. To draw them: {drawing}"
+    which = " of the result" if findings.pictures else ""
+    return f"No figures{which}: the budget was too short. To draw them: {drawing}"
 
 
 def _result_alt(findings: Findings) -> str:

@@ -149,3 +149,31 @@ def test_curves_are_compared_where_no_example_was():
     chosen, other = Alternative("a", is_chosen=True, loss=0.1), Alternative("b", loss=0.2)
     told = why.changes(other, Compared(rows=(chosen, other)), "accuracy", 200)
     assert "behind (0.2 against 0.1)" in told
+
+
+def test_what_an_earlier_stage_trained_is_the_chosen_one_where_its_recipe_is():
+    first = decisions()[0]
+    found = {"lr-0.1": OUTCOMES["batch-32"], "batch-256": OUTCOMES["batch-256"]}
+    reused = dataclasses.replace(
+        first, evidence=("batch-256", "lr-0.1"), values=registry.find("batch").values(winner="32-x")
+    )
+    compared = alternatives.of_decision(reused, found, ACCURACY)
+    assert [each.words for each in compared.rows if each.is_chosen] == ["batch size 32"]
+    assert [each.words for each in compared.others] == ["batch size 256"]
+
+
+def test_trainings_that_differ_in_their_length_alone_have_it_in_their_names():
+    longer = outcome("train-200", BASE, 0.8, 0.1, SCORES)
+    longer = dataclasses.replace(longer, curves={"loss": np.full(200, 0.1, np.float32)})
+    found = {"train-100": OUTCOMES["batch-32"], "train-200": longer, "adam": OUTCOMES["batch-adam"]}
+    decided = Decision("train", BASE, BASE, "So", "It is.", tuple(found))
+    compared = alternatives.of_decision(decided, found, ACCURACY)
+    words = {each.words for each in compared.rows}
+    assert words == {"SGD, 100 steps", "SGD, 200 steps", "Adam"} and compared.common == 100
+
+
+def test_one_training_is_compared_with_no_ensemble():
+    values = registry.find("ensemble").values(gain=Comparison(0.0, 0.0, 0.0))
+    for evidence, count in (("a",), 0), (("a", "b"), 1):
+        decided = Decision("ensemble", BASE, BASE, "None", "No.", evidence, values)
+        assert len(alternatives.of_decision(decided, {}, ACCURACY).rows) == count
