@@ -138,6 +138,7 @@ class CrossValidation:
         with (
             Study(self.run_dir.study, self.run_dir.lock, clear) as study,
             logs.to_file(self.run_dir.log),
+            logs.many_models(),
         ):
             study.settings({**(given or {}), **self._settings})
             for note in self.examples.notes:
