@@ -152,11 +152,13 @@ def _rare_class(findings: Findings) -> Section | None:
 
 def undrawn(findings: Findings) -> str:
     """How to have the result drawn, where there was no time for that; else nothing."""
-    if any(not name.startswith("stage-") for name in findings.pictures):
+    of_result = [name for name in findings.pictures if not name.startswith("stage-")]
+    if of_result not in ([], ["learning"]):
         return ""
     drawing = f"kerastune report --output_dir={shlex.quote(findings.where)}"
     which = " of the result" if findings.pictures else ""
-    return f"No figures{which}: the budget was too short. To draw them: {drawing}"
+    which = "Some figures are missing" if of_result else f"No figures{which}"
+    return f"{which}: the budget was too short. To draw them: {drawing}"
 
 
 def _result_alt(findings: Findings) -> str:

@@ -51,11 +51,13 @@ class Drawn:
         stages: pictures of decisions that are there, by stage; they are not drawn again.
         more_stages: whether those of the other decisions are drawn.
         result: whether the result is drawn.
+        learning: whether at least its learning curves are.
     """
 
     stages: Mapping[str, Drawing] = dataclasses.field(default_factory=dict)
     more_stages: bool = True
     result: bool = True
+    learning: bool = True
 
 
 def about(problem: Problem, facts: Facts, summary: str = "") -> dict[str, Any]:
@@ -121,6 +123,7 @@ def write(
     if drawn.result:
         costs = search_sections.costs(outcomes.values())
         of_result = result_figures.drawn(result, costs, kept, rungs)
+    if drawn.learning:
         of_result |= learning_pictures(decisions, outcomes, objective, result.get("trial"))
     flagfile = run_dir.flags.read_text(encoding="utf-8") if run_dir.flags.is_file() else ""
     known = record.fact(ABOUT) or {}

@@ -272,6 +272,8 @@ class CrossValidation:
             few = sample(examples.inputs(np.arange(min(8, len(examples)))))
             members = [each.member for each in judged]
             self.model = averaging.assemble(members, np.ones(len(judged)), kind=kind, sample=few)
+            for member in members:
+                compiling.forget(member)
             records.save(self.model, self.run_dir.ensemble)
         records.write_json(self.run_dir.crossval, self.result)
 

@@ -284,7 +284,8 @@ class Search:
         usage_files.write(self.run_dir, self.problem, figures, self.given)
         left_out = len(self.playbook.decisions) - len(self.story.pictures)
         time_for = self.picture_time.is_enough_at_the_end
-        drawn = writer.Drawn(self.story.pictures, time_for(left_out), time_for())
+        in_time = time_for(left_out), time_for(), time_for(result=1)
+        drawn = writer.Drawn(self.story.pictures, *in_time)
         began = time.monotonic()
         self.story.result(writer.write(self.run_dir, self.study, drawn))
         seconds = time.monotonic() - began + self.story.seconds + self.live.seconds

@@ -222,8 +222,13 @@ def test_a_decision_that_was_drawn_while_the_search_ran_is_not_drawn_again(tmp_p
     monkeypatch.setattr(figures, "of_decision", lambda each, _: asked.append(each.stage))
     writer.write(RunDir(tmp_path), Studied(), writer.Drawn({"lr": png}, result=False))
     assert asked == ["weights"] and png.svg in RunDir(tmp_path).report.read_text()
-    writer.write(RunDir(tmp_path), Studied(), writer.Drawn({"lr": png}, False, False))
+    writer.write(RunDir(tmp_path), Studied(), writer.Drawn({"lr": png}, False, False, False))
     assert asked == ["weights"]
+    assert "No figures of the result: the budget was" in RunDir(tmp_path).report.read_text()
+    monkeypatch.setattr(writer, "learning_pictures", lambda *_: {"learning": png})
+    writer.write(RunDir(tmp_path), Studied(), writer.Drawn({"lr": png}, False, False))
+    text = RunDir(tmp_path).report.read_text()
+    assert "Learning curves" in text and "Some figures are missing: the budget" in text
 
 
 def test_use_is_the_file_that_predicts_or_three_lines(tmp_path):
