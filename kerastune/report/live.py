@@ -168,6 +168,10 @@ class LiveReport:
         )
         writer.write_page(self._run_dir, findings)
 
+    def learning_of(self, trial: str | None) -> dict[str, Drawing]:
+        """The learning curves as they were drawn last, if they are those of a trial."""
+        return self._drawn if trial in [name for _, name, _ in self._curves] else {}
+
     def _learning(self, so_far: SoFar) -> dict[str, Drawing]:
         """The learning curves, drawn anew where they are others than those of the last page."""
         if not self._draws:

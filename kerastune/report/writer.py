@@ -52,12 +52,14 @@ class Drawn:
         more_stages: whether those of the other decisions are drawn.
         result: whether the result is drawn.
         learning: whether at least its learning curves are.
+        earlier: pictures of the result that stand where it is not drawn, by name.
     """
 
     stages: Mapping[str, Drawing] = dataclasses.field(default_factory=dict)
     more_stages: bool = True
     result: bool = True
     learning: bool = True
+    earlier: Mapping[str, Drawing] = dataclasses.field(default_factory=dict)
 
 
 def about(problem: Problem, facts: Facts, summary: str = "") -> dict[str, Any]:
@@ -119,7 +121,7 @@ def write(
         of_stages |= pictures_of_decisions(missing, outcomes)
     rungs = gain_steps.rungs(in_force, result)
     objective = objective_of(record)
-    of_result = {}
+    of_result = dict(drawn.earlier)
     if drawn.result:
         costs = search_sections.costs(outcomes.values())
         of_result = result_figures.drawn(result, costs, kept, rungs)

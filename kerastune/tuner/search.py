@@ -285,7 +285,7 @@ class Search:
         left_out = len(self.playbook.decisions) - len(self.story.pictures)
         time_for = self.picture_time.is_enough_at_the_end
         in_time = time_for(left_out), time_for(), time_for(result=1)
-        drawn = writer.Drawn(self.story.pictures, *in_time)
+        drawn = writer.Drawn(self.story.pictures, *in_time, self.live.learning_of(models.chosen))
         began = time.monotonic()
         self.story.result(writer.write(self.run_dir, self.study, drawn))
         seconds = time.monotonic() - began + self.story.seconds + self.live.seconds

@@ -207,6 +207,16 @@ def test_learning_curves_are_drawn_again_only_where_they_went_on(tmp_path, monke
     assert drawn == [["baseline"], ["baseline"]]
 
 
+def test_curves_of_the_running_page_stay_where_there_is_no_time_for_others(tmp_path):
+    run_dir = RunDir(tmp_path)
+    reported = live.LiveReport(run_dir, ABOUT, ACCURACY)
+    assert write(reported, 0.0, {"baseline": scored("baseline", 0.1, None, 0.8, "baseline")})
+    assert reported.learning_of("other") == reported.learning_of(None) == {}
+    found = reported.learning_of("baseline")
+    writer.write(run_dir, Studied(), writer.Drawn({}, False, False, False, found))
+    assert found["learning"].svg in run_dir.report.read_text()
+
+
 class Studied:
     """What a finished study answers."""
 
