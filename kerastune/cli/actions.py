@@ -181,17 +181,21 @@ def report(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
 
 def why(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     """Answers from the study why something was chosen, or was not."""
+    from kerastune.playbook import extending
     from kerastune.playbook.stages import registry
     from kerastune.report import writer
     from kerastune.report.summaries import why as reasons
+    from kerastune.study import extensions
     from kerastune.study.database import Record
 
     with Record(RunDir(flag_values.output_dir).study) as record:
         decisions = [registry.decision(plain) for plain in record.decisions()]
-        objective, outcomes = writer.objective_of(record), record.outcomes()
-        known = record.fact(writer.ABOUT) or {}
+        number = extensions.result(record).get("extension", 0)
+        in_force = extending.in_force(decisions, extensions.built_on(record, number))
+        objective, known = writer.objective_of(record), record.fact(writer.ABOUT) or {}
         measure = known.get("scored_by", objective.name)
-        return reasons.answer(flag_values.about, decisions, outcomes, objective, measure)
+        searched = reasons.Searched(decisions, in_force, record.outcomes(), objective, measure)
+        return reasons.answer(flag_values.about, searched)
 
 
 def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]) -> Lines:

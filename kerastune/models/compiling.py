@@ -74,6 +74,21 @@ def compile_for(
     keras.Model.compile(model, **{**settings, **changes})
 
 
+def forget(model: keras.Model) -> None:
+    """Takes optimizer, loss and metrics off a model that is part of another one.
+
+    Keras saves and loads them with every part: with Adam, three times the size and the time.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(2)])
+        >>> model.compile("adam", "mse")
+        >>> forget(model)
+        >>> model.compiled, model.optimizer
+        (False, None)
+    """
+    model.compiled, model.optimizer = False, None
+
+
 def _known(model: keras.Model, problem: Problem) -> OutputKind:
     x = output_kind.first_examples(problem.validation.x)
     return output_kind.of(model, x, problem.kind)

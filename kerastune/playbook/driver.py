@@ -87,8 +87,8 @@ class Playbook:
         self._first = recipe
         if extension:
             earlier = self.decisions[: extension.decided]
-            kept = extensions.kept(study, extension.number - 1)
-            self._first = extending.first_recipe(extending.in_force(earlier, kept))
+            built_on = extensions.built_on(study, extension.number)
+            self._first = extending.first_recipe(extending.in_force(earlier, built_on))
         self._passed = self._passed_before()
         self.objective, self.scored_by = facts.objective, facts.scored_by
         self._facts = facts
@@ -116,7 +116,18 @@ class Playbook:
     @property
     def in_force(self) -> list[Decision]:
         """The decisions that the models are made of."""
-        return extending.in_force(self.decisions, self.kept)
+        return extending.in_force(self.decisions, self._built_on)
+
+    @property
+    def kept(self) -> int | None:
+        """Number of the extension whose models are handed out; `None` before that is known."""
+        return self._kept
+
+    @kept.setter
+    def kept(self, number: int | None) -> None:
+        self._kept = number
+        latest = self._before.number if number is None else number
+        self._built_on = extensions.built_on(self.study, latest)
 
     @property
     def _own_decisions(self) -> list[Decision]:

@@ -7,7 +7,7 @@ that was trained so far.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from kerastune.budget import Budget
@@ -118,14 +118,14 @@ def stages_of(extension: Extension, stages: Sequence[Stage]) -> list[Stage]:
     return [stage for stage in stages if stage.name in extension.again or is_last(stage)]
 
 
-def in_force(decisions: Sequence[Decision], kept: int | None) -> list[Decision]:
+def in_force(decisions: Sequence[Decision], built_on: Collection[int]) -> list[Decision]:
     """The decisions that models are made of.
 
     Args:
         decisions: of the search and its extensions.
-        kept: number of the extension whose models are handed out; `None` for the latest.
+        built_on: numbers of the extensions that led to the models, as `extensions.built_on`.
     """
-    return [each for each in decisions if kept is None or each.extension <= kept]
+    return [each for each in decisions if each.extension in built_on]
 
 
 def first_recipe(decisions: Sequence[Decision]) -> Recipe:

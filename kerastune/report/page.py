@@ -50,7 +50,7 @@ class Card:
         gain: what it gained, in words; empty without.
         picture: its figure; `None` without.
         compared: what it compared; `None` without.
-        not_chosen: why the others were not, a sentence each.
+        not_chosen: why the others were not, or the whole decision, a sentence each.
         details: further blocks, folded.
         is_skipped: whether it compared nothing, so that it takes one line.
     """
@@ -90,6 +90,7 @@ class Page:
         going_on: the command that goes on with it; empty where it is not known.
         written: seconds since the epoch.
         curves_title: heading of the picture.
+        recipe_title: heading of the recipe.
         use_title: heading of the lines that use the model.
         no_curves: why there is no picture, where there might be one.
     """
@@ -110,6 +111,7 @@ class Page:
     going_on: str = ""
     written: int = 0
     curves_title: str = "Learning curves"
+    recipe_title: str = "The recipe"
     use_title: str = "How to use it"
     no_curves: str = ""
 
@@ -133,6 +135,7 @@ def of(findings: Findings) -> Page:
         tone=found.tone,
         figures=verdict.figures(result, kept),
         recipe=verdict.recipe_in_words(findings.recipe) if findings.recipe else "",
+        recipe_title="The recipe" if result else "Recipe so far",
         further=tuple(filter(None, further)),
         use=findings.use,
         curves=next(iter(pictured(findings.pictures, "learning", alt)), None),
@@ -194,7 +197,10 @@ def card(findings: Findings, decision: Decision) -> Card:
         gain=stage_rows.gained(decision.values, measure),
         picture=next(iter(pictured(findings.pictures, f"stage-{decision.key}", alt)), None),
         compared=compared_table(found, objective, measure),
-        not_chosen=why.not_chosen(found, measure, why.examples_of(findings.outcomes)),
+        not_chosen=(
+            *search_sections.not_in_force(findings, decision),
+            *why.not_chosen(found, measure, why.examples_of(findings.outcomes)),
+        ),
         details=tuple(search_sections.details(decision, seen)),
         is_skipped=not seen and not found.rows,
     )
@@ -208,7 +214,7 @@ def compared_table(found: Compared, objective: Objective, measure: str) -> Table
     columns: dict[str, list[str]] = {
         "setting": [f"{each.words}{' ✓' * each.is_chosen}" for each in rows],
         "steps": [number(each.steps) if each.steps else "" for each in rows],
-        "training loss": [_loss(each) for each in rows],
+        f"training loss at step {found.common:,}": [_loss(each) for each in rows],
         f"validation {metric_names.called(objective.name)}": [
             "" if each.value is None else number(each.value) for each in rows
         ],

@@ -26,7 +26,7 @@ from kerastune.report import (
 from kerastune.report.blocks import Code, Drawing, Section, Table, Text, number, pictured
 from kerastune.report.predictions import Predictions
 from kerastune.report.status import Standing
-from kerastune.report.summaries import extended, verdict
+from kerastune.report.summaries import extended, verdict, why
 from kerastune.trial import Outcome
 
 RARE = "rare_class"  # in `result.json`: figures of the rarer of two classes
@@ -50,6 +50,7 @@ class Findings:
         objective: the validation value that chooses.
         use: lines of Python that predict with the model.
         standing: how a search stands that is not finished.
+        built_on: numbers of the extensions that led to the result, as `extensions.built_on`.
     """
 
     decisions: list[Decision]
@@ -64,6 +65,7 @@ class Findings:
     objective: Objective = Objective("loss", "min")
     use: str = ""
     standing: Standing = Standing()
+    built_on: frozenset[int] = frozenset({0})
 
     @property
     def measure(self) -> str:
@@ -73,7 +75,8 @@ class Findings:
 
 def title(findings: Findings) -> str:
     """The heading of the whole."""
-    return f"{findings.about.get('data') or 'A search'}, tuned by kerastune"
+    done = "trained" if findings.result.get("not_tuned") else "tuned"
+    return f"{findings.about.get('data') or 'A search'}, {done} by kerastune"
 
 
 def sections(findings: Findings) -> list[Section]:
@@ -149,10 +152,13 @@ def _rare_class(findings: Findings) -> Section | None:
 
 def undrawn(findings: Findings) -> str:
     """How to have the result drawn, where there was no time for that; else nothing."""
-    if any(not name.startswith("stage-") for name in findings.pictures):
+    of_result = [name for name in findings.pictures if not name.startswith("stage-")]
+    if of_result not in ([], ["learning"]):
         return ""
     drawing = f"kerastune report --output_dir={shlex.quote(findings.where)}"
-    return f"No figures: the budget was too short. To draw them: {drawing}"
+    which = " of the result" if findings.pictures else ""
+    which = "Some figures are missing" if of_result else f"No figures{which}"
+    return f"{which}: the budget was too short. To draw them: {drawing}"
 
 
 def _result_alt(findings: Findings) -> str:
@@ -181,7 +187,7 @@ def measure(kept: Predictions, result: dict[str, Any]) -> str:
 
 
 def _steps(findings: Findings) -> Section | None:
-    in_force = extending.in_force(findings.decisions, findings.result.get("extension"))
+    in_force = extending.in_force(findings.decisions, findings.built_on)
     found = gain_steps.rungs(in_force, findings.result)
     if len(found) < 2:
         return None
@@ -238,11 +244,18 @@ def _decision(findings: Findings, decision: Decision) -> Section:
         name: findings.outcomes[name] for name in decision.evidence if name in findings.outcomes
     }
     blocks = [Text(f"{decision.headline}.", is_lead=True), Text(decision.numbers)]
+    blocks += [Text(words) for words in not_in_force(findings, decision)]
     alt = f"Results of stage {decision.stage}: {', '.join(seen) or 'its numbers'}"
     blocks += pictured(findings.pictures, f"stage-{decision.key}", alt)
     blocks += details(decision, seen)
     heading = f"{decision.name}: {stage.question}" if stage else decision.name
     return Section(heading, tuple(blocks))
+
+
+def not_in_force(findings: Findings, decision: Decision) -> list[str]:
+    """That the models which are handed out are not of a decision, where that is so."""
+    has_models = "final" in findings.result and decision.extension not in findings.built_on
+    return [why.NOT_IN_FORCE] * has_models
 
 
 def details(decision: Decision, seen: dict[str, Outcome]) -> list[Any]:

@@ -166,7 +166,8 @@ class Story:
             for name, picture in pictures.items():
                 board.image(f"why/result/{name}", picture)
 
-        self._write(self._run_dir.result_board, fill)
+        if pictures:
+            self._write(self._run_dir.result_board, fill)
         recipes = [recipe for shown in self._shown.values() for recipe in shown.values()]
         if len(recipes) > 1:
             self._experiment(columns([_values(recipe) for recipe in recipes]))

@@ -51,11 +51,15 @@ class Drawn:
         stages: pictures of decisions that are there, by stage; they are not drawn again.
         more_stages: whether those of the other decisions are drawn.
         result: whether the result is drawn.
+        learning: whether at least its learning curves are.
+        earlier: pictures of the result that stand where it is not drawn, by name.
     """
 
     stages: Mapping[str, Drawing] = dataclasses.field(default_factory=dict)
     more_stages: bool = True
     result: bool = True
+    learning: bool = True
+    earlier: Mapping[str, Drawing] = dataclasses.field(default_factory=dict)
 
 
 def about(problem: Problem, facts: Facts, summary: str = "") -> dict[str, Any]:
@@ -103,8 +107,9 @@ def write(
     """
     decisions = [registry.decision(plain) for plain in record.decisions()]
     outcomes = record.outcomes()
-    result = extensions.result(record)
-    in_force = extending.in_force(decisions, result.get("extension"))
+    result, is_made = extensions.result(record), extensions.has_result(record)
+    built_on = extensions.built_on(record, result.get("extension", 0))
+    in_force = extending.in_force(decisions, built_on)
     kept = (
         Predictions.from_bytes(run_dir.predictions.read_bytes())
         if run_dir.predictions.is_file()
@@ -116,10 +121,11 @@ def write(
         of_stages |= pictures_of_decisions(missing, outcomes)
     rungs = gain_steps.rungs(in_force, result)
     objective = objective_of(record)
-    of_result = {}
+    of_result = dict(drawn.earlier)
     if drawn.result:
         costs = search_sections.costs(outcomes.values())
         of_result = result_figures.drawn(result, costs, kept, rungs)
+    if drawn.learning:
         of_result |= learning_pictures(decisions, outcomes, objective, result.get("trial"))
     flagfile = run_dir.flags.read_text(encoding="utf-8") if run_dir.flags.is_file() else ""
     known = record.fact(ABOUT) or {}
@@ -135,7 +141,8 @@ def write(
         pictures={f"stage-{stage}": each for stage, each in of_stages.items()} | of_result,
         objective=objective,
         use=page.use(run_dir.path / "predict.py", run_dir.model, known),
-        standing=Standing() if result else status.standing(status.read(run_dir)),
+        standing=Standing() if is_made else status.standing(status.read(run_dir)),
+        built_on=built_on,
     )
     sections = search_sections.sections(findings)
     put_down_pictures(run_dir, findings.pictures)

@@ -20,6 +20,10 @@ OLDER = 3  # log files that are kept of those before
 # All but tabs and ends of lines.
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
+# TensorFlow counts the traces of all models together. Each new model that predicts or is evaluated
+# has one; ours are given batches of one kind, so none is traced again.
+NEW_MODELS = re.compile(r"<function TensorFlowTrainer\..* triggered tf\.function retracing")
+
 logger = logging.getLogger("kerastune")
 
 
@@ -89,6 +93,25 @@ def to_screen(verbose: bool = False) -> None:
         shown.setFormatter(Lines("%(message)s"))
         logger.addHandler(shown)
     shown.setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+@contextlib.contextmanager
+def many_models() -> Iterator[None]:
+    """Keeps one warning of TensorFlow's off the screen, for the length of a `with` block: that
+    Keras's functions are traced often, where each of many models predicts or is evaluated once.
+
+    What other functions trace again, such as a user's own, is still told.
+    """
+    of_tensorflow = logging.getLogger("tensorflow")
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        return NEW_MODELS.search(record.getMessage()) is None
+
+    of_tensorflow.addFilter(is_shown)
+    try:
+        yield
+    finally:
+        of_tensorflow.removeFilter(is_shown)
 
 
 def files(path: Path) -> list[Path]:

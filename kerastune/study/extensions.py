@@ -71,6 +71,25 @@ def kept(record: Record, number: int) -> int | None:
     return None if found is None else found.get("extension")
 
 
+def built_on(record: Record, number: int) -> frozenset[int]:
+    """Numbers of the extensions whose decisions led to the models of one, itself among them.
+
+    An extension sets out from what was handed out before it: others, that gained nothing, are no
+    part of it. 0 is the search itself.
+    """
+    found = {number}
+    while number:
+        before = kept(record, number - 1)
+        number = number - 1 if before is None else before
+        found.add(number)
+    return frozenset(found)
+
+
+def has_result(record: Record) -> bool:
+    """Whether the search and all its extensions have come to a result."""
+    return record.fact(of_number("result", len(read(record)))) is not None
+
+
 def result(record: Record) -> dict[str, Any]:
     """The figures of the latest result; empty before the first."""
     for extension in reversed(read(record)):

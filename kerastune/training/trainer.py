@@ -242,13 +242,11 @@ class Trainer:
         regularization.make_dropout_tunable(model)
         return model
 
-    def finished_model(self, recipe: Recipe, state: State) -> keras.Model:
+    def finished_model(self, recipe: Recipe, state: State, trains: bool = True) -> keras.Model:
         """A model of its own with the weights of a state, under a stock Keras optimizer.
 
-        As its builder made it.
-
-        Only a dropout rate of the recipe's takes the place of the builder's, and what the recipe
-        froze is frozen.
+        As its builder made it, but for a dropout rate of the recipe's, and what the recipe froze.
+        Where it `trains`, its optimizer is built, so that a saved model loads without a warning.
         """
         model = self.ready_model(recipe)
         layer_groups.freeze(layer_groups.levels(model), recipe)
@@ -259,8 +257,8 @@ class Trainer:
             self.problem,
             optimizers.stock(recipe, **optimizers.kept_settings(model, recipe.optimizer)),
         )
-        # Built, so that a saved model loads without a warning about its optimizer.
-        model.optimizer.build(model.trainable_variables)
+        if trains:
+            model.optimizer.build(model.trainable_variables)
         assign(model.variables, state.model)
         return model
 

@@ -138,6 +138,7 @@ class CrossValidation:
         with (
             Study(self.run_dir.study, self.run_dir.lock, clear) as study,
             logs.to_file(self.run_dir.log),
+            logs.many_models(),
         ):
             study.settings({**(given or {}), **self._settings})
             for note in self.examples.notes:
@@ -271,6 +272,8 @@ class CrossValidation:
             few = sample(examples.inputs(np.arange(min(8, len(examples)))))
             members = [each.member for each in judged]
             self.model = averaging.assemble(members, np.ones(len(judged)), kind=kind, sample=few)
+            for member in members:
+                compiling.forget(member)
             records.save(self.model, self.run_dir.ensemble)
         records.write_json(self.run_dir.crossval, self.result)
 

@@ -13,7 +13,7 @@ from kerastune.analysis.ensemble_selection import Blend
 from kerastune.analysis.view_selection import IDENTITY
 from kerastune.inference import averaging, tta, views
 from kerastune.inference.any_outputs import OutputJudge
-from kerastune.models import output_kind, scoring
+from kerastune.models import compiling, output_kind, scoring
 from kerastune.playbook.decision import Values
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.ensemble_values import EnsembleValues
@@ -110,20 +110,20 @@ class FinalModels:
 
     def tta_model(self) -> keras.Model:
         """The kept ensemble, or else the single model, averaged over the kept views."""
-        chosen, settings = self.views, self._output_settings()
+        chosen, settings, before = self.views, self._output_settings(), self.before_views()
         wrapped = tta.wrap(
-            self.before_views(),
-            _views(chosen),
-            chosen.weights,
-            temperature=chosen.temperature,
-            **settings,
+            before, _views(chosen), chosen.weights, temperature=chosen.temperature, **settings
         )
+        compiling.forget(before)
         return self._attached(wrapped)
 
     def calibrated_model(self, temperature: float) -> keras.Model:
         """The single model with a temperature."""
         settings = {"temperature": temperature, "name": CALIBRATED, **self._output_settings()}
-        return self._attached(averaging.assemble([self._finished(self.single)], [1.0], **settings))
+        single = self._finished(self.single)
+        tempered = averaging.assemble([single], [1.0], **settings)
+        compiling.forget(single)
+        return self._attached(tempered)
 
     # What they predict.
 
@@ -197,17 +197,22 @@ class FinalModels:
         return part.y.reshape(len(part), -1) / self.problem.target_std
 
     def _finished(self, trial: str) -> keras.Model:
-        return self.trainer.finished_model(self.recipe(trial), self.states[trial])
+        """The model of a trial to predict with, or to be a part of another one."""
+        return self.trainer.finished_model(self.recipe(trial), self.states[trial], trains=False)
 
     def _combined(self) -> keras.Model:
         chosen = self.ensemble
-        return averaging.assemble(
-            [self._finished(name) for name in chosen.weights],
+        members = [self._finished(name) for name in chosen.weights]
+        made = averaging.assemble(
+            members,
             list(chosen.weights.values()),
             chosen.mean,
             chosen.temperature,
             **self._output_settings(),
         )
+        for member in members:
+            compiling.forget(member)
+        return made
 
     def _output_settings(self) -> dict[str, Any]:
         """What tells how a model's outputs are averaged."""

@@ -13,7 +13,7 @@ from kerastune.data.cross_validation_set import Foldable
 from kerastune.data.folds import Fold
 from kerastune.inference import any_outputs, averaging
 from kerastune.inference.any_outputs import OutputJudge
-from kerastune.models import output_kind, scoring
+from kerastune.models import compiling, output_kind, scoring
 from kerastune.problem import OTHER, Part, Problem
 from kerastune.report import examples as small
 from kerastune.report.predictions import MOST_MISTAKES, Mistakes, Predictions
@@ -98,9 +98,9 @@ def judge(
         for name, value in outcome.evals[-1].items()
         if name not in ("step", "loss", *found)
     }
-    member = averaging.assemble(
-        [trainer.finished_model(recipe, state)], [1.0], kind=problem.kind, sample=few
-    )
+    single = trainer.finished_model(recipe, state, trains=False)
+    member = averaging.assemble([single], [1.0], kind=problem.kind, sample=few)
+    compiling.forget(single)
     member = member if problem.attach is None else problem.attach(member)
     return Judged(fold, found | measured, held_out, test, member, outcome.steps, outcome.seconds)
 
@@ -112,7 +112,7 @@ def _by_loss(fold: Fold, trainer: Trainer, state: State, outcome: Outcome) -> Ju
     del found["step"]
     member = test = None
     if problem.output_numbers:
-        member = trainer.finished_model(outcome.spec.recipe, state)
+        member = trainer.finished_model(outcome.spec.recipe, state, trains=False)
         if problem.test is not None:
             test = any_outputs.predict(member, problem.test.x)
     return Judged(fold, found, None, test, member, outcome.steps, outcome.seconds)

@@ -259,6 +259,7 @@ class PlaybookTuner(SearchedTuner):
         with (
             Study(storage.run_dir.study, storage.run_dir.lock, clear, watch) as study,
             logs.to_file(storage.run_dir.log),
+            logs.many_models(),
         ):
             for part in extended.parts(study, wanted):
                 with progress.display(extended.in_all(study, part), verbose) as shown:

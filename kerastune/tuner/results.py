@@ -110,7 +110,7 @@ def _singles(models: FinalModels) -> dict[str, Single]:
 
 def _single(models: FinalModels, trial: str, parts: dict[str, Part]) -> Single:
     problem = models.problem
-    model = models.trainer.finished_model(models.recipe(trial), models.states[trial])
+    model = models.trainer.finished_model(models.recipe(trial), models.states[trial], False)
     if problem.kind == OTHER:
         return _single_of_any_targets(models, model, parts)
     logits = output_kind.gives_logits(model, sample(problem.validation.x))

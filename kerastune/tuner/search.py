@@ -24,12 +24,10 @@ from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.train import Train
 from kerastune.problem import Problem
 from kerastune.recipe import Recipe
-from kerastune.report import live, status, writer
+from kerastune.report import live, writer
 from kerastune.report.figures.picture_time import PictureTime
-from kerastune.report.live import LiveReport, SoFar
-from kerastune.report.status import Status
+from kerastune.report.live import LiveReport
 from kerastune.report.tensorboard_runs import Story
-from kerastune.runtime.locks import Holder
 from kerastune.study import extensions, run_directory
 from kerastune.study.database import Study
 from kerastune.study.extensions import Extension
@@ -286,7 +284,8 @@ class Search:
         usage_files.write(self.run_dir, self.problem, figures, self.given)
         left_out = len(self.playbook.decisions) - len(self.story.pictures)
         time_for = self.picture_time.is_enough_at_the_end
-        drawn = writer.Drawn(self.story.pictures, time_for(left_out), time_for())
+        in_time = time_for(left_out), time_for(), time_for(result=1)
+        drawn = writer.Drawn(self.story.pictures, *in_time, self.live.learning_of(models.chosen))
         began = time.monotonic()
         self.story.result(writer.write(self.run_dir, self.study, drawn))
         seconds = time.monotonic() - began + self.story.seconds + self.live.seconds
@@ -314,24 +313,8 @@ class Search:
             so_far.save_better(self.run_dir, self.trainer, self.playbook)
 
     def _write_live(self) -> None:
-        playbook, seconds = self.playbook, self.study.seconds()
-        told = {each.name: (each.headline, each.numbers) for each in playbook.decisions}
-        stages, budget = [stage.name for stage in playbook.stages], playbook.budget
-        if self.extension:
-            stages, budget = status.of_extension(self.extension, playbook.decisions, stages)
-        now = Status(
-            Holder.here(),
-            budget,
-            stages,
-            told,
-            playbook.outcomes,
-            seconds,
-            is_finished=False,
-            going_on=status.going_on(self.run_dir),
-        )
-        standing = status.standing(now)
-        found = (playbook.decisions, playbook.outcomes, playbook.recipe, self.story.pictures)
-        self.live.write(SoFar(*found, standing, seconds))
+        at_work = self.playbook, self.extension
+        self.live.write(live.of_search(*at_work, self.run_dir, self.story.pictures))
 
     def _layers(self) -> str:
         return problem_facts.layers(self.trainer.ready_model(self.first))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ from kerastune.problem import OTHER, joined
 from kerastune.study.database import Study
 from kerastune.trial import State
 from kerastune.tuner.final_models import FinalModels
+
+MARGIN = 0.8  # of the time that is left, which views of a bag may take
+BySingle = dict[str, tuple[np.ndarray, np.ndarray]]  # rows and predictions, by view
 
 
 class StudyStates(Mapping[str, State]):
@@ -111,14 +115,23 @@ class StageModels:
         bagged, known = models.ensemble, self.left_out()
         found = candidates(models.problem.validation.x)
 
-        def predict(trial: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        def predict(trial: str, wanted: dict[str, views.View]) -> BySingle:
             rows, x = self._held_out(models, trial)
             return {
                 name: (rows, each)
-                for name, each in models.predictions_of_views(trial, x, found).items()
+                for name, each in models.predictions_of_views(trial, x, wanted).items()
             }
 
-        by_member = [predict(trial) for trial in bagged.weights] if found else [{}]
+        by_member: list[BySingle] = [{}]
+        if found:
+            # As many views as there is time to show to every member, by what the first one took.
+            first, *others = bagged.weights
+            left = models.trainer.seconds_left()
+            by_member = [predict(first, found)]
+            left, used = models.trainer.seconds_left(), left - models.trainer.seconds_left()
+            count = fitting(len(found), used * len(others), MARGIN * left)
+            wanted = dict(list(found.items())[:count])
+            by_member += [predict(trial, wanted) for trial in others]
         said = {
             name: calibration.tempered(
                 bag.out_of_fold([each[name] for each in by_member], len(known.targets)),
@@ -138,6 +151,21 @@ class StageModels:
     def weights(self, trial: str) -> list[np.ndarray]:
         """The kept weights of a trial."""
         return self._models().states[trial].model
+
+
+def fitting(count: int, seconds: float, left: float) -> int:
+    """How many of some things fit into the time that is left.
+
+    Args:
+        count: of the things.
+        seconds: that all of them take.
+        left: seconds; infinite where nothing is measured.
+
+    Example:
+        >>> fitting(40, 10.0, 5.0), fitting(40, 10.0, 20.0), fitting(40, 10.0, -1.0)
+        (20, 40, 0)
+    """
+    return count if seconds <= left or math.isinf(left) else max(int(count * left / seconds), 0)
 
 
 def _sound(said: dict[str, np.ndarray], unit: float) -> dict[str, np.ndarray]:

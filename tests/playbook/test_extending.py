@@ -166,6 +166,22 @@ def test_what_is_in_force_is_what_was_kept(tmp_path):
         assert [each.name for each in found.in_force] == [each.name for each in first.decisions]
 
 
+def test_an_extension_that_gained_nothing_is_no_part_of_the_next(tmp_path):
+    with opened(tmp_path) as study:
+        searched(study)
+        study.put_fact("result", {"extension": 0})
+        extended(study)
+        assert not extensions.has_result(study)
+        study.put_fact("result/1", {"extension": 0})
+        found = extended(study, "+20000steps")
+        assert extensions.has_result(study) is False
+        assert {each.extension for each in found.decisions} == {0, 1, 2}
+        assert {each.extension for each in found.in_force} == {0, 2}
+        study.put_fact("result/2", {"extension": 2})
+        extended(study, "+20000steps")
+        assert extensions.built_on(study, 3) == {0, 2, 3} and extensions.has_result(study) is False
+
+
 def test_a_search_that_is_not_extended_asks_no_stage_again(tmp_path):
     with opened(tmp_path) as study:
         search = playbook(study)

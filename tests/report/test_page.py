@@ -207,6 +207,16 @@ def test_learning_curves_are_drawn_again_only_where_they_went_on(tmp_path, monke
     assert drawn == [["baseline"], ["baseline"]]
 
 
+def test_curves_of_the_running_page_stay_where_there_is_no_time_for_others(tmp_path):
+    run_dir = RunDir(tmp_path)
+    reported = live.LiveReport(run_dir, ABOUT, ACCURACY)
+    assert write(reported, 0.0, {"baseline": scored("baseline", 0.1, None, 0.8, "baseline")})
+    assert reported.learning_of("other") == reported.learning_of(None) == {}
+    found = reported.learning_of("baseline")
+    writer.write(run_dir, Studied(), writer.Drawn({}, False, False, False, found))
+    assert found["learning"].svg in run_dir.report.read_text()
+
+
 class Studied:
     """What a finished study answers."""
 
@@ -222,8 +232,13 @@ def test_a_decision_that_was_drawn_while_the_search_ran_is_not_drawn_again(tmp_p
     monkeypatch.setattr(figures, "of_decision", lambda each, _: asked.append(each.stage))
     writer.write(RunDir(tmp_path), Studied(), writer.Drawn({"lr": png}, result=False))
     assert asked == ["weights"] and png.svg in RunDir(tmp_path).report.read_text()
-    writer.write(RunDir(tmp_path), Studied(), writer.Drawn({"lr": png}, False, False))
+    writer.write(RunDir(tmp_path), Studied(), writer.Drawn({"lr": png}, False, False, False))
     assert asked == ["weights"]
+    assert "No figures of the result: the budget was" in RunDir(tmp_path).report.read_text()
+    monkeypatch.setattr(writer, "learning_pictures", lambda *_: {"learning": png})
+    writer.write(RunDir(tmp_path), Studied(), writer.Drawn({"lr": png}, False, False))
+    text = RunDir(tmp_path).report.read_text()
+    assert "Learning curves" in text and "Some figures are missing: the budget" in text
 
 
 def test_use_is_the_file_that_predicts_or_three_lines(tmp_path):

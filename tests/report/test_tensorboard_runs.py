@@ -218,6 +218,7 @@ def test_columns_are_what_differs_with_the_learning_rate_first(run_dir):
     story.result({})
     assert shown_columns(run_dir) == ["1_learning_rate", "3_batch_size", "seed", "stage"]
     assert len(list(run_dir.tensorboard.glob("events.*"))) == 1
+    assert not run_dir.result_board.exists()  # no run without a picture
 
 
 def shown_columns(run_dir):

@@ -81,3 +81,33 @@ def test_a_line_is_shown_once_also_where_a_library_sets_up_the_root_logger():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stderr.count("mine"), done.stderr.count("theirs")) == (1, 1)
+
+
+def test_many_models_that_predict_once_each_are_no_reason_to_warn(caplog):
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    def warned():
+        caplog.clear()
+        for _ in range(8):
+            model = keras.Sequential([keras.Input([2]), keras.layers.Dense(1)])
+            model.compile(loss="mse")
+            model.predict(np.zeros([4, 2]), verbose=0)
+            model.evaluate(np.zeros([4, 2]), np.zeros([4, 1]), verbose=0)
+        return "retracing" in caplog.text
+
+    @tf.function
+    def own(value):
+        return value
+
+    tf.get_logger().addHandler(caplog.handler)
+    try:
+        with logs.many_models():
+            assert not warned()
+            for value in range(8):
+                own(value)
+            assert "retracing" in caplog.text
+    finally:
+        tf.get_logger().removeHandler(caplog.handler)
+    assert not tf.get_logger().filters

@@ -4,6 +4,7 @@ what is saved is their mean.
 
 import dataclasses
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -68,6 +69,11 @@ def test_the_search_ends_with_the_mean_of_models_that_each_leave_out_a_fold(sear
     assert values.temperature == 1
     np.testing.assert_allclose(found, each.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(found, models.ensemble_predictions(x), atol=1e-5)
+    # Nothing but weights: what trained the members is not saved with each of them.
+    with zipfile.ZipFile(directory / "ensemble.keras") as kept:
+        assert b"optimizer" not in kept.read("model.weights.h5")
+        config = json.loads(kept.read("config.json"))
+    assert not any(layer.get("compile_config") for layer in config["config"]["layers"])
     assert each.std(axis=0).max() > 0.01  # they differ
     reported = json.loads((directory / "result.json").read_text())
     assert reported["exported"]["model"] in ("ensemble", "tta")

@@ -59,6 +59,8 @@ def test_slow_steps_end_in_time_with_a_model(tmp_path):
     tuner, seconds = searched(tmp_path, slow, "8s", ensemble=False, tta=False)
     assert tuner.run_dir.model.is_file() and tuner.get_best_models()
     assert tuner.result["not_tuned"].startswith("Not tuned: 8 s")
+    assert "tuned recipe" not in tuner.run_dir.report.read_text()
+    assert "trained by kerastune" in tuner.run_dir.report.read_text()
     assert seconds < 8 + CHUNK * SECONDS
 
 

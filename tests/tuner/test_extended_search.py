@@ -8,8 +8,13 @@ import pytest
 
 from kerastune import PlaybookTuner
 from kerastune.objective import Objective
+from kerastune.playbook import extending
+from kerastune.playbook.stages import registry
+from kerastune.report import writer
+from kerastune.report.summaries import verdict
 from kerastune.study import extensions
 from kerastune.study.database import Record, StudyError
+from kerastune.study.run_directory import RunDir
 from kerastune.tuner import extended
 
 ACCURACY = Objective("accuracy", "max")
@@ -93,6 +98,15 @@ def test_a_command_that_is_given_again_after_a_crash_extends_once(directory):
         search(directory, "+2000steps", stops_after=1)
     with pytest.raises(ValueError, match=r"the extension by \+2000steps has not ended"):
         search(directory, "+3000steps")
+    page = (directory / "playbook" / "report.html").read_text()
+    with Record(directory / "playbook" / "study.sqlite") as record:
+        before = extending.in_force(map(registry.decision, record.decisions()), {0})[-1].after
+        writer.write(RunDir(directory / "playbook"), record)
+    anew = (directory / "playbook" / "report.html").read_text()
+    for text in (page, anew):
+        assert "Stopped at stage" in text and 'data-running="no"' in text
+        assert verdict.recipe_in_words(before) in text and "is not finished" not in text
+        assert "load_model" in text
     search(directory, "+2000steps")
     assert len(recorded(directory)[0]) == 1
     search(directory, "+1000steps")

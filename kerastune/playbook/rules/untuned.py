@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from kerastune.budget import UNITS, Budget
 from kerastune.playbook.budget_plan import BudgetPlan
@@ -30,7 +30,7 @@ def sentence(
         ''
     """
     tuning = {stage.name for stage in stages if stage.tunes}
-    if not tuning or any(outcome.spec.stage in tuning for outcome in outcomes.values()):
+    if not tuning or has_tuned(tuning, outcomes):
         return ""
     if budget.steps is not None:
         return f"Not tuned: {budget.steps:,} steps hold no search{_advice(budget, stages, refit)}"
@@ -38,6 +38,16 @@ def sentence(
         f"Not tuned: {budget.seconds:g} s hold no search on this machine"
         f"{_advice(budget, stages, refit)}"
     )
+
+
+def has_tuned(tuning: Collection[str], outcomes: Mapping[str, Outcome]) -> bool:
+    """Whether a stage that tunes has trained.
+
+    Args:
+        tuning: names of the stages that tune.
+        outcomes: of all trials.
+    """
+    return any(outcome.spec.stage in tuning for outcome in outcomes.values())
 
 
 def _advice(budget: Budget, stages: Sequence[Stage], refit: float) -> str:

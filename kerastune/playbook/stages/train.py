@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, rounded_up
 from kerastune.playbook.decision import ChosenTrial, Decision
-from kerastune.playbook.rules import full_training
+from kerastune.playbook.rules import full_training, untuned
 from kerastune.playbook.rules.training_steps import (
     STAGE,
     TrainingSteps,
@@ -64,7 +65,8 @@ class Train(Stage):
 
     Args:
         chunk: steps in one call of the train function; every number of steps is a multiple of it.
-        tuned: whether the recipe was tuned just before, and is not trained just as it is given.
+        tuning: names of the stages of the search that tune; without any the recipe is trained
+            just as it is given.
         stretch: times the recipe's steps that the first training takes:
             `full_training.DECAY_STRETCH` when they were found at a constant rate and the training
             decays linearly.
@@ -80,13 +82,14 @@ class Train(Stage):
     def __init__(
         self,
         chunk: int,
-        tuned: bool = True,
+        tuning: Collection[str] = ("lr",),
         stretch: int = 1,
         leaves: float = 0.0,
         regularizes: bool = False,
     ):
         self._chunk = chunk
-        self._tuned = tuned
+        self._tuning = tuning
+        self._tuned = bool(tuning)
         self._stretch = stretch
         self._leaves = leaves
         self._regularizes = regularizes
@@ -96,7 +99,7 @@ class Train(Stage):
         is_followed = any(stage.combines for stage in setup.stages)
         return cls(
             setup.chunk,
-            tuned=any(stage.tunes for stage in setup.stages),
+            tuning=[stage.name for stage in setup.stages if stage.tunes],
             stretch=setup.stretch(cls),
             leaves=LEFT_TO_OTHERS if setup.refit or is_followed else 0.0,
             regularizes=setup.has("regularize"),
@@ -112,6 +115,13 @@ class Train(Stage):
             if has_model or not self._tuned
             else baseline_module.at_last(context, self._chunk, self.name)
         )
+
+    def _recipe_as(self, context: Context) -> str:
+        """What the recipe is: given, or tuned if a stage that tunes has trained."""
+        if not self._tuned:
+            return "given recipe"
+        is_tuned = untuned.has_tuned(self._tuning, context.outcomes)
+        return "tuned recipe" if is_tuned else "recipe as suggested, not tuned"
 
     def _steps(self, context: Context) -> TrainingSteps:
         return TrainingSteps(
@@ -140,10 +150,9 @@ class Train(Stage):
         if compared:
             words = wording.expected(gain, compared, context.facts.scored_by)
             parts.append(f"against the baseline: {words}")
-        given = "tuned" if self._tuned else "given"
         return self.decision(
             context,
-            f"Final model: the {'baseline' if final is baseline else f'{given} recipe'}",
+            f"Final model: the {'baseline' if final is baseline else self._recipe_as(context)}",
             wording.sentences(parts),
             after=after,
             evidence=_evidence([*steps.ended, *steps.seeds], baseline),

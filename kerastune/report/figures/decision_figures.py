@@ -18,6 +18,7 @@ from kerastune.report.figures.plotting import legend as _legend
 from kerastune.report.figures.plotting import line as _line
 from kerastune.report.figures.plotting import png as _png
 from kerastune.report.figures.vector import INK_DARK, INK_LIGHT
+from kerastune.report.summaries import alternatives
 from kerastune.trial import Outcome
 
 LABEL_WIDTH = 24  # characters, beyond which a label goes on in the next line
@@ -93,7 +94,8 @@ def gains(decision: Decision) -> bytes:
     axes.set_yticks(range(len(words)), words)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=1)
-    axes.set(xlabel=f"{unit}, 95 % interval", title=registry.find(decision.stage).figure_title)
+    title = f"{registry.find(decision.stage).figure_title}, 95 % intervals"
+    axes.set(xlabel=unit, title=title)
     _legend(axes)
     return _png(figure)
 
@@ -164,14 +166,17 @@ def trainings_compared(decision: Decision, trials: dict[str, Outcome]) -> bytes:
     figure, axes = plotting.panels(plotting.HEIGHT, plotting.HEIGHT, *below)
     _draw_curves(axes[0], axes[1], decision, trials)
     if compared:
-        _differences(axes[2], compared, decision.highlighted)
+        _differences(axes[2], compared, alternatives.chosen_trial(decision, trials))
     return _png(figure)
 
 
 def _draw_curves(
     upper, lower, decision: Decision, trials: dict[str, Outcome], by_examples: bool = False
 ) -> None:
-    unit, chosen = "examples seen" if by_examples else "step", _chosen(decision, trials)
+    unit, chosen = (
+        "examples seen" if by_examples else "step",
+        alternatives.chosen_trial(decision, trials),
+    )
     metric = _metric(trials)
     for name, outcome in trials.items():
         each = outcome.spec.recipe.batch_size if by_examples else 1
@@ -200,11 +205,6 @@ def _draw_curves(
 def _metric(trials: dict[str, Outcome]) -> str:
     names = {name for outcome in trials.values() for values in outcome.evals for name in values}
     return next((name for name in ("macro_f1", "accuracy") if name in names), "loss")
-
-
-def _chosen(decision: Decision, trials: dict[str, Outcome]) -> str | None:
-    named = decision.highlighted
-    return next((name for name in trials if name in (named, f"{decision.stage}-{named}")), None)
 
 
 def _map(axes, decision: Decision, trials: dict[str, Outcome]) -> None:
@@ -238,7 +238,7 @@ def _map(axes, decision: Decision, trials: dict[str, Outcome]) -> None:
     axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     axes.set_yticks(range(len(kinds)), kinds)
     axes.grid(visible=False)
-    axes.set(xlabel="batch size", title=f"Loss after {seen:,} examples; chosen: framed")
+    axes.set(xlabel="batch size (framed: chosen)", title=f"Loss after {seen:,} examples")
 
 
 def _frame(corner: tuple[float, float]):
@@ -255,19 +255,18 @@ def _kind(recipe: Recipe) -> str:
 
 
 def _differences(axes, scored: dict[str, Outcome], chosen: str | None) -> None:
-    """How much better or worse trainings are than the first, paired over validation examples, with
-    95 % intervals.
+    """How much better or worse trainings are than the chosen one, or else the first, paired over
+    validation examples, with 95 % intervals.
     """
-    first, *others = scored
-    all_scores = np.stack([outcome.example_scores for outcome in scored.values()]).astype(
-        np.float64
-    )
+    first = chosen if chosen in scored else next(iter(scored))
+    others = [name for name in scored if name != first]
+    ordered = [scored[name].example_scores for name in (first, *others)]
+    all_scores = np.stack(ordered).astype(np.float64)
     is_share = set(np.unique(all_scores[0])) <= {0.0, 1.0}
     gains = (100 if is_share else 1) * (all_scores[1:] - all_scores[0])
     means, errors = gains.mean(axis=1), Z * gains.std(axis=1) / np.sqrt(gains.shape[1])
-    for place, (name, mean, error) in enumerate(zip(others, means, errors)):
-        color = plotting.GREEN if name == chosen else plotting.BLUE
-        axes.errorbar(mean, place, xerr=error, fmt="o", color=color, capsize=4)
+    for place, (mean, error) in enumerate(zip(means, errors)):
+        axes.errorbar(mean, place, xerr=error, fmt="o", color=plotting.BLUE, capsize=4)
     axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(range(len(others)), [plotting.words(name, 24) for name in others])
     axes.set_ylim(len(others) - 0.5, -0.5)

@@ -34,15 +34,16 @@ class PictureTime:
         is_late = self._spent() + self._latest > self._seconds
         return not is_late and self._used + self._latest <= FRACTION * self._seconds
 
-    def is_enough_at_the_end(self, decisions: int = 0) -> bool:
+    def is_enough_at_the_end(self, decisions: int = 0, result: int = AT_THE_END) -> bool:
         """Whether the result may be drawn, and so many decisions.
 
         Args:
             decisions: that have no picture yet.
+            result: pictures of the result.
         """
         if self._is_short or self._seconds is None:
             return not self._is_short
-        return self._spent() + (AT_THE_END + decisions) * self._latest <= self._seconds
+        return self._spent() + (result + decisions) * self._latest <= self._seconds
 
     @contextlib.contextmanager
     def drawing(self) -> Iterator[None]:

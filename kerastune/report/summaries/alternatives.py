@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -52,10 +53,12 @@ class Compared:
     Args:
         reference: what gains are over, in words.
         rows: a row for each setting, the chosen first.
+        common: steps after which losses are compared; 0 where none are.
     """
 
     reference: str = CHOSEN
     rows: tuple[Alternative, ...] = ()
+    common: int = 0
 
     @property
     def others(self) -> tuple[Alternative, ...]:
@@ -86,7 +89,8 @@ def of_decision(
     if points:
         rows = [_point(each, values) for each in points]
         return _ordered("over the model without", [each for each in rows if each.gain])
-    if hasattr(values, "loss_gain") and values.gain is not None:
+    is_of_several = len(decision.evidence) > 1
+    if hasattr(values, "loss_gain") and values.gain is not None and is_of_several:
         row = Alternative("the ensemble", None, values.kept, gain=values.gain)
         return Compared("over the single model", (row,))
     return _trainings(decision, outcomes, objective)
@@ -145,20 +149,31 @@ def _trainings(
     chosen = chosen_trial(decision, trials)
     common = min(each.steps for each in sound)
     found: dict[str, Alternative] = {}
-    for name, outcome in trials.items():
-        words = setting(outcome.spec.recipe, names) or name
-        row = _training(words, outcome, trials.get(chosen), common, objective)
+    for name, words in _named(trials, names).items():
+        row = _training(words, trials[name], trials.get(chosen), common, objective)
         row = dataclasses.replace(row, is_chosen=name == chosen)
         if words not in found or row.is_chosen:
             found[words] = row
-    return _ordered(CHOSEN, list(found.values()))
+    return _ordered(CHOSEN, list(found.values()), common)
+
+
+def _named(trials: Mapping[str, Outcome], names: Sequence[str]) -> dict[str, str]:
+    """What trials are called: what differs, and of those that are alike how long they trained."""
+    found = {name: setting(each.spec.recipe, names) or name for name, each in trials.items()}
+    lengths = collections.defaultdict(set)
+    for name, words in found.items():
+        lengths[words].add(trials[name].steps)
+    return {
+        name: f"{words}, {trials[name].steps:,} steps" if len(lengths[words]) > 1 else words
+        for name, words in found.items()
+    }
 
 
 def chosen_trial(decision: Decision, trials: Mapping[str, Outcome]) -> str | None:
     """The trial that a stage chose, by its name or by its recipe; `None` where there is none."""
     named = decision.highlighted
     by_name = (name for name in trials if name in (named, f"{decision.stage}-{named}"))
-    if (found := next(by_name, None)) is not None or named is not None:
+    if (found := next(by_name, None)) is not None:
         return found
     names = differing([outcome.spec.recipe for outcome in trials.values()])
     wanted = [getattr(decision.after, name) for name in names]
@@ -215,9 +230,9 @@ def _best(outcome: Outcome, objective: Objective) -> float | None:
     return max(finite, key=objective.gain) if finite else None
 
 
-def _ordered(reference: str, rows: list[Alternative]) -> Compared:
+def _ordered(reference: str, rows: list[Alternative], common: int = 0) -> Compared:
     rows = sorted(rows, key=lambda each: (not each.is_chosen, _far_behind(each)))
-    return Compared(reference, tuple(rows))
+    return Compared(reference, tuple(rows), common)
 
 
 def _far_behind(each: Alternative) -> tuple[bool, float, float]:

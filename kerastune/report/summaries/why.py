@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,41 @@ STAGE_OF = {
 }
 ALIASES = {"adam": ("optimizer", "adam"), "sgd": ("optimizer", "sgd")}
 Asked = tuple[str, str | None]  # a value of the recipe, and what it might have been
+NOT_IN_FORCE = (
+    "Not in force: the extension has not ended, or its result was no better on validation."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Searched:
+    """What answers are drawn from.
+
+    Args:
+        decisions: of the stages, those of extensions among them.
+        in_force: those of the models that are handed out.
+        outcomes: of all trials by name.
+        objective: the validation value that chooses.
+        measure: what models are compared by, as `Facts.scored_by`.
+    """
+
+    decisions: Sequence[Decision]
+    in_force: Sequence[Decision]
+    outcomes: Mapping[str, Outcome]
+    objective: Objective
+    measure: str
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe in force."""
+        return self.in_force[-1].after
+
+    def is_in_force(self, decision: Decision) -> bool:
+        """Whether the models that are handed out are of a decision."""
+        return decision.name in [each.name for each in self.in_force]
+
+    def compared(self, decision: Decision) -> Compared:
+        """What a stage compared."""
+        return alternatives.of_decision(decision, self.outcomes, self.objective)
 
 
 def not_chosen(found: Compared, measure: str, num_validation: int) -> tuple[str, ...]:
@@ -126,85 +162,62 @@ def asked_for(text: str, recipe: Recipe) -> Asked | str:
     )
 
 
-def answer(
-    text: str,
-    decisions: Sequence[Decision],
-    outcomes: Mapping[str, Outcome],
-    objective: Objective,
-    measure: str,
-) -> list[str]:
+def answer(text: str, searched: Searched) -> list[str]:
     """The answer to a question, a line each.
 
     Args:
         text: the question; empty for all stages.
-        decisions: of the stages.
-        outcomes: of all trials by name.
-        objective: the validation value that chooses.
-        measure: what models are compared by, as `Facts.scored_by`.
+        searched: what the study holds.
 
     Raises:
         ValueError: for a question about nothing that there is.
     """
-    if not decisions:
+    if not searched.decisions:
         return ["No stage has decided yet."]
-    recipe = decisions[-1].after
-    num_validation = examples_of(outcomes)
-    found = {d.name: alternatives.of_decision(d, outcomes, objective) for d in decisions}
     if not text:
-        return [line for d in decisions for line in _of_stage(d, found, measure, num_validation)]
-    asked = asked_for(text, recipe)
-    made = {decision.stage: decision for decision in decisions}
-    if isinstance(asked, str):
-        if asked not in made:
-            return [f"{asked}: the stage has not decided; it was not among the stages, or is next."]
-        return [
-            line
-            for each in decisions
-            if each.stage == asked
-            for line in _with_numbers(each, _of_stage(each, found, measure, num_validation, most=8))
-        ]
-    return _of_value(asked, made, found, measure, num_validation, recipe)
+        return [line for each in searched.decisions for line in _of_stage(each, searched)]
+    asked = asked_for(text, searched.recipe)
+    if not isinstance(asked, str):
+        return _of_value(asked, searched)
+    own = [each for each in searched.decisions if each.stage == asked]
+    if not own:
+        return [f"{asked}: the stage has not decided; it was not among the stages, or is next."]
+    told = [(each, _of_stage(each, searched, most=8)) for each in own]
+    return [line for each, (first, *more) in told for line in (first, f"  {each.numbers}", *more)]
 
 
-def _with_numbers(decision: Decision, told: list[str]) -> list[str]:
-    return [told[0], f"  {decision.numbers}", *told[1:]]
-
-
-def _of_stage(
-    decision: Decision,
-    found: Mapping[str, Compared],
-    measure: str,
-    num_validation: int,
-    most: int = 1,
-) -> list[str]:
-    compared = found[decision.name]
+def _of_stage(decision: Decision, searched: Searched, most: int = 1) -> list[str]:
+    compared, num_validation = searched.compared(decision), examples_of(searched.outcomes)
     told = [f"{decision.name}: {decision.headline}."]
+    if not searched.is_in_force(decision):
+        told.append(f"  {NOT_IN_FORCE}")
     for each in compared.others[:most]:
-        told.append(f"  not {each.words}: {changes(each, compared, measure, num_validation)}")
+        words = changes(each, compared, searched.measure, num_validation)
+        told.append(f"  not {each.words}: {words}")
     return told
 
 
-def _of_value(
-    asked: Asked,
-    made: Mapping[str, Decision],
-    found: Mapping[str, Compared],
-    measure: str,
-    num_validation: int,
-    recipe: Recipe,
-) -> list[str]:
+def _of_value(asked: Asked, searched: Searched) -> list[str]:
     name, wanted = asked
-    value = _value_of(recipe, name)
+    made = {decision.stage: decision for decision in searched.in_force}
+    value, num_validation = _value_of(searched.recipe, name), examples_of(searched.outcomes)
     is_chosen = wanted is None or _is(value, wanted)
     named = name if wanted is None or not is_chosen else f"{name}={wanted}"
     shown = "" if named != name else f": {_shown(value)}"
     told = [f"{named}{shown} was chosen{_by_whom(name, made)}."]
-    for stage, compared in found.items():
+
+    def is_asked(tried: Any) -> bool:
+        return tried != value and (is_chosen or _is(tried, wanted))
+
+    for decision in searched.decisions:
+        compared, after = searched.compared(decision), _value_of(decision.after, name)
         for each in compared.others:
-            tried = value if each.recipe is None else _value_of(each.recipe, name)
-            if tried == value or not (is_chosen or _is(tried, wanted)):
-                continue
-            sentence = changes(each, compared, measure, num_validation)
-            told.append(f"  {each.words} (stage {stage}): {sentence}")
+            if each.recipe is not None and is_asked(_value_of(each.recipe, name)):
+                sentence = changes(each, compared, searched.measure, num_validation)
+                told.append(f"  {each.words} (stage {decision.name}): {sentence}")
+        is_change = after != _value_of(decision.before, name)
+        if is_change and is_asked(after) and not searched.is_in_force(decision):
+            told.append(f"  {name}={_shown(after)} (stage {decision.name}): {NOT_IN_FORCE}")
     if len(told) == 1 and named == name:
         told += _not_tried(name, wanted, made)
     return told

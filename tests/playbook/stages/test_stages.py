@@ -629,7 +629,7 @@ def lengths(stage, outcomes, **known):
 
 def test_a_recipe_that_is_given_is_trained_as_it_is_in_quarters():
     trainer = FakeTrainer()
-    drive(Train(CHUNK, tuned=False), trainer, TUNED)
+    drive(Train(CHUNK, tuning=()), trainer, TUNED)
     assert [(spec.start, spec.until) for spec in trainer.segments] == [
         (0, 150),
         (150, 300),
@@ -687,7 +687,7 @@ def test_a_first_training_is_followed_by_one_of_twice_the_steps():
     outcomes = by_name(scored(600, 0.9))
     (spec,) = TRAIN.propose(Context(TUNED, facts(), outcomes))
     assert spec.recipe.total_steps == 1200 and spec.start == 0
-    assert Train(CHUNK, tuned=False).propose(Context(TUNED, facts(), outcomes)) == []
+    assert Train(CHUNK, tuning=()).propose(Context(TUNED, facts(), outcomes)) == []
 
 
 @pytest.mark.parametrize(
@@ -734,8 +734,21 @@ def test_a_training_that_overfits_is_followed_by_one_of_half_the_steps():
         decision.values.trial == "train-300"
         and "shortened from 600, which overfits" in decision.reason
     )
-    given = Train(CHUNK, tuned=False)
+    given = Train(CHUNK, tuning=())
     assert given.propose(Context(TUNED, facts(), by_name(fell_back(600, 0.9, 0.5)))) == []
+
+
+def test_a_recipe_that_no_stage_tuned_is_not_called_tuned():
+    trained = by_name(scored(600, 0.9))
+    at = by_name(scored(300, 0.9, name="lr-0.03", stage="lr"))
+    for stage, outcomes, words in (
+        (TRAIN, trained, "recipe as suggested, not tuned"),
+        (TRAIN, trained | at, "tuned recipe"),
+        (Train(CHUNK, tuning=()), trained | at, "given recipe"),
+        (Train(CHUNK, tuning=["model"]), trained | at, "recipe as suggested, not tuned"),
+    ):
+        headline = stage.decide(Context(TUNED, facts(), outcomes)).headline
+        assert headline == f"Final model: the {words}"
 
 
 def learnt_by_heart(total, share, **changes):
@@ -936,7 +949,7 @@ def test_other_seeds_are_finished_and_are_four_at_most():
 
 
 @pytest.mark.parametrize(
-    "stage", [Train(CHUNK, tuned=False), Train(CHUNK, leaves=0.5)], ids=["given", "is followed"]
+    "stage", [Train(CHUNK, tuning=()), Train(CHUNK, leaves=0.5)], ids=["given", "is followed"]
 )
 def test_no_other_seed_is_trained_of_a_given_recipe_or_where_more_models_follow(stage):
     assert stage.propose(Context(TUNED, facts(), by_name(*ENOUGH))) == []
@@ -998,7 +1011,7 @@ def test_a_training_that_diverged_is_trained_again_at_a_third_and_a_ninth_of_its
     own = dataclasses.replace(baseline(0.5), spec=last)
     assert TRAIN.propose(Context(TUNED, facts(), by_name(*runs, own))) == []
     assert TRAIN.decide(Context(TUNED, facts(), by_name(*runs, own))).values.trial == "baseline"
-    given = Train(CHUNK, tuned=False)
+    given = Train(CHUNK, tuning=())
     assert given.propose(Context(TUNED, facts(), by_name(runs[0]))) == []
     # What is left may hold a shorter one only.
     known = facts(allowance=250 + 149)

@@ -1,5 +1,7 @@
 """Why something was not chosen: what was tried, what it gave, what would change the answer."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -55,7 +57,12 @@ def decisions():
 
 
 def answer(text):
-    return why.answer(text, decisions(), OUTCOMES, ACCURACY, "accuracy")
+    return why.answer(text, searched(decisions()))
+
+
+def searched(decided, in_force=None):
+    found = decided if in_force is None else in_force
+    return why.Searched(decided, found, OUTCOMES, ACCURACY, "accuracy")
 
 
 def test_settings_are_named_by_what_differs_and_the_chosen_stands_first():
@@ -103,7 +110,26 @@ def test_what_is_no_value_is_refused_with_what_was_meant():
 
 
 def test_before_any_decision_nothing_is_claimed():
-    assert why.answer("", [], {}, ACCURACY, "accuracy") == ["No stage has decided yet."]
+    assert why.answer("", searched([])) == ["No stage has decided yet."]
+
+
+def test_what_an_extension_chose_that_gained_nothing_is_told_as_not_in_force():
+    first = decisions()
+    batch = dataclasses.replace(first[0], before=BASE.replace(batch_size=64))
+    changed = BASE.replace(dropout=0.3)
+    again = dataclasses.replace(
+        first[2], after=changed, headline="Dropout kept", values=None, extension=1
+    )
+    decided = [batch, *first[1:], again]
+    found = searched(decided, decided[:3])
+    kept, tried, chosen = why.answer("dropout", found)
+    assert kept == "dropout: none was chosen, as it was given." and "+1 points" in tried
+    assert chosen == f"  dropout=0.3 (stage regularize (extension 1)): {why.NOT_IN_FORCE}"
+    assert "not tried" not in "\n".join(why.answer("dropout=0.3", found))
+    told = why.answer("regularize", found)
+    at = told.index("regularize (extension 1): Dropout kept.")
+    assert why.NOT_IN_FORCE in "".join(told[at:]) and why.NOT_IN_FORCE not in "".join(told[:at])
+    assert why.answer("dropout", searched(decided))[0].startswith("dropout: 0.3 was chosen by")
 
 
 @pytest.mark.parametrize(
@@ -123,3 +149,31 @@ def test_curves_are_compared_where_no_example_was():
     chosen, other = Alternative("a", is_chosen=True, loss=0.1), Alternative("b", loss=0.2)
     told = why.changes(other, Compared(rows=(chosen, other)), "accuracy", 200)
     assert "behind (0.2 against 0.1)" in told
+
+
+def test_what_an_earlier_stage_trained_is_the_chosen_one_where_its_recipe_is():
+    first = decisions()[0]
+    found = {"lr-0.1": OUTCOMES["batch-32"], "batch-256": OUTCOMES["batch-256"]}
+    reused = dataclasses.replace(
+        first, evidence=("batch-256", "lr-0.1"), values=registry.find("batch").values(winner="32-x")
+    )
+    compared = alternatives.of_decision(reused, found, ACCURACY)
+    assert [each.words for each in compared.rows if each.is_chosen] == ["batch size 32"]
+    assert [each.words for each in compared.others] == ["batch size 256"]
+
+
+def test_trainings_that_differ_in_their_length_alone_have_it_in_their_names():
+    longer = outcome("train-200", BASE, 0.8, 0.1, SCORES)
+    longer = dataclasses.replace(longer, curves={"loss": np.full(200, 0.1, np.float32)})
+    found = {"train-100": OUTCOMES["batch-32"], "train-200": longer, "adam": OUTCOMES["batch-adam"]}
+    decided = Decision("train", BASE, BASE, "So", "It is.", tuple(found))
+    compared = alternatives.of_decision(decided, found, ACCURACY)
+    words = {each.words for each in compared.rows}
+    assert words == {"SGD, 100 steps", "SGD, 200 steps", "Adam"} and compared.common == 100
+
+
+def test_one_training_is_compared_with_no_ensemble():
+    values = registry.find("ensemble").values(gain=Comparison(0.0, 0.0, 0.0))
+    for evidence, count in (("a",), 0), (("a", "b"), 1):
+        decided = Decision("ensemble", BASE, BASE, "None", "No.", evidence, values)
+        assert len(alternatives.of_decision(decided, {}, ACCURACY).rows) == count
