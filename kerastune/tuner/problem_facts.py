@@ -40,7 +40,7 @@ from kerastune.tuner.idioms import optimizer_hyperparameters
 from kerastune.tuner.idioms.optimizer_hyperparameters import OptimizerHyperparameters
 from kerastune.tuner.settings import Settings
 
-MOST_IN_BAG = 2000  # training and validation examples, of which folds are learnt from
+MOST_IN_BAG = 20_000  # training and validation examples, of which folds are learnt from
 LEAST_OF_CLASS = 5  # of them, so that every fold has one
 # Why training and validation part are not cut anew, together, by how they were cut.
 APART = {

@@ -26,6 +26,8 @@ CHANGE = "bag"  # its name among recorded gains
 FOLDS = 5
 FRACTION = "a fifth"  # 1 / FOLDS
 MOST_REPEATS = 2
+FEW = 2000  # training examples, whose models soon overfit
+LONGER = 3  # times its steps that the recipe may take with more, before a bag follows
 SPARE = 0.9  # of what is left of a budget in seconds, that a repeat may be expected to take
 WHOLE = 0.75  # of its steps, after which a training that ran out of time is a member all the same
 
@@ -46,6 +48,18 @@ class Verdict:
     gain: Comparison
     loss_gain: Comparison
     predictions: np.ndarray
+
+
+def trainings(num_train: int) -> int:
+    """Trainings of the recipe that a budget holds before a bag is planned: the single model and one
+    repeat, of more than a few examples so long that a longer training would gain little. It gains
+    more than a bag where it does (`runs/benchmark_tables.py`: phoneme).
+
+    Example:
+        >>> trainings(500), trainings(5000)
+        (6, 18)
+    """
+    return (FOLDS + 1) * (1 if num_train <= FEW else LONGER)
 
 
 def repeats(recipe: Recipe, most: int, outcomes: Mapping[str, Outcome]) -> list[Repeat]:

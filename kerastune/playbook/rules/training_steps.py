@@ -99,8 +99,11 @@ class TrainingSteps:
         budget holds it.
         """
         facts = self.context.facts
-        if self.leaves and facts.bags and facts.allowance >= (bag.FOLDS + 1) * self.wanted:
-            return bag.FOLDS / (bag.FOLDS + 1)
+        if self.leaves and facts.bags:
+            if facts.allowance >= bag.trainings(facts.num_train) * self.wanted:
+                return bag.FOLDS / (bag.FOLDS + 1)
+            if facts.timed:
+                return 0.0
         least = LEAST_IN_TIME if facts.timed else 2
         return self.leaves if facts.allowance >= least * self.wanted else 0.0
 
