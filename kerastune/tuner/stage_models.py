@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.analysis import calibration, loss_selection, nested
+from kerastune.analysis import loss_selection, nested
 from kerastune.analysis.view_selection import IDENTITY
 from kerastune.data import folds
 from kerastune.inference import tta, views
@@ -120,10 +120,7 @@ class StageModels:
 
         by_member = [predict(trial) for trial in bagged.weights] if found else [{}]
         said = {
-            name: calibration.tempered(
-                bag.out_of_fold([each[name] for each in by_member], len(known.targets)),
-                bagged.temperature,
-            )
+            name: bag.out_of_fold([each[name] for each in by_member], len(known.targets))
             for name in by_member[0]
             if all(name in each for each in by_member)
         }
