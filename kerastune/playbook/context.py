@@ -40,6 +40,7 @@ class Facts:
         bags: whether training and validation part may be cut anew, together, and are small.
         guess: loss of a guess that looks at no input; infinite where it is not known.
         others_trained: final trainings of another recipe, before the search was extended.
+        extension: number of the extension whose budget it is; 0 for that of the search itself.
     """
 
     num_train: int
@@ -61,6 +62,7 @@ class Facts:
     bags: bool = False
     guess: float = math.inf
     others_trained: frozenset[str] = frozenset()
+    extension: int = 0
 
     def most_steps(self, batch_size: int) -> float:
         """Steps that a training may take in all; infinite where nothing limits its epochs."""
