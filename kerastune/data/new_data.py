@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kerastune.data.raw import Raw
-from kerastune.data.readers import columns, image_folders, table_files, tables
+from kerastune.data.readers import columns, image_files, image_folders, table_files, tables
 from kerastune.data.readers.columns import Column
 from kerastune.data.tabular import safe_name
 
@@ -177,6 +177,32 @@ def _of_images(path: Path, image_size: int, is_labelled: bool) -> Iterator[Batch
         names = np.array([str(each) for each in read], object)
         y = image_folders.classes_of(path, read) if is_labelled else None
         yield Batch(x, {"file": names}, y, notes)
+
+
+def images(given: Any, image_size: int) -> np.ndarray:
+    """Images in memory, or files of them, of any size, as bytes `[n, image_size, image_size, 3]`.
+
+    Args:
+        given: an array `[n, height, width]` or `[n, height, width, channels]`, or a list of images
+            or of paths, each of its own size.
+        image_size: height and width that they are resized to, in pixels.
+
+    Raises:
+        ValueError: with one line, for a single image, and for what is none.
+
+    Example:
+        >>> images([np.zeros([3, 5, 3], np.uint8), np.zeros([4, 4], np.uint8)], 2).shape
+        (2, 2, 2, 3)
+    """
+    if isinstance(given, list) and given and all(isinstance(each, (str, Path)) for each in given):
+        return image_folders.pixels([Path(each) for each in given], image_size)[0]
+    shape = () if isinstance(given, list) else np.shape(given)
+    if len(shape) == 3 and shape[2] in (1, 3, 4):
+        raise ValueError(f"The shape {shape} is that of one image: give several, as in x[None].")
+    found = [image_files.resized(each, image_size) for each in given]
+    if not found:
+        raise ValueError("There are no images; give at least one.")
+    return np.stack(found)
 
 
 def _of_arrays(path: Path, is_labelled: bool) -> Batch:

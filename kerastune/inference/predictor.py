@@ -14,7 +14,7 @@ import numpy as np
 
 from kerastune.analysis import error_analysis, intervals, rare_class
 from kerastune.data import new_data, user_inputs
-from kerastune.data.new_data import TABLE, Batch, TableForm
+from kerastune.data.new_data import IMAGES, TABLE, Batch, TableForm
 from kerastune.data.readers import table_files
 from kerastune.models import output_kind, saved_models
 from kerastune.playbook.decision import Decision
@@ -91,7 +91,8 @@ class Predictor:
 
         Args:
             x: a DataFrame, a dict of columns or the path of a file for a table; the path of a
-                folder or file of images; else arrays as the model takes them.
+                folder or file of images, or images of any size in an array or a list; else arrays
+                as the model takes them.
 
         Raises:
             ValueError: with one line, for data of another form.
@@ -219,6 +220,8 @@ class Predictor:
         if reading.get("form") == TABLE and isinstance(x, dict):
             cells = {str(name): table_files.cells(values) for name, values in x.items()}
             return self.outputs(TableForm.of(reading).batch(cells, "The table").inputs)
+        if reading.get("form") == IMAGES and not isinstance(x, dict):
+            return self.outputs(new_data.images(x, reading["image_size"]))
         return self.outputs(x)
 
 

@@ -172,6 +172,25 @@ def test_folders_of_images_are_predicted_by_file(tmp_path):
     found = kerastune.load(run_dir.path)
     assert found.predict(tmp_path / "all" / "dark").shape == (8,)
     assert found.evaluate(tmp_path / "all")["accuracy"]["value"] in (0.0, 0.5, 1.0)
+    paths = sorted((tmp_path / "all" / "dark").glob("*.png"))
+    expected = found.predict_proba(tmp_path / "all" / "dark")
+    np.testing.assert_array_equal(found.predict_proba(paths), expected)
+    for given in (
+        np.full([8, 9, 9], 40, np.uint8),
+        np.full([8, 30, 20, 1], 40.0),
+        [np.full([4 + n, 5, 3], 40) for n in range(8)],
+        np.full([8, 4, 4, 3], 40, np.uint8),
+    ):
+        np.testing.assert_array_equal(found.predict_proba(given), expected)
+    for given, words in (
+        (np.zeros([9, 9, 3], np.uint8), r"is that of one image: give several, as in x\[None\]"),
+        (np.full([2, 9, 9, 3], 0.5), "values from 0 to 255, got 0.5 to 0.5"),
+        (np.full([2, 9, 9], np.nan), "values from 0 to 255"),
+        ([np.zeros([9, 9, 2])], "has the shape"),
+        ([], "no images"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            found.predict(given)
     ran = subprocess.run(
         [sys.executable, run_dir.predict_script, tmp_path / "all" / "dark" / "1.png"],
         capture_output=True,
