@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,11 @@ class Predictor:
         Returns:
             Integer classes `[n]` and probabilities `[n, classes]`, or numbers `[n, outputs]` twice.
         """
-        found = [(batch.y, self.outputs(batch.inputs)) for batch in self.batches(source, True)]
+        return self.judged_batches(self.batches(source, True))
+
+    def judged_batches(self, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarray]:
+        """As `judged`, of labelled examples that are read already, or as they are asked for."""
+        found = [(batch.y, self.outputs(batch.inputs)) for batch in batches]
         y, outputs = (np.concatenate(each) for each in zip(*found, strict=True))
         if self.kind != "classification":
             return y.reshape(len(y), -1), outputs
@@ -199,14 +203,7 @@ class Predictor:
         Raises:
             ValueError: naming labels that are no classes.
         """
-        names = [str(each) for each in y.reshape(len(y)).tolist()]
-        known = {name: number for number, name in enumerate(self.about["classes"])}
-        if strangers := sorted(set(names) - set(known)):
-            raise ValueError(
-                f"The data have labels that are no class: {', '.join(strangers[:5])}; the classes "
-                f"are {', '.join(list(known)[:20])}."
-            )
-        return np.array([known[name] for name in names])
+        return new_data.class_numbers(y, self.about["classes"])
 
     @property
     def _gives_logits(self) -> bool:

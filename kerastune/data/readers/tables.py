@@ -177,13 +177,14 @@ def check_columns(cells: Mapping[str, Any], found: list[Column], what: str) -> N
         )
 
 
-def target(cells: np.ndarray, label: Column, what: str) -> np.ndarray:
+def target(cells: np.ndarray, label: Column, what: str, before: int = 0) -> np.ndarray:
     """Targets `[n]`: numbers, or stripped texts.
 
     Args:
         cells: of the label's column.
         label: as it was recognized.
         what: the table is called.
+        before: rows of the table that come before these.
 
     Raises:
         ValueError: naming the rows without one.
@@ -193,8 +194,8 @@ def target(cells: np.ndarray, label: Column, what: str) -> np.ndarray:
     if missing.any():
         rows = np.flatnonzero(missing)
         raise ValueError(
-            f"{what} has no '{label.name}' in {len(rows)} rows, first in row {rows[0] + 1}: remove "
-            "them."
+            f"{what} has no '{label.name}' in {len(rows)} rows, first in row "
+            f"{before + rows[0] + 1}: remove them."
         )
     if not label.is_numeric:
         return found.astype(np.str_)
