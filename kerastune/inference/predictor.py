@@ -177,7 +177,8 @@ class Predictor:
     def rare_class(self, true: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
         """How well the rarer of two classes is found, as `analysis.rare_class.figures` has it.
 
-        The threshold is that of the search's validation part, where it is known.
+        The threshold is that of the search's validation part; without figures of one where none
+        is known for this model and class, since one that was chosen here would flatter.
 
         Args:
             true: as `judged` gives it.
@@ -188,14 +189,19 @@ class Predictor:
         """
         if self.kind != "classification" or len(self.classes_) != 2 or len(np.unique(true)) < 2:
             return {}
-        return rare_class.figures(true, outputs, self._threshold(true))
+        threshold = self._threshold(true)
+        found = rare_class.figures(true, outputs, threshold)
+        if threshold is not None:
+            return found
+        return {name: value for name, value in found.items() if not name.startswith("threshold")}
 
     def _threshold(self, true: np.ndarray) -> float | None:
-        """The search's threshold, if it was of the class that is the rarer one here, too."""
-        known = json.loads(self.run_dir.result.read_text(encoding="utf-8")).get("rare_class", {})
-        found = known.get("validation")
+        """The search's threshold, if it is of this model, and of the class that is rarer here."""
+        known = json.loads(self.run_dir.result.read_text(encoding="utf-8"))
+        found = known.get("rare_class", {}).get("validation")
         is_same = found and found["class"] == rare_class.of(true)
-        return found["threshold"] if is_same else None
+        is_own = known.get("rare_class_model") == known.get("exported", {}).get("model")
+        return found["threshold"] if is_same and is_own else None
 
     def class_numbers(self, y: np.ndarray) -> np.ndarray:
         """Integer classes `[n]` of labels as they are in a file or an array.

@@ -15,6 +15,7 @@ import kerastune
 from kerastune.cli import entry
 from kerastune.data import loading
 from kerastune.export import usage_files
+from kerastune.inference import wording
 from kerastune.playbook.decision import Decision
 from kerastune.recipe import Recipe
 from kerastune.study.run_directory import RunDir
@@ -135,6 +136,22 @@ def test_labelled_rows_are_judged_with_intervals(churn, capsys):
     assert "accuracy 0." in shown and "ROC AUC" in shown and "recall" in shown
     found = kerastune.load(run_dir.path).evaluate(people)["accuracy"]
     assert found["low"] < found["value"] < found["high"]
+
+
+def test_a_threshold_is_told_where_it_is_one_of_this_model(churn):
+    run_dir, _ = churn
+    true, outputs = np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.5, 0.5], [0.6, 0.4]])
+    before = run_dir.result.read_text()
+    figures = json.loads(before)
+    for judged, expected in (("calibrated", 0.3), ("final", None)):
+        figures |= {"exported": {"model": "calibrated"}, "rare_class_model": judged}
+        figures["rare_class"] = {"validation": {"class": 1, "threshold": 0.3}}
+        run_dir.result.write_text(json.dumps(figures))
+        found = kerastune.load(run_dir.path).rare_class(true, outputs)
+        assert found.get("threshold") == expected and found["recall"] == 0
+        lines = wording.rare_class(found, ["none", "yes"])
+        assert sum("from a probability of 0.3000 on" in line for line in lines) == bool(expected)
+    run_dir.result.write_text(before)
 
 
 def test_the_script_and_the_card_are_true(churn):

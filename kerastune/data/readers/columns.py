@@ -76,6 +76,18 @@ class Column:
         """Whether its values are float64, and not texts."""
         return self.kind in (NUMBER, BOOLEAN, DATE)
 
+    @property
+    def written(self) -> str:
+        """How it is written, for people; empty for plain numbers and texts.
+
+        Example:
+            >>> Column("a", "number", "plain %").written, Column("a", "number", "1,234.5").written
+            ('12 %', '1,234.5')
+        """
+        if self.style == numerals.PLAIN + numerals.PERCENT:
+            return f"12{numerals.PERCENT}"
+        return self.style if self.style != numerals.PLAIN else ""
+
     def dropped(self, why: str) -> Column:
         """The column without its values."""
         return dataclasses.replace(self, kind=DROPPED, why=why)
