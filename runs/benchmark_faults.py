@@ -9,6 +9,7 @@ nothing hit.
 """
 
 import io
+import itertools
 import logging
 import os
 import pathlib
@@ -275,11 +276,10 @@ def in_directory(call, *arguments):
         return call(pathlib.Path(directory), *arguments)
 
 
-def tallies():
-    """The tallies asked for, one after another."""
+def simulated():
+    """The tallies of searches with the fake trainer, one after another."""
     from fault_harness import (
         WHERE,
-        Tally,
         crashes_everywhere,
         disk_errors,
         flips,
@@ -306,22 +306,29 @@ def tallies():
         yield in_memory(read_only_disks)
     yield in_memory(truncations, FLAGS.cut_every)
     yield in_memory(flips, FLAGS.flips)
-    for name in COMMANDS if FLAGS.writes else ():
+
+
+def trained():
+    """The tallies of commands that really train, one after another."""
+    from fault_harness import Tally, may_mount
+
+    for name in FLAGS.commands if FLAGS.writes else ():
         tally = Tally(f"kill -9 as {name} writes its files")
         in_directory(at_writes, tally, name, FLAGS.writes)
         yield tally
-    if FLAGS.disks and may_mount():
-        tally = Tally("full disk (tmpfs) while Keras trains")
+    training = [name for name in FLAGS.commands if name not in BEFORE]
+    for name in training if FLAGS.disks and may_mount() else ():
+        tally = Tally(f"full disk (tmpfs) while {name} runs")
         sizes = np.geomspace(100, 3000, FLAGS.disks).round().astype(int)
-        in_directory(on_full_disks, tally, "ensemble", sizes)
+        in_directory(on_full_disks, tally, name, sizes)
         yield tally
-    for name in COMMANDS if FLAGS.real_kills else ():
+    for name in FLAGS.commands if FLAGS.real_kills else ():
         tally = Tally(f"kill -9 at random moments of {name}")
         in_directory(real, tally, kill, FLAGS.real_kills, name)
         yield tally
-    if FLAGS.signals:
-        tally = Tally("SIGINT, SIGTERM, SIGHUP, once and twice, while the command runs")
-        in_directory(real, tally, stop, FLAGS.signals)
+    for name in FLAGS.commands if FLAGS.signals else ():
+        tally = Tally(f"SIGINT, SIGTERM, SIGHUP, once and twice, while {name} runs")
+        in_directory(real, tally, stop, FLAGS.signals, name)
         yield tally
 
 
@@ -334,7 +341,7 @@ def main(argv):
     logging.getLogger("kerastune").propagate = False
     print("| fault | tried | survived | lost |\n|---|---|---|---|", flush=True)
     lost, began = 0, time.monotonic()
-    for tally in tallies():
+    for tally in itertools.chain(simulated() if FLAGS.simulated else (), trained()):
         print(f"| {tally.fault} | {tally.tried} | {tally.survived} | {tally.lost} |", flush=True)
         for note in tally.notes:
             print(note, file=sys.stderr, flush=True)
@@ -345,6 +352,10 @@ def main(argv):
 
 if __name__ == "__main__":
     flags.DEFINE_integer("kills", 200, "Kills at random moments, with the fake trainer.", 0)
+    flags.DEFINE_boolean("simulated", True, "Whether searches with the fake trainer are hit, too.")
+    flags.DEFINE_list(
+        "commands", list(COMMANDS), "Commands that are hit while they really train or write."
+    )
     flags.DEFINE_integer(
         "real_kills", 2, "Kills at random moments of each command, up to a minute each.", 0
     )

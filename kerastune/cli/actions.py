@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from absl import flags
 from kerastune.budget import LEAST_STEPS
 from kerastune.cli import source_checks
 from kerastune.cli.command_flags import DATA_FLAGS, parsed, recipe_of
+from kerastune.data import new_data
 from kerastune.data.finishing import Wishes
+from kerastune.data.new_data import Batch
 from kerastune.data.raw import Raw
 from kerastune.export import versions
 from kerastune.playbook.stages.distill import GRID
@@ -63,18 +66,24 @@ def _regularized(flag_values: flags.FlagValues, recipe: Recipe) -> Recipe:
 def crossval(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     """Trains the recipe of the flags on every fold."""
     environment.check()
-    raw = _read(flag_values)
+    from kerastune.data import cross_validation_set
+
+    raw, folded = _read(flag_values), None
+    if not _is_named(flag_values):
+        # What is wrong with the data is told before TensorFlow is imported.
+        folded = cross_validation_set.of_raw(raw, _wishes(flag_values))
     with environment.quiet_start():
         from kerastune.cli import summary
-        from kerastune.data import cross_validation_set
         from kerastune.runtime import devices
         from kerastune.tuner.cross_validation import CrossValidation
 
         devices.set_up(flag_values.gpu_memory_growth, flag_values.precision)
+    if folded is None:
+        folded = cross_validation_set.of_raw(raw, _wishes(flag_values))
     output_dir = Path(flag_values.output_dir)
     crossed = CrossValidation(
         flag_values.model,
-        cross_validation_set.of_raw(raw, _wishes(flag_values)),
+        folded,
         _regularized(flag_values, recipe_of(flag_values)),
         num_folds=flag_values.folds,
         repeats=flag_values.repeats,
@@ -123,20 +132,22 @@ def _settings_of(run_dir: RunDir, flag_values: flags.FlagValues) -> dict[str, An
 
 def predict(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     """Predicts new data with the final model of a search, and writes a .csv."""
+    batches = _read_ahead(flag_values)
     predictor = _predictor(flag_values)
     from kerastune.cli import predicting
 
     path = Path(flag_values.predictions or predictor.run_dir.new_predictions).expanduser()
-    count = predicting.write(predictor, flag_values.data, path)
+    count = predicting.write(predictor, batches, path)
     return (f"{count} predictions are in {path}",)
 
 
 def evaluate(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     """Metrics of the final model of a search on labelled data."""
+    batches = _read_ahead(flag_values, is_labelled=True)
     predictor = _predictor(flag_values)
     from kerastune.inference import wording
 
-    judged = predictor.judged(flag_values.data)
+    judged = predictor.judged_batches(batches)
     lines = [
         f"{name} {each['value']:.4f}"
         + (f", 95 % interval {each['low']:.4f} to {each['high']:.4f}" if "low" in each else "")
@@ -144,6 +155,21 @@ def evaluate(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     ]
     rarer = predictor.rare_class(*judged)
     return [*lines, *(wording.rare_class(rarer, list(predictor.classes_)) if rarer else [])]
+
+
+def _read_ahead(flag_values: flags.FlagValues, is_labelled: bool = False) -> Iterator[Batch]:
+    """New data; what is wrong with them is told before TensorFlow is imported."""
+    about = json.loads(RunDir(flag_values.output_dir).inputs.read_text(encoding="utf-8"))
+    batches = new_data.batches(flag_values.data, about["reading"], is_labelled)
+    if is_labelled and about["kind"] == "classification":
+        batches = _of_known_classes(batches, about["classes"])
+    return new_data.read_ahead(batches)
+
+
+def _of_known_classes(batches: Iterator[Batch], classes: Sequence[str]) -> Iterator[Batch]:
+    for batch in batches:
+        new_data.class_numbers(batch.y, classes)
+        yield batch
 
 
 def _predictor(flag_values: flags.FlagValues) -> Any:

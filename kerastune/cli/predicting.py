@@ -6,16 +6,18 @@ import contextlib
 import csv
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from kerastune.data.new_data import Batch
+
 logger = logging.getLogger("kerastune")
 
 
-def write(predictor: Any, source: str, path: Path) -> int:
+def write(predictor: Any, batches: Iterable[Batch], path: Path) -> int:
     """Writes a line for every new example, in their order; gives their number.
 
     A line has what tells which example it is (columns that are no inputs, or the file), then the
@@ -23,7 +25,7 @@ def write(predictor: Any, source: str, path: Path) -> int:
 
     Args:
         predictor: the final model of a search.
-        source: new data of the form of the search's.
+        batches: new data of the form of the search's.
         path: of the .csv, which is there whole or not at all.
 
     Raises:
@@ -32,7 +34,7 @@ def write(predictor: Any, source: str, path: Path) -> int:
     count, told = 0, set()
     with _replacing(path) as file:
         writer = csv.writer(file)
-        for batch in predictor.batches(source):
+        for batch in batches:
             for note in set(batch.notes) - told:
                 logger.warning("%s", note)
             told |= set(batch.notes)

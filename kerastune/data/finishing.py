@@ -80,6 +80,9 @@ def finish(raw: Raw, wishes: Wishes) -> Problem:
     if kind == OTHER and raw.stream is None and declared.loss in class_weights.OF_SIGNS:
         parts["training"], weights = class_weights.by_label(train, weights), None
     targets = target_kinds.fit(train.y, classes, kind, wishes.for_own_model, standardize_targets)
+    # What is wrong with targets is told before large inputs are prepared.
+    spare = declared.is_compiled and (declared.width or 0) > 1 and classes is not None
+    class_notes = _class_notes(parts, classes, spare)
     preparation = _fit_inputs(raw, train.x, wishes)
     prepared = {
         where: _prepare_part(part, where, preparation, targets)
@@ -92,8 +95,6 @@ def finish(raw: Raw, wishes: Wishes) -> Problem:
     units = (targets.mean, targets.scale) if standardize_targets else ()
     is_plain = preparation.is_identity and not units
     told = target_kinds.notes(targets, train.y, declared)
-    spare = declared.is_compiled and (declared.width or 0) > 1 and classes is not None
-    class_notes = _class_notes(parts, classes, spare)
     counted = prepared.get("training", prepared["validation"])
     return Problem(
         name=raw.name,

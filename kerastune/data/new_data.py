@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kerastune.data.raw import Raw
-from kerastune.data.readers import columns, image_folders, table_files, tables
+from kerastune.data.readers import columns, image_files, image_folders, table_files, tables
 from kerastune.data.readers.columns import Column
 from kerastune.data.tabular import safe_name
 
 TABLE, IMAGES = "table", "images"
 ROWS_AT_ONCE = 10_000
 IMAGES_AT_ONCE = 512
+AHEAD = 200_000_000  # bytes of inputs that are read before a model is loaded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +38,16 @@ class Batch:
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        arrays = self.inputs.values() if isinstance(self.inputs, dict) else [self.inputs]
-        return len(next(iter(arrays)))
+        return len(self._arrays[0])
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the inputs."""
+        return sum(array.nbytes for array in self._arrays)
+
+    @property
+    def _arrays(self) -> list[np.ndarray]:
+        return list(self.inputs.values()) if isinstance(self.inputs, dict) else [self.inputs]
 
 
 def described(raw: Raw) -> dict[str, Any]:
@@ -86,13 +96,16 @@ class TableForm:
         """Whether the model takes an array `[n, columns]`, and not one input for each."""
         return all(each.kind in (columns.NUMBER, columns.BOOLEAN) for each in self.taken)
 
-    def batch(self, cells: table_files.Cells, what: str, is_labelled: bool = False) -> Batch:
+    def batch(
+        self, cells: table_files.Cells, what: str, is_labelled: bool = False, before: int = 0
+    ) -> Batch:
         """Rows as the model takes them.
 
         Args:
             cells: of the columns of a table.
             what: the table is called.
             is_labelled: whether the label must be there.
+            before: rows of the table that come before these.
 
         Raises:
             ValueError: naming the columns that are missing.
@@ -105,7 +118,9 @@ class TableForm:
             for each in self.columns
             if not each.is_input and each.name in cells and each.distinct != 1
         }
-        y = tables.target(cells[self.label.name], self.label, what) if is_labelled else None
+        y = None
+        if is_labelled:
+            y = tables.target(cells[self.label.name], self.label, what, before)
         notes = tuple(tables.told_of_lost(cells, self.taken, what))
         return Batch(self.arranged(found), kept, y, notes)
 
@@ -148,6 +163,16 @@ def batches(source: Any, reading: Mapping[str, Any], is_labelled: bool = False) 
         ValueError: with one line, for what can't be read.
         FileNotFoundError: for a file that is missing.
     """
+    count = 0
+    for batch in _batches(source, reading, is_labelled):
+        count += len(batch)
+        yield batch
+    if not count:
+        name = table_files.name_of(source)
+        raise ValueError(f"{name} has no examples that can be read; give at least one.")
+
+
+def _batches(source: Any, reading: Mapping[str, Any], is_labelled: bool) -> Iterator[Batch]:
     form = reading.get("form")
     if form == TABLE:
         _check_table(source)
@@ -161,10 +186,56 @@ def batches(source: Any, reading: Mapping[str, Any], is_labelled: bool = False) 
         yield _of_arrays(Path(source), is_labelled)
 
 
+def read_ahead(batches: Iterator[Batch], most: int = AHEAD) -> Iterator[Batch]:
+    """The same batches, the first of which are read at once, so that what is wrong with them is
+    told before a model is loaded.
+
+    Args:
+        batches: new examples.
+        most: bytes of inputs from which on no further batch is read at once.
+
+    Raises:
+        ValueError, FileNotFoundError: with one line, for what can't be read.
+    """
+    first, size = [], 0
+    for batch in batches:
+        first.append(batch)
+        size += batch.num_bytes
+        if size >= most:
+            break
+    return itertools.chain(first, batches)
+
+
+def class_numbers(y: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Integer classes `[n]` of labels as they are in a file or an array.
+
+    Args:
+        y: labels `[n]`, or `[n, 1]`.
+        classes: their names, in order.
+
+    Raises:
+        ValueError: naming labels that are no classes.
+
+    Example:
+        >>> class_numbers(np.array(["b", "a"]), ["a", "b"]).tolist()
+        [1, 0]
+    """
+    names = [str(each) for each in y.reshape(len(y)).tolist()]
+    known = {name: number for number, name in enumerate(classes)}
+    if strangers := sorted(set(names) - set(known)):
+        raise ValueError(
+            f"The data have labels that are no class: {', '.join(strangers[:5])}; the classes are "
+            f"{', '.join(list(known)[:20])}."
+        )
+    return np.array([known[name] for name in names])
+
+
 def _of_table(source: Any, form: TableForm, is_labelled: bool) -> Iterator[Batch]:
-    what = table_files.name_of(source)
+    what, before = table_files.name_of(source), 0
     for cells in table_files.chunks(source, ROWS_AT_ONCE):
-        yield form.batch(cells, what, is_labelled)
+        batch = form.batch(cells, what, is_labelled, before)
+        before += len(batch)
+        yield batch
 
 
 def _of_images(path: Path, image_size: int, is_labelled: bool) -> Iterator[Batch]:
@@ -177,6 +248,32 @@ def _of_images(path: Path, image_size: int, is_labelled: bool) -> Iterator[Batch
         names = np.array([str(each) for each in read], object)
         y = image_folders.classes_of(path, read) if is_labelled else None
         yield Batch(x, {"file": names}, y, notes)
+
+
+def images(given: Any, image_size: int) -> np.ndarray:
+    """Images in memory, or files of them, of any size, as bytes `[n, image_size, image_size, 3]`.
+
+    Args:
+        given: an array `[n, height, width]` or `[n, height, width, channels]`, or a list of images
+            or of paths, each of its own size.
+        image_size: height and width that they are resized to, in pixels.
+
+    Raises:
+        ValueError: with one line, for a single image, and for what is none.
+
+    Example:
+        >>> images([np.zeros([3, 5, 3], np.uint8), np.zeros([4, 4], np.uint8)], 2).shape
+        (2, 2, 2, 3)
+    """
+    if isinstance(given, list) and given and all(isinstance(each, (str, Path)) for each in given):
+        return image_folders.pixels([Path(each) for each in given], image_size)[0]
+    shape = () if isinstance(given, list) else np.shape(given)
+    if len(shape) == 3 and shape[2] in (1, 3, 4):
+        raise ValueError(f"The shape {shape} is that of one image: give several, as in x[None].")
+    found = [image_files.resized(each, image_size) for each in given]
+    if not found:
+        raise ValueError("There are no images; give at least one.")
+    return np.stack(found)
 
 
 def _of_arrays(path: Path, is_labelled: bool) -> Batch:

@@ -98,13 +98,15 @@ def _asked(signature: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.nda
 
 
 def _in_parts(signature: Any, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Probabilities or predictions for many examples."""
+    """Probabilities or predictions for many examples, also of a signature of one batch size."""
     count, found = len(next(iter(inputs.values()))), []
-    for start in range(0, count, AT_ONCE):
-        part = {name: x[start : start + AT_ONCE] for name, x in inputs.items()}
-        answer = _asked(signature, part)
+    specs = signature.structured_input_signature[1].values()
+    size = next(iter(specs)).shape[0]
+    for start in range(0, count, size or AT_ONCE):
+        rows = np.arange(start, start + size) % count if size else slice(start, start + AT_ONCE)
+        answer = _asked(signature, {name: x[rows] for name, x in inputs.items()})
         found.append(answer.get("probabilities", answer.get("predictions")))
-    return np.concatenate(found)
+    return np.concatenate(found)[:count]
 
 
 def _told(name: str, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> str:

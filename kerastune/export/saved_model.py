@@ -16,6 +16,7 @@ import tensorflow as tf
 from kerastune.export import canary, serving_readme, versions, warmup
 from kerastune.export.signatures import Service, named_inputs, structure_of
 from kerastune.inference.stacking import nested
+from kerastune.models import fixed_batches
 from kerastune.study import run_directory
 
 REMEDY = "export with `tta=False` (rotations and scales are such operations), or as a SavedModel"
@@ -109,7 +110,7 @@ def _compare(
     known = None
     if labelled is not None:
         x, y = labelled
-        known = canary.Labelled(service.named(x, len(y)), y)
+        known = canary.Labelled(service.named(x, None), y)
     for sentence in canary.compared(old, new, known):
         logging.getLogger("kerastune").info("%s", sentence)
 
@@ -117,8 +118,9 @@ def _compare(
 def _write_extras(service: Service, directory: Path, name: str) -> None:
     extra = directory / serving_readme.EXTRA
     extra.mkdir()
+    fixed = fixed_batches.size_of(service.model)
     sizes = dict.fromkeys(
-        min(count, len(next(iter(service.examples.values())))) for count in WARM_UP_BATCHES
+        fixed or min(count, len(next(iter(service.examples.values())))) for count in WARM_UP_BATCHES
     )
     warm = [each for count in sizes for each in service.requests(count).items()]
     warmup.write(extra, name, warm)

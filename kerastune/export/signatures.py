@@ -154,8 +154,11 @@ class Service:
         """Inputs by name, arranged as the model takes them."""
         return keras.tree.pack_sequence_as(self._structure, [named[name] for name in self.inputs])
 
-    def named(self, examples: Any, most: int = MOST_EXAMPLES) -> dict[str, np.ndarray]:
-        """Inputs by name, of the first examples as the model takes them; raises `ValueError`."""
+    def named(self, examples: Any, most: int | None = MOST_EXAMPLES) -> dict[str, np.ndarray]:
+        """Inputs by name, of the first examples as the model takes them; raises `ValueError`.
+
+        With `most=None` of all, also where the model takes batches of one size.
+        """
         if isinstance(self._structure, dict):
             missing = self._structure.keys() - (
                 examples.keys() if isinstance(examples, Mapping) else ()
@@ -169,7 +172,9 @@ class Service:
         flat = keras.tree.flatten(examples)
         named = {}
         for (name, tensor), x in zip(self.inputs.items(), flat, strict=True):
-            x = _as_type(fixed_batches.few(np.asarray(x), most, self.model), tensor.dtype)
+            x = np.asarray(x)
+            x = x if most is None else fixed_batches.few(x, most, self.model)
+            x = _as_type(x, tensor.dtype)
             if len(x.shape) != len(tensor.shape) or any(
                 side not in (None, given)
                 for side, given in zip(tensor.shape[1:], x.shape[1:], strict=True)

@@ -277,7 +277,7 @@ def _input_rows(about: Mapping[str, Any]) -> list[str]:
 
 
 def _type(column: Column) -> str:
-    kind = f"{column.kind} ({column.style})" if column.style not in ("", "plain") else column.kind
+    kind = f"{column.kind} ({column.written})" if column.written else column.kind
     safe = safe_name(column.name)
     return kind if safe == column.name else f"{kind}, input `{safe}`"
 
@@ -297,6 +297,8 @@ def _figure_rows(figures: Mapping[str, Any], path: Path) -> list[str]:
         rows.append(f"| {part} | {' | '.join(f'{values[each]:.4g}' for each in metrics)} |")
     for part, found in figures.get("rare_class", {}).items():
         lines = wording.rare_class(found, figures["classes"])
-        rows += ["", f"The rarer class, {part}, by the single model:", ""]
+        judged, exported = figures.get("rare_class_model"), figures.get("exported", {}).get("model")
+        by = "this model" if judged == exported else "the single model"
+        rows += ["", f"The rarer class, {part}, by {by}:", ""]
         rows += [f"* {line}" for line in lines]
     return rows

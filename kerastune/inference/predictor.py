@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from kerastune.analysis import error_analysis, intervals, rare_class
 from kerastune.data import new_data, user_inputs
-from kerastune.data.new_data import TABLE, Batch, TableForm
+from kerastune.data.new_data import IMAGES, TABLE, Batch, TableForm
 from kerastune.data.readers import table_files
 from kerastune.models import output_kind, saved_models
 from kerastune.playbook.decision import Decision
@@ -91,7 +91,8 @@ class Predictor:
 
         Args:
             x: a DataFrame, a dict of columns or the path of a file for a table; the path of a
-                folder or file of images; else arrays as the model takes them.
+                folder or file of images, or images of any size in an array or a list; else arrays
+                as the model takes them.
 
         Raises:
             ValueError: with one line, for data of another form.
@@ -163,7 +164,11 @@ class Predictor:
         Returns:
             Integer classes `[n]` and probabilities `[n, classes]`, or numbers `[n, outputs]` twice.
         """
-        found = [(batch.y, self.outputs(batch.inputs)) for batch in self.batches(source, True)]
+        return self.judged_batches(self.batches(source, True))
+
+    def judged_batches(self, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarray]:
+        """As `judged`, of labelled examples that are read already, or as they are asked for."""
+        found = [(batch.y, self.outputs(batch.inputs)) for batch in batches]
         y, outputs = (np.concatenate(each) for each in zip(*found, strict=True))
         if self.kind != "classification":
             return y.reshape(len(y), -1), outputs
@@ -172,7 +177,8 @@ class Predictor:
     def rare_class(self, true: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
         """How well the rarer of two classes is found, as `analysis.rare_class.figures` has it.
 
-        The threshold is that of the search's validation part, where it is known.
+        The threshold is that of the search's validation part; without figures of one where none
+        is known for this model and class, since one that was chosen here would flatter.
 
         Args:
             true: as `judged` gives it.
@@ -183,14 +189,19 @@ class Predictor:
         """
         if self.kind != "classification" or len(self.classes_) != 2 or len(np.unique(true)) < 2:
             return {}
-        return rare_class.figures(true, outputs, self._threshold(true))
+        threshold = self._threshold(true)
+        found = rare_class.figures(true, outputs, threshold)
+        if threshold is not None:
+            return found
+        return {name: value for name, value in found.items() if not name.startswith("threshold")}
 
     def _threshold(self, true: np.ndarray) -> float | None:
-        """The search's threshold, if it was of the class that is the rarer one here, too."""
-        known = json.loads(self.run_dir.result.read_text(encoding="utf-8")).get("rare_class", {})
-        found = known.get("validation")
+        """The search's threshold, if it is of this model, and of the class that is rarer here."""
+        known = json.loads(self.run_dir.result.read_text(encoding="utf-8"))
+        found = known.get("rare_class", {}).get("validation")
         is_same = found and found["class"] == rare_class.of(true)
-        return found["threshold"] if is_same else None
+        is_own = known.get("rare_class_model") == known.get("exported", {}).get("model")
+        return found["threshold"] if is_same and is_own else None
 
     def class_numbers(self, y: np.ndarray) -> np.ndarray:
         """Integer classes `[n]` of labels as they are in a file or an array.
@@ -198,14 +209,7 @@ class Predictor:
         Raises:
             ValueError: naming labels that are no classes.
         """
-        names = [str(each) for each in y.reshape(len(y)).tolist()]
-        known = {name: number for number, name in enumerate(self.about["classes"])}
-        if strangers := sorted(set(names) - set(known)):
-            raise ValueError(
-                f"The data have labels that are no class: {', '.join(strangers[:5])}; the classes "
-                f"are {', '.join(list(known)[:20])}."
-            )
-        return np.array([known[name] for name in names])
+        return new_data.class_numbers(y, self.about["classes"])
 
     @property
     def _gives_logits(self) -> bool:
@@ -219,6 +223,8 @@ class Predictor:
         if reading.get("form") == TABLE and isinstance(x, dict):
             cells = {str(name): table_files.cells(values) for name, values in x.items()}
             return self.outputs(TableForm.of(reading).batch(cells, "The table").inputs)
+        if reading.get("form") == IMAGES and not isinstance(x, dict):
+            return self.outputs(new_data.images(x, reading["image_size"]))
         return self.outputs(x)
 
 

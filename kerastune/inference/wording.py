@@ -9,7 +9,7 @@ def rare_class(found: Mapping[str, float], classes: Sequence[str]) -> list[str]:
     """Lines on how well the rarer of two classes is found.
 
     Args:
-        found: as `analysis.rare_class.figures` has it.
+        found: as `analysis.rare_class.figures` has it, with or without a threshold.
         classes: names of the two.
 
     Example:
@@ -20,12 +20,18 @@ def rare_class(found: Mapping[str, float], classes: Sequence[str]) -> list[str]:
         'ROC AUC 0.5000, PR AUC 0.5000 of yes'
     """
     name = classes[int(found["class"])]
-    return [
+    lines = [
         f"{name} ({100 * found['share']:.1f} % of the examples) where it is likelier: recall "
         f"{found['recall']:.4f}, precision {found['precision']:.4f}",
-        f"{name} from a probability of {found['threshold']:.4f} on: recall "
-        f"{found['threshold_recall']:.4f}, precision {found['threshold_precision']:.4f}, F1 "
-        f"{found['threshold_f1']:.4f}",
+    ]
+    if "threshold" in found:
+        lines.append(
+            f"{name} from a probability of {found['threshold']:.4f} on: recall "
+            f"{found['threshold_recall']:.4f}, precision {found['threshold_precision']:.4f}, F1 "
+            f"{found['threshold_f1']:.4f}"
+        )
+    return [
+        *lines,
         f"ROC AUC {found['roc_auc']:.4f}, PR AUC {found['pr_auc']:.4f} of {name}",
         f"accuracy of always predicting the other class {found['majority_accuracy']:.4f}",
     ]

@@ -41,6 +41,7 @@ class Facts:
         guess: loss of a guess that looks at no input; infinite where it is not known.
         others_trained: final trainings of another recipe, before the search was extended.
         starting_recipe: values of a recipe that suit the network, as its authors found them.
+        extension: number of the extension whose budget it is; 0 for that of the search itself.
     """
 
     num_train: int
@@ -63,6 +64,7 @@ class Facts:
     guess: float = math.inf
     others_trained: frozenset[str] = frozenset()
     starting_recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
+    extension: int = 0
 
     def knows_optimizer(self, recipe: Recipe) -> bool:
         """Whether a recipe's optimizer is the one that the network's authors name."""

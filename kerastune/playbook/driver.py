@@ -246,6 +246,7 @@ class Playbook:
         return dataclasses.replace(
             self._facts,
             others_trained=others,
+            extension=self._before.number,
             allowance=self._allowances.steps(stage, self._now(), at_once),
             timed=self.budget.steps is None,
         )

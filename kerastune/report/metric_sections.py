@@ -34,8 +34,10 @@ def rare_class(result: dict[str, Any]) -> Section | None:
     name, first = _name(result), next(iter(by_part.values()))
     rows = [(words, *(f"{found[key]:.4f}" for found in by_part.values())) for words, key in ROWS]
     shares = [f"{100 * found['share']:.1f} %" for found in by_part.values()]
+    exported = result.get("exported", {}).get("model")
+    is_exported = result.get("rare_class_model") == exported
     table = Table(
-        f"How well {name} is found by the final model",
+        f"How well {name} is found by {'the model to use' if is_exported else 'the final model'}",
         ("metric", *by_part),
         (("fraction of the examples", *shares), *rows),
     )

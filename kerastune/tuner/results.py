@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastune.analysis import comparison, error_analysis, rare_class
+from kerastune.analysis import calibration, comparison, error_analysis, rare_class
 from kerastune.models import compiling, output_kind, scoring
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages import baseline
@@ -17,8 +17,8 @@ from kerastune.report import examples
 from kerastune.report.predictions import MOST_MISTAKES, Mistakes, Predictions
 from kerastune.training.trainer import sample
 from kerastune.tuner import final_figures
-from kerastune.tuner.final_figures import FINAL
-from kerastune.tuner.final_models import FinalModels
+from kerastune.tuner.final_figures import EXPORTED, FINAL
+from kerastune.tuner.final_models import CALIBRATED, FinalModels
 from kerastune.tuner.refit import REFIT
 
 BASELINE = "baseline"
@@ -68,8 +68,9 @@ def result(models: FinalModels, seconds: float) -> tuple[dict[str, Any], Predict
         for name, given in shown.items():
             unit = models.problem.target_std
             outputs[name] = {"test": in_users_units(models.problem, given * unit, False)}
-    if rarer := _rare_class(models.problem, outputs.get(FINAL, {})):
-        figures["rare_class"] = rarer
+    judged, given = _handed_out(models, figures, outputs)
+    if rarer := _rare_class(models.problem, given):
+        figures |= {"rare_class": rarer, "rare_class_model": judged}
     figures |= {
         "classes": list(models.problem.class_names),
         "scored_by": models.playbook.scored_by,
@@ -81,8 +82,31 @@ def result(models: FinalModels, seconds: float) -> tuple[dict[str, Any], Predict
     return figures, predictions(models.problem, outputs) if any(outputs.values()) else None
 
 
+def _handed_out(
+    models: FinalModels, figures: dict[str, Any], outputs: dict[str, dict[str, np.ndarray]]
+) -> tuple[str, dict[str, np.ndarray]]:
+    """Name and outputs by part of the exported classifier of two classes, which its threshold is
+    of; of the single model in the place of a bag, whose members have seen the validation part.
+    """
+    told, single = figures.get(EXPORTED, {}), outputs.get(FINAL, {})
+    name, validation = told.get("model"), models.problem.validation
+    if models.problem.num_classes != 2 or name not in {*outputs, CALIBRATED}:
+        return FINAL, single
+    if name == CALIBRATED:
+        temperature = told["temperature"]
+        tempered = {part: calibration.tempered(each, temperature) for part, each in single.items()}
+        return name, tempered
+    if name in (FINAL, REFIT) or (models.ensemble is not None and models.ensemble.repeats):
+        return FINAL, single
+    if name == "tta":
+        found, _ = models.tta_predictions(validation.x)
+    else:
+        found = models.ensemble_predictions(validation.x)
+    return name, {"validation": found, **outputs[name]}
+
+
 def _rare_class(problem: Problem, outputs: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """How well the final model finds the rarer of two classes, by part.
+    """How well a model finds the rarer of two classes, by part.
 
     The threshold of the validation part is also that of the test part.
     """

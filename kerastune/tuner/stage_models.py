@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastune.analysis import calibration, loss_selection, nested
+from kerastune.analysis import loss_selection, nested
 from kerastune.analysis.view_selection import IDENTITY
 from kerastune.data import folds
 from kerastune.inference import tta, views
@@ -133,10 +133,7 @@ class StageModels:
             wanted = dict(list(found.items())[:count])
             by_member += [predict(trial, wanted) for trial in others]
         said = {
-            name: calibration.tempered(
-                bag.out_of_fold([each[name] for each in by_member], len(known.targets)),
-                bagged.temperature,
-            )
+            name: bag.out_of_fold([each[name] for each in by_member], len(known.targets))
             for name in by_member[0]
             if all(name in each for each in by_member)
         }

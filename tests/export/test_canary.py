@@ -62,6 +62,26 @@ def test_numbers_are_compared_by_their_error(tmp_path):
     assert "MAE 0.0000 before, " in second and " of MAE (95 % CI +" in second
 
 
+@pytest.mark.parametrize("size", [32, 500])
+def test_models_of_one_batch_size_are_compared_on_all_labelled_examples(tmp_path, caplog, size):
+    def fixed(weight):
+        x = keras.Input(batch_shape=(size, 4), name="inputs")
+        model = keras.Model(x, keras.layers.Dense(2, "softmax")(keras.ops.reshape(x, (size, 4))))
+        model.set_weights(classifier(weight).get_weights())
+        return model
+
+    old = exported(fixed(-1.0), tmp_path)
+    with caplog.at_level("INFO", logger="kerastune"):
+        exported(fixed(1.0), tmp_path, against=old, labelled=(X, Y))
+    assert "on 1 recorded requests: " in caplog.text
+    assert f"{size} of {size} classes differ" in caplog.text
+    assert "On 300 labelled examples: accuracy 0.0000 before, 1.0000 now" in caplog.text
+    with pytest.raises(
+        ValueError, match=rf"float32\[{size}, 4\] .*that of the new version .*\[n, 4"
+    ):
+        exported(classifier(1.0), tmp_path, against=old)
+
+
 def test_another_signature_is_refused_and_leaves_nothing(tmp_path):
     old = exported(classifier(1.0), tmp_path)
     with pytest.raises(ValueError, match=r"probabilities float32\[n, 2\].*\[n, 3\]; cl") as refused:

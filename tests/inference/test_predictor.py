@@ -15,6 +15,7 @@ import kerastune
 from kerastune.cli import entry
 from kerastune.data import loading
 from kerastune.export import usage_files
+from kerastune.inference import wording
 from kerastune.playbook.decision import Decision
 from kerastune.recipe import Recipe
 from kerastune.study.run_directory import RunDir
@@ -137,6 +138,22 @@ def test_labelled_rows_are_judged_with_intervals(churn, capsys):
     assert found["low"] < found["value"] < found["high"]
 
 
+def test_a_threshold_is_told_where_it_is_one_of_this_model(churn):
+    run_dir, _ = churn
+    true, outputs = np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.5, 0.5], [0.6, 0.4]])
+    before = run_dir.result.read_text()
+    figures = json.loads(before)
+    for judged, expected in (("calibrated", 0.3), ("final", None)):
+        figures |= {"exported": {"model": "calibrated"}, "rare_class_model": judged}
+        figures["rare_class"] = {"validation": {"class": 1, "threshold": 0.3}}
+        run_dir.result.write_text(json.dumps(figures))
+        found = kerastune.load(run_dir.path).rare_class(true, outputs)
+        assert found.get("threshold") == expected and found["recall"] == 0
+        lines = wording.rare_class(found, ["none", "yes"])
+        assert sum("from a probability of 0.3000 on" in line for line in lines) == bool(expected)
+    run_dir.result.write_text(before)
+
+
 def test_the_script_and_the_card_are_true(churn):
     run_dir, _ = churn
     ran = subprocess.run(
@@ -172,6 +189,25 @@ def test_folders_of_images_are_predicted_by_file(tmp_path):
     found = kerastune.load(run_dir.path)
     assert found.predict(tmp_path / "all" / "dark").shape == (8,)
     assert found.evaluate(tmp_path / "all")["accuracy"]["value"] in (0.0, 0.5, 1.0)
+    paths = sorted((tmp_path / "all" / "dark").glob("*.png"))
+    expected = found.predict_proba(tmp_path / "all" / "dark")
+    np.testing.assert_array_equal(found.predict_proba(paths), expected)
+    for given in (
+        np.full([8, 9, 9], 40, np.uint8),
+        np.full([8, 30, 20, 1], 40.0),
+        [np.full([4 + n, 5, 3], 40) for n in range(8)],
+        np.full([8, 4, 4, 3], 40, np.uint8),
+    ):
+        np.testing.assert_array_equal(found.predict_proba(given), expected)
+    for given, words in (
+        (np.zeros([9, 9, 3], np.uint8), r"is that of one image: give several, as in x\[None\]"),
+        (np.full([2, 9, 9, 3], 0.5), "values from 0 to 255, got 0.5 to 0.5"),
+        (np.full([2, 9, 9], np.nan), "values from 0 to 255"),
+        ([np.zeros([9, 9, 2])], "has the shape"),
+        ([], "no images"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            found.predict(given)
     ran = subprocess.run(
         [sys.executable, run_dir.predict_script, tmp_path / "all" / "dark" / "1.png"],
         capture_output=True,

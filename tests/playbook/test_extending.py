@@ -75,6 +75,7 @@ def test_earlier_decisions_stay_and_what_had_no_budget_is_decided_now(tmp_path):
         assert names == ["decay (extension 1)", "train (extension 1)"]
         assert found.decisions[len(before)].before == recipe
         assert found.decisions[-1].before == found.decisions[-2].after
+        assert [each.facts(STAGES[-1]).extension for each in (first, found)] == [0, 1]
 
 
 def test_a_stage_that_still_has_nothing_to_train_is_passed_over(tmp_path):

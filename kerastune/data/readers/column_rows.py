@@ -25,7 +25,7 @@ def row(column: Column) -> tuple[str, ...]:
     became = f"{column.kind}: {column.why}" if column.why else column.kind
     if column.kind == DROPPED:
         return column.name, became, "", "", ""
-    became += f", written as {column.style}" if column.style not in ("", "plain") else ""
+    became += f", written as {column.written}" if column.written else ""
     became += f", input {safe}" if (safe := tabular.safe_name(column.name)) != column.name else ""
     missing, example = str(column.missing) if column.missing else "", column.example
     is_long = len(example) > MOST_SHOWN

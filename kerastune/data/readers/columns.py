@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kerastune.data import checks
-from kerastune.data.readers import dates, numerals
+from kerastune.data.readers import dates, mistakes, numerals
 from kerastune.data.readers.asked import ignored, typed
 
 NUMBER, BOOLEAN, DATE, CATEGORY, TEXT, DROPPED = (
@@ -32,7 +32,6 @@ FEWEST = 10  # rows from which on it tells something that all values differ
 WORDS_OF_TEXT = 3  # of an average cell of a column of texts
 MOST_REPEATED_TEXTS = 50  # different long texts that are still categories
 LEAST_EXAMPLES = 3  # of a category that stands for itself in a column of many
-MOSTLY = 0.9  # of the different cells are numbers where the others look like mistakes
 TRUTHS = {"true": 1.0, "false": 0.0}
 _ID = re.compile(r"(?:^|[^A-Za-z])(?:id|uuid|guid|index|key)$", re.IGNORECASE)
 _CAMEL_ID = re.compile(r"[a-z](?:Id|ID)$")
@@ -76,6 +75,18 @@ class Column:
     def is_numeric(self) -> bool:
         """Whether its values are float64, and not texts."""
         return self.kind in (NUMBER, BOOLEAN, DATE)
+
+    @property
+    def written(self) -> str:
+        """How it is written, for people; empty for plain numbers and texts.
+
+        Example:
+            >>> Column("a", "number", "plain %").written, Column("a", "number", "1,234.5").written
+            ('12 %', '1,234.5')
+        """
+        if self.style == numerals.PLAIN + numerals.PERCENT:
+            return f"12{numerals.PERCENT}"
+        return self.style if self.style != numerals.PLAIN else ""
 
     def dropped(self, why: str) -> Column:
         """The column without its values."""
@@ -150,8 +161,7 @@ def unreadable(cells: np.ndarray, column: Column) -> list[str]:
     if cells.dtype.kind in "biufM" or not column.is_numeric:
         return []
     given = [text for text in Distinct(cells).texts if not numerals.is_missing(text)]
-    is_lost = np.isnan(_parsed(given, column))
-    return [text for text, lost in zip(given, is_lost, strict=True) if lost]
+    return mistakes.lost(given, _parsed(given, column))
 
 
 class Distinct:
@@ -228,7 +238,7 @@ def _of_texts(name: str, seen: Distinct, kind: str, style: str) -> Column:
     if not given:
         return Column(name, DROPPED, why="it is empty", missing=len(seen.codes))
     if kind == NUMBER:
-        style = numerals.style_of(given) or _readable_style(given)
+        style = numerals.style_of(given) or mistakes.likely_style(given)
     elif kind == DATE:
         style = style or _order(name, given) or numerals.PLAIN
     elif not kind:
@@ -251,7 +261,7 @@ def _found(name: str, seen: Distinct, given: list[str]) -> tuple[str, str]:
         return NUMBER, style
     if order := _order(name, given):
         return DATE, order
-    _refuse_mistakes(name, given)
+    mistakes.refuse(name, given)
     words = float(np.mean([len(text.split()) for text in given[:1000]]))
     is_long = words >= WORDS_OF_TEXT and len(given) > MOST_REPEATED_TEXTS
     return (TEXT if is_long else CATEGORY), ""
@@ -271,48 +281,20 @@ def _order(name: str, given: list[str]) -> str:
         ) from error
 
 
-def _refuse_mistakes(name: str, given: list[str]) -> None:
-    """Refuses a column of numbers, or of dates, that a few other cells are among."""
-    for kind, readable in ((NUMBER, _readable_numbers(given)), (DATE, _readable_dates(given))):
-        lost = np.isnan(readable)
-        is_code = kind == NUMBER and any(re.fullmatch(r"0\d+", text) for text in given)
-        if len(given) >= FEWEST and 1 - lost.mean() >= MOSTLY and lost.any() and not is_code:
-            strangers = [text for text, is_lost in zip(given, lost, strict=True) if is_lost]
-            raise ValueError(
-                f"Column '{name}' has {kind}s and {len(strangers)} other texts, such as "
-                f"{strangers[0][:MOST_SHOWN]!r}: mend them, or say {typed(name, kind)} (others are "
-                f"missing) or {typed(name, CATEGORY)}."
-            )
-
-
-def _readable_style(given: list[str]) -> str:
-    styles = (numerals.PLAIN, numerals.POINT, numerals.COMMA)
-    lost = [int(np.isnan(numerals.numbers(given, style)).sum()) for style in styles]
-    return styles[int(np.argmin(lost))]
-
-
-def _readable_numbers(given: list[str]) -> np.ndarray:
-    return numerals.numbers(given, _readable_style(given))
-
-
-def _readable_dates(given: list[str]) -> np.ndarray:
-    found = [dates.seconds(given, order) for order in dates.ORDERS]
-    return min(found, key=lambda each: int(np.isnan(each).sum()))
-
-
 def _check_size(name: str, found: np.ndarray) -> None:
+    largest = float(np.fmax.reduce(np.abs(found), initial=0.0))
+    if largest <= checks.LARGEST:
+        return
     infinite = int(np.isinf(found).sum())
     if infinite:
         raise ValueError(
             f"Column '{name}' has {infinite} infinite values, first in row "
             f"{int(np.argmax(np.isinf(found))) + 1}: mend them, or say {ignored(name)}."
         )
-    largest = float(np.nanmax(np.abs(found), initial=0.0))
-    if largest > checks.LARGEST:
-        raise ValueError(
-            f"Column '{name}' has values up to {largest:.3g}, which are too large to compute with "
-            f"(at most {checks.LARGEST:g}): give it in a larger unit, or say {ignored(name)}."
-        )
+    raise ValueError(
+        f"Column '{name}' has values up to {largest:.3g}, which are too large to compute with (at "
+        f"most {checks.LARGEST:g}): give it in a larger unit, or say {ignored(name)}."
+    )
 
 
 def _if_informative(column: Column, cells: np.ndarray) -> Column:

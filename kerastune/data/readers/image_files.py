@@ -44,7 +44,7 @@ def decode(path: Path, size: int) -> np.ndarray:
                 width, height = image.size
                 if width * height > MOST_PIXELS:
                     raise ValueError(f"has {width} x {height} pixels, which are too many")
-                return np.asarray(_shown(image).resize((size, size), Image.Resampling.BILINEAR))
+                return _sized(image, size)
     except UnidentifiedImageError as error:
         raise ValueError("is no image of a known format") from error
     except Image.DecompressionBombError as error:
@@ -52,6 +52,52 @@ def decode(path: Path, size: int) -> np.ndarray:
     except (OSError, SyntaxError, EOFError, IndexError, OverflowError, TypeError) as error:
         words = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"is broken ({words})") from error
+
+
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    """An image in memory as bytes `[size, size, 3]`, as `decode` gives those of files.
+
+    Args:
+        image: values from 0 to 255, `[height, width]` or `[height, width, 1, 3 or 4]`.
+        size: height and width, in pixels.
+
+    Raises:
+        ValueError: with one line, for other shapes and values.
+
+    Example:
+        >>> resized(np.full([2, 4], 7.0), 1).tolist()
+        [[[7, 7, 7]]]
+    """
+    from PIL import Image
+
+    array = np.asarray(image)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if not array.size or array.ndim != 2 and (array.ndim != 3 or array.shape[2] not in (3, 4)):
+        raise ValueError(
+            f"An image has the shape {np.shape(image)}; expected [height, width], or [height, "
+            "width, channels] with 1, 3 or 4 channels."
+        )
+    array = _bytes(array)
+    return array if array.shape == (size, size, 3) else _sized(Image.fromarray(array), size)
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return array
+    is_number = array.dtype.kind in "iuf"
+    is_in_range = is_number and bool((array >= 0).all() and (array <= 255).all())
+    is_scaled = is_in_range and array.max() <= 1 and bool((array != np.floor(array)).any())
+    if not is_in_range or is_scaled:
+        found = f"{array.min():.3g} to {array.max():.3g}" if is_number else f"of {array.dtype}"
+        raise ValueError(f"Images must have values from 0 to 255, got {found}: scale them.")
+    return np.round(array).astype(np.uint8)
+
+
+def _sized(image, size: int) -> np.ndarray:
+    from PIL import Image
+
+    return np.asarray(_shown(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def _shown(image):

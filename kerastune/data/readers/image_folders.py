@@ -101,7 +101,7 @@ def column_of_paths(source: Path, asked: Asked) -> str:
     first = next(table_files.chunks(source, 1), {})
     for name in names:
         cell = str(first[name][0]).strip() if name in first else ""
-        is_image = Path(cell).suffix.lower() in image_files.ENDINGS
+        is_image = cell.lower().endswith(image_files.ENDINGS)
         if is_image and name != asked.label and name not in asked.types:
             return name
     return ""

@@ -62,9 +62,8 @@ def style_of(cells: Sequence[str]) -> str:
     ends = {cell.endswith("%") for cell in given}
     if len(ends) > 1:
         return ""
-    bare = [_bare(cell) for cell in given]
     for style, pattern in _PATTERNS.items():
-        if all(pattern.fullmatch(cell) for cell in bare):
+        if all(pattern.fullmatch(_bare(cell)) for cell in given):
             return style + (PERCENT if ends == {True} else "")
     return ""
 

@@ -120,8 +120,10 @@ def chunks(source: Any, most: int) -> Iterator[Cells]:
         with _opened(path) as file:
             rows = (line for line in _reader(file) if line)
             next(rows, None)
+            before = 0
             while some := list(itertools.islice(rows, most)):
-                yield _columns(names, some, path)
+                yield _columns(names, some, path, before)
+                before += len(some)
     except (csv.Error, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
 
@@ -138,8 +140,8 @@ def cells(values: Any) -> np.ndarray:
     return _series(pd.Series(values), "", "The table")
 
 
-def _columns(names: list[str], rows: list[list[str]], path: Path) -> Cells:
-    _check_lengths(rows, len(names), path)
+def _columns(names: list[str], rows: list[list[str]], path: Path, before: int = 0) -> Cells:
+    _check_lengths(rows, len(names), path, before)
     columns = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
     return dict(zip(names, columns, strict=True))
 
@@ -166,13 +168,14 @@ def _rows(path: Path) -> list[list[str]]:
         raise _unreadable(path, error) from error
 
 
-def _check_lengths(lines: list[list[str]], width: int, path: Path) -> None:
-    wrong = [number for number, row in enumerate(lines, start=1) if len(row) != width]
+def _check_lengths(lines: list[list[str]], width: int, path: Path, before: int) -> None:
+    wrong = [place for place, row in enumerate(lines) if len(row) != width]
     if wrong:
         others = f", and so do {len(wrong) - 1} other rows" if len(wrong) > 1 else ""
+        found = len(lines[wrong[0]])
         raise ValueError(
-            f"Row {wrong[0]} of {path} has {len(lines[wrong[0] - 1])} cells, expected {width} as "
-            f"in its header{others}: mend the file (a cell with the separator in it needs quotes)."
+            f"Row {before + wrong[0] + 1} of {path} has {found} cells, expected {width} as in its "
+            f"header{others}: mend the file (a cell with the separator in it needs quotes)."
         )
 
 

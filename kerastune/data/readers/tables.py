@@ -95,16 +95,19 @@ def read(source: Any, asked: Asked) -> Raw:
     check(source, asked)
     what, cells = table_files.name_of(source), table_files.read(source)
     label = _recognized_label(cells[asked.label], asked.label, asked.types.get(asked.label, ""))
+    y = target(cells[asked.label], label, what)
+    _check_classes(y, label)
     found = recognized(cells, asked, what)
     order = _order(cells, found, asked, what)
-    parts = {"training": _part(cells, found, label, what)}
+    parts = {"training": Part(inputs(cells, found), y)}
     groups = [_groups(cells, asked.groups)] if asked.groups else []
     notes = list(told(found))
     for where, further in asked.further.items():
         its_name = table_files.name_of(further)
         others = table_files.read(further)
         check_columns(others, [label, *found], its_name)
-        parts[where] = _part(others, found, label, its_name)
+        its_y = target(others[asked.label], label, its_name)
+        parts[where] = Part(inputs(others, found), its_y)
         notes += told_of_lost(others, found, its_name)
         if asked.groups and where == "validation":
             groups.append(_groups(others, asked.groups))
@@ -174,13 +177,14 @@ def check_columns(cells: Mapping[str, Any], found: list[Column], what: str) -> N
         )
 
 
-def target(cells: np.ndarray, label: Column, what: str) -> np.ndarray:
+def target(cells: np.ndarray, label: Column, what: str, before: int = 0) -> np.ndarray:
     """Targets `[n]`: numbers, or stripped texts.
 
     Args:
         cells: of the label's column.
         label: as it was recognized.
         what: the table is called.
+        before: rows of the table that come before these.
 
     Raises:
         ValueError: naming the rows without one.
@@ -190,8 +194,8 @@ def target(cells: np.ndarray, label: Column, what: str) -> np.ndarray:
     if missing.any():
         rows = np.flatnonzero(missing)
         raise ValueError(
-            f"{what} has no '{label.name}' in {len(rows)} rows, first in row {rows[0] + 1}: remove "
-            "them."
+            f"{what} has no '{label.name}' in {len(rows)} rows, first in row "
+            f"{before + rows[0] + 1}: remove them."
         )
     if not label.is_numeric:
         return found.astype(np.str_)
@@ -247,9 +251,11 @@ def told_of_lost(cells: Cells, found: list[Column], what: str) -> list[str]:
     )
 
 
-def _part(cells: Cells, found: list[Column], label: Column, what: str) -> Part:
-    y = target(cells[label.name], label, what)
-    return Part(inputs(cells, found), y)
+def _check_classes(y: np.ndarray, label: Column) -> None:
+    """Refuses classes that are only one, before much time goes into the columns."""
+    if not label.is_numeric:
+        names = tuple(sorted(set(y.tolist())))
+        checks.check_classes(np.arange(len(names)), names, "training")
 
 
 def _recognized_label(cells: np.ndarray, name: str, asked: str) -> Column:

@@ -62,13 +62,17 @@ def trainings(num_train: int) -> int:
     return (FOLDS + 1) * (1 if num_train <= FEW else LONGER)
 
 
-def repeats(recipe: Recipe, most: int, outcomes: Mapping[str, Outcome]) -> list[Repeat]:
+def repeats(
+    recipe: Recipe, most: int, outcomes: Mapping[str, Outcome], extensions: int = 0
+) -> list[Repeat]:
     """The trainings of a bag, by cuts of all examples.
 
     Args:
         recipe: of the single model; every member has another seed.
         most: members at most.
         outcomes: by name of the trial; those of another recipe, before an extension, keep theirs.
+        extensions: of the search; in each a training that failed may be tried once more, with
+            another seed.
 
     Example:
         >>> [list(each)[-1] for each in repeats(Recipe(), 10, {})]
@@ -81,11 +85,23 @@ def repeats(recipe: Recipe, most: int, outcomes: Mapping[str, Outcome]) -> list[
         found.append({})
         for fold in range(1, FOLDS + 1):
             number = (repeat - 1) * FOLDS + fold
-            trained = recipe.replace(seed=recipe.seed + number)
-            name = full_training.unused(f"ensemble-fold-{number}", trained, outcomes)
+            name, trained = _tried(number, recipe, outcomes, extensions)
             cut = {"folds": FOLDS, "left_out": fold, "repeat": repeat}
             found[-1][name] = trained, cut
     return found
+
+
+def _tried(
+    number: int, recipe: Recipe, outcomes: Mapping[str, Outcome], extensions: int
+) -> tuple[str, Recipe]:
+    """Name and recipe of a member's training: of the first that did not fail, or the last one."""
+    for attempt in range(extensions + 1):
+        seed = recipe.seed + number + attempt * MOST_REPEATS * FOLDS
+        trained = recipe.replace(seed=seed)
+        name = full_training.unused(f"ensemble-fold-{number}", trained, outcomes)
+        if name not in outcomes or not _has_failed(outcomes[name]):
+            break
+    return name, trained
 
 
 def due(
@@ -185,9 +201,14 @@ def judge(names: Sequence[str], known: LeftOut, single: np.ndarray, measure: str
     return Verdict(gain, loss_gain, together)
 
 
-def _is_member(outcome: Outcome) -> bool:
-    """Whether a training ended with weights, and as good as whole."""
+def _has_failed(outcome: Outcome) -> bool:
+    """Whether a training ended without being as good as whole."""
     is_whole = not outcome.out_of_time or outcome.steps >= WHOLE * outcome.spec.recipe.total_steps
-    is_sound = outcome.diverged_at is None and outcome.weights_kept
-    is_sound = is_sound and outcome.example_scores is not None
-    return is_sound and is_whole and full_training.has_ended(outcome)
+    is_sound = outcome.diverged_at is None and outcome.example_scores is not None
+    return full_training.has_ended(outcome) and not (is_sound and is_whole)
+
+
+def _is_member(outcome: Outcome) -> bool:
+    """Whether a training ended with weights, and did not fail."""
+    has_ended = full_training.has_ended(outcome)
+    return outcome.weights_kept and has_ended and not _has_failed(outcome)

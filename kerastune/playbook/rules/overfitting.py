@@ -13,6 +13,7 @@ from kerastune.playbook.context import Facts
 from kerastune.trial import Outcome
 
 RISE = 0.05  # of the least validation loss, or of another value that is no fraction
+LEAST_LOSS = 1e-6  # losses below are as good as 0, and rise by no share of themselves
 END_SHARE = 0.1  # of the steps, over which the training's own values are averaged
 
 
@@ -47,7 +48,8 @@ def is_cut_short(run: Outcome) -> bool:
 def loss_rise(run: Outcome) -> float:
     """How far the validation loss ends above its least, as a share of it."""
     losses = np.array([values["loss"] for values in run.evals])
-    return float(losses[-1] / np.nanmin(losses) - 1)
+    least = float(np.nanmin(losses))
+    return float(losses[-1] - least) / max(abs(least), LEAST_LOSS)
 
 
 def _gap(run: Outcome, facts: Facts) -> tuple[float, float]:

@@ -116,7 +116,8 @@ class Ensemble(Stage):
         """The trainings of a bag; none where data or user want none."""
         if not context.facts.bags or self._folds:
             return []
-        return bag.repeats(context.recipe, self._members, context.outcomes)
+        extensions = context.facts.extension
+        return bag.repeats(context.recipe, self._members, context.outcomes, extensions)
 
     def _wanted(self, context: Context) -> dict[str, tuple[Recipe, dict[str, int]]]:
         """By name of the trial how to train, and without which fold; members of folds first."""

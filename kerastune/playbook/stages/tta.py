@@ -6,7 +6,8 @@ had no part in it: chosen on all folds of the validation part but one, the views
 The members of a bag have seen validation examples: there all examples are looked at, each by
 members that left it out.
 Only a significant gain is kept. A mean over views is less certain than what it is taken of, so it
-has a temperature of its own, found the same way.
+has a temperature of its own, found the same way; not on top of a bag, whose predictions are less
+certain than those of the few members that an example is judged by.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ class TtaValues(Values):
         added: gain of every view averaged with the example.
         scored_by: what scores of examples measure.
         validation: figures of merit.
-        temperature: of the mean over the views; 1 where it is not kept.
+        temperature: of the mean over the views; 1 where it is not kept, and on top of a bag.
         temperature_gain: of that, as a fall of the log-likelihood loss; `None` where it is not
-            kept.
+            kept, and on top of a bag.
         reliability: curves before and after the temperature, `[bins, 3]`; none for numbers.
     """
 
@@ -134,8 +135,11 @@ class Tta(Stage):
             scored_by=context.facts.scored_by,
             validation=ValidationFigures(figures(predictions[view_selection.IDENTITY])),
         )
+        is_left_out = len(targets) > count
         if choice.is_kept:
             found, single = choice.temperature, values.validation.single
+            if is_left_out:
+                found = dataclasses.replace(found, value=1.0, gain=None, after=found.before)
             values = dataclasses.replace(
                 values,
                 temperature=found.value,
@@ -143,14 +147,13 @@ class Tta(Stage):
                 reliability=ensemble_selection.reliability(found.before, found.after, targets),
                 validation=ValidationFigures(single, figures(found.before), figures(found.after)),
             )
-        is_left_out = len(targets) > count
         where = "on examples left out" if is_left_out else "on validation"
         parts = in_words(choice, context.facts.scored_by, where)
         if is_left_out:
             parts.insert(
                 0, f"views are judged on {len(targets):,} examples, by models that left them out"
             )
-        if choice.is_kept and context.facts.num_classes:
+        if choice.is_kept and context.facts.num_classes and not is_left_out:
             parts.append(f"of that mean, {calibrated(values.temperature, values.validation)}")
         return self.decision(context, _headline(choice), wording.sentences(parts), values=values)
 

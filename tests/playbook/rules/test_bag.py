@@ -182,6 +182,27 @@ def test_after_an_extension_members_are_of_the_recipe_that_it_found():
     assert len(bag.due(planned, 400, 4000, whole())) == 10
 
 
+@pytest.mark.parametrize("failed", [{"diverged_at": 10}, {"out_of_time": True, "steps": 100}])
+def test_an_extension_tries_what_failed_once_more_with_another_seed(failed):
+    found = whole(repeats=1)
+    spec = found["ensemble-fold-3"].spec
+    cut = {"folds": 5, "left_out": 3, "repeat": 1}
+    found[spec.trial] = trained(spec.trial, spec.recipe, **cut, **failed)
+    assert not any(each.left_out == 3 for each in proposed(1400, found))
+    (again,) = proposed(1400, found, lambda **given: SMALL(**given, extension=1))
+    assert (again.trial, again.start) == ("ensemble-fold-3-again1", 0)
+    assert (again.folds, again.left_out, again.repeat) == (5, 3, 1)
+    assert again.recipe.seed not in {each.spec.recipe.seed for each in found.values()}
+    planned = bag.repeats(
+        RECIPE, 5, found | {again.trial: trained(again.trial, again.recipe, **cut)}, 1
+    )
+    assert list(planned[0])[2] == again.trial
+    found[again.trial] = trained(again.trial, again.recipe, **cut, **failed)
+    for extension, expected in ((1, 0), (2, 1)):  # no more than once in each
+        specs = proposed(1400, found, lambda **given: SMALL(**given, extension=extension))
+        assert sum(each.repeat > 0 for each in specs) == expected
+
+
 def test_one_repeat_makes_a_bag_of_five():
     decision = decided(0.2, 0.2, whole(repeats=1))
     assert decision.headline.startswith("Average of 5 models")

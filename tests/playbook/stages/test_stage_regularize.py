@@ -3,6 +3,7 @@ thing after another, and only where it is expected to gain.
 """
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from kerastune.objective import Objective
 from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.rules import full_training, regularizers
 from kerastune.playbook.rules.expected_gain import RECORDED, TIE, WIDER
-from kerastune.playbook.rules.overfitting import is_cut_short, overfitting
+from kerastune.playbook.rules.overfitting import is_cut_short, loss_rise, overfitting
 from kerastune.playbook.rules.regularizers import uphill
 from kerastune.playbook.stages.regularize import BASE, Regularize
 from kerastune.recipe import Recipe
@@ -451,6 +452,16 @@ def test_while_validation_loss_does_not_rise_more_steps_come_first_as_long_as_th
         for each in regularizers.weight_decay(outcomes[DROPOUT].spec.recipe).recipes[1:]
     ]
     assert outcomes[WEIGHT_DECAY].spec.recipe.weight_decay == decays[1]
+
+
+@pytest.mark.parametrize(
+    "losses, rise",
+    [((0.0, 0.0), 0), ((0.2, 0.0, 1e-9), 0.001), ((-2, -1), 0.5), ((0.4, 0.5), 0.25)],
+)
+@pytest.mark.filterwarnings("error")
+def test_losses_of_nothing_rise_by_nothing_and_others_by_a_share(losses, rise):
+    outcome = types.SimpleNamespace(evals=[{"loss": each} for each in losses])
+    assert loss_rise(outcome) == pytest.approx(rise)
 
 
 def test_a_longer_training_whose_validation_loss_rises_is_not_doubled_again():

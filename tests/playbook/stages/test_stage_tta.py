@@ -33,6 +33,7 @@ def said(sureness, seed, true=TRUE):
 PLAIN = said(2.0, 0)
 HELPFUL = said(2.0, 1)  # as good, and other mistakes
 HARMFUL = said(2.0, 2, (TRUE + 1) % CLASSES)  # takes every class for another
+TOGETHER = {IDENTITY: PLAIN, "shift": HELPFUL}
 
 
 def facts(**changes):
@@ -59,7 +60,9 @@ def decide(predictions, targets=TRUE, **known):
     settings = {name: {"view": name} for name in predictions}
     stage = Tta(
         FakeModels(
-            lambda: Validation(targets, None, lambda averaged: figures(averaged, targets)),
+            lambda: Validation(
+                targets, None, lambda averaged: figures(averaged, targets[-len(averaged) :])
+            ),
             lambda: (predictions, targets, settings),
         )
     )
@@ -127,6 +130,18 @@ def test_the_mean_over_views_has_a_temperature_of_its_own():
         and after["brier"] < before["brier"]
     )
     assert set(values.reliability) == {"before", "after"}
+
+
+def test_on_top_of_a_bag_there_is_no_temperature():
+    unsure = {name: calibration.tempered(each, 3.0) for name, each in TOGETHER.items()}
+    alone, bagged = decide(unsure), decide(unsure, num_validation=COUNT // 3)
+    assert alone.values.kept and alone.values.temperature < 0.8
+    values = bagged.values
+    assert values.kept and values.views == alone.values.views
+    assert values.temperature == 1 and values.temperature_gain is None
+    assert values.validation.after == values.validation.before
+    assert values.reliability["after"] == values.reliability["before"]
+    assert "temperature" not in bagged.numbers and "left them out" in bagged.numbers
 
 
 def test_a_temperature_is_left_out_within_noise():
