@@ -15,7 +15,8 @@ import numpy as np
 
 from kerastune import PlaybookTuner
 from kerastune.budget import Budget
-from kerastune.models import compiling, output_kind, regularization, scoring
+from kerastune.models import compiling, hypermodels, output_kind, regularization, scoring
+from kerastune.models.hypermodels import networks, shapes
 from kerastune.objective import Objective
 from kerastune.report.summaries import verdict
 
@@ -25,6 +26,23 @@ BATCH_SIZES = (32, 64, 128)
 MANY = 100_000  # trials; the seconds end a search
 # Of targets of variance 1: a diverged trial, and a number that no surrogate model breaks on.
 WORST_LOSS = 10.0
+
+
+class Plain(keras_tuner.HyperModel):
+    """Two Dense layers with ReLU, as wide as those of kerastune's `mlp`."""
+
+    def __init__(self, task):
+        super().__init__()
+        self.task = task
+
+    def build(self, hp):
+        units = hypermodels.hidden_units(len(self.task.train))
+        inputs = keras.Input(shapes.shape(self.task))
+        x = keras.layers.Flatten()(inputs)
+        for _ in range(2):
+            x = keras.layers.Dense(units, "relu")(x)
+        outputs = networks.head(x, shapes.num_outputs(self.task), self.task.kind)
+        return keras.Model(inputs, outputs)
 
 
 class Race:
