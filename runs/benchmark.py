@@ -7,8 +7,8 @@ by loss in a regression). The seed sets the cut, the weights and the search,
 so that the spread is over all three. Test data are looked at when the seconds are over.
 
 - Of tables, kerastune has its built-in `mlp`, which is part of what it is compared for; the others
-  have what their users write: two Dense layers with ReLU, as wide. `on kerastune's network` behind a
-  contestant's name gives it that one, too. Of other data the network is the same for all.
+  have what their users write: two Dense layers with ReLU, as wide. `on kerastune's network` behind
+  a contestant's name gives it that one, too. Of other data the network is the same for all.
 - Every run is a process of its own. Seconds begin when everything is imported and the data are
   prepared. What is in training when they end is stopped at its next batch and still evaluated;
   kerastune has to end by itself, its figures,

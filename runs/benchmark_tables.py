@@ -76,19 +76,9 @@ def network(problem, seed: int) -> np.ndarray:
 
 
 def plain(problem, seed: int) -> np.ndarray:
-    import keras
-    from keras import layers
+    import contestants
 
-    from kerastune.models.hypermodels import built_in, networks, shapes
-
-    units = built_in.hidden_units(len(problem.train))
-
-    def build():
-        inputs = keras.Input(shapes.shape(problem))
-        x = layers.Dense(units, "relu")(layers.Dense(units, "relu")(inputs))
-        return keras.Model(inputs, networks.head(x, shapes.num_outputs(problem), problem.kind))
-
-    return trained(problem, seed, build, PLAIN)
+    return trained(problem, seed, lambda: contestants.Plain(problem).build(None), PLAIN)
 
 
 def trained(problem, seed: int, build, begun: dict) -> np.ndarray:
