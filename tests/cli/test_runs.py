@@ -170,6 +170,7 @@ def test_the_benchmark_of_faults_prints_a_row_per_fault_and_nothing_is_lost():
         "--flips=5",
         "--real_kills=0",
         "--signals=0",
+        "--disks=0",
     )
     rows = [
         line.split(" | ")
@@ -179,6 +180,30 @@ def test_the_benchmark_of_faults_prints_a_row_per_fault_and_nothing_is_lost():
     assert len(rows) >= 8 and all(
         tried == survived and lost == "0 |" for _, tried, survived, lost in rows
     )
+
+
+def test_the_table_of_tables_normalizes_over_the_tasks_that_all_contestants_ran(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "runs")
+    tables = module("benchmark_tables")
+    scores = {
+        ("a", "mlp"): (0.8, 0.9),
+        ("a", "boosting"): (0.75, 0.75),
+        ("b", "mlp"): (0.5,),
+        ("b", "boosting"): (0.6,),
+        ("c", "mlp"): (0.7,),
+    }
+    rows = [
+        {"task": task, "seed": seed, "contestant": name, "score": score}
+        for (task, name), found in scores.items()
+        for seed, score in enumerate(found)
+    ]
+    lines = tables.table(rows, ["mlp", "boosting"])
+    assert lines[2:] == [
+        "| a | 85.00 ± 5.00 | 75.00 ± 0.00 |",
+        "| b | 50.00 ± 0.00 | 60.00 ± 0.00 |",
+        "| c | 70.00 ± 0.00 |  |",
+        "| mean normalized score (2 tasks) | 0.50 | 0.50 |",
+    ]
 
 
 def test_the_benchmark_of_serving_prints_a_row_per_number_of_members_and_batch_size():

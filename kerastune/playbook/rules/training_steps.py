@@ -205,13 +205,16 @@ class TrainingSteps:
 
     def _other_total(self, left: int) -> int:
         """Steps of one more training, 0 for none: fewer where the shortest overfits, else more
-        while that may pay.
+        while that may pay. Where earlier stages trained shorter ones alone, those wanted come
+        first: what overfits and what pays can't be told from the others.
         """
         shortest, longest = steps_of(self.runs[0]), steps_of(self.runs[-1])
         if _overfits(self.runs[0], self.context.facts):
             half = shortest // 2 // self.chunk * self.chunk
             return half if half <= left else 0
-        if self._calls_for_weight_decay():
+        if longest < self.wanted:
+            longer = _filling(self.wanted, left)
+        elif self._calls_for_weight_decay():
             longer = min(LONGEST * longest, left)
         else:
             longer = _filling(2 * longest, left) if _pays(self.runs, self.context) else 0
@@ -227,7 +230,9 @@ class TrainingSteps:
         """
         recipe, longest = self.context.recipe, self.runs[-1]
         had_it = longest.spec.recipe.weight_decay != recipe.weight_decay
-        if total <= steps_of(longest) or not (had_it or self._calls_for_weight_decay()):
+        if total <= max(steps_of(longest), self.wanted) or not (
+            had_it or self._calls_for_weight_decay()
+        ):
             return recipe
         longer = recipe.over(total)
         return recipe.replace(weight_decay=regularizers.typical_weight_decay(longer))

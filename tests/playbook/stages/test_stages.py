@@ -782,6 +782,16 @@ def test_where_a_training_overfits_a_longer_one_has_weight_decay():
     assert lengths(REGULARIZES, twice, allowance=1800 + 1799) == []
 
 
+def test_shorter_trainings_of_an_earlier_stage_do_not_tell_what_overfits():
+    short = learnt_by_heart(300, 0.9, name="recipes-base", stage="recipes")
+    known = facts(allowance=10**6)
+    (spec,) = REGULARIZES.propose(Context(TUNED, known, by_name(short)))
+    assert (spec.recipe.total_steps, spec.recipe.weight_decay) == (600, 0)
+    both = by_name(short, learnt_by_heart(600, 0.9))
+    (spec,) = REGULARIZES.propose(Context(TUNED, known, both))
+    assert spec.recipe.total_steps == 4800 and spec.recipe.weight_decay > 0
+
+
 def test_no_weight_decay_comes_where_a_model_has_regularizers_of_its_own():
     (spec,) = REGULARIZES.propose(
         Context(TUNED, facts(regularized=True), by_name(learnt_by_heart(600, 0.9)))
