@@ -347,7 +347,7 @@ def test_a_network_that_no_memory_holds_is_told_in_one_line(tmp_path, capsys, mo
     arguments = ("--data=digits", "--model=mlp", BUDGET, f"--output_dir={tmp_path / 'out'}")
     assert run("tune", *arguments) == 2
     error = capsys.readouterr().err
-    assert "kerastune tune: probe-1 ran out of memory" in error and "Traceback" not in error
+    assert "kerastune tune: baseline ran out of memory" in error and "Traceback" not in error
 
 
 def test_a_bug_is_raised_as_it_is(monkeypatch):

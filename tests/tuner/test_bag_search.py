@@ -16,6 +16,7 @@ from kerastune import PlaybookTuner, Recipe
 from kerastune.data import folds, loading
 from kerastune.models import compiling
 from kerastune.objective import Objective
+from kerastune.playbook.rules import expected_gain
 from kerastune.problem import Part, Problem, joined
 from kerastune.report import trial_tables
 from kerastune.tuner import problem_facts
@@ -50,7 +51,10 @@ def search(directory, *data, **changes):
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     directory = tmp_path_factory.mktemp("bag")
-    return search(directory), directory / "playbook"
+    with pytest.MonkeyPatch.context() as patched:
+        # So much is expected of a bag that one is kept, whatever 20 examples say.
+        patched.setattr(expected_gain, "prior", lambda *given: expected_gain.Prior(0.1, 0.001, 1))
+        yield search(directory), directory / "playbook"
 
 
 def members(tuner):

@@ -53,7 +53,7 @@ def mlp(
 
     Example:
         >>> mlp((64,), 10, "classification").count_params()
-        26250
+        26186
     """
     if isinstance(input_shape, Mapping):
         inputs = {
