@@ -193,6 +193,13 @@ def test_adam_starts_at_what_the_probe_suggests():
     assert "; SGD: smoothed loss" in decision.reason
 
 
+def test_no_other_optimizer_is_tried_where_the_network_s_authors_name_one():
+    known = {"starting_recipe": {"optimizer": "sgd"}}
+    _, decision, segments = run(**known)
+    assert not [spec for spec in segments if spec.recipe.optimizer != "sgd"] and len(segments) > 9
+    assert decision.values.other_optimizer is None and "Adam was not tried" in decision.reason
+
+
 def test_sgd_is_the_other_one_for_adam_and_takes_eight_starts():
     recipe = Recipe(optimizer="adam", learning_rate=0.3, total_steps=1200)
     outcomes, decision, segments = run(Examples(best_rates={"sgd": 0.8, "adam": 0.3}), recipe, {})

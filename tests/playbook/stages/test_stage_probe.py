@@ -13,6 +13,7 @@ from kerastune.objective import Objective
 from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.stages import probe
 from kerastune.playbook.stages.probe import Probe
+from kerastune.playbook.stages.start import Start
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
@@ -258,3 +259,17 @@ def test_the_callback_refuses_where_the_first_step_was_not_seen(tmp_path):
     with pytest.raises(ValueError, match="first step was not measured"):
         fitted(tmp_path, keras.optimizers.Adam(), times=2).suggest_learning_rate()
     assert fitted(tmp_path, keras.optimizers.RMSprop()).suggest_learning_rate() > 0
+
+
+def test_a_learning_rate_that_the_network_s_authors_name_is_not_probed():
+    known = {"optimizer": "adam", "learning_rate": 0.004, "batch_size": 256, "beta_2": 0.95}
+    facts = dataclasses.replace(FACTS, starting_recipe=known)
+    begun = Start().decide(Context(Recipe(), facts, {})).after
+    assert begun == Recipe("adam", 0.004, batch_size=64, beta_2=0.95)  # 8 steps in an epoch
+    context = Context(begun, facts, {})
+    assert Probe().propose(context) == []
+    decision = Probe().decide(context)
+    assert decision.after == begun and decision.headline == "Learning rate 0.004 to begin with"
+    # Another optimizer, or another rate, is the user's.
+    for other in (begun.replace(optimizer="lion"), begun.replace(learning_rate=0.1)):
+        assert Probe().propose(Context(other, facts, {}))
