@@ -135,9 +135,11 @@ def _until(done: Outcome, facts: Facts) -> str:
 
 
 def baseline_recipe(recipe: Recipe, facts: Facts) -> Recipe:
-    """What a Keras user does today with the same model: nothing switched off, frozen or initialized
-    by rule.
+    """What a Keras user does today with the same model: nothing switched off, frozen, initialized
+    by rule, or as the network's authors have it.
     """
+    plain = Recipe()
+    recipe = recipe.replace(**{name: getattr(plain, name) for name in facts.starting_recipe})
     batch_size = min(32, facts.num_train or 32)
     if facts.fixed_batch_size:
         batch_size = recipe.batch_size

@@ -12,6 +12,7 @@ from kerastune.callbacks import UpdateRatio
 from kerastune.objective import Objective
 from kerastune.playbook.context import Context, Facts
 from kerastune.playbook.stages import probe
+from kerastune.playbook.stages.baseline import baseline_recipe
 from kerastune.playbook.stages.probe import Probe
 from kerastune.playbook.stages.start import Start
 from kerastune.recipe import Recipe
@@ -270,6 +271,9 @@ def test_a_learning_rate_that_the_network_s_authors_name_is_not_probed():
     assert Probe().propose(context) == []
     decision = Probe().decide(context)
     assert decision.after == begun and decision.headline == "Learning rate 0.004 to begin with"
+    # The baseline is Keras's defaults all the same.
+    baseline = baseline_recipe(begun, facts)
+    assert (baseline.learning_rate, baseline.batch_size, baseline.beta_2) == (0.001, 32, None)
     # Another optimizer, or another rate, is the user's.
     for other in (begun.replace(optimizer="lion"), begun.replace(learning_rate=0.1)):
         assert Probe().propose(Context(other, facts, {}))
