@@ -22,7 +22,7 @@ GIVEN = (
     "--data=wine",
     "--batch_size=16",
     "--total_steps=100",
-    "--learning_rate=0.03",
+    "--learning_rate=0.01",
     "--model=mlp",
 )
 
@@ -76,7 +76,7 @@ def test_the_student_takes_what_the_teacher_takes(teacher):
 def test_distill_compares_decides_and_leaves_a_model_without_teacher(teacher, tmp_path, capsys):
     out = tmp_path / "out"
     assert (
-        run("distill", *GIVEN, f"--teacher={teacher}", "--hp=units=4", f"--output_dir={out}") == 0
+        run("distill", *GIVEN, f"--teacher={teacher}", "--hp=units=8", f"--output_dir={out}") == 0
     )
     told = json.loads((out / "distill.json").read_text())
     assert len(told["grid"]) == 4 and told["numbers"].startswith("The best of 4 settings")
@@ -97,7 +97,7 @@ def test_distill_compares_decides_and_leaves_a_model_without_teacher(teacher, tm
     # Again: nothing is trained; with another teacher: refused.
     capsys.readouterr()
     assert (
-        run("distill", *GIVEN, f"--teacher={teacher}", "--hp=units=4", f"--output_dir={out}") == 0
+        run("distill", *GIVEN, f"--teacher={teacher}", "--hp=units=8", f"--output_dir={out}") == 0
     )
     assert "distill-t2-m0.5: sgd" not in capsys.readouterr().out
     other = keras.models.load_model(teacher)
@@ -108,7 +108,7 @@ def test_distill_compares_decides_and_leaves_a_model_without_teacher(teacher, tm
             "distill",
             *GIVEN,
             f"--teacher={tmp_path / 'other.keras'}",
-            "--hp=units=4",
+            "--hp=units=8",
             f"--output_dir={out}",
         )
         == 2
