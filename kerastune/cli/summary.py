@@ -15,7 +15,7 @@ from kerastune.playbook import wording
 from kerastune.playbook.stages.prune import Prune, PruneValues
 from kerastune.report import metric_sections
 from kerastune.report.predictions import Predictions
-from kerastune.report.summaries import ending
+from kerastune.report.summaries import ending, verdict
 from kerastune.tuner.cross_validation import CrossValidation
 from kerastune.tuner.playbook_tuner import PlaybookTuner
 
@@ -34,7 +34,11 @@ def of_search(tuner: PlaybookTuner, known: Collection[str]) -> list[str]:
         *ending.found(tuner.result, tuner.recipe, predictions),
         metric_sections.sentence(tuner.result),
     ]
-    lines = [textwrap.fill(line, WIDTH) for line in (*said, ending.took(tuner.result)) if line]
+    # The whole recipe is in its flagfile: one line says what matters.
+    recipe = verdict.recipe_in_words(tuner.recipe)
+    shown = {recipe: textwrap.shorten(recipe, WIDTH, placeholder=" …")}
+    said = [shown.get(line, line) for line in (*said, ending.took(tuner.result)) if line]
+    lines = [textwrap.fill(line, WIDTH) for line in said]
     return ["", *lines, "", *ending.files(run_dir), *ending.commands(run_dir, known)]
 
 

@@ -164,10 +164,10 @@ def test_the_benchmark_of_the_driver_prints_a_row_per_number_of_trials():
 @pytest.mark.slow
 def test_the_benchmark_of_faults_prints_a_row_per_fault_and_nothing_is_lost():
     few = (
-        "--kills=3",
-        "--every=40",
-        "--cut_every=20000",
-        "--flips=5",
+        "--kills=2",
+        "--every=80",
+        "--cut_every=40000",
+        "--flips=3",
         "--real_kills=0",
         "--signals=0",
         "--disks=0",
