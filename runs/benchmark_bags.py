@@ -64,8 +64,7 @@ def measured(name: str, seed: int) -> dict:
     )
     begun = {"optimizer": "adam", "learning_rate": 0.003, "batch_size": 32}
     begun |= getattr(hypermodel, "starting_recipe", {})
-    while len(problem.train) < start.LEAST_STEPS_PER_EPOCH * begun["batch_size"]:
-        begun["batch_size"] //= 2
+    begun["batch_size"] = start.within_epoch(begun["batch_size"], len(problem.train))
     total = np.clip(EPOCHS * len(problem.train) / begun["batch_size"], FEWEST, MOST)
     every = max(int(total) // EVALUATIONS // CHUNK * CHUNK, CHUNK)
     steps = int(total) // every * every

@@ -92,9 +92,7 @@ def trained(problem, seed: int, build, begun: dict) -> np.ndarray:
     by_loss, count = problem.kind == "regression", len(problem.train)
     objective = Objective("loss", "min") if by_loss else Objective("accuracy", "max")
     trainer = Trainer(problem, lambda hyperparameters: build(), objective)
-    size = begun["batch_size"]
-    while count < start.LEAST_STEPS_PER_EPOCH * size:
-        size //= 2
+    size = start.within_epoch(begun["batch_size"], count)
     wanted = np.clip(EPOCHS * count / size, FEWEST, MOST)
     every = CHUNK * max(round(wanted / EVALUATIONS / CHUNK), 1)
     total = int(wanted) // every * every

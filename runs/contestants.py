@@ -158,14 +158,8 @@ class Race:
             for variable, value in zip(model.variables, weights, strict=True):
                 variable.assign(value)
             outputs = output_kind.predict(model, self.task.test.x)
-            scored.append(
-                (
-                    moment,
-                    scoring.figures(self.task, self.task.test, outputs, logits=False)[
-                        self.score_name
-                    ],
-                )
-            )
+            found = scoring.figures(self.task, self.task.test, outputs, logits=False)
+            scored.append((moment, found[self.score_name]))
         return [*scored, self.last] if self.last else scored
 
 

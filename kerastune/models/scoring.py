@@ -19,11 +19,11 @@ def scored_by(model: keras.Model, problem: Problem, objective: Objective) -> str
     """What the scores of single examples measure: the objective, or what is nearest to it.
 
     `"ROC AUC"` for the metric of that area of two classes, `"macro-F1"` for an objective with `f1`
-    in its name and, where classes are imbalanced, for one
-    of precision, recall or AUC, since all of these see what happens to rare classes; `"loss"` for a
-    loss of the user's own choice, and for targets that are neither one class nor one row of numbers
-    per example. Any other objective has `"accuracy"`, or `"explained variance"` for regression:
-    minus the share of the targets' variance that is not explained.
+    in its name and, where classes are imbalanced, for one of precision, recall or AUC, since all of
+    these see what happens to rare classes; `"loss"` for a loss of the user's own choice, and for
+    targets that are neither one class nor one row of numbers per example. Any other objective has
+    `"accuracy"`, or `"explained variance"` for regression: minus the share of the targets' variance
+    that is not explained.
     """
     if problem.kind == OTHER:
         return "loss"

@@ -33,8 +33,7 @@ class Mlp(keras_tuner.HyperModel):
     """`models.mlp` with hidden layers as wide as the data warrants.
 
     `starting_recipe` has the values of a recipe that a search of this network begins with: those of
-    RealMLP (arXiv:2407.04491), by which it was best on 118 tables, with the learning rate that its
-    kernels make of it.
+    RealMLP (arXiv:2407.04491), with the learning rate that the size of the kernels makes of it.
 
     Hyperparameters: `units` (default by `hidden_units` from the number of training examples),
     `layers` (1 to 3, default 3) and, of a table with numbers, `periodic` (whether they are also
@@ -59,7 +58,7 @@ class Mlp(keras_tuner.HyperModel):
         self.num_outputs = shapes.num_outputs(problem)
         self.default_units = hidden_units(shapes.num_examples(problem))
         self.numbers = shapes.columns_of_numbers(problem)
-        self.starting_recipe = dict(STARTING_RECIPES[problem.kind])
+        self.starting_recipe = STARTING_RECIPES.get(problem.kind, {})
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The uncompiled network of these hyperparameters."""

@@ -51,11 +51,27 @@ def starting_batch_size(facts: Facts) -> tuple[int, str]:
         reason = (
             f"{facts.num_train} training examples are few for {facts.num_parameters:,} parameters"
         )
-    while facts.num_train and size > 1 and facts.num_train < LEAST_STEPS_PER_EPOCH * size:
-        size //= 2
+    fitting = within_epoch(size, facts.num_train)
+    if fitting < size:
         least = f"at least {LEAST_STEPS_PER_EPOCH} steps"
         reason = f"with {facts.num_train} training examples an epoch keeps {least}"
-    return size, reason
+    return fitting, reason
+
+
+def within_epoch(size: int, num_train: int) -> int:
+    """A batch size, halved until an epoch has 8 steps.
+
+    Args:
+        size: of a batch.
+        num_train: training examples; 0 where nobody knows.
+
+    Example:
+        >>> within_epoch(64, 400), within_epoch(64, 0)
+        (32, 64)
+    """
+    while num_train and size > 1 and num_train < LEAST_STEPS_PER_EPOCH * size:
+        size //= 2
+    return size
 
 
 @dataclasses.dataclass(frozen=True)
