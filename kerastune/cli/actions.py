@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from absl import flags
 
 from kerastune.budget import LEAST_STEPS
 from kerastune.cli import source_checks
-from kerastune.cli.command_flags import DATA_FLAGS, parsed, recipe_of
+from kerastune.cli.command_flags import DATA_FLAGS, given_values, parsed, recipe_of
 from kerastune.data import new_data
 from kerastune.data.finishing import Wishes
 from kerastune.data.new_data import Batch
@@ -29,13 +29,15 @@ Lines = Sequence[str]  # that a command prints at its end
 
 
 def search(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
-    """Runs the stages from the recipe of the flags."""
-    return _search(flag_values, recipe_of(flag_values), stages)
+    """Runs the stages from those values of a recipe that the flags give."""
+    return _search(flag_values, given_values(flag_values), stages)
 
 
 def probe(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
-    """Runs the probe from the recipe of the flags, and ends with the flag to copy."""
-    tuner = _searched(flag_values, recipe_of(flag_values), stages)
+    """Runs the probe from those values of a recipe that the flags give, and ends with the flag to
+    copy.
+    """
+    tuner = _searched(flag_values, given_values(flag_values), stages)
     return "", f"--learning_rate={tuner.recipe.learning_rate:.2g}"
 
 
@@ -224,14 +226,18 @@ def why(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
         return reasons.answer(flag_values.about, searched)
 
 
-def _search(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]) -> Lines:
+def _search(
+    flag_values: flags.FlagValues, recipe: Recipe | Mapping[str, Any], stages: Sequence[str]
+) -> Lines:
     tuner = _searched(flag_values, recipe, stages)
     from kerastune.cli import commands, summary
 
     return summary.of_search(tuner, commands.COMMANDS)
 
 
-def _searched(flag_values: flags.FlagValues, recipe: Recipe, stages: Sequence[str]):
+def _searched(
+    flag_values: flags.FlagValues, recipe: Recipe | Mapping[str, Any], stages: Sequence[str]
+):
     environment.check()
     from kerastune.data import finishing
 

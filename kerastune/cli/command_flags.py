@@ -307,6 +307,23 @@ def recipe_of(flag_values: flags.FlagValues) -> Recipe:
     return Recipe(**values, hyperparameters=_hyperparameters(flag_values.hp))
 
 
+def given_values(flag_values: flags.FlagValues) -> dict[str, Any]:
+    """Those values of a recipe that were given, by command line or flagfile.
+
+    Raises:
+        ValueError: for a value out of its range.
+
+    Example:
+        >>> given_values(parsed(["--optimizer=lion", "--batch_size=0"]))
+        {'optimizer': 'lion'}
+    """
+    values = recipe_of(flag_values).to_dict()
+    given = [name for name, flag in RECIPE_FLAGS.items() if flag_values[flag.name].present]
+    if flag_values.batch_size == AUTO and "batch_size" in given:
+        given.remove("batch_size")
+    return {name: values[name] for name in given}
+
+
 def _hyperparameters(given: Sequence[str]) -> dict[str, Any]:
     found = {}
     for text in given:

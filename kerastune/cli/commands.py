@@ -10,11 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import flags
 
 from kerastune.cli import actions, flag_checks, source_checks
-from kerastune.cli.command_flags import AUTO, GROUPS, HYPERPARAMETERS
+from kerastune.cli.command_flags import GROUPS, HYPERPARAMETERS, given_values
 from kerastune.cli.flag import Flag
-from kerastune.cli.own_flags import GIVEN, NEW_DATA, OF_SEARCH, REGULARIZED, STARTING, TO_EXPORT
+from kerastune.cli.own_flags import (
+    GIVEN,
+    NEW_DATA,
+    OF_SEARCH,
+    REGULARIZED,
+    STARTING,
+    SUGGESTED,
+    TO_EXPORT,
+)
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.stage_setup import Wanted
+from kerastune.playbook.stages.start import NAMED
 
 Check = Callable[[flags.FlagValues], None]
 
@@ -61,7 +70,7 @@ def probe_stages(flag_values: flags.FlagValues) -> Sequence[str]:
 
 def _default_stages(flag_values: flags.FlagValues) -> list[str]:
     wanted = Wanted(
-        batch_size=flag_values.batch_size == AUTO,
+        suggestions=not given_values(flag_values).keys() >= set(NAMED),
         baseline=flag_values.baseline,
         own_model=":" in flag_values.model and not flag_values.pretrained,
         pretrained=bool(flag_values.pretrained),
@@ -131,6 +140,7 @@ TABLE = (
             "kerastune tune --data=people.csv --label=income --model=mine:build",
         ),
         stages=tune_stages,
+        own=SUGGESTED,
         titles=STARTING,
     ),
     Command(
@@ -144,6 +154,7 @@ TABLE = (
             "kerastune probe --data=mine.npz --model=mine:build --optimizer=adam",
         ),
         stages=probe_stages,
+        own=SUGGESTED,
         is_passing=True,
         titles=STARTING,
     ),

@@ -9,6 +9,10 @@ from kerastune.cli.flag import Flag
 
 STARTING = {"Recipe": "Recipe to start from"}
 REGULARIZED = dataclasses.replace(RECIPE_FLAGS["regularizers"], default="on")
+SUGGESTED = tuple(
+    dataclasses.replace(RECIPE_FLAGS[name], unset="suggested")
+    for name in ("optimizer", "learning_rate")
+)
 GIVEN = (
     Flag(
         "budget",

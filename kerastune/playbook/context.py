@@ -41,6 +41,7 @@ class Facts:
         guess: loss of a guess that looks at no input; infinite where it is not known.
         others_trained: final trainings of another recipe, before the search was extended.
         starting_recipe: values of a recipe that suit the network, as its authors found them.
+        given: names of the values of a recipe that the user gave to start from.
         extension: number of the extension whose budget it is; 0 for that of the search itself.
     """
 
@@ -64,6 +65,7 @@ class Facts:
     guess: float = math.inf
     others_trained: frozenset[str] = frozenset()
     starting_recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
+    given: frozenset[str] = frozenset()
     extension: int = 0
 
     def knows_optimizer(self, recipe: Recipe) -> bool:

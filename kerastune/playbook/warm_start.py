@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages import baseline, registry
@@ -79,17 +80,18 @@ def check_stages(names: Sequence[str]) -> None:
         )
 
 
-def check_recipe(trained: Trained, recipe: Recipe) -> None:
-    """Checks that a recipe is that of what was trained.
+def check_recipe(trained: Trained, recipe: Recipe, given: Collection[str]) -> None:
+    """Checks that the values of a recipe that were given are those of what was trained.
 
     Raises:
         ValueError: naming the first value in which they differ.
     """
+    values = recipe.to_dict()
     for name, value in trained.recipe.to_dict().items():
-        if (given := recipe.to_dict()[name]) != value:
+        if name in given and values[name] != value:
             raise ValueError(
-                f"`{name}` is {given!r}, but {trained.where} was trained with {value!r}: leave it "
-                "out, or leave `trained` out to train anew."
+                f"`{name}` is {values[name]!r}, but {trained.where} was trained with {value!r}: "
+                "leave it out, or leave `trained` out to train anew."
             )
 
 
@@ -122,8 +124,30 @@ def take(study: Study, trained: Trained, contents: str) -> None:
     study.add_segment(dataclasses.replace(trained.outcome, spec=spec), None, trained.state)
 
 
+def taken(recipe: Recipe | Mapping[str, Any] | None) -> tuple[Recipe | None, frozenset[str]]:
+    """The recipe that was given, and the names of the values that were.
+
+    Args:
+        recipe: a whole one, some values of one, or `None`.
+
+    Raises:
+        ValueError: for a value that is out of range, or no part of a recipe.
+
+    Example:
+        >>> found, names = taken({"batch_size": 128})
+        >>> found.batch_size, sorted(names), taken(None)
+        (128, ['batch_size'], (None, frozenset()))
+    """
+    if not recipe:
+        return None, frozenset()
+    if isinstance(recipe, Recipe):
+        return recipe, frozenset(recipe.to_dict())
+    return Recipe.from_dict(dict(recipe)), frozenset(recipe)
+
+
 def starting_point(
     recipe: Recipe | None,
+    given: Collection[str],
     seed: int,
     trained: str | os.PathLike | None,
     stages: Sequence[str] | None,
@@ -131,7 +155,8 @@ def starting_point(
     """The recipe that a search starts from, and what was trained already.
 
     Args:
-        recipe: that was given.
+        recipe: that was given, wholly or in part.
+        given: names of the values that were.
         seed: of the search.
         trained: output directory of another search.
         stages: names that were given.
@@ -145,5 +170,5 @@ def starting_point(
     found = read(trained)
     check_stages(stages or ())
     if recipe is not None:
-        check_recipe(found, first)
+        check_recipe(found, first, {*given, "seed"})
     return found.recipe, found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
 import keras
@@ -17,7 +17,6 @@ from kerastune.executors.base import INLINE
 from kerastune.models import hypermodels, output_kind
 from kerastune.playbook import extending, warm_start
 from kerastune.playbook.stages.ensemble import Ensemble
-from kerastune.playbook.stages.start import Start
 from kerastune.problem import Declared, Problem
 from kerastune.recipe import Recipe
 from kerastune.report.predictions import Predictions
@@ -85,8 +84,8 @@ class PlaybookTuner(SearchedTuner):
         directory: parent of the project's directory; the working directory by default.
         project_name: name of the project's directory in it, `"playbook"` by default.
         overwrite: begin anew; only what kerastune itself left is deleted.
-        recipe: where tuning starts; its batch size is kept when a recipe is given, and suggested
-            (P7) otherwise.
+        recipe: where tuning starts; a dict of some of its values, as
+            `{"optimizer": "lion", "batch_size": 128}`, leaves the others to be suggested.
         stages: names of the stages to run, in this order; by default all, but for what the other
             arguments leave out, `model` only for a hypermodel of your own (the size of a built-in
             network is searched when it is named), and `finetune` only for a
@@ -159,7 +158,7 @@ class PlaybookTuner(SearchedTuner):
         directory: str | os.PathLike | None = None,
         project_name: str | None = None,
         overwrite: bool = False,
-        recipe: Recipe | None = None,
+        recipe: Recipe | Mapping[str, Any] | None = None,
         stages: Sequence[str] | None = None,
         ensemble: bool = True,
         tta: bool = True,
@@ -178,9 +177,10 @@ class PlaybookTuner(SearchedTuner):
         arguments.check_hypermodel(hypermodel)
         seed = 1 if seed is None else argument_checks.checked_seed(seed)
         project_name = project_name or PROJECT_NAME
-        first, begun = warm_start.starting_point(recipe, seed, others["trained"], stages)
+        recipe, given = warm_start.taken(recipe)
+        first, begun = warm_start.starting_point(recipe, given, seed, others["trained"], stages)
         if stages is None:
-            stages = default_stages(hypermodel, recipe, others["baseline"], ensemble, tta)
+            stages = default_stages(hypermodel, given, others["baseline"], ensemble, tta)
         folds = others["member_folds"] if Ensemble.name in stages else 0
         run_dir = RunDir(run_directory.project(directory, project_name))
         self.settings = Settings(
@@ -189,6 +189,7 @@ class PlaybookTuner(SearchedTuner):
             objective=parse_objective(objective),
             refit=refit,
             recipe=first,
+            given=given,
             trained=begun,
             stages=StageSettings(tuple(stages), tuple(others["sparsities"]), others["teacher"]),
             ensemble=EnsembleSettings(others["members"], folds),
@@ -251,7 +252,7 @@ class PlaybookTuner(SearchedTuner):
         problem = dataclasses.replace(problem, notes=notes, shuffled=told.shuffle)
         wanted, problem = suited(told.applied(self.settings), problem)
         storage = wanted.storage
-        checks.check(problem, 1 if wanted.runs(Start) else wanted.recipe.batch_size)
+        checks.check(problem, wanted.given_batch_size or 1)
         checks.check_joined_and_cut(problem, wanted.refit, wanted.ensemble.folds)
         storage.run_dir.open(storage.overwrite)
         clear = storage.run_dir.clear if storage.overwrite else _keep_everything

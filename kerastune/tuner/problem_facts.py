@@ -116,6 +116,7 @@ def look(
         most_epochs=settings.limits.epochs or 0,
         fixed_batch_size=settings.limits.fixes_batch_size,
         starting_recipe=getattr(hypermodel, "starting_recipe", {}),
+        given=settings.given,
         **loaded,
     )
     recipe_checks.check(recipe, facts.unusable)

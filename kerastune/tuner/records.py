@@ -19,6 +19,7 @@ from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.model import Model
 from kerastune.playbook.stages.prune import Prune
+from kerastune.playbook.stages.start import Start
 from kerastune.recipe import Recipe
 from kerastune.report import mlflow_runs
 from kerastune.runtime import fields
@@ -207,6 +208,7 @@ def must_stay(
         "members": settings.ensemble.members,
         "keep": settings.storage.keep,
         **seen.recipe.to_dict(),
+        **({"given": sorted(settings.given)} if settings.runs(Start) else {}),
         "refit": settings.refit,
         **(hypermodel.settings if is_pretrained else {}),
         **{name: value() for name, (stage, value) in by_stage.items() if settings.runs(stage)},

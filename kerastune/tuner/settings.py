@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -19,7 +20,7 @@ from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.stage_setup import Setup, Wanted
-from kerastune.playbook.stages.start import Start
+from kerastune.playbook.stages.start import NAMED, Start
 from kerastune.playbook.stages.tta import Tta
 from kerastune.playbook.warm_start import Trained
 from kerastune.problem import OTHER, Problem
@@ -154,6 +155,7 @@ class Settings:
         objective: that chooses; `None` for the default of data and model.
         refit: whether the chosen recipe is trained once more on all examples.
         recipe: that the first stage starts from, as far as the model is not known yet.
+        given: names of its values that the user gave, and that stage `start` keeps.
         trained: what another search has trained, that this one goes on from.
         stages: which they are.
         ensemble: how it is made.
@@ -178,6 +180,7 @@ class Settings:
     storage: StorageSettings
     limits: Limits = Limits()
     extension: Extension | None = None
+    given: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         argument_checks.checked_seed(self.seed)
@@ -193,32 +196,37 @@ class Settings:
         """Whether a stage is among those of the search."""
         return stage.name in self.stages.names
 
+    @property
+    def given_batch_size(self) -> int | None:
+        """That of the first training; `None` where it is to be suggested."""
+        is_suggested = self.runs(Start) and "batch_size" not in self.given
+        return None if is_suggested else self.recipe.batch_size
+
     def of_batch_size(self, batch_size: int) -> Settings:
         """The settings of a search all of whose trainings have this batch size."""
-        names = tuple(name for name in self.stages.names if name != Start.name)
         return dataclasses.replace(
             self,
             limits=dataclasses.replace(self.limits, fixes_batch_size=True),
             recipe=self.recipe.replace(batch_size=batch_size),
-            stages=dataclasses.replace(self.stages, names=names),
+            given=self.given | {"batch_size"},
         )
 
 
 def default_stages(
-    hypermodel: object, recipe: Recipe | None, baseline: bool, ensemble: bool, tta: bool
+    hypermodel: object, given: Collection[str], baseline: bool, ensemble: bool, tta: bool
 ) -> list[str]:
     """Names of the stages of a search that names none.
 
     Args:
         hypermodel: a `build(hp)` function or a `keras_tuner.HyperModel`.
-        recipe: where tuning starts; its batch size is kept.
+        given: names of the values of a recipe that tuning starts from.
         baseline: whether the baseline is trained.
         ensemble: whether an ensemble is looked for.
         tta: whether views of an example are looked for.
     """
     pretrained = isinstance(hypermodel, hypermodels.Pretrained)
     wanted = Wanted(
-        batch_size=recipe is None,
+        suggestions=not set(given) >= set(NAMED),
         baseline=baseline,
         own_model=not (hypermodels.is_built_in(hypermodel) or pretrained),
         pretrained=pretrained,

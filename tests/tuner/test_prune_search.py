@@ -136,7 +136,7 @@ def test_a_fine_tuning_in_pieces_is_the_same_as_in_one():
 
 @pytest.mark.slow
 def test_a_search_that_returned_the_baseline_can_be_pruned(tmp_path):
-    stages = ["--stages=start,baseline,train", "--learning_rate=1e-7", "--total_steps=100"]
+    stages = ["--stages=baseline,train", "--learning_rate=1e-7", "--total_steps=100"]
     found, pruned = tmp_path / "found", tmp_path / "pruned"
     given = ["--data=wine", "--batch_size=32", "--budget=2500steps", f"--output_dir={found}"]
     assert run("tune", *stages, *given) == 0

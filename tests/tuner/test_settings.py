@@ -32,6 +32,19 @@ def test_what_is_given_flat_is_kept_in_groups_and_can_not_be_changed(tmp_path):
         given.seed = 4
 
 
+def test_some_values_of_a_recipe_are_kept_and_the_others_suggested(tmp_path):
+    def made(recipe):
+        return PlaybookTuner(build, directory=tmp_path, recipe=recipe).settings
+
+    some = made({"optimizer": "lion", "batch_size": 128})
+    assert (some.recipe.optimizer, some.recipe.batch_size) == ("lion", 128)
+    assert some.given == {"optimizer", "batch_size"} and "start" in some.stages.names
+    assert made({}).given == made(None).given == set()
+    assert "start" not in made(Recipe()).stages.names
+    with pytest.raises(ValueError, match="`optimiser` is not part of a recipe"):
+        made({"optimiser": "lion"})
+
+
 def test_the_first_arguments_are_those_of_keras_tuner_and_a_person_can_read_all():
     ours = list(inspect.signature(PlaybookTuner.__init__).parameters)[1:]
     theirs = list(inspect.signature(keras_tuner.RandomSearch.__init__).parameters)[1:-1]
@@ -50,10 +63,11 @@ def test_every_further_argument_has_a_type_for_editors_a_default_and_a_line_of_h
 
 
 def test_default_stages_follow_from_the_other_arguments():
-    all_of_them = settings.default_stages(build, None, baseline=True, ensemble=True, tta=True)
+    all_of_them = settings.default_stages(build, (), baseline=True, ensemble=True, tta=True)
     assert {"start", "baseline", "model", "ensemble", "tta"} <= set(all_of_them)
     assert not {"finetune", "distill", "prune"} & set(all_of_them)
-    few = settings.default_stages(build, Recipe(), baseline=False, ensemble=False, tta=False)
+    names = Recipe().to_dict()
+    few = settings.default_stages(build, names, baseline=False, ensemble=False, tta=False)
     assert set(all_of_them) - set(few) == {"start", "baseline", "ensemble", "tta"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from kerastune.playbook.rules import unmoved
 from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import OPTIMIZERS, Recipe
 from kerastune.trial import Outcome, TrialSpec
+
+if TYPE_CHECKING:
+    from kerastune.playbook.stages.stage_setup import Setup
 
 TRIAL = "probe"
 TRY_OUT = 50  # batches at the suggested rate
@@ -38,7 +42,11 @@ class ProbeValues(Values):
 
 class Probe(Stage):
     """Suggests a rate from a few single batches and tries it out for 50; it centers the grid, never
-    replaces it. Where the network's authors name one, that is suggested.
+    replaces it. One that the user gave, or that the network's authors name, is where the
+    stages after it begin.
+
+    Args:
+        is_last: whether no stage comes after it: then the learning rate is what was asked for.
     """
 
     name = "probe"
@@ -48,8 +56,15 @@ class Probe(Stage):
     suggests = True
     figure = "ratios"
 
+    def __init__(self, is_last: bool = False):
+        self.is_last = is_last
+
+    @classmethod
+    def create(cls, setup: Setup) -> Probe:
+        return cls(not setup.after(cls))
+
     def propose(self, context: Context) -> list[TrialSpec]:
-        if _is_known(context):
+        if self._is_known(context):
             return []
         starts = fresh_starts(context.recipe, self.name, TRIAL)
         missing = [spec for spec in starts if spec.trial not in context.outcomes]
@@ -68,9 +83,10 @@ class Probe(Stage):
         )
 
     def decide(self, context: Context) -> Decision:
-        if _is_known(context):
-            rate = context.recipe.learning_rate
-            why = "This network has learnt well with it on most tables"
+        if self._is_known(context):
+            rate, why = context.recipe.learning_rate, "It was given"
+            if "learning_rate" not in context.facts.given:
+                why = "This network has learnt well with it on most tables"
             headline = f"Learning rate {rate:.2g} to begin with"
             return self.decision(context, headline, f"{why}.", values=ProbeValues(rate))
         starts = [
@@ -105,6 +121,13 @@ class Probe(Stage):
             then = f"over {tried.steps} batches at it {moved}"
         return self._suggested(context, [why, then], [TRIAL], values)
 
+    def _is_known(self, context: Context) -> bool:
+        """Whether the user gave the learning rate, or the network's authors name it."""
+        facts, recipe = context.facts, context.recipe
+        is_theirs = facts.starting_recipe.get("learning_rate") == recipe.learning_rate
+        is_theirs = is_theirs and facts.knows_optimizer(recipe)
+        return not self.is_last and (is_theirs or "learning_rate" in facts.given)
+
     def _suggested(
         self, context: Context, parts: list[str], evidence: list[str], values: ProbeValues
     ) -> Decision:
@@ -116,13 +139,6 @@ class Probe(Stage):
             evidence=evidence,
             values=values,
         )
-
-
-def _is_known(context: Context) -> bool:
-    """Whether the network's authors name a learning rate for the recipe's optimizer."""
-    known, recipe = context.facts.starting_recipe, context.recipe
-    is_theirs = context.facts.knows_optimizer(recipe)
-    return is_theirs and known.get("learning_rate") == recipe.learning_rate
 
 
 def fresh_starts(recipe: Recipe, stage: str, trial: str) -> list[TrialSpec]:

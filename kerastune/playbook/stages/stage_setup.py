@@ -24,7 +24,8 @@ class Wanted:
     """What a search is asked for, as far as the default stages depend on it.
 
     Args:
-        batch_size: whether a batch size to start with is to be suggested.
+        suggestions: whether an optimizer, its learning rate or a batch size to start with is to be
+            suggested.
         baseline: whether the baseline is trained to compare with.
         own_model: whether the model is a `build(hp)` of the user's, whose hyperparameters are
             searched; the size of a built-in network is searched only where stage `model` is named.
@@ -33,7 +34,7 @@ class Wanted:
         tta: whether views of an example are looked for whose mean is better.
     """
 
-    batch_size: bool = True
+    suggestions: bool = True
     baseline: bool = True
     own_model: bool = False
     pretrained: bool = False

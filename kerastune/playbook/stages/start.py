@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, Facts
@@ -22,6 +22,10 @@ LEAST_STEPS_PER_EPOCH = 8
 # At the learning rate of its probe it is ahead of SGD on most recorded tasks (`runs/replay.py`).
 OPTIMIZER = "adam"
 LEARNING_RATE = 1e-3  # Keras's, until the probe suggests one
+RATES = {"sgd": Recipe().learning_rate}  # of optimizers that want another
+OF_OPTIMIZER = ("optimizer", "learning_rate", "beta_2")
+# What is said to stay as it was given.
+NAMED = {"optimizer": "optimizer", "learning_rate": "learning rate", "batch_size": "batch size"}
 
 
 def starting_batch_size(facts: Facts) -> tuple[int, str]:
@@ -95,25 +99,60 @@ class Start(Stage):
 
     @classmethod
     def applies(cls, wanted: Wanted) -> bool:
-        return wanted.batch_size
+        return wanted.suggestions
 
     def propose(self, context: Context) -> list[TrialSpec]:
         return []
 
     def decide(self, context: Context) -> Decision:
         size, reason = starting_batch_size(context.facts)
-        begun = context.recipe.replace(optimizer=OPTIMIZER, learning_rate=LEARNING_RATE)
-        after = begun.replace(**context.facts.starting_recipe).replace(batch_size=size)
-        parts = [reason, f"{OPTIMIZERS[OPTIMIZER]} was best on most recorded tasks"]
-        if told := _told(after, begun):
+        suggested = suggestions(context.facts, context.recipe.optimizer) | {"batch_size": size}
+        given = context.facts.given
+        after = context.recipe.replace(
+            **{name: value for name, value in suggested.items() if name not in given}
+        )
+        parts = [] if "batch_size" in given else [reason]
+        if "optimizer" not in given:
+            parts.append(f"{OPTIMIZERS[OPTIMIZER]} was best on most recorded tasks")
+        if told := _told(after, context.recipe):
             parts.append(f"{told} suit this network on most tables")
+        if kept := [words for name, words in NAMED.items() if name in given]:
+            parts.append(f"{' and '.join(kept)} as given")
         return self.decision(
             context,
-            f"{OPTIMIZERS[OPTIMIZER]}, batch size {size} to begin with",
+            f"{OPTIMIZERS[after.optimizer]}, batch size {after.batch_size} to begin with",
             wording.sentences(parts),
             after=after,
-            values=StartValues(size),
+            values=StartValues(after.batch_size),
         )
+
+
+def suggestions(facts: Facts, optimizer: str) -> dict[str, Any]:
+    """Values of a recipe to begin with, but for the batch size.
+
+    What the network's authors name suits their optimizer; of a recipe with another that the user
+    gave, learning rate and beta_2 stay out.
+
+    Args:
+        facts: of the network and of what was given.
+        optimizer: of the recipe, in force where it was given.
+
+    Example:
+        >>> from kerastune.objective import Objective
+        >>> known = {"optimizer": "adam", "learning_rate": 0.004, "label_smoothing": 0.1}
+        >>> facts = Facts(900, 90, Objective("accuracy", "max"), 0, starting_recipe=known)
+        >>> suggestions(facts, "sgd")
+        {'optimizer': 'adam', 'learning_rate': 0.004, 'label_smoothing': 0.1}
+        >>> suggestions(dataclasses.replace(facts, given=frozenset({"optimizer"})), "lion")
+        {'optimizer': 'lion', 'learning_rate': 0.001, 'label_smoothing': 0.1}
+    """
+    known = facts.starting_recipe
+    if "optimizer" not in facts.given:
+        return {"optimizer": OPTIMIZER, "learning_rate": LEARNING_RATE, **known}
+    begun = {"optimizer": optimizer, "learning_rate": RATES.get(optimizer, LEARNING_RATE)}
+    if known.get("optimizer") == optimizer:
+        return begun | known
+    return begun | {name: value for name, value in known.items() if name not in OF_OPTIMIZER}
 
 
 def _told(recipe: Recipe, before: Recipe) -> str:

@@ -164,7 +164,7 @@ def test_no_stage_is_there_twice():
         (Wanted(own_model=True), {"finetune", "distill", "prune"}),
         (Wanted(pretrained=True, baseline=False), {"model", "baseline", "distill", "prune"}),
         (
-            Wanted(batch_size=False, ensemble=False, tta=False),
+            Wanted(suggestions=False, ensemble=False, tta=False),
             {"start", "model", "finetune", "ensemble", "tta", "distill", "prune"},
         ),
     ],

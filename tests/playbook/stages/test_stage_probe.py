@@ -277,3 +277,13 @@ def test_a_learning_rate_that_the_network_s_authors_name_is_not_probed():
     # Another optimizer, or another rate, is the user's.
     for other in (begun.replace(optimizer="lion"), begun.replace(learning_rate=0.1)):
         assert Probe().propose(Context(other, facts, {}))
+    # A learning rate is what the command `probe` is for.
+    assert Probe(is_last=True).propose(context)
+
+
+def test_a_learning_rate_that_was_given_is_not_probed():
+    facts = dataclasses.replace(FACTS, given=frozenset({"learning_rate"}))
+    context = Context(Recipe(learning_rate=0.3), facts, {})
+    assert Probe().propose(context) == []
+    decision = Probe().decide(context)
+    assert decision.after == context.recipe and "given" in decision.reason

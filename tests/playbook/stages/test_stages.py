@@ -155,6 +155,33 @@ def test_start_trains_nothing_and_gives_its_reason():
     assert "80 training examples" in decision.reason and decision.values == StartValues(8)
 
 
+@pytest.mark.parametrize(
+    ("given", "begun"),
+    [
+        ({"optimizer": "rmsprop"}, ("rmsprop", 1e-3, 64)),
+        ({"optimizer": "sgd"}, ("sgd", 1e-2, 64)),
+        ({"learning_rate": 0.3}, ("adam", 0.3, 64)),
+        ({"batch_size": 7}, ("adam", 1e-3, 7)),
+        ({"optimizer": "lion", "learning_rate": 1e-4, "batch_size": 8}, ("lion", 1e-4, 8)),
+    ],
+)
+def test_what_the_user_gave_is_where_the_search_starts(given, begun):
+    known = facts(num_train=50_000, given=frozenset(given))
+    decision = Start().decide(context.Context(Recipe(**given), known, {}))
+    after = decision.after
+    assert (after.optimizer, after.learning_rate, after.batch_size) == begun
+    assert "as given" in decision.reason
+
+
+def test_a_networks_values_of_another_optimizer_stay_out():
+    network = {"optimizer": "adam", "learning_rate": 4e-3, "beta_2": 0.95, "label_smoothing": 0.1}
+    known = facts(num_train=50_000, starting_recipe=network, given=frozenset({"optimizer"}))
+    after = Start().decide(context.Context(Recipe(optimizer="lion"), known, {})).after
+    assert (after.beta_2, after.label_smoothing) == (None, 0.1)
+    after = Start().decide(context.Context(Recipe(optimizer="adam"), known, {})).after
+    assert (after.learning_rate, after.beta_2) == (4e-3, 0.95)
+
+
 # convergence
 
 
