@@ -12,7 +12,7 @@ from kerastune.data import profiling
 from kerastune.models.hypermodels import networks, series_network, shapes
 from kerastune.problem import Problem
 
-STARTING_RECIPES = {
+OF_TABLES = {
     "classification": {
         "optimizer": "adam",
         "learning_rate": 0.004,
@@ -27,6 +27,8 @@ STARTING_RECIPES = {
         "batch_size": 256,
     },
 }
+# Each better than without on four sets of images that it was measured on, and both together.
+OF_IMAGES = {"classification": {"optimizer": "adam", "weight_decay": 0.1, "dropout": 0.25}}
 
 
 class Mlp(keras_tuner.HyperModel):
@@ -58,7 +60,7 @@ class Mlp(keras_tuner.HyperModel):
         self.num_outputs = shapes.num_outputs(problem)
         self.default_units = hidden_units(shapes.num_examples(problem))
         self.numbers = shapes.columns_of_numbers(problem)
-        self.starting_recipe = STARTING_RECIPES.get(problem.kind, {})
+        self.starting_recipe = OF_TABLES.get(problem.kind, {})
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The uncompiled network of these hyperparameters."""
@@ -72,6 +74,8 @@ class Mlp(keras_tuner.HyperModel):
 
 class Cnn(keras_tuner.HyperModel):
     """`models.cnn`, whose depth follows from the size of the images.
+
+    `starting_recipe` has, of classes, the weight decay and the dropout that a search begins with.
 
     Hyperparameters: `filters` (8, 16 or 32, default 16), `dense_units` (32, 64 or 128, default 64),
     `deeper` (two convolutions more) and `batch_norm` (a BatchNorm behind every convolution), both
@@ -98,6 +102,7 @@ class Cnn(keras_tuner.HyperModel):
         self.input_shape, self.kind = shapes.shape(problem), problem.kind
         self.num_outputs = shapes.num_outputs(problem)
         networks.image_shape(self.input_shape, "cnn")  # refused here, before anything is trained
+        self.starting_recipe = OF_IMAGES.get(problem.kind, {})
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The uncompiled network of these hyperparameters."""

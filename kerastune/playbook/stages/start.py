@@ -115,7 +115,7 @@ class Start(Stage):
         if "optimizer" not in given:
             parts.append(f"{OPTIMIZERS[OPTIMIZER]} was best on most recorded tasks")
         if told := _told(after, context.recipe):
-            parts.append(f"{told} suit this network on most tables")
+            parts.append(f"{told} suit this network on most data")
         if kept := [words for name, words in NAMED.items() if name in given]:
             parts.append(f"{' and '.join(kept)} as given")
         return self.decision(
@@ -162,6 +162,8 @@ def _told(recipe: Recipe, before: Recipe) -> str:
         >>> _told(Recipe(beta_2=0.95, label_smoothing=0.1), Recipe())
         'beta_2 0.95 and label smoothing 0.1'
     """
-    names = {"beta_2": "beta_2", "label_smoothing": "label smoothing"}
+    names = ("beta_2", "label_smoothing", "weight_decay", "dropout")
     changed = [name for name in names if getattr(recipe, name) != getattr(before, name)]
-    return " and ".join(f"{names[name]} {getattr(recipe, name):g}" for name in changed)
+    words = [name if name == "beta_2" else name.replace("_", " ") for name in changed]
+    parts = [f"{each} {getattr(recipe, name):g}" for each, name in zip(words, changed, strict=True)]
+    return " and ".join(parts)

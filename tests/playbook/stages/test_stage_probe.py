@@ -274,6 +274,13 @@ def test_a_learning_rate_that_the_network_s_authors_name_is_not_probed():
     # The baseline is Keras's defaults all the same.
     baseline = baseline_recipe(begun, facts)
     assert (baseline.learning_rate, baseline.batch_size, baseline.beta_2) == (0.001, 32, None)
+    regularizing = dataclasses.replace(
+        FACTS, starting_recipe={"weight_decay": 0.1, "dropout": 0.25}
+    )
+    begun = Start().decide(Context(Recipe(), regularizing, {})).after
+    assert (begun.weight_decay, begun.dropout) == (0.1, 0.25)
+    baseline = baseline_recipe(begun, regularizing)
+    assert (baseline.weight_decay, baseline.dropout) == (0, None)
     # Another optimizer, or another rate, is the user's.
     for other in (begun.replace(optimizer="lion"), begun.replace(learning_rate=0.1)):
         assert Probe().propose(Context(other, facts, {}))
