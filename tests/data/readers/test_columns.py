@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerastune.data.readers import columns, dates
+from kerastune.data.readers import columns, dates, numerals
 
 MANY = range(60)
 NOTES = [f"called twice about bill {n}" for n in MANY]
@@ -111,3 +111,29 @@ def test_new_rows_are_read_as_the_column_was():
     new = cells_of("2.000", "x", 3.5, None)
     np.testing.assert_array_equal(columns.values(new, column), [2000, np.nan, 3.5, np.nan])
     assert columns.unreadable(new, column) == ["x"]
+
+
+@pytest.mark.parametrize(
+    "read, style",
+    [
+        *((numerals.numbers, style) for style in numerals.STYLES),
+        *((dates.seconds, order) for order in dates.ORDERS),
+    ],
+)
+def test_a_cell_is_read_among_others_as_it_is_alone(read, style):
+    odd = ["", " ", "\n", "5\n6", "5\n", "2024-01-31\n12:00", "1/2/2024 3:04\nPM", "-$5", "$", "%"]
+    cells = [*odd, *(cell for told in TOLD for cell in told[0][:3]), *odd]
+    alone = np.concatenate([read([cell], style) for cell in cells])
+    np.testing.assert_array_equal(read(cells, style), alone)
+    assert np.isnan(alone[:4]).all() and len(read([], style)) == 0
+
+
+def test_a_long_column_is_read_in_a_few_passes(monkeypatch):
+    """Nothing that is done for every cell is slow, where all differ and the last is a mistake."""
+    passes = []
+    original = dates.seconds
+    monkeypatch.setattr(dates, "seconds", lambda *given: passes.append(given) or original(*given))
+    moments = [f"{1 + n % 28}/{1 + n % 12}/2024 {n % 24}:{n % 60:02}" for n in range(5000)]
+    with pytest.raises(ValueError, match="dates and 1 other texts, such as 'oops'"):
+        columns.recognize("when", np.array([*moments, "oops"], object))
+    assert sum(len(cells) for cells, _ in passes) < 6 * len(moments)
