@@ -250,6 +250,11 @@ def _of_texts(name: str, seen: Distinct, kind: str, style: str) -> Column:
     column = Column(name, kind, style, distinct=len(given), example=given[0][:MOST_SHOWN])
     if column.is_numeric:
         parsed = seen.spread(_parsed(seen.texts, column))
+        if np.isnan(parsed).all():
+            raise ValueError(
+                f"Column '{name}' has no text that is read as a {kind} (such as "
+                f"{column.example!r}): give it another type, or say {ignored(name)}."
+            )
         _check_size(name, parsed)
         return dataclasses.replace(column, missing=int(np.isnan(parsed).sum()))
     missing = int(seen.counts[seen.texts.index("")]) if len(texts) < len(seen.texts) else 0
