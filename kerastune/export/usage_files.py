@@ -178,8 +178,8 @@ def _of_table(form: TableForm) -> tuple[list[str], list[str]]:
     for each in form.taken:
         if each.kind == DATE:
             column = f"rows[{_quoted(each.name)}]"
-            since = f"(pd.to_datetime({column}) - pd.Timestamp(0)).dt.total_seconds()"
-            lines.append(f"{column} = {since}  # since 1970")
+            lines.append(f'days = pd.to_datetime({column}, format="ISO8601")  # year-month-day')
+            lines.append(f"{column} = (days - pd.Timestamp(0)).dt.total_seconds()")
     renamed = {each.name: safe_name(each.name) for each in form.taken}
     if form.is_one_array:
         return [*lines, 'inputs = rows.to_numpy("float64")'], ["pandas"]
@@ -212,7 +212,7 @@ def _of_images(image_size: int) -> tuple[list[str], list[str]]:
         f"size = ({image_size}, {image_size})",
         "images = [",
         '    np.asarray(keras.utils.load_img(path, target_size=size, interpolation="bilinear"))',
-        "    for path in sys.argv[1:]  # names of files, of any size",
+        "    for path in sys.argv[1:]  # names of files of 8 bits, of any size",
         "] or [np.zeros([*size, 3])]",
         'inputs = np.stack(images).astype("uint8")',
     ], ["numpy"]

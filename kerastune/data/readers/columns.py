@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
@@ -160,7 +159,7 @@ def unreadable(cells: np.ndarray, column: Column) -> list[str]:
     """
     if cells.dtype.kind in "biufM" or not column.is_numeric:
         return []
-    given = [text for text in Distinct(cells).texts if not numerals.is_missing(text)]
+    given = numerals.given(Distinct(cells).texts)
     return mistakes.lost(given, _parsed(given, column))
 
 
@@ -176,16 +175,17 @@ class Distinct:
     """
 
     def __init__(self, cells: np.ndarray):
-        import pandas as pd
-
-        codes, found = pd.factorize(np.asarray(cells, object), use_na_sentinel=True)
-        texts = [_as_text(each).strip() for each in found]
-        places = {text: place for place, text in enumerate(dict.fromkeys([*texts, ""]))}
-        renumbered = np.array([places[text] for text in (*texts, "")])
-        if (codes >= 0).all() and "" not in texts:
-            del places[""]
+        places: dict[str, int] = {}
+        self.codes = np.array(
+            [
+                places.setdefault(
+                    cell.strip() if isinstance(cell, str) else _as_text(cell), len(places)
+                )
+                for cell in cells.tolist()
+            ],
+            np.int64,
+        )
         self.texts = list(places)
-        self.codes = renumbered[codes]
 
     def spread(self, by_text: np.ndarray) -> np.ndarray:
         """Values of the texts, one for every cell `[n]`."""
@@ -198,11 +198,13 @@ class Distinct:
 
 
 def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value.strip()
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return value.decode("utf-8", "replace").strip()
     if isinstance(value, (float, np.floating)):
         return "" if np.isnan(value) else f"{value:.15g}"
-    return str(value)
+    return "" if value is None else str(value).strip()
 
 
 def _each(array: np.ndarray, text: Callable[[Any], str]) -> np.ndarray:
@@ -231,10 +233,10 @@ def _of_numbers(name: str, cells: np.ndarray, kind: str) -> Column:
 
 
 def _of_texts(name: str, seen: Distinct, kind: str, style: str) -> Column:
-    missing = numerals.is_missing if kind in ("", NUMBER, DATE) else (lambda text: not text)
-    given = [text for text in seen.texts if not missing(text)]
+    texts = [text for text in seen.texts if text]
+    given = numerals.given(texts) if kind in ("", NUMBER, DATE) else texts
     if not kind and not given:
-        given = [text for text in seen.texts if text]
+        given = texts
     if not given:
         return Column(name, DROPPED, why="it is empty", missing=len(seen.codes))
     if kind == NUMBER:
@@ -244,34 +246,37 @@ def _of_texts(name: str, seen: Distinct, kind: str, style: str) -> Column:
     elif not kind:
         kind, style = _found(name, seen, given)
     if kind in (CATEGORY, TEXT):
-        given = [text for text in seen.texts if text]
+        given = texts
     column = Column(name, kind, style, distinct=len(given), example=given[0][:MOST_SHOWN])
-    parsed = values(seen.spread(np.array(seen.texts, object)), column)
     if column.is_numeric:
+        parsed = seen.spread(_parsed(seen.texts, column))
+        if np.isnan(parsed).all():
+            raise ValueError(
+                f"Column '{name}' has no text that is read as a {kind} (such as "
+                f"{column.example!r}): give it another type, or say {ignored(name)}."
+            )
         _check_size(name, parsed)
-    gaps = np.isnan(parsed) if column.is_numeric else parsed == ""
-    return dataclasses.replace(column, missing=int(gaps.sum()))
+        return dataclasses.replace(column, missing=int(np.isnan(parsed).sum()))
+    missing = int(seen.counts[seen.texts.index("")]) if len(texts) < len(seen.texts) else 0
+    return dataclasses.replace(column, missing=missing)
 
 
 def _found(name: str, seen: Distinct, given: list[str]) -> tuple[str, str]:
     """Kind and style of a column that the user says nothing of."""
-    if {text.lower() for text in given} <= set(TRUTHS):
+    if all(text.lower() in TRUTHS for text in given):
         return BOOLEAN, ""
     if style := numerals.style_of(given):
         return NUMBER, style
     if order := _order(name, given):
         return DATE, order
     mistakes.refuse(name, given)
-    words = float(np.mean([len(text.split()) for text in given[:1000]]))
+    some = given[:1000]
+    words = sum(len(text.split()) for text in some) / len(some)
     is_long = words >= WORDS_OF_TEXT and len(given) > MOST_REPEATED_TEXTS
     return (TEXT if is_long else CATEGORY), ""
 
 
 def _order(name: str, given: list[str]) -> str:
-    # Most columns are no dates, which a few cells tell.
-    with contextlib.suppress(dates.Ambiguous):
-        if not dates.order_of(given[:20]):
-            return ""
     try:
         return dates.order_of(given)
     except dates.Ambiguous as error:

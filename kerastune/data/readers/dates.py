@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 from collections.abc import Sequence
 
@@ -14,10 +15,15 @@ YEAR_FIRST, DAY_FIRST, MONTH_FIRST, NAMED = "y-m-d", "d/m/y", "m/d/y", "month by
 ORDERS = (YEAR_FIRST, DAY_FIRST, MONTH_FIRST, NAMED)
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 FEWEST_DIGITS_OF_YEAR = 2
+MOST_KEPT = 50_000  # days that are remembered, as many columns have the same
+HOURS = 24  # of a day
+FIRST_LOOK = 20  # cells that tell most orders that a column does not have
 PIVOT = 69  # two digits from here on are of the 20th century, as POSIX has it
-_TIME = (
-    r"(?:[T ,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}(?:\.\d+)?))?"
-    r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?(?: ?(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2}))?)?"
+_LIKE_DATES = re.compile(r"\d[^\d\n]*[-/. ][^\d\n]*\d")  # in some line
+_CLOCK = re.compile(r"[T ,]+\d{1,2}:.*$", re.MULTILINE)  # the time of day, to the end of a line
+_TIME = re.compile(
+    r"[T ,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}(?:\.\d+)?))?"
+    r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?(?: ?(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2}))?"
 )
 _NAME = r"(?P<name>[A-Za-z]{3,9})\.?"
 _YEAR = r"(?P<year>\d{4}|\d{2})"
@@ -31,8 +37,8 @@ _NAMED = (
     rf"{_NAME}[ -](?P<day>\d{{1,2}}),?[ -]{_YEAR}",
 )
 _PATTERNS = {
-    **{order: (re.compile(pattern + _TIME),) for order, pattern in _NUMBERS.items()},
-    NAMED: tuple(re.compile(pattern + _TIME) for pattern in _NAMED),
+    **{order: (re.compile(pattern),) for order, pattern in _NUMBERS.items()},
+    NAMED: tuple(map(re.compile, _NAMED)),
 }
 _EPOCH = datetime.datetime(1970, 1, 1)
 
@@ -62,13 +68,25 @@ def order_of(cells: Sequence[str]) -> str:
         >>> order_of(["12", "13"])
         ''
     """
-    given = [cell.strip() for cell in cells if not numerals.is_missing(cell)]
-    fitting = [order for order in ORDERS if given and not np.isnan(seconds(given, order)).any()]
-    if YEAR_FIRST in fitting or not {DAY_FIRST, MONTH_FIRST} <= set(fitting):
+    some = numerals.given(cells[:FIRST_LOOK])
+    fitting = [order for order in ORDERS if _fits(some, order)]
+    given = numerals.given(cells) if fitting else []
+    if not given:
+        return ""
+    if fitting[:1] == [YEAR_FIRST]:
+        # What begins with the year is read in any order.
+        is_other = np.isnan(seconds(given, YEAR_FIRST))
+        if not is_other.any():
+            return YEAR_FIRST
+        given = [cell for cell, other in zip(given, is_other, strict=True) if other]
+        fitting = fitting[1:]
+    fitting = [order for order in fitting if _fits(given, order)]
+    if not {DAY_FIRST, MONTH_FIRST} <= set(fitting):
         return fitting[0] if fitting else ""
     if all("." in cell.split(" ")[0] for cell in given):
         return DAY_FIRST
-    matched = [_PATTERNS[DAY_FIRST][0].fullmatch(cell) for cell in given]
+    days = {_CLOCK.sub("", cell) for cell in given}
+    matched = [_PATTERNS[DAY_FIRST][0].fullmatch(day) for day in days]
     first, second = ({int(each[part]) for each in matched if each} for part in ("day", "month"))
     if (len(first) == 1) != (len(second) == 1):
         return DAY_FIRST if len(first) == 1 else MONTH_FIRST
@@ -86,8 +104,16 @@ def seconds(cells: Sequence[str], order: str) -> np.ndarray:
         >>> seconds(["02.01.1970", "1970-01-01T00:01", "31.02.2000"], "d/m/y").tolist()
         [86400.0, 60.0, nan]
     """
-    patterns = (*_PATTERNS[order], *(_PATTERNS[YEAR_FIRST] if order != YEAR_FIRST else ()))
-    return np.array([_seconds(cell.strip(), patterns) for cell in cells], np.float64)
+    # A column has many moments, but few days and few times of day.
+    lines = numerals.as_lines([cell.strip() for cell in cells])
+    if not _LIKE_DATES.search(lines):
+        return np.full(len(cells), np.nan)
+    days = _CLOCK.sub("", lines).split("\n")
+    times = [cell[len(day) :] for cell, day in zip(lines.split("\n"), days, strict=True)]
+    of_day = {day: _midnight(day, order) for day in set(days)}
+    of_time = {time: _of_day(time) for time in set(times)}
+    found = [of_day[day] + of_time[time] for day, time in zip(days, times, strict=True)]
+    return np.array(found, np.float64)
 
 
 def text(value: float) -> str:
@@ -104,21 +130,38 @@ def text(value: float) -> str:
     return str(when.date()) if when.time() == datetime.time() else str(when.replace(microsecond=0))
 
 
-def _seconds(cell: str, patterns: Sequence[re.Pattern]) -> float:
-    found = next((match for each in patterns if (match := each.fullmatch(cell))), None)
+def _fits(cells: Sequence[str], order: str) -> bool:
+    return not np.isnan(seconds(cells, order)).any()
+
+
+@functools.lru_cache(maxsize=MOST_KEPT)
+def _midnight(day: str, order: str) -> float:
+    """Seconds from 1970 to the beginning of a day."""
+    patterns = (*_PATTERNS[order], *(_PATTERNS[YEAR_FIRST] if order != YEAR_FIRST else ()))
+    found = next((match for each in patterns if (match := each.fullmatch(day))), None)
     if found is None:
         return np.nan
     parts = found.groupdict()
     month = _month(parts.get("name") or "") if parts.get("name") else int(parts["month"])
-    hour, rest = int(parts["hour"] or 0), float(parts["second"] or 0)
-    if parts["half"]:
-        hour = hour % 12 + (12 if parts["half"].lower() == "p" else 0)
     try:
-        when = datetime.datetime(_year(parts["year"]), month, int(parts["day"]), hour)
+        when = datetime.datetime(_year(parts["year"]), month, int(parts["day"]))
     except ValueError:
         return np.nan
-    minutes = int(parts["minute"] or 0) - _offset(parts["zone"])
-    return (when - _EPOCH).total_seconds() + 60 * minutes + rest
+    return (when - _EPOCH).total_seconds()
+
+
+def _of_day(time: str) -> float:
+    """Seconds since midnight, in UTC."""
+    if not time:
+        return 0.0
+    found = _TIME.fullmatch(time)
+    hour = int(found["hour"]) if found else HOURS
+    if hour >= HOURS:
+        return np.nan
+    if found["half"]:
+        hour = hour % 12 + (12 if found["half"].lower() == "p" else 0)
+    minutes = int(found["minute"]) - _offset(found["zone"])
+    return 3600 * hour + 60 * minutes + float(found["second"] or 0)
 
 
 def _month(name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -9,20 +10,26 @@ import numpy as np
 
 # Cells of a column of numbers or dates that stand for a missing one, in lower case.
 MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "nat", "null", "none", "?", "-", "--"))
+LONGEST_MISSING = max(map(len, MISSING))
 PLAIN, POINT, COMMA = "plain", "1,234.5", "1.234,5"
 PERCENT = " %"  # ends the style of a column of percentages
 STYLES = tuple(style + end for style in (PLAIN, POINT, COMMA) for end in ("", PERCENT))
-CURRENCY = "$€£¥"
 _SIGN = r"[-+]?"
 _PATTERNS = {
-    PLAIN: re.compile(
-        rf"{_SIGN}(\d+\.?\d*|\.\d+)(e{_SIGN}\d+)?|{_SIGN}(inf|infinity)", re.IGNORECASE
-    ),
-    POINT: re.compile(rf"{_SIGN}([1-9]\d{{0,2}}(,\d{{3}})+|\d+)(\.\d+)?"),
-    COMMA: re.compile(rf"{_SIGN}([1-9]\d{{0,2}}(\.\d{{3}})+|\d+)(,\d+)?"),
+    PLAIN: rf"{_SIGN}(?:(?:\d+\.?\d*|\.\d+)(?:[eE]{_SIGN}\d+)?|(?i:inf|infinity))",
+    POINT: rf"{_SIGN}(?:[1-9]\d{{0,2}}(?:,\d{{3}})+|\d+)(?:\.\d+)?",
+    COMMA: rf"{_SIGN}(?:[1-9]\d{{0,2}}(?:\.\d{{3}})+|\d+)(?:,\d+)?",
 }
-_SPACED = re.compile(r"(?<=\d)[\s'\u2019](?=\d{3}(?!\d))")
-_CODE = re.compile(r"0\d+")
+# What is written in a style, and what is not, in a text of one cell a line.
+_OTHERS = {
+    marks: re.compile(rf"^(?!(?:{pattern})$).*$", re.MULTILINE)
+    for marks, pattern in _PATTERNS.items()
+}
+_SPACE = r" \t\u00a0\u2007\u2009\u202f"
+_CURRENCY = "$€£¥"
+_BEFORE = re.compile(rf"(?<![^\n+-])[{_SPACE}{_CURRENCY}]+")
+_AFTER = re.compile(rf"[{_SPACE}{_CURRENCY}%]+$", re.MULTILINE)
+_SPACED = re.compile(rf"[{_SPACE}'\u2019](?<=\d.)(?=\d{{3}}(?!\d))")
 _CODE_LINE = re.compile(r"^0\d+$", re.MULTILINE)
 
 
@@ -34,6 +41,17 @@ def is_missing(cell: str) -> bool:
         (True, True, False)
     """
     return cell.strip().lower() in MISSING
+
+
+def given(cells: Sequence[str]) -> list[str]:
+    """Stripped cells without those that stand for a missing one.
+
+    Example:
+        >>> given([" 5", "n/a", ""])
+        ['5']
+    """
+    stripped = [cell.strip() for cell in cells]
+    return [cell for cell in stripped if len(cell) > LONGEST_MISSING or not is_missing(cell)]
 
 
 def style_of(cells: Sequence[str]) -> str:
@@ -54,17 +72,18 @@ def style_of(cells: Sequence[str]) -> str:
         >>> style_of(["01234", "99999"]), style_of(["1", "b"])
         ('', '')
     """
-    given = [cell.strip() for cell in cells if not is_missing(cell)]
-    if not given or any(cell[0] == "0" and _CODE.fullmatch(cell) for cell in given):
+    lines = as_lines(given(cells))
+    if not lines or _has_codes(lines):
         return ""
-    if not np.isnan(_plain(given)).any():
+    if not _OTHERS[PLAIN].search(lines):
         return PLAIN
-    ends = {cell.endswith("%") for cell in given}
+    ends = {cell.endswith("%") for cell in lines.split("\n")} if "%" in lines else {False}
     if len(ends) > 1:
         return ""
-    for style, pattern in _PATTERNS.items():
-        if all(pattern.fullmatch(_bare(cell)) for cell in given):
-            return style + (PERCENT if ends == {True} else "")
+    bare = _bare(lines)
+    for marks, others in _OTHERS.items():
+        if not others.search(bare):
+            return marks + (PERCENT if ends == {True} else "")
     return ""
 
 
@@ -79,12 +98,16 @@ def numbers(cells: Sequence[str], style: str) -> np.ndarray:
         >>> numbers(["1.234,5", "", "x", "7"], "1.234,5").tolist()
         [1234.5, nan, nan, 7.0]
     """
+    if not len(cells):
+        return np.zeros(0)
     marks = style.removesuffix(PERCENT)
-    found = _plain(cells)
-    # `1.234` is a plain number, but a thousand in a column with the other marks.
-    again = range(len(cells)) if marks == COMMA else np.flatnonzero(np.isnan(found))
-    for place in again:
-        found[place] = _number(cells[place], marks)
+    bare = _bare(as_lines([cell.strip() for cell in cells]))
+    found = _floats(bare, marks)
+    is_other = np.isnan(found)
+    if marks != PLAIN and is_other.any():
+        # A number typed plainly is one in a column of any style.
+        rest = itertools.compress(bare.split("\n"), is_other)
+        found[is_other] = _floats("\n".join(rest), PLAIN)
     return found
 
 
@@ -112,36 +135,53 @@ def plain_column(cells: np.ndarray) -> np.ndarray | None:
         return None
     is_odd = not len(given) or bool(np.isnan(values).any())
     lines = "" if is_odd else "\n".join(given.tolist())
-    if is_odd or "_" in lines or _CODE_LINE.search(lines):
+    if is_odd or "_" in lines or _has_codes(lines):
         return None
     found = np.full(len(cells), np.nan)
     found[~is_empty] = values
     return found
 
 
-def _plain(cells: Sequence[str]) -> np.ndarray:
-    """Numbers as programs write them; NaN for all else."""
-    import pandas as pd
+def are_codes(cells: Sequence[str]) -> bool:
+    """Whether some cells are digits with a leading zero, as of a zip code.
 
-    return np.array(pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce"), np.float64)
+    Example:
+        >>> are_codes(["12", "012"]), are_codes(["0", "0.5"])
+        (True, False)
+    """
+    return _has_codes(as_lines(cells))
 
 
-def _number(cell: str, marks: str) -> float:
-    cell = _bare(cell.strip())
-    if not _PATTERNS[marks].fullmatch(cell):
-        # A number typed plainly is one in a column of any style.
-        return float(cell) if _PATTERNS[PLAIN].fullmatch(cell) else np.nan
+def as_lines(cells: Sequence[str]) -> str:
+    """One text with a cell a line, which one regular expression reads at once.
+
+    Example:
+        >>> as_lines(["a", "b\\nc"])
+        'a\\nb\\x00c'
+    """
+    lines = "\n".join(cells)
+    if lines.count("\n") >= len(cells) > 0:
+        lines = "\n".join([cell.replace("\n", "\0") for cell in cells])
+    return lines
+
+
+def _has_codes(lines: str) -> bool:
+    may = lines.startswith("0") or "\n0" in lines
+    return may and bool(_CODE_LINE.search(lines))
+
+
+def _floats(lines: str, marks: str) -> np.ndarray:
+    """Lines as float64 `[n]`; NaN for those with other marks."""
+    lines = _OTHERS[marks].sub("nan", lines)
     if marks == POINT:
-        cell = cell.replace(",", "")
+        lines = lines.replace(",", "")
     if marks == COMMA:
-        cell = cell.replace(".", "").replace(",", ".")
-    return float(cell)
+        lines = lines.replace(".", "").replace(",", ".")
+    return np.array(lines.split("\n"), object).astype(np.float64)
 
 
-def _bare(cell: str) -> str:
-    """A cell without percent, currency, and spaces between thousands."""
-    if cell.isascii() and cell[:1].isdigit() and cell[-1:].isdigit() and not _SPACED.search(cell):
-        return cell
-    sign = cell[:1] if cell[:1] in "+-" else ""
-    cell = cell.removeprefix(sign).rstrip("%").strip(CURRENCY).strip()
-    return sign + _SPACED.sub("", cell)
+def _bare(lines: str) -> str:
+    """Lines without percent, currency, and spaces between thousands."""
+    if lines.isascii() and not any(mark in lines for mark in "%$' \t"):
+        return lines
+    return _SPACED.sub("", _BEFORE.sub("", _AFTER.sub("", lines)))

@@ -20,6 +20,7 @@ SEPARATORS = ",;\t|"
 MOST_COLUMNS = 100_000
 BYTES_PER_CSV_BYTE = 10  # cells are Python texts before they are numbers
 BYTES_PER_PARQUET_BYTE = 20
+CELLS_AT_ONCE = 100_000  # of the rows of a .csv, before they are put into columns
 LARGE = 50_000_000  # bytes from which on reading is told
 UNNAMED = "Unnamed: 0"  # what pandas calls its index when it reads one that it wrote
 logger = logging.getLogger("kerastune")
@@ -92,10 +93,7 @@ def read(source: Any) -> Cells:
         logger.info("Reading %s (%.0f MB).", path, size / 1e6)
     if is_parquet:
         return _of_frame(_parquet(path), str(path))
-    rows = _rows(path)
-    if not rows:
-        raise ValueError(f"{path} has no rows below its header; expected at least one example.")
-    return _columns(names, rows, path)
+    return _whole(path, names)
 
 
 def chunks(source: Any, most: int) -> Iterator[Cells]:
@@ -116,16 +114,12 @@ def chunks(source: Any, most: int) -> Iterator[Cells]:
             yield {name: column[start : start + most] for name, column in cells.items()}
         return
     path, names = Path(source), header(source)
-    try:
-        with _opened(path) as file:
-            rows = (line for line in _reader(file) if line)
-            next(rows, None)
-            before = 0
-            while some := list(itertools.islice(rows, most)):
-                yield _columns(names, some, path, before)
-                before += len(some)
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
+    before = 0
+    for some in _rows(path, most):
+        _check_lengths(_misfits(some, len(names), before), len(names), path)
+        columns = (np.array(column, dtype=object) for column in zip(*some, strict=True))
+        yield dict(zip(names, columns, strict=True))
+        before += len(some)
 
 
 def cells(values: Any) -> np.ndarray:
@@ -140,10 +134,22 @@ def cells(values: Any) -> np.ndarray:
     return _series(pd.Series(values), "", "The table")
 
 
-def _columns(names: list[str], rows: list[list[str]], path: Path, before: int = 0) -> Cells:
-    _check_lengths(rows, len(names), path, before)
-    columns = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
-    return dict(zip(names, columns, strict=True))
+def _whole(path: Path, names: list[str]) -> Cells:
+    """All cells of a .csv; every row that does not fit its header is counted."""
+    columns: list[list[str]] = [[] for _ in names]
+    misfits: list[tuple[int, int]] = []
+    count = 0
+    for some in _rows(path, max(1, CELLS_AT_ONCE // len(names))):
+        misfits += _misfits(some, len(names), count)
+        count += len(some)
+        if not misfits:
+            for column, more in zip(columns, zip(*some, strict=True), strict=True):
+                column.extend(more)
+    _check_lengths(misfits, len(names), path)
+    if not count:
+        raise ValueError(f"{path} has no rows below its header; expected at least one example.")
+    found = (np.array(column, dtype=object) for column in columns)
+    return dict(zip(names, found, strict=True))
 
 
 def _opened(path: Path) -> Any:
@@ -160,21 +166,32 @@ def _reader(file: Any) -> Any:
     return csv.reader(file, delimiter=separator, skipinitialspace=separator != "\t", strict=True)
 
 
-def _rows(path: Path) -> list[list[str]]:
+def _rows(path: Path, most: int) -> Iterator[list[list[str]]]:
+    """The rows below a header, at most so many at a time."""
     try:
         with _opened(path) as file:
-            return [line for line in _reader(file) if line][1:]
+            rows = (line for line in _reader(file) if line)
+            next(rows, None)
+            while some := list(itertools.islice(rows, most)):
+                yield some
     except (csv.Error, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
 
 
-def _check_lengths(lines: list[list[str]], width: int, path: Path, before: int) -> None:
-    wrong = [place for place, row in enumerate(lines) if len(row) != width]
-    if wrong:
-        others = f", and so do {len(wrong) - 1} other rows" if len(wrong) > 1 else ""
-        found = len(lines[wrong[0]])
+def _misfits(rows: list[list[str]], width: int, before: int) -> list[tuple[int, int]]:
+    """Number and cells of the rows that are longer or shorter than their header."""
+    lengths = [len(row) for row in rows]
+    if lengths.count(width) == len(rows):
+        return []
+    return [(before + place, length) for place, length in enumerate(lengths, 1) if length != width]
+
+
+def _check_lengths(misfits: list[tuple[int, int]], width: int, path: Path) -> None:
+    if misfits:
+        others = f", and so do {len(misfits) - 1} other rows" if len(misfits) > 1 else ""
+        row, found = misfits[0]
         raise ValueError(
-            f"Row {before + wrong[0] + 1} of {path} has {found} cells, expected {width} as in its "
+            f"Row {row} of {path} has {found} cells, expected {width} as in its "
             f"header{others}: mend the file (a cell with the separator in it needs quotes)."
         )
 

@@ -13,6 +13,7 @@ from kerastune.report.predictions import Predictions
 
 BETTER, SAME, WORSE, UNTUNED, RUNNING = "better", "same", "worse", "untuned", "running"
 TOGETHER = ("ensemble", "tta")  # what is made of several models or views
+LARGE, MUCH_LARGER = 1e3, 1e9  # figures that are told without decimals, such as errors of prices
 DEFAULTS = "Keras's defaults"  # the baseline, as people know it: Adam, 0.001, batches of 32
 
 
@@ -69,18 +70,24 @@ def figures(result: dict[str, Any], kept: Predictions | None) -> str:
     Example:
         >>> figures({"final": {"test": {"accuracy": 0.9}}, "scored_by": "accuracy"}, None)
         'Test accuracy 0.9000.'
+        >>> figures({"final": {"test": {"mae": 25844.87}}, "scored_by": "mae"}, None)
+        'Test MAE 25,845.'
     """
     if "final" not in result:
         return ""
     part = "test" if "test" in result["final"] else "validation"
     name, model = shown_metric(result), shown_model(result)
-    told = [f"{part.capitalize()} {metric_names.called(name)} {result[model][part][name]:.4f}"]
+    told = [f"{part.capitalize()} {metric_names.called(name)} {_number(result[model][part][name])}"]
     if (ends := interval(result, kept)) is not None:
-        told.append(f" (95 % CI {ends[0]:.4g} to {ends[1]:.4g})")
+        told.append(f" (95 % CI {_number(ends[0], '.4g')} to {_number(ends[1], '.4g')})")
     defaults = result.get("baseline", {}).get(part, {}).get(name)
     if defaults is not None:
-        told.append(f"; {DEFAULTS} {defaults:.4f}")
+        told.append(f"; {DEFAULTS} {_number(defaults)}")
     return f"{''.join(told)}."
+
+
+def _number(value: float, form: str = ".4f") -> str:
+    return f"{value:,.0f}" if LARGE <= abs(value) < MUCH_LARGER else format(value, form)
 
 
 def shown_model(result: dict[str, Any]) -> str:

@@ -1,10 +1,14 @@
 """What a column of texts is taken for, and how its cells are read."""
 
+import re
+import time
+
 import numpy as np
 import pytest
 
-from kerastune.data.readers import columns, dates
+from kerastune.data.readers import columns, dates, numerals
 
+TIMES_A_PATTERN = 20  # that each cell is matched with
 MANY = range(60)
 NOTES = [f"called twice about bill {n}" for n in MANY]
 TOLD = [
@@ -111,3 +115,50 @@ def test_new_rows_are_read_as_the_column_was():
     new = cells_of("2.000", "x", 3.5, None)
     np.testing.assert_array_equal(columns.values(new, column), [2000, np.nan, 3.5, np.nan])
     assert columns.unreadable(new, column) == ["x"]
+
+
+@pytest.mark.parametrize(
+    "read, style",
+    [
+        *((numerals.numbers, style) for style in numerals.STYLES),
+        *((dates.seconds, order) for order in dates.ORDERS),
+    ],
+)
+def test_a_cell_is_read_among_others_as_it_is_alone(read, style):
+    odd = ["", " ", "\n", "5\n6", "5\n", "2024-01-31\n12:00", "1/2/2024 3:04\nPM", "-$5", "$", "%"]
+    cells = [*odd, *(cell for told in TOLD for cell in told[0][:3]), *odd]
+    alone = np.concatenate([read([cell], style) for cell in cells])
+    np.testing.assert_array_equal(read(cells, style), alone)
+    assert np.isnan(alone[:4]).all() and len(read([], style)) == 0
+
+
+@pytest.mark.parametrize("kind", ["number", "date", "boolean", "m/d/y"])
+def test_a_type_that_no_cell_has_is_refused(kind):
+    with pytest.raises(ValueError, match=r"'plan' has no text that is read as a .*'pro'"):
+        columns.recognize("plan", cells_of("pro", "", "plus", "n/a"), kind)
+    assert columns.recognize("plan", cells_of("pro", "5", "true", "1/2/2024"), kind).missing == 3
+
+
+def cpu_seconds(work):
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        lambda n: f"{1 + n // 60 % 28}/{1 + n // 1680 % 12}/2024 {n % 24}:{n % 60:02}:{n % 59:02}",
+        lambda n: f"${n * 37:,}.50",
+    ],
+)
+def test_a_mistake_among_many_different_cells_is_told_soon(cell):
+    cells = np.array([*map(cell, range(60_000)), "oops"], object)
+    pattern = re.compile(r"(\W?)(\d+)(.*)")
+    once = min(cpu_seconds(lambda: [pattern.fullmatch(each) for each in cells]) for _ in range(3))
+
+    def refused():
+        with pytest.raises(ValueError, match="1 other texts, such as 'oops'"):
+            columns.recognize("a", cells)
+
+    assert min(cpu_seconds(refused) for _ in range(2)) < TIMES_A_PATTERN * once
