@@ -89,6 +89,7 @@ def of_search(
         study.seconds(),
         is_finished=False,
         going_on=status.going_on(run_dir),
+        added=extension.budget if extension else "",
     )
     found = decisions, playbook.outcomes, recipe, pictures
     return SoFar(*found, status.standing(now), now.seconds, result, built_on)

@@ -143,7 +143,7 @@ def test_trials_are_written_as_values(tmp_path):
     rows = trial_tables.records(compared())
     assert rows[1]["learning_rate"] == 1.0 and rows[1]["val_accuracy"] == 0.7
     first, *lines = trial_tables.as_csv(rows).splitlines()
-    assert first.startswith("trial,stage,optimizer,learning_rate,") and len(lines) == 2
+    assert first.startswith("trial,stage,val_loss,val_accuracy,loss,steps,") and len(lines) == 2
     failed = Outcome.failed(TrialSpec("x", "lr", Recipe(), 0, 100), ValueError("no"))
     assert trial_tables.records({"x": failed})[0]["loss"] is None
 

@@ -11,6 +11,7 @@ from kerastune.analysis import curves
 from kerastune.report import metric_names
 from kerastune.report.blocks import Drawing
 from kerastune.report.figures import plotting
+from kerastune.report.summaries import training_loss
 from kerastune.trial import Outcome
 
 LEAST_GAP = 0.09  # of an axes' height between two names
@@ -52,7 +53,9 @@ def _losses(axes: Axes, shown: Mapping[str, Outcome]) -> None:
             style = {"color": color, "linestyle": "-", "linewidth": 2}
             axes.plot(*np.transpose(points), **style)
             ends.append((*points[-1], f"{name}, validation", color))
-    axes.set(yscale="log", title="Loss (dotted: training, line: validation)")
+    note = training_loss.noted({name: each.spec for name, each in shown.items()})
+    title = "Loss (dotted: training, line: validation)"
+    axes.set(yscale="log", title=f"{title}{f'. Training loss{note}' if note else ''}")
     _name(axes, ends)
 
 

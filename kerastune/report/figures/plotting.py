@@ -157,6 +157,16 @@ def png(figure: Figure) -> Drawing:
     # Names in scripts that the font lacks are boxes here; the tables beside the picture have them.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")
-        figure.savefig(stream, format="png", metadata=ABOUT, pil_kwargs={"compress_level": 4})
+        figure.draw_without_rendering()
         figure.set_layout_engine("none")  # the places are found
+        for axes in figure.axes:
+            _keep_inside(axes)
+        figure.savefig(stream, format="png", metadata=ABOUT, pil_kwargs={"compress_level": 4})
         return Drawing(stream.getvalue(), vector.svg(figure))
+
+
+def _keep_inside(axes: Axes) -> None:
+    """Moves a title that is wider than its axes, so that it stays on the figure."""
+    taken, (across, up) = axes.title.get_window_extent(), axes.title.get_position()
+    beyond = max(taken.x1 - axes.figure.bbox.x1, 0.0) + min(taken.x0, 0.0)
+    axes.title.set_position((across - beyond / axes.bbox.width, up))

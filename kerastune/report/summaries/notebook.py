@@ -40,8 +40,8 @@ class Figures:
 
     def _repr_html_(self) -> str:
         cells = "".join(
-            f'<figure style="width:{WIDTH};margin:.5em">{each.svg}'
-            f"<figcaption>{_text(name)}</figcaption></figure>"
+            f'<figure style="width:{WIDTH};margin:.5em"><figcaption style="font-weight:bold">'
+            f"{_text(name)}</figcaption>{each.svg}</figure>"
             for name, each in self.drawings.items()
         )
         style = f"display:flex;flex-wrap:wrap;{COLORS}"
