@@ -9,6 +9,7 @@ from test_report import ABOUT, EVIL, RESULT, Page, classes, findings, outcome
 
 from kerastune.objective import Objective
 from kerastune.playbook.decision import Decision
+from kerastune.playbook.stages.learning_rate import LearningRateValues
 from kerastune.recipe import Recipe
 from kerastune.report import html, live, page, trial_tables, writer
 from kerastune.report.figures import learning_curves, plotting, result_figures, vector
@@ -41,6 +42,16 @@ def searched(**changes):
     skipped = Decision("weights", recipe, recipe, "Class weights not tried", "None is rare.")
     given = {"decisions": [chosen, skipped], "outcomes": compared(), "objective": ACCURACY}
     return findings(**given, **changes)
+
+
+def drawn_of(outcomes):
+    (decision, _), values = searched().decisions, LearningRateValues(learning_rate=0.1)
+    return writer.pictures_of_decisions([dataclasses.replace(decision, values=values)], outcomes)
+
+
+def words_of(drawing):
+    """The texts of a figure, whose long titles have several lines."""
+    return " ".join(re.findall(r"<text[^>]*>([^<]*)", drawing.svg))
 
 
 def rendered(found):
@@ -113,6 +124,77 @@ def test_a_figure_follows_the_pages_colors_and_width_and_its_names_are_its_own()
     assert identities[0] and not identities[0] & identities[1]
     for wanted in re.findall(r"url\(#([^)]*)\)", svg):
         assert wanted in identities[0]
+
+
+def test_panels_of_a_figure_are_elements_of_one_width_and_lie_below_few_words():
+    card, _ = page.of(searched()).cards
+    panels = drawn_of(compared())
+    svg = panels["lr"].svg
+    views = [float(each) for each in re.findall(r'viewBox="0 0 ([\d.]+)', svg)]
+    assert len(views) == svg.count("<svg") == 2 and len(set(views)) == 1
+    first, second = svg.split("<svg")[1:]
+    assert "Loss against rate" in first and "Loss against rate" not in second
+    # Texts without a color of their own are those of the page, wherever it is.
+    assert svg.count('<svg fill="currentColor"') == 2
+    pictured = page.Picture("lr", "", panels["lr"])
+    few = dataclasses.replace(card, picture=pictured)
+    many = dataclasses.replace(few, not_chosen=("So.",) * 5)
+    one = page.Picture("lr", "", plotting.Drawing(b"", f"<svg{first}"))
+    assert dataclasses.replace(few, picture=one).is_beside
+    assert [each.is_beside for each in (card, few, many)] == [False, False, True]
+
+
+def test_a_title_stays_on_the_figure():
+    figure, (axes,) = plotting.panels(2)
+    axes.set_yticks([0.5], ["a label that takes much of the width"])
+    axes.set_title("A title that is wider than its axes are")
+    plotting.png(figure)
+    taken = axes.title.get_window_extent()
+    assert taken.x0 >= 0 and taken.x1 <= figure.bbox.x1 + 0.5
+
+
+def test_what_is_in_a_training_loss_alone_is_said_where_it_is_shown():
+    smooth = {
+        name: dataclasses.replace(
+            each,
+            spec=dataclasses.replace(
+                each.spec, recipe=each.spec.recipe.replace(label_smoothing=0.1)
+            ),
+        )
+        for name, each in compared().items()
+    }
+    plain, found = searched(), dataclasses.replace(searched(), outcomes=smooth)
+    words = "(with label smoothing 0.1)"
+    card = page.of(found).cards[0]
+    assert card.compared.header[2] == f"training loss at step 100 {words}"
+    sentence = "Training loss includes label smoothing 0.1, which validation loss does not."
+    assert sentence in rendered(found)
+    assert f"Loss against rate {words}" in words_of(drawn_of(smooth)["lr"])
+    both = {"final": smooth["lr-1"], "baseline": compared()["lr-0.1"]}
+    of_both = words_of(learning_curves.drawn(both, "accuracy"))
+    assert "validation). Training loss (of final with label smoothing 0.1)" in of_both
+    of_plain = words_of(drawn_of(compared())["lr"])
+    assert "smoothing 0.1" not in of_plain + rendered(plain)
+
+
+def test_a_chosen_setting_without_a_significant_gain_is_explained_on_its_card():
+    card, _ = page.of(searched()).cards
+    found = dataclasses.replace(card, is_explained=False)
+    for each, is_folded in ((card, True), (found, False)):
+        shown = dataclasses.replace(page.of(searched()), cards=(each,))
+        text = html.render("t", [], shown)
+        text = text[text.index('class="card"') :]
+        assert (text.index("Why.") > text.index("<details")) == is_folded
+
+
+def test_a_page_of_an_extension_says_first_that_its_result_is_the_one_before():
+    told = Standing(
+        "", "The extension by +60s stopped.", "kerastune tune", "What follows is older."
+    )
+    text = rendered(searched(standing=told))
+    verdict = text.index('<p class="verdict')
+    assert text.index("The extension by +60s stopped.") < text.index("is older.") < verdict
+    assert text.count("The extension by +60s stopped.") == 1
 
 
 def test_what_stands_on_a_heat_map_keeps_its_color():

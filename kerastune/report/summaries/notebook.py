@@ -13,9 +13,10 @@ from kerastune.recipe import Recipe
 from kerastune.report.blocks import Drawing, plain
 from kerastune.report.summaries import stage_rows, verdict
 
-# The properties that figures are drawn with, for a page that has no style sheet of ours.
+# The properties that figures are drawn with, for a page that has no style sheet of ours, and is
+# light or dark.
 COLORS = (
-    "--card:#fff;--soft:#6b7075;--grid:#b0b0b0;--blue:#0072b2;--orange:#d55e00;--green:#009e73;"
+    "--card:#fff;--soft:#7c838a;--grid:#80808080;--blue:#1c86cc;--orange:#d55e00;--green:#009e73;"
     "--purple:#cc79a7;--amber:#e69f00;--sky:#56b4e9"
 )
 WIDTH = "28em"  # of a figure
