@@ -110,6 +110,12 @@ def test_names_are_text_everywhere_on_the_page():
     assert not [name for _, attributes in seen.tags for name in attributes if name.startswith("on")]
 
 
+def test_where_a_learning_curve_ends_is_seen_beside_a_much_longer_one():
+    far, axes = 0.2, plotting.panels(2)[1][0]
+    plotting.limit(axes, [0.9, 0.91] * 50 + [far], 0.15, seen=[far, np.nan])
+    assert axes.get_ylim()[0] < far
+
+
 def test_a_figure_follows_the_pages_colors_and_width_and_its_names_are_its_own():
     figure = result_figures.spending({"$a<b>": (1, 1.0), "train": (2, 2.0)})
     svg = figure.svg
@@ -240,11 +246,11 @@ class Clock:
         return self.now
 
 
-def write(reported, elapsed, outcomes=None):
+def write(reported, elapsed, outcomes=None, at_once=False):
     recipe = Recipe()
     decided = [Decision("start", recipe, recipe, "So", "it is")]
     found = live.SoFar(decided, outcomes or compared(), recipe, {}, STANDING, elapsed)
-    return reported.write(found)
+    return reported.write(found, at_once)
 
 
 def test_a_live_report_is_there_from_the_start_and_takes_a_small_share(tmp_path):
@@ -265,9 +271,21 @@ def test_a_live_report_that_cannot_be_written_is_told_once(tmp_path, caplog):
 def test_a_search_that_stops_does_not_leave_a_page_that_says_it_runs(tmp_path):
     run_dir = RunDir(tmp_path)
     reported = live.LiveReport(run_dir, ABOUT, ACCURACY, draws=False, clock=Clock())
-    with pytest.raises(KeyboardInterrupt), live.told_to_stop(run_dir):
+    decided = []
+
+    def latest():
+        decided.append(write(reported, 0.0, {"lr-9": scored("lr-9", 0.1, None, 0.8)}, True))
+        raise ZeroDivisionError
+
+    with pytest.raises(KeyboardInterrupt), live.told_to_stop(run_dir, latest):
         write(reported, 0.0)
         raise KeyboardInterrupt
+    assert (
+        decided == [True] and "lr-9" in run_dir.report.read_text()
+    )  # also what there was no time for while it ran
+    with pytest.raises(KeyboardInterrupt), live.told_to_stop(run_dir, latest):
+        raise KeyboardInterrupt
+    assert decided == [True]  # a page that says so already, or of a finished search, stays
     text = run_dir.report.read_text()
     run_directory.mark_stopped(run_dir.report)  # as the command does when it leaves
     assert text == run_dir.report.read_text() and '[data-running="yes"] .stopped' in text

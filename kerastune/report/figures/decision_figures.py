@@ -233,7 +233,7 @@ def _map(axes, decision: Decision, trials: dict[str, Outcome]) -> None:
     lightest = np.nanmean(np.log(np.maximum(grid, 1e-12))) if np.isfinite(grid).any() else 0
     for (kind, size), loss in cells.items():
         told = "diverged" if np.isnan(loss) else f"{loss:.3g}"
-        ink = INK_LIGHT if np.log(max(loss, 1e-12)) < lightest else INK_DARK
+        ink = INK_LIGHT if np.log(max(loss, 1e-12)) <= lightest else INK_DARK
         axes.text(sizes.index(size), kinds.index(kind), told, ha="center", va="center", color=ink)
     kind, size = _kind(decision.after), decision.after.batch_size
     if (kind, size) in cells:

@@ -68,7 +68,8 @@ def _values(axes: Axes, shown: Mapping[str, Outcome], metric: str) -> None:
             axes.plot(*np.transpose(points), **style)
             ends.append((*points[-1], name, color))
             values += [value for _, value in points]
-    plotting.limit(axes, values, 0.15, 1.0)
+    # Where each ends is seen, however few of the values are those of a short training.
+    plotting.limit(axes, values, 0.15, 1.0, seen=[end[1] for end in ends])
     axes.set(title=f"Validation {metric_names.called(metric)}")
     _name(axes, ends)
 

@@ -104,15 +104,21 @@ def _wrap_label(axes: Axes) -> int:
 
 
 def limit(
-    axes: Axes, values: Sequence[float], lowest_share: float = 0.0, highest_share: float = 1.0
+    axes: Axes,
+    values: Sequence[float],
+    lowest_share: float = 0.0,
+    highest_share: float = 1.0,
+    seen: Sequence[float] = (),
 ) -> None:
-    """Sets the range of y to what most values need.
+    """Sets the range of y to what most values need, and to those that are to be `seen`.
 
     So a few far off do not flatten the others.
     """
     sound = np.array([value for value in values if np.isfinite(value)])
     if len(sound) >= MANY:
-        low, high = np.quantile(sound, [lowest_share, highest_share])
+        ends = np.quantile(sound, [lowest_share, highest_share])
+        ends = [*ends, *(value for value in seen if np.isfinite(value))]
+        low, high = min(ends), max(ends)
         if high > low:
             axes.set_ylim(low - 0.08 * (high - low), high + 0.08 * (high - low))
 
