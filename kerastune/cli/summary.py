@@ -35,7 +35,7 @@ def show_folds(crossed: CrossValidation) -> None:
     console, result, run_dir = Console(), crossed.result, crossed.run_dir
     repeats = f", {result['repeats']} times" if result["repeats"] > 1 else ""
     console.print(
-        _folds(result, f"{result['folds']} folds{repeats}, {result['examples']} examples")
+        _folds(result, f"{result['folds']} folds{repeats}, {result['examples']:,} examples")
     )
     console.print(_over_folds(result["summary"]))
     for name, found in result["out of fold"].items():

@@ -161,7 +161,7 @@ def of(findings: Findings) -> Page:
         tone=found.tone,
         figures=verdict.figures(result, kept),
         recipe=verdict.recipe_in_words(findings.recipe) if findings.recipe else "",
-        recipe_title="The recipe" if result else "Recipe so far",
+        recipe_title=_recipe_title(result),
         further=tuple(filter(None, further)),
         use=findings.use,
         curves=next(iter(pictured(findings.pictures, "learning", alt)), None),
@@ -177,6 +177,12 @@ def of(findings: Findings) -> Page:
         written=int(time.time()),
         no_curves=search_sections.undrawn(findings) if result else "",
     )
+
+
+def _recipe_title(result: Mapping[str, Any]) -> str:
+    if not result:
+        return "Recipe so far"
+    return "The recipe, not tuned" if result.get("not_tuned") else "The recipe"
 
 
 def below(findings: Findings) -> list[Section]:

@@ -181,7 +181,7 @@ def learning_pictures(
         objective: the validation value that chooses.
         final: name of the final trial; `None` while there is none.
     """
-    drawn = learning_curves.drawn(learning_shown(decisions, outcomes, final), objective.name)
+    drawn = learning_curves.drawn(learning_shown(decisions, outcomes, final), objective)
     return {} if drawn is None else {"learning": drawn}
 
 

@@ -177,7 +177,7 @@ def test_what_is_in_a_training_loss_alone_is_said_where_it_is_shown():
     assert sentence in rendered(found)
     assert f"Loss against rate {words}" in words_of(drawn_of(smooth)["lr"])
     both = {"final": smooth["lr-1"], "baseline": compared()["lr-0.1"]}
-    of_both = words_of(learning_curves.drawn(both, "accuracy"))
+    of_both = words_of(learning_curves.drawn(both, ACCURACY))
     assert "validation). Training loss (of final with label smoothing 0.1)" in of_both
     of_plain = words_of(drawn_of(compared())["lr"])
     assert "smoothing 0.1" not in of_plain + rendered(plain)
@@ -225,6 +225,25 @@ def test_learning_curves_are_named_at_their_lines(monkeypatch):
     places = sorted(text.xyann[1] for text in upper.texts)
     assert min(np.diff(places)) >= learning_curves.LEAST_GAP - 1e-9
     assert writer.learning_pictures([], {}, ACCURACY, None) == {}
+
+
+def test_a_dot_is_where_the_weights_of_a_training_are_kept(monkeypatch):
+    drawn, make = [], plotting.png
+    monkeypatch.setattr(plotting, "png", lambda figure: drawn.append(figure) or make(figure))
+    found = scored("train", 0.1, None, 0.8)
+    evals = [
+        {"step": step, "loss": loss, "accuracy": accuracy}
+        for step, loss, accuracy in ((50, 0.5, 0.9), (100, 1.0, 0.8))
+    ]
+    spec = dataclasses.replace(found.spec, keep_best=True)
+    found = dataclasses.replace(found, spec=spec, evals=tuple(evals))
+    learning_curves.drawn({"final": found}, ACCURACY)
+    dots = [
+        [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"]
+        for axes in drawn[0].axes
+    ]
+    assert dots == [[[[50, 0.5]]], [[[50, 0.9]]]]
+    assert "(dot: the weights that are kept)" in drawn[0].axes[1].get_title().replace("\n", " ")
 
 
 def test_trials_are_written_as_values(tmp_path):

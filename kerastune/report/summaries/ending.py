@@ -54,7 +54,9 @@ def of_search(
         known: the commands that there are.
     """
     *said, last = found(result, kept)
-    said += [metric_sections.sentence(result), f"{last} {took(result)}".strip()]
+    both = f"{last} {took(result)}".strip()
+    said += [metric_sections.sentence(result)]
+    said += [both] if len(both) <= WIDTH else [last, took(result)]
     lines = [textwrap.fill(line, WIDTH) for line in said if line]
     text = ["", *lines, "", *files(run_dir, recipe), *commands(run_dir, known)]
     return "\n".join(text).split("\n")
