@@ -152,9 +152,10 @@ def test_panels_of_a_figure_are_elements_of_one_width_and_lie_below_few_words():
 
 def test_a_title_stays_on_the_figure():
     figure, (axes,) = plotting.panels(2)
-    axes.set_yticks([0.5], ["a label that takes much of the width"])
-    axes.set_title("A title that is wider than its axes are")
+    axes.set_yticks([0.5], ["a label that takes as much of the width"])
+    axes.set_title("A title that is much wider than its axes")
     plotting.png(figure)
+    figure.draw_without_rendering()
     taken = axes.title.get_window_extent()
     assert taken.x0 >= 0 and taken.x1 <= figure.bbox.x1 + 0.5
 
@@ -243,7 +244,7 @@ def test_a_dot_is_where_the_weights_of_a_training_are_kept(monkeypatch):
         for axes in drawn[0].axes
     ]
     assert dots == [[[[50, 0.5]]], [[[50, 0.9]]]]
-    assert "(dot: the weights that are kept)" in drawn[0].axes[1].get_title().replace("\n", " ")
+    assert "(dot: kept weights)" in drawn[0].axes[1].get_title().replace("\n", " ")
 
 
 def test_trials_are_written_as_values(tmp_path):

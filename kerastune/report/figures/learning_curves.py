@@ -77,7 +77,7 @@ def _values(axes: Axes, shown: Mapping[str, Outcome], metric: str, kept: Sequenc
             values += [value for _, value in points]
     # Ends, and what is kept, are seen, however few of the values are those of a short training.
     plotting.limit(axes, values, 0.15, 1.0, seen=[*kept, *(end[1] for end in ends)])
-    axes.set(title=f"Validation {metric_names.called(metric)} (dot: the weights that are kept)")
+    axes.set(title=f"Validation {metric_names.called(metric)} (dot: kept weights)")
     _name(axes, ends)
 
 
