@@ -12,6 +12,7 @@ from typing import Any
 from kerastune.runtime import fields, naming
 from kerastune.runtime.fields import Range, described
 
+ALWAYS_SHOWN = ("optimizer", "learning_rate", "decay", "batch_size", "total_steps")
 # Names in recipes, and Keras's classes.
 OPTIMIZERS = {
     "sgd": "SGD",
@@ -279,7 +280,7 @@ class Recipe:
         """A table of what differs from the defaults, for notebooks."""
         usual = Recipe().to_dict()
         named = {
-            **dict.fromkeys(("optimizer", "learning_rate", "batch_size", "total_steps"), True),
+            **dict.fromkeys(ALWAYS_SHOWN, True),
             **{name: True for name, value in self.to_dict().items() if value != usual[name]},
         }
         rows = "".join(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Collection
 from typing import Any
 
@@ -13,13 +12,11 @@ from rich.table import Table
 
 from kerastune.playbook import wording
 from kerastune.playbook.stages.prune import Prune, PruneValues
-from kerastune.report import metric_sections
+from kerastune.report import metric_names
 from kerastune.report.predictions import Predictions
-from kerastune.report.summaries import ending, verdict
+from kerastune.report.summaries import ending
 from kerastune.tuner.cross_validation import CrossValidation
 from kerastune.tuner.playbook_tuner import PlaybookTuner
-
-WIDTH = 80  # characters, of a line of text; paths and commands stay in one piece
 
 
 def of_search(tuner: PlaybookTuner, known: Collection[str]) -> list[str]:
@@ -30,16 +27,7 @@ def of_search(tuner: PlaybookTuner, known: Collection[str]) -> list[str]:
     run_dir = tuner.run_dir
     kept = run_dir.predictions
     predictions = Predictions.from_bytes(kept.read_bytes()) if kept.is_file() else None
-    said = [
-        *ending.found(tuner.result, tuner.recipe, predictions),
-        metric_sections.sentence(tuner.result),
-    ]
-    # The whole recipe is in its flagfile: one line says what matters.
-    recipe = verdict.recipe_in_words(tuner.recipe)
-    shown = {recipe: textwrap.shorten(recipe, WIDTH, placeholder=" …")}
-    said = [shown.get(line, line) for line in (*said, ending.took(tuner.result)) if line]
-    lines = [textwrap.fill(line, WIDTH) for line in said]
-    return ["", *lines, "", *ending.files(run_dir), *ending.commands(run_dir, known)]
+    return ending.of_search(run_dir, tuner.result, tuner.recipe, predictions, known)
 
 
 def show_folds(crossed: CrossValidation) -> None:
@@ -47,18 +35,16 @@ def show_folds(crossed: CrossValidation) -> None:
     console, result, run_dir = Console(), crossed.result, crossed.run_dir
     repeats = f", {result['repeats']} times" if result["repeats"] > 1 else ""
     console.print(
-        _folds(result, f"{result['folds']} folds{repeats}, {result['examples']} examples")
+        _folds(result, f"{result['folds']} folds{repeats}, {result['examples']:,} examples")
     )
     console.print(_over_folds(result["summary"]))
     for name, found in result["out of fold"].items():
         of_whole = " over groups" if result["grouped"] else ""
         interval = f"95 % interval {found['low']:.4f} to {found['high']:.4f}{of_whole}"
-        console.print(
-            f"All held-out examples together: {name} {found['mean']:.4f}, {interval}.",
-            soft_wrap=True,
-        )
+        together = f"{metric_names.called(name)} {found['mean']:.4f}, {interval}"
+        console.print(f"All held-out examples together: {together}.", soft_wrap=True)
     if (test := result.get("ensemble on the test part")) is not None:
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in test.items())
+        shown = ", ".join(f"{metric_names.called(each)} {test[each]:.4f}" for each in test)
         console.print(
             f"Ensemble of the folds' models on the test part (in no fold): {shown}.", soft_wrap=True
         )
@@ -74,7 +60,7 @@ def show_folds(crossed: CrossValidation) -> None:
 
 def _folds(result: dict[str, Any], title: str) -> Table:
     table, summary = Table(title=title), result["summary"]
-    for column in ("", "held out", *summary):
+    for column in ("", "held out", *map(metric_names.called, summary)):
         table.add_column(escape(column))
     for fold in result["by fold"]:
         table.add_row(
@@ -91,7 +77,9 @@ def _over_folds(summary: dict[str, dict[str, float]]) -> Table:
         table.add_column(column)
     for name, found in summary.items():
         ends = f"{found['low']:.4f} to {found['high']:.4f}"
-        table.add_row(escape(name), f"{found['mean']:.4f}", f"{found['std']:.4f}", ends)
+        table.add_row(
+            escape(metric_names.called(name)), f"{found['mean']:.4f}", f"{found['std']:.4f}", ends
+        )
     return table
 
 
@@ -101,7 +89,7 @@ def _sparsities(values: PruneValues) -> Table:
         "zero weights",
         "kB",
         "kB gzipped",
-        values.objective,
+        metric_names.called(values.objective),
         "gain",
         "95 % interval",
         "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import re
 from typing import Any
 
 from kerastune.recipe import Recipe
@@ -133,7 +134,11 @@ class Decision:
 
     def _repr_html_(self) -> str:
         """Stage, headline and numbers, for notebooks."""
-        headline, numbers = html.escape(self.headline), html.escape(self.numbers)
+        # Names stand between backticks.
+        headline, numbers = (
+            re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(each))
+            for each in (self.headline, self.numbers)
+        )
         return f"<div>{html.escape(self.stage)}: <b>{headline}</b></div><div>{numbers}</div>"
 
     def to_dict(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ MODELS = {
     "ensemble": "the ensemble",
     "tta": "the model with test-time augmentation",
 }
+TOGETHER = {"ensemble": ("ensemble",), "tta": ("ensemble", "views")}  # what an exported model has
 FIGURES = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
@@ -194,7 +195,9 @@ def further_gains(result: dict[str, Any]) -> list[str]:
                 if is_more
                 else f"is not significantly different from {other}"
             )
-            sentences.append(f"{subject} {verdict} ({by}).")
+            is_used = what in TOGETHER.get(result.get("exported", {}).get("model"), ())
+            why = "; validation chose it" * (is_used and is_more != "better")
+            sentences.append(f"{subject} {verdict} ({by}) on test{why}.")
     return sentences
 
 

@@ -20,6 +20,7 @@ from kerastune.report.blocks import Code, Items, Picture, Section, Table, Text, 
 from kerastune.study.run_directory import NOT_RUNNING, RUNNING
 
 TEMPLATES = Path(__file__).parent / "templates"
+NAME = re.compile(r"`([^`<>]+)`")
 FLAG = re.compile(r"(--\w+(?:=[\w-]{1,12}\b)?)")
 KINDS = {Text: "text", Items: "items", Table: "table", Picture: "picture", Code: "code"}
 
@@ -75,7 +76,7 @@ def _environment() -> jinja2.Environment:
         "slug": slug,
         "kind": lambda block: KINDS[type(block)],
         "svg": lambda drawing: Markup(drawing.svg),
-        "words": _unbroken,
+        "words": _words,
         "lines": lambda text: Markup("\n").join(_unbroken(line) for line in text.splitlines()),
     }
     return made
@@ -84,6 +85,11 @@ def _environment() -> jinja2.Environment:
 def _unbroken(text: str) -> Markup:
     """Text in which no line ends within a short flag, such as --budget=5m."""
     return Markup(FLAG.sub(r'<span class="flag">\1</span>', str(escape(plain(text)))))
+
+
+def _words(text: str) -> Markup:
+    """The same, with names between backticks as code."""
+    return Markup(NAME.sub(r"<code>\1</code>", str(_unbroken(text))))
 
 
 @functools.cache

@@ -89,18 +89,31 @@ def of_search(
         study.seconds(),
         is_finished=False,
         going_on=status.going_on(run_dir),
+        added=extension.budget if extension else "",
     )
     found = decisions, playbook.outcomes, recipe, pictures
     return SoFar(*found, status.standing(now), now.seconds, result, built_on)
 
 
 @contextlib.contextmanager
-def told_to_stop(run_dir: RunDir) -> Iterator[None]:
-    """Has the page say that the search stopped, where a `with` block is left by any error."""
+def told_to_stop(run_dir: RunDir, write: Callable[[], Any]) -> Iterator[None]:
+    """Has the page say that the search stopped, where a `with` block is left by any error.
+
+    Args:
+        run_dir: the output directory.
+        write: writes the page with what was found since it was written; not asked where it is not
+            that of a running search.
+    """
     try:
         yield
     except BaseException:
-        run_directory.mark_stopped(run_dir.report)
+        try:
+            # What stops the search matters more than what stops its page.
+            with contextlib.suppress(Exception):
+                if run_directory.says_running(run_dir.report):
+                    write()
+        finally:
+            run_directory.mark_stopped(run_dir.report)
         raise
 
 
@@ -134,9 +147,11 @@ class LiveReport:
         self._curves: list[tuple[str, str, int]] = []  # that are drawn, and how far they went
         self._drawn: dict[str, Drawing] = {}
 
-    def write(self, so_far: SoFar) -> bool:
-        """Writes the page; gives whether it did."""
-        if self.seconds and self.seconds + self._last > SHARE * so_far.elapsed:
+    def write(self, so_far: SoFar, at_once: bool = False) -> bool:
+        """Writes the page, where that is asked for `at_once` or takes little; gives whether it
+        did.
+        """
+        if not at_once and self.seconds and self.seconds + self._last > SHARE * so_far.elapsed:
             return False
         began = self._clock()
         try:

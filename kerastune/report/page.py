@@ -21,10 +21,19 @@ from kerastune.report import (
 )
 from kerastune.report.blocks import Picture, Section, Table, number, pictured
 from kerastune.report.search_sections import Findings
-from kerastune.report.summaries import alternatives, extended, stage_rows, verdict, why
+from kerastune.report.summaries import (
+    alternatives,
+    extended,
+    stage_rows,
+    training_loss,
+    verdict,
+    why,
+)
 from kerastune.report.summaries.alternatives import Alternative, Compared
+from kerastune.trial import Outcome, TrialSpec
 
 MOST_COMPARED = 12  # rows of a card's table
+LINES_OF_PANEL = 5  # lines of words beside a panel, with which it leaves little room empty
 ELSEWHERE = ("Result", "Decisions", "Cost")  # sections that the page shows in another form
 
 
@@ -52,6 +61,7 @@ class Card:
         compared: what it compared; `None` without.
         not_chosen: why the others were not, or the whole decision, a sentence each.
         details: further blocks, folded.
+        is_explained: whether the table tells why; else the numbers stand below it.
         is_skipped: whether it compared nothing, so that it takes one line.
     """
 
@@ -65,7 +75,19 @@ class Card:
     compared: Table | None
     not_chosen: tuple[str, ...]
     details: tuple[Any, ...]
+    is_explained: bool
     is_skipped: bool
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether the picture stands beside the words, which are about as long; else below them,
+        its panels side by side.
+        """
+        if self.picture is None:
+            return False
+        rows = len(self.compared.rows) if self.compared else 0
+        panels = self.picture.drawing.svg.count("<svg")
+        return panels == 1 or rows + 2 * len(self.not_chosen) >= LINES_OF_PANEL * panels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +106,12 @@ class Page:
         seconds: of all.
         cards: of the stages.
         trials: all of them.
+        trials_note: what their training losses include; empty where they are the loss alone.
         progress: how far a running search is, in a sentence; empty of another.
         stopped: what the page says in its place once the search has stopped before its end; empty
             of a finished one.
         going_on: the command that goes on with it; empty where it is not known.
+        before: that the result is of the time before an extension that has not ended; else empty.
         written: seconds since the epoch.
         curves_title: heading of the picture.
         recipe_title: heading of the recipe.
@@ -106,9 +130,11 @@ class Page:
     seconds: str
     cards: tuple[Card, ...]
     trials: Table
+    trials_note: str = ""
     progress: str = ""
     stopped: str = ""
     going_on: str = ""
+    before: str = ""
     written: int = 0
     curves_title: str = "Learning curves"
     recipe_title: str = "The recipe"
@@ -135,7 +161,7 @@ def of(findings: Findings) -> Page:
         tone=found.tone,
         figures=verdict.figures(result, kept),
         recipe=verdict.recipe_in_words(findings.recipe) if findings.recipe else "",
-        recipe_title="The recipe" if result else "Recipe so far",
+        recipe_title=_recipe_title(result),
         further=tuple(filter(None, further)),
         use=findings.use,
         curves=next(iter(pictured(findings.pictures, "learning", alt)), None),
@@ -143,12 +169,20 @@ def of(findings: Findings) -> Page:
         seconds=f"{sum(each.seconds for each in shares):.0f}",
         cards=tuple(card(findings, decision) for decision in findings.decisions),
         trials=trial_tables.table(trial_tables.records(outcomes), "All trials"),
+        trials_note=training_loss.of_many(_specs(outcomes)),
         progress=findings.standing.progress,
         stopped=findings.standing.stopped,
         going_on=findings.standing.going_on,
+        before=findings.standing.before,
         written=int(time.time()),
         no_curves=search_sections.undrawn(findings) if result else "",
     )
+
+
+def _recipe_title(result: Mapping[str, Any]) -> str:
+    if not result:
+        return "Recipe so far"
+    return "The recipe, not tuned" if result.get("not_tuned") else "The recipe"
 
 
 def below(findings: Findings) -> list[Section]:
@@ -196,25 +230,41 @@ def card(findings: Findings, decision: Decision) -> Card:
         seconds=f"{seconds:.1f} s" if seconds else "",
         gain=stage_rows.gained(decision.values, measure),
         picture=next(iter(pictured(findings.pictures, f"stage-{decision.key}", alt)), None),
-        compared=compared_table(found, objective, measure),
+        compared=compared_table(found, objective, measure, training_loss.noted(_specs(seen))),
         not_chosen=(
             *search_sections.not_in_force(findings, decision),
             *why.not_chosen(found, measure, why.examples_of(findings.outcomes)),
         ),
         details=tuple(search_sections.details(decision, seen)),
+        is_explained=not any(
+            row.is_chosen and row.gain and row.gain.low <= 0 for row in found.rows
+        ),
         is_skipped=not seen and not found.rows,
     )
 
 
-def compared_table(found: Compared, objective: Objective, measure: str) -> Table | None:
-    """What a stage compared as a small table; `None` where there is nothing to compare."""
+def _specs(trials: Mapping[str, Outcome]) -> dict[str, TrialSpec]:
+    return {name: each.spec for name, each in trials.items()}
+
+
+def compared_table(
+    found: Compared, objective: Objective, measure: str, note: str = ""
+) -> Table | None:
+    """What a stage compared as a small table; `None` where there is nothing to compare.
+
+    Args:
+        found: what it compared.
+        objective: the validation value that chooses.
+        measure: what models are compared by, as `Facts.scored_by`.
+        note: what the training losses include, as `training_loss.noted`.
+    """
     if not found.rows or (len(found.rows) < 2 and found.rows[0].gain is None):
         return None
     rows = found.rows[:MOST_COMPARED]
     columns: dict[str, list[str]] = {
         "setting": [f"{each.words}{' ✓' * each.is_chosen}" for each in rows],
         "steps": [number(each.steps) if each.steps else "" for each in rows],
-        f"training loss at step {found.common:,}": [_loss(each) for each in rows],
+        f"training loss at step {found.common:,}{note}": [_loss(each) for each in rows],
         f"validation {metric_names.called(objective.name)}": [
             "" if each.value is None else number(each.value) for each in rows
         ],

@@ -38,6 +38,7 @@ class Status:
         seconds: spent by the last event that was recorded, interruptions left out.
         is_finished: whether the result is there.
         going_on: the command that goes on with it; empty when it is not known.
+        added: what an extension that has not ended adds to the budget; empty without one.
     """
 
     holder: Holder | None
@@ -48,6 +49,7 @@ class Status:
     seconds: float
     is_finished: bool
     going_on: str = ""
+    added: str = ""
 
     @property
     def stage(self) -> str:
@@ -84,11 +86,13 @@ class Standing:
         progress: how far it is, in a sentence, where it runs.
         stopped: the same, for when it has stopped.
         going_on: the command that goes on with it; empty where it is not known.
+        before: that what stands below it is of the time before an extension; empty without one.
     """
 
     progress: str = ""
     stopped: str = ""
     going_on: str = ""
+    before: str = ""
 
 
 def standing(status: Status) -> Standing:
@@ -97,14 +101,17 @@ def standing(status: Status) -> Standing:
         return Standing()
     decided = f"{len(status.decisions)} of {len(status.stages)} stages decided"
     at_work = f"stage {status.stage} is at work" if status.stage else "the last stage has decided"
-    spent = f"{status.seconds:.0f} s so far (budget {status.budget})"
+    spent = f"{status.seconds:.0f} s so far, {status.left} left"
+    what = f"The extension by {status.added}" if status.added else "The search"
+    before = "Until it ends, the result before it stays in force: that is what follows."
     written = f"Written at {time.strftime('%X')}."
     where = f"at stage {status.stage}" if status.stage else "after the last stage"
     how = "Continue with:" if status.going_on else "Run the same command again to continue."
     return Standing(
-        f"Running: {at_work}, {decided}; {spent}. {written}" if status.holder else "",
-        f"Stopped {where}, {decided}; {spent}. {how}",
+        f"{what} is running: {at_work}, {decided}; {spent}. {written}" if status.holder else "",
+        f"{what} stopped {where}, {decided}; {spent}. {how}",
         status.going_on,
+        before if status.added else "",
     )
 
 
@@ -134,6 +141,7 @@ def read(run_dir: RunDir) -> Status:
             seconds=record.spent(),
             is_finished=is_finished,
             going_on=going_on(run_dir),
+            added=extended[-1].budget if extended and not is_finished else "",
         )
 
 

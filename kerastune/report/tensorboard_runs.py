@@ -19,7 +19,7 @@ from kerastune.report.blocks import Drawing
 from kerastune.report.figures import decision_figures
 from kerastune.report.figures.picture_time import PictureTime
 from kerastune.report.markdown import escaped
-from kerastune.report.summaries import alternatives
+from kerastune.report.summaries import alternatives, training_loss
 from kerastune.runtime import tensorboard_writer
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome, TrialSpec
@@ -249,8 +249,12 @@ def _add_segment(board: tensorboard_writer.Board, outcome: Outcome, start: int) 
     if start == 0:
         board.hyperparameters(spec.trial, {**_values(spec.recipe), "stage": spec.stage})
     curves, numbers = outcome.curves, np.arange(start, outcome.steps)
+    note = training_loss.noted({spec.trial: spec})
+    told = {"step/loss": f"Training loss of each step{note}."} if note and start == 0 else {}
     for step in numbers[are_shown(numbers)]:
-        board.scalars(step, {f"step/{name}": values[step] for name, values in curves.items()})
+        scalars = {f"step/{name}": values[step] for name, values in curves.items()}
+        board.scalars(step, scalars, told)
+        told = {}
     for values in outcome.evals:
         if values["step"] > start:
             scalars = {

@@ -27,7 +27,8 @@ def records(outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
     failed; values named `val_…` are the last validation values.
     """
     rows = [_record(name, outcome) for name, outcome in outcomes.items()]
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    longest = max(rows, key=len, default={})  # one with validation values
+    names = list(dict.fromkeys([*longest, *(name for row in rows for name in row)]))
     return [{name: row.get(name) for name in names} for row in rows]
 
 
@@ -41,13 +42,13 @@ def _record(name: str, outcome: Outcome) -> dict[str, Any]:
     return {
         "trial": name,
         "stage": outcome.spec.stage,
-        **settings,
+        **{f"val_{key}": value for key, value in end.items() if key != "step"},
+        "loss": float(outcome.losses[-LAST_STEPS:].mean()) if is_sound else None,
         "steps": outcome.steps,
         "seconds": round(outcome.seconds, 3),
-        "loss": float(outcome.losses[-LAST_STEPS:].mean()) if is_sound else None,
+        **settings,
         "diverged_at": outcome.diverged_at,
         "error": outcome.error,
-        **{f"val_{key}": value for key, value in end.items() if key != "step"},
     }
 
 

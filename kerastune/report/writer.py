@@ -12,6 +12,7 @@ from kerastune.playbook import extending
 from kerastune.playbook.context import Facts
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import baseline, registry
+from kerastune.playbook.stages.train import Train
 from kerastune.problem import Problem
 from kerastune.report import (
     fold_sections,
@@ -180,7 +181,7 @@ def learning_pictures(
         objective: the validation value that chooses.
         final: name of the final trial; `None` while there is none.
     """
-    drawn = learning_curves.drawn(learning_shown(decisions, outcomes, final), objective.name)
+    drawn = learning_curves.drawn(learning_shown(decisions, outcomes, final), objective)
     return {} if drawn is None else {"learning": drawn}
 
 
@@ -197,12 +198,14 @@ def learning_shown(
     Returns:
         Outcomes by what a figure calls them.
     """
-    chosen = (name for decision in reversed(decisions) for name in decision.trials)
+    # What follows the final training changes no curve of it.
+    last = [decision for decision in decisions if decision.stage == Train.name]
+    chosen = (name for decision in reversed(last or decisions) for name in decision.trials)
     evaluated = (name for name in chosen if name in outcomes and outcomes[name].evals)
-    best = final or next(evaluated, None)
-    names = {"final" if final else "best so far": best, "baseline": baseline.TRIAL}
+    best, words = final or next(evaluated, None), "final" if final or last else "best so far"
+    names = {words: best, "baseline": baseline.TRIAL}
     if best == baseline.TRIAL:
-        del names["baseline" if final else "best so far"]
+        del names["baseline" if final or last else words]
     return {words: outcomes[name] for words, name in names.items() if name in outcomes}
 
 

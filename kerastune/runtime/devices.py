@@ -62,6 +62,12 @@ def set_up(gpu_memory_growth: bool = True, precision: str = "float32") -> list[s
     return notes
 
 
+def look_quietly() -> None:
+    """Has TensorFlow look for GPUs now: its C++ code prints an error where it finds none."""
+    with environment.quiet():
+        tf.config.list_physical_devices()
+
+
 def set_up_worker(place: int, threads: int, memory_limit: int | None) -> None:
     """Divides the machine among workers (S1.5), before any device is touched.
 

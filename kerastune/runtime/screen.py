@@ -24,7 +24,7 @@ from rich.text import Text
 from kerastune.runtime import logs
 
 PER_SECOND = 4  # updates of a bar
-WIDTHS = (11, None, 12, 8)  # of the columns of a row; `None` takes what the others leave
+WIDTHS = (11, None, 13, 8)  # of the columns of a row; `None` takes what the others leave
 # Of the sixteen colors that every terminal has.
 STYLES = ("cyan", "", "green", "dim")
 NOTEBOOK_SHELL = "ZMQInteractiveShell"
@@ -99,7 +99,9 @@ class Notebook(Screen):
 
     def line(self, text: str, style: str = "") -> None:
         weight = "bold" if "bold" in style else "normal"
-        self._lines.append(f'<div style="font-weight:{weight}">{html.escape(text)}</div>')
+        self._lines.append(
+            f'<div style="font-weight:{weight};min-height:.8em">{html.escape(text)}</div>'
+        )
         self._update()
 
     def row(self, cells: Cells) -> None:
@@ -184,8 +186,10 @@ def waiting(words: str, descriptor: int) -> Iterator[None]:
 
 def _grid(cells: Cells) -> Table:
     table = Table.grid(padding=(0, 1), expand=True)
-    for width, style, side in zip(WIDTHS, STYLES, ("left", "left", "right", "right"), strict=True):
-        least = {"ratio": 1} if width is None else {"width": width}
-        table.add_column(style=style, justify=side, **least)
-    table.add_row(*(Text(cell) for cell in cells))
+    sides = ("left", "left", "right", "right")
+    for width, style, side, cell in zip(WIDTHS, STYLES, sides, cells, strict=True):
+        if cell or width is None:  # what is empty leaves its place to the headline
+            least = {"ratio": 1} if width is None else {"width": width}
+            table.add_column(style=style, justify=side, **least)
+    table.add_row(*(Text(cell) for cell, width in zip(cells, WIDTHS) if cell or width is None))
     return table

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,16 @@ class Board:
     def __init__(self, log_dir: str):
         self._writer = EventFileWriter(str(log_dir))
 
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Scalars of one step, by tag."""
+    def scalars(
+        self, step: int, values: dict[str, float], told: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Scalars of one step, by tag; `told` describes tags, where they are written first."""
         parts = [
-            summary_pb2.Summary.Value(tag=tag, simple_value=float(value))
+            summary_pb2.Summary.Value(
+                tag=tag,
+                simple_value=float(value),
+                metadata=summary_pb2.SummaryMetadata(summary_description=told.get(tag, "")),
+            )
             for tag, value in values.items()
         ]
         self._add(step, summary_pb2.Summary(value=parts))

@@ -241,6 +241,13 @@ def write_bytes(path: Path, data: bytes) -> None:
     sync(path.parent)
 
 
+def says_running(page: Path) -> bool:
+    """Whether a page is that of a running search."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return RUNNING in page.read_text(encoding="utf-8")
+    return False
+
+
 def mark_stopped(page: Path) -> None:
     """Has the page of a running search say that it stopped; any other stays as it is."""
     with contextlib.suppress(OSError, UnicodeDecodeError):

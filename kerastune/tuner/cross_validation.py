@@ -23,7 +23,7 @@ from kerastune.playbook.context import evaluation_interval, rounded_up
 from kerastune.playbook.rules import full_training
 from kerastune.problem import OTHER, Problem
 from kerastune.recipe import Recipe
-from kerastune.report import writer
+from kerastune.report import metric_names, writer
 from kerastune.report.tensorboard_runs import Story
 from kerastune.runtime import devices, logs
 from kerastune.study import run_directory
@@ -243,7 +243,8 @@ class CrossValidation:
             )
         state = study.checkpoint(fold.name, "best")
         judged = fold_results.judge(self.examples, fold, trainer, state, outcome)
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in judged.metrics.items())
+        metrics = judged.metrics.items()
+        shown = ", ".join(f"{metric_names.called(name)} {value:.4g}" for name, value in metrics)
         self._shown.line(f"{fold.name}: {shown} on {len(fold.held_out)} held-out examples")
         return judged
 

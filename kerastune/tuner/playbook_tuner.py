@@ -20,7 +20,7 @@ from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.problem import Declared, Problem
 from kerastune.recipe import Recipe
 from kerastune.report.predictions import Predictions
-from kerastune.report.summaries import ending
+from kerastune.report.summaries import ending, verdict
 from kerastune.runtime import devices, logs
 from kerastune.study import run_directory
 from kerastune.study.database import Study
@@ -168,6 +168,7 @@ class PlaybookTuner(SearchedTuner):
         **further: Unpack[Further],
     ):
         devices.check_supported()
+        devices.look_quietly()
         of_keras_tuner = {
             "max_retries_per_trial": max_retries_per_trial,
             "max_consecutive_failed_trials": max_consecutive_failed_trials,
@@ -290,9 +291,9 @@ class PlaybookTuner(SearchedTuner):
         """Shows what was found."""
         kept = self.run_dir.predictions
         given = Predictions.from_bytes(kept.read_bytes()) if kept.is_file() else None
-        for line in ending.found(self.result, self.recipe, given):
-            shown.screen.line(line)
-        shown.screen.line(f"Report: {ending.shown(self.run_dir.report)}")
+        recipe = f"Recipe: {verdict.recipe_in_words(self.recipe)}"
+        report = f"Report: {ending.shown(self.run_dir.report)}"
+        shown.ended([*ending.found(self.result, given), recipe, report])
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
         """Not asked: the executor trains the segments; see `search`."""

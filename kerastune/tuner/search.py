@@ -147,7 +147,7 @@ class Search:
         Raises:
             ValueError: after the report is written, where nothing could be learnt.
         """
-        with live.told_to_stop(self.run_dir):
+        with live.told_to_stop(self.run_dir, lambda: self._write_live(at_once=True)):
             self._tell_what_is_planned()
             self._run_playbook(on_begin, on_end)
             self._refit()
@@ -312,9 +312,9 @@ class Search:
         if not (self.playbook.is_short or self.extension):
             so_far.save_better(self.run_dir, self.trainer, self.playbook)
 
-    def _write_live(self) -> None:
+    def _write_live(self, at_once: bool = False) -> None:
         at_work = self.playbook, self.extension
-        self.live.write(live.of_search(*at_work, self.run_dir, self.story.pictures))
+        self.live.write(live.of_search(*at_work, self.run_dir, self.story.pictures), at_once)
 
     def _layers(self) -> str:
         return problem_facts.layers(self.trainer.ready_model(self.first))

@@ -9,6 +9,7 @@ from test_report import ABOUT, EVIL, RESULT, Page, classes, findings, outcome
 
 from kerastune.objective import Objective
 from kerastune.playbook.decision import Decision
+from kerastune.playbook.stages.learning_rate import LearningRateValues
 from kerastune.recipe import Recipe
 from kerastune.report import html, live, page, trial_tables, writer
 from kerastune.report.figures import learning_curves, plotting, result_figures, vector
@@ -41,6 +42,16 @@ def searched(**changes):
     skipped = Decision("weights", recipe, recipe, "Class weights not tried", "None is rare.")
     given = {"decisions": [chosen, skipped], "outcomes": compared(), "objective": ACCURACY}
     return findings(**given, **changes)
+
+
+def drawn_of(outcomes):
+    (decision, _), values = searched().decisions, LearningRateValues(learning_rate=0.1)
+    return writer.pictures_of_decisions([dataclasses.replace(decision, values=values)], outcomes)
+
+
+def words_of(drawing):
+    """The texts of a figure, whose long titles have several lines."""
+    return " ".join(re.findall(r"<text[^>]*>([^<]*)", drawing.svg))
 
 
 def rendered(found):
@@ -99,6 +110,12 @@ def test_names_are_text_everywhere_on_the_page():
     assert not [name for _, attributes in seen.tags for name in attributes if name.startswith("on")]
 
 
+def test_where_a_learning_curve_ends_is_seen_beside_a_much_longer_one():
+    far, axes = 0.2, plotting.panels(2)[1][0]
+    plotting.limit(axes, [0.9, 0.91] * 50 + [far], 0.15, seen=[far, np.nan])
+    assert axes.get_ylim()[0] < far
+
+
 def test_a_figure_follows_the_pages_colors_and_width_and_its_names_are_its_own():
     figure = result_figures.spending({"$a<b>": (1, 1.0), "train": (2, 2.0)})
     svg = figure.svg
@@ -113,6 +130,78 @@ def test_a_figure_follows_the_pages_colors_and_width_and_its_names_are_its_own()
     assert identities[0] and not identities[0] & identities[1]
     for wanted in re.findall(r"url\(#([^)]*)\)", svg):
         assert wanted in identities[0]
+
+
+def test_panels_of_a_figure_are_elements_of_one_width_and_lie_below_few_words():
+    card, _ = page.of(searched()).cards
+    panels = drawn_of(compared())
+    svg = panels["lr"].svg
+    views = [float(each) for each in re.findall(r'viewBox="0 0 ([\d.]+)', svg)]
+    assert len(views) == svg.count("<svg") == 2 and len(set(views)) == 1
+    first, second = svg.split("<svg")[1:]
+    assert "Loss against rate" in first and "Loss against rate" not in second
+    # Texts without a color of their own are those of the page, wherever it is.
+    assert svg.count('<svg fill="currentColor"') == 2
+    pictured = page.Picture("lr", "", panels["lr"])
+    few = dataclasses.replace(card, picture=pictured)
+    many = dataclasses.replace(few, not_chosen=("So.",) * 5)
+    one = page.Picture("lr", "", plotting.Drawing(b"", f"<svg{first}"))
+    assert dataclasses.replace(few, picture=one).is_beside
+    assert [each.is_beside for each in (card, few, many)] == [False, False, True]
+
+
+def test_a_title_stays_on_the_figure():
+    figure, (axes,) = plotting.panels(2)
+    axes.set_yticks([0.5], ["a label that takes as much of the width"])
+    axes.set_title("A title that is much wider than its axes")
+    plotting.png(figure)
+    figure.draw_without_rendering()
+    taken = axes.title.get_window_extent()
+    assert taken.x0 >= 0 and taken.x1 <= figure.bbox.x1 + 0.5
+
+
+def test_what_is_in_a_training_loss_alone_is_said_where_it_is_shown():
+    smooth = {
+        name: dataclasses.replace(
+            each,
+            spec=dataclasses.replace(
+                each.spec, recipe=each.spec.recipe.replace(label_smoothing=0.1)
+            ),
+        )
+        for name, each in compared().items()
+    }
+    plain, found = searched(), dataclasses.replace(searched(), outcomes=smooth)
+    words = "(with label smoothing 0.1)"
+    card = page.of(found).cards[0]
+    assert card.compared.header[2] == f"training loss at step 100 {words}"
+    sentence = "Training loss includes label smoothing 0.1, which validation loss does not."
+    assert sentence in rendered(found)
+    assert f"Loss against rate {words}" in words_of(drawn_of(smooth)["lr"])
+    both = {"final": smooth["lr-1"], "baseline": compared()["lr-0.1"]}
+    of_both = words_of(learning_curves.drawn(both, ACCURACY))
+    assert "validation). Training loss (of final with label smoothing 0.1)" in of_both
+    of_plain = words_of(drawn_of(compared())["lr"])
+    assert "smoothing 0.1" not in of_plain + rendered(plain)
+
+
+def test_a_chosen_setting_without_a_significant_gain_is_explained_on_its_card():
+    card, _ = page.of(searched()).cards
+    found = dataclasses.replace(card, is_explained=False)
+    for each, is_folded in ((card, True), (found, False)):
+        shown = dataclasses.replace(page.of(searched()), cards=(each,))
+        text = html.render("t", [], shown)
+        text = text[text.index('class="card"') :]
+        assert (text.index("Why.") > text.index("<details")) == is_folded
+
+
+def test_a_page_of_an_extension_says_first_that_its_result_is_the_one_before():
+    told = Standing(
+        "", "The extension by +60s stopped.", "kerastune tune", "What follows is older."
+    )
+    text = rendered(searched(standing=told))
+    verdict = text.index('<p class="verdict')
+    assert text.index("The extension by +60s stopped.") < text.index("is older.") < verdict
+    assert text.count("The extension by +60s stopped.") == 1
 
 
 def test_what_stands_on_a_heat_map_keeps_its_color():
@@ -139,11 +228,30 @@ def test_learning_curves_are_named_at_their_lines(monkeypatch):
     assert writer.learning_pictures([], {}, ACCURACY, None) == {}
 
 
+def test_a_dot_is_where_the_weights_of_a_training_are_kept(monkeypatch):
+    drawn, make = [], plotting.png
+    monkeypatch.setattr(plotting, "png", lambda figure: drawn.append(figure) or make(figure))
+    found = scored("train", 0.1, None, 0.8)
+    evals = [
+        {"step": step, "loss": loss, "accuracy": accuracy}
+        for step, loss, accuracy in ((50, 0.5, 0.9), (100, 1.0, 0.8))
+    ]
+    spec = dataclasses.replace(found.spec, keep_best=True)
+    found = dataclasses.replace(found, spec=spec, evals=tuple(evals))
+    learning_curves.drawn({"final": found}, ACCURACY)
+    dots = [
+        [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"]
+        for axes in drawn[0].axes
+    ]
+    assert dots == [[[[50, 0.5]]], [[[50, 0.9]]]]
+    assert "(dot: kept weights)" in drawn[0].axes[1].get_title().replace("\n", " ")
+
+
 def test_trials_are_written_as_values(tmp_path):
     rows = trial_tables.records(compared())
     assert rows[1]["learning_rate"] == 1.0 and rows[1]["val_accuracy"] == 0.7
     first, *lines = trial_tables.as_csv(rows).splitlines()
-    assert first.startswith("trial,stage,optimizer,learning_rate,") and len(lines) == 2
+    assert first.startswith("trial,stage,val_loss,val_accuracy,loss,steps,") and len(lines) == 2
     failed = Outcome.failed(TrialSpec("x", "lr", Recipe(), 0, 100), ValueError("no"))
     assert trial_tables.records({"x": failed})[0]["loss"] is None
 
@@ -158,11 +266,11 @@ class Clock:
         return self.now
 
 
-def write(reported, elapsed, outcomes=None):
+def write(reported, elapsed, outcomes=None, at_once=False):
     recipe = Recipe()
     decided = [Decision("start", recipe, recipe, "So", "it is")]
     found = live.SoFar(decided, outcomes or compared(), recipe, {}, STANDING, elapsed)
-    return reported.write(found)
+    return reported.write(found, at_once)
 
 
 def test_a_live_report_is_there_from_the_start_and_takes_a_small_share(tmp_path):
@@ -183,9 +291,21 @@ def test_a_live_report_that_cannot_be_written_is_told_once(tmp_path, caplog):
 def test_a_search_that_stops_does_not_leave_a_page_that_says_it_runs(tmp_path):
     run_dir = RunDir(tmp_path)
     reported = live.LiveReport(run_dir, ABOUT, ACCURACY, draws=False, clock=Clock())
-    with pytest.raises(KeyboardInterrupt), live.told_to_stop(run_dir):
+    decided = []
+
+    def latest():
+        decided.append(write(reported, 0.0, {"lr-9": scored("lr-9", 0.1, None, 0.8)}, True))
+        raise ZeroDivisionError
+
+    with pytest.raises(KeyboardInterrupt), live.told_to_stop(run_dir, latest):
         write(reported, 0.0)
         raise KeyboardInterrupt
+    assert (
+        decided == [True] and "lr-9" in run_dir.report.read_text()
+    )  # also what there was no time for while it ran
+    with pytest.raises(KeyboardInterrupt), live.told_to_stop(run_dir, latest):
+        raise KeyboardInterrupt
+    assert decided == [True]  # a page that says so already, or of a finished search, stays
     text = run_dir.report.read_text()
     run_directory.mark_stopped(run_dir.report)  # as the command does when it leaves
     assert text == run_dir.report.read_text() and '[data-running="yes"] .stopped' in text

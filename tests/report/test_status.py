@@ -1,10 +1,12 @@
 """How a search stands, as another terminal is told."""
 
+import dataclasses
 import fcntl
 
 import numpy as np
 import pytest
 
+from kerastune.budget import Budget
 from kerastune.cli import entry
 from kerastune.playbook.decision import Decision
 from kerastune.recipe import Recipe
@@ -61,6 +63,20 @@ def test_a_running_search_says_who_where_and_what_is_left(run_dir):
     assert "  start: Batch size 64.\n    64 is a good start." in words
     assert "lr-0.1: 100 steps, loss 0.5, validation accuracy 0.9, validation loss 0.25" in words
     assert "lr-1: diverged at step 7" in words
+
+
+def test_the_standing_of_an_extension_names_it_and_what_stays(run_dir):
+    now = [0.0]
+    with Study(run_dir.study, run_dir.lock, clock=lambda: now[0]) as study:
+        now[0] = 90.4
+        fill(study)
+    found = dataclasses.replace(status.read(run_dir), budget=Budget(seconds=104.737930831005))
+    of_search = status.standing(found)
+    assert of_search.stopped.startswith("The search stopped at stage lr") and not of_search.before
+    assert "90 s so far, 14 of 105 s left." in of_search.stopped
+    extended = status.standing(dataclasses.replace(found, added="+1m"))
+    assert extended.stopped.startswith("The extension by +1m stopped at stage lr")
+    assert "the result before it stays in force" in extended.before
 
 
 def test_a_stopped_search_says_how_it_goes_on_and_a_finished_one_that_it_is(run_dir, monkeypatch):

@@ -91,6 +91,17 @@ def test_segments_add_what_is_new_and_nothing_twice(run_dir):
     assert scalars(run_dir.trial_board("04-lr", "lr-01")) == EXPECTED
 
 
+def test_the_tag_of_a_training_loss_says_what_validation_does_not_have(run_dir):
+    smooth = outcome(0, 50)
+    recipe = RECIPE.replace(label_smoothing=0.1)
+    spec = dataclasses.replace(smooth.spec, recipe=recipe)
+    Story(run_dir).segment(dataclasses.replace(smooth, spec=spec), start=0)
+    found = read(run_dir.trial_board("04-lr", "lr-01")).SummaryMetadata
+    told = found("step/loss").summary_description
+    assert told == "Training loss of each step (with label smoothing 0.1)."
+    assert not found("validation/loss").summary_description
+
+
 def hyperparameters(run_dir):
     content = (
         read(run_dir.trial_board("04-lr", "lr-01"))

@@ -27,6 +27,11 @@ def test_a_row_is_one_line_of_80_columns_with_gain_and_seconds_at_its_end():
     (line,) = plain(stream).splitlines()
     assert len(line) == 80
     assert line.startswith("lr ") and re.search(r"steps +\+2.6 points +2.4 s$", line)
+    stream, console = written()
+    headline = "No test-time augmentation: examples are predicted as is"
+    screen.Terminal(console).row(("tta", headline, "", "0.5 s"))  # takes the place of the gain
+    (line,) = plain(stream).splitlines()
+    assert len(line) == 80 and headline in line
 
 
 def test_the_bar_is_two_lines_of_sixteen_colors_and_is_gone_at_the_end():

@@ -104,7 +104,9 @@ def test_a_command_that_is_given_again_after_a_crash_extends_once(directory):
         writer.write(RunDir(directory / "playbook"), record)
     anew = (directory / "playbook" / "report.html").read_text()
     for text in (page, anew):
-        assert "Stopped at stage" in text and 'data-running="no"' in text
+        assert "The extension by +2000steps stopped at stage" in text
+        assert text.index("the result before it stays in force") < text.index('<p class="verdict')
+        assert 'data-running="no"' in text
         assert verdict.recipe_in_words(before) in text and "is not finished" not in text
         assert "load_model" in text
     search(directory, "+2000steps")

@@ -19,7 +19,8 @@ def shown(cell):
     return "\n".join(texts)
 
 
-def test_the_notebook_shows_progress_and_results_without_a_warning(tmp_path):
+def test_the_notebook_shows_progress_and_results_without_a_warning(tmp_path, monkeypatch):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")  # people have none
     notebook = nbformat.read(ROOT / "runs" / "notebook.ipynb", as_version=4)
     nbclient.NotebookClient(
         notebook, timeout=600, resources={"metadata": {"path": tmp_path}}

@@ -355,7 +355,7 @@ def test_a_budget_too_short_for_a_search_gives_one_training_and_draws_nothing(tm
     assert not list(tmp_path.rglob("*.png"))
     (report,) = tmp_path.rglob("report.md")
     assert "No figures: the budget was too short" in report.read_text()
-    words = "Not tuned: 6 s hold no search on this machine; try a budget of 30s."
+    words = "Not tuned: 6 s is too short for a search on this machine; try a budget of 30s."
     assert tuner.result["not_tuned"] == words and words in report.read_text()
     assert report.read_text().index(words) < report.read_text().index("Final model")
     assert tuner.run_dir.log.read_text().splitlines()[0].endswith(words)

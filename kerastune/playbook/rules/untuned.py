@@ -33,11 +33,10 @@ def sentence(
     if not tuning or has_tuned(tuning, outcomes):
         return ""
     if budget.steps is not None:
-        return f"Not tuned: {budget.steps:,} steps hold no search{_advice(budget, stages, refit)}"
-    return (
-        f"Not tuned: {budget.seconds:g} s hold no search on this machine"
-        f"{_advice(budget, stages, refit)}"
-    )
+        short = f"{budget.steps:,} steps are too few for a search"
+    else:
+        short = f"{budget.seconds:g} s is too short for a search on this machine"
+    return f"Not tuned: {short}{_advice(budget, stages, refit)}"
 
 
 def has_tuned(tuning: Collection[str], outcomes: Mapping[str, Outcome]) -> bool:

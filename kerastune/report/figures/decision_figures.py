@@ -18,7 +18,7 @@ from kerastune.report.figures.plotting import legend as _legend
 from kerastune.report.figures.plotting import line as _line
 from kerastune.report.figures.plotting import png as _png
 from kerastune.report.figures.vector import INK_DARK, INK_LIGHT
-from kerastune.report.summaries import alternatives
+from kerastune.report.summaries import alternatives, training_loss
 from kerastune.trial import Outcome
 
 LABEL_WIDTH = 24  # characters, beyond which a label goes on in the next line
@@ -56,7 +56,7 @@ def loss_against_rate(decision: Decision, trials: dict[str, Outcome]) -> bytes:
     upper.axvline(
         suggested, color=plotting.GREY, linestyle="-.", label=f"where it began: {suggested:.2g}"
     )
-    upper.set(xscale="log", xlabel="learning rate", title="Loss against rate")
+    upper.set(xscale="log", xlabel="learning rate", title=f"Loss against rate{_note(trials)}")
     upper.set(ylabel=f"smoothed training loss\nafter {common:,} steps", yscale=_scale(losses))
     _legend(upper)
     for (rate, outcome), shade in zip(sound.items(), plotting.shades(len(sound))):
@@ -189,7 +189,7 @@ def _draw_curves(
             label=plotting.words(name),
             lw=width,
         )
-    upper.set(ylabel="smoothed training loss", yscale="log", title="Training")
+    upper.set(ylabel="smoothed training loss", yscale="log", title=f"Training{_note(trials)}")
     lower.set(
         xlim=upper.get_xlim(),
         ylabel=f"validation {metric_names.called(metric)}",
@@ -200,6 +200,10 @@ def _draw_curves(
     values = [e[metric] for outcome in trials.values() for e in outcome.evals if metric in e]
     plotting.limit(lower, values, *((0.0, 0.85) if metric == "loss" else (0.15, 1.0)))
     _legend(lower)
+
+
+def _note(trials: dict[str, Outcome]) -> str:
+    return training_loss.noted({name: each.spec for name, each in trials.items()})
 
 
 def _metric(trials: dict[str, Outcome]) -> str:
@@ -229,7 +233,7 @@ def _map(axes, decision: Decision, trials: dict[str, Outcome]) -> None:
     lightest = np.nanmean(np.log(np.maximum(grid, 1e-12))) if np.isfinite(grid).any() else 0
     for (kind, size), loss in cells.items():
         told = "diverged" if np.isnan(loss) else f"{loss:.3g}"
-        ink = INK_LIGHT if np.log(max(loss, 1e-12)) < lightest else INK_DARK
+        ink = INK_LIGHT if np.log(max(loss, 1e-12)) <= lightest else INK_DARK
         axes.text(sizes.index(size), kinds.index(kind), told, ha="center", va="center", color=ink)
     kind, size = _kind(decision.after), decision.after.batch_size
     if (kind, size) in cells:
@@ -238,7 +242,9 @@ def _map(axes, decision: Decision, trials: dict[str, Outcome]) -> None:
     axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     axes.set_yticks(range(len(kinds)), kinds)
     axes.grid(visible=False)
-    axes.set(xlabel="batch size (framed: chosen)", title=f"Loss after {seen:,} examples")
+    axes.set(
+        xlabel="batch size (framed: chosen)", title=f"Loss after {seen:,} examples{_note(trials)}"
+    )
 
 
 def _frame(corner: tuple[float, float]):

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from kerastune.analysis import curves as smoothing
-from kerastune.report import gain_steps
+from kerastune.report import gain_steps, metric_names
 from kerastune.report.figures import plotting
+from kerastune.report.summaries import training_loss
 from kerastune.trial import Outcome
 
 HEIGHT = 1.7  # inches, of the panel of one metric
@@ -29,9 +30,7 @@ def per_fold(result: dict[str, Any]) -> bytes:
         axes.axhspan(found["low"], found["high"], color=plotting.BLUE, alpha=0.15, linewidth=0)
         axes.axhline(found["mean"], color=plotting.BLUE, linewidth=1.1)
         axes.plot(places, values, "o", color=plotting.ORANGE)
-        axes.set(
-            ylabel=plotting.words(gain_steps.FIGURES.get(name, name)), xlim=(0.5, len(places) + 0.5)
-        )
+        axes.set(ylabel=plotting.words(metric_names.called(name)), xlim=(0.5, len(places) + 0.5))
     panels[0].set_title("Every fold (dots), their mean and its 95 % interval")
     plotting.count_along(
         panels[-1], "fold" if result["repeats"] == 1 else "fold, one repeat after another"
@@ -50,8 +49,13 @@ def curves(outcomes: Mapping[str, Outcome]) -> bytes:
         plotting.line(upper, smoothing.smoothed(outcome.losses), name, color=shade, linestyle="-")
         points = [(values["step"], values[metric]) for values in outcome.evals if metric in values]
         lower.plot(*np.transpose(points), ".-", color=shade, label=plotting.words(name))
-    upper.set(ylabel="smoothed training loss", yscale="log", title="Training")
-    lower.set(xlim=upper.get_xlim(), ylabel=plotting.words(metric), title="On what is held out")
+    note = training_loss.noted({name: each.spec for name, each in outcomes.items()})
+    upper.set(ylabel="smoothed training loss", yscale="log", title=f"Training{note}")
+    lower.set(
+        xlim=upper.get_xlim(),
+        ylabel=plotting.words(metric_names.called(metric)),
+        title="On what is held out",
+    )
     for axes in (upper, lower):
         plotting.count_along(axes, "step")
         plotting.legend(axes)

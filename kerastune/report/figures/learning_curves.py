@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from kerastune.analysis import curves
+from kerastune.objective import Objective, kept_evaluation
 from kerastune.report import metric_names
 from kerastune.report.blocks import Drawing
 from kerastune.report.figures import plotting
+from kerastune.report.summaries import training_loss
 from kerastune.trial import Outcome
 
 LEAST_GAP = 0.09  # of an axes' height between two names
@@ -18,22 +20,28 @@ ROOM = 1.55  # times the steps: the names stand on the right
 COLORS = (plotting.BLUE, plotting.GREY)
 
 
-def drawn(trials: Mapping[str, Outcome], metric: str) -> Drawing | None:
+def drawn(trials: Mapping[str, Outcome], objective: Objective) -> Drawing | None:
     """Training and validation of whole trainings; `None` where nothing was evaluated.
 
     Args:
         trials: by what they are called, the final model first; the first two are drawn.
-        metric: the validation value that chooses.
+        objective: the validation value that chooses; a dot is where the weights are kept.
     """
     shown = {name: each for name, each in list(trials.items())[:2] if each.steps and each.evals}
     if not shown:
         return None
+    metric = objective.name
     with_metric = metric != "loss" and any(metric in each.evals[-1] for each in shown.values())
     figure, axes = plotting.panels(*[plotting.HEIGHT] * (1 + with_metric))
     last = max(each.steps for each in shown.values())
+    kept = [_kept(each, objective) for each in shown.values()]
     _losses(axes[0], shown)
     if with_metric:
-        _values(axes[1], shown, metric)
+        _values(axes[1], shown, metric, [each[metric] for each in kept if metric in each])
+    for panel, name in zip(axes, ("loss", metric), strict=False):
+        for color, each in zip(COLORS, kept, strict=False):
+            if name in each:
+                panel.plot(each["step"], each[name], "o", color=color)
     for each in axes:
         plotting.count_along(each, "step")
         each.set_xlim(0, ROOM * last)
@@ -52,11 +60,13 @@ def _losses(axes: Axes, shown: Mapping[str, Outcome]) -> None:
             style = {"color": color, "linestyle": "-", "linewidth": 2}
             axes.plot(*np.transpose(points), **style)
             ends.append((*points[-1], f"{name}, validation", color))
-    axes.set(yscale="log", title="Loss (dotted: training, line: validation)")
+    note = training_loss.noted({name: each.spec for name, each in shown.items()})
+    title = "Loss (dotted: training, line: validation)"
+    axes.set(yscale="log", title=f"{title}{f'. Training loss{note}' if note else ''}")
     _name(axes, ends)
 
 
-def _values(axes: Axes, shown: Mapping[str, Outcome], metric: str) -> None:
+def _values(axes: Axes, shown: Mapping[str, Outcome], metric: str, kept: Sequence[float]) -> None:
     ends, values = [], []
     for color, (name, outcome) in zip(COLORS, shown.items(), strict=False):
         points = _points(outcome, metric)
@@ -65,9 +75,18 @@ def _values(axes: Axes, shown: Mapping[str, Outcome], metric: str) -> None:
             axes.plot(*np.transpose(points), **style)
             ends.append((*points[-1], name, color))
             values += [value for _, value in points]
-    plotting.limit(axes, values, 0.15, 1.0)
-    axes.set(title=f"Validation {metric_names.called(metric)}")
+    # Ends, and what is kept, are seen, however few of the values are those of a short training.
+    plotting.limit(axes, values, 0.15, 1.0, seen=[*kept, *(end[1] for end in ends)])
+    axes.set(title=f"Validation {metric_names.called(metric)} (dot: kept weights)")
     _name(axes, ends)
+
+
+def _kept(outcome: Outcome, objective: Objective) -> dict[str, float]:
+    """The evaluation whose weights a training keeps; empty where it keeps none."""
+    is_measured = all(objective.name in each for each in outcome.evals)
+    if not (outcome.spec.keep_best and is_measured):
+        return {}
+    return kept_evaluation(outcome.evals, objective, outcome.spec.sparsity > 0) or {}
 
 
 def _points(outcome: Outcome, metric: str) -> list[tuple[int, float]]:

@@ -104,15 +104,21 @@ def _wrap_label(axes: Axes) -> int:
 
 
 def limit(
-    axes: Axes, values: Sequence[float], lowest_share: float = 0.0, highest_share: float = 1.0
+    axes: Axes,
+    values: Sequence[float],
+    lowest_share: float = 0.0,
+    highest_share: float = 1.0,
+    seen: Sequence[float] = (),
 ) -> None:
-    """Sets the range of y to what most values need.
+    """Sets the range of y to what most values need, and to those that are to be `seen`.
 
     So a few far off do not flatten the others.
     """
     sound = np.array([value for value in values if np.isfinite(value)])
     if len(sound) >= MANY:
-        low, high = np.quantile(sound, [lowest_share, highest_share])
+        ends = np.quantile(sound, [lowest_share, highest_share])
+        ends = [*ends, *(value for value in seen if np.isfinite(value))]
+        low, high = min(ends), max(ends)
         if high > low:
             axes.set_ylim(low - 0.08 * (high - low), high + 0.08 * (high - low))
 
@@ -157,6 +163,16 @@ def png(figure: Figure) -> Drawing:
     # Names in scripts that the font lacks are boxes here; the tables beside the picture have them.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")
-        figure.savefig(stream, format="png", metadata=ABOUT, pil_kwargs={"compress_level": 4})
+        figure.draw_without_rendering()
         figure.set_layout_engine("none")  # the places are found
+        for axes in figure.axes:
+            _keep_inside(axes)
+        figure.savefig(stream, format="png", metadata=ABOUT, pil_kwargs={"compress_level": 4})
         return Drawing(stream.getvalue(), vector.svg(figure))
+
+
+def _keep_inside(axes: Axes) -> None:
+    """Moves a title that is wider than its axes, so that it stays on the figure."""
+    taken, (across, up) = axes.title.get_window_extent(), axes.title.get_position()
+    beyond = max(taken.x1 - axes.figure.bbox.x1, 0.0) + min(taken.x0, 0.0)
+    axes.title.set_position((across - beyond / axes.bbox.width, up))

@@ -5,33 +5,61 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import textwrap
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from kerastune.recipe import Recipe
-from kerastune.report import gain_steps
+from kerastune.report import gain_steps, metric_sections
 from kerastune.report.predictions import Predictions
 from kerastune.report.summaries import extended, verdict
 from kerastune.study.run_directory import RunDir
 
+WIDTH = 80  # characters, of a line of text; paths and commands stay in one piece
+LABEL = 13  # characters before what a line names
 NEXT = ("predict", "export", "why")  # commands that are worth a line, where there are
 
 
-def found(result: dict[str, Any], recipe: Recipe, kept: Predictions | None) -> list[str]:
-    """What a search found: the verdict first, then figures, recipe and what was combined.
+def found(result: dict[str, Any], kept: Predictions | None) -> list[str]:
+    """What a search found: the verdict first, then figures and what was combined.
 
     Args:
         result: the figures of `result.json`.
-        recipe: the final one.
         kept: what the models gave.
     """
     lines = [verdict.of(result).words]
     if "final" not in result:
         return lines
-    lines += [verdict.figures(result, kept), verdict.recipe_in_words(recipe)]
-    told = [*gain_steps.further_gains(result), *_to_use(result)]
-    return [*lines, *told, *filter(None, [extended.sentence(result)])]
+    lines += [verdict.figures(result, kept), extended.sentence(result)]
+    return [*filter(None, lines), *_to_use(result)]
+
+
+def of_search(
+    run_dir: RunDir,
+    result: dict[str, Any],
+    recipe: Recipe,
+    kept: Predictions | None,
+    known: Collection[str],
+) -> list[str]:
+    """The last lines that a command shows: what was found, the files, what comes next.
+
+    What combining models gained is left to the report.
+
+    Args:
+        run_dir: the output directory.
+        result: the figures of `result.json`.
+        recipe: the final one.
+        kept: what the models gave.
+        known: the commands that there are.
+    """
+    *said, last = found(result, kept)
+    both = f"{last} {took(result)}".strip()
+    said += [metric_sections.sentence(result)]
+    said += [both] if len(both) <= WIDTH else [last, took(result)]
+    lines = [textwrap.fill(line, WIDTH) for line in said if line]
+    text = ["", *lines, "", *files(run_dir, recipe), *commands(run_dir, known)]
+    return "\n".join(text).split("\n")
 
 
 def _to_use(result: dict[str, Any]) -> list[str]:
@@ -48,20 +76,37 @@ def took(result: dict[str, Any]) -> str:
 
     Example:
         >>> took({"seconds": 75.3, "budget": "90s"})
-        'Took 75 s of a budget of 90s.'
+        'Took 75 s of 90s.'
     """
     if "seconds" not in result:
         return ""
-    return f"Took {result['seconds']:.0f} s of a budget of {result['budget']}."
+    budget = str(result["budget"])
+    of_seconds = "" if budget.endswith("steps") else f" of {budget}"
+    return f"Took {result['seconds']:.0f} s{of_seconds}."
 
 
-def files(run_dir: RunDir) -> list[str]:
-    """The files that a user opens, a line each, those that are there."""
+def files(run_dir: RunDir, recipe: Recipe) -> list[str]:
+    """The files that a user opens, those that are there: a line each, but for the recipe's, which
+    the recipe stands before.
+    """
     models = [run_dir.tta, run_dir.ensemble, run_dir.calibrated, run_dir.model]
     wanted = [("Report", run_dir.report), ("Model", next(filter(Path.is_file, models), None))]
     wanted += [("Recipe", run_dir.flags), ("TensorBoard", run_dir.tensorboard)]
     there = [(name, path) for name, path in wanted if path is not None and path.exists()]
-    return [f"{name + ':':<13}{shown(path)}" for name, path in there]
+    told = {run_dir.flags: _recipe(recipe, run_dir.flags)}
+    lines: list[str] = []
+    for name, path in there:
+        first, *others = told.get(path, [shown(path)])
+        lines += [f"{name + ':':<{LABEL}}{first}", *(f"{'':<{LABEL}}{each}" for each in others)]
+    return lines
+
+
+def _recipe(recipe: Recipe, path: Path) -> list[str]:
+    """The recipe and its file, in lines."""
+    *lines, last = textwrap.wrap(verdict.recipe_in_words(recipe).rstrip("."), WIDTH - LABEL)
+    where = f"({shown(path)})"
+    is_short = len(last) + 1 + len(where) <= WIDTH - LABEL
+    return [*lines, f"{last} {where}"] if is_short else [*lines, last, where]
 
 
 def commands(run_dir: RunDir, known: Collection[str]) -> list[str]:

@@ -13,9 +13,10 @@ from kerastune.recipe import Recipe
 from kerastune.report.blocks import Drawing, plain
 from kerastune.report.summaries import stage_rows, verdict
 
-# The properties that figures are drawn with, for a page that has no style sheet of ours.
+# The properties that figures are drawn with, for a page that has no style sheet of ours, and is
+# light or dark.
 COLORS = (
-    "--card:#fff;--soft:#6b7075;--grid:#b0b0b0;--blue:#0072b2;--orange:#d55e00;--green:#009e73;"
+    "--card:#fff;--soft:#7c838a;--grid:#80808080;--blue:#1c86cc;--orange:#d55e00;--green:#009e73;"
     "--purple:#cc79a7;--amber:#e69f00;--sky:#56b4e9"
 )
 WIDTH = "28em"  # of a figure
@@ -40,8 +41,8 @@ class Figures:
 
     def _repr_html_(self) -> str:
         cells = "".join(
-            f'<figure style="width:{WIDTH};margin:.5em">{each.svg}'
-            f"<figcaption>{_text(name)}</figcaption></figure>"
+            f'<figure style="width:{WIDTH};margin:.5em"><figcaption style="font-weight:bold">'
+            f"{_text(name)}</figcaption>{each.svg}</figure>"
             for name, each in self.drawings.items()
         )
         style = f"display:flex;flex-wrap:wrap;{COLORS}"

@@ -9,9 +9,11 @@ from kerastune.analysis import error_analysis
 from kerastune.playbook import wording
 from kerastune.recipe import Recipe
 from kerastune.report import metric_names
+from kerastune.report.blocks import number
 from kerastune.report.predictions import Predictions
 
 BETTER, SAME, WORSE, UNTUNED, RUNNING = "better", "same", "worse", "untuned", "running"
+FEW = 10  # below it, four decimals
 TOGETHER = ("ensemble", "tta")  # what is made of several models or views
 LARGE, MUCH_LARGER = 1e3, 1e9  # figures that are told without decimals, such as errors of prices
 DEFAULTS = "Keras's defaults"  # the baseline, as people know it: Adam, 0.001, batches of 32
@@ -48,8 +50,10 @@ def of(result: dict[str, Any]) -> Verdict:
     if result.get("trial") == "baseline" and shown_model(result) == "final":
         return Verdict(f"No better than {DEFAULTS}, so those are returned.", SAME)
     if "gain" not in result:
-        part = "test part to compare on" if "baseline" in result else "baseline to compare with"
-        return Verdict(f"Trained; there is no {part}.", SAME)
+        if "baseline" in result:
+            words = "Trained; there is no test part, so only validation tells how good it is."
+            return Verdict(words, SAME)
+        return Verdict("Trained; there is no baseline to compare with.", SAME)
     gain, measure = result["gain"], result["scored_by"]
     mean = wording.gained(gain["mean"], measure)
     ends = f"95 % CI {wording.interval(gain['low'], gain['high'], measure)}"
@@ -77,17 +81,24 @@ def figures(result: dict[str, Any], kept: Predictions | None) -> str:
         return ""
     part = "test" if "test" in result["final"] else "validation"
     name, model = shown_metric(result), shown_model(result)
-    told = [f"{part.capitalize()} {metric_names.called(name)} {_number(result[model][part][name])}"]
+    told = [f"{part.capitalize()} {metric_names.called(name)} {_shown(result[model][part][name])}"]
     if (ends := interval(result, kept)) is not None:
-        told.append(f" (95 % CI {_number(ends[0], '.4g')} to {_number(ends[1], '.4g')})")
+        told.append(f" (95 % CI {_end(ends[0])} to {_end(ends[1])})")
     defaults = result.get("baseline", {}).get(part, {}).get(name)
-    if defaults is not None:
-        told.append(f"; {DEFAULTS} {_number(defaults)}")
+    together = result.get("exported", {}).get("model") in TOGETHER
+    if result.get("trial") == "baseline" and not together:
+        told.append(f" with {DEFAULTS}{', which are returned' * bool(result.get('not_tuned'))}")
+    elif defaults is not None:
+        told.append(f"; {DEFAULTS} {_shown(defaults)}")
     return f"{''.join(told)}."
 
 
-def _number(value: float, form: str = ".4f") -> str:
-    return f"{value:,.0f}" if LARGE <= abs(value) < MUCH_LARGER else format(value, form)
+def _shown(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < FEW else _end(value)
+
+
+def _end(value: float) -> str:
+    return f"{value:,.0f}" if LARGE <= abs(value) < MUCH_LARGER else number(value)
 
 
 def shown_model(result: dict[str, Any]) -> str:
@@ -147,6 +158,12 @@ def recipe_in_words(recipe: Recipe) -> str:
     """
     told = [_optimizer(recipe), f"learning rate {recipe.learning_rate:.3g}{_decay(recipe)}"]
     told += [f"batches of {recipe.batch_size}", f"{recipe.total_steps:,} steps"]
+    if recipe.warmup_steps:
+        told.append(f"warmup of {recipe.warmup_steps:,} steps")
+    if recipe.beta_2 is not None:
+        told.append(f"beta_2 {recipe.beta_2:g}")
+    if recipe.ema:
+        told.append(f"moving average of weights {recipe.ema:g}")
     if recipe.dropout is not None:
         told.append(f"dropout {recipe.dropout:g}")
     if recipe.weight_decay:

@@ -75,10 +75,17 @@
   if (root.dataset.running === 'yes') {
     const live = document.querySelector('.live');
     const written = live ? Number(live.dataset.written) : 0;
+    const told = live ? live.innerHTML : '';
+    const age = () => {
+      const minutes = Math.floor((Date.now() / 1000 - written) / 60);
+      const much = minutes === 1 ? '1 minute' : minutes + ' minutes';
+      if (live && minutes >= 30) live.textContent = 'No news for ' + much + ': kerastune status tells whether it runs.';
+      else if (live && minutes >= 1) live.innerHTML = told + ' That was ' + much + ' ago.';
+    };
+    age();
     const typing = () => document.activeElement === filter;
     setInterval(() => {
-      const minutes = Math.floor((Date.now() / 1000 - written) / 60);
-      if (live && minutes >= 30) live.textContent = 'No news for ' + minutes + ' minutes: kerastune status tells whether it runs.';
+      age();
       if (!document.hidden && !typing() && String(getSelection()) === '') { keep(); location.reload(); }
     }, 5000);
   }

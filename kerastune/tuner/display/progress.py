@@ -96,6 +96,14 @@ class Display:
         """Says that what is left is to save and to draw."""
         self.screen.bar(1.0, "", "saving model and report")
 
+    def ended(self, lines: Sequence[str]) -> None:
+        """Adds what was found, of which the first line stands out."""
+        first, *others = lines
+        self.screen.line("")
+        self.screen.line(first, "bold")
+        for line in others:
+            self.screen.line(line)
+
     def _look_at(self, outcome: Outcome) -> None:
         objective = self._playbook.objective
         best = best_evaluation(outcome.evals, objective)

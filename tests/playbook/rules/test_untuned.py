@@ -34,5 +34,5 @@ def test_nothing_is_said_where_something_was_tuned_or_nothing_was_to_be():
     assert untuned.sentence(budget, STAGES, failed("lr")) == ""
     assert untuned.sentence(budget, [Train(CHUNK)], failed("train")) == ""
     assert untuned.sentence(budget, STAGES, {}) == (
-        "Not tuned: 10 s hold no search on this machine; try a budget of 1m."
+        "Not tuned: 10 s is too short for a search on this machine; try a budget of 1m."
     )

@@ -39,13 +39,16 @@ WORSE = {"mean": -0.02, "low": -0.03, "high": -0.01}
             "same",
         ),
         (
-            {"not_tuned": "Not tuned: 8 s hold no search on this machine.", "trial": "baseline"},
-            "Not tuned: 8 s hold no search on this machine.",
+            {
+                "not_tuned": "Not tuned: 8 s is too short for a search on this machine.",
+                "trial": "baseline",
+            },
+            "Not tuned: 8 s is too short for a search on this machine.",
             "untuned",
         ),
         ({"final": None}, "No model", "untuned"),
         ({"gain": None, "baseline": None}, "there is no baseline to compare with", "same"),
-        ({"gain": None}, "there is no test part to compare on", "same"),
+        ({"gain": None}, "there is no test part, so only validation tells how good it is.", "same"),
     ],
 )
 def test_the_verdict_is_one_sentence(changes, words, tone):
@@ -64,6 +67,15 @@ def test_figures_have_an_interval_where_predictions_are_kept():
     assert verdict.figures({}, kept) == ""
 
 
+def test_the_figure_of_a_baseline_that_is_returned_is_told_once():
+    of_numbers = {"test": {"mae": 46.63284}}
+    found = {"baseline": of_numbers, "final": of_numbers, "trial": "baseline", "scored_by": "mae"}
+    assert verdict.figures(found, None) == "Test MAE 46.63 with Keras's defaults."
+    found["not_tuned"] = "Not tuned."
+    told = "Test MAE 46.63 with Keras's defaults, which are returned."
+    assert verdict.figures(found, None) == told
+
+
 def test_a_recipe_is_a_sentence():
     recipe = Recipe(
         optimizer="adam", decay="none", dropout=0.3, weight_decay=1e-4, flip=True, frozen=2
@@ -73,21 +85,37 @@ def test_a_recipe_is_a_sentence():
     assert "dropout 0.3, weight decay 0.0001, horizontal flips, 2 frozen layers." in told
 
 
-def test_the_end_is_at_most_fifteen_lines_and_names_only_what_is_there(tmp_path):
+def test_the_end_is_at_most_fifteen_lines_and_names_only_what_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run_dir = RunDir(tmp_path / "my out")
     run_dir.path.mkdir()
     run_dir.report.write_text("")
     run_dir.model.write_text("")
+    run_dir.flags.write_text("")
     run_dir.inputs.write_text('{"reading": {"form": "table"}}')
     gains = dict.fromkeys(("gain_of_ensemble", "gain_of_views"), NONE)
     exported = {"exported": {"model": "ensemble"}, "ensemble": {"test": {"ece": 0.012}}}
-    found = ending.found({**RESULT, **gains, **exported}, Recipe(), None)
-    files = ending.files(run_dir)
+    found = ending.found({**RESULT, **gains, **exported}, None)
+    recipe = Recipe(learning_rate=0.0464, decay_start=1000, total_steps=10_500)
+    recipe = recipe.replace(dropout=0.25, weight_decay=1e-4, label_smoothing=0.1)
+    files = ending.files(run_dir, recipe)
     commands = ending.commands(run_dir, {"predict", "export", "why", "report"})
-    assert len(["", *found, ending.took(RESULT), "", *files, "", *commands]) <= 15
+    (run_dir.path / "tensorboard").mkdir()
+    parts = {"class": 1, "share": 0.376, "roc_auc": 0.9, "pr_auc": 0.9, "recall": 0.9}
+    rare = {"test": parts | {"precision": 0.9, "majority_accuracy": 0.6}}
+    told = {**RESULT, **gains, **exported, "rare_class": rare, "classes": ["benign", "malignant"]}
+    shown = ending.of_search(run_dir, told, recipe, None, {"predict", "export", "why", "report"})
+    assert len(shown) <= 16 and shown[0] == ""  # 15, below an empty one
+    assert all(len(line) <= 80 for line in shown if not line.startswith("kerastune"))
     assert found[-1] == "Model to use: the ensemble, calibration error 0.0120 on test."
-    assert [line.split()[0] for line in files] == ["Report:", "Model:"]
-    assert commands[0] == f"kerastune predict --output_dir='{run_dir.path}' --data=NEW.csv"
+    first, second, *of_recipe = files
+    assert first.startswith("Report:") and second.startswith("Model:")
+    # The whole recipe, cut nowhere, and its file.
+    whole = " ".join(" ".join(of_recipe).split())
+    words = verdict.recipe_in_words(recipe).rstrip(".")
+    assert whole == f"Recipe: {words} (my out/best.flags)" and "label smoothing 0.1" in words
+    assert all(len(line) <= 80 for line in of_recipe)
+    assert commands[0] == "kerastune predict --output_dir='my out' --data=NEW.csv"
     assert len(commands) == 3
 
 
