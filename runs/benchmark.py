@@ -20,8 +20,8 @@ so that the spread is over all three. Test data are looked at when the seconds a
   whose loss stands still before it falls. They keep the weights of the best epoch of all trials,
   the one that was cut off by the end included; among equals that of the lowest loss, where
   KerasTuner itself would keep the first.
-- kerastune has the recipe that it begins with (Nesterov momentum, batch size from the data, He
-  initializers) and finds rate and number of steps. `defaults` is Adam at 1e-3 with batches of
+- kerastune has the recipe that it begins with (Adam, the values that its networks name, batch size
+  from the data, He initializers) and tunes from there. `defaults` is Adam at 1e-3 with batches of
   32 for the whole time, best epoch; `simple_rule` is a range test of seven learning rates, then SGD
   with linear decay.
 - The learning rate's range is what a user writes who does not know it. A narrower one favors the
