@@ -148,13 +148,14 @@ def evaluate(flag_values: flags.FlagValues, stages: Sequence[str]) -> Lines:
     batches = _read_ahead(flag_values, is_labelled=True)
     predictor = _predictor(flag_values)
     from kerastune.inference import wording
+    from kerastune.report import metric_names
+    from kerastune.runtime.number_format import figure
 
-    judged = predictor.judged_batches(batches)
-    lines = [
-        f"{name} {each['value']:.4f}"
-        + (f", 95 % interval {each['low']:.4f} to {each['high']:.4f}" if "low" in each else "")
-        for name, each in predictor.measured(*judged).items()
-    ]
+    judged, lines = predictor.judged_batches(batches), []
+    for name, each in predictor.measured(*judged).items():
+        lines.append(f"{metric_names.called(name)} {figure(each['value'])}")
+        if "low" in each:
+            lines[-1] += f", 95 % interval {figure(each['low'])} to {figure(each['high'])}"
     rarer = predictor.rare_class(*judged)
     return [*lines, *(wording.rare_class(rarer, list(predictor.classes_)) if rarer else [])]
 

@@ -6,12 +6,14 @@ import dataclasses
 
 from kerastune.cli.command_flags import RECIPE_FLAGS
 from kerastune.cli.flag import Flag
+from kerastune.playbook.stages.start import SUGGESTIBLE
 
 STARTING = {"Recipe": "Recipe to start from"}
 REGULARIZED = dataclasses.replace(RECIPE_FLAGS["regularizers"], default="on")
 SUGGESTED = tuple(
     dataclasses.replace(RECIPE_FLAGS[name], unset="suggested")
-    for name in ("optimizer", "learning_rate")
+    for name in SUGGESTIBLE
+    if name != "batch_size"
 )
 GIVEN = (
     Flag(

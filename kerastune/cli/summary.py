@@ -15,6 +15,7 @@ from kerastune.playbook.stages.prune import Prune, PruneValues
 from kerastune.report import metric_names
 from kerastune.report.predictions import Predictions
 from kerastune.report.summaries import ending
+from kerastune.runtime.number_format import figure
 from kerastune.tuner.cross_validation import CrossValidation
 from kerastune.tuner.playbook_tuner import PlaybookTuner
 
@@ -40,11 +41,11 @@ def show_folds(crossed: CrossValidation) -> None:
     console.print(_over_folds(result["summary"]))
     for name, found in result["out of fold"].items():
         of_whole = " over groups" if result["grouped"] else ""
-        interval = f"95 % interval {found['low']:.4f} to {found['high']:.4f}{of_whole}"
-        together = f"{metric_names.called(name)} {found['mean']:.4f}, {interval}"
+        interval = f"95 % interval {figure(found['low'])} to {figure(found['high'])}{of_whole}"
+        together = f"{metric_names.called(name)} {figure(found['mean'])}, {interval}"
         console.print(f"All held-out examples together: {together}.", soft_wrap=True)
     if (test := result.get("ensemble on the test part")) is not None:
-        shown = ", ".join(f"{metric_names.called(each)} {test[each]:.4f}" for each in test)
+        shown = ", ".join(f"{metric_names.called(each)} {figure(test[each])}" for each in test)
         console.print(
             f"Ensemble of the folds' models on the test part (in no fold): {shown}.", soft_wrap=True
         )
@@ -66,7 +67,7 @@ def _folds(result: dict[str, Any], title: str) -> Table:
         table.add_row(
             fold["name"],
             str(fold["held out"]),
-            *(f"{fold['metrics'][name]:.4f}" for name in summary),
+            *(figure(fold["metrics"][name]) for name in summary),
         )
     return table
 
@@ -76,10 +77,8 @@ def _over_folds(summary: dict[str, dict[str, float]]) -> Table:
     for column in ("", "mean", "std", "95 % interval of the mean"):
         table.add_column(column)
     for name, found in summary.items():
-        ends = f"{found['low']:.4f} to {found['high']:.4f}"
-        table.add_row(
-            escape(metric_names.called(name)), f"{found['mean']:.4f}", f"{found['std']:.4f}", ends
-        )
+        low, high, mean, std = (figure(found[each]) for each in ("low", "high", "mean", "std"))
+        table.add_row(escape(metric_names.called(name)), mean, std, f"{low} to {high}")
     return table
 
 
@@ -102,7 +101,7 @@ def _sparsities(values: PruneValues) -> Table:
         else:
             cells += [f"{size / 1000:.1f}" for size in (point.bytes, point.gzip_bytes)]
             cells += [
-                f"{point.value:.4f}",
+                figure(point.value),
                 wording.gained(gain.gain, values.scored_by).split(" of ")[0],
             ]
             cells.append(wording.interval(gain.low, gain.high, values.scored_by))

@@ -21,6 +21,7 @@ from kerastune.export import signatures
 from kerastune.inference import wording
 from kerastune.models import output_kind, saved_models
 from kerastune.problem import Problem
+from kerastune.runtime.number_format import figure
 from kerastune.study import run_directory
 from kerastune.study.run_directory import RunDir
 
@@ -178,8 +179,9 @@ def _of_table(form: TableForm) -> tuple[list[str], list[str]]:
     for each in form.taken:
         if each.kind == DATE:
             column = f"rows[{_quoted(each.name)}]"
-            lines.append(f'days = pd.to_datetime({column}, format="ISO8601")  # year-month-day')
-            lines.append(f"{column} = (days - pd.Timestamp(0)).dt.total_seconds()")
+            parsed = f'pd.to_datetime({column}, format="ISO8601", utc=True)'
+            lines.append(f"when = {parsed}  # 2024-12-31")
+            lines.append(f'{column} = (when - pd.Timestamp(0, tz="UTC")).dt.total_seconds()')
     renamed = {each.name: safe_name(each.name) for each in form.taken}
     if form.is_one_array:
         return [*lines, 'inputs = rows.to_numpy("float64")'], ["pandas"]
@@ -212,7 +214,7 @@ def _of_images(image_size: int) -> tuple[list[str], list[str]]:
         f"size = ({image_size}, {image_size})",
         "images = [",
         '    np.asarray(keras.utils.load_img(path, target_size=size, interpolation="bilinear"))',
-        "    for path in sys.argv[1:]  # names of files of 8 bits, of any size",
+        "    for path in sys.argv[1:]  # 8-bit images of any size",
         "] or [np.zeros([*size, 3])]",
         'inputs = np.stack(images).astype("uint8")',
     ], ["numpy"]
@@ -294,7 +296,7 @@ def _figure_rows(figures: Mapping[str, Any], path: Path) -> list[str]:
     metrics = list(next(iter(found.values())))
     rows = [f"| part | {' | '.join(metrics)} |", "|---" * (len(metrics) + 1) + "|"]
     for part, values in found.items():
-        rows.append(f"| {part} | {' | '.join(f'{values[each]:.4g}' for each in metrics)} |")
+        rows.append(f"| {part} | {' | '.join(figure(values[each]) for each in metrics)} |")
     for part, found in figures.get("rare_class", {}).items():
         lines = wording.rare_class(found, figures["classes"])
         judged, exported = figures.get("rare_class_model"), figures.get("exported", {}).get("model")

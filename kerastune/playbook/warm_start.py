@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from kerastune.playbook.rules import full_training
 from kerastune.playbook.stages import baseline, registry
@@ -124,27 +123,6 @@ def take(study: Study, trained: Trained, contents: str) -> None:
     study.add_segment(dataclasses.replace(trained.outcome, spec=spec), None, trained.state)
 
 
-def taken(recipe: Recipe | Mapping[str, Any] | None) -> tuple[Recipe | None, frozenset[str]]:
-    """The recipe that was given, and the names of the values that were.
-
-    Args:
-        recipe: a whole one, some values of one, or `None`.
-
-    Raises:
-        ValueError: for a value that is out of range, or no part of a recipe.
-
-    Example:
-        >>> found, names = taken({"batch_size": 128})
-        >>> found.batch_size, sorted(names), taken(None)
-        (128, ['batch_size'], (None, frozenset()))
-    """
-    if not recipe:
-        return None, frozenset()
-    if isinstance(recipe, Recipe):
-        return recipe, frozenset(recipe.to_dict())
-    return Recipe.from_dict(dict(recipe)), frozenset(recipe)
-
-
 def starting_point(
     recipe: Recipe | None,
     given: Collection[str],
@@ -170,5 +148,5 @@ def starting_point(
     found = read(trained)
     check_stages(stages or ())
     if recipe is not None:
-        check_recipe(found, first, {*given, "seed"})
+        check_recipe(found, first, given)
     return found.recipe, found

@@ -8,8 +8,6 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-LONG, LONGEST = 1e4, 1e9  # floats between them are written as whole numbers
-
 
 @dataclasses.dataclass(frozen=True)
 class Text:
@@ -97,28 +95,6 @@ def plain(text: Any) -> str:
         for c in str(text)
     )
     return "".join(shown)
-
-
-def number(value: Any) -> str:
-    """A value as it stands in a table.
-
-    Example:
-        >>> number(0.123456), number(True), number([1, 2.0]), number(None), number(25330.4)
-        ('0.1235', 'yes', '1, 2', '-', '25,330')
-    """
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        if value != value:
-            return "-"
-        return f"{value:,.0f}" if LONG <= abs(value) < LONGEST else f"{value:.4g}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(number(each) for each in value) or "none"
-    return str(value)
 
 
 def slug(text: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kerastune.data.readers import column_rows
-from kerastune.report.blocks import Code, Items, Section, Table, Text, number
+from kerastune.report.blocks import Code, Items, Section, Table, Text
+from kerastune.runtime.number_format import number
 
 MOST_COLUMNS = 20  # of a table, that are not folded
 

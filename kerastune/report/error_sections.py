@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from kerastune.analysis import calibration, error_analysis, metrics
-from kerastune.report.blocks import Section, Table, Text, number, pictured
+from kerastune.report.blocks import Section, Table, Text, pictured
 from kerastune.report.predictions import Predictions
+from kerastune.runtime.number_format import number
 
 MOST_CLASSES = 200  # that a table has rows for
 

@@ -9,7 +9,7 @@ import numpy as np
 from kerastune.analysis import nested
 from kerastune.data import checks
 from kerastune.problem import Problem
-from kerastune.report.blocks import number
+from kerastune.runtime.number_format import number
 
 LARGEST = 96  # pixels of a small picture's longer side
 LEAST_SIDE, MOST_ASPECT = 4, 4  # of what is taken for an image

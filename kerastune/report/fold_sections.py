@@ -10,10 +10,11 @@ from typing import Any
 
 from kerastune.recipe import Recipe
 from kerastune.report import data_sections, error_sections, gain_steps, metric_names
-from kerastune.report.blocks import Code, Picture, Section, Table, Text, number, pictured
+from kerastune.report.blocks import Code, Picture, Section, Table, Text, pictured
 from kerastune.report.page import Page
 from kerastune.report.predictions import Predictions
 from kerastune.report.summaries import verdict as recipe_words
+from kerastune.runtime.number_format import figure, number
 from kerastune.trial import Outcome
 
 
@@ -132,8 +133,8 @@ def verdict(result: dict[str, Any], scored_by: str = "") -> str:
     name = judged_by(result, scored_by)
     row = result["summary"][name]
     repeats = f" ({result['repeats']} repeats)" if result["repeats"] > 1 else ""
-    interval = f"95 % interval {row['low']:.4f} to {row['high']:.4f}"
-    mean = f"Mean {metric_names.called(name)} {row['mean']:.4f}"
+    interval = f"95 % interval {figure(row['low'])} to {figure(row['high'])}"
+    mean = f"Mean {metric_names.called(name)} {figure(row['mean'])}"
     return f"{mean} over {result['folds']} folds{repeats}, {interval}."
 
 
@@ -169,7 +170,7 @@ def _result(found: FoldsFound) -> Section:
 
 def _folds_picture(found: FoldsFound) -> list[Picture]:
     told = "; ".join(
-        f"{metric_names.called(name)} {row['mean']:.4f}, std {row['std']:.4f}"
+        f"{metric_names.called(name)} {figure(row['mean'])}, std {figure(row['std'])}"
         for name, row in found.result["summary"].items()
     )
     alt = f"Metrics by fold, with mean and 95 % interval: {told}"
@@ -185,17 +186,19 @@ def _further(found: FoldsFound) -> list[str]:
     name = judged_by(result, _scored_by(found))
     by_fold = {fold["name"]: fold["metrics"][name] for fold in result["by fold"]}
     least, most = (pick(by_fold, key=by_fold.get) for pick in (min, max))
-    told = [f"Lowest {by_fold[least]:.4f} ({least}), highest {by_fold[most]:.4f} ({most})."]
+    told = [f"Lowest {figure(by_fold[least])} ({least}), highest {figure(by_fold[most])} ({most})."]
     for measure, row in result["out of fold"].items():
         of_groups = " over groups" if result["grouped"] else ""
         together = (
             f"All {result['examples']} held-out examples together: {metric_names.called(measure)} "
-            f"{row['mean']:.4f}"
+            f"{figure(row['mean'])}"
         )
-        told.append(f"{together} (95 % interval {row['low']:.4f} to {row['high']:.4f}{of_groups}).")
+        told.append(
+            f"{together} (95 % interval {figure(row['low'])} to {figure(row['high'])}{of_groups})."
+        )
     if (test := result.get("ensemble on the test part")) is not None:
         shown = ", ".join(
-            f"{metric_names.called(measure)} {test[measure]:.4f}"
+            f"{metric_names.called(measure)} {figure(test[measure])}"
             for measure in gain_steps.in_order(test)
         )
         told.append(f"Ensemble of the folds' models on the test part (in no fold): {shown}.")
@@ -228,7 +231,7 @@ def _every_fold(found: FoldsFound) -> Section:
             number(fold["held out"]),
             number(fold["steps"]),
             f"{fold['seconds']:.1f}",
-            *(f"{fold['metrics'][name]:.4f}" for name in names),
+            *(figure(fold["metrics"][name]) for name in names),
         )
         for fold in result["by fold"]
     )

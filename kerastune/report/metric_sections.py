@@ -6,6 +6,7 @@ from typing import Any
 
 from kerastune.report import metric_names
 from kerastune.report.blocks import Section, Table, Text
+from kerastune.runtime.number_format import figure
 
 PARTS = ("validation", "test")
 ROWS = (
@@ -84,7 +85,7 @@ def shown(values: dict[str, float], name: str) -> str:
         >>> shown({"mae": 0.25}, "mae"), shown({}, "mae")
         ('0.2500', '-')
     """
-    return f"{values[name]:.4f}" if name in values else "-"
+    return figure(values[name]) if name in values else "-"
 
 
 def by_output(

@@ -19,7 +19,7 @@ from kerastune.report import (
     search_sections,
     trial_tables,
 )
-from kerastune.report.blocks import Picture, Section, Table, number, pictured
+from kerastune.report.blocks import Picture, Section, Table, pictured
 from kerastune.report.search_sections import Findings
 from kerastune.report.summaries import (
     alternatives,
@@ -30,6 +30,7 @@ from kerastune.report.summaries import (
     why,
 )
 from kerastune.report.summaries.alternatives import Alternative, Compared
+from kerastune.runtime.number_format import number
 from kerastune.trial import Outcome, TrialSpec
 
 MOST_COMPARED = 12  # rows of a card's table

@@ -23,10 +23,11 @@ from kerastune.report import (
     metric_sections,
     trial_tables,
 )
-from kerastune.report.blocks import Code, Drawing, Section, Table, Text, number, pictured
+from kerastune.report.blocks import Code, Drawing, Section, Table, Text, pictured
 from kerastune.report.predictions import Predictions
 from kerastune.report.status import Standing
 from kerastune.report.summaries import extended, verdict, why
+from kerastune.runtime.number_format import figure, number
 from kerastune.trial import Outcome
 
 RARE = "rare_class"  # in `result.json`: figures of the rarer of two classes
@@ -172,7 +173,7 @@ def _result_alt(findings: Findings) -> str:
         for name, parts in kept.outputs.items()
     }
     told = "; ".join(
-        f"{name} {v:.4f}, interval {low:.4f} to {high:.4f}"
+        f"{name} {figure(v)}, interval {figure(low)} to {figure(high)}"
         for name, (v, low, high) in found.items()
     )
     return f"{measure(kept, findings.result)} on the {kept.part} part with 95 % intervals: {told}"
@@ -197,9 +198,7 @@ def _steps(findings: Findings) -> Section | None:
     rows = []
     for rung in found:
         changes = (_change(getattr(rung, which), words) for which, words in compared)
-        figures = (
-            f"{rung.figures[name]:.4f}" if name in rung.figures else "-" for name, _ in named
-        )
+        figures = (figure(rung.figures[name]) if name in rung.figures else "-" for name, _ in named)
         rows.append((rung.name, "yes" if rung.is_kept else "left out", *changes, *figures))
     words = gain_steps.how_compared(found, in_force)
     table = Table(

@@ -15,6 +15,7 @@ from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages import registry
 from kerastune.runtime import locks, signals
 from kerastune.runtime.locks import Holder
+from kerastune.runtime.number_format import figure
 from kerastune.study import extensions
 from kerastune.study.extensions import Extension
 from kerastune.study.reader import Record
@@ -256,9 +257,9 @@ def going_on(run_dir: RunDir) -> str:
 def _about(outcome: Outcome) -> str:
     if outcome.diverged_at is not None:
         return f"diverged at step {outcome.diverged_at}"
-    last = "".join(f", validation {name} {value:.4g}" for name, value in _last_values(outcome))
+    last = "".join(f", validation {name} {figure(value)}" for name, value in _last_values(outcome))
     return (
-        f"{outcome.steps:,} steps, loss {float(outcome.losses[-50:].mean()):.4g}{last}"
+        f"{outcome.steps:,} steps, loss {figure(float(outcome.losses[-50:].mean()))}{last}"
         if outcome.steps
         else "failed"
     )

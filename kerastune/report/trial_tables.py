@@ -11,7 +11,8 @@ from typing import Any
 from kerastune.analysis.comparison import Comparison
 from kerastune.playbook.decision import Values
 from kerastune.report import metric_names
-from kerastune.report.blocks import Table, number
+from kerastune.report.blocks import Table
+from kerastune.runtime.number_format import number
 from kerastune.trial import Outcome
 
 LAST_STEPS = 50  # whose mean is the loss at the end

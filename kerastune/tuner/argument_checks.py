@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import keras
 import keras_tuner
 
 from kerastune.callbacks import ExponentialDecay, LinearDecay
+from kerastune.recipe import Recipe
 from kerastune.runtime import naming
 from kerastune.training import user_callbacks
 
@@ -19,6 +20,8 @@ NEVER_CALLED = (
     *("run_trial", "_build_and_fit_model"),
     *("on_epoch_begin", "on_epoch_end", "on_batch_begin", "on_batch_end"),
 )
+
+RATE = "learning_rate"
 
 
 def refuse_foreign_project(path: Path) -> None:
@@ -134,3 +137,33 @@ def refuse_overrides(tuner: type, base: type, hypermodel: object) -> None:
             f"{type(hypermodel).__name__} overrides fit, but kerastune's trainer trains the model: "
             "move what it does into the model's train_step, or into callbacks."
         )
+
+
+def checked_recipe(
+    recipe: Recipe | Mapping[str, Any] | None,
+) -> tuple[Recipe | None, frozenset[str]]:
+    """The recipe that was given, and the names of the values that were: of a whole one all, but for
+    the learning rate where it is the default, which suits few optimizers.
+
+    Args:
+        recipe: a whole one, some values of one, or `None`.
+
+    Raises:
+        ValueError: for a value that is out of range, or no part of a recipe, and for another type.
+
+    Example:
+        >>> found, names = checked_recipe({"batch_size": 128})
+        >>> found.batch_size, sorted(names), checked_recipe(None)
+        (128, ['batch_size'], (None, frozenset()))
+    """
+    if isinstance(recipe, Recipe):
+        is_usual = recipe.learning_rate == Recipe().learning_rate
+        return recipe, frozenset(recipe.to_dict()) - ({RATE} if is_usual else set())
+    if recipe is not None and not isinstance(recipe, Mapping):
+        raise ValueError(
+            "`recipe` must be a Recipe or a dict of some of its values, as "
+            f"{{'optimizer': 'lion'}}, got {recipe!r}."
+        )
+    if not recipe:
+        return None, frozenset()
+    return Recipe.from_dict(dict(recipe)), frozenset(recipe)

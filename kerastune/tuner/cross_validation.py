@@ -26,6 +26,7 @@ from kerastune.recipe import Recipe
 from kerastune.report import metric_names, writer
 from kerastune.report.tensorboard_runs import Story
 from kerastune.runtime import devices, logs
+from kerastune.runtime.number_format import figure
 from kerastune.study import run_directory
 from kerastune.study.database import Study
 from kerastune.study.run_directory import RunDir
@@ -244,7 +245,7 @@ class CrossValidation:
         state = study.checkpoint(fold.name, "best")
         judged = fold_results.judge(self.examples, fold, trainer, state, outcome)
         metrics = judged.metrics.items()
-        shown = ", ".join(f"{metric_names.called(name)} {value:.4g}" for name, value in metrics)
+        shown = ", ".join(f"{metric_names.called(name)} {figure(value)}" for name, value in metrics)
         self._shown.line(f"{fold.name}: {shown} on {len(fold.held_out)} held-out examples")
         return judged
 

@@ -84,8 +84,8 @@ class PlaybookTuner(SearchedTuner):
         directory: parent of the project's directory; the working directory by default.
         project_name: name of the project's directory in it, `"playbook"` by default.
         overwrite: begin anew; only what kerastune itself left is deleted.
-        recipe: where tuning starts; a dict of some of its values, as
-            `{"optimizer": "lion", "batch_size": 128}`, leaves the others to be suggested.
+        recipe: where tuning starts: a dict of some of its values, as `{"optimizer": "lion"}`, the
+            others being suggested; or a whole `Recipe`, whose learning rate counts if it is set.
         stages: names of the stages to run, in this order; by default all, but for what the other
             arguments leave out, `model` only for a hypermodel of your own (the size of a built-in
             network is searched when it is named), and `finetune` only for a
@@ -178,7 +178,7 @@ class PlaybookTuner(SearchedTuner):
         arguments.check_hypermodel(hypermodel)
         seed = 1 if seed is None else argument_checks.checked_seed(seed)
         project_name = project_name or PROJECT_NAME
-        recipe, given = warm_start.taken(recipe)
+        recipe, given = argument_checks.checked_recipe(recipe)
         first, begun = warm_start.starting_point(recipe, given, seed, others["trained"], stages)
         if stages is None:
             stages = default_stages(hypermodel, given, others["baseline"], ensemble, tta)

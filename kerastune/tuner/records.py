@@ -18,8 +18,9 @@ from kerastune.models import fingerprint, hypermodels
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.model import Model
+from kerastune.playbook.stages.probe import Probe
 from kerastune.playbook.stages.prune import Prune
-from kerastune.playbook.stages.start import Start
+from kerastune.playbook.stages.start import SUGGESTIBLE, Start
 from kerastune.recipe import Recipe
 from kerastune.report import mlflow_runs
 from kerastune.runtime import fields
@@ -200,6 +201,8 @@ def must_stay(
         "sparsity": (Prune, lambda: sorted(stages.sparsities)),
         "teacher": (Distill, lambda: fingerprint.of_weights(stages.teacher)),
     }
+    is_begun = settings.runs(Start) or settings.runs(Probe)
+    kept = sorted(settings.given & set(SUGGESTIBLE))
     return {
         "budget": str(settings.budget),
         "seed": settings.seed,
@@ -208,7 +211,7 @@ def must_stay(
         "members": settings.ensemble.members,
         "keep": settings.storage.keep,
         **seen.recipe.to_dict(),
-        **({"given": sorted(settings.given)} if settings.runs(Start) else {}),
+        **({"values of the recipe that were given": kept} if is_begun else {}),
         "refit": settings.refit,
         **(hypermodel.settings if is_pretrained else {}),
         **{name: value() for name, (stage, value) in by_stage.items() if settings.runs(stage)},

@@ -1,8 +1,15 @@
 """What is told of the inputs of a model."""
 
+import dataclasses
+
 import keras
 import numpy as np
+import pandas
+import pytest
 
+from kerastune.data.new_data import TABLE
+from kerastune.data.readers import dates
+from kerastune.data.readers.columns import Column
 from kerastune.export import usage_files
 
 
@@ -24,3 +31,27 @@ def test_names_that_keras_chose_do_not_tell_what_was_built_before():
         return usage_files._inputs(model, None)
 
     assert told() == told() == [{"name": "inputs", "shape": [3], "type": "float32"}]
+
+
+def dated(cell):
+    """What `predict.py` makes of a cell of a column of dates."""
+    columns = [Column("day", "date", "y-m-d", example="2024-01-31"), Column("plan", "category")]
+    reading = {
+        "form": TABLE,
+        "columns": [dataclasses.asdict(each) for each in columns],
+        "label": dataclasses.asdict(Column("y", "number", "plain")),
+    }
+    about = {"kind": "regression", "classes": [], "reading": reading, "gives_logits": False}
+    text = usage_files.script({**about, "inputs": []}, "model.keras").replace("2024-01-31", cell)
+    lines = text[text.index("rows = ") : text.index("inputs = ")]
+    made = {"pd": pandas}
+    exec(lines, made)
+    return made["rows"]["day"][0]
+
+
+def test_predict_py_reads_dates_as_the_search_did_or_refuses_them():
+    for cell in ("2024-01-05", "2024-01-05T10:00+02:00", "2024-01-05 10:00:30"):
+        assert dated(cell) == dates.seconds([cell], "y-m-d")[0]
+    for cell in ("05.01.2024", "1/5/2024"):
+        with pytest.raises(ValueError, match="ISO8601"):
+            dated(cell)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_report import ABOUT, EVIL, RESULT, Page, classes, findings, outcome
 
+from kerastune.analysis.comparison import Comparison
 from kerastune.objective import Objective
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.stages.learning_rate import LearningRateValues
@@ -14,6 +15,7 @@ from kerastune.recipe import Recipe
 from kerastune.report import html, live, page, trial_tables, writer
 from kerastune.report.figures import learning_curves, plotting, result_figures, vector
 from kerastune.report.status import Standing
+from kerastune.report.summaries.alternatives import Alternative, Compared
 from kerastune.study import run_directory
 from kerastune.study.run_directory import RunDir
 from kerastune.trial import Outcome, TrialSpec
@@ -184,8 +186,15 @@ def test_what_is_in_a_training_loss_alone_is_said_where_it_is_shown():
     assert "smoothing 0.1" not in of_plain + rendered(plain)
 
 
-def test_a_chosen_setting_without_a_significant_gain_is_explained_on_its_card():
+def test_a_chosen_setting_without_a_significant_gain_is_explained_on_its_card(monkeypatch):
     card, _ = page.of(searched()).cards
+    gain = Comparison(0.01, -0.01, 0.03)
+    row = Alternative("a", is_chosen=True, gain=gain)
+    for low, is_explained in ((-0.01, False), (0.005, True)):
+        found = dataclasses.replace(row, gain=dataclasses.replace(gain, low=low))
+        compared_rows = Compared(rows=(found,))
+        monkeypatch.setattr(page.alternatives, "of_decision", lambda *_, each=compared_rows: each)
+        assert page.of(searched()).cards[0].is_explained == is_explained
     found = dataclasses.replace(card, is_explained=False)
     for each, is_folded in ((card, True), (found, False)):
         shown = dataclasses.replace(page.of(searched()), cards=(each,))

@@ -61,7 +61,8 @@ def test_a_running_search_says_who_where_and_what_is_left(run_dir):
     assert words.startswith("Running (process ") and "at stage lr, 1 of 3 stages decided" in words
     assert "Used: 90 s, 200 steps in 2 trials. Left: 150 of 240 s." in words
     assert "  start: Batch size 64.\n    64 is a good start." in words
-    assert "lr-0.1: 100 steps, loss 0.5, validation accuracy 0.9, validation loss 0.25" in words
+    values = "validation accuracy 0.9000, validation loss 0.2500"
+    assert f"lr-0.1: 100 steps, loss 0.5000, {values}" in words
     assert "lr-1: diverged at step 7" in words
 
 

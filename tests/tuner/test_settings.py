@@ -40,7 +40,12 @@ def test_some_values_of_a_recipe_are_kept_and_the_others_suggested(tmp_path):
     assert (some.recipe.optimizer, some.recipe.batch_size) == ("lion", 128)
     assert some.given == {"optimizer", "batch_size"} and "start" in some.stages.names
     assert made({}).given == made(None).given == set()
-    assert "start" not in made(Recipe()).stages.names
+    whole = made(Recipe(optimizer="lion"))
+    assert "optimizer" in whole.given and "learning_rate" not in whole.given
+    assert "start" not in made(Recipe(learning_rate=0.3)).stages.names
+    for wrong in ("lion", 5, [1]):
+        with pytest.raises(ValueError, match="`recipe` must be a Recipe or a dict"):
+            made(wrong)
     with pytest.raises(ValueError, match="`optimiser` is not part of a recipe"):
         made({"optimiser": "lion"})
 

@@ -16,6 +16,7 @@ ORDERS = (YEAR_FIRST, DAY_FIRST, MONTH_FIRST, NAMED)
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 FEWEST_DIGITS_OF_YEAR = 2
 MOST_KEPT = 50_000  # days that are remembered, as many columns have the same
+LONGEST = 40  # characters of one
 HOURS = 24  # of a day
 FIRST_LOOK = 20  # cells that tell most orders that a column does not have
 PIVOT = 69  # two digits from here on are of the 20th century, as POSIX has it
@@ -33,7 +34,7 @@ _NUMBERS = {
     MONTH_FIRST: rf"(?P<month>\d{{1,2}})(?P<mark>[-/.])(?P<day>\d{{1,2}})(?P=mark){_YEAR}",
 }
 _NAMED = (
-    rf"(?P<day>\d{{1,2}})[ -]{_NAME}[ -,]+{_YEAR}",
+    rf"(?P<day>\d{{1,2}})[ -]{_NAME}[ ,-]+{_YEAR}",
     rf"{_NAME}[ -](?P<day>\d{{1,2}}),?[ -]{_YEAR}",
 )
 _PATTERNS = {
@@ -110,7 +111,7 @@ def seconds(cells: Sequence[str], order: str) -> np.ndarray:
         return np.full(len(cells), np.nan)
     days = _CLOCK.sub("", lines).split("\n")
     times = [cell[len(day) :] for cell, day in zip(lines.split("\n"), days, strict=True)]
-    of_day = {day: _midnight(day, order) for day in set(days)}
+    of_day = {day: _midnight(day, order) if len(day) <= LONGEST else np.nan for day in set(days)}
     of_time = {time: _of_day(time) for time in set(times)}
     found = [of_day[day] + of_time[time] for day, time in zip(days, times, strict=True)]
     return np.array(found, np.float64)

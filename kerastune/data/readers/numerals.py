@@ -16,7 +16,7 @@ PERCENT = " %"  # ends the style of a column of percentages
 STYLES = tuple(style + end for style in (PLAIN, POINT, COMMA) for end in ("", PERCENT))
 _SIGN = r"[-+]?"
 _PATTERNS = {
-    PLAIN: rf"{_SIGN}(?:(?:\d+\.?\d*|\.\d+)(?:[eE]{_SIGN}\d+)?|(?i:inf|infinity))",
+    PLAIN: rf"{_SIGN}(?:(?:\d+\.?\d*|\.\d+)(?:[eE]{_SIGN}\d+)?|(?ai:inf|infinity))",
     POINT: rf"{_SIGN}(?:[1-9]\d{{0,2}}(?:,\d{{3}})+|\d+)(?:\.\d+)?",
     COMMA: rf"{_SIGN}(?:[1-9]\d{{0,2}}(?:\.\d{{3}})+|\d+)(?:,\d+)?",
 }
@@ -27,8 +27,9 @@ _OTHERS = {
 }
 _SPACE = r" \t\u00a0\u2007\u2009\u202f"
 _CURRENCY = "$€£¥"
-_BEFORE = re.compile(rf"(?<![^\n+-])[{_SPACE}{_CURRENCY}]+")
-_AFTER = re.compile(rf"[{_SPACE}{_CURRENCY}%]+$", re.MULTILINE)
+_AROUND = f"{_SPACE}{_CURRENCY}"
+_BEFORE = re.compile(rf"^(?=[-+{_AROUND}])[{_AROUND}]*([-+]?)[{_AROUND}]*", re.MULTILINE)
+_AFTER = re.compile(rf"(?<![{_AROUND}%])[{_AROUND}%]+$", re.MULTILINE)
 _SPACED = re.compile(rf"[{_SPACE}'\u2019](?<=\d.)(?=\d{{3}}(?!\d))")
 _CODE_LINE = re.compile(r"^0\d+$", re.MULTILINE)
 
@@ -184,4 +185,4 @@ def _bare(lines: str) -> str:
     """Lines without percent, currency, and spaces between thousands."""
     if lines.isascii() and not any(mark in lines for mark in "%$' \t"):
         return lines
-    return _SPACED.sub("", _BEFORE.sub("", _AFTER.sub("", lines)))
+    return _SPACED.sub("", _BEFORE.sub(r"\1", _AFTER.sub("", lines)))

@@ -75,7 +75,8 @@ class Mlp(keras_tuner.HyperModel):
 class Cnn(keras_tuner.HyperModel):
     """`models.cnn`, whose depth follows from the size of the images.
 
-    `starting_recipe` has, of classes, the weight decay and the dropout that a search begins with.
+    `starting_recipe` has, of classes, the weight decay and the dropout that a search begins with,
+    and the optimizer that they suit.
 
     Hyperparameters: `filters` (8, 16 or 32, default 16), `dense_units` (32, 64 or 128, default 64),
     `deeper` (two convolutions more) and `batch_norm` (a BatchNorm behind every convolution), both

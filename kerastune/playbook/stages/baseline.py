@@ -14,6 +14,7 @@ from kerastune.playbook.decision import Decision, Values
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import Recipe
+from kerastune.runtime.number_format import figure
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Baseline(Stage):
             numbers = f"{SETTINGS}, trained {_until(done, context.facts)} ({done.steps:,} steps)."
             if best is not None:
                 values = dataclasses.replace(values, value=best[name])
-                headline = f"Baseline: validation {words} {best[name]:.4g}"
+                headline = f"Baseline: validation {words} {figure(best[name])}"
                 numbers = f"At step {best['step']:,}. {numbers}"
         headline = wording.shortened(headline)
         return self.decision(context, headline, numbers, evidence=[TRIAL], values=values)
@@ -136,22 +137,18 @@ def _until(done: Outcome, facts: Facts) -> str:
 
 def baseline_recipe(recipe: Recipe, facts: Facts) -> Recipe:
     """What a Keras user does today with the same model: nothing switched off, frozen, initialized
-    by rule, or as the network's authors have it.
+    by rule, or as the user or the network's authors have it.
     """
-    plain = Recipe()
-    recipe = recipe.replace(**{name: getattr(plain, name) for name in facts.starting_recipe})
-    batch_size = min(32, facts.num_train or 32)
-    if facts.fixed_batch_size:
-        batch_size = recipe.batch_size
-    return recipe.replace(
+    size = recipe.batch_size if facts.fixed_batch_size else min(32, facts.num_train or 32)
+    return Recipe(
         optimizer="adam",
         learning_rate=1e-3,
-        batch_size=batch_size,
+        batch_size=size,
+        total_steps=recipe.total_steps,
         decay="none",
         initializers="keep",
         regularizers="on",
-        frozen=0,
-        head_fraction=0.0,
-        layer_decay=1.0,
-        layer_rate=(),
+        head=recipe.head,
+        seed=recipe.seed,
+        hyperparameters=recipe.hyperparameters,
     )

@@ -22,6 +22,7 @@ from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.ranking import Standing
 from kerastune.playbook.stages.base import Stage
 from kerastune.recipe import OPTIMIZERS, Recipe
+from kerastune.runtime.number_format import figure
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def _numbers(race: Race, after: Recipe, values: BatchValues) -> str:
 def _figures(reached: Reached, name: str) -> str:
     value = f"no validation {name}"
     if reached.value is not None:
-        value = f"validation {name} {reached.value:.4g}"
+        value = f"validation {name} {figure(reached.value)}"
     return f"smoothed loss {reached.loss:.3g}, {value}"
 
 

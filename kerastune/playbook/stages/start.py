@@ -23,7 +23,9 @@ LEAST_STEPS_PER_EPOCH = 8
 OPTIMIZER = "adam"
 LEARNING_RATE = 1e-3  # Keras's, until the probe suggests one
 RATES = {"sgd": Recipe().learning_rate}  # of optimizers that want another
-OF_OPTIMIZER = ("optimizer", "learning_rate", "beta_2")
+OF_OPTIMIZER = ("optimizer", "learning_rate", "beta_2", "weight_decay")
+# What may be suggested.
+SUGGESTIBLE = (*OF_OPTIMIZER, "batch_size", "label_smoothing", "dropout")
 # What is said to stay as it was given.
 NAMED = {"optimizer": "optimizer", "learning_rate": "learning rate", "batch_size": "batch size"}
 
@@ -117,7 +119,8 @@ class Start(Stage):
         if told := _told(after, context.recipe):
             parts.append(f"{told} suit this network on most data")
         if kept := [words for name, words in NAMED.items() if name in given]:
-            parts.append(f"{' and '.join(kept)} as given")
+            is_fixed = context.facts.fixed_batch_size and kept == [NAMED["batch_size"]]
+            parts.append(f"{', '.join(kept)} {'fixed' if is_fixed else 'as given'}")
         return self.decision(
             context,
             f"{OPTIMIZERS[after.optimizer]}, batch size {after.batch_size} to begin with",

@@ -19,6 +19,7 @@ from kerastune.playbook.rules.training_steps import (
 )
 from kerastune.playbook.stages import baseline as baseline_module
 from kerastune.playbook.stages.base import Stage
+from kerastune.runtime.number_format import figure
 from kerastune.trial import Outcome, TrialSpec
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ def _kept(steps: TrainingSteps, chosen: Outcome) -> list[str]:
     return [
         f"trained for {total} steps{changed} with {decay}{regularized}",
         f"the weights of step {kept['step']} are kept: validation {facts.objective.words} "
-        f"{kept[name]:.4g}",
+        f"{figure(kept[name])}",
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from kerastune.report import metric_names
 from kerastune.report.summaries import verdict
+from kerastune.runtime.number_format import figure
 
 
 def sentence(result: dict[str, Any]) -> str:
@@ -34,7 +35,7 @@ def sentence(result: dict[str, Any]) -> str:
     parts = []
     for each in told:
         found = [
-            f"{each[part][name]:.4f} on {part}"
+            f"{figure(each[part][name])} on {part}"
             for part in ("validation", "test")
             if name in each.get(part, {})
         ]

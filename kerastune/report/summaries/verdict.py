@@ -9,13 +9,11 @@ from kerastune.analysis import error_analysis
 from kerastune.playbook import wording
 from kerastune.recipe import Recipe
 from kerastune.report import metric_names
-from kerastune.report.blocks import number
 from kerastune.report.predictions import Predictions
+from kerastune.runtime.number_format import figure, number
 
 BETTER, SAME, WORSE, UNTUNED, RUNNING = "better", "same", "worse", "untuned", "running"
-FEW = 10  # below it, four decimals
 TOGETHER = ("ensemble", "tta")  # what is made of several models or views
-LARGE, MUCH_LARGER = 1e3, 1e9  # figures that are told without decimals, such as errors of prices
 DEFAULTS = "Keras's defaults"  # the baseline, as people know it: Adam, 0.001, batches of 32
 
 
@@ -81,24 +79,15 @@ def figures(result: dict[str, Any], kept: Predictions | None) -> str:
         return ""
     part = "test" if "test" in result["final"] else "validation"
     name, model = shown_metric(result), shown_model(result)
-    told = [f"{part.capitalize()} {metric_names.called(name)} {_shown(result[model][part][name])}"]
+    told = [f"{part.capitalize()} {metric_names.called(name)} {figure(result[model][part][name])}"]
     if (ends := interval(result, kept)) is not None:
-        told.append(f" (95 % CI {_end(ends[0])} to {_end(ends[1])})")
+        told.append(f" (95 % CI {number(ends[0])} to {number(ends[1])})")
     defaults = result.get("baseline", {}).get(part, {}).get(name)
-    together = result.get("exported", {}).get("model") in TOGETHER
-    if result.get("trial") == "baseline" and not together:
+    if result.get("trial") == "baseline" and model == "final":
         told.append(f" with {DEFAULTS}{', which are returned' * bool(result.get('not_tuned'))}")
     elif defaults is not None:
-        told.append(f"; {DEFAULTS} {_shown(defaults)}")
+        told.append(f"; {DEFAULTS} {figure(defaults)}")
     return f"{''.join(told)}."
-
-
-def _shown(value: float) -> str:
-    return f"{value:.4f}" if abs(value) < FEW else _end(value)
-
-
-def _end(value: float) -> str:
-    return f"{value:,.0f}" if LARGE <= abs(value) < MUCH_LARGER else number(value)
 
 
 def shown_model(result: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from kerastune.playbook.decision import Decision
 from kerastune.playbook.driver import Playbook
 from kerastune.report.summaries import stage_rows
 from kerastune.runtime import screen
+from kerastune.runtime.number_format import figure
 from kerastune.runtime.screen import Screen
 from kerastune.trial import Outcome, TrialSpec
 from kerastune.tuner.display import time_left
@@ -112,7 +113,7 @@ class Display:
         value = objective.gain(best[objective.name])
         if not self._best or value > self._best_value:
             self._best_value = value
-            self._best = f"best {objective.name} {best[objective.name]:.4g}"
+            self._best = f"best {objective.name} {figure(best[objective.name])}"
 
     def _show(self) -> None:
         if self._playbook is None or self._spec is None:
@@ -209,11 +210,11 @@ def line(outcome: Outcome, objective: Objective) -> str:
         return f"{words}: failed ({outcome.error})"
     if outcome.diverged_at is not None:
         return f"{words}: diverged at step {outcome.diverged_at}"
-    told = f"{words}: {outcome.steps} steps, loss {outcome.losses[-50:].mean():.4g}"
+    told = f"{words}: {outcome.steps} steps, loss {figure(float(outcome.losses[-50:].mean()))}"
     told = ", ".join([told, *outcome.notes])
     if (best := best_evaluation(outcome.evals, objective)) is None:
         return told
-    value = f"{best[objective.name]:.4g} at step {best['step']}"
+    value = f"{figure(best[objective.name])} at step {best['step']}"
     return f"{told}, best validation {objective.name} {value}"
 
 

@@ -28,8 +28,8 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     ),
     "optimizer": (
         (None,),
-        "the optimizer is tuned: leave it out, and pass recipe=Recipe(optimizer=...) to set out "
-        "from one",
+        "the optimizer is tuned: leave it out, and pass recipe={'optimizer': 'adam'} to start "
+        "with one",
     ),
     "factor": ((3,), _BUDGET),
     "hyperband_iterations": ((1,), _BUDGET),

@@ -34,6 +34,7 @@ TOLD = [
     (["1/1/2024", "1/2/2024", "1/3/2024"], "date", "d/m/y", "2024-01-01"),
     (["1/1/2024", "2/1/2024", "3/1/2024"], "date", "m/d/y", "2024-01-01"),
     (["31 Jan 2024", "February 1, 2024"], "date", "month by name", "2024-01-31"),
+    (["31-Jan-2024", "01-FEB-24"], "date", "month by name", "2024-01-31"),
     (["1/31/2024 11:05 PM", "1/2/2024 12:00 AM"], "date", "m/d/y", "2024-01-31 23:05:00"),
     (["31/02/2024", "30/02/2024"], "category", "", "31/02/2024"),
     (NOTES, "text", "", NOTES[0]),
@@ -130,6 +131,19 @@ def test_a_cell_is_read_among_others_as_it_is_alone(read, style):
     alone = np.concatenate([read([cell], style) for cell in cells])
     np.testing.assert_array_equal(read(cells, style), alone)
     assert np.isnan(alone[:4]).all() and len(read([], style)) == 0
+
+
+def test_what_only_looks_like_a_number_is_none():
+    cells = ["\u0131nf", "1e- 5", "5 -", "1 2"]
+    assert np.isnan(numerals.numbers(cells, "plain")).all()
+    assert numerals.numbers(["$ - 5", "- €5", "+5%"], "plain").tolist() == [-5, -5, 5]
+
+
+def test_long_spaces_in_a_cell_cost_no_more_than_their_length():
+    cell = "a" + " " * 200_000 + "b"
+    began = time.process_time()
+    assert np.isnan(numerals.numbers([cell], "plain")).all()
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("kind", ["number", "date", "boolean", "m/d/y"])

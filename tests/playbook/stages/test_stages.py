@@ -175,11 +175,12 @@ def test_what_the_user_gave_is_where_the_search_starts(given, begun):
 
 def test_a_networks_values_of_another_optimizer_stay_out():
     network = {"optimizer": "adam", "learning_rate": 4e-3, "beta_2": 0.95, "label_smoothing": 0.1}
+    network["weight_decay"] = 0.1
     known = facts(num_train=50_000, starting_recipe=network, given=frozenset({"optimizer"}))
     after = Start().decide(context.Context(Recipe(optimizer="lion"), known, {})).after
-    assert (after.beta_2, after.label_smoothing) == (None, 0.1)
+    assert (after.beta_2, after.weight_decay, after.label_smoothing) == (None, 0, 0.1)
     after = Start().decide(context.Context(Recipe(optimizer="adam"), known, {})).after
-    assert (after.learning_rate, after.beta_2) == (4e-3, 0.95)
+    assert (after.learning_rate, after.beta_2, after.weight_decay) == (4e-3, 0.95, 0.1)
 
 
 # convergence

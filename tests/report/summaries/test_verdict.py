@@ -127,4 +127,4 @@ def test_the_figures_are_those_of_the_models_that_are_handed_out_together():
     assert verdict.figures(found, None) == "Test accuracy 0.9500; Keras's defaults 0.8000."
     # Without a test part they have no figure of their own there.
     found["ensemble"] = {"validation": FIGURES["validation"]}
-    assert verdict.figures(found, None) == "Test accuracy 0.8000; Keras's defaults 0.8000."
+    assert verdict.figures(found, None) == "Test accuracy 0.8000 with Keras's defaults."

@@ -79,7 +79,7 @@ def test_the_bar_tells_trial_step_best_and_an_estimate_beside_the_bound():
     playbook.study.spent = 40.0
     display.steps(30)
     fraction, left, words = shown.bars[-1]
-    assert fraction == 0.4 and words == "lr-0.1: step 30 of 100 · best accuracy 0.9"
+    assert fraction == 0.4 and words == "lr-0.1: step 30 of 100 · best accuracy 0.9000"
     assert left.startswith("about ") and left.endswith(" left, at most 1 min 00 s")
 
 

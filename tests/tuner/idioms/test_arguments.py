@@ -46,7 +46,7 @@ def test_what_keras_tuners_examples_give_is_taken(tmp_path, given):
         ({"max_retries_per_trial": 2}, r"`max_retries_per_trial` \(2\) can't be given: a trial"),
         ({"max_consecutive_failed_trials": 9}, r"`max_consecutive_failed_trials` \(9\)"),
         ({"distribution_strategy": "mirrored"}, "'mirrored'.*pass executor='processes'"),
-        ({"optimizer": "adam"}, "`optimizer`.*is tuned.*recipe=Recipe"),
+        ({"optimizer": "adam"}, "`optimizer`.*is tuned.*recipe={'optimizer'"),
         ({"factor": 4}, r"`factor` \(4\) can't be given: the budget says"),
         ({"tuner_id": "w1"}, "`tuner_id`.*executor='processes'"),
         ({"max_trails": 4}, "no argument `max_trails`; did you mean `max_trials`"),
