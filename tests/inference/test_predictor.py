@@ -166,7 +166,7 @@ def test_the_script_and_the_card_are_true(churn):
     card = run_dir.model_card.read_text()
     assert "| use (h) | number (1,234.5), input `use__h_` | 1,000 |" in card
     assert "kerastune predict --output_dir='my out' --data=new.csv" in card
-    assert "| day | date (d/m/y) | 1/1/2024 |" in card and "| test | 0.75 |" in card
+    assert "| day | date (d/m/y) | 1/1/2024 |" in card and "| test | 0.7500 |" in card
 
 
 def test_numbers_are_predicted_in_their_own_units(tmp_path):

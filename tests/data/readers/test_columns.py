@@ -8,7 +8,7 @@ import pytest
 
 from kerastune.data.readers import columns, dates, numerals
 
-TIMES_A_PATTERN = 20  # that each cell is matched with
+TIMES_A_PATTERN = 26  # that each cell is matched with
 MANY = range(60)
 NOTES = [f"called twice about bill {n}" for n in MANY]
 TOLD = [
