@@ -112,7 +112,7 @@ def recognize(name: str, cells: np.ndarray, asked: str = "") -> Column:
     plain = numerals.plain_column(cells) if kind in ("", NUMBER) else None
     if plain is not None:
         cells = plain
-        column = dataclasses.replace(_of_numbers(name, cells, NUMBER), style=numerals.PLAIN)
+        column = _of_numbers(name, cells, NUMBER, numerals.PLAIN)
     elif cells.dtype.kind in "biufM":
         column = _of_numbers(name, cells, kind)
     else:
@@ -219,16 +219,18 @@ def _parsed(texts: Sequence[str], column: Column) -> np.ndarray:
     return numerals.numbers(texts, column.style or numerals.PLAIN)
 
 
-def _of_numbers(name: str, cells: np.ndarray, kind: str) -> Column:
+def _of_numbers(name: str, cells: np.ndarray, kind: str, style: str = "") -> Column:
     if cells.dtype.kind == "M":
         kind, style = kind or DATE, dates.YEAR_FIRST
     else:
-        kind, style = kind or (BOOLEAN if cells.dtype.kind == "b" else NUMBER), ""
+        kind = kind or (BOOLEAN if cells.dtype.kind == "b" else NUMBER)
     found = values(cells, Column(name, NUMBER))
     _check_size(name, found)
     given = found[~np.isnan(found)]
     example = (dates.text if cells.dtype.kind == "M" else _as_text)(given[0]) if len(given) else ""
-    distinct, missing = len(np.unique(given)), len(found) - len(given)
+    # A third of the time of `np.unique`, of which a wide table needs many.
+    distinct = int(np.count_nonzero(np.diff(np.sort(given)))) + bool(len(given))
+    missing = len(found) - len(given)
     return Column(name, kind, style, distinct=distinct, missing=missing, example=example)
 
 
