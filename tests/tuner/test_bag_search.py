@@ -115,7 +115,7 @@ def test_scores_on_folds_rank_nothing(searched):
     rows = trial_tables.records(tuner.latest.playbook.outcomes)
     assert {row["trial"] for row in rows} == {"train-100", *members(tuner)}
     report = (directory / "report.html").read_text()
-    assert "Average of 10 models, each leaving out a fifth of the examples" in report
+    assert "Average of 10 models, each leaving out a fifth" in report
     assert "Every example is judged by those members of the ensemble that left it out" in report
 
 

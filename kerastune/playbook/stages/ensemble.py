@@ -145,8 +145,7 @@ class Ensemble(Stage):
         known = self._models.validation()
         bagged, told = self._bagged(single, known, context)
         if bagged is not None and bagged.kept:
-            headline = f"Average of {len(bagged.weights)} models, each leaving out "
-            headline += f"{bag.FRACTION} of the examples"
+            headline = f"Average of {len(bagged.weights)} models, each leaving out {bag.FRACTION}"
             evidence = (single.spec.trial, *bagged.weights)
             numbers = wording.sentences(told)
             return self.decision(context, headline, numbers, evidence=evidence, values=bagged)

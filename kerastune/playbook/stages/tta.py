@@ -30,7 +30,7 @@ from kerastune.trial import TrialSpec
 if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup, TrainedModels, Wanted
 
-UNAVERAGED = "No test-time augmentation: examples are predicted as they are"
+UNAVERAGED = "No test-time augmentation: examples stay as they are"
 NAMED = 3  # views that lose most, named in a sentence
 # Predictions of the validation examples by view, the identity's among them (of a bag those of the
 # training examples come first); the targets, as `view_selection.choose` takes them; and the

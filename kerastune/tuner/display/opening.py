@@ -29,6 +29,7 @@ def lines(
     parts += [("test", 0 if problem.test is None else len(problem.test))]
     counted = ", ".join(f"{count:,} {part}" for part, count in parts if count)
     classes = f"; {facts.num_classes} classes" if facts.num_classes else ""
-    data = f"{problem.name}: {counted} examples{classes}; {facts.num_parameters:,} parameters."
-    where = f"Budget {playbook.budget}. Live report: {ending.shown(run_dir.report)}"
+    data = f"{problem.name}: {counted} examples{classes}."
+    where = f"{facts.num_parameters:,} parameters. Budget {playbook.budget}. "
+    where += f"Live report: {ending.shown(run_dir.report)}"
     return [*found, (data, ""), (where, "")]

@@ -152,7 +152,7 @@ def test_a_bag_is_kept_without_significance_and_its_figures_are_of_examples_left
     decision = decided(0.2, 0.21)
     values = decision.values
     assert values.kept and values.repeats == 2 and not values.gain.is_significant
-    assert decision.headline == "Average of 10 models, each leaving out a fifth of the examples"
+    assert decision.headline == "Average of 10 models, each leaving out a fifth"
     assert set(values.weights.values()) == {0.1} and values.mean == "arithmetic"
     assert values.trial == "train-200" and set(decision.evidence) == set(whole())
     names = bag.members(bag.repeats(RECIPE, 10, {}), whole())

@@ -156,9 +156,7 @@ def test_a_gain_within_noise_is_no_gain_and_is_told():
     decision = decide({IDENTITY: PLAIN[few], "shift": said(2.0, 5)[few]}, TRUE[few])
     assert decision.values.tried["shift"] > 0 and decision.values.gain.low <= 0
     assert decision.values.views == () and "not significant (95 % CI includes 0)" in decision.reason
-    assert (
-        "examples are predicted as they are. The mean of the example as it is (" in decision.reason
-    )
+    assert "examples stay as they are. The mean of the example as it is (" in decision.reason
 
 
 def test_the_gain_is_that_of_weights_found_on_other_examples():
