@@ -240,7 +240,8 @@ def _not_tried(name: str, wanted: str | None, made: Mapping[str, Decision]) -> l
     else:
         told.append(f"  Stage {stage}, which would try it, was not among the stages.")
     flag = f"--{name}={wanted}" if wanted is not None else f"--{name}=…"
-    return [*told, f"  To try it: a larger --budget, or kerastune train with {flag}"]
+    begun = f"kerastune tune with {flag}, which starts there, or kerastune train with it"
+    return [*told, f"  To try it: a larger --budget, {begun}"]
 
 
 def _value_of(recipe: Recipe, name: str) -> Any:
