@@ -23,7 +23,7 @@ from kerastune.cli.own_flags import (
 )
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.stage_setup import Wanted
-from kerastune.playbook.stages.start import SUGGESTIBLE
+from kerastune.playbook.stages.start import leaves_some
 
 Check = Callable[[flags.FlagValues], None]
 
@@ -70,7 +70,7 @@ def probe_stages(flag_values: flags.FlagValues) -> Sequence[str]:
 
 def _default_stages(flag_values: flags.FlagValues) -> list[str]:
     wanted = Wanted(
-        suggestions=not given_values(flag_values).keys() >= set(SUGGESTIBLE),
+        suggestions=leaves_some(given_values(flag_values)),
         baseline=flag_values.baseline,
         own_model=":" in flag_values.model and not flag_values.pretrained,
         pretrained=bool(flag_values.pretrained),

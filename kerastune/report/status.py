@@ -259,7 +259,7 @@ def _about(outcome: Outcome) -> str:
         return f"diverged at step {outcome.diverged_at}"
     last = "".join(f", validation {name} {figure(value)}" for name, value in _last_values(outcome))
     return (
-        f"{outcome.steps:,} steps, loss {figure(float(outcome.losses[-50:].mean()))}{last}"
+        f"{outcome.steps:,} steps, loss {figure(outcome.losses[-50:].mean())}{last}"
         if outcome.steps
         else "failed"
     )

@@ -21,8 +21,6 @@ NEVER_CALLED = (
     *("on_epoch_begin", "on_epoch_end", "on_batch_begin", "on_batch_end"),
 )
 
-RATE = "learning_rate"
-
 
 def refuse_foreign_project(path: Path) -> None:
     """Raises `ValueError` for a project directory of another tuner, whose files can't be read.
@@ -158,7 +156,7 @@ def checked_recipe(
     """
     if isinstance(recipe, Recipe):
         is_usual = recipe.learning_rate == Recipe().learning_rate
-        return recipe, frozenset(recipe.to_dict()) - ({RATE} if is_usual else set())
+        return recipe, frozenset(recipe.to_dict()) - ({"learning_rate"} if is_usual else set())
     if recipe is not None and not isinstance(recipe, Mapping):
         raise ValueError(
             "`recipe` must be a Recipe or a dict of some of its values, as "

@@ -20,7 +20,7 @@ from kerastune.playbook.stages.base import Stage
 from kerastune.playbook.stages.distill import Distill
 from kerastune.playbook.stages.ensemble import Ensemble
 from kerastune.playbook.stages.stage_setup import Setup, Wanted
-from kerastune.playbook.stages.start import SUGGESTIBLE, Start
+from kerastune.playbook.stages.start import Start, leaves_some
 from kerastune.playbook.stages.tta import Tta
 from kerastune.playbook.warm_start import Trained
 from kerastune.problem import OTHER, Problem
@@ -226,7 +226,7 @@ def default_stages(
     """
     pretrained = isinstance(hypermodel, hypermodels.Pretrained)
     wanted = Wanted(
-        suggestions=not set(given) >= set(SUGGESTIBLE),
+        suggestions=leaves_some(given),
         baseline=baseline,
         own_model=not (hypermodels.is_built_in(hypermodel) or pretrained),
         pretrained=pretrained,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from kerastune.playbook import wording
@@ -128,6 +129,19 @@ class Start(Stage):
             after=after,
             values=StartValues(after.batch_size),
         )
+
+
+def leaves_some(given: Collection[str]) -> bool:
+    """Whether something is left to be suggested.
+
+    Args:
+        given: names of the values of a recipe that the user gave.
+
+    Example:
+        >>> leaves_some(["optimizer", "learning_rate", "batch_size"]), leaves_some(SUGGESTIBLE)
+        (True, False)
+    """
+    return not set(given) >= set(SUGGESTIBLE)
 
 
 def suggestions(facts: Facts, optimizer: str) -> dict[str, Any]:

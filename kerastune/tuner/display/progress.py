@@ -210,7 +210,7 @@ def line(outcome: Outcome, objective: Objective) -> str:
         return f"{words}: failed ({outcome.error})"
     if outcome.diverged_at is not None:
         return f"{words}: diverged at step {outcome.diverged_at}"
-    told = f"{words}: {outcome.steps} steps, loss {figure(float(outcome.losses[-50:].mean()))}"
+    told = f"{words}: {outcome.steps} steps, loss {figure(outcome.losses[-50:].mean())}"
     told = ", ".join([told, *outcome.notes])
     if (best := best_evaluation(outcome.evals, objective)) is None:
         return told
