@@ -148,7 +148,7 @@ def suggestions(facts: Facts, optimizer: str) -> dict[str, Any]:
     """Values of a recipe to begin with, but for the batch size.
 
     What the network's authors name suits their optimizer; of a recipe with another that the user
-    gave, learning rate and beta_2 stay out.
+    gave, learning rate, beta_2 and weight decay stay out.
 
     Args:
         facts: of the network and of what was given.
