@@ -66,6 +66,36 @@ RECIPES = {
     "adam .003, dropout .25": {"learning_rate": 3e-3, "dropout": 0.25, **ON, **ADAM},
     "adam .003, weight decay .1": {"learning_rate": 3e-3, "weight_decay": 0.1, **ADAM},
 }
+# Changes of the recipe that a search of the network begins with, for `universe_folds`.
+OWN = {
+    "own": {},
+    "constant": {"decay": "none"},
+    "cosine": {"decay": "cosine"},
+    "rate x1/3": {"rate": 1 / 3},
+    "rate x3": {"rate": 3.0},
+    "length x1/4": {"length": 0.25},
+    "length x3": {"length": 3.0},
+    "average .99": {"ema": 0.99},
+    "no smoothing": {"label_smoothing": 0.0},
+    "smoothing": {"label_smoothing": 0.1},
+    "no weight decay": {"weight_decay": 0.0},
+    "weight decay .1": {"weight_decay": 0.1},
+    "no dropout": {"dropout": None},
+    "dropout .1": {"dropout": 0.1},
+    "dropout .25": {"dropout": 0.25},
+    "dropout .25, length x3": {"dropout": 0.25, "length": 3.0},
+    "augmentation": {"augmentation": 0.1},
+    "flip": {"flip": True},
+    "keras defaults": {
+        "learning_rate": 1e-3,
+        "batch_size": 32,
+        "decay": "none",
+        "beta_2": 0.999,
+        "label_smoothing": 0.0,
+        "weight_decay": 0.0,
+        "dropout": None,
+    },
+}
 RATES = {
     "sgd": [10 ** (k / 2) for k in range(-6, 1)],
     "adam": [10 ** (k / 2) for k in range(-8, -1)],
@@ -142,6 +172,15 @@ def suits(changes: dict, task) -> bool:
     if changes.get("flip") and not task.flips:
         return False
     return task.data == "image" or not (changes.get("augmentation") and changes.get("length"))
+
+
+def own_recipe(starting: dict, changes: dict, seed: int, base: int):
+    """The recipe of these changes of a network's own, and the steps between its evaluations."""
+    values = {**starting, **changes}
+    rate, length = values.pop("rate", 1.0), values.pop("length", 1.0)
+    values["learning_rate"] *= rate
+    steps, every = grid(base * length)
+    return Recipe(**values, total_steps=steps, seed=seed), every
 
 
 def recipe_of(changes: dict, seed: int, base: int, rates: dict[str, float]):

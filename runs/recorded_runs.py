@@ -20,6 +20,7 @@ PARTS = {f"keras defaults, 1/{divisor}": ("keras defaults", divisor) for divisor
 MANY = 1000  # training examples; a task with fewer is small
 SMALL = ", small"  # behind the kind of a small task's data
 PATH = pathlib.Path(__file__).parent / "benchmark_results" / "universe.json.gz"
+FOLDS_PATH = PATH.with_name("folds.json.gz")
 
 
 def read(path: pathlib.Path = PATH) -> dict[str, Any]:

@@ -48,9 +48,8 @@ class Evaluations:
             self.functions[id(model)] = call, model
         return self.functions[id(model)][0](tf.convert_to_tensor(x)).numpy()
 
-    def of(self, model, part) -> tuple:
+    def of(self, outputs: np.ndarray, part) -> tuple:
         """Score of every example (larger is better, their mean is the score), and the loss."""
-        outputs = self.outputs(model, part.x)
         if self.problem.kind == "regression":
             squares = np.square(outputs[:, 0] - part.y.reshape(-1)).astype(np.float64)
             return 1 - squares / part.y.var(), float(np.mean(squares))
@@ -75,6 +74,7 @@ def watching(evaluations: Evaluations):
         def start(self, every: int, averages: bool = False) -> None:
             self.every, self.averages = every, averages
             self.steps, self.seconds, self.rows = 0, [], []
+            self.best = (-np.inf, 0.0)
 
         def on_train_batch_end(self, batch, logs=None):
             self.steps += CHUNK
@@ -90,9 +90,11 @@ def watching(evaluations: Evaluations):
 
         def evaluate(self):
             problem, began = evaluations.problem, time.process_time()
-            examples, loss = evaluations.of(self.model, problem.validation)
+            outputs = evaluations.outputs(self.model, problem.validation.x)
+            examples, loss = evaluations.of(outputs, problem.validation)
             between = time.process_time()
-            tested, test_loss = evaluations.of(self.model, problem.test)
+            test_outputs = evaluations.outputs(self.model, problem.test.x)
+            tested, test_loss = evaluations.of(test_outputs, problem.test)
             scores = [max(np.nan_to_num(s.mean(), nan=WORST), WORST) for s in (examples, tested)]
             losses = [
                 min(np.nan_to_num(value, nan=WORST_LOSS), WORST_LOSS) for value in (loss, test_loss)
@@ -101,6 +103,8 @@ def watching(evaluations: Evaluations):
             self.examples = np.maximum(np.nan_to_num(examples, nan=WORST), LEAST_SCORE)
             # Of the validation part, and of both.
             self.seconds.append((between - began, time.process_time() - began))
+            if (rank := (scores[0], -losses[0])) > self.best:
+                self.best, self.kept = rank, (outputs, test_outputs)
 
     return Watching()
 

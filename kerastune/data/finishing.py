@@ -93,7 +93,8 @@ def finish(raw: Raw, wishes: Wishes) -> Problem:
         streams.prepare_stream(raw.stream, preparation, targets) if raw.stream is not None else None
     )
     units = (targets.mean, targets.scale) if standardize_targets else ()
-    is_plain = preparation.is_identity and not units
+    any_size = getattr(preparation, "any_size", False)
+    is_plain = preparation.is_identity and not any_size and not units
     told = target_kinds.notes(targets, train.y, declared)
     counted = prepared.get("training", prepared["validation"])
     return Problem(
@@ -167,7 +168,9 @@ def _fit_inputs(raw: Raw, x: Any, wishes: Wishes) -> Any:
         kinds = {column.name: column for column in raw.columns if column.is_input}
         return tabular.fit_table(x, standardize, kinds, is_robust=not for_own_model)
     profiles = x if raw.stream is not None else profiling.profile(x, standardize)
-    return preprocessing.fit(profiles, not for_own_model, standardize, not for_own_model)
+    return preprocessing.fit(
+        profiles, not for_own_model, standardize, not for_own_model, any_size=bool(raw.image_size)
+    )
 
 
 def _prepare_part(part: Part, where: str, preparation: Any, targets: Targets) -> Part:

@@ -18,6 +18,7 @@ from kerastune.analysis import nested
 from kerastune.data.profiling import is_series
 
 NEAR_CLIP = 1 - 1e-7  # of the clip, from which no value is told any more
+RESIZING = "resizing_to_training_size"  # name of a layer in saved models
 CLIP = 3.0  # what a scaled number of a table approaches at most
 
 
@@ -34,6 +35,8 @@ class Numbers:
         scale: what they are divided by, of the same shape.
         clip: what scaled values approach at most, on either side: `x / sqrt(1 + (x / clip)^2)`,
             which hardly changes small ones; `None` for no limit.
+        any_size: whether the Keras input takes images of any size, which are resized to `shape`
+            as Pillow does (bilinear, antialiased), up to a rounding of their bytes.
 
     Example:
         >>> Numbers((1,), "float64", (1,), mean=2.0, scale=4.0).apply(
@@ -49,10 +52,11 @@ class Numbers:
     mean: Any = None
     scale: Any = None
     clip: float | None = None
+    any_size: bool = False
 
     @property
     def is_identity(self) -> bool:
-        """Whether the input is left as it is."""
+        """Whether arrays are left as they are."""
         return self.fill is None and self.mean is None and self.shape == self.new_shape
 
     @property
@@ -91,12 +95,15 @@ class Numbers:
         """A Keras input for raw examples."""
         import keras
 
-        return keras.Input(self.shape, dtype=self.dtype, name=name)
+        shape = (None, None, *self.shape[2:]) if self.any_size else self.shape
+        return keras.Input(shape, dtype=self.dtype, name=name)
 
     def graph(self, x: Any) -> Any:
         """Prepares a tensor as `apply` prepares an array."""
         from keras import ops
 
+        if self.any_size:
+            x = self._resizing()(x)
         if self.is_identity:
             return x
         x = ops.cast(x, self.precision)
@@ -107,6 +114,14 @@ class Numbers:
         if self.clip is not None:
             x = x / ops.sqrt(1 + ops.square(x / self.clip))
         return ops.cast(ops.reshape(x, (-1, *self.new_shape)), "float32")
+
+    def _resizing(self) -> Any:
+        import keras
+        from keras import ops
+
+        given = self.inputs()
+        resized = ops.image.resize(ops.cast(given, "float32"), self.shape[:2], antialias=True)
+        return keras.Model(given, ops.cast(ops.round(resized), self.dtype), name=RESIZING)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,8 +181,26 @@ class AsGiven:
         return nested.mapped(lambda each: keras.Input(each.shape, dtype=each.dtype), self.profiles)
 
 
+def of_training_size(model: Any) -> Any:
+    """The model of images that have the size of the training images already: the part behind the
+    layer that resizes them. A model without that layer as it is.
+    """
+    import keras
+
+    layers = getattr(model, "layers", ())
+    resizing = next((layer for layer in layers if layer.name == RESIZING), None)
+    if resizing is None:
+        return model
+    nodes = (node for node in resizing._inbound_nodes if node.input_tensors[0] is model.inputs[0])
+    return keras.Model(next(nodes).outputs[0], model.outputs[0])
+
+
 def fit(
-    profiles: Any, add_channel: bool, standardize: bool, is_robust: bool = False
+    profiles: Any,
+    add_channel: bool,
+    standardize: bool,
+    is_robust: bool = False,
+    any_size: bool = False,
 ) -> Numbers | Entries:
     """Fits the preparation of an array, or of a dict of arrays, to the training part.
 
@@ -178,6 +211,7 @@ def fit(
         standardize: subtract the mean and divide by the standard deviation.
         is_robust: with that, scale tables by their quartiles (`Profile.robust`) and clip them
             smoothly (Holzmüller et al. 2024, "Better by default", arXiv:2407.04491).
+        any_size: as `Numbers` takes it.
 
     Example:
         >>> from kerastune.data.profiling import profile
@@ -196,7 +230,7 @@ def fit(
     statistics = {"mean": profiles.mean, "scale": profiles.scale} if standardize else {}
     if standardize and is_robust and (found := profiles.robust()) is not None:
         statistics = {"mean": found[0], "scale": found[1], "clip": CLIP}
-    return Numbers(profiles.shape, profiles.dtype, new_shape, **statistics)
+    return Numbers(profiles.shape, profiles.dtype, new_shape, any_size=any_size, **statistics)
 
 
 @dataclasses.dataclass(frozen=True)

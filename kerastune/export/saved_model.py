@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerastune.data import preprocessing
 from kerastune.export import canary, serving_readme, versions, warmup
 from kerastune.export.signatures import Service, named_inputs, structure_of
 from kerastune.inference.stacking import nested
@@ -170,7 +171,11 @@ def save_as(model: keras.Model, directory: str | os.PathLike, name: str, format:
 
 
 def _convert(model: keras.Model, path: Path, format: str) -> None:
-    """Keras's own conversion, of inputs by the names under which they are served."""
+    """Keras's own conversion, of inputs by the names under which they are served.
+
+    Neither format has the operation that resizes images: they take those of the training size.
+    """
+    model = preprocessing.of_training_size(model)
     signature = {}
     if getattr(model, "inputs", None):
         structure = structure_of(model)

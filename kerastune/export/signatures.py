@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastune.data import tabular
+from kerastune.data import preprocessing, tabular
 from kerastune.data.images import Picture, picture
 from kerastune.models import fixed_batches, output_kind
 
@@ -219,9 +219,8 @@ class Service:
             return None
         ((name, tensor),) = self.inputs.items()
         x = None if examples is None else examples[name]
-        return picture(
-            tuple(tensor.shape[1:]), keras.backend.standardize_dtype(tensor.dtype), image, x
-        )
+        shape = preprocessing.of_training_size(self.model).inputs[0].shape[1:]
+        return picture(tuple(shape), keras.backend.standardize_dtype(tensor.dtype), image, x)
 
 
 def input_names(inputs: Sequence[keras.KerasTensor]) -> list[str]:

@@ -268,8 +268,11 @@ def card(
 
 def _input_rows(about: Mapping[str, Any]) -> list[str]:
     if about["reading"].get("form") != TABLE:
+        size = about["reading"].get("image_size")
         return [
-            f"| {each['name']} | {each['type']} {each['shape']} | |" for each in about["inputs"]
+            f"| {each['name']} | {each['type']} {each['shape']} "
+            f"| {f'any size, resized to {size} x {size} inside' if None in each['shape'] else ''} |"
+            for each in about["inputs"]
         ]
     taken = TableForm.of(about["reading"]).taken
     rows = [f"| {_cell(each.name)} | {_type(each)} | {_cell(each.example)} |" for each in taken]

@@ -13,8 +13,9 @@ from PIL import Image
 
 import kerastune
 from kerastune.cli import entry
-from kerastune.data import loading
+from kerastune.data import loading, preprocessing
 from kerastune.export import usage_files
+from kerastune.export.signatures import Service
 from kerastune.inference import wording
 from kerastune.playbook.decision import Decision
 from kerastune.recipe import Recipe
@@ -214,6 +215,24 @@ def test_folders_of_images_are_predicted_by_file(tmp_path):
         text=True,
     )
     assert ran.stdout.split()[0] == found.predict(tmp_path / "all" / "dark" / "1.png")[0]
+
+
+def test_a_saved_model_of_an_image_folder_resizes_images_inside(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 30, 20, 3)).astype(np.uint8)
+    for number, image in enumerate(pixels):
+        (tmp_path / "all" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "all" / "ab"[number % 2] / f"{number}.png")
+    run_dir = finished(tmp_path / "out", loading.load(str(tmp_path / "all"), image_size=8), 2)
+    model, found = keras.models.load_model(run_dir.model), kerastune.load(run_dir.path)
+    # Keras rounds some bytes otherwise than Pillow, which resized the training images.
+    np.testing.assert_allclose(model.predict(pixels), found.predict_proba(pixels), atol=0.02)
+    of_size = preprocessing.of_training_size(model)
+    assert of_size.input_shape == (None, 8, 8, 3)
+    some = pixels[:, :8, :8]
+    np.testing.assert_allclose(of_size.predict(some), model.predict(some), atol=1e-6)
+    assert "any size, resized to 8 x 8 inside" in run_dir.model_card.read_text()
+    served = Service(model, class_names=("a", "b"), examples=some)
+    assert (served.picture.height, served.picture.width) == (8, 8)
 
 
 def test_a_directory_without_a_finished_search_is_refused(tmp_path):

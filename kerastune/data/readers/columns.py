@@ -113,6 +113,9 @@ def recognize(name: str, cells: np.ndarray, asked: str = "") -> Column:
     if plain is not None:
         cells = plain
         column = _of_numbers(name, cells, NUMBER, numerals.PLAIN)
+    elif kind in ("", DATE) and (days := dates.plain_column(cells)) is not None:
+        cells = days
+        column = _of_numbers(name, cells, DATE)
     elif cells.dtype.kind in "biufM":
         column = _of_numbers(name, cells, kind)
     else:
@@ -141,6 +144,8 @@ def values(cells: np.ndarray, column: Column) -> np.ndarray:
         return found if column.is_numeric else _each(found, dates.text)
     if cells.dtype.kind in "biuf":
         return cells.astype(np.float64) if column.is_numeric else _each(cells, _as_text)
+    if column.kind == DATE and (days := dates.plain_column(cells)) is not None:
+        return values(days, column)
     if column.kind == NUMBER and (plain := numerals.plain_column(cells)) is not None:
         if not column.style.startswith(numerals.COMMA):
             return plain

@@ -176,3 +176,18 @@ def test_a_mistake_among_many_different_cells_is_told_soon(cell):
             columns.recognize("a", cells)
 
     assert min(cpu_seconds(refused) for _ in range(2)) < TIMES_A_PATTERN * once
+
+
+@pytest.mark.parametrize("written", ["{}", "{}T00:00:00"])  # the first is read at once
+def test_days_are_the_same_however_they_are_read(written):
+    days = [f"20{n:02d}-{n % 12 + 1:02d}-{n % 28 + 1:02d}" for n in range(10, 60)]
+    for given in (days, days[:12], ["", *days]):
+        cells = cells_of(*(each and written.format(each) for each in given))
+        column = columns.recognize("day", cells)
+        assert (column.kind, column.style, column.distinct) == (
+            "date",
+            "y-m-d",
+            len(set(days) & set(given)),
+        )
+        found = [dates.text(each) for each in columns.values(cells, column)]
+        assert found == given
