@@ -127,7 +127,14 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     ),
     "Ensemble and test-time augmentation (TTA)": (
         Flag("ensemble", "Use an ensemble where it beats the single model.", True, "switch"),
-        Flag("members", "Models in an ensemble, at most.", MEMBERS, "integer", "models", least=2),
+        Flag(
+            "members",
+            "Models in an ensemble, at most; twice as many in a mean of folds of small data.",
+            MEMBERS,
+            "integer",
+            "models",
+            least=2,
+        ),
         Flag(
             "member_folds",
             "Folds of the training part; each member of the ensemble but one leaves out a fold.",

@@ -64,7 +64,8 @@ def members(tuner):
 def test_the_search_ends_with_the_mean_of_models_that_each_leave_out_a_fold(searched):
     tuner, directory = searched
     values, outcomes = tuner.decisions[1].values, tuner.latest.playbook.outcomes
-    assert values.kept and values.weights == dict.fromkeys(members(tuner), 0.1)
+    # Two whole cuts, and two folds of a third in what is left.
+    assert values.kept and values.weights == dict.fromkeys(members(tuner), 1 / 12)
     saved = keras.models.load_model(directory / "ensemble.keras")
     x, y = wine()[1]
     models = tuner.trained_models()
@@ -91,11 +92,14 @@ def test_its_validation_figures_are_by_members_that_left_the_example_out(searche
     tuner, _ = searched
     problem, models = tuner.latest.problem, tuner.trained_models()
     both = joined(problem.train, problem.validation)
-    total = np.zeros([len(both), 3])
+    total, times = np.zeros([len(both), 3]), np.zeros([len(both), 1])
     for name in members(tuner):
         spec = tuner.latest.playbook.outcomes[name].spec
         rows = folds.of_all(problem, 5, spec.left_out, spec.repeat).held_out
-        total[rows] += models.predictions(name, both.take(rows).x) / 2
+        total[rows] += models.predictions(name, both.take(rows).x)
+        times[rows] += 1
+    total /= times
+    assert set(times[:, 0]) == {2, 3}
     np.testing.assert_allclose(total.sum(axis=1), 1, atol=1e-5)
     last = slice(len(problem.train), None)
     right = np.mean(total[last].argmax(axis=1) == problem.validation.y)
@@ -115,7 +119,7 @@ def test_scores_on_folds_rank_nothing(searched):
     rows = trial_tables.records(tuner.latest.playbook.outcomes)
     assert {row["trial"] for row in rows} == {"train-100", *members(tuner)}
     report = (directory / "report.html").read_text()
-    assert "Average of 10 models, each leaving out a fifth" in report
+    assert "Average of 12 models, each leaving out a fifth" in report
     assert "Every example is judged by those members of the ensemble that left it out" in report
 
 

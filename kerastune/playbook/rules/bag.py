@@ -1,7 +1,7 @@
 """Bags: for small data, the mean of models that each left out another fold of all examples.
 
-Training and validation part together are cut into `FOLDS`, and once more where the budget holds
-that. Every model learns from all folds but one and keeps the weights that are best on that one, so
+Training and validation part together are cut into `FOLDS`, and again as often as the budget holds
+that; what is left then trains some folds of one cut more. Every model learns from all folds but one and keeps the weights that are best on that one, so
 that nothing is lost to validation and every example is predicted by models that have not seen it
 (Breiman 1996, "Bagging Predictors"; Krogh & Vedelsby 1995). On recorded tasks
 (`runs/benchmark_bags.py`) that is better than one model, and than models that learn from all
@@ -25,7 +25,8 @@ from kerastune.trial import Outcome
 CHANGE = "bag"  # its name among recorded gains
 FOLDS = 5
 FRACTION = "a fifth"  # 1 / FOLDS
-MOST_REPEATS = 2
+MOST_REPEATS = 4
+MORE_MEMBERS = 2  # times as many as an ensemble has: models of small data cost little to serve
 FEW = 2000  # training examples, whose models soon overfit
 LONGER = 3  # times its steps that the recipe may take with more, before a bag follows
 SPARE = 0.9  # of what is left of a budget in seconds, that a repeat may be expected to take
@@ -107,7 +108,8 @@ def _tried(
 def due(
     planned: Sequence[Repeat], total: int, left: float, outcomes: Mapping[str, Outcome]
 ) -> list[tuple[str, Outcome | None]]:
-    """Trainings that go on or begin: only whole repeats are begun, and what was begun is finished.
+    """Trainings that go on or begin, as many as fit: the first repeat is begun as a whole only, and
+    what was begun is finished.
 
     Args:
         planned: as `repeats` gives them.
@@ -120,26 +122,30 @@ def due(
 
     Example:
         >>> planned = repeats(Recipe(total_steps=100), 10, {})
-        >>> [len(due(planned, 100, left, {})) for left in (499, 500, 1000)]
-        [0, 5, 10]
+        >>> [len(due(planned, 100, left, {})) for left in (499, 500, 700, 1000)]
+        [0, 5, 7, 10]
     """
     found: list[tuple[str, Outcome | None]] = []
-    for repeat in planned:
+    for number, repeat in enumerate(planned):
         done = {name: outcomes.get(name) for name in repeat}
         ended = [name for name, each in done.items() if each and full_training.has_ended(each)]
         if not all(_is_member(done[name]) for name in ended):
             break  # without one of its folds a repeat is worth nothing
         unfinished = [(name, each) for name, each in done.items() if name not in ended]
         steps = sum(total - (each.steps if each else 0) for _, each in unfinished)
-        if steps > left and not any(done.values()):
+        if steps > left and not number and not any(done.values()):
             break
-        found += [(name, each) for name, each in unfinished if each or left > 0]
-        left -= steps
+        for name, each in unfinished:
+            cost = total - (each.steps if each else 0)
+            if each or (cost <= left if number else left > 0):
+                found.append((name, each))
+                left -= cost
     return found
 
 
 def members(planned: Sequence[Repeat], outcomes: Mapping[str, Outcome]) -> list[str]:
-    """Names of the trainings of all repeats that are whole; none without one.
+    """Names of the trainings of all repeats that are whole, and of what was trained of one more;
+    none without a whole one.
 
     Args:
         planned: as `repeats` gives them.
@@ -147,13 +153,14 @@ def members(planned: Sequence[Repeat], outcomes: Mapping[str, Outcome]) -> list[
     """
     found: list[str] = []
     for repeat in planned:
-        if all(name in outcomes and _is_member(outcomes[name]) for name in repeat):
-            found += repeat
+        sound = [name for name in repeat if name in outcomes and _is_member(outcomes[name])]
+        if found or len(sound) == len(repeat):
+            found += sound
     return found
 
 
 def out_of_fold(predictions: Sequence[tuple[np.ndarray, np.ndarray]], count: int) -> np.ndarray:
-    """Predictions of all examples `[n, ...]` by models that left them out: the mean over repeats.
+    """Predictions of all examples `[n, ...]`: the mean of the models that left each out.
 
     Args:
         predictions: of every model, numbers of the examples that it left out, and what it predicts
@@ -161,28 +168,27 @@ def out_of_fold(predictions: Sequence[tuple[np.ndarray, np.ndarray]], count: int
         count: of all examples.
 
     Raises:
-        ValueError: where an example was left out more often than another.
+        ValueError: where no model left an example out.
 
     Example:
         >>> halves = [(np.array([0, 2]), np.ones([2, 1])), (np.array([1]), np.zeros([1, 1]))]
-        >>> out_of_fold(halves, 3)[:, 0].tolist()
-        [1.0, 0.0, 1.0]
+        >>> out_of_fold([*halves, (np.array([0]), np.zeros([1, 1]))], 3)[:, 0].tolist()
+        [0.5, 0.0, 1.0]
     """
     total = np.zeros([count, *predictions[0][1].shape[1:]])
     times = np.zeros(count, int)
     for rows, predicted in predictions:
         total[rows] += predicted
         times[rows] += 1
-    if times.min() != times.max():
-        raise ValueError(f"examples were left out {times.min()} to {times.max()} times.")
-    return total / times[0]
+    if not times.min():
+        raise ValueError(f"{int((times == 0).sum())} examples were left out by no model.")
+    return total / times.reshape(-1, *[1] * (total.ndim - 1))
 
 
 def judge(names: Sequence[str], known: LeftOut, single: np.ndarray, measure: str) -> Verdict:
     """How much a bag gains over a single model.
 
-    What a bag predicts for an example is here the mean of as many models as there are repeats,
-    those that left it out; all of them together are better. They are also less certain, so a
+    What a bag predicts for an example is here the mean of those models that left it out; all of them together are better. They are also less certain, so a
     temperature that was fitted to these predictions would not fit theirs: a bag has none.
 
     Args:

@@ -16,6 +16,7 @@ little to serve, so the expected gain decides.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,7 +118,8 @@ class Ensemble(Stage):
         if not context.facts.bags or self._folds:
             return []
         extensions = context.facts.extension
-        return bag.repeats(context.recipe, self._members, context.outcomes, extensions)
+        most = bag.MORE_MEMBERS * self._members
+        return bag.repeats(context.recipe, most, context.outcomes, extensions)
 
     def _wanted(self, context: Context) -> dict[str, tuple[Recipe, dict[str, int]]]:
         """By name of the trial how to train, and without which fold; members of folds first."""
@@ -199,7 +201,7 @@ class Ensemble(Stage):
             trial=trial,
             steps_spent=context.spent(self.name),
             weights={name: 1 / len(names) for name in names},
-            repeats=len(names) // bag.FOLDS,
+            repeats=math.ceil(len(names) / bag.FOLDS),
             kept=expected.is_gain,
             gain=verdict.gain,
             loss_gain=verdict.loss_gain,

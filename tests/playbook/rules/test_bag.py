@@ -83,8 +83,9 @@ def proposed(allowance, found=None, known=SMALL, **options):
     return stage(0.2, 0.2, **options).propose(context)
 
 
-def test_only_whole_repeats_are_begun_and_each_member_has_a_fold_and_a_seed_of_its_own():
-    assert [len(proposed(200 * count)) for count in (5, 9, 10, 99)] == [5, 5, 10, 10]
+def test_the_first_repeat_is_whole_and_each_member_has_a_fold_and_a_seed_of_its_own():
+    assert [len(proposed(200 * count)) for count in (5, 9, 10, 99)] == [5, 9, 10, 20]
+    assert len(proposed(200 * 99, members=7)) == 10  # at most twice as many, in whole repeats
     specs = proposed(2000)
     cuts = {(spec.folds, spec.left_out, spec.repeat) for spec in specs}
     assert cuts == {(5, fold, repeat) for fold in range(1, 6) for repeat in (1, 2)}
@@ -96,7 +97,6 @@ def test_only_whole_repeats_are_begun_and_each_member_has_a_fold_and_a_seed_of_i
 def test_without_room_or_leave_for_a_bag_the_recipe_gets_other_seeds():
     for specs in (
         proposed(999),
-        proposed(2000, members=4),
         proposed(2000, known=lambda **given: SMALL(**{**given, "bags": False})),
     ):
         assert len(specs) >= 3 and not any(spec.repeat for spec in specs)
@@ -108,6 +108,7 @@ def test_of_time_that_is_only_just_enough_no_repeat_is_begun():
     timed = functools.partial(SMALL, timed=True)
     assert not any(spec.repeat for spec in proposed(1100, known=timed))
     assert [spec.repeat for spec in proposed(1200, known=timed)] == [1] * 5
+    assert [spec.repeat for spec in proposed(1400, known=timed)] == [1] * 5 + [2]
 
 
 def test_a_repeat_that_was_begun_is_finished_and_one_that_lost_a_fold_is_given_up():
@@ -189,7 +190,7 @@ def test_an_extension_tries_what_failed_once_more_with_another_seed(failed):
     cut = {"folds": 5, "left_out": 3, "repeat": 1}
     found[spec.trial] = trained(spec.trial, spec.recipe, **cut, **failed)
     assert not any(each.left_out == 3 for each in proposed(1400, found))
-    (again,) = proposed(1400, found, lambda **given: SMALL(**given, extension=1))
+    again, *_ = proposed(1400, found, lambda **given: SMALL(**given, extension=1))
     assert (again.trial, again.start) == ("ensemble-fold-3-again1", 0)
     assert (again.folds, again.left_out, again.repeat) == (5, 3, 1)
     assert again.recipe.seed not in {each.spec.recipe.seed for each in found.values()}
@@ -200,7 +201,7 @@ def test_an_extension_tries_what_failed_once_more_with_another_seed(failed):
     found[again.trial] = trained(again.trial, again.recipe, **cut, **failed)
     for extension, expected in ((1, 0), (2, 1)):  # no more than once in each
         specs = proposed(1400, found, lambda **given: SMALL(**given, extension=extension))
-        assert sum(each.repeat > 0 for each in specs) == expected
+        assert sum(each.repeat == 1 for each in specs) == expected
 
 
 def test_one_repeat_makes_a_bag_of_five():
@@ -228,8 +229,8 @@ def test_numbers_have_a_bag_too():
     assert verdict.gain.gain == pytest.approx(0.125, abs=0.06)
 
 
-def test_examples_left_out_unevenly_are_refused():
-    with pytest.raises(ValueError, match="left out 0 to 1 times"):
+def test_examples_that_no_model_left_out_are_refused():
+    with pytest.raises(ValueError, match="1 examples were left out by no model"):
         bag.out_of_fold([(np.array([0]), np.ones([1, 2]))], 2)
 
 
