@@ -67,13 +67,15 @@ RECIPES = {
     "adam .003, weight decay .1": {"learning_rate": 3e-3, "weight_decay": 0.1, **ADAM},
 }
 # Changes of the recipe that a search of the network begins with, for `universe_folds`.
+BASE = "base"
 OWN = {
-    "own": {},
+    BASE: {},
     "constant": {"decay": "none"},
     "cosine": {"decay": "cosine"},
     "rate x1/3": {"rate": 1 / 3},
     "rate x3": {"rate": 3.0},
     "length x1/4": {"length": 0.25},
+    "length x1/2": {"length": 0.5},
     "length x3": {"length": 3.0},
     "average .99": {"ema": 0.99},
     "no smoothing": {"label_smoothing": 0.0},
@@ -81,9 +83,9 @@ OWN = {
     "no weight decay": {"weight_decay": 0.0},
     "weight decay .1": {"weight_decay": 0.1},
     "no dropout": {"dropout": None},
-    "dropout .1": {"dropout": 0.1},
-    "dropout .25": {"dropout": 0.25},
-    "dropout .25, length x3": {"dropout": 0.25, "length": 3.0},
+    "dropout .1": {"dropout": 0.1, **ON},
+    "dropout .25": {"dropout": 0.25, **ON},
+    "dropout .25, length x3": {"dropout": 0.25, "length": 3.0, **ON},
     "augmentation": {"augmentation": 0.1},
     "flip": {"flip": True},
     "keras defaults": {

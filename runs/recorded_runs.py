@@ -14,6 +14,9 @@ import pathlib
 from typing import Any
 
 import numpy as np
+from recorded_recipes import OWN
+
+FOLDS = 5  # that training and validation part are cut into
 
 # A run at a constant rate may end at any time: these parts of it are recipes of their own, too.
 PARTS = {f"keras defaults, 1/{divisor}": ("keras defaults", divisor) for divisor in (8, 4, 2)}
@@ -69,12 +72,14 @@ class World:
         entry: what is told of the task: group, kind, sizes, base steps, probes.
         runs: by recipe and seed.
         changes: of every recipe, from the base recipe.
+        bags: by recipe, the test score of the mean of all folds; of small data alone.
     """
 
     name: str
     entry: dict[str, Any]
     runs: dict[tuple[str, int], dict[str, Any]]
     changes: dict[str, dict[str, Any]]
+    bags: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def seeds(self) -> list[int]:
@@ -114,9 +119,10 @@ class World:
 
     @functools.cached_property
     def base_seconds(self) -> float:
-        """Seconds of a training by the base recipe: the unit of budgets."""
+        """Seconds of a training by the base recipe of the former network: the unit of budgets."""
         seconds = [self.runs["base", seed]["seconds_per_step"] for seed in self.seeds]
-        return float(np.median(seconds)) * self.entry["base_steps"]
+        step = self.entry.get("former_seconds_per_step", float(np.median(seconds)))
+        return step * self.entry["base_steps"]
 
     def tested(self, recipe: str, step: float = np.inf) -> float:
         """Test score at a step, the mean over seeds; of a run that diverged its last one."""
@@ -171,13 +177,62 @@ def parts(run: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def own_worlds(folds: dict[str, Any], worlds: list[World]) -> list[World]:
+    """A world of the present network for every task whose folds were recorded.
+
+    Args:
+        folds: as `universe_folds` records them.
+        worlds: of the former networks, whose probes cost the same.
+    """
+    found = []
+    for former in worlds:
+        name = former.name
+        if name not in folds["tasks"]:
+            continue
+        entry = dict(folds["tasks"][name])
+        quicker = entry["former_seconds_per_step"] * entry["base_steps"] / former.base_seconds
+        entry["probes"] = {
+            family: {"seconds": quicker * each["seconds"]}
+            for family, each in former.entry["probes"].items()
+        }
+        bags = {bag["recipe"]: bag for bag in folds["bags"] if bag["task"] == name}
+        runs = {
+            (run["recipe"], run["seed"]): _with_errors(run, bags[run["recipe"]])
+            for run in folds["runs"]
+            if run["task"] == name
+        }
+        means = {r: bag["test"] for r, bag in bags.items() if (r, FOLDS) in runs}
+        # Of larger data only the base recipe has all folds: as many count as all have.
+        common = [seed for _, seed in runs if all((recipe, seed) in runs for recipe in bags)]
+        runs = {key: run for key, run in runs.items() if key[1] in common}
+        is_probed = entry["network"] == "cnn"
+        changes = {
+            recipe: {**({} if is_probed else {"learning_rate": 0.0}), **OWN[recipe]}
+            for recipe in OWN
+            if recipe in bags
+        }
+        adam = {recipe: {"optimizer": "adam", **each} for recipe, each in changes.items()}
+        found.append(World(name, entry, runs, adam, means))
+    return found
+
+
+def _with_errors(run: dict[str, Any], bag: dict[str, Any]) -> dict[str, Any]:
+    """A run with standard errors of its own fold, of those of all folds together."""
+    fold = FOLDS**0.5
+    errors = {name: fold * bag[name] for name in ("error", "gain_error")}
+    return {**run, **errors, "training_loss": run["validation_loss"]}
+
+
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What an engine returns: the weights of a run at a step that it paid for."""
+    """What an engine returns: the weights of a run at a step that it paid for, or the mean of what
+    all folds of a recipe keep.
+    """
 
     recipe: str
     seed: int
     step: int
+    is_bag: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,6 +293,10 @@ class Records:
         """Kind of the data."""
         return self._world.entry["group"]
 
+    def has_bag(self, recipe: str) -> bool:
+        """Whether the folds of a recipe make a bag."""
+        return recipe in self._world.bags
+
     @property
     def seeds(self) -> list[int]:
         """All seeds, the own one first."""
@@ -280,10 +339,13 @@ class Records:
 
     def tested(self, choice: Choice) -> float:
         """Test score of a choice, the mean over seeds; for who scores the engine, not for it."""
-        if self._seconds((choice.recipe, choice.seed), choice.step) > 1e-9 + self._paid.get(
-            (choice.recipe, choice.seed), 0.0
-        ):
-            raise ValueError(f"{choice} was not paid for.")
+        seeds = self.seeds if choice.is_bag else [choice.seed]
+        step = np.inf if choice.is_bag else choice.step
+        for key in ((choice.recipe, seed) for seed in seeds):
+            if self._seconds(key, step) > 1e-9 + self._paid.get(key, 0.0):
+                raise ValueError(f"{choice} was not paid for.")
+        if choice.is_bag:
+            return self._world.bags[choice.recipe]
         return self._world.tested(choice.recipe, choice.step)
 
     def _seconds(self, key: tuple[str, int], step: float) -> float:

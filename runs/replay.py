@@ -13,76 +13,107 @@ import pathlib
 import sys
 import zlib
 
-import benchmark_bags
 import numpy as np
 import recorded_runs
 import replay_contestants
 import replay_priors
 from absl import app, flags
-from recorded_recipes import RECIPES
+from recorded_recipes import BASE, OWN, RECIPES
 from recorded_runs import MANY, SMALL, Records, World
-from replay_contestants import Correlated, ExpectedValue, Shrunk
+from replay_contestants import ExpectedValue, Kerastune
 
 from kerastune.playbook.rules import bag
+from kerastune.playbook.rules.expected_gain import BUILT_IN, TUNED, TUNED_BUILT_IN
 
 FLAGS = flags.FLAGS
-BUDGETS = (1, 2, 4, 8, 16)  # trainings by the base recipe
+BUDGETS = (1, 2, 4, 8, 16)  # trainings by the base recipe of the former network
+KERASTUNE = "kerastune"
 UNLIMITED = "all validation scores"  # the best of them: what is left is noise of the parts
 ADAM = "adam"
+KERAS = "keras defaults"
 DRAWS = 10  # plays of an engine whose result depends on chance
 ROOT = pathlib.Path(__file__).parents[1]
 PRIORS = ROOT / "kerastune" / "playbook" / "priors.json"
 
 
-def play(world: World, engine, budget: float, draws: int) -> float:
+def play(world: World, engine, seconds: float, draws: int) -> float:
     """Test score of what an engine returns on a task: the mean over seeds and draws.
 
     Args:
         world: the task.
         engine: takes records and a generator, gives a choice.
-        budget: in trainings by the base recipe.
+        seconds: its budget.
         draws: plays with other random numbers.
     """
     scores = []
     for seed in world.seeds:
         for draw in range(draws):
-            records = Records(world, seed, budget * world.base_seconds)
+            records = Records(world, seed, seconds)
             rng = np.random.default_rng([zlib.crc32(world.name.encode()), seed, draw])
             scores.append(records.tested(engine(records, rng)))
     return float(np.mean(scores))
 
 
 def contestants(worlds: list[World], left_out: World) -> dict:
-    """All engines, with what is fitted on the other tasks, and how often each is played."""
-    others = [world for world in worlds if world.name != left_out.name]
+    """All engines on the former networks, with what is fitted on the other tasks, and how often
+    each is played.
+    """
     found = {
         name: (engine, DRAWS if name in replay_contestants.DRAWN else 1)
         for name, engine in replay_contestants.FIXED.items()
     }
-    prior = replay_priors.joint(others, left_out.data)
-    return {
-        **found,
-        "expected value": (ExpectedValue(prior, Shrunk), 1),
-        "expected value, correlated": (ExpectedValue(prior, Correlated), 1),
-    }
+    prior = replay_priors.believed(but(worlds, left_out), left_out.data)
+    return {**found, "expected value": (ExpectedValue(prior), 1)}
 
 
-def played(worlds: list[World]) -> dict[str, np.ndarray]:
-    """Test score of every contestant `[tasks, budgets]`."""
+def paired(worlds: list[World], own: list[World]) -> list[tuple[World, World]]:
+    """The former and the present network of every task that both were recorded on."""
+    by_name = {world.name: world for world in own}
+    return [(world, by_name[world.name]) for world in worlds if world.name in by_name]
+
+
+def but(worlds: list[World], left_out: World) -> list[World]:
+    """All worlds of other tasks."""
+    return [world for world in worlds if world.name != left_out.name]
+
+
+def played(pairs: list[tuple[World, World]]) -> dict[str, np.ndarray]:
+    """Test score of every contestant `[tasks, budgets]`.
+
+    Args:
+        pairs: of every task the former network and the present one.
+    """
+    worlds, own = map(list, zip(*pairs))
     found: dict[str, list] = {}
-    for world in worlds:
+
+    def add(name: str, world: World, engine, draws: int = 1) -> None:
+        row = [play(world, engine, budget * world.base_seconds, draws) for budget in BUDGETS]
+        found.setdefault(name, []).append(row)
+
+    for world, of_own in pairs:
         for name, (engine, draws) in contestants(worlds, world).items():
-            row = [play(world, engine, budget, draws) for budget in BUDGETS]
-            found.setdefault(name, []).append(row)
+            add(name, world, engine, draws)
+        prior = replay_priors.believed(but(own, of_own), of_own.data, wider=1.0)
+        add(KERASTUNE, of_own, Kerastune(prior))
+        add("its network, Keras defaults", of_own, replay_contestants.keras_defaults)
     found[UNLIMITED] = [
         [play(world, replay_contestants.all_seen, 1e9, 1)] * len(BUDGETS) for world in worlds
     ]
     return {name: np.array(rows) for name, rows in found.items()}
 
 
-def regrets(worlds: list[World], scores: np.ndarray) -> np.ndarray:
+def scale(pair: tuple[World, World]) -> tuple[float, float]:
+    """The best recorded score of both networks, bags among them, and how far the median recipe is
+    below it (at least 0.002).
+    """
+    scores = [world.finals[recipe] for world in pair for recipe in world.whole]
+    best = max([*scores, *pair[1].bags.values()])
+    return best, max(best - float(np.median(scores)), 0.002)
+
+
+def regrets(pairs: list[tuple[World, World]], scores: np.ndarray) -> np.ndarray:
     """How far scores `[tasks, budgets]` are below the best recipe's, in the tasks' units."""
-    best, unit = np.array([world.scale for world in worlds]).T
+    best, unit = np.array([scale(pair) for pair in pairs]).T
     return (best[:, None] - scores) / unit[:, None]
 
 
@@ -91,7 +122,7 @@ def points(worlds: list[World], scores: np.ndarray) -> np.ndarray:
 
     A gain or loss of more than five points counts as five.
     """
-    of_keras = np.array([world.finals["keras defaults"] for world in worlds])
+    of_keras = np.array([world.finals[KERAS] for world in worlds])
     most = replay_priors.MOST
     return 100 * np.clip(scores - of_keras[:, None], -most, most)
 
@@ -154,29 +185,37 @@ def gain_table(worlds: list[World]) -> list[str]:
     return lines
 
 
-def priors_file(worlds: list[World], bags: dict) -> dict:
+def priors_file(worlds: list[World], own: list[World]) -> dict:
     """What kerastune reads: fitted on all tasks; nothing of a kind that was not seen on it.
 
     Args:
-        worlds: the tasks.
-        bags: as `benchmark_bags.read` gives them.
+        worlds: the former networks.
+        own: the present ones.
     """
     known = [*kinds(worlds), replay_priors.OTHER, replay_priors.OTHER + SMALL]
-    gains = gains_by_kind(worlds, known, "base")
+    gains = gains_by_kind(worlds, known, BASE)
     changes = {recipe: worlds[0].changes[recipe] for recipe in gains}
     of_adam = gains_by_kind(worlds, known, ADAM)
     with_adam = {name: of_adam[name] for name in of_adam if changes[name].get("optimizer") == ADAM}
-    of_bags = {kind: replay_priors.bag_prior(bags, kind) for kind in known}
+    of_bags = {kind: replay_priors.bag_prior(own, kind) for kind in known}
     gains[bag.CHANGE] = {kind: _told(prior) for kind, prior in of_bags.items() if prior}
+    gains[TUNED] = gains_by_kind(worlds, known, KERAS)[ADAM]
+    gains[TUNED_BUILT_IN] = gains_by_kind(own, known, KERAS)[BASE]
+    of_built_in = gains_by_kind(own, known, BASE)
     stds = {kind: replay_priors.seed_std(worlds, kind) for kind in known}
     return {
         "source": f"python runs/replay.py --write_priors, from {len(worlds)} tasks; gains over the "
         "base recipe (SGD), and over Adam at its own learning rate, in units of the score "
-        f"(accuracy, or R² of a regression); those of a bag "
-        f"over one model; small is fewer than {MANY} training examples",
+        "(accuracy, or R² of a regression); those of a bag over one model, and of what a search "
+        f"begins with over Keras's defaults; small is fewer than {MANY} training examples",
         "changes": changes,
         "gains": gains,
-        "gains_of": {ADAM: with_adam},
+        "gains_of": {ADAM: with_adam, BUILT_IN: of_built_in},
+        "changes_of_built_in": {
+            recipe: {"optimizer": ADAM, **OWN[recipe]}
+            for recipe in of_built_in
+            if recipe not in (BASE, KERAS)
+        },
         "seed_std": {kind: std for kind, std in stds.items() if std is not None},
     }
 
@@ -198,16 +237,19 @@ def _told(prior: replay_priors.Prior) -> dict[str, float]:
 def main(argv):
     universe = recorded_runs.read(pathlib.Path(FLAGS.universe))
     worlds = recorded_runs.worlds(universe, RECIPES)
-    if len(worlds) < 3:
-        sys.exit(f"{FLAGS.universe} holds {len(worlds)} tasks; at least 3 are needed.")
+    folds = recorded_runs.read(pathlib.Path(FLAGS.folds))
+    own = recorded_runs.own_worlds(folds, worlds)
+    if len(own) < 3:
+        sys.exit(f"{FLAGS.folds} holds {len(own)} tasks; at least 3 are needed.")
     if FLAGS.write_priors:
-        bags = benchmark_bags.read()
-        text = json.dumps(priors_file(worlds, bags), indent=1, sort_keys=True, ensure_ascii=False)
+        text = json.dumps(priors_file(worlds, own), indent=1, sort_keys=True, ensure_ascii=False)
         PRIORS.write_text(text + "\n", encoding="utf-8")
-    scores = played(worlds)
-    of_all = {name: regrets(worlds, values) for name, values in scores.items()}
+    pairs = paired(worlds, own)
+    worlds = [world for world, _ in pairs]
+    scores = played(pairs)
+    of_all = {name: regrets(pairs, values) for name, values in scores.items()}
     gains = {name: points(worlds, values) for name, values in scores.items()}
-    runs = len(universe["runs"])
+    runs = len(universe["runs"]) + len(folds["runs"])
     print(f"{len(worlds)} tasks, {runs} runs; regret, 0 is the best recipe, 1 the median one:")
     print("\n".join(table(of_all, ".2f")))
     is_large = np.array([not world.is_small for world in worlds])
@@ -229,6 +271,7 @@ def main(argv):
 
 if __name__ == "__main__":
     flags.DEFINE_string("universe", str(recorded_runs.PATH), "File of the recorded runs.")
+    flags.DEFINE_string("folds", str(recorded_runs.FOLDS_PATH), "File of the present networks.")
     flags.DEFINE_list("by_task", ["4"], f"Budgets whose regret is told by task, of {BUDGETS}.")
     flags.DEFINE_boolean("write_priors", False, f"Write {PRIORS.relative_to(ROOT)}.")
     sys.exit(app.run(main))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from recorded_runs import Choice, Curve, Records
-from replay_priors import Joint
+from recorded_recipes import BASE
+from recorded_runs import FOLDS, Choice, Curve, Records
+
+from kerastune.playbook.rules.expected_gain import TIE
 
 SIGNIFICANT = 1.96  # standard errors
-ANY_LEVEL = 1.0  # standard deviation of a task's level: nothing is known of it
-SCALES = (0.5, 1.0, 2.0, 4.0)
 REDUCTION = 3  # of successive halving
-# The order in which the present engine asks, as the playbook has it.
+LENGTHS = (BASE, "length x1/2", "length x1/4")
+# The order in which the former engine asked, as the playbook has it.
 STAGES = (
     ("rate x1/3", "rate x3"),
     ("batch 32", "batch 256"),
@@ -85,7 +86,7 @@ def successive_halving(records: Records, rng: np.random.Generator) -> Choice:
     return best_of(records, scores)
 
 
-def present_engine(records: Records, rng: np.random.Generator) -> Choice:
+def former_engine(records: Records, rng: np.random.Generator) -> Choice:
     """Stages that keep what is simpler unless another is significantly better.
 
     A quarter of the budget is the baseline's, which comes back where the model is not
@@ -140,46 +141,95 @@ class ExpectedValue:
     a normal prior by kind of data; nothing is known of the level beforehand.
 
     Args:
-        prior: of the recipes that were recorded on other tasks.
-        belief: `Shrunk` or `Correlated`.
+        prior: mean and standard deviation of gains on other tasks, by recipe.
     """
 
-    def __init__(self, prior: Joint, belief: type[Shrunk]):
-        self.prior, self.belief = prior, belief
+    def __init__(self, prior: dict[str, tuple[float, float]]):
+        self.prior = prior
 
     def __call__(self, records: Records, rng: np.random.Generator) -> Choice:
-        known = [recipe for recipe in records.recipes_and_parts if recipe in self.prior.recipes]
-        belief = self.belief(self.prior.of(known))
+        known = [recipe for recipe in records.recipes_and_parts if recipe in self.prior]
+        belief = Shrunk({recipe: self.prior[recipe] for recipe in known})
         while waiting := [r for r in known if r not in belief.scores and records.fits(r)]:
-            curve = records.curve(recipe := self.next(belief, waiting))
+            recipe, _ = self.promising(belief, waiting)
+            curve = records.curve(recipe)
             belief.add(recipe, float(curve.validation[curve.kept]), curve)
         if not belief.scores:
             return returned(records, min(records.recipes_and_parts, key=records.cost))
         mean, _ = belief.gains()
         return returned(records, max(belief.scores, key=mean.get))
 
-    def next(self, belief: Shrunk, waiting: list[str]) -> str:
-        """What training is expected to add most to the best expectation."""
+    def promising(self, belief: Shrunk, waiting: list[str]) -> tuple[str, float]:
+        """What training is expected to add most to the best expectation, and how much."""
         mean, variance = belief.gains()
         if not belief.scores:
-            return max(waiting, key=mean.get)
+            return max(waiting, key=mean.get), math.inf
         best = max(mean[recipe] for recipe in belief.scores)
 
         def promise(recipe: str) -> float:
             told = variance[recipe] / math.sqrt(variance[recipe] + belief.noise**2 + 1e-12)
             return expected_improvement(mean[recipe] - best, told)
 
-        return max(waiting, key=promise)
+        return max(((recipe, promise(recipe)) for recipe in waiting), key=lambda each: each[1])
+
+
+class Kerastune(ExpectedValue):
+    """What a search of a built-in network does.
+
+    The recipe that the network begins with is trained first, in a budget too short for it for
+    fewer steps. Half of the budget is the final training's: in the other half changes are tried, by
+    expected value, while one promises more than a tie. Where a single model and five folds fit, the
+    mean of the folds is returned, if need be of shorter trainings.
+    """
+
+    def __call__(self, records: Records, rng: np.random.Generator) -> Choice:
+        for recipe in LENGTHS[1:]:
+            if not self.holds_bag(records, BASE) and self.holds_bag(records, recipe):
+                return self.bag(records, recipe)
+        first = next((recipe for recipe in LENGTHS if records.fits(recipe)), LENGTHS[-1])
+        curve = records.curve(first)
+        if first != BASE:
+            return returned(records, first)
+        known = [recipe for recipe in records.recipes if recipe in self.prior]
+        belief = Shrunk({recipe: self.prior[recipe] for recipe in known})
+        belief.add(first, float(curve.validation[curve.kept]), curve)
+        reserve = 0.5 * records.seconds if self.holds_bag(records, BASE) else 0.0
+        while waiting := [
+            recipe
+            for recipe in known
+            if recipe not in belief.scores and records.cost(recipe) <= records.left - reserve
+        ]:
+            recipe, promise = self.promising(belief, waiting)
+            if promise <= TIE:
+                break
+            curve = records.curve(recipe)
+            belief.add(recipe, float(curve.validation[curve.kept]), curve)
+        mean, _ = belief.gains()
+        best = max(belief.scores, key=mean.get)
+        cost = sum(records.cost(best, seed) for seed in records.seeds)
+        if records.has_bag(best) and cost <= records.left:
+            return self.bag(records, best)
+        return returned(records, best)
+
+    def holds_bag(self, records: Records, recipe: str) -> bool:
+        """Whether the budget holds a training of a recipe and all its folds."""
+        return records.has_bag(recipe) and (FOLDS + 1) * records.cost(recipe) <= records.seconds
+
+    def bag(self, records: Records, recipe: str) -> Choice:
+        """The mean of what all folds of a recipe keep."""
+        for seed in records.seeds:
+            records.curve(recipe, seed)
+        return Choice(recipe, records.seed, 0, is_bag=True)
 
 
 class Shrunk:
     """What is believed of gains after some validation scores, of each recipe by itself.
 
     Args:
-        prior: of the recipes.
+        prior: mean and standard deviation of the gain of every recipe.
     """
 
-    def __init__(self, prior: Joint):
+    def __init__(self, prior: dict[str, tuple[float, float]]):
         self.prior = prior
         self.scores: dict[str, float] = {}
         self._errors: list[float] = []
@@ -199,8 +249,7 @@ class Shrunk:
 
     def gains(self) -> tuple[dict[str, float], dict[str, float]]:
         """Mean and variance of the gain of every recipe, trained or not."""
-        stds = np.sqrt(np.diag(self.prior.covariance))
-        found = dict(zip(self.prior.recipes, zip(self.prior.mean.tolist(), stds.tolist())))
+        found = dict(self.prior)
         if self.scores:
             weights = {r: 1 / (found[r][1] ** 2 + self.noise**2) for r in self.scores}
             level = sum(weights[r] * (self.scores[r] - found[r][0]) for r in weights)
@@ -221,51 +270,6 @@ def shrunk(
     """
     share = prior_std**2 / (prior_std**2 + standard_error**2)
     return prior_mean + share * (mean - prior_mean), math.sqrt(share) * standard_error
-
-
-class Correlated(Shrunk):
-    """As `Shrunk`, but recipes tell of one another, and how much they matter is learnt, too."""
-
-    def gains(self) -> tuple[dict[str, float], dict[str, float]]:
-        """Mean and variance of the gain of every recipe, trained or not."""
-        mean, covariance = self.prior.mean, self.prior.covariance
-        if self.scores:
-            seen = [self.prior.recipes.index(recipe) for recipe in self.scores]
-            surprise = np.array(list(self.scores.values())) - mean[seen]
-            surprise -= surprise.mean()
-            noise = self.noise**2 * np.eye(len(seen)) + ANY_LEVEL**2
-            scale = likeliest_scale(surprise, covariance[np.ix_(seen, seen)], noise)
-            covariance = scale**2 * covariance
-            weights = covariance[:, seen] @ np.linalg.inv(covariance[np.ix_(seen, seen)] + noise)
-            mean = mean + weights @ surprise
-            covariance = covariance - weights @ covariance[seen]
-        variances = np.maximum(np.diag(covariance), 0.0)
-        names = self.prior.recipes
-        return dict(zip(names, mean.tolist())), dict(zip(names, variances.tolist()))
-
-
-def likeliest_scale(surprise: np.ndarray, covariance: np.ndarray, noise: np.ndarray) -> float:
-    """How many times as much recipes matter on this task than on the others: one of `SCALES`.
-
-    Beforehand every doubling or halving is less likely, by a factor of e to the 1/2.
-
-    Args:
-        surprise: scores without the prior's mean and their own `[n]`.
-        covariance: of the gains, by the prior `[n, n]`.
-        noise: covariance of everything else `[n, n]`.
-
-    Example:
-        >>> likeliest_scale(np.array([0.1, -0.1]), 1e-4 * np.eye(2), 1e-6 * np.eye(2))
-        4.0
-    """
-
-    def likely(scale: float) -> float:
-        whole = scale**2 * covariance + noise
-        size = np.linalg.slogdet(whole)[1]
-        distance = surprise @ np.linalg.solve(whole, surprise)
-        return -0.5 * (size + distance + math.log2(scale) ** 2)
-
-    return max(SCALES, key=likely)
 
 
 def expected_improvement(mean: float, std: float) -> float:
@@ -296,6 +300,6 @@ FIXED = {
     "simple rule": simple_rule,
     "random search": random_search,
     "successive halving": successive_halving,
-    "present engine": present_engine,
+    "former engine": former_engine,
 }
 DRAWN = ("random search", "successive halving")  # whose result depends on chance

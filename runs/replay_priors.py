@@ -15,6 +15,7 @@ OTHERS = 0.25  # what a task of another kind counts
 OTHER_SIZES = 0.1  # what a small task counts for large ones, and the other way round
 STDS = np.geomspace(0.002, 0.1, 60)  # of a gain over tasks, in units of the score
 USUAL_STD = 0.01
+FEW_RECIPES = 4  # that are as good as independent
 MOST = 0.05  # a larger gain or loss counts as this: a training that broke down says no more
 
 
@@ -115,30 +116,28 @@ def priors(worlds: Sequence[World], data: str, reference: str = "base") -> dict[
     return found
 
 
-def bag_prior(bags: dict, data: str) -> Prior | None:
+def bag_prior(worlds: Sequence[World], data: str) -> Prior | None:
     """Prior of the gain of a bag over a single model, for a kind and size of data.
 
-    Args:
-        bags: as `benchmark_bags.read` gives them.
-        data: as `World.data` has it.
+    On a task it is the mean over all recipes whose folds make a bag.
 
     Returns:
         `None` where no task of the kind was recorded, or fewer than two tasks at all.
     """
-    worlds = [World(name, entry, {}, {}) for name, entry in bags["tasks"].items()]
-    count = int(alike(worlds, data).sum())
-    if len(worlds) < 2 or not count:
+    seen = [world for world in worlds if world.bags]
+    count = int(alike(seen, data).sum())
+    if len(seen) < 2 or not count:
         return None
     found = []
-    for world in worlds:
-        runs = [run for run in bags["runs"] if run["task"] == world.name]
-        by_seed = np.array([run["bag"][0] - run["single"][0] for run in runs])
+    for world in seen:
+        by_recipe = np.array([bag - world.finals[r] for r, bag in world.bags.items()])
         one = 1 / world.entry["examples"][2]  # test example more or less
-        by_seeds = by_seed.var(ddof=1) / len(runs) if len(runs) > 1 else MOST**2
-        error = min(float(np.sqrt(one**2 + by_seeds)), MOST)
-        found.append((float(np.clip(by_seed.mean(), -MOST, MOST)), error))
+        # Recipes share the test part: as if there were a few of them.
+        spread = by_recipe.var() / min(len(by_recipe), FEW_RECIPES)
+        error = min(float(np.sqrt(one**2 + spread)), MOST)
+        found.append((float(np.clip(by_recipe.mean(), -MOST, MOST)), error))
     gains, errors = np.array(found).T
-    return Prior(*fitted(gains, errors, weights(worlds, data)), count)
+    return Prior(*fitted(gains, errors, weights(seen, data)), count)
 
 
 def seed_std(worlds: Sequence[World], data: str) -> float | None:
@@ -159,50 +158,9 @@ def seed_std(worlds: Sequence[World], data: str) -> float | None:
     return round(float(np.median(found)), 5) if found else None
 
 
-@dataclasses.dataclass(frozen=True)
-class Joint:
-    """Joint normal prior of the gains of several recipes.
-
-    Args:
-        recipes: their names.
-        mean: of the gains `[recipes]`.
-        covariance: of the gains `[recipes, recipes]`.
-    """
-
-    recipes: list[str]
-    mean: np.ndarray
-    covariance: np.ndarray
-
-    def of(self, recipes: Sequence[str]) -> Joint:
-        """The prior of some of the recipes."""
-        rows = [self.recipes.index(recipe) for recipe in recipes]
-        return Joint(list(recipes), self.mean[rows], self.covariance[np.ix_(rows, rows)])
-
-
-def joint(worlds: Sequence[World], data: str, believed: float = 0.5) -> Joint:
-    """`priors` with correlations: recipes that help the same tasks tell of one another.
-
-    Args:
-        worlds: the tasks.
-        data: kind and size.
-        believed: fraction, in `[0, 1)`, of the measured correlations that is believed.
-    """
-    fitted = priors(worlds, data)
-    recipes = list(fitted)
-    stds = np.array([fitted[recipe].std for recipe in recipes])
-    rows = np.array([[_standard(world, fitted, recipe) for recipe in recipes] for world in worlds])
-    products = rows.T @ rows
-    lengths = np.sqrt(np.maximum(np.diag(products), 1e-12))
-    correlations = believed * products / np.outer(lengths, lengths)
-    np.fill_diagonal(correlations, 1.0)
-    means = np.array([fitted[recipe].mean for recipe in recipes])
-    return Joint(recipes, means, correlations * np.outer(WIDER * stds, WIDER * stds))
-
-
-def _standard(world: World, fitted: dict[str, Prior], recipe: str) -> float:
-    """A gain as far as it differs from the prior's mean, in standard deviations; 0 if unknown."""
-    if recipe not in world.recipes or recipe == "base":
-        return 0.0
-    return float(
-        np.clip((gain(world, recipe)[0] - fitted[recipe].mean) / fitted[recipe].std, -3, 3)
-    )
+def believed(
+    worlds: Sequence[World], data: str, wider: float = WIDER
+) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation that an engine believes of the gain of every recipe."""
+    found = priors(worlds, data)
+    return {recipe: (prior.mean, wider * prior.std) for recipe, prior in found.items()}

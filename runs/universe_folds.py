@@ -5,8 +5,8 @@
 The recipe that a search of a task's network begins with, and changes of it, are trained on the
 tasks of `runs/universe.py`, with the same test parts. Training and validation part together are
 cut into five folds. Of small data every recipe is trained five times, leaving out another fold each
-time; that gives its bag, too. Of larger data two folds are enough to tell recipes apart. What is
-recorded already is not trained again.
+time; that gives its bag, too. Of larger data two folds are enough to tell recipes apart, and two
+recipes have bags. What is recorded already is not trained again.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ import recorded_runs
 import recorded_tasks
 import universe
 from absl import app, flags
-from recorded_recipes import OWN
+from recorded_recipes import BASE, OWN
+from recorded_runs import FOLDS
 
 from kerastune.recipe import Recipe
 
 FLAGS = flags.FLAGS
-FOLDS = 5
 FEW = 2000  # training examples, whose models make a bag
 OF_LARGE = 2  # folds that are left out of more
+BAGGED = (BASE, "length x1/4")  # recipes whose bags are recorded of more, too
 TIMED = 400  # steps of the former network
 
 
@@ -47,10 +48,9 @@ class Folds(universe.Bench):
             self.evaluations.problem = folds.problem_of(self.whole, FOLDS, seed, 1)
             self.trainer = self.trainer.on(self.evaluations.problem)
 
-    @property
-    def count(self) -> int:
-        """Folds that are left out."""
-        return FOLDS if len(self.whole.train) <= FEW else OF_LARGE
+    def count(self, name: str) -> int:
+        """Folds that are left out with a recipe."""
+        return FOLDS if name in BAGGED or len(self.whole.train) <= FEW else OF_LARGE
 
     def former(self) -> dict:
         """Hyperparameters of the network of `runs/universe.py`: two layers with ReLU."""
@@ -98,7 +98,7 @@ def new_entry(bench: Folds, rates: dict[str, float]) -> dict:
 def record(bench: Folds, entry: dict, name: str) -> tuple[list[dict], list[tuple]]:
     """All runs of a recipe; with each what its kept weights give, of its fold and the test part."""
     runs, kept = [], []
-    for fold in range(1, bench.count + 1):
+    for fold in range(1, bench.count(name) + 1):
         bench.use(fold)
         recipe, every = recorded_recipes.own_recipe(
             entry["starting"], OWN[name], fold, entry["base_steps"]
@@ -145,7 +145,7 @@ def together(bench: Folds, name: str, kept: list[tuple], of_base: np.ndarray | N
         for part, outputs, _ in kept
     ]
     examples = np.nan_to_num(np.concatenate(found), nan=universe.WORST)
-    gains = examples - (examples if of_base is None else of_base)
+    gains = examples - (examples if of_base is None else of_base[: len(examples)])
     mean = np.mean([outputs for _, _, outputs in kept], axis=0)
     tested, loss = bench.evaluations.of(mean, bench.whole.test)
     count = len(examples) ** 0.5
@@ -163,11 +163,11 @@ def run_task(name: str, found: dict, rates: dict[str, float], cache: pathlib.Pat
     bench.use(1)
     entry = found["tasks"].setdefault(name, new_entry(bench, rates))
     missing = [each for each in wanted(entry["starting"], task) if each not in done]
-    for each in dict.fromkeys(("own", *missing)) if missing else ():
+    for each in dict.fromkeys((BASE, *missing)) if missing else ():
         runs, kept = record(bench, entry, each)
         examples, row = together(bench, each, kept, of_base)
-        of_base = examples if each == "own" else of_base
-        if each not in done:
+        of_base = examples if each == BASE else of_base
+        if each in missing:
             found["runs"] += runs
             found["bags"].append(row)
     return len(missing)
@@ -175,17 +175,13 @@ def run_task(name: str, found: dict, rates: dict[str, float], cache: pathlib.Pat
 
 def wanted(starting: dict, task) -> list[str]:
     """Names of the recipes that suit a task and differ from the one that is changed."""
-    own = recorded_recipes.own_recipe(starting, {}, 1, recorded_recipes.LEAST_STEPS)
-    return [
-        name
-        for name, changes in OWN.items()
-        if recorded_recipes.suits(changes, task)
-        and (
-            name == "own"
-            or own
-            != recorded_recipes.own_recipe(starting, changes, 1, recorded_recipes.LEAST_STEPS)
-        )
-    ]
+
+    def made(changes: dict):
+        return recorded_recipes.own_recipe(starting, changes, 1, recorded_recipes.LEAST_STEPS)
+
+    suiting = [name for name, changes in OWN.items() if recorded_recipes.suits(changes, task)]
+    differing = [name for name in suiting if name == BASE or made(OWN[name]) != made({})]
+    return [name for name in differing if name in (FLAGS.recipes or OWN)]
 
 
 def main(argv):
@@ -200,6 +196,9 @@ def main(argv):
     for name in FLAGS.tasks or recorded_tasks.TASKS:
         found = recorded_runs.read(output)
         found.setdefault("bags", [])
+        if name not in probes:
+            print(f"{name}: skipped, it is not in {recorded_runs.PATH.name}", flush=True)
+            continue
         rates = {family: each["best"] for family, each in probes[name]["probes"].items()}
         began = time.process_time()
         try:
@@ -218,4 +217,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("cache", "benchmark-data", "Where archives of the tasks are kept.")
     flags.DEFINE_string("output", str(recorded_runs.FOLDS_PATH), "File that is written.")
     flags.DEFINE_list("tasks", [], "Tasks; all by default.")
+    flags.DEFINE_list("recipes", [], "Recipes; all by default.")
     sys.exit(app.run(main))

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from kerastune.objective import Objective
+from kerastune.playbook.rules import expected_gain
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
@@ -71,6 +72,10 @@ class Facts:
     def knows_optimizer(self, recipe: Recipe) -> bool:
         """Whether a recipe's optimizer is the one that the network's authors name."""
         return self.starting_recipe.get("optimizer") == recipe.optimizer
+
+    def recorded_as(self, recipe: Recipe) -> str:
+        """What a recipe is among recorded gains, as `rules.expected_gain.prior` takes it."""
+        return expected_gain.BUILT_IN if self.knows_optimizer(recipe) else recipe.optimizer
 
     def most_steps(self, batch_size: int) -> float:
         """Steps that a training may take in all; infinite where nothing limits its epochs."""

@@ -54,17 +54,6 @@ GAINS = {
     "dropout .1": 0.005,
     "constant": -0.04,
 }
-A_BAG = {
-    "tasks": {
-        name: {"group": group, "examples": [300, 100, 10_000]}
-        for name, group in (("one", "table"), ("two", "table"), ("three", "series"))
-    },
-    "runs": [
-        {"task": name, "seed": seed, "single": [0.8, 0.5], "bag": [0.8 + gain, 0.4]}
-        for name, gain in (("one", 0.02), ("two", 0.02), ("three", 0.04))
-        for seed in (1, 2)
-    ],
-}
 STEPS = {"length x1/4": 200, "length x3": 2400, "keras defaults": 3200}
 
 
@@ -87,9 +76,42 @@ def a_universe(tasks=5, seeds=2):
     return {"tasks": dict.fromkeys(names, entry), "runs": runs}
 
 
+OWN_GAINS = {"base": 0.0, "length x1/2": -0.01, "smoothing": 0.01, "keras defaults": -0.02}
+
+
+def some_folds(tasks=5, bag=0.02):
+    """Folds of the present networks, whose bags gain as much with every recipe."""
+    names = [f"task {i}" for i in range(tasks)]
+    entry = a_universe()["tasks"]["task 0"]
+    entry = {**entry, "former_seconds_per_step": 0.002, "starting": {"learning_rate": 0.004}}
+    runs = [
+        a_run(name, recipe, seed, gain, 400 if "1/2" in recipe else 800)
+        for name in names
+        for recipe, gain in OWN_GAINS.items()
+        for seed in range(1, 6)
+    ]
+    bags = [
+        {
+            "task": name,
+            "recipe": recipe,
+            "test": 0.8 + gain + bag,
+            "error": 0.02,
+            "gain_error": 0.01,
+        }
+        for name in names
+        for recipe, gain in OWN_GAINS.items()
+    ]
+    return {"tasks": dict.fromkeys(names, entry), "runs": runs, "bags": bags}
+
+
 @pytest.fixture
 def worlds():
     return recorded_runs.worlds(a_universe(), recorded_recipes.RECIPES)
+
+
+@pytest.fixture
+def own(worlds):
+    return recorded_runs.own_worlds(some_folds(), worlds)
 
 
 def test_an_engine_pays_what_was_recorded_once_and_is_stopped_at_the_end_of_its_budget(worlds):
@@ -115,17 +137,19 @@ def test_a_run_keeps_its_best_evaluation():
     assert recorded_runs.kept(run, until=250) == 1
 
 
-def test_regret_is_0_at_the_best_recipe_and_1_at_the_median(worlds):
+def test_regret_is_0_at_the_best_recipe_and_1_at_the_median(worlds, own):
     def score(recipe):
         def engine(records, rng):
             return replay_contestants.returned(records, recipe)
 
-        return replay.play(worlds[0], engine, 16, 1)
+        return replay.play(worlds[0], engine, 16 * worlds[0].base_seconds, 1)
 
     scores = np.array([[score("smoothing"), score("base")]])
-    middle = np.median([worlds[0].finals[recipe] for recipe in GAINS])  # parts of runs left out
+    # Parts of runs are left out, and the best is a bag.
+    middle = np.median([*(worlds[0].finals[r] for r in GAINS), *own[0].finals.values()])
     expected = [[0, (0.83 - 0.8) / (0.83 - middle)]]
-    assert replay.regrets(worlds[:1], scores) == pytest.approx(np.array(expected))
+    pairs = replay.paired(worlds, own)[:1]
+    assert replay.regrets(pairs, scores) == pytest.approx(np.array(expected))
     # Above Keras's defaults, which reach 0.77.
     assert replay.points(worlds[:1], scores) == pytest.approx(np.array([[5, 3]]))
 
@@ -142,9 +166,7 @@ def test_priors_are_of_the_other_tasks_and_the_expected_value_follows_them(world
     fitted = replay_priors.priors(worlds[1:], "table")
     assert fitted["smoothing"].mean == pytest.approx(0.03)
     assert fitted["smoothing"].std < 0.006  # all tasks gain the same
-    engine = replay_contestants.ExpectedValue(
-        replay_priors.joint(worlds[1:], "table"), replay_contestants.Shrunk
-    )
+    engine = replay_contestants.ExpectedValue(replay_priors.believed(worlds[1:], "table"))
     records = Records(worlds[0], 0, 1.2)
     assert engine(records, None).recipe == "smoothing"  # one training fits: the best prior
 
@@ -158,9 +180,8 @@ def test_a_part_of_a_run_at_a_constant_rate_is_a_recipe_of_its_own_and_costs_its
 
 
 def test_what_is_believed_of_a_gain_follows_the_prior_where_scores_are_noisy():
-    def believed(kind, error, alike):
-        covariance = 0.01**2 * np.array([[1, alike], [alike, 1]])
-        belief = kind(replay_priors.Joint(["a", "b"], np.zeros(2), covariance))
+    def believed(error):
+        belief = replay_contestants.Shrunk(dict.fromkeys("ab", (0.0, 0.01)))
         for recipe, score in (("a", 0.9), ("b", 0.94)):
             curve = recorded_runs.Curve(None, None, None, None, error, error, 0, True)
             belief.add(recipe, score, curve)
@@ -168,21 +189,26 @@ def test_what_is_believed_of_a_gain_follows_the_prior_where_scores_are_noisy():
         assert mean["b"] == pytest.approx(-mean["a"])  # what both share is nobody's gain
         return mean["b"] - mean["a"]
 
-    alone, correlated = replay_contestants.Shrunk, replay_contestants.Correlated
-    assert believed(alone, 0.01, 0.9) == pytest.approx(0.02)  # as much noise as spread
-    for kind in (alone, correlated):
-        assert believed(kind, 1e-4, 0.0) == pytest.approx(0.04, rel=0.01)
-        assert believed(kind, 0.03, 0.0) == pytest.approx(0.004, rel=0.01)  # 9 times the variance
-    assert believed(correlated, 0.03, 0.9) < 0.001  # what is much alike hardly differs
+    assert believed(0.01) == pytest.approx(0.02)  # as much noise as spread
+    assert believed(1e-4) == pytest.approx(0.04, rel=0.01)
+    assert believed(0.03) == pytest.approx(0.004, rel=0.01)  # 9 times the variance
 
 
-def test_scores_far_apart_tell_that_recipes_matter_more_on_this_task():
-    one = np.eye(2)
-    scales = [
-        replay_contestants.likeliest_scale(np.array([x, -x]), 1e-4 * one, 1e-6 * one)
-        for x in (0.001, 0.01, 0.02, 0.1)
-    ]
-    assert scales == [0.5, 1.0, 2.0, 4.0]
+def test_kerastune_begins_with_the_recipe_of_the_network_and_ends_with_a_bag_where_it_fits(own):
+    engine = replay_contestants.Kerastune(replay_priors.believed(own[1:], "table", 1.0))
+
+    def choice(seconds):
+        records = Records(own[0], 1, seconds)
+        found = engine(records, None)
+        return found, records.tested(found), records
+
+    # A training takes .8 s; where that is too long, one of half the steps.
+    found, score, _ = choice(0.5)
+    assert (found.recipe, found.is_bag, score) == ("length x1/2", False, pytest.approx(0.79))
+    assert (choice(0.9)[0].recipe, choice(3.0)[0].is_bag) == ("base", False)
+    found, score, records = choice(20.0)
+    assert found.is_bag and score == pytest.approx(0.8 + OWN_GAINS[found.recipe] + 0.02)
+    assert records.spent <= 20.0
 
 
 def test_gains_that_differ_by_no_more_than_their_errors_have_little_spread_of_their_own():
@@ -214,8 +240,7 @@ def test_the_expected_value_does_not_follow_a_score_that_is_mostly_noise():
             run["validation"] = [score + 0.12 for score in run["validation"]]
         run["gain_error"] *= 5
     worlds = recorded_runs.worlds(universe, recorded_recipes.RECIPES)
-    prior = replay_priors.joint(worlds[1:], "table")
-    engine = replay_contestants.ExpectedValue(prior, replay_contestants.Shrunk)
+    engine = replay_contestants.ExpectedValue(replay_priors.believed(worlds[1:], "table"))
     assert engine(Records(worlds[0], 0, 100.0), None).recipe == "smoothing"
     assert (
         replay_contestants.random_search(
@@ -225,29 +250,43 @@ def test_the_expected_value_does_not_follow_a_score_that_is_mostly_noise():
     )  # by the score alone
 
 
-def test_the_file_of_priors_tells_means_of_every_recipe_by_kind(worlds):
-    told = replay.priors_file(worlds, A_BAG)
+def test_the_file_of_priors_tells_means_of_every_recipe_by_kind(worlds, own):
+    told = replay.priors_file(worlds, own)
     assert set(told["gains"]["smoothing"]) == {"table", "table, small", "other", "other, small"}
     assert told["seed_std"]["table"] == 0.0  # the same test score with every seed
     one_seed = recorded_runs.worlds(a_universe(seeds=1), recorded_recipes.RECIPES)
-    assert replay.priors_file(one_seed, A_BAG)["seed_std"] == {}
+    assert replay.priors_file(one_seed, own)["seed_std"] == {}
     assert told["gains"]["smoothing"]["table"] == {"mean": 0.03, "std": 0.00474, "tasks": 5}
     assert told["changes"]["smoothing"] == {"label_smoothing": 0.1}
     # Gains over Adam are of what Adam trained.
     of_adam = told["gains_of"]["adam"]
     assert {told["changes"][name]["optimizer"] for name in of_adam} == {"adam"}
     assert "adam" in of_adam and of_adam["adam"]["table"]["mean"] == 0
+    # Over Keras's defaults: Adam on the former networks, their own recipe on the present ones.
+    gains = told["gains"]
+    assert gains["tuned"]["table"]["mean"] == pytest.approx(0.02, abs=1e-4)
+    assert gains["tuned, built-in network"]["table"]["mean"] == pytest.approx(0.02, abs=1e-4)
 
 
 def test_the_prior_of_a_bag_is_the_recorded_gain_by_kind(worlds):
-    assert replay_priors.bag_prior(A_BAG, "image") is None
-    kinds = ("table, small", "other, small", "series, small")
-    found = [replay_priors.bag_prior(A_BAG, data) for data in kinds]
-    assert [each.tasks for each in found] == [2, 3, 1]
+    folds = some_folds()
+    folds["tasks"]["task 4"] = {**folds["tasks"]["task 4"], "group": "series"}
+    for bag in folds["bags"]:
+        bag["test"] += 0.02 * (bag["task"] == "task 4")
+    own = recorded_runs.own_worlds(folds, worlds)
+    assert replay_priors.bag_prior(own, "image") is None
+    found = [replay_priors.bag_prior(own, data) for data in ("table", "other", "series")]
+    assert [each.tasks for each in found] == [4, 5, 1]
     # Tasks of another kind count less.
     means = [each.mean for each in found]
     assert 0.02 < means[0] < means[1] < means[2] < 0.04 and means[0] < 0.023
-    assert replay.priors_file(worlds, A_BAG)["gains"]["bag"]["table, small"]["tasks"] == 2
+
+
+def test_of_larger_data_only_the_base_recipe_has_a_bag(worlds):
+    folds = some_folds()
+    folds["runs"] = [run for run in folds["runs"] if run["seed"] < 3 or run["recipe"] == "base"]
+    own = recorded_runs.own_worlds(folds, worlds)[0]
+    assert (list(own.bags), own.seeds) == (["base"], [1, 2])
 
 
 def test_a_universe_is_written_and_read(tmp_path):
@@ -287,3 +326,18 @@ def test_a_universe_is_recorded_and_goes_on_where_it_stopped(tmp_path):
     (added,) = second["runs"][2:]
     assert added["recipe"] == "constant" and added["steps"][-1] == 800
     assert 0.2 < max(added["test"]) < 0.7 and added["gain_error"] > 0
+
+
+@pytest.mark.slow
+def test_folds_are_recorded_with_their_bag(tmp_path):
+    from test_runs import printed_by
+
+    output = tmp_path / "folds.json.gz"
+    arguments = ("--tasks=diabetes", f"--output={output}", f"--cache={tmp_path}")
+    printed_by("universe_folds.py", *arguments, "--recipes=length x1/4")
+    found = recorded_runs.read(output)
+    assert [run["seed"] for run in found["runs"]] == [1, 2, 3, 4, 5]
+    (bag,) = found["bags"]
+    singles = [run["test"][recorded_runs.kept(run)] for run in found["runs"]]
+    assert 0.2 < np.mean(singles) < bag["test"] < 0.7  # the mean of five is better than one
+    assert bag["gain_error"] > 0 and found["tasks"]["diabetes"]["starting"]["optimizer"] == "adam"

@@ -12,6 +12,7 @@ from kerastune.analysis.comparison import Comparison, Z
 from kerastune.playbook.context import Context
 from kerastune.playbook.rules import expected_gain, full_training, regularizers
 from kerastune.playbook.rules.expected_gain import (
+    BUILT_IN,
     MANY,
     RECORDED,
     SEED_STD,
@@ -153,6 +154,23 @@ def test_with_adam_gains_are_those_recorded_with_adam_else_those_with_sgd(record
     assert list(expected_gain.changes()) == ["smoothing", "late", "adam, smoothing"]
 
 
+def test_of_a_built_in_network_gains_are_those_over_the_recipe_that_it_names(recorded):
+    of_sgd, of_own = ({"mean": mean, "std": 0.01, "tasks": 5} for mean in (0.02, -0.01))
+    recorded(
+        changes={"smoothing": {"label_smoothing": 0.1}, "late": {"decay_start": 0.5}},
+        gains={name: {"table": of_sgd} for name in ("smoothing", "late")},
+        gains_of={BUILT_IN: {"smoothing": {"table": of_own}, "no dropout": {"table": of_own}}},
+        changes_of_built_in={"no dropout": {"dropout": None}},
+    )
+    assert list(expected_gain.changes(BUILT_IN)) == ["no dropout"]
+    assert prior("smoothing", "table", BUILT_IN) == prior("no dropout", "table", BUILT_IN)
+    assert prior("smoothing", "table", BUILT_IN) == Prior(-0.01, 0.01, 5)  # no wider
+    assert prior("late", "table", BUILT_IN) == wider(of_sgd)
+    names = facts(starting_recipe={"optimizer": "adam"})
+    assert names.recorded_as(Recipe(optimizer="adam")) == BUILT_IN
+    assert names.recorded_as(Recipe()) == "sgd" == facts().recorded_as(Recipe())
+
+
 def test_an_unknown_change_is_neutral():
     assert Prior().mean == 0 and Prior().tasks == 0
     gain = expected(measured(0.02, 0.01), prior("unheard of", "table"))
@@ -183,6 +201,8 @@ def test_the_file_of_priors_holds_what_is_read_of_it():
     kinds |= {kind + expected_gain.SMALL for kind in kinds}
     assert set(held["seed_std"]) <= kinds and all(std > 0 for std in held["seed_std"].values())
     assert set(held["changes"]) >= {name for name, _ in RECORDED.values()}
+    of_built_in = held["changes_of_built_in"]
+    assert of_built_in and set(of_built_in) <= set(held["gains_of"][BUILT_IN])
     assert set(held["gains"]) == set(held["changes"]) | set(expected_gain.MEASURED)
     for change, by_kind in held["gains"].items():
         assert set(by_kind) <= kinds, change

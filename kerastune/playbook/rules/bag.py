@@ -1,11 +1,10 @@
 """Bags: for small data, the mean of models that each left out another fold of all examples.
 
 Training and validation part together are cut into `FOLDS`, and again as often as the budget holds
-that; what is left then trains some folds of one cut more. Every model learns from all folds but one and keeps the weights that are best on that one, so
-that nothing is lost to validation and every example is predicted by models that have not seen it
-(Breiman 1996, "Bagging Predictors"; Krogh & Vedelsby 1995). On recorded tasks
-(`runs/benchmark_bags.py`) that is better than one model, and than models that learn from all
-examples to their last step.
+that; what is left then trains some folds of one cut more. Every model learns from all folds but one
+and keeps the weights that are best on that one, so that nothing is lost to validation and every
+example is predicted by models that have not seen it (Breiman 1996, "Bagging Predictors"; Krogh &
+Vedelsby 1995). On recorded tasks (`runs/universe_folds.py`) that is better than one model.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import numpy as np
 
 from kerastune.analysis import comparison, ensemble_selection
 from kerastune.analysis.comparison import Comparison
+from kerastune.playbook.context import Facts
 from kerastune.playbook.ensemble_values import LeftOut
 from kerastune.playbook.rules import full_training
 from kerastune.recipe import Recipe
@@ -29,6 +29,7 @@ MOST_REPEATS = 4
 MORE_MEMBERS = 2  # times as many as an ensemble has: models of small data cost little to serve
 FEW = 2000  # training examples, whose models soon overfit
 LONGER = 3  # times its steps that the recipe may take with more, before a bag follows
+SHORTEST = 1 / 4  # of the steps that a training would take without a bag
 SPARE = 0.9  # of what is left of a budget in seconds, that a repeat may be expected to take
 WHOLE = 0.75  # of its steps, after which a training that ran out of time is a member all the same
 
@@ -61,6 +62,24 @@ def trainings(num_train: int) -> int:
         (6, 18)
     """
     return (FOLDS + 1) * (1 if num_train <= FEW else LONGER)
+
+
+def affordable(steps: int, facts: Facts) -> int:
+    """Steps of a training that is followed by a bag: fewer than are wanted, down to `SHORTEST` of
+    them, where a budget then holds a bag. Five short trainings are worth more than a long one.
+
+    Args:
+        steps: that are wanted.
+        facts: of the search.
+
+    Example:
+        >>> from kerastune.objective import Objective
+        >>> facts = [Facts(500, 90, Objective("loss", "min"), n) for n in (6000, 3000, 1000)]
+        >>> [affordable(1000, each) for each in facts]
+        [1000, 500, 1000]
+    """
+    held = facts.allowance // trainings(facts.num_train)
+    return held if SHORTEST * steps <= held < steps else steps
 
 
 def repeats(
@@ -188,8 +207,9 @@ def out_of_fold(predictions: Sequence[tuple[np.ndarray, np.ndarray]], count: int
 def judge(names: Sequence[str], known: LeftOut, single: np.ndarray, measure: str) -> Verdict:
     """How much a bag gains over a single model.
 
-    What a bag predicts for an example is here the mean of those models that left it out; all of them together are better. They are also less certain, so a
-    temperature that was fitted to these predictions would not fit theirs: a bag has none.
+    What a bag predicts for an example is here the mean of those models that left it out; all of
+    them together are better. They are also less certain, so a temperature that was fitted to these
+    predictions would not fit theirs: a bag has none.
 
     Args:
         names: of the members.

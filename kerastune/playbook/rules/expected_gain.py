@@ -28,9 +28,14 @@ from kerastune.analysis.comparison import Comparison
 TIE = 0.0005  # 0.05 points; of a loss, that fraction of it
 SEED_STD = 0.3  # of the score with other seeds, times the root of the training examples
 # Times the fitted standard deviations: with it engines that are replayed lose least, each task with
-# what was fitted on the others (`runs/replay.py`).
+# what was fitted on the others (`runs/replay.py`). Of built-in networks they lose least without.
 WIDER = 4.0
-MEASURED = ("bag",)  # changes whose gain was recorded as they are made: nothing to widen
+# What a search begins with, over Keras's defaults: of any network, and of one that names its own
+# recipe.
+TUNED, TUNED_BUILT_IN = "tuned", "tuned, built-in network"
+BUILT_IN = "built-in network"  # with the recipe that it names: changes of that were recorded, too
+# Changes whose gain was recorded as they are made: nothing to widen.
+MEASURED = ("bag", TUNED, TUNED_BUILT_IN)
 LARGE = 1000  # training examples; with fewer other recipes help
 SMALL = ", small"  # behind the kind of such data
 MANY = 50_000  # training examples of a stream
@@ -143,7 +148,7 @@ def improvement(gain: float, std: float) -> float:
     return gain * 0.5 * math.erfc(-at / math.sqrt(2)) + std * density
 
 
-def prior(change: str, data: str, optimizer: str = "sgd") -> Prior:
+def prior(change: str, data: str, of: str = "sgd") -> Prior:
     """What a change gained on recorded tasks of a kind of data; a neutral prior where it was not
     recorded.
 
@@ -151,33 +156,39 @@ def prior(change: str, data: str, optimizer: str = "sgd") -> Prior:
         change: name of one of `changes`, or of a comparison in `RECORDED`.
         data: `"table"`, `"image"`, `"series"`, `"text"`, `"regression"` or `"other"`, with
             `SMALL` behind it where there are fewer than `LARGE` training examples.
-        optimizer: of the recipe that is changed. What was not recorded with it is taken to gain
-            what it gains with SGD.
+        of: recipe that is changed: its optimizer, or `BUILT_IN`. What was not recorded of it is
+            taken to gain what it gains with SGD.
 
     Example:
         >>> prior("magic", "table") == Prior()
         True
     """
     name, sign = RECORDED.get(change, (change, 1))
-    kinds = _gains(name, optimizer)
+    kinds = _gains(name, of)
     size = SMALL if data.endswith(SMALL) else ""
     found = kinds.get(data) or kinds.get(f"other{size}")
     if not found:
         return Prior()
-    wider = 1.0 if name in MEASURED else WIDER
+    is_own = of == BUILT_IN and name in _recorded()["gains_of"][of]
+    wider = 1.0 if name in MEASURED or is_own else WIDER
     return Prior(sign * found["mean"], wider * found["std"], found["tasks"])
 
 
-def changes(optimizer: str = "sgd") -> dict[str, dict[str, Any]]:
-    """What was recorded: values of a recipe by the name of the change, for a recipe with this
-    optimizer.
+def changes(of: str = "sgd") -> dict[str, dict[str, Any]]:
+    """What was recorded: values of a recipe by the name of the change.
 
-    Of a change that was recorded with SGD and with this optimizer, only the latter is there.
+    Of a change that was recorded with SGD and with another optimizer, only the latter is there.
+
+    Args:
+        of: recipe that is changed: its optimizer, or `BUILT_IN`.
     """
-    recorded = _recorded()["changes"]
-    if optimizer == "sgd":
+    recorded = _recorded()
+    if of == BUILT_IN:
+        return recorded["changes_of_built_in"]
+    recorded = recorded["changes"]
+    if of == "sgd":
         return recorded
-    own = {name: each for name, each in recorded.items() if each.get("optimizer") == optimizer}
+    own = {name: each for name, each in recorded.items() if each.get("optimizer") == of}
     found = {_with_sgd(each) for each in own.values()}
     return own | {
         name: each
@@ -186,13 +197,11 @@ def changes(optimizer: str = "sgd") -> dict[str, dict[str, Any]]:
     }
 
 
-def _gains(name: str, optimizer: str) -> dict[str, dict[str, float]]:
-    """Gains of a change by kind of data, over the recipe with this optimizer where that was
-    recorded.
-    """
+def _gains(name: str, of: str) -> dict[str, dict[str, float]]:
+    """Gains of a change by kind of data, over the recipe `of` where that was recorded."""
     recorded = _recorded()
-    of_sgd, others = recorded["gains"].get(name, {}), recorded["gains_of"].get(optimizer, {})
-    if name in others or name not in recorded["changes"]:
+    of_sgd, others = recorded["gains"].get(name, {}), recorded["gains_of"].get(of, {})
+    if name in others or of == BUILT_IN or name not in recorded["changes"]:
         return others.get(name, of_sgd)
     same = _with_sgd(recorded["changes"][name])
     alike = [each for each in others if _with_sgd(recorded["changes"][each]) == same]

@@ -194,7 +194,7 @@ def expected_of(compared: Comparison, worse: Outcome, context: Context, change: 
         least = 1.0 if data == "regression" else 1e-12
         scale = max(abs(float(np.mean(worse.example_scores))), least)
     prior, seed_std = (
-        expected_gain.prior(change, data, worse.spec.recipe.optimizer),
+        expected_gain.prior(change, data, context.facts.recorded_as(worse.spec.recipe)),
         expected_gain.seed_std(data, context.facts.num_train),
     )
     return expected_gain.expected(compared, prior, scale, seed_std)

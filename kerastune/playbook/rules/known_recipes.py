@@ -49,7 +49,7 @@ def candidates(base: Recipe, context: Context, chunk: int) -> list[Candidate]:
         chunk: of whose steps trainings are multiples.
     """
     found = []
-    for name, changes in expected_gain.changes(base.optimizer).items():
+    for name, changes in expected_gain.changes(context.facts.recorded_as(base)).items():
         recipe = changed(base, changes, context, chunk)
         if recipe is not None and recipe != base:
             examples = recipe.total_steps * recipe.batch_size
@@ -138,5 +138,7 @@ def _in_words(name: str, value: Any) -> str:
         return f"decay from {100 * value:g} % of the steps"
     if name == "warmup_steps":
         return f"warm-up over {100 * value:g} % of the steps"
+    if not value:
+        return "no " + name.replace("_", " ")
     words = WORDS.get(name, name.replace("_", " ") + " ")
     return f"{words}{value:.3g}"

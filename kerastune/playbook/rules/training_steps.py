@@ -109,8 +109,13 @@ class TrainingSteps:
 
     @property
     def wanted(self) -> int:
-        """Steps of the first training, as far as the budget holds them."""
-        return self.stretch * self.context.recipe.total_steps
+        """Steps of the first training, as far as the budget holds them; fewer where it then holds
+        a bag.
+        """
+        steps = self.stretch * self.context.recipe.total_steps
+        if not (self.leaves and self.context.facts.bags):
+            return steps
+        return bag.affordable(steps, self.context.facts)
 
     def due(self) -> list[TrialSpec]:
         """The segment to train next; none where the number of steps can be chosen."""

@@ -184,7 +184,8 @@ def _error(base: Outcome) -> float:
 
 def _promise(each: Candidate, best: float, error: float, context: Context) -> float:
     """What a training is expected to add to the best expectation, for its cost."""
-    prior = expected_gain.prior(each.name, context.facts.data, context.recipe.optimizer)
+    of = context.facts.recorded_as(context.recipe)
+    prior = expected_gain.prior(each.name, context.facts.data, of)
     seeds = 2**0.5 * expected_gain.seed_std(context.facts.data, context.facts.num_train)
     # How far the expectation may move once it is measured.
     told = prior.std**2 / (prior.std**2 + error**2 + seeds**2) ** 0.5

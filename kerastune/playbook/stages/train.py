@@ -10,7 +10,7 @@ from kerastune.analysis.comparison import Comparison
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, rounded_up
 from kerastune.playbook.decision import ChosenTrial, Decision
-from kerastune.playbook.rules import full_training, untuned
+from kerastune.playbook.rules import expected_gain, full_training, untuned
 from kerastune.playbook.rules.training_steps import (
     STAGE,
     TrainingSteps,
@@ -140,7 +140,9 @@ class Train(Stage):
         compared, final = None, tuned or baseline
         if tuned and baseline:
             compared = full_training.compare(tuned, baseline)
-            gain = full_training.expected_of(compared, baseline, context, "tuned")
+            names_recipe = bool(context.facts.starting_recipe)
+            change = expected_gain.TUNED_BUILT_IN if names_recipe else expected_gain.TUNED
+            gain = full_training.expected_of(compared, baseline, context, change)
             final = tuned if gain.is_gain else baseline
         # The seed cuts the data, too: with another one the recipe would not see the same examples.
         after = final.spec.recipe.replace(seed=context.recipe.seed)

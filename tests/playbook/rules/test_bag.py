@@ -131,14 +131,18 @@ def test_what_ran_out_of_time_is_a_member_only_if_it_is_as_good_as_whole():
 
 
 def test_a_training_leaves_time_for_a_bag_where_there_may_be_one():
-    def leaves(**known):
-        context = Context(RECIPE, SMALL(**known), {})
-        return TrainingSteps(CHUNK, context, True, 1, 0.5, False)._leaves
+    def steps(**known):
+        return TrainingSteps(CHUNK, Context(RECIPE, SMALL(**known), {}), True, 1, 0.5, False)
 
-    assert leaves(allowance=1200) == pytest.approx(5 / 6)
-    assert leaves(allowance=1199) == 0.5 == leaves(allowance=1200, bags=False)
-    # Of a budget in seconds the training takes all, where that holds few others.
-    assert leaves(allowance=1199, timed=True) == 0 < leaves(allowance=1200, timed=True, bags=False)
+    def leaves(**known):
+        return steps(**known)._leaves
+
+    assert leaves(allowance=300) == leaves(allowance=1200) == pytest.approx(5 / 6)
+    assert leaves(allowance=299) == 0.0 < leaves(allowance=1200, bags=False)
+    assert leaves(allowance=299, timed=True) == 0
+    # Of a budget for short trainings only they are as short as that.
+    found = [steps(allowance=n).wanted for n in (299, 300, 600, 1200)]
+    assert found == [200, 50, 100, 200] and steps(allowance=300, bags=False).wanted == 200
 
 
 # What it is worth

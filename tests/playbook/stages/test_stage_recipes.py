@@ -9,7 +9,7 @@ from test_stages import scored
 
 from kerastune.playbook.context import Context
 from kerastune.playbook.rules import known_recipes
-from kerastune.playbook.rules.expected_gain import WIDER
+from kerastune.playbook.rules.expected_gain import BUILT_IN, WIDER
 from kerastune.playbook.stages.recipes import BASE, LEAST_TRAININGS, Recipes
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
@@ -79,6 +79,21 @@ def test_trainings_are_shorter_where_the_allowance_holds_few_and_the_recipe_keep
     assert decision.after == RECIPE.replace(label_smoothing=0.1)
     outcomes, decision = drive({}, facts(allowance=1000))
     assert not outcomes and decision.after == RECIPE and "do not hold" in decision.numbers
+
+
+def test_of_a_built_in_network_changes_of_its_own_recipe_are_tried(recorded):
+    gained = {"table": {"mean": 0.03, "std": 0.01, "tasks": 9}}
+    recorded(
+        changes=CHANGES,
+        gains=gains(smoothing=0.05),
+        gains_of={BUILT_IN: {"no dropout": gained}},
+        changes_of_built_in={"no dropout": {"optimizer": "adam", "dropout": None}},
+    )
+    own = RECIPE.replace(optimizer="adam", dropout=0.25)
+    known = facts(allowance=9000, starting_recipe={"optimizer": "adam"})
+    outcomes, decision = drive({"recipes-no-dropout": 0.85}, known, own)
+    assert list(outcomes) == [BASE, "recipes-no-dropout"]
+    assert decision.headline == "Kept: no dropout" and decision.after.dropout is None
 
 
 def test_what_a_stage_before_trained_is_not_trained_again(recorded):
