@@ -205,7 +205,9 @@ def test_kerastune_begins_with_the_recipe_of_the_network_and_ends_with_a_bag_whe
     # A training takes .8 s; where that is too long, one of half the steps.
     found, score, _ = choice(0.5)
     assert (found.recipe, found.is_bag, score) == ("length x1/2", False, pytest.approx(0.79))
-    assert (choice(0.9)[0].recipe, choice(3.0)[0].is_bag) == ("base", False)
+    assert (choice(0.9)[0].recipe, choice(2.3)[0].is_bag) == ("base", False)
+    # Five of half the steps and a single model.
+    assert (choice(2.5)[0].recipe, choice(2.5)[0].is_bag) == ("length x1/2", True)
     found, score, records = choice(20.0)
     assert found.is_bag and score == pytest.approx(0.8 + OWN_GAINS[found.recipe] + 0.02)
     assert records.spent <= 20.0
