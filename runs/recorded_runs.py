@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from recorded_recipes import OWN
 
-FOLDS = 5  # that training and validation part are cut into
+from kerastune.playbook.rules import bag
 
 # A run at a constant rate may end at any time: these parts of it are recipes of their own, too.
 PARTS = {f"keras defaults, 1/{divisor}": ("keras defaults", divisor) for divisor in (8, 4, 2)}
@@ -195,13 +195,13 @@ def own_worlds(folds: dict[str, Any], worlds: list[World]) -> list[World]:
             family: {"seconds": quicker * each["seconds"]}
             for family, each in former.entry["probes"].items()
         }
-        bags = {bag["recipe"]: bag for bag in folds["bags"] if bag["task"] == name}
+        bags = {each["recipe"]: each for each in folds["bags"] if each["task"] == name}
         runs = {
             (run["recipe"], run["seed"]): _with_errors(run, bags[run["recipe"]])
             for run in folds["runs"]
             if run["task"] == name
         }
-        means = {r: bag["test"] for r, bag in bags.items() if (r, FOLDS) in runs}
+        means = {r: each["test"] for r, each in bags.items() if (r, bag.FOLDS) in runs}
         # Of larger data only the base recipe has all folds: as many count as all have.
         common = [seed for _, seed in runs if all((recipe, seed) in runs for recipe in bags)]
         runs = {key: run for key, run in runs.items() if key[1] in common}
@@ -216,10 +216,10 @@ def own_worlds(folds: dict[str, Any], worlds: list[World]) -> list[World]:
     return found
 
 
-def _with_errors(run: dict[str, Any], bag: dict[str, Any]) -> dict[str, Any]:
+def _with_errors(run: dict[str, Any], of_bag: dict[str, Any]) -> dict[str, Any]:
     """A run with standard errors of its own fold, of those of all folds together."""
-    fold = FOLDS**0.5
-    errors = {name: fold * bag[name] for name in ("error", "gain_error")}
+    fold = bag.FOLDS**0.5
+    errors = {name: fold * of_bag[name] for name in ("error", "gain_error")}
     return {**run, **errors, "training_loss": run["validation_loss"]}
 
 
@@ -292,6 +292,11 @@ class Records:
     def group(self) -> str:
         """Kind of the data."""
         return self._world.entry["group"]
+
+    @property
+    def is_small(self) -> bool:
+        """Whether there are so few examples that bags of short trainings pay."""
+        return self._world.entry["examples"][0] <= bag.FEW
 
     def has_bag(self, recipe: str) -> bool:
         """Whether the folds of a recipe make a bag."""

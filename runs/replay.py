@@ -93,7 +93,7 @@ def played(pairs: list[tuple[World, World]]) -> dict[str, np.ndarray]:
     for world, of_own in pairs:
         for name, (engine, draws) in contestants(worlds, world).items():
             add(name, world, engine, draws)
-        prior = replay_priors.believed(but(own, of_own), of_own.data, wider=1.0)
+        prior = replay_priors.believed(but(own, of_own), of_own.data)
         add(KERASTUNE, of_own, Kerastune(prior))
         add("its network, Keras defaults", of_own, replay_contestants.keras_defaults)
     found[UNLIMITED] = [

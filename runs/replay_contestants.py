@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 from recorded_recipes import BASE
-from recorded_runs import FOLDS, Choice, Curve, Records
+from recorded_runs import Choice, Curve, Records
 
+from kerastune.playbook.rules.bag import FOLDS
 from kerastune.playbook.rules.expected_gain import TIE
 
 SIGNIFICANT = 1.96  # standard errors
@@ -179,11 +180,11 @@ class Kerastune(ExpectedValue):
     The recipe that the network begins with is trained first, in a budget too short for it for
     fewer steps. Half of the budget is the final training's: in the other half changes are tried, by
     expected value, while one promises more than a tie. Where a single model and five folds fit, the
-    mean of the folds is returned, if need be of shorter trainings.
+    mean of the folds is returned, of few examples if need be of shorter trainings.
     """
 
     def __call__(self, records: Records, rng: np.random.Generator) -> Choice:
-        for recipe in LENGTHS[1:]:
+        for recipe in LENGTHS[1:] if records.is_small else ():
             if not self.holds_bag(records, BASE) and self.holds_bag(records, recipe):
                 return self.bag(records, recipe)
         first = next((recipe for recipe in LENGTHS if records.fits(recipe)), LENGTHS[-1])

@@ -158,9 +158,7 @@ def seed_std(worlds: Sequence[World], data: str) -> float | None:
     return round(float(np.median(found)), 5) if found else None
 
 
-def believed(
-    worlds: Sequence[World], data: str, wider: float = WIDER
-) -> dict[str, tuple[float, float]]:
+def believed(worlds: Sequence[World], data: str) -> dict[str, tuple[float, float]]:
     """Mean and standard deviation that an engine believes of the gain of every recipe."""
     found = priors(worlds, data)
-    return {recipe: (prior.mean, wider * prior.std) for recipe, prior in found.items()}
+    return {recipe: (prior.mean, WIDER * prior.std) for recipe, prior in found.items()}

@@ -22,12 +22,11 @@ import recorded_tasks
 import universe
 from absl import app, flags
 from recorded_recipes import BASE, OWN
-from recorded_runs import FOLDS
 
+from kerastune.playbook.rules.bag import FEW, FOLDS
 from kerastune.recipe import Recipe
 
 FLAGS = flags.FLAGS
-FEW = 2000  # training examples, whose models make a bag
 OF_LARGE = 2  # folds that are left out of more
 BAGGED = (BASE, "length x1/4")  # recipes whose bags are recorded of more, too
 TIMED = 400  # steps of the former network

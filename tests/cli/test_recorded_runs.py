@@ -83,7 +83,7 @@ def some_folds(tasks=5, bag=0.02):
     """Folds of the present networks, whose bags gain as much with every recipe."""
     names = [f"task {i}" for i in range(tasks)]
     entry = a_universe()["tasks"]["task 0"]
-    entry = {**entry, "former_seconds_per_step": 0.002, "starting": {"learning_rate": 0.004}}
+    entry = {**entry, "former_seconds_per_step": 0.002, "examples": [1500, 200, 200]}
     runs = [
         a_run(name, recipe, seed, gain, 400 if "1/2" in recipe else 800)
         for name in names
@@ -195,7 +195,7 @@ def test_what_is_believed_of_a_gain_follows_the_prior_where_scores_are_noisy():
 
 
 def test_kerastune_begins_with_the_recipe_of_the_network_and_ends_with_a_bag_where_it_fits(own):
-    engine = replay_contestants.Kerastune(replay_priors.believed(own[1:], "table", 1.0))
+    engine = replay_contestants.Kerastune(replay_priors.believed(own[1:], "table"))
 
     def choice(seconds):
         records = Records(own[0], 1, seconds)

@@ -65,8 +65,9 @@ def trainings(num_train: int) -> int:
 
 
 def affordable(steps: int, facts: Facts) -> int:
-    """Steps of a training that is followed by a bag: fewer than are wanted, down to `SHORTEST` of
-    them, where a budget then holds a bag. Five short trainings are worth more than a long one.
+    """Steps of a training that is followed by a bag: of few examples fewer than are wanted, down to
+    `SHORTEST` of them, where a budget then holds a bag. There five short trainings are worth more
+    than a long one (`runs/replay.py`).
 
     Args:
         steps: that are wanted.
@@ -79,7 +80,8 @@ def affordable(steps: int, facts: Facts) -> int:
         [1000, 500, 1000]
     """
     held = facts.allowance // trainings(facts.num_train)
-    return held if SHORTEST * steps <= held < steps else steps
+    is_shorter = facts.num_train <= FEW and SHORTEST * steps <= held < steps
+    return held if is_shorter else steps
 
 
 def repeats(

@@ -28,7 +28,7 @@ from kerastune.analysis.comparison import Comparison
 TIE = 0.0005  # 0.05 points; of a loss, that fraction of it
 SEED_STD = 0.3  # of the score with other seeds, times the root of the training examples
 # Times the fitted standard deviations: with it engines that are replayed lose least, each task with
-# what was fitted on the others (`runs/replay.py`). Of built-in networks they lose least without.
+# what was fitted on the others (`runs/replay.py`).
 WIDER = 4.0
 # What a search begins with, over Keras's defaults: of any network, and of one that names its own
 # recipe.
@@ -169,8 +169,7 @@ def prior(change: str, data: str, of: str = "sgd") -> Prior:
     found = kinds.get(data) or kinds.get(f"other{size}")
     if not found:
         return Prior()
-    is_own = of == BUILT_IN and name in _recorded()["gains_of"][of]
-    wider = 1.0 if name in MEASURED or is_own else WIDER
+    wider = 1.0 if name in MEASURED else WIDER
     return Prior(sign * found["mean"], wider * found["std"], found["tasks"])
 
 
