@@ -75,7 +75,6 @@ OWN = {
     "rate x1/3": {"rate": 1 / 3},
     "rate x3": {"rate": 3.0},
     "length x1/4": {"length": 0.25},
-    "length x1/2": {"length": 0.5},
     "length x3": {"length": 3.0},
     "average .99": {"ema": 0.99},
     "no smoothing": {"label_smoothing": 0.0},

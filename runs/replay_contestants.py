@@ -13,7 +13,7 @@ from kerastune.playbook.rules.expected_gain import TIE
 
 SIGNIFICANT = 1.96  # standard errors
 REDUCTION = 3  # of successive halving
-LENGTHS = (BASE, "length x1/2", "length x1/4")
+LENGTHS = (BASE, "length x1/4")
 # The order in which the former engine asked, as the playbook has it.
 STAGES = (
     ("rate x1/3", "rate x3"),

@@ -76,7 +76,7 @@ def a_universe(tasks=5, seeds=2):
     return {"tasks": dict.fromkeys(names, entry), "runs": runs}
 
 
-OWN_GAINS = {"base": 0.0, "length x1/2": -0.01, "smoothing": 0.01, "keras defaults": -0.02}
+OWN_GAINS = {"base": 0.0, "length x1/4": -0.01, "smoothing": 0.01, "keras defaults": -0.02}
 
 
 def some_folds(tasks=5, bag=0.02):
@@ -85,7 +85,7 @@ def some_folds(tasks=5, bag=0.02):
     entry = a_universe()["tasks"]["task 0"]
     entry = {**entry, "former_seconds_per_step": 0.002, "examples": [1500, 200, 200]}
     runs = [
-        a_run(name, recipe, seed, gain, 400 if "1/2" in recipe else 800)
+        a_run(name, recipe, seed, gain, 400 if "1/4" in recipe else 800)
         for name in names
         for recipe, gain in OWN_GAINS.items()
         for seed in range(1, 6)
@@ -204,10 +204,10 @@ def test_kerastune_begins_with_the_recipe_of_the_network_and_ends_with_a_bag_whe
 
     # A training takes .8 s; where that is too long, one of half the steps.
     found, score, _ = choice(0.5)
-    assert (found.recipe, found.is_bag, score) == ("length x1/2", False, pytest.approx(0.79))
+    assert (found.recipe, found.is_bag, score) == ("length x1/4", False, pytest.approx(0.79))
     assert (choice(0.9)[0].recipe, choice(2.3)[0].is_bag) == ("base", False)
     # Five of half the steps and a single model.
-    assert (choice(2.5)[0].recipe, choice(2.5)[0].is_bag) == ("length x1/2", True)
+    assert (choice(2.5)[0].recipe, choice(2.5)[0].is_bag) == ("length x1/4", True)
     found, score, records = choice(20.0)
     assert found.is_bag and score == pytest.approx(0.8 + OWN_GAINS[found.recipe] + 0.02)
     assert records.spent <= 20.0

@@ -27,11 +27,11 @@ FOLDS = 5
 FRACTION = "a fifth"  # 1 / FOLDS
 MOST_REPEATS = 4
 MORE_MEMBERS = 2  # times as many as an ensemble has: models of small data cost little to serve
-FEW = 2000  # training examples, whose models soon overfit
-LONGER = 3  # times its steps that the recipe may take with more, before a bag follows
+FEW = 2000  # training examples, of which five short trainings are worth more than a long one
 SHORTEST = 1 / 4  # of the steps that a training would take without a bag
+LENGTHENED = 1.5  # times the steps of a bag that was begun, with which another one is
 SPARE = 0.9  # of what is left of a budget in seconds, that a repeat may be expected to take
-WHOLE = 0.75  # of its steps, after which a training that ran out of time is a member all the same
+WHOLE = 0.75  # of its steps, after which a training is a member that is as good as whole
 
 # By name of the trial how to train, and which fold of which cut is left out.
 Repeat = dict[str, tuple[Recipe, dict[str, int]]]
@@ -52,22 +52,16 @@ class Verdict:
     predictions: np.ndarray
 
 
-def trainings(num_train: int) -> int:
-    """Trainings of the recipe that a budget holds before a bag is planned: the single model and one
-    repeat, of more than a few examples with room for a longer recipe. That may gain more: on the
-    table phoneme 2,700 steps are 3 points better than 600, and a bag of the shorter ones is 1.
-
-    Example:
-        >>> trainings(500), trainings(5000)
-        (6, 18)
+def trainings(timed: bool) -> int:
+    """Trainings of the recipe that a budget holds before a bag is planned: the single model, the
+    first repeat and, of a budget in seconds, one to spare, since nobody knows how long they take.
     """
-    return (FOLDS + 1) * (1 if num_train <= FEW else LONGER)
+    return FOLDS + 1 + timed
 
 
 def affordable(steps: int, facts: Facts) -> int:
     """Steps of a training that is followed by a bag: of few examples fewer than are wanted, down to
-    `SHORTEST` of them, where a budget then holds a bag. There five short trainings are worth more
-    than a long one (`runs/replay.py`).
+    `SHORTEST` of them, where a budget then holds a bag.
 
     Args:
         steps: that are wanted.
@@ -75,13 +69,46 @@ def affordable(steps: int, facts: Facts) -> int:
 
     Example:
         >>> from kerastune.objective import Objective
-        >>> facts = [Facts(500, 90, Objective("loss", "min"), n) for n in (6000, 3000, 1000)]
+        >>> facts = [Facts(500, 90, Objective("loss", "min"), n) for n in (7000, 3500, 1000)]
         >>> [affordable(1000, each) for each in facts]
         [1000, 500, 1000]
     """
-    held = facts.allowance // trainings(facts.num_train)
+    held = facts.allowance // trainings(facts.timed)
     is_shorter = facts.num_train <= FEW and SHORTEST * steps <= held < steps
     return held if is_shorter else steps
+
+
+def member_steps(
+    recipe: Recipe, left: float, num_train: int, outcomes: Mapping[str, Outcome]
+) -> int:
+    """Steps of each member, so that the first repeat fits in the steps that are left: fewer than
+    those of the single model, but not below `SHORTEST` of them, with more examples `WHOLE`.
+
+    A bag of the recipe that was begun keeps its steps, unless `LENGTHENED` times as many fit: then
+    the search was extended.
+
+    Args:
+        recipe: of the single model.
+        left: steps for what is not begun yet.
+        num_train: training examples.
+        outcomes: by name of the trial.
+
+    Example:
+        >>> recipe = Recipe(total_steps=1000)
+        >>> [member_steps(recipe, left, 500, {}) for left in (6000, 4000, 1000)]
+        [1000, 800, 1000]
+    """
+    trained = [each.spec.recipe for each in outcomes.values() if each.spec.repeat]
+    begun = [
+        each.total_steps
+        for each in trained
+        if each.replace(seed=recipe.seed) == recipe.over(each.total_steps)
+    ]
+    fits = min(recipe.total_steps, left / FOLDS)
+    if begun and fits < LENGTHENED * begun[-1]:
+        return begun[-1]
+    least = (SHORTEST if num_train <= FEW else WHOLE) * recipe.total_steps
+    return int(fits) if fits >= least else recipe.total_steps
 
 
 def repeats(

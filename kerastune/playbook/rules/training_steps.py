@@ -100,8 +100,9 @@ class TrainingSteps:
         """
         facts = self.context.facts
         if self.leaves and facts.bags:
-            if facts.allowance >= bag.trainings(facts.num_train) * self.wanted:
-                return bag.FOLDS / (bag.FOLDS + 1)
+            trainings = bag.trainings(facts.timed)
+            if facts.allowance >= trainings * self.wanted:
+                return 1 - 1 / trainings
             if facts.timed:
                 return 0.0
         least = LEAST_IN_TIME if facts.timed else 2

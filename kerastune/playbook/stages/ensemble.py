@@ -96,14 +96,14 @@ class Ensemble(Stage):
         if single is None:
             return []
         every, whole = single.spec.eval_every, _whole(context, single)
-        total = whole.recipe.total_steps
         left = context.left(self.name) - _cost_of_predicting(context)
-        repeats = self._repeats(whole)
+        spared = left * (bag.SPARE if context.facts.timed else 1.0)
+        steps, repeats = self._repeats(whole, every, spared)
         wanted = {name: each for repeat in repeats for name, each in repeat.items()}
-        spare = bag.SPARE if context.facts.timed else 1.0
-        due = bag.due(repeats, total, spare * left, context.outcomes)
+        due = bag.due(repeats, steps, spared, context.outcomes)
         if not due and not bag.members(repeats, context.outcomes):
             wanted = self._wanted(whole)
+            total = whole.recipe.total_steps
             due = full_training.affordable(wanted, total, left, context.outcomes)
         return [
             dataclasses.replace(
@@ -113,13 +113,22 @@ class Ensemble(Stage):
             for name, done in due
         ]
 
-    def _repeats(self, context: Context) -> list[bag.Repeat]:
-        """The trainings of a bag; none where data or user want none."""
-        if not context.facts.bags or self._folds:
-            return []
-        extensions = context.facts.extension
+    def _repeats(
+        self, context: Context, every: int, left: float = 0.0
+    ) -> tuple[int, list[bag.Repeat]]:
+        """Steps of every training of a bag, and the trainings; none where data or user want none.
+
+        Args:
+            context: whose recipe is the chosen one.
+            every: steps between evaluations, which all steps are multiples of.
+            left: steps for what is not begun yet.
+        """
+        recipe, facts, outcomes = context.recipe, context.facts, context.outcomes
+        if not facts.bags or self._folds:
+            return 0, []
+        steps = bag.member_steps(recipe, left, facts.num_train, outcomes) // every * every
         most = bag.MORE_MEMBERS * self._members
-        return bag.repeats(context.recipe, most, context.outcomes, extensions)
+        return steps, bag.repeats(recipe.over(steps), most, outcomes, facts.extension)
 
     def _wanted(self, context: Context) -> dict[str, tuple[Recipe, dict[str, int]]]:
         """By name of the trial how to train, and without which fold; members of folds first."""
@@ -189,7 +198,8 @@ class Ensemble(Stage):
         """What a bag is worth against the single model, also in words; `None` where there is
         none.
         """
-        names = bag.members(self._repeats(_whole(context, single)), context.outcomes)
+        _, repeats = self._repeats(_whole(context, single), single.spec.eval_every)
+        names = bag.members(repeats, context.outcomes)
         if not names:
             return None, []
         trial, facts = single.spec.trial, context.facts

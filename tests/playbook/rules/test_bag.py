@@ -78,6 +78,9 @@ def stage(wrong_of_one, wrong_of_members, members=10, folds=0):
 # What is trained
 
 
+MANY = {"num_train": 5000}
+
+
 def proposed(allowance, found=None, known=SMALL, **options):
     context = Context(RECIPE, known(allowance=allowance), single() if found is None else found)
     return stage(0.2, 0.2, **options).propose(context)
@@ -95,20 +98,37 @@ def test_the_first_repeat_is_whole_and_each_member_has_a_fold_and_a_seed_of_its_
 
 
 def test_without_room_or_leave_for_a_bag_the_recipe_gets_other_seeds():
-    for specs in (
-        proposed(999),
-        proposed(2000, known=lambda **given: SMALL(**{**given, "bags": False})),
+    for specs, count in (
+        (proposed(249), 1),
+        (proposed(2000, known=lambda **given: SMALL(**{**given, "bags": False})), 9),
     ):
-        assert len(specs) >= 3 and not any(spec.repeat for spec in specs)
+        assert len(specs) == count and not any(spec.repeat for spec in specs)
     asked = proposed(2000, folds=3)  # by the user: folds of the training part
     assert [spec.folds for spec in asked[:3]] == [3] * 3 and not any(s.repeat for s in asked)
 
 
-def test_of_time_that_is_only_just_enough_no_repeat_is_begun():
-    timed = functools.partial(SMALL, timed=True)
-    assert not any(spec.repeat for spec in proposed(1100, known=timed))
-    assert [spec.repeat for spec in proposed(1200, known=timed)] == [1] * 5
-    assert [spec.repeat for spec in proposed(1400, known=timed)] == [1] * 5 + [2]
+def test_where_whole_trainings_do_not_fit_those_of_a_bag_are_shorter():
+    timed, many = (functools.partial(SMALL, **each) for each in ({"timed": True}, MANY))
+    # In steps that are left: 1,000, and of a budget in seconds nine tenths of 1,100.
+    for specs, steps in ((proposed(1000), 200), (proposed(1100, known=timed), 150)):
+        assert {spec.recipe.total_steps for spec in specs if spec.repeat == 1} == {steps}
+        assert [spec.repeat for spec in specs][:5] == [1] * 5
+    # Of more examples they are at least three quarters as long.
+    assert {spec.recipe.total_steps for spec in proposed(800, known=many)} == {150}
+    assert not any(spec.repeat for spec in proposed(700, known=many))
+    assert all(spec.repeat for spec in proposed(700))
+
+
+def test_a_shorter_bag_that_was_begun_keeps_its_steps_until_half_as_many_more_fit():
+    shorter = {}
+    for name, (recipe, cut) in bag.repeats(RECIPE.over(100), 10, {})[0].items():
+        shorter[name] = trained(name, recipe, **cut)
+    found = single() | shorter
+    begun = [bag.member_steps(RECIPE, left, 500, found) for left in (0, 700, 749, 750)]
+    assert begun == [100, 100, 100, 150]
+    assert bag.member_steps(RECIPE.replace(momentum=0.5), 600, 500, found) == 120
+    decision = decided(0.2, 0.2, found)
+    assert decision.headline.startswith("Average of 5 models")
 
 
 def test_a_repeat_that_was_begun_is_finished_and_one_that_lost_a_fold_is_given_up():
