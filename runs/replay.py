@@ -26,7 +26,7 @@ from kerastune.playbook.rules import bag
 from kerastune.playbook.rules.expected_gain import BUILT_IN, TUNED, TUNED_BUILT_IN
 
 FLAGS = flags.FLAGS
-BUDGETS = (1, 2, 4, 8, 16)  # trainings by the base recipe of the former network
+BUDGETS = (4, 8, 16, 32, 64)  # trainings by the base recipe of the former network
 KERASTUNE = "kerastune"
 UNLIMITED = "all validation scores"  # the best of them: what is left is noise of the parts
 ADAM = "adam"

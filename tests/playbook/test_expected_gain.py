@@ -160,9 +160,10 @@ def test_of_a_built_in_network_gains_are_those_over_the_recipe_that_it_names(rec
         changes={"smoothing": {"label_smoothing": 0.1}, "late": {"decay_start": 0.5}},
         gains={name: {"table": of_sgd} for name in ("smoothing", "late")},
         gains_of={BUILT_IN: {"smoothing": {"table": of_own}, "no dropout": {"table": of_own}}},
-        changes_of_built_in={"no dropout": {"dropout": None}},
+        changes_of_built_in={"no dropout": {"dropout": None}, "x": {"label_smoothing": 0.2}},
     )
-    assert list(expected_gain.changes(BUILT_IN)) == ["no dropout"]
+    # Smoothing was tried there, a late decay was not.
+    assert list(expected_gain.changes(BUILT_IN)) == ["no dropout", "x", "late"]
     assert prior("smoothing", "table", BUILT_IN) == prior("no dropout", "table", BUILT_IN)
     assert prior("smoothing", "table", BUILT_IN) == wider(of_own)
     assert prior("late", "table", BUILT_IN) == wider(of_sgd)

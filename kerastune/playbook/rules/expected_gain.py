@@ -176,24 +176,24 @@ def prior(change: str, data: str, of: str = "sgd") -> Prior:
 def changes(of: str = "sgd") -> dict[str, dict[str, Any]]:
     """What was recorded: values of a recipe by the name of the change.
 
-    Of a change that was recorded with SGD and with another optimizer, only the latter is there.
+    Of a change that was recorded with SGD and with another optimizer, only the latter is there. Of
+    built-in networks it is what was recorded of them, and what was not tried there.
 
     Args:
         of: recipe that is changed: its optimizer, or `BUILT_IN`.
     """
     recorded = _recorded()
-    if of == BUILT_IN:
-        return recorded["changes_of_built_in"]
-    recorded = recorded["changes"]
+    all_changes = recorded["changes"]
     if of == "sgd":
-        return recorded
-    own = {name: each for name, each in recorded.items() if each.get("optimizer") == of}
+        return all_changes
+    of_any = {name: each for name, each in all_changes.items() if "optimizer" not in each}
+    if of == BUILT_IN:
+        own = recorded["changes_of_built_in"]
+        tried = {value for each in own.values() for value in each}
+        return own | {name: each for name, each in of_any.items() if not tried & set(each)}
+    own = {name: each for name, each in all_changes.items() if each.get("optimizer") == of}
     found = {_with_sgd(each) for each in own.values()}
-    return own | {
-        name: each
-        for name, each in recorded.items()
-        if "optimizer" not in each and _with_sgd(each) not in found
-    }
+    return own | {name: each for name, each in of_any.items() if _with_sgd(each) not in found}
 
 
 def _gains(name: str, of: str) -> dict[str, dict[str, float]]:

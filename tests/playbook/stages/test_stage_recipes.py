@@ -85,7 +85,7 @@ def test_of_a_built_in_network_changes_of_its_own_recipe_are_tried(recorded):
     gained = {"table": {"mean": 0.03, "std": 0.01 / WIDER, "tasks": 9}}
     recorded(
         changes=CHANGES,
-        gains=gains(smoothing=0.05),
+        gains=gains(),
         gains_of={BUILT_IN: {"no dropout": gained}},
         changes_of_built_in={"no dropout": {"optimizer": "adam", "dropout": None}},
     )
