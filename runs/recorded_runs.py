@@ -11,6 +11,7 @@ import gzip
 import json
 import os
 import pathlib
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ class World:
         entry: what is told of the task: group, kind, sizes, base steps, probes.
         runs: by recipe and seed.
         changes: of every recipe, from the base recipe.
-        bags: by recipe, the test score of the mean of all folds; of small data alone.
+        bags: by recipe, the test score of the mean of all folds, where all are recorded.
     """
 
     name: str
@@ -195,14 +196,18 @@ def own_worlds(folds: dict[str, Any], worlds: list[World]) -> list[World]:
             family: {"seconds": quicker * each["seconds"]}
             for family, each in former.entry["probes"].items()
         }
-        bags = {each["recipe"]: each for each in folds["bags"] if each["task"] == name}
+        entry["fold"] = sum(entry["examples"][:2]) / bag.FOLDS  # examples of it
+        known = [each for each in folds["bags"] if each["recipe"] in OWN]
+        bags = {each["recipe"]: each for each in known if each["task"] == name}
         runs = {
-            (run["recipe"], run["seed"]): _with_errors(run, bags[run["recipe"]])
+            (run["recipe"], run["seed"]): run
             for run in folds["runs"]
-            if run["task"] == name
+            if run["task"] == name and run["recipe"] in bags
         }
+        counts = Counter(recipe for recipe, _ in runs)
+        runs = {key: _with_errors(run, bags[key[0]], counts[key[0]]) for key, run in runs.items()}
         means = {r: each["test"] for r, each in bags.items() if (r, bag.FOLDS) in runs}
-        # Of larger data only the base recipe has all folds: as many count as all have.
+        # Of larger data few recipes have all folds: those count that all have.
         common = [seed for _, seed in runs if all((recipe, seed) in runs for recipe in bags)]
         runs = {key: run for key, run in runs.items() if key[1] in common}
         is_probed = entry["network"] == "cnn"
@@ -216,10 +221,9 @@ def own_worlds(folds: dict[str, Any], worlds: list[World]) -> list[World]:
     return found
 
 
-def _with_errors(run: dict[str, Any], of_bag: dict[str, Any]) -> dict[str, Any]:
-    """A run with standard errors of its own fold, of those of all folds together."""
-    fold = bag.FOLDS**0.5
-    errors = {name: fold * of_bag[name] for name in ("error", "gain_error")}
+def _with_errors(run: dict[str, Any], of_bag: dict[str, Any], count: int) -> dict[str, Any]:
+    """A run with standard errors of its own fold, of those of so many folds together."""
+    errors = {name: count**0.5 * of_bag[name] for name in ("error", "gain_error")}
     return {**run, **errors, "training_loss": run["validation_loss"]}
 
 
@@ -267,6 +271,7 @@ class Records:
         self.spent = 0.0
         self._paid: dict[tuple[str, int], float] = {}
         self._probed: set[str] = set()
+        self._bagged: set[str] = set()
 
     @property
     def left(self) -> float:
@@ -294,13 +299,31 @@ class Records:
         return self._world.entry["group"]
 
     @property
-    def is_small(self) -> bool:
-        """Whether there are so few examples that bags of short trainings pay."""
-        return self._world.entry["examples"][0] <= bag.FEW
+    def num_train(self) -> int:
+        """Training examples."""
+        return self._world.entry["examples"][0]
 
     def has_bag(self, recipe: str) -> bool:
         """Whether the folds of a recipe make a bag."""
         return recipe in self._world.bags
+
+    def bag_cost(self, recipe: str) -> float:
+        """Seconds of what is not trained yet of all folds; each takes as long as the own one."""
+        others = (bag.FOLDS - 1) * self._seconds((recipe, self.seed), np.inf)
+        return self.cost(recipe) + others
+
+    def train_bag(self, recipe: str) -> Choice:
+        """Trains all folds of a recipe.
+
+        Raises:
+            ValueError: where what is left does not hold them.
+        """
+        if (cost := self.bag_cost(recipe)) > self.left:
+            raise ValueError(f"the folds of {recipe} take {cost:.3g} s of {self.left:.3g} s.")
+        self.curve(recipe)
+        self.spent += (bag.FOLDS - 1) * self._seconds((recipe, self.seed), np.inf)
+        self._bagged.add(recipe)
+        return Choice(recipe, self.seed, 0, is_bag=True)
 
     @property
     def seeds(self) -> list[int]:
@@ -344,11 +367,10 @@ class Records:
 
     def tested(self, choice: Choice) -> float:
         """Test score of a choice, the mean over seeds; for who scores the engine, not for it."""
-        seeds = self.seeds if choice.is_bag else [choice.seed]
-        step = np.inf if choice.is_bag else choice.step
-        for key in ((choice.recipe, seed) for seed in seeds):
-            if self._seconds(key, step) > 1e-9 + self._paid.get(key, 0.0):
-                raise ValueError(f"{choice} was not paid for.")
+        key = choice.recipe, choice.seed
+        is_paid = self._seconds(key, choice.step) <= 1e-9 + self._paid.get(key, 0.0)
+        if not (choice.recipe in self._bagged if choice.is_bag else is_paid):
+            raise ValueError(f"{choice} was not paid for.")
         if choice.is_bag:
             return self._world.bags[choice.recipe]
         return self._world.tested(choice.recipe, choice.step)

@@ -202,6 +202,7 @@ def priors_file(worlds: list[World], own: list[World]) -> dict:
     gains[TUNED] = gains_by_kind(worlds, known, KERAS)[ADAM]
     gains[TUNED_BUILT_IN] = gains_by_kind(own, known, KERAS)[BASE]
     of_built_in = gains_by_kind(own, known, BASE)
+    of_built_in = {r: each for r, each in of_built_in.items() if r not in (BASE, KERAS)}
     stds = {kind: replay_priors.seed_std(worlds, kind) for kind in known}
     return {
         "source": f"python runs/replay.py --write_priors, from {len(worlds)} tasks; gains over the "
@@ -212,9 +213,7 @@ def priors_file(worlds: list[World], own: list[World]) -> dict:
         "gains": gains,
         "gains_of": {ADAM: with_adam, BUILT_IN: of_built_in},
         "changes_of_built_in": {
-            recipe: {"optimizer": ADAM, **OWN[recipe]}
-            for recipe in of_built_in
-            if recipe not in (BASE, KERAS)
+            recipe: {"optimizer": ADAM, **OWN[recipe]} for recipe in of_built_in
         },
         "seed_std": {kind: std for kind, std in stds.items() if std is not None},
     }

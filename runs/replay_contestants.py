@@ -8,7 +8,7 @@ import numpy as np
 from recorded_recipes import BASE
 from recorded_runs import Choice, Curve, Records
 
-from kerastune.playbook.rules.bag import FOLDS
+from kerastune.playbook.rules import bag
 from kerastune.playbook.rules.expected_gain import TIE
 
 SIGNIFICANT = 1.96  # standard errors
@@ -184,9 +184,9 @@ class Kerastune(ExpectedValue):
     """
 
     def __call__(self, records: Records, rng: np.random.Generator) -> Choice:
-        for recipe in LENGTHS[1:] if records.is_small else ():
+        for recipe in LENGTHS[1:] if records.num_train <= bag.FEW else ():
             if not self.holds_bag(records, BASE) and self.holds_bag(records, recipe):
-                return self.bag(records, recipe)
+                return records.train_bag(recipe)
         first = next((recipe for recipe in LENGTHS if records.fits(recipe)), LENGTHS[-1])
         curve = records.curve(first)
         if first != BASE:
@@ -207,20 +207,14 @@ class Kerastune(ExpectedValue):
             belief.add(recipe, float(curve.validation[curve.kept]), curve)
         mean, _ = belief.gains()
         best = max(belief.scores, key=mean.get)
-        cost = sum(records.cost(best, seed) for seed in records.seeds)
-        if records.has_bag(best) and cost <= records.left:
-            return self.bag(records, best)
+        if self.holds_bag(records, best) and records.bag_cost(best) <= records.left:
+            return records.train_bag(best)
         return returned(records, best)
 
     def holds_bag(self, records: Records, recipe: str) -> bool:
         """Whether the budget holds a training of a recipe and all its folds."""
-        return records.has_bag(recipe) and (FOLDS + 1) * records.cost(recipe) <= records.seconds
-
-    def bag(self, records: Records, recipe: str) -> Choice:
-        """The mean of what all folds of a recipe keep."""
-        for seed in records.seeds:
-            records.curve(recipe, seed)
-        return Choice(recipe, records.seed, 0, is_bag=True)
+        trainings = bag.trainings(records.num_train, timed=False)
+        return records.has_bag(recipe) and trainings * records.cost(recipe) <= records.seconds
 
 
 class Shrunk:

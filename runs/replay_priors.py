@@ -48,7 +48,8 @@ def gain(world: World, recipe: str, reference: str = "base") -> tuple[float, flo
     _, validated, tested = world.entry["examples"]
     one = 1 / tested  # example more or less, where all others are the same
     runs = [world.runs[recipe, seed] for seed in world.seeds]
-    by_examples = np.mean([run["gain_error"] ** 2 for run in runs]) * validated / tested + one**2
+    judged = world.entry.get("fold", validated)
+    by_examples = np.mean([run["gain_error"] ** 2 for run in runs]) * judged / tested + one**2
     by_seed = [
         world.kept_test(recipe, seed) - world.kept_test(reference, seed) for seed in world.seeds
     ]
@@ -133,7 +134,8 @@ def bag_prior(worlds: Sequence[World], data: str) -> Prior | None:
         by_recipe = np.array([bag - world.finals[r] for r, bag in world.bags.items()])
         one = 1 / world.entry["examples"][2]  # test example more or less
         # Recipes share the test part: as if there were a few of them.
-        spread = by_recipe.var() / min(len(by_recipe), FEW_RECIPES)
+        few = min(len(by_recipe), FEW_RECIPES)
+        spread = by_recipe.var(ddof=1) / few if few > 1 else MOST**2
         error = min(float(np.sqrt(one**2 + spread)), MOST)
         found.append((float(np.clip(by_recipe.mean(), -MOST, MOST)), error))
     gains, errors = np.array(found).T

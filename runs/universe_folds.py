@@ -160,7 +160,9 @@ def run_task(name: str, found: dict, rates: dict[str, float], cache: pathlib.Pat
     done = {bag["recipe"] for bag in found["bags"] if bag["task"] == name}
     bench, of_base = Folds(name, task, *task.read(cache)), None
     bench.use(1)
-    entry = found["tasks"].setdefault(name, new_entry(bench, rates))
+    if name not in found["tasks"]:
+        found["tasks"][name] = new_entry(bench, rates)
+    entry = found["tasks"][name]
     missing = [each for each in wanted(entry["starting"], task) if each not in done]
     for each in dict.fromkeys((BASE, *missing)) if missing else ():
         runs, kept = record(bench, entry, each)

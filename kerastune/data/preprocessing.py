@@ -120,8 +120,32 @@ class Numbers:
         from keras import ops
 
         given = self.inputs()
-        resized = ops.image.resize(ops.cast(given, "float32"), self.shape[:2], antialias=True)
-        return keras.Model(given, ops.cast(ops.round(resized), self.dtype), name=RESIZING)
+        x, (height, width) = ops.cast(given, "float32"), self.shape[:2]
+        x = ops.einsum("oh,bhwc->bowc", _triangles(x[0, :, 0, 0], height), x)
+        x = ops.einsum("ow,bhwc->bhoc", _triangles(x[0, 0, :, 0], width), x)
+        return keras.Model(given, ops.cast(ops.round(x), self.dtype), name=RESIZING)
+
+
+def _triangles(line: Any, size: int) -> Any:
+    """Weights of the pixels of a line for each of `size` pixels: bilinear, antialiased.
+
+    TensorFlow's own resizing with antialiasing has no kernel for XLA, and no other format knows it.
+
+    Args:
+        line: tensor of any length `[n]`.
+        size: pixels that it becomes.
+
+    Returns:
+        A tensor `[size, n]`; the identity where `n` is `size`.
+    """
+    from keras import ops
+
+    ones = ops.ones_like(line)
+    scale = ops.sum(ones) / size
+    centers = scale * (np.arange(size, dtype="float32")[:, None] + 0.5)
+    apart = ops.abs(ops.cumsum(ones)[None, :] - 0.5 - centers)
+    weights = ops.relu(1 - apart / ops.maximum(scale, 1.0))
+    return weights / ops.sum(weights, axis=1, keepdims=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,18 +205,28 @@ class AsGiven:
         return nested.mapped(lambda each: keras.Input(each.shape, dtype=each.dtype), self.profiles)
 
 
+def training_size(model: Any) -> tuple[int, int] | None:
+    """Height and width that a saved model resizes images to; `None` where it resizes none."""
+    found = _resizing_layer(model)
+    return None if found is None else found.output_shape[1:3]
+
+
 def of_training_size(model: Any) -> Any:
     """The model of images that have the size of the training images already: the part behind the
     layer that resizes them. A model without that layer as it is.
     """
     import keras
 
-    layers = getattr(model, "layers", ())
-    resizing = next((layer for layer in layers if layer.name == RESIZING), None)
+    resizing = _resizing_layer(model)
     if resizing is None:
         return model
     nodes = (node for node in resizing._inbound_nodes if node.input_tensors[0] is model.inputs[0])
-    return keras.Model(next(nodes).outputs[0], model.outputs[0])
+    return keras.Model(next(nodes).outputs[0], model.output)
+
+
+def _resizing_layer(model: Any) -> Any:
+    layers = getattr(model, "layers", ())
+    return next((layer for layer in layers if layer.name == RESIZING), None)
 
 
 def fit(

@@ -173,7 +173,7 @@ def save_as(model: keras.Model, directory: str | os.PathLike, name: str, format:
 def _convert(model: keras.Model, path: Path, format: str) -> None:
     """Keras's own conversion, of inputs by the names under which they are served.
 
-    Neither format has the operation that resizes images: they take those of the training size.
+    Images are of the training size, which such a file needs to know.
     """
     model = preprocessing.of_training_size(model)
     signature = {}

@@ -21,7 +21,7 @@ IMAGE_BYTES = "image_bytes"
 MOST_EXAMPLES = 64
 TOLERANCE = 1e-5  # of probabilities; of predictions times the largest, if that is above 1
 _UNKNOWN_SIDE = 32  # of inputs made up for a dimension that the model leaves open
-_NAMED_BY_KERAS = re.compile(r"(keras_tensor|input_layer|input)(_\d+)?")
+_NAMED_BY_KERAS = re.compile(r"(keras_tensor|input_layer|input)(_\d+)?(CLONE)?")
 
 
 class Service:
@@ -219,8 +219,9 @@ class Service:
             return None
         ((name, tensor),) = self.inputs.items()
         x = None if examples is None else examples[name]
-        shape = preprocessing.of_training_size(self.model).inputs[0].shape[1:]
-        return picture(tuple(shape), keras.backend.standardize_dtype(tensor.dtype), image, x)
+        size, shape = preprocessing.training_size(self.model), tuple(tensor.shape[1:])
+        shape = shape if size is None else (*size, *shape[2:])
+        return picture(shape, keras.backend.standardize_dtype(tensor.dtype), image, x)
 
 
 def input_names(inputs: Sequence[keras.KerasTensor]) -> list[str]:

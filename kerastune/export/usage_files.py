@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerastune.data import preprocessing
 from kerastune.data.new_data import IMAGES, TABLE, TableForm
 from kerastune.data.readers import columns, dates
 from kerastune.data.readers.columns import BOOLEAN, DATE, NUMBER, Column
@@ -111,8 +112,10 @@ def _inputs(model: keras.Model, x: Any) -> list[dict[str, Any]]:
         names = [f"inputs_{number}" for number in range(len(tensors))]
         if isinstance(x, dict):
             names = keras.tree.flatten({key: key for key in x})
+    size = preprocessing.training_size(model)
+    resized = {} if size is None else {"resized_to": list(size)}
     return [
-        {"name": str(name), "shape": list(each.shape[1:]), "type": str(each.dtype)}
+        {"name": str(name), "shape": list(each.shape[1:]), "type": str(each.dtype), **resized}
         for name, each in zip(names, tensors, strict=True)
     ]
 
@@ -268,10 +271,8 @@ def card(
 
 def _input_rows(about: Mapping[str, Any]) -> list[str]:
     if about["reading"].get("form") != TABLE:
-        size = about["reading"].get("image_size")
         return [
-            f"| {each['name']} | {each['type']} {each['shape']} "
-            f"| {f'any size, resized to {size} x {size} inside' if None in each['shape'] else ''} |"
+            f"| {each['name']} | {each['type']} {each['shape']} | {_resized(each)} |"
             for each in about["inputs"]
         ]
     taken = TableForm.of(about["reading"]).taken
@@ -279,6 +280,12 @@ def _input_rows(about: Mapping[str, Any]) -> list[str]:
     left_out = len(rows) - MOST_ROWS
     more = [f"| and {left_out} more, see inputs.json | | |"] if left_out > 0 else []
     return rows[:MOST_ROWS] + more
+
+
+def _resized(each: Mapping[str, Any]) -> str:
+    if not (size := each.get("resized_to")):
+        return ""
+    return f"any size, resized to {size[0]} x {size[1]} inside"
 
 
 def _type(column: Column) -> str:

@@ -115,7 +115,7 @@ def recognize(name: str, cells: np.ndarray, asked: str = "") -> Column:
         column = _of_numbers(name, cells, NUMBER, numerals.PLAIN)
     elif kind in ("", DATE) and (days := dates.plain_column(cells)) is not None:
         cells = days
-        column = _of_numbers(name, cells, DATE)
+        column = _of_numbers(name, cells, DATE, style)
     elif cells.dtype.kind in "biufM":
         column = _of_numbers(name, cells, kind)
     else:
@@ -226,7 +226,7 @@ def _parsed(texts: Sequence[str], column: Column) -> np.ndarray:
 
 def _of_numbers(name: str, cells: np.ndarray, kind: str, style: str = "") -> Column:
     if cells.dtype.kind == "M":
-        kind, style = kind or DATE, dates.YEAR_FIRST
+        kind, style = kind or DATE, style or dates.YEAR_FIRST
     else:
         kind = kind or (BOOLEAN if cells.dtype.kind == "b" else NUMBER)
     found = values(cells, Column(name, NUMBER))

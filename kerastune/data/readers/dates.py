@@ -16,6 +16,7 @@ YEAR_FIRST, DAY_FIRST, MONTH_FIRST, NAMED = "y-m-d", "d/m/y", "m/d/y", "month by
 ORDERS = (YEAR_FIRST, DAY_FIRST, MONTH_FIRST, NAMED)
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 FEWEST_DIGITS_OF_YEAR = 2
+MOST_PLAIN = 100_000  # cells that are read at once; of more their few different days are
 MOST_KEPT = 50_000  # days that are remembered, as many columns have the same
 LONGEST = 40  # characters of one
 HOURS = 24  # of a day
@@ -124,8 +125,8 @@ def seconds(cells: Sequence[str], order: str) -> np.ndarray:
 
 
 def plain_column(cells: np.ndarray) -> np.ndarray | None:
-    """A column in which every cell is a day such as `2024-01-31`, or empty, datetime64 `[n]`; else
-    `None`.
+    """A column in which every cell is a day such as `2024-01-31`, or empty, datetime64 `[n]`; else,
+    and of more than `MOST_PLAIN` cells, `None`.
 
     It says no more than `order_of` and `seconds`, but of ten thousands of columns in a second.
 
@@ -138,7 +139,7 @@ def plain_column(cells: np.ndarray) -> np.ndarray | None:
         >>> plain_column(np.array(["2024-01-31", "31.1.2024"], object)) is None
         True
     """
-    first = cells[0] if cells.dtype.kind == "O" and len(cells) else None
+    first = cells[0] if cells.dtype.kind == "O" and 0 < len(cells) <= MOST_PLAIN else None
     if not isinstance(first, str) or not _PLAIN.fullmatch(first):
         return None
     try:

@@ -7,10 +7,12 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import keras_tuner
 
+from kerastune.data import preprocessing
 from kerastune.models import fingerprint, layer_groups, model_inputs, pretrained, saved_models
 from kerastune.models.hypermodels import shapes
 from kerastune.problem import Problem
@@ -63,6 +65,7 @@ class Pretrained(keras_tuner.HyperModel):
         self._outputs = shapes.num_outputs(problem), problem.kind
         model = self._load(keras_tuner.HyperParameters())
         model_inputs.check(model, problem.validation.x, "the pretrained model")
+        _check_size(model, problem.validation.x)
         self.settings = {"weights of the pretrained model": fingerprint.of_weights(model)}
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -103,6 +106,15 @@ class Pretrained(keras_tuner.HyperModel):
             if each.default is each.empty
         ]
         return lambda hp: _model_of(source(hp) if needed else source())
+
+
+def _check_size(model: keras.Model, x: Any) -> None:
+    size = preprocessing.training_size(model)
+    if size is not None and tuple(x.shape[1:3]) != size:
+        raise ValueError(
+            f"the pretrained model resizes images to {size[0]} x {size[1]}, and these have "
+            f"{x.shape[1]} x {x.shape[2]} pixels: let `image_size` be {size[0]}."
+        )
 
 
 def _all_trainable(model: keras.Model) -> keras.Model:

@@ -100,9 +100,8 @@ class TrainingSteps:
         """
         facts = self.context.facts
         if self.leaves and facts.bags:
-            trainings = bag.trainings(facts.timed)
-            if facts.allowance >= trainings * self.wanted:
-                return 1 - 1 / trainings
+            if facts.allowance >= bag.trainings(facts.num_train, facts.timed) * self.wanted:
+                return bag.part(facts.timed)
             if facts.timed:
                 return 0.0
         least = LEAST_IN_TIME if facts.timed else 2
@@ -110,13 +109,15 @@ class TrainingSteps:
 
     @property
     def wanted(self) -> int:
-        """Steps of the first training, as far as the budget holds them; fewer where it then holds
-        a bag.
-        """
-        steps = self.stretch * self.context.recipe.total_steps
-        if not (self.leaves and self.context.facts.bags):
-            return steps
-        return bag.affordable(steps, self.context.facts)
+        """Steps of the first training; fewer than are asked for where the budget then has a bag."""
+        if not (self.tuned and self.leaves and self.context.facts.bags):
+            return self.asked
+        return bag.affordable(self.asked, self.context.facts)
+
+    @property
+    def asked(self) -> int:
+        """Steps of the first training, whatever the budget holds."""
+        return self.stretch * self.context.recipe.total_steps
 
     def due(self) -> list[TrialSpec]:
         """The segment to train next; none where the number of steps can be chosen."""

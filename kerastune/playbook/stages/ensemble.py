@@ -16,7 +16,6 @@ little to serve, so the expected gain decides.
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,9 +95,11 @@ class Ensemble(Stage):
         if single is None:
             return []
         every, whole = single.spec.eval_every, _whole(context, single)
-        left = context.left(self.name) - _cost_of_predicting(context)
+        left = context.left(self.name) - self._cost_of_predicting(context)
         spared = left * (bag.SPARE if context.facts.timed else 1.0)
-        steps, repeats = self._repeats(whole, every, spared)
+        given = whole.recipe, every, spared, context.facts.num_train
+        steps = bag.member_steps(*given, context.outcomes)
+        repeats = self._repeats(whole, steps)
         wanted = {name: each for repeat in repeats for name, each in repeat.items()}
         due = bag.due(repeats, steps, spared, context.outcomes)
         if not due and not bag.members(repeats, context.outcomes):
@@ -113,22 +114,32 @@ class Ensemble(Stage):
             for name, done in due
         ]
 
-    def _repeats(
-        self, context: Context, every: int, left: float = 0.0
-    ) -> tuple[int, list[bag.Repeat]]:
-        """Steps of every training of a bag, and the trainings; none where data or user want none.
-
-        Args:
-            context: whose recipe is the chosen one.
-            every: steps between evaluations, which all steps are multiples of.
-            left: steps for what is not begun yet.
-        """
-        recipe, facts, outcomes = context.recipe, context.facts, context.outcomes
-        if not facts.bags or self._folds:
-            return 0, []
-        steps = bag.member_steps(recipe, left, facts.num_train, outcomes) // every * every
+    def _repeats(self, context: Context, steps: int) -> list[bag.Repeat]:
+        """The trainings of a bag, of so many steps each; none where data or user want none."""
+        if not context.facts.bags or self._folds:
+            return []
+        recipe, extensions = context.recipe.over(steps), context.facts.extension
         most = bag.MORE_MEMBERS * self._members
-        return steps, bag.repeats(recipe.over(steps), most, outcomes, facts.extension)
+        return bag.repeats(recipe, most, context.outcomes, extensions)
+
+    def _members_of_bag(self, context: Context) -> list[str]:
+        """Names of the members of the longest whole bag; none without one."""
+        lengths = sorted(set(bag.begun(context.recipe, context.outcomes)), reverse=True)
+        found = (bag.members(self._repeats(context, n), context.outcomes) for n in lengths)
+        return next(filter(None, found), [])
+
+    def _cost_of_predicting(self, context: Context) -> int:
+        """Steps in whose time all candidates, and one more, predict the validation part, and every
+        member of a bag the fold that it leaves out; none of a budget in steps.
+        """
+        facts = context.facts
+        if not facts.timed:
+            return 0
+        examples = (len(candidates(context.outcomes)) + 1) * facts.num_validation
+        if facts.bags:
+            folds = bag.MORE_MEMBERS * self._members / bag.FOLDS
+            examples += folds * (facts.num_train + facts.num_validation)
+        return round(EVALUATED * examples / context.recipe.batch_size)
 
     def _wanted(self, context: Context) -> dict[str, tuple[Recipe, dict[str, int]]]:
         """By name of the trial how to train, and without which fold; members of folds first."""
@@ -198,8 +209,7 @@ class Ensemble(Stage):
         """What a bag is worth against the single model, also in words; `None` where there is
         none.
         """
-        _, repeats = self._repeats(_whole(context, single), single.spec.eval_every)
-        names = bag.members(repeats, context.outcomes)
+        names = self._members_of_bag(_whole(context, single))
         if not names:
             return None, []
         trial, facts = single.spec.trial, context.facts
@@ -211,7 +221,7 @@ class Ensemble(Stage):
             trial=trial,
             steps_spent=context.spent(self.name),
             weights={name: 1 / len(names) for name in names},
-            repeats=math.ceil(len(names) / bag.FOLDS),
+            repeats=len({context.outcomes[name].spec.repeat for name in names}),
             kept=expected.is_gain,
             gain=verdict.gain,
             loss_gain=verdict.loss_gain,
@@ -267,18 +277,6 @@ def of_recipe(recipe: Recipe, outcomes: dict[str, Outcome]) -> Outcome | None:
         return outcome.spec.stage != Ensemble.name, is_chosen, float(outcome.example_scores.mean())
 
     return max((outcomes[name] for name in candidates(outcomes)), key=rank, default=None)
-
-
-def _cost_of_predicting(context: Context) -> int:
-    """Steps in whose time all candidates, and one more, predict the validation part; none of a
-    budget in steps.
-    """
-    count = len(candidates(context.outcomes)) + 1
-    return (
-        round(EVALUATED * count * context.facts.num_validation / context.recipe.batch_size)
-        if context.facts.timed
-        else 0
-    )
 
 
 def _headline(names: list[str], values: EnsembleValues) -> str:

@@ -173,7 +173,7 @@ def _kept(steps: TrainingSteps, chosen: Outcome) -> list[str]:
     recipe, facts = steps.context.recipe, steps.context.facts
     kept = chosen.kept_evaluation(facts.objective)
     total, name = chosen.spec.recipe.total_steps, facts.objective.name
-    wanted = steps.wanted
+    wanted = steps.asked
     first = rounded_up(wanted, chosen.spec.eval_every)
     changed = ""
     if steps.stretch > 1:

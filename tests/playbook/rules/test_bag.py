@@ -124,9 +124,11 @@ def test_a_shorter_bag_that_was_begun_keeps_its_steps_until_half_as_many_more_fi
     for name, (recipe, cut) in bag.repeats(RECIPE.over(100), 10, {})[0].items():
         shorter[name] = trained(name, recipe, **cut)
     found = single() | shorter
-    begun = [bag.member_steps(RECIPE, left, 500, found) for left in (0, 700, 749, 750)]
+    begun = [bag.member_steps(RECIPE, 50, left, 500, found) for left in (0, 700, 749, 750)]
     assert begun == [100, 100, 100, 150]
-    assert bag.member_steps(RECIPE.replace(momentum=0.5), 600, 500, found) == 120
+    assert bag.member_steps(RECIPE.replace(momentum=0.5), 40, 600, 500, found) == 120
+    # Of an evaluation at the end alone none is shorter.
+    assert bag.member_steps(RECIPE, 200, 999, 500, {}) == 200
     decision = decided(0.2, 0.2, found)
     assert decision.headline.startswith("Average of 5 models")
 
