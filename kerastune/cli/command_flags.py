@@ -129,7 +129,8 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("ensemble", "Use an ensemble where it beats the single model.", True, "switch"),
         Flag(
             "members",
-            "Models in an ensemble, at most; twice as many in a mean of folds of small data.",
+            "Models in an ensemble, at most; twice as many of up to 20,000 examples, where each "
+            "leaves out a fifth.",
             MEMBERS,
             "integer",
             "models",

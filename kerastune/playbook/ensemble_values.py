@@ -70,8 +70,8 @@ class EnsembleValues(ChosenTrial):
         weights: of the members, by their trials.
         mean: how members are averaged, a key of `ensemble_selection.MEANS`.
         temperature: of their mean.
-        repeats: cuts of all examples into folds, each of which one member left out; 0 where members
-            were chosen.
+        repeats: cuts of all examples into folds, each of which one member left out, of the last
+            cut perhaps a few; 0 where members were chosen.
         kept: whether there is an ensemble; else the trial alone has all the weight.
         gain: of an ensemble over the trial alone, in scores of examples; `None` where nothing was
             compared.

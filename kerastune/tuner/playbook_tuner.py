@@ -110,7 +110,7 @@ class PlaybookTuner(SearchedTuner):
             * `max_model_size`: parameters of a model, at most.
             * `baseline`: whether Adam at 1e-3 with batches of 32 is trained to compare with, on at
               most a tenth of the budget.
-            * `members`: of an ensemble, at most; twice as many in a mean of folds of small data.
+            * `members`: of an ensemble, at most; twice as many where each leaves out a fifth.
             * `member_folds`: 0, or 2 to `members - 1`: so many of the trainings for the ensemble
               each leave out another one of as many folds of the training part, as far as the budget
               holds them; for arrays only.

@@ -202,11 +202,11 @@ def test_kerastune_begins_with_the_recipe_of_the_network_and_ends_with_a_bag_whe
         found = engine(records, None)
         return found, records.tested(found), records
 
-    # A training takes .8 s; where that is too long, one of half the steps.
+    # A training takes .8 s; where that is too long, a shorter one.
     found, score, _ = choice(0.5)
     assert (found.recipe, found.is_bag, score) == ("length x1/4", False, pytest.approx(0.79))
     assert (choice(0.9)[0].recipe, choice(2.3)[0].is_bag) == ("base", False)
-    # Five of half the steps and a single model.
+    # Five shorter ones and a single model.
     assert (choice(2.5)[0].recipe, choice(2.5)[0].is_bag) == ("length x1/4", True)
     found, score, records = choice(20.0)
     assert found.is_bag and score == pytest.approx(0.8 + OWN_GAINS[found.recipe] + 0.02)
@@ -284,11 +284,24 @@ def test_the_prior_of_a_bag_is_the_recorded_gain_by_kind(worlds):
     assert 0.02 < means[0] < means[1] < means[2] < 0.04 and means[0] < 0.023
 
 
-def test_of_larger_data_only_the_base_recipe_has_a_bag(worlds):
+def test_where_two_folds_of_most_recipes_are_recorded_a_bag_still_costs_five(worlds):
     folds = some_folds()
     folds["runs"] = [run for run in folds["runs"] if run["seed"] < 3 or run["recipe"] == "base"]
+    # A recipe that is not asked for any more is left out.
+    folds["runs"].append({**folds["runs"][0], "recipe": "former"})
     own = recorded_runs.own_worlds(folds, worlds)[0]
     assert (list(own.bags), own.seeds) == (["base"], [1, 2])
+    records = Records(own, 1, 5.0)
+    assert records.bag_cost("base") == pytest.approx(5 * 0.8)
+    choice = records.train_bag("base")
+    assert records.spent == pytest.approx(4.0) and records.tested(choice) == pytest.approx(0.82)
+    with pytest.raises(ValueError, match="the folds of base take 3.2 s of 1 s"):
+        records.train_bag("base")
+    with pytest.raises(ValueError, match="not paid for"):
+        Records(own, 1, 5.0).tested(choice)
+    # An error of one fold is that of both together times the root of two.
+    run = own.runs["smoothing", 1]
+    assert run["error"] == pytest.approx(2**0.5 * 0.02)
 
 
 def test_a_universe_is_written_and_read(tmp_path):

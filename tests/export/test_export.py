@@ -559,6 +559,29 @@ def test_a_keras_file_and_litert_hold_the_same_model(tmp_path):
     assert {entry.name for entry in (tmp_path / "new").iterdir()} == {"m.keras", "m.tflite"}
 
 
+def of_any_size():
+    """A model of images of any size, as those of an image folder are saved, and some of its own."""
+    x = GENERATOR.integers(0, 256, (3, 12, 12, 3)).astype(np.uint8)
+    inner = networks.cnn((12, 12, 3), 10, "classification", filters=2, dense_units=4)
+    return Attachment(fit(profile(x), True, True, any_size=True))(inner), x
+
+
+def test_a_file_for_other_programs_takes_images_of_the_training_size_under_its_usual_name(tmp_path):
+    model, x = of_any_size()
+    assert model(np.zeros([1, 30, 20, 3], np.uint8)).shape == (1, 10)
+    interpreter = tf.lite.Interpreter(str(save_as(model, tmp_path, "m", "litert")))
+    (given,) = interpreter.get_input_details()
+    assert given["name"].split("_")[-1].startswith("inputs") or "inputs" in given["name"]
+    interpreter.resize_tensor_input(given["index"], x.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(given["index"], x)
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(found, model(x), atol=1e-5)
+    served = Service(model, class_names=NAMES)
+    assert list(served.inputs) == ["inputs"] and served.picture.height == 12
+
+
 def what_is_handed_over(*more_views):
     """Two models of raw images: a network with a temperature, and an average with views."""
     few = np.zeros([2, 12, 12, 1], np.float32)

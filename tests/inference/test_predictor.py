@@ -14,6 +14,7 @@ from PIL import Image
 import kerastune
 from kerastune.cli import entry
 from kerastune.data import loading, preprocessing
+from kerastune.data.readers import image_files
 from kerastune.export import usage_files
 from kerastune.export.signatures import Service
 from kerastune.inference import wording
@@ -224,8 +225,17 @@ def test_a_saved_model_of_an_image_folder_resizes_images_inside(tmp_path):
         Image.fromarray(image).save(tmp_path / "all" / "ab"[number % 2] / f"{number}.png")
     run_dir = finished(tmp_path / "out", loading.load(str(tmp_path / "all"), image_size=8), 2)
     model, found = keras.models.load_model(run_dir.model), kerastune.load(run_dir.path)
-    # Keras rounds some bytes otherwise than Pillow, which resized the training images.
+    (resizing,) = (each for each in model.layers if each.name == preprocessing.RESIZING)
+    for given in (pixels, pixels[:, :9, :7], pixels[:, :5, :3], np.tile(pixels, (1, 4, 5, 1))):
+        expected = np.stack([image_files.resized(each, 8) for each in given]).astype(int)
+        apart = np.abs(keras.ops.convert_to_numpy(resizing(given)) - expected)
+        # Pillow, which resized the training images, rounds some bytes otherwise.
+        assert apart.max() <= 1 and (apart > 0).mean() < 0.3
     np.testing.assert_allclose(model.predict(pixels), found.predict_proba(pixels), atol=0.02)
+    plain = model.predict(pixels)
+    model.jit_compile = True  # as Keras has it on a GPU
+    np.testing.assert_allclose(model.predict(pixels[:, :29]), model(pixels[:, :29]), atol=1e-5)
+    np.testing.assert_allclose(model.predict(pixels), plain, atol=1e-5)
     of_size = preprocessing.of_training_size(model)
     assert of_size.input_shape == (None, 8, 8, 3)
     some = pixels[:, :8, :8]

@@ -11,6 +11,8 @@ from sklearn.datasets import load_digits
 
 from kerastune import PlaybookTuner, Recipe
 from kerastune.cli import entry
+from kerastune.data import preprocessing
+from kerastune.data.profiling import profile
 from kerastune.models import hypermodels, layer_groups, model_inputs, pretrained
 from kerastune.models.hypermodels import Pretrained
 from kerastune.problem import Part, Problem
@@ -117,6 +119,15 @@ def test_what_has_no_graph_is_refused_with_what_to_do():
 def test_data_of_another_shape_are_refused_by_name(saved, shape, words):
     with pytest.raises(ValueError, match=words):
         Pretrained(saved, problem(shape))
+
+
+def test_a_model_that_resizes_images_is_given_those_of_its_size():
+    made = preprocessing.fit(profile(np.zeros([2, 8, 8, 3], "uint8")), True, True, any_size=True)
+    inner = keras.Sequential([keras.Input([8, 8, 3]), layers.Flatten(), layers.Dense(3)])
+    model = preprocessing.Attachment(made)(inner)
+    with pytest.raises(ValueError, match=r"resizes images to 8 x 8, .* let `image_size` be 8"):
+        Pretrained(model, problem((16, 16, 3)))
+    Pretrained(model, problem((8, 8, 3)))
 
 
 def test_inputs_are_matched_by_name():

@@ -28,9 +28,9 @@ EARLIER = (FineTune.name, Decay.name, Weights.name, Recipes.name, Regularize.nam
 # Times the steps that a training may take, at most, once weight decay keeps it from overfitting.
 LONGEST = 8
 MOST_SEEDS = 4  # other than the first
-# Trainings that a budget in seconds holds before others get any: fewer make no ensemble that is
-# significantly better, and one training can take all that is left.
+# Trainings that a budget in seconds holds before others get any: one can take all that is left.
 LEAST_IN_TIME = 6
+SPARE = 0.9  # of its part of a budget in seconds, that a training takes: as long a one may follow
 SLOWER = 3.0  # what a learning rate that diverged is divided by
 MOST_SLOWER = 2  # times
 
@@ -104,8 +104,9 @@ class TrainingSteps:
                 return bag.part(facts.timed)
             if facts.timed:
                 return 0.0
-        least = LEAST_IN_TIME if facts.timed else 2
-        return self.leaves if facts.allowance >= least * self.wanted else 0.0
+        least, spare = (LEAST_IN_TIME, SPARE) if facts.timed else (2, 1.0)
+        has_others = self.leaves and facts.allowance >= least * self.wanted
+        return 1 - spare * (1 - self.leaves) if has_others else 0.0
 
     @property
     def wanted(self) -> int:

@@ -111,6 +111,12 @@ def test_what_the_user_says_of_a_column_wins():
     assert dates.text(columns.values(cells_of("1/2/2024"), day)[0]) == "2024-01-02"
 
 
+def test_the_order_of_days_that_the_user_names_holds_for_new_rows():
+    column = columns.recognize("day", cells_of("2024-01-31", "2024-02-01"), "d/m/y")
+    found = columns.values(cells_of("31/01/2024", "1.2.2024", "2024-01-31"), column)
+    assert [dates.text(each) for each in found] == ["2024-01-31", "2024-02-01", "2024-01-31"]
+
+
 def test_new_rows_are_read_as_the_column_was():
     column = columns.recognize("a", cells_of("1.234,5", "7"))
     new = cells_of("2.000", "x", 3.5, None)

@@ -143,6 +143,34 @@ def test_a_repeat_that_was_begun_is_finished_and_one_that_lost_a_fold_is_given_u
     assert bag.members([repeat], single() | half) == [] == bag.due([repeat], 200, 900, half)
 
 
+def test_a_later_repeat_goes_on_without_a_fold_that_failed():
+    found = whole()
+    failed = found["ensemble-fold-7"].spec
+    cut = {"folds": 5, "left_out": 2, "repeat": 2}
+    found[failed.trial] = trained(failed.trial, failed.recipe, diverged_at=10, **cut)
+    found.pop("ensemble-fold-10")
+    planned = bag.repeats(RECIPE, 20, found)
+    assert [name for name, _ in bag.due(planned, 200, 500, found)] == [
+        "ensemble-fold-10",
+        "ensemble-fold-11",
+    ]
+    names = bag.members(planned, found)
+    assert len(names) == 8 and "ensemble-fold-7" not in names
+    decision = decided(0.2, 0.2, found)
+    assert decision.values.repeats == 2 and "(2 cuts)" in decision.numbers
+
+
+def test_of_a_longer_bag_that_is_not_whole_the_shorter_one_stays():
+    found = whole(repeats=1)
+    longer = RECIPE.over(400)
+    found |= {"train-400": trained("train-400", longer, stage="train")}
+    name, (recipe, cut) = next(iter(bag.repeats(longer, 5, found)[0].items()))
+    found[name] = trained(name, recipe, **cut)
+    context = Context(longer, SMALL(data="table, small"), found)
+    decision = stage(0.2, 0.2).decide(context)
+    assert decision.headline.startswith("Average of 5 models") and name not in decision.evidence
+
+
 def test_what_ran_out_of_time_is_a_member_only_if_it_is_as_good_as_whole():
     for steps, expected in ((150, 5), (100, 0)):
         found = whole(repeats=1)
@@ -165,6 +193,9 @@ def test_a_training_leaves_time_for_a_bag_where_there_may_be_one():
     # Of a budget for short trainings only they are as short as that.
     found = [steps(allowance=n).wanted for n in (299, 300, 600, 1200)]
     assert found == [200, 50, 100, 200] and steps(allowance=300, bags=False).wanted == 200
+    # A recipe that is given is trained as it is.
+    given = TrainingSteps(CHUNK, Context(RECIPE, SMALL(allowance=600), {}), False, 1, 0.5, False)
+    assert given.wanted == 200 == steps(allowance=300).asked
 
 
 # What it is worth
