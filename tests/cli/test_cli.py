@@ -17,7 +17,9 @@ import tensorflow as tf
 from kerastune.cli import command_flags, entry
 from kerastune.cli.commands import COMMANDS
 from kerastune.data import loading
+from kerastune.models import saved_models
 from kerastune.recipe import Recipe
+from kerastune.study.run_directory import RunDir
 
 BUDGET = "--budget=2500steps"
 
@@ -425,18 +427,16 @@ def test_export_gives_what_was_tuned_as_a_served_model_and_as_files(tuned, tmp_p
     )
     signatures = tf.saved_model.load(str(tmp_path / "digits-out" / "1")).signatures
     answer = signatures["serving_default"](inputs=tf.constant(raw.test.x))
-    assert np.mean(answer["classes"] == raw.test.y) == pytest.approx(
-        result["final"]["test"]["accuracy"]
-    )
+    exported = result[result["exported"]["model"]]
+    assert np.mean(answer["classes"] == raw.test.y) == pytest.approx(exported["test"]["accuracy"])
     assert [label.decode() for label in answer["labels"].numpy()] == [
         str(c) for c in answer["classes"].numpy()
     ]
     assert (tmp_path / "README.md").exists() and (tmp_path / "models.config").exists()
     assert run("export", f"--output_dir={tuned}", f"--export_dir={tmp_path}", "--format=keras") == 0
     again = keras.models.load_model(tmp_path / "digits-out.keras")
-    for one, other in zip(
-        again.get_weights(), keras.models.load_model(tuned / "model.keras").get_weights()
-    ):
+    used = keras.models.load_model(saved_models.to_use(RunDir(tuned)))
+    for one, other in zip(again.get_weights(), used.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
