@@ -108,8 +108,8 @@ def look(
     objective = settings.objective or compiling.default_objective(model, problem)
     compiling.check_objective(objective, model, problem.kind)
     facts, members = of(problem, objective, model), settings.ensemble
-    most = bag.MORE_MEMBERS * members.members
-    holds_bag = settings.runs(Ensemble) and most >= bag.FOLDS and not members.folds
+    # Who asks for fewer wants a small ensemble.
+    holds_bag = settings.runs(Ensemble) and members.members >= bag.FOLDS and not members.folds
     facts = dataclasses.replace(
         facts,
         bags=facts.bags and holds_bag,
