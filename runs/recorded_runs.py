@@ -185,40 +185,37 @@ def own_worlds(folds: dict[str, Any], worlds: list[World]) -> list[World]:
         folds: as `universe_folds` records them.
         worlds: of the former networks, whose probes cost the same.
     """
-    found = []
-    for former in worlds:
-        name = former.name
-        if name not in folds["tasks"]:
-            continue
-        entry = dict(folds["tasks"][name])
-        quicker = entry["former_seconds_per_step"] * entry["base_steps"] / former.base_seconds
-        entry["probes"] = {
-            family: {"seconds": quicker * each["seconds"]}
-            for family, each in former.entry["probes"].items()
-        }
-        entry["fold"] = sum(entry["examples"][:2]) / bag.FOLDS  # examples of it
-        known = [each for each in folds["bags"] if each["recipe"] in OWN]
-        bags = {each["recipe"]: each for each in known if each["task"] == name}
-        runs = {
-            (run["recipe"], run["seed"]): run
-            for run in folds["runs"]
-            if run["task"] == name and run["recipe"] in bags
-        }
-        counts = Counter(recipe for recipe, _ in runs)
-        runs = {key: _with_errors(run, bags[key[0]], counts[key[0]]) for key, run in runs.items()}
-        means = {r: each["test"] for r, each in bags.items() if (r, bag.FOLDS) in runs}
-        # Of larger data few recipes have all folds: those count that all have.
-        common = [seed for _, seed in runs if all((recipe, seed) in runs for recipe in bags)]
-        runs = {key: run for key, run in runs.items() if key[1] in common}
-        is_probed = entry["network"] == "cnn"
-        changes = {
-            recipe: {**({} if is_probed else {"learning_rate": 0.0}), **OWN[recipe]}
-            for recipe in OWN
-            if recipe in bags
-        }
-        adam = {recipe: {"optimizer": "adam", **each} for recipe, each in changes.items()}
-        found.append(World(name, entry, runs, adam, means))
-    return found
+    return [_own(folds, former) for former in worlds if former.name in folds["tasks"]]
+
+
+def _own(folds: dict[str, Any], former: World) -> World:
+    of_task = {
+        kind: [each for each in folds[kind] if each["task"] == former.name]
+        for kind in ("runs", "bags")
+    }
+    bags = {each["recipe"]: each for each in of_task["bags"] if each["recipe"] in OWN}
+    runs = {(r["recipe"], r["seed"]): r for r in of_task["runs"] if r["recipe"] in bags}
+    counts = Counter(recipe for recipe, _ in runs)
+    runs = {key: _with_errors(run, bags[key[0]], counts[key[0]]) for key, run in runs.items()}
+    means = {r: each["test"] for r, each in bags.items() if (r, bag.FOLDS) in runs}
+    # Of larger data few recipes have all folds: those count that all have.
+    common = [seed for _, seed in runs if all((recipe, seed) in runs for recipe in bags)]
+    runs = {key: run for key, run in runs.items() if key[1] in common}
+    entry = _own_entry(folds["tasks"][former.name], former)
+    # `cnn` names no learning rate: the probe of Adam finds it.
+    known = {"optimizer": "adam"} | ({} if entry["network"] == "cnn" else {"learning_rate": 0.0})
+    changes = {recipe: known | OWN[recipe] for recipe in OWN if recipe in bags}
+    return World(former.name, entry, runs, changes, means)
+
+
+def _own_entry(entry: dict[str, Any], former: World) -> dict[str, Any]:
+    """What is told of a task, with probes in the seconds of these runs and the size of a fold."""
+    quicker = entry["former_seconds_per_step"] * entry["base_steps"] / former.base_seconds
+    probes = {
+        family: {"seconds": quicker * each["seconds"]}
+        for family, each in former.entry["probes"].items()
+    }
+    return {**entry, "probes": probes, "fold": sum(entry["examples"][:2]) / bag.FOLDS}
 
 
 def _with_errors(run: dict[str, Any], of_bag: dict[str, Any], count: int) -> dict[str, Any]:

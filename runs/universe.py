@@ -11,6 +11,7 @@ import os
 import pathlib
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 import recorded_recipes
@@ -158,6 +159,22 @@ class Bench:
             self.watch.evaluate()  # it diverged
         return outcome, spent / len(outcome.curves["loss"])
 
+    def row(self, name: str, recipe, outcome, seconds: float) -> dict:
+        """The curves and costs of a training that was just made, by the name of its recipe."""
+        curves = list(zip(*self.watch.rows))
+        names = "validation", "test", "validation_loss", "test_loss"
+        return {
+            "task": self.name,
+            "recipe": name,
+            "seed": self.seed,
+            "steps": list(curves[0]),
+            **{each: rounded(values) for each, values in zip(names, curves[1:], strict=True)},
+            "seconds_per_step": float(f"{seconds:.3g}"),
+            "seconds_per_evaluation": float(f"{np.median(self.watch.seconds, axis=0)[0]:.3g}"),
+            "seconds_of_tracing": float(f"{self.trace(recipe):.3g}"),
+            "diverged": outcome.diverged_at is not None,
+        }
+
     def trace(self, recipe) -> float:
         """Processor seconds that the first chunk of such a recipe took: mostly tracing."""
         from kerastune.training.compiled_model import trace_key
@@ -229,28 +246,16 @@ def record(bench: Bench, entry: dict, name: str, of_base: np.ndarray | None) -> 
         RECIPES[name], bench.seed, entry["base_steps"], rates
     )
     outcome, seconds = bench.train(recipe, every)
-    rows = list(zip(*bench.watch.rows))
     last = bench.watch.examples
     gains = last - (last if of_base is None else of_base)
-    count = len(last) ** 0.5
+    count, row = len(last) ** 0.5, bench.row(name, recipe, outcome, seconds)
     return {
-        "task": bench.name,
-        "recipe": name,
-        "seed": bench.seed,
-        "steps": list(rows[0]),
-        "validation": rounded(rows[1]),
-        "test": rounded(rows[2]),
-        "validation_loss": rounded(rows[3]),
-        "test_loss": rounded(rows[4]),
-        "training_loss": rounded(recorded_recipes.smoothed(outcome.curves["loss"], rows[0])),
+        **row,
+        "training_loss": rounded(recorded_recipes.smoothed(outcome.curves["loss"], row["steps"])),
         # Standard errors over validation examples, at the end: of the score, and of the gain over
         # the base recipe.
         "error": float(f"{last.std() / count:.3g}"),
         "gain_error": float(f"{gains.std() / count:.3g}"),
-        "seconds_per_step": float(f"{seconds:.3g}"),
-        "seconds_per_evaluation": float(f"{np.median(bench.watch.seconds, axis=0)[0]:.3g}"),
-        "seconds_of_tracing": float(f"{bench.trace(recipe):.3g}"),
-        "diverged": outcome.diverged_at is not None,
     }
 
 
@@ -297,12 +302,38 @@ def run_task(name: str, task, seeds: list[int], universe: dict, cache: pathlib.P
     return len(missing)
 
 
-def main(argv):
-    import keras
+def on_one_thread() -> None:
+    """Lets TensorFlow compute on one thread, so that seconds are those of one core."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def add_to(output: pathlib.Path, name: str, train: Callable[[dict], int]) -> None:
+    """Trains what is missing of a task, writes it and says so.
+
+    Args:
+        output: the file.
+        name: of the task.
+        train: adds runs to what was recorded, and gives how many recipes or runs they are.
+    """
+    import keras
+
+    recorded, began = recorded_runs.read(output), time.process_time()
+    try:
+        count = train(recorded)
+    except recorded_tasks.Missing as reason:
+        print(f"{name}: skipped, {reason}", flush=True)
+        return
+    if count:
+        recorded_runs.write(recorded, output)
+        print(f"{name}: {count} more in {time.process_time() - began:.0f} s", flush=True)
+    keras.backend.clear_session()
+
+
+def main(argv):
+    on_one_thread()
     cache, output = pathlib.Path(FLAGS.cache), pathlib.Path(FLAGS.output)
     if FLAGS.fetch:
         recorded_tasks.fetch(cache)
@@ -314,18 +345,8 @@ def main(argv):
     # All tasks with the first seed first, so that a part of the file is useful already.
     for each in filter(None, (seeds[:1], seeds[1:])):
         for name in FLAGS.tasks or recorded_tasks.TASKS:
-            universe = recorded_runs.read(output)
-            began = time.process_time()
-            try:
-                count = run_task(name, recorded_tasks.TASKS[name], each, universe, cache)
-            except recorded_tasks.Missing as reason:
-                print(f"{name}: skipped, {reason}", flush=True)
-                continue
-            if count:
-                recorded_runs.write(universe, output)
-                spent = time.process_time() - began
-                print(f"{name}, seeds {each}: {count} runs in {spent:.0f} s", flush=True)
-            keras.backend.clear_session()
+            task = recorded_tasks.TASKS[name]
+            add_to(output, name, lambda known: run_task(name, task, each, known, cache))
 
 
 if __name__ == "__main__":

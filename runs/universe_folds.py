@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import pathlib
 import sys
-import time
 
 import numpy as np
 import recorded_recipes
@@ -103,23 +102,7 @@ def record(bench: Folds, entry: dict, name: str) -> tuple[list[dict], list[tuple
             entry["starting"], OWN[name], fold, entry["base_steps"]
         )
         outcome, seconds = bench.train(recipe, every)
-        rows = list(zip(*bench.watch.rows))
-        runs.append(
-            {
-                "task": bench.name,
-                "recipe": name,
-                "seed": fold,
-                "steps": list(rows[0]),
-                "validation": universe.rounded(rows[1]),
-                "test": universe.rounded(rows[2]),
-                "validation_loss": universe.rounded(rows[3]),
-                "test_loss": universe.rounded(rows[4]),
-                "seconds_per_step": float(f"{seconds:.3g}"),
-                "seconds_per_evaluation": float(f"{np.median(bench.watch.seconds, axis=0)[0]:.3g}"),
-                "seconds_of_tracing": float(f"{bench.trace(recipe):.3g}"),
-                "diverged": outcome.diverged_at is not None,
-            }
-        )
+        runs.append(bench.row(name, recipe, outcome, seconds))
         held_out = bench.evaluations.problem.validation
         kept.append((held_out, *bench.watch.kept))
     return runs, kept
@@ -157,6 +140,7 @@ def together(bench: Folds, name: str, kept: list[tuple], of_base: np.ndarray | N
 def run_task(name: str, found: dict, rates: dict[str, float], cache: pathlib.Path) -> int:
     """Trains what is missing of a task and adds it; gives how many recipes it was."""
     task = recorded_tasks.TASKS[name]
+    found.setdefault("bags", [])
     done = {bag["recipe"] for bag in found["bags"] if bag["task"] == name}
     bench, of_base = Folds(name, task, *task.read(cache)), None
     bench.use(1)
@@ -186,32 +170,16 @@ def wanted(starting: dict, task) -> list[str]:
 
 
 def main(argv):
-    import keras
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    universe.on_one_thread()
     cache, output = pathlib.Path(FLAGS.cache), pathlib.Path(FLAGS.output)
     recorded_tasks.fetch(cache)
     probes = recorded_runs.read()["tasks"]
     for name in FLAGS.tasks or recorded_tasks.TASKS:
-        found = recorded_runs.read(output)
-        found.setdefault("bags", [])
         if name not in probes:
             print(f"{name}: skipped, it is not in {recorded_runs.PATH.name}", flush=True)
             continue
         rates = {family: each["best"] for family, each in probes[name]["probes"].items()}
-        began = time.process_time()
-        try:
-            count = run_task(name, found, rates, cache)
-        except recorded_tasks.Missing as reason:
-            print(f"{name}: skipped, {reason}", flush=True)
-            continue
-        if count:
-            recorded_runs.write(found, output)
-            spent = time.process_time() - began
-            print(f"{name}: {count} recipes in {spent:.0f} s", flush=True)
-        keras.backend.clear_session()
+        universe.add_to(output, name, lambda known: run_task(name, known, rates, cache))
 
 
 if __name__ == "__main__":

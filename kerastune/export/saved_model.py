@@ -173,7 +173,7 @@ def save_as(model: keras.Model, directory: str | os.PathLike, name: str, format:
 def _convert(model: keras.Model, path: Path, format: str) -> None:
     """Keras's own conversion, of inputs by the names under which they are served.
 
-    Images are of the training size, which such a file needs to know.
+    Images are of the training size.
     """
     model = preprocessing.of_training_size(model)
     signature = {}

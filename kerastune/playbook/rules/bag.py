@@ -56,19 +56,22 @@ class Verdict:
 def trainings(num_train: int, timed: bool) -> int:
     """Trainings of the recipe that a budget holds before a bag is planned: the single model, the
     first repeat and, of a budget in seconds, one to spare, since nobody knows how long they take.
-    Of more than a few examples as many more, for a longer recipe: that may gain more. On the table
-    phoneme a single model of four times the steps is 2 points better than a bag.
+    Of more than a few examples as many more, for a longer recipe: that may gain more.
 
     Example:
         >>> trainings(500, False), trainings(500, True), trainings(5000, False)
         (6, 7, 18)
     """
-    return round(1 / (1 - part(timed))) * (1 if num_train <= FEW else LONGER)
+    return _with_single(timed) * (1 if num_train <= FEW else LONGER)
 
 
 def part(timed: bool) -> float:
     """Fraction of what is left, that a training leaves to a bag of such trainings."""
-    return 1 - 1 / (FOLDS + 1 + timed)
+    return 1 - 1 / _with_single(timed)
+
+
+def _with_single(timed: bool) -> int:
+    return FOLDS + 1 + timed
 
 
 def affordable(steps: int, facts: Facts) -> int:
