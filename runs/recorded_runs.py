@@ -296,6 +296,11 @@ class Records:
         return self._world.entry["group"]
 
     @property
+    def network(self) -> str:
+        """Name of the built-in network."""
+        return self._world.entry["network"]
+
+    @property
     def num_train(self) -> int:
         """Training examples."""
         return self._world.entry["examples"][0]

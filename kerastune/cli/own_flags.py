@@ -51,7 +51,7 @@ TO_EXPORT = (
     Flag(
         "model",
         "Model of the search; your module is imported.",
-        unit="mlp|cnn|resnet|series|MODULE:NAME",
+        unit="mlp|cnn|resnet|series|text|MODULE:NAME",
         unset="as in the search",
     ),
     Flag(

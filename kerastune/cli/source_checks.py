@@ -12,7 +12,7 @@ from kerastune.data.readers.asked import Asked
 from kerastune.runtime import naming
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Asked))
-BUILT_IN_MODELS = ("mlp", "cnn", "resnet", "series")
+BUILT_IN_MODELS = ("mlp", "cnn", "resnet", "series", "text")
 
 
 def data(flag_values: flags.FlagValues) -> None:

@@ -18,10 +18,12 @@ from kerastune.data import (
     streams,
     tabular,
 )
+from kerastune.data.encoding import texts
 from kerastune.data.preprocessing import Attachment
 from kerastune.data.profiling import Profile
 from kerastune.data.raw import Raw
 from kerastune.data.readers import column_rows
+from kerastune.data.readers.columns import TEXT
 from kerastune.data.targets import class_weights, target_kinds
 from kerastune.data.targets.fitted import Targets
 from kerastune.problem import OTHER, Declared, Part, Problem
@@ -166,6 +168,8 @@ def _fit_inputs(raw: Raw, x: Any, wishes: Wishes) -> Any:
     standardize = not for_own_model if standardize is None else standardize
     if raw.is_table:
         kinds = {column.name: column for column in raw.columns if column.is_input}
+        if not for_own_model and [each.kind for each in kinds.values()] == [TEXT]:
+            return texts.fit(*next(iter(x.items())))
         return tabular.fit_table(x, standardize, kinds, is_robust=not for_own_model)
     profiles = x if raw.stream is not None else profiling.profile(x, standardize)
     return preprocessing.fit(

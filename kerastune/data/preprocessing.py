@@ -305,6 +305,8 @@ class Attachment:
         size = next((each.shape[0] for each in getattr(model, "inputs", None) or []), None)
         if size is not None:
             inputs = nested.mapped(lambda each: _of_size(each, size), inputs)
+        while any(each.name == getattr(model, "name", None) for each in nested.leaves(inputs)):
+            model.name += "_"  # a column has its name, and Keras refuses two of them
         outputs = model(self.preparation.graph(inputs))
         if self.target_mean is not None:
             outputs = self._restore_units(outputs)

@@ -140,6 +140,14 @@ class Table:
         categories = sum(category.width for category in self.texts.values())
         return numbers + categories + sum(len(each) for each in self.words.values())
 
+    @property
+    def parts(self) -> dict[str, tuple[int, int]]:
+        """Where the inputs of each category and text begin and end, by column."""
+        widths = {name: category.width for name, category in self.texts.items()}
+        widths |= {name: len(kept) for name, kept in self.words.items()}
+        ends = np.cumsum([self.width - sum(widths.values()), *widths.values()]).tolist()
+        return dict(zip(widths, zip(ends[:-1], ends[1:])))
+
     def apply(self, columns: dict[str, np.ndarray]) -> np.ndarray:
         """Prepares columns `[n]` as one array.
 
@@ -166,13 +174,12 @@ class Table:
             found = dict(zip(date.features, numbers[start:]))
             columns[name] = _restored_dates(date, found, len(x))
             start += len(date.features)
-        for name, category in self.texts.items():
-            columns[name] = category.restored(x[:, place : place + category.width])
-            place += category.width
-        for name, kept in self.words.items():
-            has = x[:, place : place + len(kept)] > 0
-            columns[name] = np.array([" ".join(np.array(kept)[row]) for row in has])
-            place += len(kept)
+        for name, (begin, end) in self.parts.items():
+            if name in self.texts:
+                columns[name] = self.texts[name].restored(x[:, begin:end])
+            else:
+                kept = np.array(self.words[name])
+                columns[name] = np.array([" ".join(kept[row]) for row in x[:, begin:end] > 0])
         return columns
 
     def inputs(self) -> Any:

@@ -42,6 +42,7 @@ class Facts:
         guess: loss of a guess that looks at no input; infinite where it is not known.
         others_trained: final trainings of another recipe, before the search was extended.
         starting_recipe: values of a recipe that suit the network, as its authors found them.
+        starting_steps: of a training by them, with linear decay; 0 where nobody knows.
         given: names of the values of a recipe that the user gave to start from.
         extension: number of the extension whose budget it is; 0 for that of the search itself.
     """
@@ -66,12 +67,17 @@ class Facts:
     guess: float = math.inf
     others_trained: frozenset[str] = frozenset()
     starting_recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
+    starting_steps: int = 0
     given: frozenset[str] = frozenset()
     extension: int = 0
 
     def knows_optimizer(self, recipe: Recipe) -> bool:
         """Whether a recipe's optimizer is the one that the network's authors name."""
         return self.starting_recipe.get("optimizer") == recipe.optimizer
+
+    def known_steps(self, recipe: Recipe) -> int:
+        """`starting_steps`, where a recipe has the optimizer that they were found with; else 0."""
+        return self.starting_steps if self.knows_optimizer(recipe) else 0
 
     def recorded_as(self, recipe: Recipe) -> str:
         """What a recipe is among recorded gains, as `rules.expected_gain.prior` takes it."""

@@ -61,8 +61,8 @@ class CrossValidation:
     of the same directory goes on where it stopped, and trains nothing again.
 
     Args:
-        model: `"mlp"`, `"cnn"`, `"resnet"`, `"series"` or `"module:name"`, a `build(hp)` function
-            or a `keras_tuner.HyperModel`.
+        model: `"mlp"`, `"cnn"`, `"resnet"`, `"series"`, `"text"` or `"module:name"`, a
+            `build(hp)` function or a `keras_tuner.HyperModel`.
         examples: what is folded (`foldable.load`, `foldable.from_arrays`).
         recipe: how to train; its steps are those of every fold.
         num_folds: of one repeat, at least 2.

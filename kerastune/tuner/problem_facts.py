@@ -25,6 +25,7 @@ from kerastune.models import (
     saved_models,
     scoring,
 )
+from kerastune.models.hypermodels import shapes
 from kerastune.objective import Objective
 from kerastune.playbook.context import Facts
 from kerastune.playbook.rules import bag, expected_gain
@@ -117,6 +118,7 @@ def look(
         most_epochs=settings.limits.epochs or 0,
         fixed_batch_size=settings.limits.fixes_batch_size,
         starting_recipe=getattr(hypermodel, "starting_recipe", {}),
+        starting_steps=getattr(hypermodel, "starting_steps", 0),
         given=settings.given,
         **loaded,
     )
@@ -289,15 +291,15 @@ def _guess(problem: Problem) -> float:
 
 def _data(problem: Problem, num_train: int) -> str:
     """Kind and size of the data, for what is known of other data like that."""
-    kind = "regression" if problem.kind == "regression" else _inputs(problem.validation.x)
+    kind = "regression" if problem.kind == "regression" else _inputs(problem)
     return kind + expected_gain.SMALL * (0 < num_train < expected_gain.LARGE)
 
 
-def _inputs(x: Any) -> str:
-    arrays = keras.tree.flatten(x)
+def _inputs(problem: Problem) -> str:
+    arrays = keras.tree.flatten(problem.validation.x)
     if any(is_image(array) for array in arrays):
         return "image"
-    if any(array.dtype.kind in "US" for array in arrays):
+    if shapes.texts(problem) or any(array.dtype.kind in "US" for array in arrays):
         return "text"
     ranks = {array.ndim for array in arrays}
     return "series" if 3 in ranks else "table" if ranks <= {1, 2} else "other"

@@ -13,7 +13,8 @@ from kerastune.data.tabular import fit_table
 from kerastune.inference.stacking import stacked_model
 from kerastune.inference.stacking.layers import RULES
 from kerastune.inference.stacking.stacked import CannotStack
-from kerastune.models.hypermodels import networks
+from kerastune.models.hypermodels import networks, text_network
+from kerastune.models.hypermodels.embeddings import Columns
 
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.integers(0, 256, (6, 12, 10, 3)).astype(np.uint8)
@@ -58,13 +59,21 @@ def squeeze_and_excite():
 
 def embedded_columns():
     inputs = keras.Input((12, 10, 3))
-    table = networks.mlp((30,), 4, "classification", units=5, periodic=[0, 7])
+    columns = Columns((0, 7), categories=((8, 20),), texts=((20, 30),))
+    table = networks.mlp((30,), 4, "classification", 5, columns=columns)
     return keras.Model(inputs, table(layers.Flatten()(inputs[:, 0])))
+
+
+def embedded_words():
+    inputs = keras.Input((12, 10, 3))
+    numbers = keras.ops.cast(6 * inputs[:, :, 0, 0], "int32")
+    return keras.Model(inputs, text_network.text(12, 6, 4, "classification", units=5)(numbers))
 
 
 BUILDERS = {
     "mlp": lambda: networks.mlp((12, 10, 3), 4, "classification", units=6),
     "embedded": embedded_columns,
+    "words": embedded_words,
     "linear": lambda: networks.mlp((12, 10, 3), 4, "regression", num_layers=0),
     "cnn": lambda: networks.cnn((12, 10, 3), 4, "classification", filters=3, dense_units=5),
     "cnn with BatchNorm": lambda: networks.cnn(

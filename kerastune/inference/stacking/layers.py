@@ -198,6 +198,18 @@ def _batch_normalization(each, x: Stacked) -> Stacked:
     return found
 
 
+def _embedding(each, x: Stacked) -> Stacked:
+    layer, count = each[0], len(each)
+    if x.form != SHARED or x.rank != 2 or layer.mask_zero:
+        raise CannotStack(f"layer `{layer.name}` has a mask, or no row of numbers before it")
+    # Every number stands for the embeddings of all members, one behind the other.
+    made = layers.Embedding(layer.input_dim, count * layer.output_dim, dtype=layer.dtype_policy)
+    joined = made(x.tensor)
+    _assign(made.embeddings, [one.embeddings for one in each], -1)
+    apart = layers.Reshape((x.tensor.shape[1], count, layer.output_dim))(joined)
+    return Stacked(layers.Permute((2, 1, 3))(apart), MEMBERS, count)
+
+
 # Layers without weights that look at more than one number.
 
 
@@ -253,6 +265,16 @@ def _take(each, x: Stacked) -> Stacked:
     return _elementwise(each, x)
 
 
+def _dot(each, *inputs: Stacked) -> Stacked:
+    """A `Dot` of what stands along one axis of `[batch, n, features]` and of `[batch, n]`."""
+    layer, (x, weights) = each[0], inputs
+    axes = (layer.axes,) * 2 if isinstance(layer.axes, int) else tuple(layer.axes)
+    if (axes, x.rank, weights.rank, layer.normalize) != ((1, 1), 3, 2, False):
+        raise CannotStack(f"layer `{layer.name}` has the axes {layer.axes}")
+    found = keras.ops.einsum("bmne,bmn->bme", x.by_members(), weights.by_members())
+    return Stacked(found, MEMBERS, len(each))
+
+
 def _concatenate(each, *inputs: Stacked) -> Stacked:
     axis = each[0].axis
     # From the end, where no axis for members was put in.
@@ -279,6 +301,8 @@ RULES: dict[type, Callable[..., Stacked]] = {
     layers.BatchNormalization: _batch_normalization,
     layers.Activation: _activation,
     layers.Softmax: _softmax,
+    layers.Embedding: _embedding,
+    layers.Dot: _dot,
     layers.Rescaling: _by_features,
     layers.Flatten: _flatten,
     layers.Reshape: _reshape,

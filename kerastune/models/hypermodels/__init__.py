@@ -6,6 +6,7 @@ from kerastune.models.hypermodels.built_in import (
     Mlp,
     ResNet,
     Series,
+    Text,
     fitting,
     hidden_units,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Pretrained",
     "ResNet",
     "Series",
+    "Text",
     "asking",
     "builder",
     "fitting",

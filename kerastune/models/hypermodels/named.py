@@ -89,9 +89,9 @@ def load(name: str, problem: Problem) -> keras_tuner.HyperModel:
     """The hypermodel that `--model` names.
 
     Args:
-        name: `mlp`, `cnn`, `resnet` or `series`; empty for what suits the data; or `module:name` of
-            something of the user's, found from the working directory too: a `build(hp)` function, a
-            HyperModel, or a subclass of HyperModel that needs no arguments.
+        name: `mlp`, `cnn`, `resnet`, `series` or `text`; empty for what suits the data; or
+            `module:name` of something of the user's, found from the working directory too: a
+            `build(hp)` function, a HyperModel, or a subclass of HyperModel that needs no arguments.
         problem: sizes the built-in ones; the user's own are left as they are.
 
     Raises:

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 import keras
 from keras import layers
 
+from kerastune.models.hypermodels import embeddings
+from kerastune.models.hypermodels.embeddings import Columns
+
 _KINDS = ("classification", "regression")
-# Of a periodic embedding of a column.
-FREQUENCIES, EMBEDDED = 16, 8
-FREQUENCY = 0.1  # standard deviation of the frequencies at the start, in periods per unit
 KERNEL = 0.1  # standard deviation of a kernel of `mlp` at the start
-WEIGHTED = 4  # by which a weight of an input is learned quicker than a kernel
 _SIDE_TO_FLATTEN = 8  # an image this small is no longer halved: a dense layer can take all of it
 
 
@@ -23,7 +22,7 @@ def mlp(
     kind: str,
     units: int = 128,
     num_layers: int = 2,
-    periodic: Sequence[int] = (),
+    columns: Columns = Columns(),
 ) -> keras.Model:
     """Dense layers on the flattened input, each with a Dropout after it.
 
@@ -42,8 +41,7 @@ def mlp(
             (linear).
         units: width of every hidden layer, at least 1.
         num_layers: number of hidden layers, 0 (a linear model) or more.
-        periodic: indices of the columns, of an input of rank 1, that are also given as
-            `periodic_embedding`.
+        columns: what is embedded of an input of rank 1.
 
     Returns:
         An uncompiled model `[batch, *input_shape] -> [batch, num_outputs]`.
@@ -62,13 +60,9 @@ def mlp(
         flat = [layers.Flatten()(each) for each in inputs.values()]
         x = flat[0] if len(flat) == 1 else layers.Concatenate()(flat)
     else:
-        inputs = layers.Input(tuple(input_shape))
-        x = layers.Flatten()(inputs)
-    embedded = [periodic_embedding(x, periodic)] if len(periodic) else []
-    if num_layers:
-        x = feature_weights(x)
-    if embedded:
-        x = layers.Concatenate()([x, *embedded])
+        inputs = layers.Input(tuple(input_shape), dtype="int32" if columns.words else None)
+        x = inputs if columns.words else layers.Flatten()(inputs)
+    x = embeddings.of_columns(x, columns, weighted=num_layers > 0)
     if not num_layers:
         return keras.Model(inputs, head(x, num_outputs, kind), name="mlp")
     activation = "selu" if kind == "classification" else "mish"
@@ -91,53 +85,6 @@ def _times(x: keras.KerasTensor) -> keras.KerasTensor:
     of Adam changes of it doesn't depend on the width either.
     """
     return layers.Rescaling(1 / (KERNEL * math.sqrt(x.shape[-1])))(x)
-
-
-def feature_weights(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Features `[batch, n]`, each times a weight that is learned: 1 at the start.
-
-    Example:
-        >>> feature_weights(keras.Input((5,))).shape
-        (None, 5)
-    """
-    learned = layers.EinsumDense("bc,c->bc", output_shape=x.shape[1:], kernel_initializer="zeros")
-    return layers.Add()([x, layers.Rescaling(WEIGHTED)(learned(x))])
-
-
-def periodic_embedding(x: keras.KerasTensor, columns: Sequence[int]) -> keras.KerasTensor:
-    """Cosines of each column at learned frequencies and phases, and a dense layer on them for each.
-
-    A dense network learns a target slowly that changes quickly with a number (Gorishniy et al.
-    2022, "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv:2203.05556). Stock
-    Keras layers, so that a saved model loads without kerastune.
-
-    Args:
-        x: `[batch, columns]`, of about unit size.
-        columns: indices of those that are embedded.
-
-    Returns:
-        `[batch, len(columns) * EMBEDDED]`.
-
-    Example:
-        >>> periodic_embedding(keras.Input((5,)), [0, 3]).shape
-        (None, 16)
-    """
-    count, scale = len(columns), FREQUENCIES**-0.5
-    waves = layers.EinsumDense(
-        "bc,cf->bcf",
-        output_shape=(count, FREQUENCIES),
-        bias_axes="cf",
-        kernel_initializer=keras.initializers.RandomNormal(stddev=2 * math.pi * FREQUENCY),
-        bias_initializer=keras.initializers.RandomUniform(-math.pi, math.pi),
-    )(keras.ops.take(x, list(columns), axis=1))
-    embedded = layers.EinsumDense(
-        "bcf,cfe->bce",
-        output_shape=(count, EMBEDDED),
-        bias_axes="ce",
-        activation="relu",
-        kernel_initializer=keras.initializers.RandomUniform(-scale, scale),
-    )(keras.ops.cos(waves))
-    return layers.Flatten()(embedded)
 
 
 def cnn(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from kerastune.data.encoding.texts import Texts
+from kerastune.data.tabular import Table
+from kerastune.models.hypermodels.embeddings import Columns
 from kerastune.problem import Problem
 
 FEW_VALUES = 9  # a column with no more of them is taken for a category
@@ -31,6 +34,32 @@ def num_examples(problem: Problem) -> int | None:
         return len(problem.train)
     size = int(problem.stream.cardinality())
     return size if size > 0 else None  # negative: unknown or infinite
+
+
+def texts(problem: Problem) -> Texts | None:
+    """The column of texts that the inputs are; `None` where they are something else.
+
+    Example:
+        >>> from kerastune.problem import Part
+        >>> part = Part(np.zeros([4, 2]), np.arange(4.0))
+        >>> texts(Problem("toy", "regression", part, part)) is None
+        True
+    """
+    preparation = getattr(problem.attach, "preparation", None)
+    return preparation if isinstance(preparation, Texts) else None
+
+
+def columns(problem: Problem) -> Columns:
+    """What a network embeds of the inputs: numbers, columns of many categories, texts."""
+    preparation, numbers = getattr(problem.attach, "preparation", None), columns_of_numbers(problem)
+    if isinstance(preparation, Texts):
+        return Columns(words=preparation.most)
+    if not isinstance(preparation, Table):
+        return Columns(numbers)
+    parts = preparation.parts
+    categories = (parts[name] for name in preparation.texts)
+    many = tuple((begin, end) for begin, end in categories if end - begin > FEW_VALUES)
+    return Columns(numbers, many, tuple(parts[name] for name in preparation.words))
 
 
 def columns_of_numbers(problem: Problem) -> tuple[int, ...]:

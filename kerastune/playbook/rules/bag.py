@@ -28,7 +28,7 @@ FRACTION = "a fifth"  # 1 / FOLDS
 MOST_REPEATS = 4
 MORE_MEMBERS = 2  # times as many as an ensemble has: models of small data cost little to serve
 FEW = 2000  # training examples, of which five short trainings are worth more than a long one
-LONGER = 3  # times its steps that the recipe may take with more, before a bag follows
+LONGER = 3  # times its steps that a recipe of more may take, before a bag follows
 SHORTEST = 1 / 4  # of the steps that a training would take without a bag
 LENGTHENED = 1.5  # times the steps of a bag that was begun, with which another one is
 SPARE = 0.9  # of what is left of a budget in seconds, that members may be expected to take
@@ -53,16 +53,20 @@ class Verdict:
     predictions: np.ndarray
 
 
-def trainings(num_train: int, timed: bool) -> int:
+def trainings(facts: Facts, recipe: Recipe) -> int:
     """Trainings of the recipe that a budget holds before a bag is planned: the single model, the
     first repeat and, of a budget in seconds, one to spare, since nobody knows how long they take.
-    Of more than a few examples as many more, for a longer recipe: that may gain more.
+    Of more than a few examples as many more, for a longer recipe, which may gain more; but for a
+    network that says how many steps suit it.
 
     Example:
-        >>> trainings(500, False), trainings(500, True), trainings(5000, False)
-        (6, 7, 18)
+        >>> from kerastune.objective import Objective
+        >>> facts = [Facts(n, 90, Objective("loss", "min"), 0, timed=False) for n in (500, 5000)]
+        >>> [trainings(each, Recipe()) for each in facts]
+        [6, 18]
     """
-    return _with_single(timed) * (1 if num_train <= FEW else LONGER)
+    is_long_enough = facts.num_train <= FEW or facts.known_steps(recipe)
+    return _with_single(facts.timed) * (1 if is_long_enough else LONGER)
 
 
 def part(timed: bool) -> float:
@@ -74,21 +78,22 @@ def _with_single(timed: bool) -> int:
     return FOLDS + 1 + timed
 
 
-def affordable(steps: int, facts: Facts) -> int:
+def affordable(steps: int, facts: Facts, recipe: Recipe) -> int:
     """Steps of a training that is followed by a bag: of few examples fewer than are wanted, down to
     `SHORTEST` of them, where a budget then holds a bag.
 
     Args:
         steps: that are wanted.
         facts: of the search.
+        recipe: of the training.
 
     Example:
         >>> from kerastune.objective import Objective
         >>> facts = [Facts(500, 90, Objective("loss", "min"), n) for n in (7000, 3500, 1000)]
-        >>> [affordable(1000, each) for each in facts]
+        >>> [affordable(1000, each, Recipe()) for each in facts]
         [1000, 500, 1000]
     """
-    held = facts.allowance // trainings(facts.num_train, facts.timed)
+    held = facts.allowance // trainings(facts, recipe)
     is_shorter = facts.num_train <= FEW and SHORTEST * steps <= held < steps
     return held if is_shorter else steps
 

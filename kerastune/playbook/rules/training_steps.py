@@ -100,7 +100,7 @@ class TrainingSteps:
         """
         facts = self.context.facts
         if self.leaves and facts.bags:
-            if facts.allowance >= bag.trainings(facts.num_train, facts.timed) * self.wanted:
+            if facts.allowance >= bag.trainings(facts, self.context.recipe) * self.wanted:
                 return bag.part(facts.timed)
             if facts.timed:
                 return 0.0
@@ -113,7 +113,7 @@ class TrainingSteps:
         """Steps of the first training; fewer than are asked for where the budget then has a bag."""
         if not (self.tuned and self.leaves and self.context.facts.bags):
             return self.asked
-        return bag.affordable(self.asked, self.context.facts)
+        return bag.affordable(self.asked, self.context.facts, self.context.recipe)
 
     @property
     def asked(self) -> int:

@@ -121,6 +121,23 @@ def test_a_decay_that_came_with_the_recipe_is_not_in_the_comparison():
     ]
 
 
+@pytest.mark.parametrize("steps, wanted", [(8000, 8000), (1000, TOTAL)])
+def test_a_network_that_names_its_steps_decays_over_them_or_over_more_that_were_found(
+    steps, wanted
+):
+    known = facts(starting_recipe={"optimizer": RECIPE.optimizer}, starting_steps=steps)
+    assert proposed(known=known) == {}
+    decision = decided(known=known)
+    after = decision.after
+    assert (after.decay, after.total_steps, decision.values.total_steps) == (
+        "linear",
+        wanted,
+        wanted,
+    )
+    other = dataclasses.replace(known, starting_recipe={"optimizer": "lion"})
+    assert proposed(known=other)
+
+
 def test_trainings_go_on_to_their_end():
     half = scored(LINEAR, 0.5, steps=3000)
     half = dataclasses.replace(half, spec=dataclasses.replace(half.spec, until=3000))

@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerastune.models.hypermodels import networks
+from kerastune.models.hypermodels import embeddings, networks
+from kerastune.models.hypermodels.embeddings import Columns
 
 
 def _layer_names(model):
@@ -128,7 +129,7 @@ def test_mlp_without_hidden_layers_is_linear():
 
 
 def test_mlp_embeds_columns_of_numbers_by_cosines(tmp_path):
-    model = networks.mlp((4,), 1, "regression", units=5, periodic=[0, 3])
+    model = networks.mlp((4,), 1, "regression", units=5, columns=Columns((0, 3)))
     einsums = [each for each in model.layers if type(each).__name__ == "EinsumDense"]
     weights, waves, embedding = sorted(einsums, key=lambda each: each.kernel.ndim)
     weights.kernel.assign([0.1, 0, 0, -0.2])
@@ -137,7 +138,7 @@ def test_mlp_embeds_columns_of_numbers_by_cosines(tmp_path):
     embedded = np.einsum("bcf,cfe->bce", cosines, embedding.kernel.numpy()).clip(0)
     joined = next(each for each in model.layers if type(each).__name__ == "Concatenate")
     given = keras.Model(model.input, joined.output)(x).numpy()
-    weighted = x * (1 + networks.WEIGHTED * weights.kernel.numpy())
+    weighted = x * (1 + embeddings.WEIGHTED * weights.kernel.numpy())
     expected = np.concatenate([weighted, embedded.reshape(6, -1)], axis=1)
     np.testing.assert_allclose(given, expected, atol=1e-5)
     # Stock layers alone: the file loads without kerastune.

@@ -1,0 +1,80 @@
+"""Prepares a column of texts for a network that embeds words, on arrays and in the saved model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from kerastune.data.encoding import words as encoding
+from kerastune.data.tabular import safe_name
+
+OTHER = "…"  # a word that has no number
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """A table whose only input is a column of texts, as the numbers of their words.
+
+    Raw input is a dict of the column `[n, 1]`, as that of a `tabular.Table`.
+
+    Args:
+        name: of the column.
+        words: that have numbers, in their order.
+        length: words that are kept of a text.
+
+    Example:
+        >>> Texts("note", ("late", "paid"), 3).apply({"note": np.array(["Paid late."])}).tolist()
+        [[3, 2, 0]]
+    """
+
+    name: str
+    words: tuple[str, ...]
+    length: int
+
+    is_identity = False
+
+    @property
+    def width(self) -> int:
+        """Number of prepared inputs."""
+        return self.length
+
+    @property
+    def most(self) -> int:
+        """The largest number of a word."""
+        return len(self.words) + encoding.FIRST_NUMBER - 1
+
+    def apply(self, columns: dict[str, np.ndarray]) -> np.ndarray:
+        """Numbers of words, int32 `[n, length]`."""
+        return encoding.numbered(columns[self.name], self.words, self.length)
+
+    def restore(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """The column `[n]` in lower case, up to words that have no number."""
+        known = np.array(["", OTHER, *self.words], object)
+        return {self.name: np.array([" ".join(known[row[row > 0]]) for row in x.astype(int)])}
+
+    def inputs(self) -> dict[str, Any]:
+        """The Keras input of the column."""
+        import keras
+
+        name = safe_name(self.name)
+        return {name: keras.Input((1,), dtype="string", name=name)}
+
+    def graph(self, x: dict[str, Any]) -> Any:
+        """Prepares the tensor as `apply` prepares arrays."""
+        import keras
+
+        texts = x[safe_name(self.name)][:, 0]
+        return keras.ops.cast(encoding.numbering(self.words, self.length)(texts), "int32")
+
+
+def fit(name: str, texts: np.ndarray) -> Texts:
+    """Fits the preparation to the texts `[n]` of the training part.
+
+    Example:
+        >>> fit("note", np.array(["late"] * 3, object))
+        Texts(name='note', words=('late',), length=1)
+    """
+    found = encoding.frequent(texts, encoding.MOST_NUMBERS)
+    return Texts(name, found, encoding.length(texts))

@@ -1,0 +1,181 @@
+"""What the built-in networks make of columns, categories and words before their layers."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import keras
+from keras import layers, ops
+
+FREQUENCIES, EMBEDDED = 16, 8  # of a column or a category
+FREQUENCY = 0.1  # standard deviation of the frequencies at the start, in periods per unit
+WEIGHTED = 4  # by which a weight of an input is learned quicker than a kernel
+CATEGORY = 0.3  # standard deviation of the embedding of a category at the start
+UNITS_OF_WORD = 64  # of the embedding of a word
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """What `of_columns` embeds of a row of inputs.
+
+    Args:
+        numbers: indices of columns that are also given as `periodic`.
+        categories: where the inputs of each category begin and end, for `of_category`.
+        texts: where the words of each text begin and end, for `of_words`.
+        words: the largest number of a word, if all inputs are numbers of words, for `of_numbers`;
+            else 0.
+    """
+
+    numbers: tuple[int, ...] = ()
+    categories: tuple[tuple[int, int], ...] = ()
+    texts: tuple[tuple[int, int], ...] = ()
+    words: int = 0
+
+
+def of_columns(x: keras.KerasTensor, columns: Columns, weighted: bool) -> keras.KerasTensor:
+    """A row of inputs with what is embedded in its place.
+
+    Args:
+        x: `[batch, inputs]`.
+        columns: of the inputs.
+        weighted: whether what is left as it is has `feature_weights`.
+
+    Returns:
+        `[batch, features]`.
+
+    Example:
+        >>> of_columns(keras.Input((60,)), Columns(numbers=(0,), categories=((8, 60),)), True).shape
+        (None, 24)
+    """
+    if columns.words:
+        return of_numbers(x, columns.words)
+    parts = [periodic(x, columns.numbers)] if columns.numbers else []
+    parts += [of_category(_between(x, *ends)) for ends in columns.categories]
+    parts += [of_words(_between(x, *ends)) for ends in columns.texts]
+    gone = {i for ends in columns.categories + columns.texts for i in range(*ends)}
+    if left := [index for index in range(x.shape[-1]) if index not in gone]:
+        rest = ops.take(x, left, axis=1) if gone else x
+        parts.insert(0, feature_weights(rest) if weighted else rest)
+    return layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+
+
+def _between(x: keras.KerasTensor, begin: int, end: int) -> keras.KerasTensor:
+    return ops.take(x, list(range(begin, end)), axis=1)
+
+
+def feature_weights(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Features `[batch, n]`, each times a weight that is learned: 1 at the start.
+
+    Example:
+        >>> feature_weights(keras.Input((5,))).shape
+        (None, 5)
+    """
+    learned = layers.EinsumDense("bc,c->bc", output_shape=x.shape[1:], kernel_initializer="zeros")
+    return layers.Add()([x, layers.Rescaling(WEIGHTED)(learned(x))])
+
+
+def periodic(x: keras.KerasTensor, columns: Sequence[int]) -> keras.KerasTensor:
+    """Cosines of each column at learned frequencies and phases, and a dense layer on them for each.
+
+    A dense network learns a target slowly that changes quickly with a number (Gorishniy et al.
+    2022, "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv:2203.05556). Stock
+    Keras layers, so that a saved model loads without kerastune.
+
+    Args:
+        x: `[batch, columns]`, of about unit size.
+        columns: indices of those that are embedded.
+
+    Returns:
+        `[batch, len(columns) * EMBEDDED]`.
+
+    Example:
+        >>> periodic(keras.Input((5,)), [0, 3]).shape
+        (None, 16)
+    """
+    count, scale = len(columns), FREQUENCIES**-0.5
+    waves = layers.EinsumDense(
+        "bc,cf->bcf",
+        output_shape=(count, FREQUENCIES),
+        bias_axes="cf",
+        kernel_initializer=_normal(2 * math.pi * FREQUENCY),
+        bias_initializer=keras.initializers.RandomUniform(-math.pi, math.pi),
+    )(ops.take(x, list(columns), axis=1))
+    embedded = layers.EinsumDense(
+        "bcf,cfe->bce",
+        output_shape=(count, EMBEDDED),
+        bias_axes="ce",
+        activation="relu",
+        kernel_initializer=keras.initializers.RandomUniform(-scale, scale),
+    )(ops.cos(waves))
+    return layers.Flatten()(embedded)
+
+
+def of_category(x: keras.KerasTensor) -> keras.KerasTensor:
+    """The embedding of a category, and zeros for one that is not known.
+
+    As RealMLP has it of columns with more than nine categories (Holzmüller et al. 2024,
+    arXiv:2407.04491), smaller at the start.
+
+    Args:
+        x: `[batch, categories]`, 1 for that of the example, else 0.
+
+    Returns:
+        `[batch, EMBEDDED]`.
+
+    Example:
+        >>> of_category(keras.Input((52,))).shape
+        (None, 8)
+    """
+    return layers.Dense(EMBEDDED, use_bias=False, kernel_initializer=_normal(CATEGORY))(x)
+
+
+def of_words(x: keras.KerasTensor, units: int = UNITS_OF_WORD) -> keras.KerasTensor:
+    """The mean of the embeddings of the words that texts have, times the root of their number.
+
+    Args:
+        x: `[batch, words]`, 1 for those that a text has, else 0.
+        units: width of an embedding.
+
+    Returns:
+        `[batch, units]`; zeros for a text without any of the words.
+
+    Example:
+        >>> of_words(keras.Input((2000,))).shape
+        (None, 64)
+    """
+    embed = layers.Dense(units, use_bias=False, kernel_initializer=_uniform(units))
+    return embed(layers.UnitNormalization()(x))
+
+
+def of_numbers(x: keras.KerasTensor, words: int, units: int = UNITS_OF_WORD) -> keras.KerasTensor:
+    """The mean of the embeddings of a text's words, times the root of their number.
+
+    As fastText has it (Joulin et al. 2016, "Bag of Tricks for Efficient Text Classification",
+    arXiv:1607.01759), of stock Keras layers; but a text that says more counts for more.
+
+    Args:
+        x: `[batch, length]`, numbers of the words of texts, from 1; 0 behind a text's end.
+        words: largest of those numbers.
+        units: width of an embedding.
+
+    Returns:
+        `[batch, units]`; zeros for a text without words.
+
+    Example:
+        >>> of_numbers(keras.Input((40,), dtype="int32"), 2000).shape
+        (None, 64)
+    """
+    embedded = layers.Embedding(words + 1, units, embeddings_initializer=_uniform(units))(x)
+    weights = layers.UnitNormalization()(ops.cast(ops.greater(x, 0), embedded.dtype))
+    return layers.Dot(axes=(1, 1))([embedded, weights])
+
+
+def _normal(deviation: float) -> keras.Initializer:
+    return keras.initializers.RandomNormal(stddev=deviation)
+
+
+def _uniform(units: int) -> keras.Initializer:
+    scale = units**-0.5
+    return keras.initializers.RandomUniform(-scale, scale)
