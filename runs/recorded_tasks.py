@@ -111,14 +111,19 @@ def pydataset(
     place: str, label: str, cache: pathlib.Path, most: int = 10**6, drop: tuple = ()
 ) -> tuple:
     """A table of pydataset's source archive; rows without the label are left out."""
-    with _resources(cache) as archive:
-        frame = pd.read_csv(archive.extractfile(f"resources/rdata/csv/{place}.csv"), index_col=0)
-    frame = frame[frame[label].notna()]
-    if len(frame) > most:
-        frame = frame.sample(most, random_state=0)
-    y = frame.pop(label)
+    found = frame(place, cache)
+    found = found[found[label].notna()]
+    if len(found) > most:
+        found = found.sample(most, random_state=0)
+    y = found.pop(label)
     is_number = pd.api.types.is_numeric_dtype(y)
-    return columns(frame.drop(columns=list(drop))), y.to_numpy(float if is_number else str)
+    return columns(found.drop(columns=list(drop))), y.to_numpy(float if is_number else str)
+
+
+def frame(place: str, cache: pathlib.Path) -> pd.DataFrame:
+    """A table of pydataset's source archive as it is."""
+    with _resources(cache) as archive:
+        return pd.read_csv(archive.extractfile(f"resources/rdata/csv/{place}.csv"), index_col=0)
 
 
 def _resources(cache: pathlib.Path) -> tarfile.TarFile:
@@ -176,17 +181,23 @@ def _idx(name: str, header: int) -> np.ndarray:
 
 def documentation(cache: pathlib.Path) -> tuple:
     """Which R package a page of documentation is from, by counts of its words."""
-    pages, packages = [], []
+    texts, packages = pages(cache)
+    return counts(texts), packages
+
+
+def pages(cache: pathlib.Path) -> tuple[list[list[str]], np.ndarray]:
+    """The words of the pages of R's documentation, and the package of each."""
+    found, packages = [], []
     with _resources(cache) as archive:
         for path in map(pathlib.PurePath, archive.getnames()):
             # Beside every page lies a file of a Mac's, whose name begins with a point.
             if path.suffix == ".html" and "doc" in path.parts and path.name[0] != ".":
-                pages.append(archive.extractfile(str(path)).read().decode("utf-8", "replace"))
+                found.append(archive.extractfile(str(path)).read().decode("utf-8", "replace"))
                 packages.append(path.parent.name)
     common = {name for name, count in Counter(packages).items() if count >= LEAST_TEXTS}
     kept = [i for i, package in enumerate(packages) if package in common]
-    texts = [_words(pages[i], packages[i]) for i in kept]
-    return counts(texts), np.array([packages[i] for i in kept])
+    texts = [_words(found[i], packages[i]) for i in kept]
+    return texts, np.array([packages[i] for i in kept])
 
 
 def _words(page: str, package: str) -> list[str]:

@@ -19,6 +19,7 @@ from kerastune.data.cross_validation_set import Foldable
 from kerastune.data.folds import Fold
 from kerastune.inference import averaging
 from kerastune.models import compiling, fingerprint, hypermodels, recipe_checks
+from kerastune.models.hypermodels import shapes
 from kerastune.playbook.context import evaluation_interval, rounded_up
 from kerastune.playbook.rules import full_training
 from kerastune.problem import OTHER, Problem
@@ -211,7 +212,7 @@ class CrossValidation:
 
     def _trainer(self, problem: Problem) -> Trainer:
         """A trainer for a fold's problem, with the network of the fold before where it fits."""
-        kind = checks.shapes(problem.train), problem.imbalanced
+        kind = checks.shapes(problem.train), shapes.columns(problem), problem.imbalanced
         if self._known is None or self._known[0] != kind:
             build = hypermodels.builder(hypermodels.of(self._model, problem))
             self._known = kind, Trainer(problem, build, self._objective, on_steps=self._shown.steps)

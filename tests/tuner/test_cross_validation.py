@@ -335,3 +335,15 @@ def test_the_command_refuses_by_name(arguments, words, tmp_path, capsys):
     assert entry.main([*arguments, f"--output_dir={tmp_path / 'out'}"]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_every_fold_of_texts_has_its_own_words(tmp_path):
+    # Each of the rare words is in examples of some folds only: no two folds know the same ones.
+    rows = [f"{'good' if n % 2 else 'bad'} word{n // 4},{n % 2}" for n in range(80)]
+    (tmp_path / "notes.csv").write_text("note,label\n" + "\n".join(rows))
+    data = [f"--data={tmp_path / 'notes.csv'}", "--label=label", "--folds=3"]
+    recipe = ["--optimizer=adam", "--learning_rate=0.03", "--total_steps=100", "--batch_size=16"]
+    directory = f"--output_dir={tmp_path / 'out'}"
+    assert entry.main(["crossval", *data, "--types=note:text", *recipe, directory]) == 0
+    result = json.loads((tmp_path / "out" / "crossval.json").read_text())
+    assert result["out of fold"]["accuracy"]["mean"] == 1.0
