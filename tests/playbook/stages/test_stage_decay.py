@@ -134,8 +134,12 @@ def test_a_network_that_names_its_steps_decays_over_them_or_over_more_that_were_
         wanted,
         wanted,
     )
-    other = dataclasses.replace(known, starting_recipe={"optimizer": "lion"})
-    assert proposed(known=other)
+    for other in (
+        dataclasses.replace(known, starting_recipe={"optimizer": "lion"}),
+        dataclasses.replace(known, given=frozenset({"decay"})),
+        dataclasses.replace(known, given=frozenset({"total_steps"})),
+    ):
+        assert proposed(known=other)
 
 
 def test_trainings_go_on_to_their_end():
