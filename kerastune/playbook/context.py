@@ -76,11 +76,12 @@ class Facts:
         return self.starting_recipe.get("optimizer") == recipe.optimizer
 
     def known_steps(self, recipe: Recipe) -> int:
-        """`starting_steps`, where a recipe has the optimizer that they were found with, and the user
-        gave neither decay nor steps; else 0.
+        """`starting_steps`, where a recipe has the optimizer that they were found with and decays
+        linearly, and the user gave nothing that they follow from; else 0.
         """
-        is_free = not self.given & {"decay", "total_steps"}
-        return self.starting_steps if is_free and self.knows_optimizer(recipe) else 0
+        is_free = not self.given & {"decay", "total_steps", "learning_rate", "batch_size"}
+        is_theirs = self.knows_optimizer(recipe) and recipe.decay == "linear"
+        return self.starting_steps if is_free and is_theirs else 0
 
     def recorded_as(self, recipe: Recipe) -> str:
         """What a recipe is among recorded gains, as `rules.expected_gain.prior` takes it."""

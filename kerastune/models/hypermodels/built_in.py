@@ -36,7 +36,14 @@ OF_TABLES = {
 }
 EPOCHS, BATCH, LEAST_STEPS, MOST_STEPS = 30, 64, 800, 2400  # of `steps_of_tables`
 # Of the texts of three sets that it was measured on.
-OF_TEXTS = {"optimizer": "adam", "learning_rate": 0.003, "batch_size": 64, "dropout": 0.25}
+OF_TEXTS = {
+    "classification": {
+        "optimizer": "adam",
+        "learning_rate": 0.003,
+        "batch_size": 64,
+        "dropout": 0.25,
+    }
+}
 # Each better than without on four sets of images that it was measured on, and both together.
 OF_IMAGES = {"classification": {"optimizer": "adam", "weight_decay": 0.1, "dropout": 0.25}}
 
@@ -72,7 +79,9 @@ class Mlp(keras_tuner.HyperModel):
         self.default_units = hidden_units(shapes.num_examples(problem))
         self.columns = shapes.columns(problem)
         self.starting_recipe = OF_TABLES.get(problem.kind, {})
-        self.starting_steps = steps_of_tables(shapes.num_examples(problem))
+        is_table = not isinstance(self.input_shape, dict) and len(self.input_shape) == 1
+        if is_table and not self.columns.words:
+            self.starting_steps = steps_of_tables(shapes.num_examples(problem))
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The uncompiled network of these hyperparameters."""
@@ -246,7 +255,7 @@ class Text(keras_tuner.HyperModel):
             )
         self.length, self.words = found.length, found.most
         self.num_outputs, self.kind = shapes.num_outputs(problem), problem.kind
-        self.starting_recipe = OF_TEXTS
+        self.starting_recipe = OF_TEXTS.get(problem.kind, {})
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The uncompiled network of these hyperparameters."""

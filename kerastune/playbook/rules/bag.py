@@ -65,7 +65,8 @@ def trainings(facts: Facts, recipe: Recipe) -> int:
         >>> [trainings(each, Recipe()) for each in facts]
         [6, 18]
     """
-    is_long_enough = facts.num_train <= FEW or facts.known_steps(recipe)
+    knows_steps = 0 < facts.known_steps(recipe) <= recipe.total_steps
+    is_long_enough = facts.num_train <= FEW or knows_steps
     return _with_single(facts.timed) * (1 if is_long_enough else LONGER)
 
 

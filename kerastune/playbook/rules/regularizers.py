@@ -275,3 +275,14 @@ def _ladder(
     names = tuple(f"{PREFIX}-{value}-{(shown or {}).get(level, level)}" for level in levels)
     words = WORDS.get(value, value.replace("_", " "))
     return Thing(value, words, phrase, recipes, levels.index(first), names, times)
+
+
+def added_weight_decay(recipe: Recipe, before: Recipe) -> str:
+    """The weight decay of a recipe in words; empty where the one before had the same.
+
+    Example:
+        >>> added_weight_decay(Recipe(weight_decay=1e-4), Recipe())
+        'weight decay 0.0001'
+    """
+    is_same = recipe.weight_decay == before.weight_decay
+    return "" if is_same else f"weight decay {recipe.weight_decay:g}"

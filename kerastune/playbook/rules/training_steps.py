@@ -118,7 +118,9 @@ class TrainingSteps:
     @property
     def asked(self) -> int:
         """Steps of the first training, whatever the budget holds."""
-        return self.stretch * self.context.recipe.total_steps
+        recipe, facts = self.context.recipe, self.context.facts
+        known = facts.known_steps(recipe) if self.tuned else 0
+        return max(self.stretch * recipe.total_steps, self._within_epochs(known, self.chunk))
 
     def due(self) -> list[TrialSpec]:
         """The segment to train next; none where the number of steps can be chosen."""
@@ -213,15 +215,19 @@ class TrainingSteps:
 
     def _other_total(self, left: int) -> int:
         """Steps of one more training, 0 for none: fewer where the shortest overfits, else more
-        while that may pay. Where earlier stages trained shorter ones alone, those wanted come
-        first: what overfits and what pays can't be told from the others.
+        while that may pay. Where earlier stages trained much shorter ones alone, those wanted come
+        first: what overfits and what pays can't be told from the others. None are more where the
+        network names its steps and a bag follows, which gains more.
         """
         shortest, longest = steps_of(self.runs[0]), steps_of(self.runs[-1])
-        if _overfits(self.runs[0], self.context.facts):
+        facts = self.context.facts
+        if _overfits(self.runs[0], facts):
             half = shortest // 2 // self.chunk * self.chunk
             return half if half <= left else 0
-        if longest < self.wanted:
+        if LEAST_LENGTHENING * longest <= self.wanted:
             longer = _filling(self.wanted, left)
+        elif self._leaves and facts.bags and facts.known_steps(self.context.recipe):
+            longer = 0
         elif self._calls_for_weight_decay():
             longer = min(LONGEST * longest, left)
         else:
@@ -291,17 +297,6 @@ def steps_of(outcome: Outcome) -> int:
     return outcome.spec.recipe.total_steps
 
 
-def added_weight_decay(recipe: Recipe, before: Recipe) -> str:
-    """The weight decay of a recipe in words; empty where the one before had the same.
-
-    Example:
-        >>> added_weight_decay(Recipe(weight_decay=1e-4), Recipe())
-        'weight decay 0.0001'
-    """
-    is_same = recipe.weight_decay == before.weight_decay
-    return "" if is_same else f"weight decay {recipe.weight_decay:g}"
-
-
 def _filling(steps: int, left: int) -> int:
     """`steps`, or all that are left where a training of twice as many would not fit behind it: they
     would be lost.
@@ -346,5 +341,5 @@ def _against(longer: Outcome, chosen: Outcome, context: Context) -> tuple[str, b
 
 
 def _shown(run: Outcome, shorter: Outcome) -> str:
-    added = added_weight_decay(run.spec.recipe, shorter.spec.recipe)
+    added = regularizers.added_weight_decay(run.spec.recipe, shorter.spec.recipe)
     return f"{steps_of(run)} steps" + (f" with {added}" if added else "")

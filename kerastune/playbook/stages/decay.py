@@ -138,11 +138,15 @@ class Decay(WholeTrainings):
         """Linear decay for the steps that suit the network, or those that stage `lr` found where
         they are more.
         """
-        found = self._pair(context)[LINEAR]
-        after = found.over(max(found.total_steps, rounded_up(steps, self._chunk)))
+        facts, found = context.facts, self._pair(context)[LINEAR]
+        has_found = any(each.spec.stage == "lr" for each in context.outcomes.values())
+        suited = rounded_up(steps, self._chunk)
+        total = max(found.total_steps, suited) if has_found else suited
+        after = found.over(facts.within_epochs(total, found.batch_size, self._chunk))
         parts = ["this network has learnt best with linear decay on most recorded tasks"]
-        if after.total_steps > found.total_steps:
-            parts.append(f"{steps} steps suit it for {context.facts.num_train} training examples")
+        if after.total_steps == suited:
+            examples = f" for {facts.num_train} training examples" if facts.num_train else ""
+            parts.append(f"{steps} steps suit it{examples}")
         return self.decision(
             context,
             f"{_headline(after)} to begin with",

@@ -11,12 +11,8 @@ from kerastune.playbook import wording
 from kerastune.playbook.context import Context, rounded_up
 from kerastune.playbook.decision import ChosenTrial, Decision
 from kerastune.playbook.rules import expected_gain, full_training, untuned
-from kerastune.playbook.rules.training_steps import (
-    STAGE,
-    TrainingSteps,
-    added_weight_decay,
-    steps_of,
-)
+from kerastune.playbook.rules.regularizers import added_weight_decay
+from kerastune.playbook.rules.training_steps import STAGE, TrainingSteps, steps_of
 from kerastune.playbook.stages import baseline as baseline_module
 from kerastune.playbook.stages.base import Stage
 from kerastune.runtime.number_format import figure
