@@ -52,7 +52,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "model",
             "Built-in network, or your build(hp) function or KerasTuner HyperModel.",
             unit="mlp|cnn|resnet|series|text|MODULE:NAME",
-            unset="cnn for images, else mlp",
+            unset="what suits the data",
         ),
         Flag(
             "pretrained",

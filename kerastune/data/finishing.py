@@ -19,6 +19,7 @@ from kerastune.data import (
     tabular,
 )
 from kerastune.data.encoding import texts
+from kerastune.data.encoding.texts import Texts
 from kerastune.data.preprocessing import Attachment
 from kerastune.data.profiling import Profile
 from kerastune.data.raw import Raw
@@ -98,6 +99,13 @@ def finish(raw: Raw, wishes: Wishes) -> Problem:
     any_size = getattr(preparation, "any_size", False)
     is_plain = preparation.is_identity and not any_size and not units
     told = target_kinds.notes(targets, train.y, declared)
+    compared = prepared
+    if isinstance(preparation, Texts):  # which makes different texts of rare words alike
+        told = (*told, preparation.note)
+        compared = {
+            where: Part(preparation.compared(part.x), prepared[where].y)
+            for where, part in parts.items()
+        }
     counted = prepared.get("training", prepared["validation"])
     return Problem(
         name=raw.name,
@@ -119,7 +127,7 @@ def finish(raw: Raw, wishes: Wishes) -> Problem:
         output_numbers=declared.numbers,
         reading=new_data.described(raw),
         columns=tuple(column_rows.rows(raw)),
-        notes=(*told, *raw.notes, *cut_notes, *class_notes, *cutting.repeated(prepared)),
+        notes=(*told, *raw.notes, *cut_notes, *class_notes, *cutting.repeated(compared)),
     )
 
 

@@ -275,7 +275,7 @@ class Attachment:
     the model.
 
     Args:
-        preparation: of the inputs; `Numbers`, `Entries` or a `tables.Table`.
+        preparation: of the inputs; `Numbers`, `Entries`, a `tabular.Table` or `texts.Texts`.
         target_mean: offset of the outputs, a number or `[outputs]`; `None` leaves outputs as they
             are.
         target_scale: factor of the outputs, of the same shape.
@@ -307,10 +307,17 @@ class Attachment:
             inputs = nested.mapped(lambda each: _of_size(each, size), inputs)
         while any(each.name == getattr(model, "name", None) for each in nested.leaves(inputs)):
             model.name += "_"  # a column has its name, and Keras refuses two of them
+        try:
+            return keras.Model(inputs, self._outputs(model, inputs))
+        except ValueError as error:
+            if "All operation names should be unique" not in str(error):
+                raise
+            # A column is called like one of Keras's operations, which has another name next time.
+            return keras.Model(inputs, self._outputs(model, inputs))
+
+    def _outputs(self, model: Any, inputs: Any) -> Any:
         outputs = model(self.preparation.graph(inputs))
-        if self.target_mean is not None:
-            outputs = self._restore_units(outputs)
-        return keras.Model(inputs, outputs)
+        return outputs if self.target_mean is None else self._restore_units(outputs)
 
     def _restore_units(self, outputs: Any) -> Any:
         import keras

@@ -258,7 +258,7 @@ def fit_table(
     """
     kinds = kinds or {}
     of_words = [name for name, column in kinds.items() if column.kind == TEXT]
-    found_words = {name: words.frequent(columns[name]) for name in of_words if name in columns}
+    found_words = {name: words.known(name, columns[name]) for name in of_words if name in columns}
     categories = {
         name: _category(cells)
         for name, cells in columns.items()

@@ -212,7 +212,9 @@ class CrossValidation:
 
     def _trainer(self, problem: Problem) -> Trainer:
         """A trainer for a fold's problem, with the network of the fold before where it fits."""
-        kind = checks.shapes(problem.train), shapes.columns(problem), problem.imbalanced
+        # What a built-in network embeds may differ from fold to fold.
+        columns = shapes.columns(problem) if isinstance(self._model, str) else None
+        kind = checks.shapes(problem.train), columns, problem.imbalanced
         if self._known is None or self._known[0] != kind:
             build = hypermodels.builder(hypermodels.of(self._model, problem))
             self._known = kind, Trainer(problem, build, self._objective, on_steps=self._shown.steps)

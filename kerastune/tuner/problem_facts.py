@@ -231,10 +231,7 @@ def check_loss(model: keras.Model, problem: Problem) -> None:
 
 def of(problem: Problem, objective: Objective, model: keras.Model) -> Facts:
     """The facts of a problem and a model that was compiled for it; without what may be spent."""
-    if problem.train is not None:
-        num_train = len(problem.train)
-    else:
-        num_train = max(int(problem.stream.cardinality()), 0)
+    num_train = shapes.num_examples(problem) or 0
     return Facts(
         num_train=num_train,
         num_validation=len(problem.validation),
@@ -299,7 +296,9 @@ def _inputs(problem: Problem) -> str:
     arrays = keras.tree.flatten(problem.validation.x)
     if any(is_image(array) for array in arrays):
         return "image"
-    if shapes.texts(problem) or any(array.dtype.kind in "US" for array in arrays):
+    if shapes.texts(problem):
+        return "other"  # gains with texts were recorded of another network
+    if any(array.dtype.kind in "US" for array in arrays):
         return "text"
     ranks = {array.ndim for array in arrays}
     return "series" if 3 in ranks else "table" if ranks <= {1, 2} else "other"

@@ -202,7 +202,7 @@ def must_stay(
         "teacher": (Distill, lambda: fingerprint.of_weights(stages.teacher)),
     }
     is_begun = settings.runs(Start) or settings.runs(Probe)
-    kept = sorted(settings.given & set(SUGGESTIBLE))
+    kept = sorted(settings.given & {*SUGGESTIBLE, "decay", "total_steps"})
     return {
         "budget": str(settings.budget),
         "seed": settings.seed,

@@ -10,18 +10,18 @@ import numpy as np
 from kerastune.data.encoding import words as encoding
 from kerastune.data.tabular import safe_name
 
-OTHER = "…"  # a word that has no number
+OTHER = "…"  # a word that has no id
 
 
 @dataclasses.dataclass(frozen=True)
 class Texts:
-    """A table whose only input is a column of texts, as the numbers of their words.
+    """A table whose only input is a column of texts, as the ids of their words.
 
     Raw input is a dict of the column `[n, 1]`, as that of a `tabular.Table`.
 
     Args:
         name: of the column.
-        words: that have numbers, in their order.
+        words: that have ids, in their order.
         length: words that are kept of a text.
 
     Example:
@@ -41,16 +41,28 @@ class Texts:
         return self.length
 
     @property
-    def most(self) -> int:
-        """The largest number of a word."""
-        return len(self.words) + encoding.FIRST_NUMBER - 1
+    def largest_id(self) -> int:
+        """Of a word."""
+        return len(self.words) + encoding.FIRST_ID - 1
+
+    @property
+    def note(self) -> str:
+        """What is taken of the texts, in a sentence."""
+        return (
+            f"Of '{self.name}', {len(self.words):,} different words are inputs, and the first "
+            f"{self.length} words of every text."
+        )
+
+    def compared(self, columns: dict[str, np.ndarray]) -> np.ndarray:
+        """A number for each text `[n]`, alike for the same texts."""
+        return np.array([hash(str(text)) for text in columns[self.name]], np.int64)
 
     def apply(self, columns: dict[str, np.ndarray]) -> np.ndarray:
-        """Numbers of words, int32 `[n, length]`."""
-        return encoding.numbered(columns[self.name], self.words, self.length)
+        """Ids of words, int32 `[n, length]`."""
+        return encoding.ids(columns[self.name], self.words, self.length)
 
     def restore(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """The column `[n]` in lower case, up to words that have no number."""
+        """The column `[n]` in lower case, up to words that have no id."""
         known = np.array(["", OTHER, *self.words], object)
         return {self.name: np.array([" ".join(known[row[row > 0]]) for row in x.astype(int)])}
 
@@ -66,15 +78,18 @@ class Texts:
         import keras
 
         texts = x[safe_name(self.name)][:, 0]
-        return keras.ops.cast(encoding.numbering(self.words, self.length)(texts), "int32")
+        return keras.ops.cast(encoding.id_layer(self.words, self.length)(texts), "int32")
 
 
 def fit(name: str, texts: np.ndarray) -> Texts:
     """Fits the preparation to the texts `[n]` of the training part.
 
+    Raises:
+        ValueError: where no word is in several of them.
+
     Example:
         >>> fit("note", np.array(["late"] * 3, object))
         Texts(name='note', words=('late',), length=1)
     """
-    found = encoding.frequent(texts, encoding.MOST_NUMBERS)
+    found = encoding.known(name, texts, encoding.MOST_IDS)
     return Texts(name, found, encoding.length(texts))

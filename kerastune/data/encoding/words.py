@@ -1,5 +1,5 @@
 """The frequent words of texts, on arrays and in the saved model: which of them a text has, or their
-numbers in order.
+ids in order.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 # package as well as 10,000 words and pairs of words, and 500 are 5 points worse (linear models).
 MOST_WORDS, FEWEST_WORDS = 2000, 500  # of few texts, and of very many
 MOST_CELLS = 10**8  # texts times words, four bytes each
-# Words that have numbers. Of 30,000 glosses of WordNet 10,000 words tell five points more than
+# Words that have ids. Of 30,000 glosses of WordNet 10,000 words tell five points more than
 # 2,000 do, and pairs of words nothing more.
-MOST_NUMBERS = 20_000
-FIRST_NUMBER = 2  # of a word; 0 is behind a text's end, 1 any other word
-MOST_LENGTH = 500  # words of a text that have numbers
+MOST_IDS = 20_000
+FIRST_ID = 2  # of a word; 0 is behind a text's end, 1 any other word
+MOST_LENGTH = 500  # words of a text that have ids
 MOST_WHOLE = 99  # percent of the texts that are no longer than what is kept of them
 LEAST_TEXTS = 3  # that a word is in
 # What `keras.layers.TextVectorization` strips from texts in lower case.
@@ -51,6 +51,21 @@ def frequent(texts: np.ndarray, most: int = 0) -> tuple[str, ...]:
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     most = most or int(np.clip(MOST_CELLS // max(len(texts), 1), FEWEST_WORDS, MOST_WORDS))
     return tuple(word.decode() for word, count in ranked[:most] if count >= LEAST_TEXTS)
+
+
+def known(name: str, texts: np.ndarray, most: int = 0) -> tuple[str, ...]:
+    """The words of `frequent` of a column.
+
+    Raises:
+        ValueError: where there are none.
+    """
+    found = frequent(texts, most)
+    if not found:
+        raise ValueError(
+            f"No word of column '{name}' is in {LEAST_TEXTS} training texts: `types` can make it a "
+            "category, and `ignore` leaves it out."
+        )
+    return found
 
 
 def encoded(texts: np.ndarray, words: tuple[str, ...]) -> np.ndarray:
@@ -86,23 +101,23 @@ def length(texts: np.ndarray) -> int:
     return int(np.clip(np.ceil(np.percentile(lengths, MOST_WHOLE)), 1, MOST_LENGTH))
 
 
-def numbered(texts: np.ndarray, words: tuple[str, ...], length: int) -> np.ndarray:
-    """The numbers of the first words of each text, int32 `[n, length]`.
+def ids(texts: np.ndarray, words: tuple[str, ...], length: int) -> np.ndarray:
+    """The ids of the first words of each text, int32 `[n, length]`.
 
     Example:
-        >>> numbered(np.array(["b a", "c", "a a b"], object), ("a", "b"), 2).tolist()
+        >>> ids(np.array(["b a", "c", "a a b"], object), ("a", "b"), 2).tolist()
         [[3, 2], [1, 0], [2, 2]]
     """
-    numbers = {word.encode(): number for number, word in enumerate(words, FIRST_NUMBER)}
+    ids_of = {word.encode(): each for each, word in enumerate(words, FIRST_ID)}
     found = np.zeros([len(texts), length], np.int32)
     for row, text in enumerate(texts):
         kept = of_text(text)[:length]
-        found[row, : len(kept)] = [numbers.get(word, FIRST_NUMBER - 1) for word in kept]
+        found[row, : len(kept)] = [ids_of.get(word, FIRST_ID - 1) for word in kept]
     return found
 
 
-def numbering(words: tuple[str, ...], length: int) -> Any:
-    """A Keras layer that gives, of texts `[n]`, what `numbered` gives."""
+def id_layer(words: tuple[str, ...], length: int) -> Any:
+    """A Keras layer that gives, of texts `[n]`, what `ids` gives."""
     return _vectorization(words, output_mode="int", output_sequence_length=length)
 
 

@@ -80,7 +80,7 @@ class Mlp(keras_tuner.HyperModel):
         self.columns = shapes.columns(problem)
         self.starting_recipe = OF_TABLES.get(problem.kind, {})
         is_table = not isinstance(self.input_shape, dict) and len(self.input_shape) == 1
-        if is_table and not self.columns.words:
+        if is_table and not self.columns.largest_id:
             self.starting_steps = steps_of_tables(shapes.num_examples(problem))
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -253,14 +253,14 @@ class Text(keras_tuner.HyperModel):
                 "`text` takes a table whose only input is a column of texts; use another network, "
                 "or name none for what suits the data."
             )
-        self.length, self.words = found.length, found.most
+        self.length, self.largest_id = found.length, found.largest_id
         self.num_outputs, self.kind = shapes.num_outputs(problem), problem.kind
         self.starting_recipe = OF_TEXTS.get(problem.kind, {})
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The uncompiled network of these hyperparameters."""
         units = hp.Choice("units", [32, 64, 128], default=embeddings.UNITS_OF_WORD)
-        return text_network.text(self.length, self.words, self.num_outputs, self.kind, units)
+        return text_network.text(self.length, self.largest_id, self.num_outputs, self.kind, units)
 
 
 BUILT_IN = {"mlp": Mlp, "cnn": Cnn, "resnet": ResNet, "series": Series, "text": Text}

@@ -24,14 +24,13 @@ class Columns:
         numbers: indices of columns that are also given as `periodic`.
         categories: where the inputs of each category begin and end, for `of_category`.
         texts: where the words of each text begin and end, for `of_words`.
-        words: the largest number of a word, if all inputs are numbers of words, for `of_numbers`;
-            else 0.
+        largest_id: of a word, if all inputs are ids of words, for `of_ids`; else 0.
     """
 
     numbers: tuple[int, ...] = ()
     categories: tuple[tuple[int, int], ...] = ()
     texts: tuple[tuple[int, int], ...] = ()
-    words: int = 0
+    largest_id: int = 0
 
 
 def of_columns(x: keras.KerasTensor, columns: Columns, weighted: bool) -> keras.KerasTensor:
@@ -49,8 +48,8 @@ def of_columns(x: keras.KerasTensor, columns: Columns, weighted: bool) -> keras.
         >>> of_columns(keras.Input((60,)), Columns(numbers=(0,), categories=((8, 60),)), True).shape
         (None, 24)
     """
-    if columns.words:
-        return of_numbers(x, columns.words)
+    if columns.largest_id:
+        return of_ids(x, columns.largest_id)
     parts = [periodic(x, columns.numbers)] if columns.numbers else []
     parts += [of_category(_between(x, *ends)) for ends in columns.categories]
     parts += [of_words(_between(x, *ends)) for ends in columns.texts]
@@ -132,7 +131,7 @@ def of_category(x: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def of_words(x: keras.KerasTensor, units: int = UNITS_OF_WORD) -> keras.KerasTensor:
-    """The mean of the embeddings of the words that texts have, times the root of their number.
+    """The sum of the embeddings of the words that texts have, over the root of how many there are.
 
     Args:
         x: `[batch, words]`, 1 for those that a text has, else 0.
@@ -146,30 +145,35 @@ def of_words(x: keras.KerasTensor, units: int = UNITS_OF_WORD) -> keras.KerasTen
         (None, 64)
     """
     embed = layers.Dense(units, use_bias=False, kernel_initializer=_uniform(units))
-    return embed(layers.UnitNormalization()(x))
+    return embed(_unit(x))
 
 
-def of_numbers(x: keras.KerasTensor, words: int, units: int = UNITS_OF_WORD) -> keras.KerasTensor:
-    """The mean of the embeddings of a text's words, times the root of their number.
+def of_ids(x: keras.KerasTensor, largest_id: int, units: int = UNITS_OF_WORD) -> keras.KerasTensor:
+    """The sum of the embeddings of a text's words, over the root of how many there are.
 
-    As fastText has it (Joulin et al. 2016, "Bag of Tricks for Efficient Text Classification",
-    arXiv:1607.01759), of stock Keras layers; but a text that says more counts for more.
+    Of stock Keras layers, nearly as fastText has it (Joulin et al. 2016, "Bag of Tricks for
+    Efficient Text Classification", arXiv:1607.01759), where it is the mean.
 
     Args:
-        x: `[batch, length]`, numbers of the words of texts, from 1; 0 behind a text's end.
-        words: largest of those numbers.
+        x: `[batch, length]`, ids of the words of texts, from 1; 0 behind a text's end.
+        largest_id: of a word.
         units: width of an embedding.
 
     Returns:
         `[batch, units]`; zeros for a text without words.
 
     Example:
-        >>> of_numbers(keras.Input((40,), dtype="int32"), 2000).shape
+        >>> of_ids(keras.Input((40,), dtype="int32"), 2000).shape
         (None, 64)
     """
-    embedded = layers.Embedding(words + 1, units, embeddings_initializer=_uniform(units))(x)
-    weights = layers.UnitNormalization()(ops.cast(ops.greater(x, 0), embedded.dtype))
+    embedded = layers.Embedding(largest_id + 1, units, embeddings_initializer=_uniform(units))(x)
+    weights = _unit(ops.cast(ops.greater(x, 0), "float32"))
     return layers.Dot(axes=(1, 1))([embedded, weights])
+
+
+def _unit(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Rows of unit length; in float32, since half precision makes NaN of a row of zeros."""
+    return layers.UnitNormalization(dtype="float32")(x)
 
 
 def _normal(deviation: float) -> keras.Initializer:

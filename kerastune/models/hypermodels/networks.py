@@ -60,8 +60,8 @@ def mlp(
         flat = [layers.Flatten()(each) for each in inputs.values()]
         x = flat[0] if len(flat) == 1 else layers.Concatenate()(flat)
     else:
-        inputs = layers.Input(tuple(input_shape), dtype="int32" if columns.words else None)
-        x = inputs if columns.words else layers.Flatten()(inputs)
+        inputs = layers.Input(tuple(input_shape), dtype="int32" if columns.largest_id else None)
+        x = inputs if columns.largest_id else layers.Flatten()(inputs)
     x = embeddings.of_columns(x, columns, weighted=num_layers > 0)
     if not num_layers:
         return keras.Model(inputs, head(x, num_outputs, kind), name="mlp")

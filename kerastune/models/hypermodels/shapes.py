@@ -53,7 +53,7 @@ def columns(problem: Problem) -> Columns:
     """What a network embeds of the inputs: numbers, columns of many categories, texts."""
     preparation, numbers = getattr(problem.attach, "preparation", None), columns_of_numbers(problem)
     if isinstance(preparation, Texts):
-        return Columns(words=preparation.most)
+        return Columns(largest_id=preparation.largest_id)
     if not isinstance(preparation, Table):
         return Columns(numbers)
     parts = preparation.parts

@@ -9,14 +9,14 @@ from kerastune.models.hypermodels import embeddings, networks
 
 
 def text(
-    length: int, words: int, num_outputs: int, kind: str, units: int = embeddings.UNITS_OF_WORD
+    length: int, largest_id: int, num_outputs: int, kind: str, units: int = embeddings.UNITS_OF_WORD
 ) -> keras.Model:
-    """The mean of the embeddings of a text's words, and one layer on it: fastText (Joulin et al.
-    2016, arXiv:1607.01759), by words.
+    """`embeddings.of_ids` of a text's words, and one layer on it, nearly as fastText (Joulin et al.
+    2016, arXiv:1607.01759).
 
     Args:
-        length: numbers of a text, at least 1.
-        words: largest of those numbers, at least 1; 0 stands behind a text's end.
+        length: ids of a text, at least 1.
+        largest_id: of a word, at least 1; 0 stands behind a text's end.
         num_outputs: number of classes, or of numbers to predict.
         kind: `"classification"` (softmax) or `"regression"` (linear).
         units: width of an embedding, at least 1.
@@ -32,5 +32,5 @@ def text(
         128324
     """
     inputs = layers.Input((length,), dtype="int32")
-    x = layers.Dropout(0.0)(embeddings.of_numbers(inputs, words, units))
+    x = layers.Dropout(0.0)(embeddings.of_ids(inputs, largest_id, units))
     return keras.Model(inputs, networks.head(x, num_outputs, kind), name="text")

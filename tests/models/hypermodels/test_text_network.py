@@ -73,3 +73,15 @@ def test_a_mlp_embeds_texts_and_many_categories_and_leaves_few_as_they_are():
     widths = [each.units for each in layers_of(model, layers.Dense) if not each.use_bias]
     assert widths == [embeddings.EMBEDDED, embeddings.UNITS_OF_WORD]
     assert model(problem.train.x).shape == (len(problem.train), 3)
+
+
+@pytest.mark.parametrize("make", [embeddings.of_ids, embeddings.of_words])
+def test_a_text_without_a_known_word_is_zeros_in_half_precision_too(make):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        ids = make is embeddings.of_ids
+        inputs = keras.Input((3,), dtype="int32" if ids else "float32")
+        model = keras.Model(inputs, make(inputs, 4) if ids else make(inputs))
+        assert not model(np.zeros([2, 3], inputs.dtype)).numpy().any()
+    finally:
+        keras.config.set_dtype_policy("float32")

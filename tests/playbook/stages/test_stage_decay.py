@@ -127,7 +127,8 @@ def test_a_network_that_names_its_steps_decays_over_them_or_over_more_that_were_
 ):
     known = facts(starting_recipe={"optimizer": RECIPE.optimizer}, starting_steps=steps)
     assert proposed(known=known) == {}
-    decision = decided(known=known)
+    spec = dataclasses.replace(HELPED[0].spec, trial="lr-1", stage="lr")
+    decision = decided(dataclasses.replace(HELPED[0], spec=spec), known=known)
     after = decision.after
     assert (after.decay, after.total_steps, decision.values.total_steps) == (
         "linear",
@@ -138,8 +139,21 @@ def test_a_network_that_names_its_steps_decays_over_them_or_over_more_that_were_
         dataclasses.replace(known, starting_recipe={"optimizer": "lion"}),
         dataclasses.replace(known, given=frozenset({"decay"})),
         dataclasses.replace(known, given=frozenset({"total_steps"})),
+        dataclasses.replace(known, given=frozenset({"learning_rate"})),
     ):
         assert proposed(known=other)
+
+
+def test_the_steps_of_a_network_hold_where_none_were_found_and_within_the_epochs():
+    known = facts(starting_recipe={"optimizer": RECIPE.optimizer}, starting_steps=1000)
+    assert decided(known=known).after.total_steps == 1000
+    limited = dataclasses.replace(known, num_train=1000, most_epochs=5)
+    assert (
+        decided(known=limited).after.total_steps
+        == 5 * -(-1000 // RECIPE.batch_size) // CHUNK * CHUNK
+    )
+    unknown = decided(known=dataclasses.replace(known, num_train=0))
+    assert unknown.numbers.endswith("1000 steps suit it.")
 
 
 def test_trainings_go_on_to_their_end():
