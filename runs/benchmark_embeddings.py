@@ -4,8 +4,9 @@
 Texts of three sets and tables with columns of more than nine categories, each cut anew into
 training, validation and test part by every seed. `built-in` is one training of the network that
 kerastune chooses, by the values that its searches begin with (256 epochs in 600 to 4,000 steps, the
-best of 24 evaluations); `columns` one of `mlp` that has a column of 0 and 1 for every word or category, by its own recipe;
-`linear` scikit-learn's logistic regression or ridge on those columns, on both parts.
+best of 24 evaluations); `columns` one of `mlp` that has a column of 0 and 1 for every word or
+category, by its own values; `linear` scikit-learn's logistic regression or ridge on those columns,
+on both parts.
 
 WordNet comes from Debian's package `wordnet-base`, docstrings from the packages that are installed,
 tables from pydataset's source archive. Rows are appended to `rows.jsonl`.
