@@ -198,6 +198,21 @@ def test_a_training_leaves_time_for_a_bag_where_there_may_be_one():
     assert given.wanted == 200 == steps(allowance=300).asked
 
 
+def test_a_network_that_names_its_steps_gets_a_bag_instead_of_a_longer_training():
+    names = {"starting_recipe": {"optimizer": RECIPE.optimizer}, "starting_steps": 200, **MANY}
+
+    def steps(recipe=RECIPE, outcomes=None, **known):
+        found = single() if outcomes is None else outcomes
+        context = Context(recipe, SMALL(allowance=1400, **{**names, **known}), found)
+        return TrainingSteps(CHUNK, context, True, 1, 0.5, False)
+
+    assert steps()._leaves == pytest.approx(5 / 6) and steps().due() == []
+    assert steps(starting_steps=0)._leaves == 0.5 and steps(starting_steps=0).due()
+    assert steps(bags=False).due()
+    # Fewer steps, as an extension may find them, are too few for the network.
+    assert steps(RECIPE.over(100), {}).wanted == 200
+
+
 # What it is worth
 
 

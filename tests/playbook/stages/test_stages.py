@@ -820,6 +820,11 @@ def test_shorter_trainings_of_an_earlier_stage_do_not_tell_what_overfits():
     assert spec.recipe.total_steps == 4800 and spec.recipe.weight_decay > 0
 
 
+def test_one_that_is_a_little_shorter_than_wanted_is_doubled_as_the_one_wanted_would_be():
+    nearly = by_name(scored(500, 0.9, name="recipes-base", stage="recipes"))
+    assert lengths(TRAIN, nearly, allowance=10**6) == [1000]
+
+
 def test_no_weight_decay_comes_where_a_model_has_regularizers_of_its_own():
     (spec,) = REGULARIZES.propose(
         Context(TUNED, facts(regularized=True), by_name(learnt_by_heart(600, 0.9)))
