@@ -29,7 +29,7 @@ MOST_REPEATS = 4
 MORE_MEMBERS = 2  # times as many as an ensemble has: models of small data cost little to serve
 FEW = 2000  # training examples, of which five short trainings are worth more than a long one
 LONGER = 3  # times its steps that a recipe of more may take, before a bag follows
-SHORTEST = 1 / 4  # of the steps that a training would take without a bag
+SHORTEST, SHORTER = 1 / 4, 1 / 2  # of the steps that a training would take without a bag
 LENGTHENED = 1.5  # times the steps of a bag that was begun, with which another one is
 SPARE = 0.9  # of what is left of a budget in seconds, that members may be expected to take
 WHOLE = 0.75  # of its steps, after which a training is a member that is as good as whole
@@ -80,8 +80,9 @@ def _with_single(timed: bool) -> int:
 
 
 def affordable(steps: int, facts: Facts, recipe: Recipe) -> int:
-    """Steps of a training that is followed by a bag: of few examples fewer than are wanted, down to
-    `SHORTEST` of them, where a budget then holds a bag.
+    """Steps of a training that is followed by a bag: fewer than are wanted where a budget then holds
+    a bag, of few examples down to `SHORTEST` of them, of more, if the network names its steps, down
+    to `SHORTER`.
 
     Args:
         steps: that are wanted.
@@ -95,8 +96,8 @@ def affordable(steps: int, facts: Facts, recipe: Recipe) -> int:
         [1000, 500, 1000]
     """
     held = facts.allowance // trainings(facts, recipe)
-    is_shorter = facts.num_train <= FEW and SHORTEST * steps <= held < steps
-    return held if is_shorter else steps
+    least = SHORTEST if facts.num_train <= FEW else SHORTER if facts.known_steps(recipe) else 1.0
+    return held if least * steps <= held < steps else steps
 
 
 def begun(recipe: Recipe, outcomes: Mapping[str, Outcome]) -> list[int]:

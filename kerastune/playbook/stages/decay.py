@@ -135,13 +135,13 @@ class Decay(WholeTrainings):
         )
 
     def _known(self, context: Context, steps: int) -> Decision:
-        """Linear decay for the steps that suit the network, or those that stage `lr` found where
-        they are more.
+        """Linear decay for the steps that suit the network; where no bag follows, which gains more
+        than a longer training, for those that stage `lr` found if they are more.
         """
         facts, found = context.facts, self._pair(context)[LINEAR]
         has_found = any(each.spec.stage == "lr" for each in context.outcomes.values())
         suited = rounded_up(steps, self._chunk)
-        total = max(found.total_steps, suited) if has_found else suited
+        total = max(found.total_steps, suited) if has_found and not facts.bags else suited
         after = found.over(facts.within_epochs(total, found.batch_size, self._chunk))
         parts = ["this network has learnt best with linear decay on most recorded tasks"]
         if after.total_steps == suited:
