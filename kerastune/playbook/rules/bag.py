@@ -80,9 +80,9 @@ def _with_single(timed: bool) -> int:
 
 
 def affordable(steps: int, facts: Facts, recipe: Recipe) -> int:
-    """Steps of a training that is followed by a bag: fewer than are wanted where a budget then holds
-    a bag, of few examples down to `SHORTEST` of them, of more, if the network names its steps, down
-    to `SHORTER`.
+    """Steps of a training that is followed by a bag: fewer than are wanted where a budget then
+    holds a bag, of few examples down to `SHORTEST` of them, of more, if the network names its
+    steps, down to `SHORTER`.
 
     Args:
         steps: that are wanted.

@@ -203,12 +203,15 @@ def test_a_network_that_names_its_steps_gets_a_bag_instead_of_a_longer_training(
 
     def steps(recipe=RECIPE, outcomes=None, **known):
         found = single() if outcomes is None else outcomes
-        context = Context(recipe, SMALL(allowance=1400, **{**names, **known}), found)
+        context = Context(recipe, SMALL(**{"allowance": 1400, **names, **known}), found)
         return TrainingSteps(CHUNK, context, True, 1, 0.5, False)
 
     assert steps()._leaves == pytest.approx(5 / 6) and steps().due() == []
     assert steps(starting_steps=0)._leaves == 0.5 and steps(starting_steps=0).due()
     assert steps(bags=False).due()
+    wanted = [steps(outcomes={}, allowance=left).wanted for left in (1200, 900, 600, 599)]
+    assert wanted == [200, 150, 100, 200]
+    assert steps(outcomes={}, allowance=900, starting_steps=0).wanted == 200
     # Fewer steps, as an extension may find them, are too few for the network.
     assert steps(RECIPE.over(100), {}).wanted == 200
 

@@ -135,6 +135,10 @@ def test_a_network_that_names_its_steps_decays_over_them_or_over_more_that_were_
         wanted,
         wanted,
     )
+    if steps == 1000:  # a bag follows, which gains more than a longer training
+        found = dataclasses.replace(HELPED[0], spec=spec)
+        bagged = dataclasses.replace(known, bags=True)
+        assert decided(found, known=bagged).after.total_steps == 1000
     for other in (
         dataclasses.replace(known, starting_recipe={"optimizer": "lion"}),
         dataclasses.replace(known, given=frozenset({"decay"})),
