@@ -240,7 +240,8 @@ class Text(keras_tuner.HyperModel):
         >>> from kerastune.data import loading
         >>> import pandas
         >>> frame = pandas.DataFrame({"note": ["it is late", "paid in time"] * 50})
-        >>> problem = loading.load(frame.assign(label=[0, 1] * 50), label="label")
+        >>> frame["label"] = [0, 1] * 50
+        >>> problem = loading.load(frame, label="label", types={"note": "text"})
         >>> Text(problem).build(keras_tuner.HyperParameters()).output_shape
         (None, 2)
     """
