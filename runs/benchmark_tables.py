@@ -3,9 +3,9 @@ runs/benchmark_tables.py --output_dir=tables-out.
 
 Tables of the recorded tasks, each cut anew into training, validation and test part by every seed.
 `mlp` is one training of the built-in network by the recipe that its searches begin with
-(linear decay over 256 epochs, 600 to 4,000 steps, the best of 24 evaluations), `plain mlp` one of
-two Dense layers with ReLU, as wide (Adam at 0.003, batches of 64), `kerastune` a search with its
-defaults; they train on the training part and choose on the validation part. `boosting` is
+(linear decay over 256 epochs, 600 to 4,000 steps, the best of 24 evaluations), `mlp without bins`
+the same without `embeddings.piecewise`, `plain mlp` one of two Dense layers with ReLU, as wide
+(Adam at 0.003, batches of 64), `kerastune` a search with its defaults; they train on the training part and choose on the validation part. `boosting` is
 scikit-learn's `HistGradientBoosting*` and `RealMLP` that of package pytabkit with its TD-S defaults
 (`--contestants=RealMLP`, extra `benchmark`), both on both parts. All see the inputs as kerastune
 prepares them.
@@ -15,6 +15,7 @@ Rows are appended to `rows.jsonl`; the same command goes on where it was interru
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import tempfile
@@ -65,14 +66,19 @@ def both_parts(problem) -> tuple[np.ndarray, np.ndarray]:
 # Contestants: of a prepared problem and a seed, what they say of the test part.
 
 
-def network(problem, seed: int) -> np.ndarray:
+def network(problem, seed: int, **columns) -> np.ndarray:
     import keras_tuner
 
     from kerastune.models.hypermodels import built_in
 
     hypermodel = built_in.Mlp(problem)
+    hypermodel.columns = dataclasses.replace(hypermodel.columns, **columns)
     parameters = keras_tuner.HyperParameters()
     return trained(problem, seed, lambda: hypermodel.build(parameters), hypermodel.starting_recipe)
+
+
+def without_bins(problem, seed: int) -> np.ndarray:
+    return network(problem, seed, edges=())
 
 
 def plain(problem, seed: int) -> np.ndarray:
@@ -137,6 +143,7 @@ def real_mlp(problem, seed: int) -> np.ndarray:
 
 CONTESTANTS = {
     "mlp": network,
+    "mlp without bins": without_bins,
     "plain mlp": plain,
     "kerastune": kerastune,
     "boosting": boosting,
@@ -210,7 +217,7 @@ if __name__ == "__main__":
     flags.DEFINE_list(
         "contestants",
         ["mlp", "plain mlp", "boosting"],
-        "Among mlp, plain mlp, kerastune, boosting and RealMLP.",
+        f"Among {', '.join(CONTESTANTS)}.",
     )
     flags.DEFINE_integer("seeds", 3, "Cuts of the examples into three parts.", 1)
     flags.DEFINE_string("budget", "60s", "Of a search.")

@@ -57,7 +57,7 @@ class Folds(universe.Bench):
         if self.task.network != "mlp":
             return {}
         has_numbers = hypermodels.load("mlp", self.whole).columns.numbers
-        return {"layers": 2, **({"periodic": False} if has_numbers else {})}
+        return {"layers": 2, **({"embed_numbers": False} if has_numbers else {})}
 
     def starting(self, rates: dict[str, float]) -> dict:
         """The values of a recipe that a search of the network begins with.

@@ -212,8 +212,9 @@ class CrossValidation:
 
     def _trainer(self, problem: Problem) -> Trainer:
         """A trainer for a fold's problem, with the network of the fold before where it fits."""
-        # What a built-in network embeds may differ from fold to fold.
+        # What a built-in network embeds may differ from fold to fold; bins of the first serve all.
         columns = shapes.columns(problem) if isinstance(self._model, str) else None
+        columns = columns and dataclasses.replace(columns, edges=())
         kind = checks.shapes(problem.train), columns, problem.imbalanced
         if self._known is None or self._known[0] != kind:
             build = hypermodels.builder(hypermodels.of(self._model, problem))

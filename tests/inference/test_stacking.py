@@ -59,7 +59,8 @@ def squeeze_and_excite():
 
 def embedded_columns():
     inputs = keras.Input((12, 10, 3))
-    columns = Columns((0, 7), categories=((8, 20),), texts=((20, 30),))
+    edges = ((-1.0, 0.0, 0.5), (0.0, 1.0))
+    columns = Columns((0, 7), edges, categories=((8, 20),), texts=((20, 30),))
     table = networks.mlp((30,), 4, "classification", 5, columns=columns)
     return keras.Model(inputs, table(layers.Flatten()(inputs[:, 0])))
 

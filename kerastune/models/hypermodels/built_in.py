@@ -56,8 +56,8 @@ class Mlp(keras_tuner.HyperModel):
     `starting_steps` how long a training by them takes (`steps_of_tables`).
 
     Hyperparameters: `units` (default by `hidden_units` from the number of training examples),
-    `layers` (1 to 3, default 3) and, of a table with numbers, `periodic` (whether they are also
-    given as `embeddings.periodic`, as they are by default).
+    `layers` (1 to 3, default 3) and, of a table with numbers, `embed_numbers` (whether they are
+    also given as `embeddings.periodic` and `embeddings.piecewise`, as they are by default).
 
     Args:
         problem: gives the shape of an example, the outputs and the number of training examples; not
@@ -88,8 +88,8 @@ class Mlp(keras_tuner.HyperModel):
         units = hp.Choice("units", [32, 64, 128, 256, 512], default=self.default_units)
         num_layers = hp.Int("layers", 1, 3, default=3)
         columns = self.columns
-        if columns.numbers and not hp.Boolean("periodic", default=True):
-            columns = dataclasses.replace(columns, numbers=())
+        if columns.numbers and not hp.Boolean("embed_numbers", default=True):
+            columns = dataclasses.replace(columns, numbers=(), edges=())
         return networks.mlp(
             self.input_shape, self.num_outputs, self.kind, units, num_layers, columns
         )

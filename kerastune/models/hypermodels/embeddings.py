@@ -7,9 +7,11 @@ import math
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 FREQUENCIES, EMBEDDED = 16, 8  # of a column or a category
+NO_BIN = 1e9  # width of a bin that is not there: every number is in its middle
 FREQUENCY = 0.1  # standard deviation of the frequencies at the start, in periods per unit
 WEIGHTED = 4  # by which a weight of an input is learned quicker than a kernel
 CATEGORY = 0.3  # standard deviation of the embedding of a category at the start
@@ -22,12 +24,14 @@ class Columns:
 
     Args:
         numbers: indices of columns that are also given as `periodic`.
+        edges: of bins of each of them, rising; where there are any, they come as `piecewise`, too.
         categories: where the inputs of each category begin and end, for `of_category`.
         texts: where the words of each text begin and end, for `of_words`.
         largest_id: of a word, if all inputs are ids of words, for `of_ids`; else 0.
     """
 
     numbers: tuple[int, ...] = ()
+    edges: tuple[tuple[float, ...], ...] = ()
     categories: tuple[tuple[int, int], ...] = ()
     texts: tuple[tuple[int, int], ...] = ()
     largest_id: int = 0
@@ -45,12 +49,14 @@ def of_columns(x: keras.KerasTensor, columns: Columns, weighted: bool) -> keras.
         `[batch, features]`.
 
     Example:
-        >>> of_columns(keras.Input((60,)), Columns(numbers=(0,), categories=((8, 60),)), True).shape
+        >>> columns = Columns(numbers=(0,), categories=((8, 60),))
+        >>> of_columns(keras.Input((60,)), columns, weighted=True).shape
         (None, 24)
     """
     if columns.largest_id:
         return of_ids(x, columns.largest_id)
     parts = [periodic(x, columns.numbers)] if columns.numbers else []
+    parts += [piecewise(x, columns.numbers, columns.edges)] if columns.edges else []
     parts += [of_category(_between(x, *ends)) for ends in columns.categories]
     parts += [of_words(_between(x, *ends)) for ends in columns.texts]
     gone = {i for ends in columns.categories + columns.texts for i in range(*ends)}
@@ -93,7 +99,7 @@ def periodic(x: keras.KerasTensor, columns: Sequence[int]) -> keras.KerasTensor:
         >>> periodic(keras.Input((5,)), [0, 3]).shape
         (None, 16)
     """
-    count, scale = len(columns), FREQUENCIES**-0.5
+    count = len(columns)
     waves = layers.EinsumDense(
         "bc,cf->bcf",
         output_shape=(count, FREQUENCIES),
@@ -106,9 +112,53 @@ def periodic(x: keras.KerasTensor, columns: Sequence[int]) -> keras.KerasTensor:
         output_shape=(count, EMBEDDED),
         bias_axes="ce",
         activation="relu",
-        kernel_initializer=keras.initializers.RandomUniform(-scale, scale),
+        kernel_initializer=_uniform(FREQUENCIES),
     )(ops.cos(waves))
     return layers.Flatten()(embedded)
+
+
+def piecewise(
+    x: keras.KerasTensor, columns: Sequence[int], edges: Sequence[Sequence[float]]
+) -> keras.KerasTensor:
+    """How far each column is through each of its bins, and a dense layer on that for each column.
+
+    A bin has -1/2 for numbers below it, 1/2 above it, and rises in between (Gorishniy et al. 2022,
+    arXiv:2203.05556, "piecewise linear encoding", centered). With as many examples in each, the
+    network sees ranks beside values: it tells numbers apart where most of them are.
+
+    Args:
+        x: `[batch, columns]`.
+        columns: indices of those that are embedded.
+        edges: of the bins of each of these, rising; at least two.
+
+    Returns:
+        `[batch, len(columns) * EMBEDDED]`.
+
+    Example:
+        >>> piecewise(keras.Input((5,)), [0, 3], [(-1.0, 0.0, 2.0), (0.0, 1.0)]).shape
+        (None, 16)
+    """
+    count, bins = len(columns), max(map(len, edges)) - 1
+    middles = [each for of in edges for each in _padded(np.add(of[1:], of[:-1]) / 2, bins, 0.0)]
+    widths = [each for of in edges for each in _padded(np.diff(of), bins, NO_BIN)]
+    repeated = ops.take(x, [index for index in columns for _ in range(bins)], axis=1)
+    # In float32, since half precision has no room for narrow bins.
+    normalize = layers.Normalization(
+        mean=middles, variance=np.square(widths).tolist(), dtype="float32"
+    )
+    passed = ops.clip(normalize(repeated), -0.5, 0.5)
+    embedded = layers.EinsumDense(
+        "bcf,cfe->bce",
+        output_shape=(count, EMBEDDED),
+        bias_axes="ce",
+        activation="relu",
+        kernel_initializer=_uniform(bins),
+    )(layers.Reshape((count, bins))(passed))
+    return layers.Flatten()(embedded)
+
+
+def _padded(values: Sequence[float], length: int, value: float) -> list[float]:
+    return [*map(float, values), *[value] * (length - len(values))]
 
 
 def of_category(x: keras.KerasTensor) -> keras.KerasTensor:
@@ -180,6 +230,6 @@ def _normal(deviation: float) -> keras.Initializer:
     return keras.initializers.RandomNormal(stddev=deviation)
 
 
-def _uniform(units: int) -> keras.Initializer:
-    scale = units**-0.5
+def _uniform(size: int) -> keras.Initializer:
+    scale = size**-0.5
     return keras.initializers.RandomUniform(-scale, scale)

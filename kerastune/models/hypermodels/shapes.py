@@ -7,11 +7,13 @@ import numpy as np
 from kerastune.data.encoding.texts import Texts
 from kerastune.data.tabular import Table
 from kerastune.models.hypermodels.embeddings import Columns
-from kerastune.problem import Problem
+from kerastune.problem import Part, Problem
 
 FEW_VALUES = 9  # a column with no more of them is taken for a category
 MOST_NUMBERS = 100  # columns: more of them are no table, but pixels or counts of words
 LOOKED_AT = 10_000  # examples
+MOST_BINS, LEAST_BINS = 48, 10  # of a column
+EXAMPLES_OF_BIN = 10  # that there are, at least, for each bin of each column
 
 
 def shape(problem: Problem) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
@@ -54,12 +56,13 @@ def columns(problem: Problem) -> Columns:
     preparation, numbers = getattr(problem.attach, "preparation", None), columns_of_numbers(problem)
     if isinstance(preparation, Texts):
         return Columns(largest_id=preparation.largest_id)
+    edges = bin_edges(problem, numbers)
     if not isinstance(preparation, Table):
-        return Columns(numbers)
+        return Columns(numbers, edges)
     parts = preparation.parts
     categories = (parts[name] for name in preparation.texts)
     many = tuple((begin, end) for begin, end in categories if end - begin > FEW_VALUES)
-    return Columns(numbers, many, tuple(parts[name] for name in preparation.words))
+    return Columns(numbers, edges, many, tuple(parts[name] for name in preparation.words))
 
 
 def columns_of_numbers(problem: Problem) -> tuple[int, ...]:
@@ -74,10 +77,38 @@ def columns_of_numbers(problem: Problem) -> tuple[int, ...]:
         >>> columns_of_numbers(Problem("toy", "regression", part, part))
         (1,)
     """
-    part = problem.validation if problem.train is None else problem.train
-    x = part.x
+    x = _known(problem).x
     if not isinstance(x, np.ndarray) or x.ndim != 2 or x.dtype.kind != "f":
         return ()
     x = x[:LOOKED_AT]
     found = [index for index in range(x.shape[1]) if len(np.unique(x[:, index])) > FEW_VALUES]
     return tuple(found) if len(found) <= MOST_NUMBERS else ()
+
+
+def bin_edges(problem: Problem, columns: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+    """Edges of bins of these columns with about as many examples in each, for `piecewise`.
+
+    None of few examples with many columns, where the network would learn single examples by heart
+    (`EXAMPLES_OF_BIN`): what they gain on recorded tables is told by `runs/benchmark_tables.py`.
+
+    Example:
+        >>> from kerastune.problem import Part
+        >>> x = np.arange(8000, dtype="float32").reshape(4000, 2)
+        >>> part = Part(x, np.arange(4000.0))
+        >>> [len(each) for each in bin_edges(Problem("toy", "regression", part, part), (0, 1))]
+        [49, 49]
+    """
+    part = _known(problem)
+    bins = min(MOST_BINS, len(part) // (EXAMPLES_OF_BIN * max(len(columns), 1)))
+    if bins < LEAST_BINS:
+        return ()
+    places = np.linspace(0, 1, bins + 1)
+    return tuple(
+        tuple(np.unique(np.quantile(part.x[:LOOKED_AT, column], places)).tolist())
+        for column in columns
+    )
+
+
+def _known(problem: Problem) -> Part:
+    """A part that is there as arrays: the training part, if it is no stream."""
+    return problem.validation if problem.train is None else problem.train

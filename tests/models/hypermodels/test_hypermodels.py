@@ -61,7 +61,26 @@ def test_mlp_embeds_the_numbers_of_a_table(x, embedded):
     problem = Problem("toy", "regression", part, part)
     model = _built("mlp", problem)
     assert [kernel.shape[0] for kernel in _embeddings(model)] == [embedded] * bool(embedded)
-    assert not _embeddings(_built("mlp", problem, periodic=False))
+    assert not _embeddings(_built("mlp", problem, embed_numbers=False))
+
+
+@pytest.mark.parametrize(
+    ("count", "columns", "bins"), [(200, 1, 20), (2000, 2, 48), (180, 2, 0), (199, 2, 0)]
+)
+def test_numbers_have_bins_where_there_are_examples_for_them(count, columns, bins):
+    x = np.random.default_rng(1).random((count, columns)).astype("float32")
+    part = Part(x, np.arange(float(count)))
+    found = hypermodels.load("mlp", Problem("toy", "regression", part, part)).columns.edges
+    assert [len(each) - 1 for each in found] == [bins] * columns * bool(bins)
+
+
+def test_a_number_that_is_mostly_zero_has_few_bins():
+    x = np.concatenate([np.zeros(900), np.arange(100)]).astype("float32")[:, None]
+    part = Part(x, np.arange(1000.0))
+    ((first, second, *_, last),) = hypermodels.load(
+        "mlp", Problem("toy", "regression", part, part)
+    ).columns.edges
+    assert (first, last) == (0, 99) and second > 0
 
 
 def _embeddings(model):

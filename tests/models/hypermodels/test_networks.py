@@ -146,6 +146,17 @@ def test_mlp_embeds_columns_of_numbers_by_cosines(tmp_path):
     np.testing.assert_allclose(keras.models.load_model(tmp_path / "model.keras")(x), model(x))
 
 
+def test_piecewise_tells_how_far_numbers_are_through_their_bins():
+    edges = ((-1.0, 0.0, 2.0), (0.0, 1.0))
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, embeddings.piecewise(inputs, (0, 3), edges))
+    x = np.array([[-9, 7, 7, 0.25], [-0.5, 7, 7, -1], [1, 7, 7, 3]], np.float32)
+    bins = np.array([[[0, 0], [0.25, 0.5]], [[0.5, 0], [0, 0.5]], [[1, 0.5], [1, 0.5]]]) - 0.5
+    kernel = next(each.kernel for each in model.layers if type(each).__name__ == "EinsumDense")
+    embedded = np.einsum("bcf,cfe->bce", bins, kernel.numpy()).clip(0)
+    np.testing.assert_allclose(model(x), embedded.reshape(3, -1), atol=1e-6)
+
+
 def test_resnet_is_he_initialized_and_normalized_after_every_convolution():
     model = networks.resnet((28, 28, 1), 10, "classification", blocks=1, width=4)
     convolutions = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
