@@ -21,7 +21,7 @@ def texts(count=300):
     return pd.DataFrame({"said": said, "stars": words.mean(axis=1)})
 
 
-def numbers(count=600):
+def numbers(count=4000):
     x = np.exp(np.random.default_rng(1).normal(size=count))
     return pd.DataFrame({"income": x, "stars": np.sin(3 * np.argsort(np.argsort(x)) / count)})
 

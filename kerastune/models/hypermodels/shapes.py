@@ -13,7 +13,8 @@ FEW_VALUES = 9  # a column with no more of them is taken for a category
 MOST_NUMBERS = 100  # columns: more of them are no table, but pixels or counts of words
 LOOKED_AT = 10_000  # examples
 MOST_BINS, LEAST_BINS = 48, 10  # of a column
-EXAMPLES_OF_BIN = 10  # that there are, at least, for each bin of each column
+# That there are, at least, for bins at all, and for each bin of each column.
+EXAMPLES_OF_BINS, EXAMPLES_OF_BIN = 2000, 10
 
 
 def shape(problem: Problem) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
@@ -88,8 +89,8 @@ def columns_of_numbers(problem: Problem) -> tuple[int, ...]:
 def bin_edges(problem: Problem, columns: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
     """Edges of bins of these columns with about as many examples in each, for `piecewise`.
 
-    None of few examples with many columns, where the network would learn single examples by heart
-    (`EXAMPLES_OF_BIN`): what they gain on recorded tables is told by `runs/benchmark_tables.py`.
+    None of few examples, or few for so many columns, where the network would learn single examples
+    by heart. What they gain on recorded tables is told by `runs/benchmark_tables.py`.
 
     Example:
         >>> from kerastune.problem import Part
@@ -100,7 +101,7 @@ def bin_edges(problem: Problem, columns: tuple[int, ...]) -> tuple[tuple[float, 
     """
     part = _known(problem)
     bins = min(MOST_BINS, len(part) // (EXAMPLES_OF_BIN * max(len(columns), 1)))
-    if bins < LEAST_BINS:
+    if bins < LEAST_BINS or len(part) < EXAMPLES_OF_BINS:
         return ()
     places = np.linspace(0, 1, bins + 1)
     return tuple(

@@ -65,7 +65,7 @@ def test_mlp_embeds_the_numbers_of_a_table(x, embedded):
 
 
 @pytest.mark.parametrize(
-    ("count", "columns", "bins"), [(200, 1, 20), (2000, 2, 48), (180, 2, 0), (199, 2, 0)]
+    ("count", "columns", "bins"), [(2000, 2, 48), (2000, 10, 20), (2000, 21, 0), (1999, 2, 0)]
 )
 def test_numbers_have_bins_where_there_are_examples_for_them(count, columns, bins):
     x = np.random.default_rng(1).random((count, columns)).astype("float32")
@@ -75,8 +75,8 @@ def test_numbers_have_bins_where_there_are_examples_for_them(count, columns, bin
 
 
 def test_a_number_that_is_mostly_zero_has_few_bins():
-    x = np.concatenate([np.zeros(900), np.arange(100)]).astype("float32")[:, None]
-    part = Part(x, np.arange(1000.0))
+    x = np.concatenate([np.zeros(1900), np.arange(100)]).astype("float32")[:, None]
+    part = Part(x, np.arange(2000.0))
     ((first, second, *_, last),) = hypermodels.load(
         "mlp", Problem("toy", "regression", part, part)
     ).columns.edges
