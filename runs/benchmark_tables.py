@@ -5,10 +5,10 @@ Tables of the recorded tasks, each cut anew into training, validation and test p
 `mlp` is one training of the built-in network by the recipe that its searches begin with
 (linear decay over 256 epochs, 600 to 4,000 steps, the best of 24 evaluations), `mlp without bins`
 the same without `embeddings.piecewise`, `plain mlp` one of two Dense layers with ReLU, as wide
-(Adam at 0.003, batches of 64), `kerastune` a search with its defaults; they train on the training part and choose on the validation
-part. `boosting` is scikit-learn's `HistGradientBoosting*` and `RealMLP` that of package pytabkit
-with its TD-S defaults (`--contestants=RealMLP`, extra `benchmark`), both on both parts. All see
-the inputs as kerastune prepares them.
+(Adam at 0.003, batches of 64), `kerastune` a search with its defaults; they train on the training
+part and choose on the validation part. `boosting` is scikit-learn's `HistGradientBoosting*` and
+`RealMLP` that of package pytabkit with its TD-S defaults (`--contestants=RealMLP`, extra
+`benchmark`), both on both parts. All see the inputs as kerastune prepares them.
 
 Rows are appended to `rows.jsonl`; the same command goes on where it was interrupted.
 """

@@ -212,12 +212,12 @@ class CrossValidation:
 
     def _trainer(self, problem: Problem) -> Trainer:
         """A trainer for a fold's problem, with the network of the fold before where it fits."""
-        # What a built-in network embeds may differ from fold to fold; bins of the first serve all.
-        columns = shapes.columns(problem) if isinstance(self._model, str) else None
-        columns = columns and dataclasses.replace(columns, edges=())
+        hypermodel = hypermodels.of(self._model, problem)
+        # What a built-in network embeds may differ from fold to fold.
+        columns = shapes.columns(problem) if hypermodels.is_built_in(hypermodel) else None
         kind = checks.shapes(problem.train), columns, problem.imbalanced
         if self._known is None or self._known[0] != kind:
-            build = hypermodels.builder(hypermodels.of(self._model, problem))
+            build = hypermodels.builder(hypermodel)
             self._known = kind, Trainer(problem, build, self._objective, on_steps=self._shown.steps)
         return self._known[1].on(problem)
 

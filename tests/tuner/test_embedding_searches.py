@@ -44,4 +44,6 @@ def test_what_a_search_in_processes_found_is_served_as_it_was_reported(make, tmp
     given = tf.constant(frame[frame.columns[:1]].to_numpy())
     (answer,) = signature(**{name: given}).values()
     model = keras.models.load_model(saved_models.to_use(RunDir(output_dir)))
+    kind = keras.layers.Embedding if make is texts else keras.layers.Normalization
+    assert any(isinstance(each, kind) for each in model._flatten_layers())
     np.testing.assert_allclose(answer, np.reshape(model(given), answer.shape), rtol=1e-4, atol=1e-4)

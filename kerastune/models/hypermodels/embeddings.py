@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers, ops
 
 FREQUENCIES, EMBEDDED = 16, 8  # of a column or a category
-NO_BIN = 1e9  # width of a bin that is not there: every number is in its middle
+NO_BIN = 1e18  # width of a bin that is not there: any number is in its middle
 FREQUENCY = 0.1  # standard deviation of the frequencies at the start, in periods per unit
 WEIGHTED = 4  # by which a weight of an input is learned quicker than a kernel
 CATEGORY = 0.3  # standard deviation of the embedding of a category at the start
@@ -24,7 +24,7 @@ class Columns:
 
     Args:
         numbers: indices of columns that are also given as `periodic`.
-        edges: of bins of each of them, rising; where there are any, they come as `piecewise`, too.
+        edges: of the bins of each of these columns, for `piecewise`, rising; empty for none.
         categories: where the inputs of each category begin and end, for `of_category`.
         texts: where the words of each text begin and end, for `of_words`.
         largest_id: of a word, if all inputs are ids of words, for `of_ids`; else 0.
@@ -139,8 +139,10 @@ def piecewise(
         (None, 16)
     """
     count, bins = len(columns), max(map(len, edges)) - 1
-    middles = [each for of in edges for each in _padded(np.add(of[1:], of[:-1]) / 2, bins, 0.0)]
-    widths = [each for of in edges for each in _padded(np.diff(of), bins, NO_BIN)]
+    middles, widths = [], []
+    for column in edges:
+        middles += _padded(np.add(column[1:], column[:-1]) / 2, bins, 0.0)
+        widths += _padded(np.diff(column), bins, NO_BIN)
     repeated = ops.take(x, [index for index in columns for _ in range(bins)], axis=1)
     # In float32, since half precision has no room for narrow bins.
     normalize = layers.Normalization(

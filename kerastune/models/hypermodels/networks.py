@@ -61,7 +61,8 @@ def mlp(
         x = flat[0] if len(flat) == 1 else layers.Concatenate()(flat)
     else:
         inputs = layers.Input(tuple(input_shape), dtype="int32" if columns.largest_id else None)
-        x = inputs if columns.largest_id else layers.Flatten()(inputs)
+        # In half precision a layer would round columns before they are embedded.
+        x = inputs if len(input_shape) == 1 else layers.Flatten()(inputs)
     x = embeddings.of_columns(x, columns, weighted=num_layers > 0)
     if not num_layers:
         return keras.Model(inputs, head(x, num_outputs, kind), name="mlp")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from kerastune.data.encoding.texts import Texts
 from kerastune.data.tabular import Table
 from kerastune.models.hypermodels.embeddings import Columns
-from kerastune.problem import Part, Problem
+from kerastune.problem import Problem
 
 FEW_VALUES = 9  # a column with no more of them is taken for a category
 MOST_NUMBERS = 100  # columns: more of them are no table, but pixels or counts of words
 LOOKED_AT = 10_000  # examples
-MOST_BINS, LEAST_BINS = 48, 10  # of a column
-# That there are, at least, for bins at all, and for each bin of each column.
-EXAMPLES_OF_BINS, EXAMPLES_OF_BIN = 2000, 10
+MOST_BINS, FEWEST_BINS = 48, 10  # of a column
+FEWEST_EXAMPLES, EXAMPLES_PER_BIN = 2000, 10  # that bins need
+LARGEST = 1e18  # number that has bins: the squares of larger ones are none in float32
 
 
 def shape(problem: Problem) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
@@ -78,10 +80,9 @@ def columns_of_numbers(problem: Problem) -> tuple[int, ...]:
         >>> columns_of_numbers(Problem("toy", "regression", part, part))
         (1,)
     """
-    x = _known(problem).x
+    x = _examples(problem)
     if not isinstance(x, np.ndarray) or x.ndim != 2 or x.dtype.kind != "f":
         return ()
-    x = x[:LOOKED_AT]
     found = [index for index in range(x.shape[1]) if len(np.unique(x[:, index])) > FEW_VALUES]
     return tuple(found) if len(found) <= MOST_NUMBERS else ()
 
@@ -90,7 +91,8 @@ def bin_edges(problem: Problem, columns: tuple[int, ...]) -> tuple[tuple[float, 
     """Edges of bins of these columns with about as many examples in each, for `piecewise`.
 
     None of few examples, or few for so many columns, where the network would learn single examples
-    by heart. What they gain on recorded tables is told by `runs/benchmark_tables.py`.
+    by heart (`runs/README.md`, "Tables", has what bins gain). Of a stream, which may have any
+    number, the edges are those of the validation part.
 
     Example:
         >>> from kerastune.problem import Part
@@ -99,17 +101,20 @@ def bin_edges(problem: Problem, columns: tuple[int, ...]) -> tuple[tuple[float, 
         >>> [len(each) for each in bin_edges(Problem("toy", "regression", part, part), (0, 1))]
         [49, 49]
     """
-    part = _known(problem)
-    bins = min(MOST_BINS, len(part) // (EXAMPLES_OF_BIN * max(len(columns), 1)))
-    if bins < LEAST_BINS or len(part) < EXAMPLES_OF_BINS:
+    count = num_examples(problem) or MOST_BINS * EXAMPLES_PER_BIN * len(columns)
+    if not columns or count < FEWEST_EXAMPLES:
         return ()
-    places = np.linspace(0, 1, bins + 1)
-    return tuple(
-        tuple(np.unique(np.quantile(part.x[:LOOKED_AT, column], places)).tolist())
-        for column in columns
-    )
+    bins = min(MOST_BINS, count // (EXAMPLES_PER_BIN * len(columns)))
+    x = _examples(problem)[:, list(columns)]
+    if bins < FEWEST_BINS or not (np.abs(x) < LARGEST).all():
+        return ()
+    edges = np.quantile(x, np.linspace(0, 1, bins + 1), axis=0)
+    return tuple(tuple(np.unique(column).tolist()) for column in edges.T)
 
 
-def _known(problem: Problem) -> Part:
-    """A part that is there as arrays: the training part, if it is no stream."""
-    return problem.validation if problem.train is None else problem.train
+def _examples(problem: Problem) -> Any:
+    """Inputs of examples from everywhere in a part that is there as arrays: the training part, if
+    it is no stream.
+    """
+    part = problem.validation if problem.train is None else problem.train
+    return part.x[:: -(-len(part) // LOOKED_AT)] if isinstance(part.x, np.ndarray) else part.x

@@ -74,6 +74,16 @@ def test_numbers_have_bins_where_there_are_examples_for_them(count, columns, bin
     assert [len(each) - 1 for each in found] == [bins] * columns * bool(bins)
 
 
+def test_bins_are_those_of_all_of_a_sorted_table_and_too_large_numbers_have_none():
+    x = np.arange(50_000, dtype="float32")[:, None]
+    edges = []
+    for scaled in (x, 1e20 * x):
+        part = Part(scaled, np.arange(5e4))
+        problem = Problem("toy", "regression", part, part)
+        edges.append(hypermodels.load("mlp", problem).columns.edges)
+    assert edges[0][0][24] == pytest.approx(25_000, rel=0.01) and edges[1] == ()
+
+
 def test_a_number_that_is_mostly_zero_has_few_bins():
     x = np.concatenate([np.zeros(1900), np.arange(100)]).astype("float32")[:, None]
     part = Part(x, np.arange(2000.0))

@@ -146,7 +146,7 @@ def test_mlp_embeds_columns_of_numbers_by_cosines(tmp_path):
     np.testing.assert_allclose(keras.models.load_model(tmp_path / "model.keras")(x), model(x))
 
 
-def test_piecewise_tells_how_far_numbers_are_through_their_bins():
+def test_piecewise_tells_how_far_numbers_are_through_their_bins(tmp_path):
     edges = ((-1.0, 0.0, 2.0), (0.0, 1.0))
     inputs = keras.Input((4,))
     model = keras.Model(inputs, embeddings.piecewise(inputs, (0, 3), edges))
@@ -155,6 +155,21 @@ def test_piecewise_tells_how_far_numbers_are_through_their_bins():
     kernel = next(each.kernel for each in model.layers if type(each).__name__ == "EinsumDense")
     embedded = np.einsum("bcf,cfe->bce", bins, kernel.numpy()).clip(0)
     np.testing.assert_allclose(model(x), embedded.reshape(3, -1), atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_allclose(keras.models.load_model(tmp_path / "model.keras")(x), model(x))
+
+
+def test_narrow_bins_are_told_apart_in_half_precision():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        columns = Columns((0,), ((2.0, 2.0002, 2.0006, 2.001),))
+        model = networks.mlp((1,), 2, "regression", units=5, columns=columns)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    clipped = next(each for each in model.operations if type(each).__name__ == "Clip")
+    x = np.array([[2.0001], [2.0004], [2.0009]], np.float32)
+    bins = keras.Model(model.input, clipped.output)(x).numpy()
+    np.testing.assert_allclose(bins, [[0, -0.5, -0.5], [0.5, 0, -0.5], [0.5, 0.5, 0.25]], atol=0.01)
 
 
 def test_resnet_is_he_initialized_and_normalized_after_every_convolution():
