@@ -54,8 +54,9 @@ def is_long_enough(steps: int) -> bool:
 def seconds_per_step(outcomes: Mapping[str, Outcome], recipe: Recipe) -> float:
     """What a step of a recipe takes now, evaluations and all; plans use it, decisions do not.
 
-    The median of the last three long trials with its network and batches: the first one traced, and
-    a machine that others use, too, may stall during any of them. The baseline is left out.
+    The median of the last three long trials with its network and batches: a machine that others
+    use, too, may stall during any of them. Of the first one, which traced, what its steps took
+    counts, and not its seconds. The baseline is left out.
 
     Args:
         outcomes: of all trials so far, in their order.
@@ -72,11 +73,19 @@ def seconds_per_step(outcomes: Mapping[str, Outcome], recipe: Recipe) -> float:
         return _of_single_steps(trials)
     alike = _alike(timed, recipe)
     longest = max(alike, key=lambda each: each.steps)
-    long = [each for each in alike if each.evals and 2 * each.steps >= longest.steps]
+    evaluated = [each for each in alike if each.evals]
+    long = [each for each in evaluated if 2 * each.steps >= longest.steps]
     if not long:
         # The probe alone: no evaluation yet, and most of its time was tracing.
         return EVALUATIONS * longest.seconds_per_step
-    return statistics.median(each.seconds / each.steps for each in long[-LATEST:])
+    return statistics.median(_with_evaluations(each, evaluated[0]) for each in long[-LATEST:])
+
+
+def _with_evaluations(trial: Outcome, traced: Outcome) -> float:
+    """Seconds of a step of a trial, evaluations and all."""
+    if trial is traced and is_measured(trial):
+        return min(EVALUATIONS * trial.seconds_per_step, trial.seconds / trial.steps)
+    return trial.seconds / trial.steps
 
 
 def _of_single_steps(trials: Sequence[Outcome]) -> float:

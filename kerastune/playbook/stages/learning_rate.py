@@ -110,9 +110,11 @@ class LearningRate(Stage):
             return self.decision(context, headline, numbers, evidence=evidence, values=values)
         rate = self._best(context, tried)
         values = LearningRateValues(rates=tuple(sorted(tried)))
-        if rate is None:
+        if rate is None or len(tried) == 1:
             stays = f"Learning rate stays at {context.recipe.learning_rate:.3g}"
             why = f"every learning rate diverged ({_list(tried)})"
+            if rate is not None:
+                why = f"its budget held {rate:g} alone, so there is nothing to compare"
             if not tried:
                 why = f"the {context.facts.allowance} steps of its budget are too few to compare"
             numbers = wording.sentences([why])
