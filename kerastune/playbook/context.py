@@ -83,6 +83,12 @@ class Facts:
         is_theirs = self.knows_optimizer(recipe) and recipe.decay == "linear"
         return self.starting_steps if is_free and is_theirs else 0
 
+    def knows_recipe(self, recipe: Recipe) -> bool:
+        """Whether the network names learning rate, batch size and steps, as they were recorded, and
+        a bag follows: that gains more than what the first steps with others tell.
+        """
+        return self.bags and self.known_steps(recipe) > 0
+
     def recorded_as(self, recipe: Recipe) -> str:
         """What a recipe is among recorded gains, as `rules.expected_gain.prior` takes it."""
         return expected_gain.BUILT_IN if self.knows_optimizer(recipe) else recipe.optimizer

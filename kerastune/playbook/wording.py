@@ -11,6 +11,7 @@ from kerastune.analysis.comparison import Comparison
 from kerastune.playbook.rules.expected_gain import TIE, Expected
 
 SHARES = ("accuracy", "macro-F1", "ROC AUC")  # measures that lie within 0 and 1
+KNOWN = "this network has learnt well with it on most tables; stage `recipes` may try others"
 VERDICTS = {
     1: "a significant gain",
     -1: "a significant loss",

@@ -115,6 +115,32 @@ def expected(
     return Expected(mean, std, TIE * scale, prior)
 
 
+def expected_of_mean(
+    compared: Comparison, mean_of_many: Prior, scale: float = 1.0, seed_std: float = 0.0
+) -> Expected:
+    """The expected gain of the mean of several models over one model of the same recipe, where only
+    single ones of them could be compared with it.
+
+    These differ from it by their seeds, so what was measured is shrunk toward none. What a mean
+    gained over one of its models on recorded tasks comes on top.
+
+    Args:
+        compared: the measured gain of single ones.
+        mean_of_many: of the mean, over one of its models.
+        scale: as in `expected`.
+        seed_std: as in `expected`, `> 0`.
+
+    Example:
+        >>> measured = Comparison(-0.005, -0.015, 0.005)
+        >>> found = expected_of_mean(measured, Prior(0.006, 0.003, 20), seed_std=0.005)
+        >>> round(found.mean, 4), found.is_gain
+        (0.0036, True)
+    """
+    mean, std = shrunk(compared.gain, compared.error, 0.0, seed_std * scale)
+    both = math.hypot(std, mean_of_many.std * scale)
+    return Expected(mean + mean_of_many.mean * scale, both, TIE * scale, mean_of_many)
+
+
 def shrunk(gain: float, error: float, mean: float, std: float) -> tuple[float, float]:
     """Mean and standard deviation of a true gain, of a measured one and a normal prior.
 

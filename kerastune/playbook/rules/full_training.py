@@ -188,16 +188,30 @@ def expected(better: Outcome, worse: Outcome, context: Context, change: str) -> 
 def expected_of(compared: Comparison, worse: Outcome, context: Context, change: str) -> Expected:
     """The expected gain of a comparison that was made; `worse` gives the scale of its scores."""
     data = context.facts.data
-    scale = 1.0
-    if context.facts.scored_by == "loss":
+    prior = expected_gain.prior(change, data, context.facts.recorded_as(worse.spec.recipe))
+    return expected_gain.expected(compared, prior, *_units(worse, context))
+
+
+def expected_of_mean(
+    compared: Comparison, worse: Outcome, context: Context, change: str, part: float
+) -> Expected:
+    """The expected gain of a mean of models, single ones of which were compared; `part` of what was
+    recorded for it is not in the comparison.
+    """
+    data = context.facts.data
+    prior = expected_gain.prior(change, data, context.facts.recorded_as(worse.spec.recipe))
+    prior = dataclasses.replace(prior, mean=part * prior.mean, std=part * prior.std)
+    return expected_gain.expected_of_mean(compared, prior, *_units(worse, context))
+
+
+def _units(worse: Outcome, context: Context) -> tuple[float, float]:
+    """The scale of the scores, and the standard deviation over seeds in units of it."""
+    facts, scale = context.facts, 1.0
+    if facts.scored_by == "loss":
         # Of a regression gains are recorded in units of the targets' variance, or of a larger loss.
-        least = 1.0 if data == "regression" else 1e-12
+        least = 1.0 if facts.data == "regression" else 1e-12
         scale = max(abs(float(np.mean(worse.example_scores))), least)
-    prior, seed_std = (
-        expected_gain.prior(change, data, context.facts.recorded_as(worse.spec.recipe)),
-        expected_gain.seed_std(data, context.facts.num_train),
-    )
-    return expected_gain.expected(compared, prior, scale, seed_std)
+    return scale, expected_gain.seed_std(facts.data, facts.num_train)
 
 
 def compare_mirrored(better: Outcome, worse: Outcome) -> Comparison:

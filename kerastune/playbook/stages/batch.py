@@ -135,6 +135,8 @@ class Batch(Stage):
         return cls(setup.chunk, training_after=setup.stretch(cls) if setup.has("train") else 0.0)
 
     def propose(self, context: Context) -> list[TrialSpec]:
+        if context.facts.knows_recipe(context.recipe):
+            return []
         race = Race(self._chunk, context)
         return race.first() or race.progress.behind or race.neighbors()
 
@@ -236,6 +238,7 @@ def _numbers(race: Race, after: Recipe, values: BatchValues) -> str:
     stays = f"learning rate {recipe.learning_rate:g} for {recipe.total_steps} steps, as before"
     if tried < 2:
         held = f"the {race.context.facts.allowance} steps of its budget are too few to compare"
+        held = wording.KNOWN if race.context.facts.knows_recipe(recipe) else held
         return wording.sentences([held, stays])
     diverged = f", {len(values.diverged)} of which diverged" if values.diverged else ""
     of, other = f"of {tried} settings{diverged}", _about_other(race, values.other_optimizer)

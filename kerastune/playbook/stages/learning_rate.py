@@ -88,6 +88,8 @@ class LearningRate(Stage):
         return cls(setup.chunk)
 
     def propose(self, context: Context) -> list[TrialSpec]:
+        if context.facts.knows_recipe(context.recipe):
+            return []
         tried = _by_rate(context.outcomes)
         horizon = self.first_horizon(context)
         if unmoved.is_everything(tried, HIGHEST):
@@ -108,14 +110,17 @@ class LearningRate(Stage):
             headline = "No learning rate moves the loss: the search ends"
             numbers = unmoved.told(tried)
             return self.decision(context, headline, numbers, evidence=evidence, values=values)
-        rate = self._best(context, tried)
+        is_known = context.facts.knows_recipe(context.recipe)
+        rate = None if is_known else self._best(context, tried)
         values = LearningRateValues(rates=tuple(sorted(tried)))
         if rate is None or len(tried) == 1:
             stays = f"Learning rate stays at {context.recipe.learning_rate:.3g}"
             why = f"every learning rate diverged ({_list(tried)})"
-            if rate is not None:
+            if is_known:
+                why = wording.KNOWN
+            elif rate is not None:
                 why = f"its budget held {rate:g} alone, so there is nothing to compare"
-            if not tried:
+            elif not tried:
                 why = f"the {context.facts.allowance} steps of its budget are too few to compare"
             numbers = wording.sentences([why])
             return self.decision(context, stays, numbers, evidence=evidence, values=values)
