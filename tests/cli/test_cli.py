@@ -159,7 +159,7 @@ def test_probe_suggests_a_rate_and_touches_no_test_part(tmp_path):
 
 
 def test_own_data_and_own_model_with_hyperparameters(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "own_network.py").write_text(
         "import keras\n"
         "def build(hp):\n"
         "    units = hp.Int('units', 4, 64, default=8)\n"
@@ -174,7 +174,7 @@ def test_own_data_and_own_model_with_hyperparameters(tmp_path, monkeypatch):
         run(
             "tune",
             "--data=mine.npz",
-            "--model=mine:build",
+            "--model=own_network:build",
             "--hp=units=16",
             "--budget=1500steps",
             "--nobaseline",
