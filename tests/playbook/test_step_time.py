@@ -44,6 +44,11 @@ def test_it_is_the_median_of_the_last_three_long_trials():
     assert estimated(*trials, short) == pytest.approx(0.02)
 
 
+def test_tracing_of_the_first_trial_does_not_count():
+    assert estimated(trial("a", 100, 3.2, timed=0.005)) == pytest.approx(0.0055)
+    assert estimated(trial("a", 100, 3.2), trial("b", 100, 0.6)) == pytest.approx(0.019)
+
+
 def test_trials_like_the_recipe_count_where_there_are_any():
     other_network = trial("a", 1000, 100, hyperparameters={"units": 512})
     other_batch = trial("b", 1000, 50, batch_size=512)

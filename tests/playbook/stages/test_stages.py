@@ -16,6 +16,7 @@ from kerastune.playbook.decision import Decision
 from kerastune.playbook.rules.convergence import Convergence, convergence
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.baseline import Baseline, BaselineValues
+from kerastune.playbook.stages.batch import Batch
 from kerastune.playbook.stages.learning_rate import FINER, LearningRate
 from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.playbook.stages.start import Start, StartValues, starting_batch_size
@@ -313,6 +314,23 @@ def test_the_reason_names_the_rates_that_are_alike_within_noise():
         "tied with"
         not in STAGE.decide(Context(Recipe(learning_rate=0.03), facts(), outcomes)).reason
     )
+
+
+def test_one_rate_alone_decides_nothing():
+    recipe = Recipe(learning_rate=0.004)
+    decision = STAGE.decide(Context(recipe, facts(), by_name(made(0.001, falling()))))
+    assert decision.after == recipe and decision.values.learning_rate is None
+    assert "its budget held 0.001 alone" in decision.numbers.lower()
+
+
+def test_of_a_network_that_names_its_recipe_nothing_is_compared_where_a_bag_follows():
+    recipe = Recipe(learning_rate=0.004, decay="linear")
+    given = {"starting_recipe": {"optimizer": recipe.optimizer}, "starting_steps": 800}
+    for stage in (STAGE, Batch(CHUNK)):
+        known = Context(recipe, facts(bags=True, **given), {})
+        assert not stage.propose(known) and stage.decide(known).after == recipe
+        assert "learnt well with it on most tables" in stage.decide(known).numbers
+        assert stage.propose(Context(recipe, facts(**given), {}))
 
 
 def test_equal_rates_go_to_the_lower_one():
