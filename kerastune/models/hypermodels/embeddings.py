@@ -107,14 +107,7 @@ def periodic(x: keras.KerasTensor, columns: Sequence[int]) -> keras.KerasTensor:
         kernel_initializer=_normal(2 * math.pi * FREQUENCY),
         bias_initializer=keras.initializers.RandomUniform(-math.pi, math.pi),
     )(ops.take(x, list(columns), axis=1))
-    embedded = layers.EinsumDense(
-        "bcf,cfe->bce",
-        output_shape=(count, EMBEDDED),
-        bias_axes="ce",
-        activation="relu",
-        kernel_initializer=_uniform(FREQUENCIES),
-    )(ops.cos(waves))
-    return layers.Flatten()(embedded)
+    return _dense_by_column(ops.cos(waves))
 
 
 def piecewise(
@@ -149,13 +142,19 @@ def piecewise(
         mean=middles, variance=np.square(widths).tolist(), dtype="float32"
     )
     passed = ops.clip(normalize(repeated), -0.5, 0.5)
+    return _dense_by_column(layers.Reshape((count, bins))(passed))
+
+
+def _dense_by_column(x: keras.KerasTensor) -> keras.KerasTensor:
+    """A dense layer of its own for each column of `[batch, columns, features]`, flattened."""
+    _, count, features = x.shape
     embedded = layers.EinsumDense(
         "bcf,cfe->bce",
         output_shape=(count, EMBEDDED),
         bias_axes="ce",
         activation="relu",
-        kernel_initializer=_uniform(bins),
-    )(layers.Reshape((count, bins))(passed))
+        kernel_initializer=_uniform(features),
+    )(x)
     return layers.Flatten()(embedded)
 
 

@@ -90,9 +90,9 @@ def columns_of_numbers(problem: Problem) -> tuple[int, ...]:
 def bin_edges(problem: Problem, columns: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
     """Edges of bins of these columns with about as many examples in each, for `piecewise`.
 
-    None of few examples, or few for so many columns, where the network would learn single examples
-    by heart (`runs/README.md`, "Tables", has what bins gain). Of a stream, which may have any
-    number, the edges are those of the validation part.
+    None of few examples, or few for so many columns, where the network would memorize them
+    (`runs/README.md`, "Tables", has what bins gain). Of a stream, which may have any number, the
+    edges are those of the validation part.
 
     Example:
         >>> from kerastune.problem import Part

@@ -187,8 +187,7 @@ def expected(better: Outcome, worse: Outcome, context: Context, change: str) -> 
 
 def expected_of(compared: Comparison, worse: Outcome, context: Context, change: str) -> Expected:
     """The expected gain of a comparison that was made; `worse` gives the scale of its scores."""
-    data = context.facts.data
-    prior = expected_gain.prior(change, data, context.facts.recorded_as(worse.spec.recipe))
+    prior = _prior(change, worse, context)
     return expected_gain.expected(compared, prior, *_units(worse, context))
 
 
@@ -198,10 +197,14 @@ def expected_of_mean(
     """The expected gain of a mean of models, single ones of which were compared; `part` of what was
     recorded for it is not in the comparison.
     """
-    data = context.facts.data
-    prior = expected_gain.prior(change, data, context.facts.recorded_as(worse.spec.recipe))
+    prior = _prior(change, worse, context)
     prior = dataclasses.replace(prior, mean=part * prior.mean, std=part * prior.std)
     return expected_gain.expected_of_mean(compared, prior, *_units(worse, context))
+
+
+def _prior(change: str, worse: Outcome, context: Context) -> expected_gain.Prior:
+    recorded_as = context.facts.recorded_as(worse.spec.recipe)
+    return expected_gain.prior(change, context.facts.data, recorded_as)
 
 
 def _units(worse: Outcome, context: Context) -> tuple[float, float]:
