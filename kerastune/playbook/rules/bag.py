@@ -30,6 +30,7 @@ MORE_MEMBERS = 2  # times as many as an ensemble has: models of small data cost 
 FEW = 2000  # training examples, of which five short trainings are worth more than a long one
 LONGER = 3  # times its steps that a recipe of more may take, before a bag follows
 SHORTEST, SHORTER = 1 / 4, 1 / 2  # of the steps that a training would take without a bag
+STRETCHED = 1.2  # times its steps that a member may take, so that no time is left over
 LENGTHENED = 1.5  # times the steps of a bag that was begun, with which another one is
 # Of what is left of a budget in seconds, that members may be expected to take: each also begins,
 # saves and ends, which the steps of longer trainings don't tell.
@@ -120,8 +121,9 @@ def begun(recipe: Recipe, outcomes: Mapping[str, Outcome]) -> list[int]:
 def member_steps(
     recipe: Recipe, every: int, left: float, num_train: int, outcomes: Mapping[str, Outcome]
 ) -> int:
-    """Steps of each member, so that the first repeat fits in the steps that are left: fewer than
-    those of the single model, but not below `SHORTEST` of them, with more examples `WHOLE`.
+    """Steps of each member, so that whole members fill the steps that are left: those of the single
+    model, or up to `STRETCHED` times as many. Where only a shorter first repeat fits they are fewer,
+    but not below `SHORTEST` of them, with more examples `WHOLE`.
 
     A bag of the recipe that was begun keeps its steps, unless `LENGTHENED` times as many fit: then
     the search was extended.
@@ -135,10 +137,11 @@ def member_steps(
 
     Example:
         >>> recipe = Recipe(total_steps=1000)
-        >>> [member_steps(recipe, 50, left, 500, {}) for left in (6000, 4100, 1000)]
-        [1000, 800, 1000]
+        >>> [member_steps(recipe, 50, left, 500, {}) for left in (6900, 6000, 4100, 1000)]
+        [1150, 1000, 800, 1000]
     """
-    fits = int(min(recipe.total_steps, left / FOLDS)) // every * every
+    held = max(left // recipe.total_steps, FOLDS)
+    fits = int(min(STRETCHED * recipe.total_steps, left / held)) // every * every
     known = begun(recipe, outcomes)
     if known and fits < LENGTHENED * known[-1]:
         return known[-1]

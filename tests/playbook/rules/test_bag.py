@@ -113,6 +113,12 @@ def test_where_whole_trainings_do_not_fit_those_of_a_bag_are_shorter():
     for specs, steps in ((proposed(1000), 200), (proposed(1100, known=timed), 150)):
         assert {spec.recipe.total_steps for spec in specs if spec.repeat == 1} == {steps}
         assert [spec.repeat for spec in specs][:5] == [1] * 5
+    # Where more than the first repeat fits, whole members fill what is left.
+    filled = [proposed(left) for left in (1300, 1790)]
+    assert [len(specs) for specs in filled] == [6, 8]
+    assert [specs[0].recipe.total_steps for specs in filled] == [200, 200]
+    steps = [bag.member_steps(RECIPE, 10, left, 500, {}) for left in (1190, 1200, 1390, 9999)]
+    assert steps == [230, 200, 230, 200]
     # Of more examples they are at least three quarters as long.
     assert {spec.recipe.total_steps for spec in proposed(800, known=many)} == {150}
     assert not any(spec.repeat for spec in proposed(700, known=many))
@@ -283,6 +289,13 @@ def test_one_repeat_makes_a_bag_of_five():
     decision = decided(0.2, 0.2, whole(repeats=1))
     assert decision.headline.startswith("Average of 5 models")
     assert decision.values.repeats == 1 and "(1 cut)" in decision.numbers
+
+
+def test_a_mean_is_not_judged_as_if_it_gained_nothing_over_one_of_its_models(recorded):
+    # Single members are compared with the single model, and are no better than it.
+    recorded(gains={"bag": {"table, small": {"mean": 0.0086, "std": 0.1, "tasks": 3}}})
+    values = decided(0.2, 0.23, whole(repeats=1)).values
+    assert values.gain.gain < -0.005 and values.kept
 
 
 def test_numbers_have_a_bag_too():
