@@ -224,7 +224,7 @@ class Kerastune(ExpectedValue):
             allowance=0,
             timed=False,
             starting_recipe={"optimizer": known.optimizer},
-            starting_steps=int(records.network == "mlp"),  # which names those of its recipe
+            starting_steps=int(records.network in ("mlp", "cnn")),  # which name theirs
         )
         trainings = bag.trainings(facts, known)
         return records.has_bag(recipe) and trainings * records.cost(recipe) <= records.seconds

@@ -58,7 +58,8 @@ class Batches:
         self._training = (
             None if problem.stream is not None else _tensors(problem.train, _weights(problem))
         )
-        self._validation = _tensors(problem.validation, problem.validation.sample_weight)
+        given = _tensors(problem.validation, problem.validation.sample_weight)
+        self._validation = _evaluated(given, len(problem.validation), problem.batch_size)
 
     def training(
         self,
@@ -112,7 +113,7 @@ class Batches:
 
     def validation(self) -> tf.data.Dataset:
         """The validation examples in their order; see `examples`."""
-        return _evaluated(self._validation, len(self._problem.validation), self._problem.batch_size)
+        return self._validation
 
 
 def _augmented(

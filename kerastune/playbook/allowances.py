@@ -24,11 +24,13 @@ class Standing:
         outcomes: of all trials so far.
         recipe: of the last decision.
         decided: number of stages of the plan that have decided.
+        known_steps: of a training, where the network names them; else 0.
     """
 
     outcomes: Mapping[str, Outcome]
     recipe: Recipe
     decided: int
+    known_steps: int = 0
 
 
 class Allowances:
@@ -112,6 +114,7 @@ class Allowances:
         return Progress(
             spent=used,
             total_steps=now.recipe.total_steps,
+            known_steps=now.known_steps,
             seconds_per_step=step_time.seconds_per_step(now.outcomes, now.recipe),
             first_call=_first_call(now),
             refit=refit,

@@ -4,7 +4,8 @@
   ones, and the last ones may spend all.
 * Half of the budget is the last training's, `FINAL_FRACTION`: steps of the model that is returned
   are worth more than another momentum. Earlier stages share the other half. Where the training of
-  the recipe needs more (`training_after`), the stage before it has less.
+  the recipe needs more (`training_after`), the stage before it has less. Where the network names
+  more steps than half of the budget holds, that training has up to `MOST_FINAL`.
 * A stage whose share is below what it needs (`least_steps`, `least_seconds`) gets nothing.
 * Of a budget in seconds, a part is kept for what follows the last trial, and the time of a training
   on all examples. A budget in steps does not hold that training.
@@ -22,6 +23,7 @@ from kerastune.budget import FIRST_CALL, Budget
 from kerastune.playbook.stages.base import Stage
 
 FINAL_FRACTION = 0.5  # of the budget, that the last training has at least
+MOST_FINAL = 0.75  # of the budget, for a training of the steps that the network names
 LEAST_TRAINING = 50  # steps that the last training may always take, so that there is a model
 
 
@@ -32,6 +34,7 @@ class Progress:
     Args:
         spent: of the budget, in its unit.
         total_steps: of the recipe so far.
+        known_steps: of a training, where the network names them; else 0.
         seconds_per_step: that a step of it takes now.
         first_call: seconds that the first trial took; `FIRST_CALL` before there is one.
         refit: seconds that are kept for a training on all examples.
@@ -39,6 +42,7 @@ class Progress:
 
     spent: float = 0.0
     total_steps: int = 0
+    known_steps: int = 0
     seconds_per_step: float = 0.0
     first_call: float = FIRST_CALL
     refit: float = 0.0
@@ -117,7 +121,9 @@ class BudgetPlan:
 
         A training on all examples is that of the same model: what is left beside it is halved.
         """
-        return FINAL_FRACTION * (self._total - progress.refit)
+        total = self._total - progress.refit
+        known = progress.known_steps * (progress.seconds_per_step if self.in_seconds else 1)
+        return max(FINAL_FRACTION * total, min(known, MOST_FINAL * total))
 
     def share(self, stage: Stage, left: float, final: float, reserve: float = 0.0) -> float:
         """What a stage may spend, in the unit of the budget; 0 where that is less than it needs.

@@ -87,7 +87,15 @@ class Facts:
         """Whether the network names learning rate, batch size and steps, as they were recorded, and
         a bag follows: that gains more than what the first steps with others tell.
         """
-        return self.bags and self.known_steps(recipe) > 0
+        names_rate = "learning_rate" in self.starting_recipe
+        return self.bags and names_rate and self.known_steps(recipe) > 0
+
+    def keeps_recipe(self, recipe: Recipe) -> bool:
+        """Whether the network names a recipe, the user gave none of its values, and a bag follows:
+        on recorded tasks the bag of that recipe was better than that of one that a single
+        validation part chose (`runs/replay.py`).
+        """
+        return self.bags and self.knows_optimizer(recipe) and not self.given
 
     def recorded_as(self, recipe: Recipe) -> str:
         """What a recipe is among recorded gains, as `rules.expected_gain.prior` takes it."""

@@ -295,7 +295,8 @@ class Playbook:
         self._on_decision(decision)
 
     def _now(self) -> Standing:
-        return Standing(self.outcomes, self.recipe, self.decided)
+        known = self._facts.known_steps(self.recipe)
+        return Standing(self.outcomes, self.recipe, self.decided, known)
 
     def _is_best(self, outcome: Outcome) -> bool:
         """Whether the weights that a trial keeps are those of this segment, if it has any."""

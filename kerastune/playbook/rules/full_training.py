@@ -22,6 +22,7 @@ DECAY_STRETCH = (
     2  # linear decay halves the mean rate: it takes twice the steps to go as far as a constant one
 )
 SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
+LEAST_SEGMENT = 500  # steps; each begins with some tenths of a second
 
 
 def segment(
@@ -32,7 +33,8 @@ def segment(
     every: int,
     follows_clock: bool = False,
 ) -> TrialSpec:
-    """The next quarter of a training of `recipe.total_steps` steps, evaluated at its end at least.
+    """The next quarter of a training of `recipe.total_steps` steps, or `LEAST_SEGMENT` of them,
+    evaluated at its end at least.
 
     Args:
         trial: name of the trial.
@@ -43,12 +45,12 @@ def segment(
         follows_clock: as `TrialSpec.follows_clock`.
 
     Example:
-        >>> recipe = Recipe(total_steps=600)
+        >>> recipe = Recipe(total_steps=2200)
         >>> [segment("a", "train", recipe, None, every).until for every in (50, 200)]
-        [150, 200]
+        [550, 600]
     """
     total, start = recipe.total_steps, done.steps if done else 0
-    until = min(start + rounded_up(total / SEGMENTS, every), total)
+    until = min(start + rounded_up(max(total / SEGMENTS, LEAST_SEGMENT), every), total)
     return TrialSpec(
         trial, stage, recipe, start, until, every, keep_best=True, follows_clock=follows_clock
     )

@@ -3,6 +3,7 @@
 Coarse rates a decade apart, centerd by the probe and extended while the best is on the edge; finer
 ones around the best; all for a short horizon. Then only the promising go on, from where they stood,
 twice as far each time, until the leader has been watched up to 1.5x the step at which it converged.
+Where the network names its steps, until one is left.
 """
 
 from __future__ import annotations
@@ -135,9 +136,10 @@ class LearningRate(Stage):
             converged=found.is_certain,
             steps_spent=context.spent(self.name),
         )
+        known = context.facts.known_steps(context.recipe)
         return self.decision(
             context,
-            f"Learning rate {rate:g} for {found.total_steps:,} steps",
+            f"Learning rate {rate:g} for {known or found.total_steps:,} steps",
             _numbers(context, tried, rate),
             after=context.recipe.replace(learning_rate=rate, total_steps=found.total_steps),
             evidence=evidence,
@@ -167,7 +169,8 @@ class LearningRate(Stage):
             return [] if leader is None else _survivors(known, leader, horizon, limit, guess)
 
         def go_on(alive: list[float], horizon: int) -> tuple[list[float], list[TrialSpec]]:
-            if not alive or _is_done(tried[alive[0]], horizon // 2, context.facts):
+            is_chosen = len(alive) == 1 and context.facts.known_steps(context.recipe)
+            if not alive or is_chosen or _is_done(tried[alive[0]], horizon // 2, context.facts):
                 return [], []
             behind = [rate for rate in sorted(alive) if not goes_no_further(tried[rate], horizon)]
             return alive, [self._spec(context, rate, tried[rate], horizon) for rate in behind]
@@ -210,9 +213,13 @@ def _numbers(context: Context, tried: dict[float, Outcome], rate: float) -> str:
 
 def _about_steps(outcome: Outcome, context: Context) -> str:
     facts, found = context.facts, convergence(outcome, context.facts)
-    total = f"{found.total_steps} steps"
+    known = facts.known_steps(context.recipe)
+    total = f"{known or found.total_steps} steps"
     if facts.num_train:
-        total += f" ({facts.epochs(found.total_steps, context.recipe.batch_size):.3g} epochs)"
+        epochs = facts.epochs(known or found.total_steps, context.recipe.batch_size)
+        total += f" ({epochs:.3g} epochs)"
+    if known:
+        return f"{total} suit this network"
     if found.is_certain:
         return f"it converged by step {found.step} ({found.by}), so training takes {total}"
     if outcome.steps < outcome.spec.until:

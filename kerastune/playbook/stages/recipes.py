@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 BASE = "recipes-base"
 LEAST_TRAININGS = 5  # that the allowance holds; fewer tell of too little
 LEAST_STEPS = 300  # of a training that tells anything
+LEAST_PART = 1 / 4  # of the steps that a network names: in fewer what regularizes only costs
 THRIFT = 0.5  # power of the cost that a promise is divided by
 
 
@@ -63,6 +64,8 @@ class Recipes(WholeTrainings):
     stretches = True
 
     def propose(self, context: Context) -> list[TrialSpec]:
+        if context.facts.keeps_recipe(context.recipe):
+            return []
         base, tried = self._tried(context)
         if base is None:
             recipe = self._base(context)
@@ -88,6 +91,7 @@ class Recipes(WholeTrainings):
         if base is None or not full_training.is_comparable(base) or not tried:
             held = f"its {context.facts.allowance} steps do not hold {LEAST_TRAININGS} trainings"
             why = held if base is None or not tried else "its first training came to no end"
+            why = wording.KEPT if context.facts.keeps_recipe(context.recipe) else why
             return self.decision(context, "No known recipes tried", wording.sentences([why]))
         best, outcome, gain = max(tried, key=lambda each: each[2].mean)
         kept = outcome if gain.is_gain else base
@@ -137,7 +141,8 @@ class Recipes(WholeTrainings):
             return planned
         every = context.evaluation_interval(self._chunk, most)
         steps = most // every * every
-        return planned.over(steps) if steps >= LEAST_STEPS else None
+        least = max(LEAST_STEPS, LEAST_PART * facts.known_steps(context.recipe))
+        return planned.over(steps) if steps >= least else None
 
     def _tried(
         self, context: Context

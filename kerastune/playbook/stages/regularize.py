@@ -107,6 +107,9 @@ class Regularize(WalkingStage):
 
     def _walk(self, context: Context) -> Walk:
         walk = Walk()
+        if context.facts.keeps_recipe(context.recipe):
+            walk.headline, walk.parts = "Regularization not tried", [wording.KEPT]
+            return walk
         base = full_training.planned(context.recipe, context.facts, self._stretch, self._chunk)
         known = full_training.trained_before(
             (FineTune.name, Decay.name, Weights.name, Recipes.name), base, context

@@ -90,7 +90,7 @@ def test_the_chosen_recipe_is_trained_again_with_other_seeds_while_the_budget_ho
     found = outcomes()
     segments = drive(stage({}), facts(allowance=1900, timed=False), found)
     assert list(found) == ["train-600", "ensemble-seed-2", "ensemble-seed-3", "ensemble-seed-4"]
-    assert [spec.until for spec in segments[:4]] == [150, 300, 450, 600]  # in quarters, all kept
+    assert [spec.until for spec in segments[:2]] == [500, 600]  # in parts, all kept
     assert all(spec.keep_best and spec.eval_every == CHUNK for spec in segments)
     assert found["ensemble-seed-3"].spec.recipe == RECIPE.replace(seed=3)
 
@@ -167,7 +167,7 @@ def test_with_a_budget_in_time_the_predictions_are_paid_for_too():
 def test_what_was_begun_is_finished_though_nothing_is_left():
     half = trained("ensemble-seed-2", RECIPE.replace(seed=2), "ensemble", steps=300)
     (spec,) = stage({}).propose(Context(RECIPE, facts(allowance=0), outcomes(half)))
-    assert (spec.trial, spec.start, spec.until) == ("ensemble-seed-2", 300, 450)
+    assert (spec.trial, spec.start, spec.until) == ("ensemble-seed-2", 300, 600)
 
 
 def test_seeds_of_a_baseline_that_was_chosen_train_as_long_as_it_did():

@@ -56,7 +56,7 @@ def test_every_sparsity_sets_out_from_the_trained_model_for_half_its_steps():
     segments, decision = tried(
         Prune([0.8, 0.5], FakeModels(weights=weights)), {"prune-50": 100, "prune-80": 101}
     )
-    assert [spec.trial for spec in segments[:4]] == ["prune-50"] * 4
+    assert [spec.trial for spec in segments] == ["prune-50", "prune-80"]
     assert {spec.trial: spec.sparsity for spec in segments} == {"prune-50": 0.5, "prune-80": 0.8}
     assert {spec.after for spec in segments} == {"train-400"}
     assert segments[-1].until == 200 and segments[-1].recipe == RECIPE.replace(total_steps=200)

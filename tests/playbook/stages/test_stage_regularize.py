@@ -560,9 +560,9 @@ def test_what_an_estimate_of_the_budget_did_not_hold_is_not_begun_behind_what_fo
     assert spec.trial == WEIGHT_DECAY
 
 
-def test_trainings_go_in_quarters_and_those_that_fail_are_no_candidates():
+def test_trainings_go_in_parts_and_those_that_fail_are_no_candidates():
     (first,) = STAGE.propose(Context(RECIPE, facts(), {}))
-    assert (first.start, first.until, first.keep_best) == (0, 150, True)
+    assert (first.start, first.until, first.keep_best) == (0, 500, True)
     outcomes = {BASE: ended(first, 0.8, losses=RISING)}
     while (specs := STAGE.propose(Context(RECIPE, facts(), outcomes))) and "dropout" in specs[
         0

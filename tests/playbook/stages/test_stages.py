@@ -18,6 +18,8 @@ from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.baseline import Baseline, BaselineValues
 from kerastune.playbook.stages.batch import Batch
 from kerastune.playbook.stages.learning_rate import FINER, LearningRate
+from kerastune.playbook.stages.recipes import Recipes
+from kerastune.playbook.stages.regularize import Regularize
 from kerastune.playbook.stages.stage_setup import Setup
 from kerastune.playbook.stages.start import Start, StartValues, starting_batch_size
 from kerastune.playbook.stages.train import Train
@@ -325,12 +327,31 @@ def test_one_rate_alone_decides_nothing():
 
 def test_of_a_network_that_names_its_recipe_nothing_is_compared_where_a_bag_follows():
     recipe = Recipe(learning_rate=0.004, decay="linear")
-    given = {"starting_recipe": {"optimizer": recipe.optimizer}, "starting_steps": 800}
+    names = {"optimizer": recipe.optimizer, "learning_rate": 0.004}
+    given = {"starting_recipe": names, "starting_steps": 800}
     for stage in (STAGE, Batch(CHUNK)):
         known = Context(recipe, facts(bags=True, **given), {})
         assert not stage.propose(known) and stage.decide(known).after == recipe
         assert "learnt well with it on most tables" in stage.decide(known).numbers
         assert stage.propose(Context(recipe, facts(**given), {}))
+    for stage in (Recipes(CHUNK), Regularize(CHUNK)):
+        known = facts(bags=True, allowance=9000, starting_recipe=names)
+        told = stage.decide(Context(recipe, known, {}))
+        assert not stage.propose(Context(recipe, known, {})) and told.after == recipe
+        assert "chosen on one validation part" in told.numbers
+        for other in ({"bags": False}, {"starting_recipe": {}}, {"given": {"dropout"}}):
+            assert stage.propose(Context(recipe, dataclasses.replace(known, **other), {}))
+
+
+def test_of_a_network_that_names_its_steps_one_rate_is_followed_no_further():
+    recipe, trainer = Recipe(learning_rate=0.1), FakeTrainer()
+    known = facts(starting_recipe={"optimizer": recipe.optimizer}, starting_steps=5000)
+    _, decision = drive(STAGE, trainer, recipe, known)
+    _, watched = drive(STAGE, FakeTrainer(), recipe)
+    assert decision.values.learning_rate == watched.values.learning_rate
+    assert decision.values.steps_spent < watched.values.steps_spent
+    assert "for 5,000 steps" in decision.headline
+    assert "5000 steps" in decision.numbers and "suit this network" in decision.numbers
 
 
 def test_equal_rates_go_to_the_lower_one():
@@ -673,15 +694,10 @@ def lengths(stage, outcomes, **known):
     return [spec.recipe.total_steps for spec in specs if spec.recipe.seed == TUNED.seed]
 
 
-def test_a_recipe_that_is_given_is_trained_as_it_is_in_quarters():
+def test_a_recipe_that_is_given_is_trained_as_it_is_in_parts():
     trainer = FakeTrainer()
     drive(Train(CHUNK, tuning=()), trainer, TUNED)
-    assert [(spec.start, spec.until) for spec in trainer.segments] == [
-        (0, 150),
-        (150, 300),
-        (300, 450),
-        (450, 600),
-    ]
+    assert [(spec.start, spec.until) for spec in trainer.segments] == [(0, 500), (500, 600)]
     for spec in trainer.segments:
         assert spec.recipe == TUNED and spec.keep_best and spec.trial == "train-600"
 
@@ -990,7 +1006,7 @@ def test_what_no_other_length_needs_is_another_seed_s(left, is_trained):
     assert [spec.trial for spec in specs] == ["train-600-seed2"] * is_trained
     for spec in specs:
         assert spec.recipe == ENOUGH[0].spec.recipe.replace(seed=2)
-        assert (spec.start, spec.until, spec.keep_best) == (0, 150, True)
+        assert (spec.start, spec.until, spec.keep_best) == (0, 500, True)
     # What was found at a length that is still tried waits for the other one.
     (longer,) = TRAIN.propose(Context(TUNED, known, by_name(ENOUGH[0])))
     assert longer.recipe.seed == TUNED.seed
@@ -1006,7 +1022,7 @@ def test_other_seeds_are_finished_and_are_four_at_most():
     half = dataclasses.replace(seeds[0], spec=begun, curves={"loss": falling(300)})
     known = facts(allowance=1800 + 300)  # an estimate: what was begun is finished
     (spec,) = TRAIN.propose(Context(TUNED, known, by_name(*ENOUGH, half)))
-    assert (spec.trial, spec.start, spec.until) == ("train-600-seed2", 300, 450)
+    assert (spec.trial, spec.start, spec.until) == ("train-600-seed2", 300, 600)
 
 
 @pytest.mark.parametrize(
