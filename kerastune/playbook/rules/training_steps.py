@@ -29,7 +29,9 @@ EARLIER = (FineTune.name, Decay.name, Weights.name, Recipes.name, Regularize.nam
 LONGEST = 8
 MOST_SEEDS = 4  # other than the first
 # Trainings that a budget in seconds holds before others get any: one can take all that is left.
-LEAST_IN_TIME = 6
+# Fewer, where the network names its steps, of which more gain little.
+LEAST_IN_TIME, LEAST_KNOWN = 6, 3
+MANY = 10  # trainings, of which other models need no more: then a longer one is tried
 SPARE = 0.9  # of its part of a budget in seconds, that a training takes: as long a one may follow
 SLOWER = 3.0  # what a learning rate that diverged is divided by
 MOST_SLOWER = 2  # times
@@ -104,7 +106,8 @@ class TrainingSteps:
                 return bag.part(facts.timed)
             if facts.timed:
                 return 0.0
-        least, spare = (LEAST_IN_TIME, SPARE) if facts.timed else (2, 1.0)
+        in_time = LEAST_KNOWN if facts.known_steps(self.context.recipe) else LEAST_IN_TIME
+        least, spare = (in_time, SPARE) if facts.timed else (2, 1.0)
         has_others = self.leaves and facts.allowance >= least * self.wanted
         return 1 - spare * (1 - self.leaves) if has_others else 0.0
 
@@ -208,7 +211,7 @@ class TrainingSteps:
 
         A longer training is taken to pay until it has been tried.
         """
-        if not self.tuned:
+        if not self.tuned or self._is_long_enough(self.wanted):
             return self.wanted
         left = int((1 - self._leaves) * self.context.left(STAGE))
         return max(self.wanted, _filling(self.wanted, left))
@@ -216,8 +219,7 @@ class TrainingSteps:
     def _other_total(self, left: int) -> int:
         """Steps of one more training, 0 for none: fewer where the shortest overfits, else more
         while that may pay. Where earlier stages trained much shorter ones alone, those wanted come
-        first: what overfits and what pays can't be told from the others. None are more where the
-        network names its steps and a bag follows, which gains more.
+        first: what overfits and what pays can't be told from the others.
         """
         shortest, longest = steps_of(self.runs[0]), steps_of(self.runs[-1])
         facts = self.context.facts
@@ -226,7 +228,7 @@ class TrainingSteps:
             return half if half <= left else 0
         if LEAST_LENGTHENING * longest <= self.wanted:
             longer = _filling(self.wanted, left)
-        elif self._leaves and facts.bags and facts.known_steps(self.context.recipe):
+        elif self._is_long_enough(longest):
             longer = 0
         elif self._calls_for_weight_decay():
             longer = min(LONGEST * longest, left)
@@ -234,6 +236,14 @@ class TrainingSteps:
             longer = _filling(2 * longest, left) if _pays(self.runs, self.context) else 0
         longer = self._within_epochs(longer, self.chunk)
         return longer if longer >= LEAST_LENGTHENING * longest else 0
+
+    def _is_long_enough(self, steps: int) -> bool:
+        """Whether others follow a training, and gain more than a longer one: the network names its
+        steps, and a bag follows, or no more models than are worth it.
+        """
+        facts = self.context.facts
+        is_known = self._leaves > 0 and 0 < facts.known_steps(self.context.recipe) <= steps
+        return is_known and (facts.bags or facts.allowance < MANY * steps)
 
     def _within_epochs(self, steps: int, unit: int) -> int:
         return self.context.facts.within_epochs(steps, self.context.recipe.batch_size, unit)

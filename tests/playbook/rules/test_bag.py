@@ -214,7 +214,11 @@ def test_a_network_that_names_its_steps_gets_a_bag_instead_of_a_longer_training(
 
     assert steps()._leaves == pytest.approx(5 / 6) and steps().due() == []
     assert steps(starting_steps=0)._leaves == 0.5 and steps(starting_steps=0).due()
-    assert steps(bags=False).due()
+    # Without a bag other seeds follow; a longer one comes only where there is time for many.
+    assert steps(bags=False).due() == [] and steps(bags=False, allowance=2000).due()
+    first = [steps(outcomes={}, bags=False, timed=True, allowance=n) for n in (599, 600)]
+    assert [each._leaves > 0 for each in first] == [False, True]
+    assert [each.due()[0].recipe.total_steps for each in first] == [550, 200]
     wanted = [steps(outcomes={}, allowance=left).wanted for left in (1200, 900, 600, 599)]
     assert wanted == [200, 150, 100, 200]
     assert steps(outcomes={}, allowance=900, starting_steps=0).wanted == 200
