@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -93,6 +93,22 @@ def initialize_by_activation(
         >>> initialize_by_activation(build(), build().get_weights(), seed=1)
         ['hidden']
     """
+    kernels = drawn_before_rectifiers(model, other_weights)
+    draw(model, kernels, seed)
+    return list(kernels.values())
+
+
+def drawn_before_rectifiers(model: keras.Model, other_weights: list[np.ndarray]) -> dict[int, str]:
+    """The kernels that `initialize_by_activation` gives other values, as places in
+    `model.weights`, with the names of their layers, whose initializers are changed.
+
+    Args:
+        model: as `initialize_by_activation` takes it.
+        other_weights: as `initialize_by_activation` takes it.
+
+    Raises:
+        ValueError: if the model is not built, or `other_weights` are those of another network.
+    """
     require_built(model)
     if [tuple(weight.shape) for weight in model.weights] != [
         np.shape(other) for other in other_weights
@@ -102,18 +118,30 @@ def initialize_by_activation(
         )
     position = {id(weight): index for index, weight in enumerate(model.weights)}
     followers = _followers(model)
-    initialized = []
+    found = {}
     for layer, attribute, kernel in _default_kernels(model):
         index = position.get(id(kernel))
         if index is None or np.array_equal(kernel.numpy(), other_weights[index]):
             continue
         if _reaches_rectifier(layer, followers):
-            # Keras wants 31 bits.
-            own_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
-            kernel.assign(keras.initializers.HeUniform(own_seed)(kernel.shape, kernel.dtype))
             setattr(layer, attribute, keras.initializers.HeUniform())
-            initialized.append(layer.name)
-    return initialized
+            found[index] = layer.name
+    return found
+
+
+def draw(model: keras.Model, kernels: Iterable[int], seed: int) -> None:
+    """Gives kernels He's uniform initial values.
+
+    Args:
+        model: a built model, changed in place.
+        kernels: places in `model.weights`.
+        seed: non-negative; each kernel's values depend on it and on its place only.
+    """
+    for index in kernels:
+        kernel = model.weights[index]
+        # Keras wants 31 bits.
+        own_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
+        kernel.assign(keras.initializers.HeUniform(own_seed)(kernel.shape, kernel.dtype))
 
 
 def build_initialized(build: Callable[[], keras.Model], seed: int) -> keras.Model:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import math
 import random
 import time
@@ -26,7 +25,6 @@ from kerastune.data.batches import Batches
 from kerastune.inference import any_outputs
 from kerastune.models import (
     compiling,
-    initializers,
     layer_groups,
     model_inputs,
     output_kind,
@@ -40,8 +38,9 @@ from kerastune.recipe import Recipe
 from kerastune.training import optimizers, validation_scores
 from kerastune.training.compiled_model import Compiled, assign, compile_recipe, sample, trace_key
 from kerastune.training.distillation import Teaching
+from kerastune.training.initial_values import InitialValues
 from kerastune.training.pace import Paces
-from kerastune.training.segment_callback import CHUNK, Segment, values_of
+from kerastune.training.segment_callback import CHUNK, Segment
 from kerastune.training.user_callbacks import UserCallbacks
 from kerastune.training.xla_choice import XlaChoice
 from kerastune.trial import Outcome, State, TrialSpec
@@ -91,7 +90,7 @@ class Trainer:
         self._fold: tuple[tuple[int, ...], Problem, Batches] | None = None  # the last one
         self._own_callbacks = UserCallbacks(self.callbacks)
         self._compiled: dict[tuple, Compiled] = {}
-        self._initial: dict[tuple, list[np.ndarray]] = {}
+        self._initial = InitialValues(self.ready_model)
         self._paces = Paces()
         self.xla = XlaChoice()
 
@@ -107,7 +106,7 @@ class Trainer:
         other = copy.copy(self)
         other.problem, other._batches = problem, Batches(problem)
         other._own_callbacks = UserCallbacks(self.callbacks)
-        other._initial, other._fold = {}, None
+        other._fold = None
         return other
 
     def run(
@@ -222,18 +221,7 @@ class Trainer:
 
         Weights by the recipe's seed and initializers, then random states.
         """
-        key = (json.dumps(recipe.hyperparameters, sort_keys=True), recipe.seed, recipe.initializers)
-        if key not in self._initial:
-            # One at a time: the probe's seeds are not asked for again, and weights may be large.
-            self._initial.clear()
-            self._initial[key] = values_of(self._fresh_model(recipe).variables)
-        return self._initial[key]
-
-    def _fresh_model(self, recipe: Recipe) -> keras.Model:
-        if recipe.initializers == "auto":
-            return initializers.build_initialized(lambda: self.ready_model(recipe), recipe.seed)
-        keras.utils.set_random_seed(recipe.seed)
-        return self.ready_model(recipe)
+        return self._initial.of(recipe)
 
     def ready_model(self, recipe: Recipe) -> keras.Model:
         """A new model of the recipe's hyperparameters, with its weights made."""

@@ -122,8 +122,8 @@ def member_steps(
     recipe: Recipe, every: int, left: float, num_train: int, outcomes: Mapping[str, Outcome]
 ) -> int:
     """Steps of each member, so that whole members fill the steps that are left: those of the single
-    model, or up to `STRETCHED` times as many. Where only a shorter first repeat fits they are fewer,
-    but not below `SHORTEST` of them, with more examples `WHOLE`.
+    model, or up to `STRETCHED` times as many. Where only a shorter first repeat fits they are
+    fewer, but not below `SHORTEST` of them, with more examples `WHOLE`.
 
     A bag of the recipe that was begun keeps its steps, unless `LENGTHENED` times as many fit: then
     the search was extended.
