@@ -83,7 +83,7 @@ def played(pairs: list[tuple[World, World]]) -> dict[str, np.ndarray]:
     Args:
         pairs: of every task the former network and the present one.
     """
-    worlds, own = map(list, zip(*pairs))
+    worlds = [world for world, _ in pairs]
     found: dict[str, list] = {}
 
     def add(name: str, world: World, engine, draws: int = 1) -> None:
@@ -93,8 +93,7 @@ def played(pairs: list[tuple[World, World]]) -> dict[str, np.ndarray]:
     for world, of_own in pairs:
         for name, (engine, draws) in contestants(worlds, world).items():
             add(name, world, engine, draws)
-        prior = replay_priors.believed(but(own, of_own), of_own.data)
-        add(KERASTUNE, of_own, Kerastune(prior))
+        add(KERASTUNE, of_own, Kerastune())
         add("its network, Keras defaults", of_own, replay_contestants.keras_defaults)
     found[UNLIMITED] = [
         [play(world, replay_contestants.all_seen, 1e9, 1)] * len(BUDGETS) for world in worlds

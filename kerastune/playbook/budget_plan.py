@@ -23,7 +23,7 @@ from kerastune.budget import FIRST_CALL, Budget
 from kerastune.playbook.stages.base import Stage
 
 FINAL_FRACTION = 0.5  # of the budget, that the last training has at least
-MOST_FINAL = 0.75  # of the budget, for a training of the steps that the network names
+MOST_FINAL = 2 / 3  # of the budget, for a training of the steps that the network names
 LEAST_TRAINING = 50  # steps that the last training may always take, so that there is a model
 
 

@@ -99,6 +99,9 @@ class LearningRate(Stage):
             wanted = [rate for rate in rates(context, tried, horizon) if rate not in tried]
             if wanted:
                 specs = [self._spec(context, rate, None, horizon) for rate in wanted]
+                # Of the finer ones, the first tell something without the others.
+                held = max(context.left(self.name) // horizon, 0)
+                specs = specs[:held] if rates is _finer else specs
                 return self._affordable(specs, context)
         return self._affordable(self._progress(context, tried, horizon).behind, context)
 
@@ -287,12 +290,23 @@ def _coarse(context, tried, horizon) -> list[float]:
 
 
 def _finer(context, tried, horizon) -> list[float]:
-    """Rates between the best decade and its neighbors (S1.2)."""
+    """Rates between the best decade and its neighbors (S1.2): those beside the better neighbor
+    first, and of these the one halfway.
+    """
     decades = {
         rate: outcome for rate, outcome in tried.items() if rate == _decade(round(np.log10(rate)))
     }
     best = _leader(decades, horizon, context.facts.guess)
-    return [] if best is None else [_rounded(best * factor) for factor in FINER]
+    if best is None:
+        return []
+    center = round(np.log10(best))
+    above, below = (
+        _last(decades[rate], horizon) if rate in decades else np.inf
+        for rate in (_decade(center + 1), _decade(center - 1))
+    )
+    is_above = np.nan_to_num(above, nan=np.inf) < np.nan_to_num(below, nan=np.inf)
+    ordered = sorted(FINER, key=lambda each: ((each > 1) != is_above, -abs(np.log(each))))
+    return [_rounded(best * factor) for factor in ordered]
 
 
 def _decade(exponent: int) -> float:

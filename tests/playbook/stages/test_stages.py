@@ -370,6 +370,18 @@ def test_tried_rates_are_not_proposed_again():
     drive(STAGE, look=look)
 
 
+@pytest.mark.parametrize("above, first", [(10, [0.3, 0.2]), (40, [0.03, 0.05])])
+def test_what_the_budget_does_not_hold_of_finer_rates_is_what_lies_on_the_worse_side(above, first):
+    """Coarse rates of three decades, of which 0.1 is best, with another one above it."""
+    recipe, taus = Recipe(learning_rate=0.1), {0.01: 20, 0.1: 5, 1.0: above}
+    horizon = STAGE.first_horizon(Context(recipe, facts(), {}))
+    outcomes = by_name(*[made(rate, falling(horizon, tau=tau)) for rate, tau in taus.items()])
+    for count in (0, 1, 2, 4):
+        context = Context(recipe, facts(allowance=(3 + count) * horizon), outcomes)
+        found = [spec.recipe.learning_rate for spec in STAGE.propose(context)]
+        assert len(found) == count and found[:2] == first[:count]
+
+
 def test_trials_of_other_stages_are_no_evidence():
     others = by_name(
         made(0.1, falling(tau=1), stage="probe"), made(0.2, falling(tau=1), stage="baseline")
