@@ -35,6 +35,7 @@ LENGTHENED = 1.5  # times the steps of a bag that was begun, with which another 
 # Of what is left of a budget in seconds, that members may be expected to take: each also begins,
 # saves and ends, which the steps of longer trainings don't tell.
 SPARE = 0.8
+SPARE_LATER = 0.95  # once the first repeat is whole: without a later one the bag is sound
 WHOLE = 0.75  # of its steps, after which a training is a member that is as good as whole
 
 # By name of the trial how to train, and which fold of which cut is left out.

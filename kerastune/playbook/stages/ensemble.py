@@ -96,7 +96,8 @@ class Ensemble(Stage):
             return []
         every, whole = single.spec.eval_every, _whole(context, single)
         left = context.left(self.name) - self._cost_of_predicting(context)
-        spared = left * (bag.SPARE if context.facts.timed else 1.0)
+        spare = bag.SPARE_LATER if self._members_of_bag(whole) else bag.SPARE
+        spared = left * (spare if context.facts.timed else 1.0)
         given = whole.recipe, every, spared, context.facts.num_train
         steps = bag.member_steps(*given, context.outcomes)
         repeats = self._repeats(whole, steps)

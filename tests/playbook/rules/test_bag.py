@@ -125,6 +125,13 @@ def test_where_whole_trainings_do_not_fit_those_of_a_bag_are_shorter():
     assert all(spec.repeat for spec in proposed(700))
 
 
+def test_once_the_first_repeat_is_whole_less_of_the_time_is_spared():
+    found, timed = whole(repeats=1), functools.partial(SMALL, timed=True)
+    predicting = stage(0.2, 0.2)._cost_of_predicting(Context(RECIPE, timed(allowance=0), found))
+    for left, count in ((209, 0), (212, 1), (250, 1)):
+        assert len(proposed(1000 + predicting + left, found, timed)) == count
+
+
 def test_a_shorter_bag_that_was_begun_keeps_its_steps_until_half_as_many_more_fit():
     shorter = {}
     for name, (recipe, cut) in bag.repeats(RECIPE.over(100), 10, {})[0].items():
