@@ -222,7 +222,9 @@ class TrainingSteps:
         first: what overfits and what pays can't be told from the others.
         """
         shortest, longest = steps_of(self.runs[0]), steps_of(self.runs[-1])
-        facts = self.context.facts
+        facts, recipe = self.context.facts, self.context.recipe
+        if facts.keeps_recipe(recipe) and self._is_long_enough(longest):
+            return 0
         if _overfits(self.runs[0], facts):
             half = shortest // 2 // self.chunk * self.chunk
             return half if half <= left else 0

@@ -221,6 +221,14 @@ def test_a_network_that_names_its_steps_gets_a_bag_instead_of_a_longer_training(
 
     assert steps()._leaves == pytest.approx(5 / 6) and steps().due() == []
     assert steps(starting_steps=0)._leaves == 0.5 and steps(starting_steps=0).due()
+    # It is not shortened where it overfits, either: the best evaluation of every member is kept.
+    evals = (
+        {"step": 100, "loss": 0.3, "accuracy": 0.9},
+        {"step": 200, "loss": 0.9, "accuracy": 0.5},
+    )
+    rises = {"train-200": dataclasses.replace(single()["train-200"], evals=evals)}
+    shorter = [steps(outcomes=rises, given=given).due() for given in ({"dropout"}, set())]
+    assert [[spec.recipe.total_steps for spec in each] for each in shorter] == [[100], []]
     # Without a bag other seeds follow; a longer one comes only where there is time for many.
     assert steps(bags=False).due() == [] and steps(bags=False, allowance=2000).due()
     first = [steps(outcomes={}, bags=False, timed=True, allowance=n) for n in (599, 600)]
