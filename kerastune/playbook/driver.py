@@ -114,6 +114,11 @@ class Playbook:
         return len(self._own_decisions) + len(self._passed)
 
     @property
+    def keeps_recipe(self) -> bool:
+        """Whether the stages leave the recipe as the network names it, whatever the budget."""
+        return self._facts.keeps_recipe(self.recipe)
+
+    @property
     def in_force(self) -> list[Decision]:
         """The decisions that the models are made of."""
         return extending.in_force(self.decisions, self._built_on)

@@ -269,9 +269,9 @@ class Search:
         return figures
 
     def _untuned(self) -> str:
-        """That nothing was tuned, where that is so, and which budget would."""
+        """That nothing was tuned, where that is so for lack of time, and which budget would."""
         playbook, settings = self.playbook, self.settings
-        if self.extension and not playbook.is_short:
+        if (self.extension or playbook.keeps_recipe) and not playbook.is_short:
             return ""
         factor = refit.step_factor(self.problem) if settings.refit else 0.0
         return untuned.sentence(playbook.budget, playbook.stages, playbook.outcomes, factor)

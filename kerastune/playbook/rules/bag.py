@@ -310,6 +310,17 @@ def part_missed(members: int, repeats: int) -> float:
     return (1 / repeats - 1 / members) / (1 - 1 / FOLDS)
 
 
+def part_of_twice(members: int) -> float:
+    """Part of what the mean of a first repeat gains over one of its models, that twice as many
+    members gain more.
+
+    Example:
+        >>> round(part_of_twice(20), 3)
+        0.031
+    """
+    return (1 / members - 1 / (2 * members)) / (1 - 1 / FOLDS)
+
+
 def _has_failed(outcome: Outcome) -> bool:
     """Whether a training ended without being as good as whole."""
     is_whole = not outcome.out_of_time or outcome.steps >= WHOLE * outcome.spec.recipe.total_steps

@@ -305,7 +305,10 @@ def _in_words(
     if not values.kept:
         return [f"{what}, is left out", told]
     judged = "examples are judged by the models that left them out"
-    return [f"it is {what}", told, judged]
+    number = len(values.weights)
+    more = f"as many models again would add {100 * bag.part_of_twice(number):.0f} % of what a mean"
+    is_full = number >= bag.MOST_REPEATS * bag.FOLDS
+    return [f"it is {what}", told, judged, *[f"{more} gains over one model"] * is_full]
 
 
 def _numbers(names: list[str], values: EnsembleValues, facts: Facts) -> list[str]:

@@ -114,11 +114,13 @@ class Train(Stage):
         )
 
     def _recipe_as(self, context: Context) -> str:
-        """What the recipe is: given, or tuned if a stage that tunes has trained."""
+        """What the recipe is: given, tuned if a stage that tunes has trained, or the network's."""
         if not self._tuned:
             return "given recipe"
-        is_tuned = untuned.has_tuned(self._tuning, context.outcomes)
-        return "tuned recipe" if is_tuned else "recipe as suggested, not tuned"
+        if untuned.has_tuned(self._tuning, context.outcomes):
+            return "tuned recipe"
+        is_kept = context.facts.keeps_recipe(context.recipe)
+        return "network's own recipe" if is_kept else "recipe as suggested, not tuned"
 
     def _steps(self, context: Context) -> TrainingSteps:
         return TrainingSteps(

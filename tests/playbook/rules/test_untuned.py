@@ -1,5 +1,7 @@
 """A search that tuned nothing says so, with a budget that would."""
 
+from types import SimpleNamespace
+
 import pytest
 from fake_trainer import CHUNK
 
@@ -11,6 +13,7 @@ from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome, TrialSpec
+from kerastune.tuner.search import Search
 
 STAGES = [Baseline(CHUNK), LearningRate(CHUNK), Train(CHUNK)]
 
@@ -36,3 +39,17 @@ def test_nothing_is_said_where_something_was_tuned_or_nothing_was_to_be():
     assert untuned.sentence(budget, STAGES, {}) == (
         "Not tuned: 10 s is too short for a search on this machine; try a budget of 1m."
     )
+
+
+@pytest.mark.parametrize("keeps, is_short, is_told", [(True, False, False), (True, True, True)])
+def test_a_recipe_that_stays_the_network_s_own_does_not_lack_time(keeps, is_short, is_told):
+    playbook = SimpleNamespace(
+        keeps_recipe=keeps,
+        is_short=is_short,
+        budget=Budget.parse("60s"),
+        stages=STAGES,
+        outcomes={},
+    )
+    settings = SimpleNamespace(refit=False)
+    searched = SimpleNamespace(playbook=playbook, settings=settings, extension=None)
+    assert bool(Search._untuned(searched)) == is_told

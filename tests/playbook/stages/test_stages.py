@@ -823,6 +823,9 @@ def test_a_recipe_that_no_stage_tuned_is_not_called_tuned():
     ):
         headline = stage.decide(Context(TUNED, facts(), outcomes)).headline
         assert headline == f"Final model: the {words}"
+    kept = facts(bags=True, starting_recipe={"optimizer": TUNED.optimizer})
+    headline = TRAIN.decide(Context(TUNED, kept, trained)).headline
+    assert headline == "Final model: the network's own recipe"
 
 
 def learnt_by_heart(total, share, **changes):
