@@ -46,6 +46,7 @@ _TRANSPARENT_LAYERS = (
 # x + y and keras.ops.
 _TRANSPARENT_OPERATIONS = frozenset({"add", "concatenate", "reshape", "transpose"})
 
+OTHER = 1  # to a seed, for another one
 _INITIALIZERS = (
     ("kernel_initializer", "kernel"),
     # DepthwiseConv; in SeparableConv the pointwise kernel meets the activation.
@@ -93,14 +94,17 @@ def initialize_by_activation(
         >>> initialize_by_activation(build(), build().get_weights(), seed=1)
         ['hidden']
     """
-    kernels = drawn_before_rectifiers(model, other_weights)
+    kernels = use_he_before_rectifiers(model, other_weights)
     draw(model, kernels, seed)
     return list(kernels.values())
 
 
-def drawn_before_rectifiers(model: keras.Model, other_weights: list[np.ndarray]) -> dict[int, str]:
-    """The kernels that `initialize_by_activation` gives other values, as places in
-    `model.weights`, with the names of their layers, whose initializers are changed.
+def use_he_before_rectifiers(model: keras.Model, other_weights: list[np.ndarray]) -> dict[int, str]:
+    """Changes the initializers of the layers that `initialize_by_activation` is about, not the
+    values of their kernels.
+
+    Returns:
+        Places of these kernels in `model.weights`, with the names of the layers.
 
     Args:
         model: as `initialize_by_activation` takes it.
@@ -164,12 +168,18 @@ def build_initialized(build: Callable[[], keras.Model], seed: int) -> keras.Mode
         >>> type(model.layers[0].kernel_initializer).__name__
         'HeUniform'
     """
-    keras.utils.set_random_seed(seed + 1)
-    other = build()
+    model, kernels = built_twice(build, seed)
+    draw(model, kernels, seed)
+    return model
+
+
+def built_twice(build: Callable[[], keras.Model], seed: int) -> tuple[keras.Model, dict[int, str]]:
+    """What `build_initialized` gives before it draws He's values, and the kernels that get them."""
+    keras.utils.set_random_seed(seed + OTHER)
+    other = build().get_weights()
     keras.utils.set_random_seed(seed)
     model = build()
-    initialize_by_activation(model, other.get_weights(), seed)
-    return model
+    return model, use_he_before_rectifiers(model, other)
 
 
 def _default_kernels(model: keras.Model) -> Iterator[tuple[layers.Layer, str, keras.Variable]]:

@@ -136,7 +136,12 @@ class BudgetPlan:
         """
         if self.is_short:
             return stage.share * left if stage.suggests or stage.share == 1 else 0
-        return self._if_enough(stage, self._in_search(stage, left, max(final, reserve)))
+        found = self._in_search(stage, left, max(final, reserve))
+        if stage.leads:
+            # A budget that is not short holds this much beside half of it.
+            half = self._in_search(stage, left, FINAL_FRACTION * self._total)
+            found = max(found, min(half, self.least(stage)))
+        return self._if_enough(stage, found)
 
     def _in_search(self, stage: Stage, left: float, kept: float) -> float:
         """What a stage has of a budget that holds a search, be it enough or not.

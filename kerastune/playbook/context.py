@@ -11,6 +11,8 @@ from kerastune.playbook.rules import expected_gain
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
+BATCH = 64  # examples of a step, that a network's steps are of
+
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
@@ -76,12 +78,16 @@ class Facts:
         return self.starting_recipe.get("optimizer") == recipe.optimizer
 
     def known_steps(self, recipe: Recipe) -> int:
-        """`starting_steps`, where a recipe has the optimizer that they were found with and decays
-        linearly, and the user gave nothing that they follow from; else 0.
+        """`starting_steps` or as many as the limit of epochs allows, where a recipe has the
+        optimizer that they were found with and decays linearly, and the user gave nothing that they
+        follow from; else 0. A network that names no batch size names steps of `BATCH` examples.
         """
         is_free = not self.given & {"decay", "total_steps", "learning_rate", "batch_size"}
         is_theirs = self.knows_optimizer(recipe) and recipe.decay == "linear"
-        return self.starting_steps if is_free and is_theirs else 0
+        if not (self.starting_steps and is_free and is_theirs):
+            return 0
+        times = 1 if "batch_size" in self.starting_recipe else BATCH / recipe.batch_size
+        return self.within_epochs(round(times * self.starting_steps), recipe.batch_size, 1)
 
     def knows_recipe(self, recipe: Recipe) -> bool:
         """Whether the network names learning rate, batch size and steps, as they were recorded, and
@@ -91,11 +97,11 @@ class Facts:
         return self.bags and names_rate and self.known_steps(recipe) > 0
 
     def keeps_recipe(self, recipe: Recipe) -> bool:
-        """Whether the network names a recipe, the user gave none of its values, and a bag follows:
-        on recorded tasks the bag of that recipe was better than that of one that a single
-        validation part chose (`runs/replay.py`).
+        """Whether the network names recipe and steps, the user gave none of its values, and there
+        may be a bag: on recorded tasks the bag of that recipe was better than that of one that a
+        single validation part chose, and without a bag neither was (`runs/replay.py`).
         """
-        return self.bags and self.knows_optimizer(recipe) and not self.given
+        return self.bags and self.known_steps(recipe) > 0 and not self.given
 
     def recorded_as(self, recipe: Recipe) -> str:
         """What a recipe is among recorded gains, as `rules.expected_gain.prior` takes it."""

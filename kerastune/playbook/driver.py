@@ -115,8 +115,11 @@ class Playbook:
 
     @property
     def keeps_recipe(self) -> bool:
-        """Whether the stages leave the recipe as the network names it, whatever the budget."""
-        return self._facts.keeps_recipe(self.recipe)
+        """Whether no stage changes what the network names, learning rate and all, however long the
+        budget.
+        """
+        facts, recipe = self._facts, self.recipe
+        return facts.keeps_recipe(recipe) and facts.knows_recipe(recipe)
 
     @property
     def in_force(self) -> list[Decision]:

@@ -13,8 +13,8 @@ from kerastune.playbook.rules.expected_gain import TIE, Expected
 SHARES = ("accuracy", "macro-F1", "ROC AUC")  # measures that lie within 0 and 1
 KNOWN = "this network has learnt well with it on most tables"
 KEPT = (
-    "on recorded data sets the average of models of this network's own recipe scored higher than "
-    "that of a recipe chosen on one validation part"
+    "this network's own recipe did better on other data sets than one that was tuned on a single "
+    "validation set"
 )
 VERDICTS = {
     1: "a significant gain",

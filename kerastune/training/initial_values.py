@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ from kerastune.models import initializers
 from kerastune.recipe import Recipe
 from kerastune.training.segment_callback import values_of
 
-SEED_STEP = 1  # to another seed, as `initializers.build_initialized` takes it
+ReadyModel = Callable[[Recipe], keras.Model]
 
 
 @dataclasses.dataclass
@@ -34,66 +34,73 @@ class _Known:
             known.
     """
 
-    kernels: Iterable[int]
+    kernels: Collection[int]
     needs_tensorflow: bool | None = None
 
 
 class InitialValues:
     """Gives the values of a network's variables at step 0.
 
-    Args:
-        ready_model: makes the model of a recipe, with its weights.
-
     Example:
         >>> build = lambda recipe: keras.Sequential([keras.Input([4]), keras.layers.Dense(2)])
-        >>> found = InitialValues(build)
-        >>> first, other, again = (found.of(Recipe(seed=seed))[0] for seed in (1, 2, 1))
+        >>> found = InitialValues()
+        >>> first, other, again = (found.of(Recipe(seed=seed), build)[0] for seed in (1, 2, 1))
         >>> bool((first == again).all()), bool((first == other).all())
         (True, False)
     """
 
-    def __init__(self, ready_model: Callable[[Recipe], keras.Model]):
-        self._ready_model = ready_model
+    def __init__(self):
         self._known: dict[tuple, _Known] = {}
         self._last: tuple[tuple, list[np.ndarray]] | None = None
 
-    def of(self, recipe: Recipe) -> list[np.ndarray]:
+    def of(self, recipe: Recipe, ready_model: ReadyModel) -> list[np.ndarray]:
         """Values of `model.variables`: weights by the recipe's seed and initializers, then random
         states.
+
+        Args:
+            recipe: gives hyperparameters, initializers and seed.
+            ready_model: makes the model of a recipe, with its weights.
         """
         network = json.dumps(recipe.hyperparameters, sort_keys=True), recipe.initializers
         key = (*network, recipe.seed)
         if self._last is None or self._last[0] != key:
             # One at a time: the probe's seeds are not asked for again, and weights may be large.
             self._last = None
-            self._last = key, self._made(network, recipe)
+            self._last = key, self._made(network, recipe, ready_model)
         return self._last[1]
 
-    def _made(self, network: tuple, recipe: Recipe) -> list[np.ndarray]:
-        known = self._known.get(network)
+    def _made(self, network: tuple, recipe: Recipe, ready_model: ReadyModel) -> list[np.ndarray]:
+        known, seed = self._known.get(network), recipe.seed
         if known is None:
-            keras.utils.set_random_seed(recipe.seed + SEED_STEP)
-            is_auto = recipe.initializers == "auto"
-            other = self._ready_model(recipe).get_weights() if is_auto else None
-            model = self._seeded(recipe)
-            kernels = initializers.drawn_before_rectifiers(model, other) if is_auto else []
+            model, kernels = self._first(recipe, ready_model)
             self._known[network] = known = _Known(kernels)
         elif known.needs_tensorflow is None:
-            model = self._seeded(recipe)
-            kept = model.get_weights()
-            model = self._seeded(recipe, tensorflow=False)
-            pairs = zip(kept, model.get_weights(), strict=True)
+            keras.utils.set_random_seed(seed + initializers.OTHER)
+            without = values_of(_by_python(recipe, ready_model).variables)
+            keras.utils.set_random_seed(seed)
+            model = ready_model(recipe)
+            pairs = zip(values_of(model.variables), without, strict=True)
             known.needs_tensorflow = not all(np.array_equal(*pair) for pair in pairs)
-            model = self._seeded(recipe) if known.needs_tensorflow else model
+        elif known.needs_tensorflow:
+            keras.utils.set_random_seed(seed)
+            model = ready_model(recipe)
         else:
-            model = self._seeded(recipe, known.needs_tensorflow)
-        initializers.draw(model, known.kernels, recipe.seed)
+            model = _by_python(recipe, ready_model)
+        initializers.draw(model, known.kernels, seed)
         return values_of(model.variables)
 
-    def _seeded(self, recipe: Recipe, tensorflow: bool = True) -> keras.Model:
-        if tensorflow:
-            keras.utils.set_random_seed(recipe.seed)
-        else:
-            random.seed(recipe.seed)
-            np.random.seed(recipe.seed)
-        return self._ready_model(recipe)
+    def _first(
+        self, recipe: Recipe, ready_model: ReadyModel
+    ) -> tuple[keras.Model, Collection[int]]:
+        """The first model of a network, and the kernels that get other values."""
+        if recipe.initializers == "auto":
+            return initializers.built_twice(lambda: ready_model(recipe), recipe.seed)
+        keras.utils.set_random_seed(recipe.seed)
+        return ready_model(recipe), ()
+
+
+def _by_python(recipe: Recipe, ready_model: ReadyModel) -> keras.Model:
+    """A model by the seeds of Python and numpy, whatever TensorFlow's is."""
+    random.seed(recipe.seed)
+    np.random.seed(recipe.seed)
+    return ready_model(recipe)

@@ -90,7 +90,7 @@ class Trainer:
         self._fold: tuple[tuple[int, ...], Problem, Batches] | None = None  # the last one
         self._own_callbacks = UserCallbacks(self.callbacks)
         self._compiled: dict[tuple, Compiled] = {}
-        self._initial = InitialValues(self.ready_model)
+        self._initial = InitialValues()
         self._paces = Paces()
         self.xla = XlaChoice()
 
@@ -221,7 +221,7 @@ class Trainer:
 
         Weights by the recipe's seed and initializers, then random states.
         """
-        return self._initial.of(recipe)
+        return self._initial.of(recipe, self.ready_model)
 
     def ready_model(self, recipe: Recipe) -> keras.Model:
         """A new model of the recipe's hyperparameters, with its weights made."""

@@ -174,6 +174,12 @@ def test_steps_that_a_network_names_have_up_to_two_thirds_of_the_budget():
         assert plan.final_part(now) == pytest.approx(final)
         lr = next(stage for stage in plan.stages if stage.name == "lr")
         assert plan.share_now(lr, now) == pytest.approx(0.4 * (plan.trials_end(now) - final))
+    # A budget that is not called short holds a comparison of learning rates.
+    for budget in ("1000steps", "1100steps", "15s", "17s"):
+        plan = planned(budget)
+        now = begun(plan, 0.01, known_steps=800)
+        lr = next(stage for stage in plan.stages if stage.name == "lr")
+        assert plan.is_short or plan.share_now(lr, now) >= plan.least(lr)
     plan = planned("20000steps")
     assert plan.final_part(begun(plan, 0.01, known_steps=12_000)) == 12_000
 

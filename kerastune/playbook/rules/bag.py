@@ -29,7 +29,9 @@ MOST_REPEATS = 4
 MORE_MEMBERS = 2  # times as many as an ensemble has: models of small data cost little to serve
 FEW = 2000  # training examples, of which five short trainings are worth more than a long one
 LONGER = 3  # times its steps that a recipe of more may take, before a bag follows
-SHORTEST, SHORTER = 1 / 4, 1 / 2  # of the steps that a training would take without a bag
+# Of the steps that a training would take without a bag. Of more examples members of a quarter are
+# together as good as one whole training (`runs/universe_folds.py`), so they are longer than that.
+SHORTEST, SHORTER = 1 / 4, 1 / 3
 STRETCHED = 1.2  # times its steps that a member may take, so that no time is left over
 LENGTHENED = 1.5  # times the steps of a bag that was begun, with which another one is
 # Of what is left of a budget in seconds, that members may be expected to take: each also begins,
@@ -99,7 +101,7 @@ def affordable(steps: int, facts: Facts, recipe: Recipe) -> int:
         >>> [affordable(1000, each, Recipe()) for each in facts]
         [1000, 500, 1000]
     """
-    held = facts.allowance // trainings(facts, recipe)
+    held = facts.allowance // trainings(facts, recipe.over(steps))
     least = SHORTEST if facts.num_train <= FEW else SHORTER if facts.known_steps(recipe) else 1.0
     return held if least * steps <= held < steps else steps
 
@@ -120,11 +122,12 @@ def begun(recipe: Recipe, outcomes: Mapping[str, Outcome]) -> list[int]:
 
 
 def member_steps(
-    recipe: Recipe, every: int, left: float, num_train: int, outcomes: Mapping[str, Outcome]
+    recipe: Recipe, every: int, left: float, facts: Facts, outcomes: Mapping[str, Outcome]
 ) -> int:
     """Steps of each member, so that whole members fill the steps that are left: those of the single
     model, or up to `STRETCHED` times as many. Where only a shorter first repeat fits they are
-    fewer, but not below `SHORTEST` of them, with more examples `WHOLE`.
+    fewer, but not below `SHORTEST` of them, of more examples `WHOLE`, or `SHORTER` of the steps
+    that the network names.
 
     A bag of the recipe that was begun keeps its steps, unless `LENGTHENED` times as many fit: then
     the search was extended.
@@ -133,21 +136,25 @@ def member_steps(
         recipe: of the single model.
         every: of which the steps are a multiple.
         left: steps.
-        num_train: training examples.
+        facts: of the search.
         outcomes: by name of the trial.
 
     Example:
-        >>> recipe = Recipe(total_steps=1000)
-        >>> [member_steps(recipe, 50, left, 500, {}) for left in (6900, 6000, 4100, 1000)]
+        >>> from kerastune.objective import Objective
+        >>> recipe, facts = Recipe(total_steps=1000), Facts(500, 90, Objective("loss", "min"), 0)
+        >>> [member_steps(recipe, 50, left, facts, {}) for left in (6900, 6000, 4100, 1000)]
         [1150, 1000, 800, 1000]
     """
     held = max(left // recipe.total_steps, FOLDS)
     fits = int(min(STRETCHED * recipe.total_steps, left / held)) // every * every
+    fits = facts.within_epochs(fits, recipe.batch_size, every)
     known = begun(recipe, outcomes)
     if known and fits < LENGTHENED * known[-1]:
         return known[-1]
-    least = (SHORTEST if num_train <= FEW else WHOLE) * recipe.total_steps
-    return fits if fits >= max(least, 1) else recipe.total_steps
+    part = SHORTEST if facts.num_train <= FEW else WHOLE
+    named = SHORTER * facts.known_steps(recipe) if facts.num_train > FEW else 0
+    least = max(min(named or np.inf, part * recipe.total_steps), 1)
+    return fits if fits >= least else recipe.total_steps
 
 
 def repeats(

@@ -21,8 +21,10 @@ from kerastune.trial import Outcome, TrialSpec
 DECAY_STRETCH = (
     2  # linear decay halves the mean rate: it takes twice the steps to go as far as a constant one
 )
-SEGMENTS = 4  # of one training, so that an interruption costs a quarter of it at most
-LEAST_SEGMENT = 500  # steps; each begins with some tenths of a second
+# Of one training, so that an interruption costs a quarter of it at most, or `LEAST_SEGMENT` steps:
+# each begins with some tenths of a second.
+SEGMENTS = 4
+LEAST_SEGMENT = 500
 
 
 def segment(

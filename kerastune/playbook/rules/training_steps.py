@@ -217,9 +217,10 @@ class TrainingSteps:
         return max(self.wanted, _filling(self.wanted, left))
 
     def _other_total(self, left: int) -> int:
-        """Steps of one more training, 0 for none: fewer where the shortest overfits, else more
-        while that may pay. Where earlier stages trained much shorter ones alone, those wanted come
-        first: what overfits and what pays can't be told from the others.
+        """Steps of one more training, 0 for none: none where those that the network names are
+        enough, fewer where the shortest overfits, else more while that may pay. Where earlier
+        stages trained much shorter ones alone, those wanted come first: what overfits and what pays
+        can't be told from the others.
         """
         shortest, longest = steps_of(self.runs[0]), steps_of(self.runs[-1])
         facts, recipe = self.context.facts, self.context.recipe

@@ -235,10 +235,12 @@ def _headline(recipe: Recipe) -> str:
 
 def _numbers(race: Race, after: Recipe, values: BatchValues) -> str:
     recipe, tried = race.recipe, len(values.settings)
-    stays = f"learning rate {recipe.learning_rate:g} for {recipe.total_steps} steps, as before"
+    facts = race.context.facts
+    steps = facts.known_steps(recipe) or recipe.total_steps
+    stays = f"learning rate {recipe.learning_rate:g} for {steps} steps, as before"
     if tried < 2:
-        held = f"the {race.context.facts.allowance} steps of its budget are too few to compare"
-        held = wording.KNOWN if race.context.facts.knows_recipe(recipe) else held
+        held = f"the {facts.allowance} steps of its budget are too few to compare"
+        held = wording.KNOWN if facts.knows_recipe(recipe) else held
         return wording.sentences([held, stays])
     diverged = f", {len(values.diverged)} of which diverged" if values.diverged else ""
     of, other = f"of {tried} settings{diverged}", _about_other(race, values.other_optimizer)

@@ -135,18 +135,15 @@ class Decay(WholeTrainings):
         )
 
     def _known(self, context: Context, steps: int) -> Decision:
-        """Linear decay for the steps that suit the network; where no bag follows, which gains more
-        than a longer training, for those that stage `lr` found if they are more.
-        """
+        """Linear decay for the steps that suit the network."""
         facts, found = context.facts, self._pair(context)[LINEAR]
-        has_found = any(each.spec.stage == "lr" for each in context.outcomes.values())
-        suited = rounded_up(steps, self._chunk)
-        total = max(found.total_steps, suited) if has_found and not facts.bags else suited
+        total = rounded_up(steps, self._chunk)
         after = found.over(facts.within_epochs(total, found.batch_size, self._chunk))
-        parts = ["this network has learnt best with linear decay on most recorded tasks"]
-        if after.total_steps == suited:
-            examples = f" for {facts.num_train} training examples" if facts.num_train else ""
-            parts.append(f"{steps} steps suit it{examples}")
+        examples = f" for {facts.num_train} training examples" if facts.num_train else ""
+        parts = [
+            "this network has learnt best with linear decay on most recorded tasks",
+            f"{steps} steps suit it{examples}",
+        ]
         return self.decision(
             context,
             f"{_headline(after)} to begin with",

@@ -96,11 +96,12 @@ class Ensemble(Stage):
             return []
         every, whole = single.spec.eval_every, _whole(context, single)
         left = context.left(self.name) - self._cost_of_predicting(context)
-        spare = bag.SPARE_LATER if self._members_of_bag(whole) else bag.SPARE
-        spared = left * (spare if context.facts.timed else 1.0)
-        given = whole.recipe, every, spared, context.facts.num_train
+        spared = left * (bag.SPARE if context.facts.timed else 1.0)
+        given = whole.recipe, every, spared, context.facts
         steps = bag.member_steps(*given, context.outcomes)
         repeats = self._repeats(whole, steps)
+        if context.facts.timed and bag.members(repeats, context.outcomes):
+            spared = left * bag.SPARE_LATER
         wanted = {name: each for repeat in repeats for name, each in repeat.items()}
         due = bag.due(repeats, steps, spared, context.outcomes)
         if not due and not bag.members(repeats, context.outcomes):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TRIAL = "probe"
 TRY_OUT = 50  # batches at the suggested rate
+TIMED = 100  # batches that tell what a step takes: two calls, the first of which traces
 SAFER = 3.0  # what a rate that diverges there is divided by
 
 
@@ -43,7 +44,8 @@ class ProbeValues(Values):
 class Probe(Stage):
     """Suggests a rate from a few single batches and tries it out for 50; it centers the grid, never
     replaces it. One that the user gave, or that the network's authors name, is where the
-    stages after it begin.
+    stages after it begin; of the latter a few batches tell what a step takes, since no stage before
+    the final training may train with them.
 
     Args:
         is_last: whether no stage comes after it: then the learning rate is what was asked for.
@@ -65,7 +67,7 @@ class Probe(Stage):
 
     def propose(self, context: Context) -> list[TrialSpec]:
         if self._is_known(context):
-            return []
+            return self._timing(context)
         starts = fresh_starts(context.recipe, self.name, TRIAL)
         missing = [spec for spec in starts if spec.trial not in context.outcomes]
         done = [context.outcomes[spec.trial] for spec in starts if spec.trial in context.outcomes]
@@ -127,6 +129,13 @@ class Probe(Stage):
         is_theirs = facts.starting_recipe.get("learning_rate") == recipe.learning_rate
         is_theirs = is_theirs and facts.knows_optimizer(recipe)
         return not self.is_last and (is_theirs or "learning_rate" in facts.given)
+
+    def _timing(self, context: Context) -> list[TrialSpec]:
+        """What tells how long a step takes, where a budget in seconds holds it."""
+        facts, recipe = context.facts, context.recipe
+        is_needed = facts.timed and facts.known_steps(recipe) and TRIAL not in context.outcomes
+        is_held = is_needed and TIMED <= context.left(self.name)
+        return [_spec(TRIAL, self.name, recipe, TIMED)] if is_held else []
 
     def _suggested(
         self, context: Context, parts: list[str], evidence: list[str], values: ProbeValues

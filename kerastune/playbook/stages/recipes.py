@@ -89,9 +89,12 @@ class Recipes(WholeTrainings):
     def decide(self, context: Context) -> Decision:
         base, tried = self._tried(context)
         if base is None or not full_training.is_comparable(base) or not tried:
-            held = f"its {context.facts.allowance} steps do not hold {LEAST_TRAININGS} trainings"
-            why = held if base is None or not tried else "its first training came to no end"
-            why = wording.KEPT if context.facts.keeps_recipe(context.recipe) else why
+            why = "its first training came to no end"
+            if context.facts.keeps_recipe(context.recipe):
+                why = wording.KEPT
+            elif base is None or not tried:
+                steps = context.facts.allowance
+                why = f"its {steps} steps do not hold {LEAST_TRAININGS} trainings"
             return self.decision(context, "No known recipes tried", wording.sentences([why]))
         best, outcome, gain = max(tried, key=lambda each: each[2].mean)
         kept = outcome if gain.is_gain else base

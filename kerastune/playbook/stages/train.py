@@ -40,16 +40,17 @@ class TrainValues(ChosenTrial):
 class Train(Stage):
     """Trains the recipe for its steps and chooses what is handed to the user.
 
-    What was tuned gets its regularizers back (P6). While the shortest training overfits, one of
-    half its steps follows, whose decay ends before that. Otherwise a
-    training of twice the steps follows (of all that are left where no further doubling would fit,
-    if that is at least half as many again), while the last one is expected to have gained: more
-    steps of the same recipe are likely to help, unless stage `regularize` saw that its own were
-    enough. Of all of them the one with the highest expected score is kept: they are paid for, a
-    longer one costs its user nothing any more. What an earlier stage trained already is not trained
-    again, unless regularizers are switched on again. Where the first one diverges, it is trained
-    again at a third of its learning rate, and at a ninth. In steps that no other length and no
-    later stage needs, the recipe is trained with other seeds, and the best on validation is kept.
+    Where the network names its steps, and other models follow, one training of so many is enough.
+    Of any other, what was tuned gets its regularizers back (P6). While the shortest training
+    overfits, one of half its steps follows, whose decay ends before that. Otherwise a training of
+    twice the steps follows (of all that are left where no further doubling would fit, if that is at
+    least half as many again), while the last one is expected to have gained: more steps of the same
+    recipe are likely to help, unless stage `regularize` saw that its own were enough. Of all of
+    them the one with the highest expected score is kept: they are paid for, a longer one costs its
+    user nothing any more. What an earlier stage trained already is not trained again, unless
+    regularizers are switched on again. Where the first one diverges, it is trained again at a third
+    of its learning rate, and at a ninth. In steps that no other length and no later stage needs,
+    the recipe is trained with other seeds, and the best on validation is kept.
 
     Where the longest of them overfits, and stage `regularize` had no budget to try anything, one of
     all steps that are left (up to eight times as many) has weight decay of a typical strength: more
@@ -119,7 +120,8 @@ class Train(Stage):
             return "given recipe"
         if untuned.has_tuned(self._tuning, context.outcomes):
             return "tuned recipe"
-        is_kept = context.facts.keeps_recipe(context.recipe)
+        facts, recipe = context.facts, context.recipe
+        is_kept = facts.keeps_recipe(recipe) and facts.knows_recipe(recipe)
         return "network's own recipe" if is_kept else "recipe as suggested, not tuned"
 
     def _steps(self, context: Context) -> TrainingSteps:

@@ -117,7 +117,7 @@ def test_where_whole_trainings_do_not_fit_those_of_a_bag_are_shorter():
     filled = [proposed(left) for left in (1300, 1790)]
     assert [len(specs) for specs in filled] == [6, 8]
     assert [specs[0].recipe.total_steps for specs in filled] == [200, 200]
-    steps = [bag.member_steps(RECIPE, 10, left, 500, {}) for left in (1190, 1200, 1390, 9999)]
+    steps = [bag.member_steps(RECIPE, 10, left, SMALL(), {}) for left in (1190, 1200, 1390, 9999)]
     assert steps == [230, 200, 230, 200]
     # Of more examples they are at least three quarters as long.
     assert {spec.recipe.total_steps for spec in proposed(800, known=many)} == {150}
@@ -132,16 +132,32 @@ def test_once_the_first_repeat_is_whole_less_of_the_time_is_spared():
         assert len(proposed(1000 + predicting + left, found, timed)) == count
 
 
+def test_members_of_a_new_longer_bag_are_begun_as_if_there_were_none():
+    found, longer = whole(repeats=1), RECIPE.over(1000)
+    found |= {"train-1000": trained("train-1000", longer, stage="train")}
+    timed = SMALL(timed=True, allowance=0)
+    predicting = stage(0.2, 0.2)._cost_of_predicting(Context(longer, timed, found))
+    spent = sum(each.steps for each in found.values() if each.spec.stage == "ensemble")
+    known = dataclasses.replace(timed, allowance=round(spent + predicting + 6250))
+    specs = stage(0.2, 0.2).propose(Context(longer, known, found))
+    assert sum(spec.recipe.total_steps for spec in specs) == 5 * 1000
+
+
+def test_members_take_no_more_epochs_than_the_user_allows():
+    known = SMALL(most_epochs=32)  # 200 steps of 64 of 400 examples
+    assert bag.member_steps(RECIPE, 10, 1190, known, {}) == 200
+
+
 def test_a_shorter_bag_that_was_begun_keeps_its_steps_until_half_as_many_more_fit():
     shorter = {}
     for name, (recipe, cut) in bag.repeats(RECIPE.over(100), 10, {})[0].items():
         shorter[name] = trained(name, recipe, **cut)
     found = single() | shorter
-    begun = [bag.member_steps(RECIPE, 50, left, 500, found) for left in (0, 700, 749, 750)]
+    begun = [bag.member_steps(RECIPE, 50, left, SMALL(), found) for left in (0, 700, 749, 750)]
     assert begun == [100, 100, 100, 150]
-    assert bag.member_steps(RECIPE.replace(momentum=0.5), 40, 600, 500, found) == 120
+    assert bag.member_steps(RECIPE.replace(momentum=0.5), 40, 600, SMALL(), found) == 120
     # Of an evaluation at the end alone none is shorter.
-    assert bag.member_steps(RECIPE, 200, 999, 500, {}) == 200
+    assert bag.member_steps(RECIPE, 200, 999, SMALL(), {}) == 200
     decision = decided(0.2, 0.2, found)
     assert decision.headline.startswith("Average of 5 models")
 
@@ -234,8 +250,12 @@ def test_a_network_that_names_its_steps_gets_a_bag_instead_of_a_longer_training(
     first = [steps(outcomes={}, bags=False, timed=True, allowance=n) for n in (599, 600)]
     assert [each._leaves > 0 for each in first] == [False, True]
     assert [each.due()[0].recipe.total_steps for each in first] == [550, 200]
-    wanted = [steps(outcomes={}, allowance=left).wanted for left in (1200, 900, 600, 599)]
-    assert wanted == [200, 150, 100, 200]
+    wanted = [steps(outcomes={}, allowance=left).wanted for left in (1200, 900, 402, 396)]
+    assert wanted == [200, 150, 67, 200]
+    # Its members, too, take a third of those steps at least.
+    known = SMALL(**names)
+    members = [bag.member_steps(RECIPE, 10, left, known, {}) for left in (600, 350, 330)]
+    assert members == [120, 70, 200]
     assert steps(outcomes={}, allowance=900, starting_steps=0).wanted == 200
     # Fewer steps, as an extension may find them, are too few for the network.
     assert steps(RECIPE.over(100), {}).wanted == 200

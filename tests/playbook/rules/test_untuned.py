@@ -41,7 +41,9 @@ def test_nothing_is_said_where_something_was_tuned_or_nothing_was_to_be():
     )
 
 
-@pytest.mark.parametrize("keeps, is_short, is_told", [(True, False, False), (True, True, True)])
+@pytest.mark.parametrize(
+    "keeps, is_short, is_told", [(True, False, False), (True, True, True), (False, False, True)]
+)
 def test_a_recipe_that_stays_the_network_s_own_does_not_lack_time(keeps, is_short, is_told):
     playbook = SimpleNamespace(
         keeps_recipe=keeps,

@@ -121,24 +121,14 @@ def test_a_decay_that_came_with_the_recipe_is_not_in_the_comparison():
     ]
 
 
-@pytest.mark.parametrize("steps, wanted", [(8000, 8000), (1000, TOTAL)])
-def test_a_network_that_names_its_steps_decays_over_them_or_over_more_that_were_found(
-    steps, wanted
-):
+@pytest.mark.parametrize("steps", [8000, 1000])
+def test_a_network_that_names_its_steps_decays_over_them_whatever_was_found(steps):
     known = facts(starting_recipe={"optimizer": RECIPE.optimizer}, starting_steps=steps)
     assert proposed(known=known) == {}
     spec = dataclasses.replace(HELPED[0].spec, trial="lr-1", stage="lr")
     decision = decided(dataclasses.replace(HELPED[0], spec=spec), known=known)
     after = decision.after
-    assert (after.decay, after.total_steps, decision.values.total_steps) == (
-        "linear",
-        wanted,
-        wanted,
-    )
-    if steps == 1000:  # a bag follows, which gains more than a longer training
-        found = dataclasses.replace(HELPED[0], spec=spec)
-        bagged = dataclasses.replace(known, bags=True)
-        assert decided(found, known=bagged).after.total_steps == 1000
+    assert (after.decay, after.total_steps, decision.values.total_steps) == ("linear", steps, steps)
     for other in (
         dataclasses.replace(known, starting_recipe={"optimizer": "lion"}),
         dataclasses.replace(known, given=frozenset({"decay"})),

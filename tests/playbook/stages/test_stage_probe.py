@@ -269,6 +269,13 @@ def test_a_learning_rate_that_the_network_s_authors_name_is_not_probed():
     assert begun == Recipe("adam", 0.004, batch_size=64, beta_2=0.95)  # 8 steps in an epoch
     context = Context(begun, facts, {})
     assert Probe().propose(context) == []
+    # Where it names its steps, two calls tell how long one takes, before seconds are divided.
+    named = dataclasses.replace(facts, starting_steps=800, timed=True)
+    for changes, count in (({}, 1), ({"timed": False}, 0), ({"allowance": 99}, 0)):
+        known = Context(begun, dataclasses.replace(named, **changes), {})
+        specs = Probe().propose(known)
+        assert len(specs) == count and all(spec.until == 100 for spec in specs)
+        assert all(spec.recipe.learning_rate == 0.004 for spec in specs)
     decision = Probe().decide(context)
     assert decision.after == begun and decision.headline == "Learning rate 0.004 to begin with"
     # The baseline is Keras's defaults all the same.
