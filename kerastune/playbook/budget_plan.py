@@ -125,7 +125,9 @@ class BudgetPlan:
         known = progress.known_steps * (progress.seconds_per_step if self.in_seconds else 1)
         return max(FINAL_FRACTION * total, min(known, MOST_FINAL * total))
 
-    def share(self, stage: Stage, left: float, final: float, reserve: float = 0.0) -> float:
+    def share(
+        self, stage: Stage, left: float, final: float, reserve: float = 0.0, refit: float = 0.0
+    ) -> float:
         """What a stage may spend, in the unit of the budget; 0 where that is less than it needs.
 
         Args:
@@ -133,13 +135,14 @@ class BudgetPlan:
             left: of the budget.
             final: that the last training has at least, as `final_part`.
             reserve: of what is left, for the training after the stage.
+            refit: of the budget, for a training on all examples.
         """
         if self.is_short:
             return stage.share * left if stage.suggests or stage.share == 1 else 0
         found = self._in_search(stage, left, max(final, reserve))
         if stage.leads:
             # A budget that is not short holds this much beside half of it.
-            half = self._in_search(stage, left, FINAL_FRACTION * self._total)
+            half = self._in_search(stage, left, FINAL_FRACTION * (self._total - refit))
             found = max(found, min(half, self.least(stage)))
         return self._if_enough(stage, found)
 
@@ -177,7 +180,8 @@ class BudgetPlan:
     def share_now(self, stage: Stage, progress: Progress) -> float:
         """What a stage that begins now may spend, in the unit of the budget."""
         left = max(self.trials_end(progress) - progress.spent, 0.0)
-        return self.share(stage, left, self.final_part(progress), self.reserve(stage, progress))
+        reserve = self.reserve(stage, progress)
+        return self.share(stage, left, self.final_part(progress), reserve, progress.refit)
 
     @property
     def last_training(self) -> Stage | None:
@@ -221,7 +225,7 @@ class BudgetPlan:
         found, left, final = [], self.trials_end(progress), self.final_part(progress)
         for stage in self.stages:
             reserve = self.reserve(stage, progress) if stage is at_work else 0.0
-            share = self.share(stage, left, final, reserve)
+            share = self.share(stage, left, final, reserve, progress.refit)
             has_rest = bool(share) and share >= left
             would_have = self._in_search(stage, left, max(final, reserve))
             lacks = would_have if stage.share and not share else None

@@ -11,7 +11,9 @@ from kerastune.playbook.rules import expected_gain
 from kerastune.recipe import Recipe
 from kerastune.trial import Outcome
 
-BATCH = 64  # examples of a step, that a network's steps are of
+# Of the steps that a network names: examples of one; the fewest, whatever the number of examples;
+# and steps of one call of the train function, in which a limit of epochs is told.
+BATCH, FEWEST, CALL = 64, 800, 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,18 +82,21 @@ class Facts:
     def known_steps(self, recipe: Recipe) -> int:
         """`starting_steps` or as many as the limit of epochs allows, where a recipe has the
         optimizer that they were found with and decays linearly, and the user gave nothing that they
-        follow from; else 0. A network that names no batch size names steps of `BATCH` examples.
+        follow from; else 0. A network that names no batch size names steps of `BATCH` examples;
+        of others there are as many as take as many examples, at least `FEWEST`.
         """
         is_free = not self.given & {"decay", "total_steps", "learning_rate", "batch_size"}
         is_theirs = self.knows_optimizer(recipe) and recipe.decay == "linear"
         if not (self.starting_steps and is_free and is_theirs):
             return 0
-        times = 1 if "batch_size" in self.starting_recipe else BATCH / recipe.batch_size
-        return self.within_epochs(round(times * self.starting_steps), recipe.batch_size, 1)
+        steps = self.starting_steps
+        if steps > FEWEST and "batch_size" not in self.starting_recipe:
+            steps = max(rounded_up(steps * BATCH / recipe.batch_size, CALL), FEWEST)
+        return self.within_epochs(steps, recipe.batch_size, CALL)
 
     def knows_recipe(self, recipe: Recipe) -> bool:
-        """Whether the network names learning rate, batch size and steps, as they were recorded, and
-        a bag follows: that gains more than what the first steps with others tell.
+        """Whether the network names learning rate and steps, as they were recorded, and there may
+        be a bag: that gains more than what the first steps with others tell.
         """
         names_rate = "learning_rate" in self.starting_recipe
         return self.bags and names_rate and self.known_steps(recipe) > 0

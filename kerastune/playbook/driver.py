@@ -118,7 +118,9 @@ class Playbook:
         """Whether no stage changes what the network names, learning rate and all, however long the
         budget.
         """
-        facts, recipe = self._facts, self.recipe
+        decided = self.in_force
+        recipe = extending.first_recipe(decided) if decided else self.recipe
+        facts = self._facts
         return facts.keeps_recipe(recipe) and facts.knows_recipe(recipe)
 
     @property

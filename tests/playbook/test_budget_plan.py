@@ -175,9 +175,9 @@ def test_steps_that_a_network_names_have_up_to_two_thirds_of_the_budget():
         lr = next(stage for stage in plan.stages if stage.name == "lr")
         assert plan.share_now(lr, now) == pytest.approx(0.4 * (plan.trials_end(now) - final))
     # A budget that is not called short holds a comparison of learning rates.
-    for budget in ("1000steps", "1100steps", "15s", "17s"):
-        plan = planned(budget)
-        now = begun(plan, 0.01, known_steps=800)
+    for budget, refit in itertools.product(("1000steps", "1100steps", "17s", "31s", "40s"), REFITS):
+        plan = planned(budget, refit)
+        now = begun(plan, 0.02, known_steps=800)
         lr = next(stage for stage in plan.stages if stage.name == "lr")
         assert plan.is_short or plan.share_now(lr, now) >= plan.least(lr)
     plan = planned("20000steps")

@@ -151,10 +151,11 @@ def member_steps(
     known = begun(recipe, outcomes)
     if known and fits < LENGTHENED * known[-1]:
         return known[-1]
-    part = SHORTEST if facts.num_train <= FEW else WHOLE
-    named = SHORTER * facts.known_steps(recipe) if facts.num_train > FEW else 0
-    least = max(min(named or np.inf, part * recipe.total_steps), 1)
-    return fits if fits >= least else recipe.total_steps
+    least = (SHORTEST if facts.num_train <= FEW else WHOLE) * recipe.total_steps
+    named = SHORTER * facts.known_steps(recipe)
+    if facts.num_train > FEW and 0 < named <= recipe.total_steps:
+        least = named
+    return fits if fits >= max(least, 1) else recipe.total_steps
 
 
 def repeats(

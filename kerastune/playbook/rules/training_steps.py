@@ -100,13 +100,13 @@ class TrainingSteps:
         budget in seconds, for few of them; a whole bag's trainings, where there may be one and the
         budget holds it.
         """
-        facts = self.context.facts
+        facts, recipe = self.context.facts, self.context.recipe
         if self.leaves and facts.bags:
-            if facts.allowance >= bag.trainings(facts, self.context.recipe) * self.wanted:
+            if facts.allowance >= bag.trainings(facts, recipe.over(self.asked)) * self.wanted:
                 return bag.part(facts.timed)
             if facts.timed:
                 return 0.0
-        in_time = LEAST_KNOWN if facts.known_steps(self.context.recipe) else LEAST_IN_TIME
+        in_time = LEAST_KNOWN if facts.known_steps(recipe) else LEAST_IN_TIME
         least, spare = (in_time, SPARE) if facts.timed else (2, 1.0)
         has_others = self.leaves and facts.allowance >= least * self.wanted
         return 1 - spare * (1 - self.leaves) if has_others else 0.0
@@ -123,7 +123,7 @@ class TrainingSteps:
         """Steps of the first training, whatever the budget holds."""
         recipe, facts = self.context.recipe, self.context.facts
         known = facts.known_steps(recipe) if self.tuned else 0
-        return max(self.stretch * recipe.total_steps, self._within_epochs(known, self.chunk))
+        return known or self.stretch * recipe.total_steps
 
     def due(self) -> list[TrialSpec]:
         """The segment to train next; none where the number of steps can be chosen."""
@@ -217,10 +217,10 @@ class TrainingSteps:
         return max(self.wanted, _filling(self.wanted, left))
 
     def _other_total(self, left: int) -> int:
-        """Steps of one more training, 0 for none: none where those that the network names are
-        enough, fewer where the shortest overfits, else more while that may pay. Where earlier
-        stages trained much shorter ones alone, those wanted come first: what overfits and what pays
-        can't be told from the others.
+        """Steps of one more training, 0 for none: none where a bag follows those that the network
+        names, fewer where the shortest overfits, else more while that may pay. Where earlier stages
+        trained much shorter ones alone, those wanted come first: what overfits and what pays can't
+        be told from the others.
         """
         shortest, longest = steps_of(self.runs[0]), steps_of(self.runs[-1])
         facts, recipe = self.context.facts, self.context.recipe

@@ -131,11 +131,11 @@ class Probe(Stage):
         return not self.is_last and (is_theirs or "learning_rate" in facts.given)
 
     def _timing(self, context: Context) -> list[TrialSpec]:
-        """What tells how long a step takes, where a budget in seconds holds it."""
+        """What tells how long a step takes, of a budget in seconds."""
         facts, recipe = context.facts, context.recipe
         is_needed = facts.timed and facts.known_steps(recipe) and TRIAL not in context.outcomes
-        is_held = is_needed and TIMED <= context.left(self.name)
-        return [_spec(TRIAL, self.name, recipe, TIMED)] if is_held else []
+        # How many steps the allowance holds is a guess before anything was timed.
+        return [_spec(TRIAL, self.name, recipe, TIMED)] if is_needed and facts.allowance else []
 
     def _suggested(
         self, context: Context, parts: list[str], evidence: list[str], values: ProbeValues

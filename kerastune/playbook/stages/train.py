@@ -40,8 +40,8 @@ class TrainValues(ChosenTrial):
 class Train(Stage):
     """Trains the recipe for its steps and chooses what is handed to the user.
 
-    Where the network names its steps, and other models follow, one training of so many is enough.
-    Of any other, what was tuned gets its regularizers back (P6). While the shortest training
+    Where the network names its steps, and a bag follows, one training of so many is enough. Of any
+    other, what was tuned gets its regularizers back (P6). While the shortest training
     overfits, one of half its steps follows, whose decay ends before that. Otherwise a training of
     twice the steps follows (of all that are left where no further doubling would fit, if that is at
     least half as many again), while the last one is expected to have gained: more steps of the same

@@ -143,6 +143,13 @@ def test_members_of_a_new_longer_bag_are_begun_as_if_there_were_none():
     assert sum(spec.recipe.total_steps for spec in specs) == 5 * 1000
 
 
+def test_a_limit_of_epochs_is_told_in_whole_calls_as_the_recipe_has_it():
+    names = {"optimizer": RECIPE.optimizer, "batch_size": 256}
+    known = SMALL(num_train=3000, starting_recipe=names, starting_steps=1400, most_epochs=20)
+    recipe = RECIPE.replace(batch_size=256)  # 235 steps are 20 epochs
+    assert known.known_steps(recipe) == 200 and bag.trainings(known, recipe) == 6
+
+
 def test_members_take_no_more_epochs_than_the_user_allows():
     known = SMALL(most_epochs=32)  # 200 steps of 64 of 400 examples
     assert bag.member_steps(RECIPE, 10, 1190, known, {}) == 200
@@ -256,9 +263,13 @@ def test_a_network_that_names_its_steps_gets_a_bag_instead_of_a_longer_training(
     known = SMALL(**names)
     members = [bag.member_steps(RECIPE, 10, left, known, {}) for left in (600, 350, 330)]
     assert members == [120, 70, 200]
+    shorter = [bag.member_steps(RECIPE.over(80), 10, left, known, {}) for left in (350, 300)]
+    assert shorter == [70, 80]
     assert steps(outcomes={}, allowance=900, starting_steps=0).wanted == 200
     # Fewer steps, as an extension may find them, are too few for the network.
-    assert steps(RECIPE.over(100), {}).wanted == 200
+    for total in (100, 3000):
+        other = steps(RECIPE.over(total), {})
+        assert other.wanted == 200 and other._leaves == pytest.approx(5 / 6)
 
 
 # What it is worth

@@ -1,12 +1,14 @@
 """A search that tuned nothing says so, with a budget that would."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
-from fake_trainer import CHUNK
+from fake_trainer import CHUNK, facts
 
 from kerastune.budget import Budget
 from kerastune.playbook.budget_plan import BudgetPlan
+from kerastune.playbook.driver import Playbook
 from kerastune.playbook.rules import untuned
 from kerastune.playbook.stages.baseline import Baseline
 from kerastune.playbook.stages.learning_rate import LearningRate
@@ -55,3 +57,16 @@ def test_a_recipe_that_stays_the_network_s_own_does_not_lack_time(keeps, is_shor
     settings = SimpleNamespace(refit=False)
     searched = SimpleNamespace(playbook=playbook, settings=settings, extension=None)
     assert bool(Search._untuned(searched)) == is_told
+
+
+def test_a_recipe_stays_the_network_s_own_where_the_baseline_is_returned_too():
+    own, names = Recipe("adam", 0.004), {"optimizer": "adam", "learning_rate": 0.004}
+    baseline = Recipe("adam", 0.001, decay="none")
+    known = facts(bags=True, starting_recipe=names, starting_steps=800)
+    for after, expected in ((own, True), (baseline, True)):
+        decided = SimpleNamespace(stage="train", before=own, after=after)
+        playbook = SimpleNamespace(in_force=[decided], recipe=after, _facts=known)
+        assert Playbook.keeps_recipe.fget(playbook) == expected
+    other = dataclasses.replace(known, starting_recipe={"optimizer": "adam"})
+    playbook = SimpleNamespace(in_force=[], recipe=own, _facts=other)
+    assert not Playbook.keeps_recipe.fget(playbook)  # its learning rate is tuned

@@ -271,7 +271,12 @@ def test_a_learning_rate_that_the_network_s_authors_name_is_not_probed():
     assert Probe().propose(context) == []
     # Where it names its steps, two calls tell how long one takes, before seconds are divided.
     named = dataclasses.replace(facts, starting_steps=800, timed=True)
-    for changes, count in (({}, 1), ({"timed": False}, 0), ({"allowance": 99}, 0)):
+    for changes, count in (
+        ({}, 1),
+        ({"timed": False}, 0),
+        ({"allowance": 26}, 1),
+        ({"allowance": 0}, 0),
+    ):
         known = Context(begun, dataclasses.replace(named, **changes), {})
         specs = Probe().propose(known)
         assert len(specs) == count and all(spec.until == 100 for spec in specs)
