@@ -13,6 +13,7 @@ from kerastune import cross_validate
 from kerastune.cli import entry
 from kerastune.export import from_run, versions
 from kerastune.models import hypermodels
+from kerastune.playbook.rules import full_training
 from kerastune.recipe import Recipe
 from kerastune.runtime import screen
 from kerastune.study.database import Record
@@ -190,6 +191,7 @@ def test_what_was_interrupted_goes_on_and_ends_the_same_and_the_line_on_the_scre
     shown = []
     kept = lambda self, done, left, words: shown.append((round(400 * done), left, words))  # noqa: E731
     monkeypatch.setattr(screen.Terminal, "bar", kept)
+    monkeypatch.setattr(full_training, "LEAST_SEGMENT", 50)
     counted["most"] = 5  # in the middle of the second fold
     with pytest.raises(KeyboardInterrupt):
         crossed_in(tmp_path)

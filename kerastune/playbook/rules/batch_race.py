@@ -9,10 +9,10 @@ import functools
 
 from kerastune.analysis import curves
 from kerastune.playbook.context import Context, evaluation_interval, rounded_up
-from kerastune.playbook.rules import batch_grid, ranking, rate_check
+from kerastune.playbook.rules import batch_grid, ranking, rate_grid
 from kerastune.playbook.rules.batch_grid import other_optimizer
 from kerastune.playbook.rules.ranking import Standing
-from kerastune.playbook.rules.rate_check import NEIGHBORS
+from kerastune.playbook.rules.rate_grid import NEIGHBORS
 from kerastune.playbook.rules.successive_halving import (
     Progress,
     affordable,
@@ -248,7 +248,7 @@ class Race:
         if winner in (None, self.incumbent):
             return []
         for examples in reversed([count for count in self.rungs if count <= self.progress.rung]):
-            pairs = rate_check.neighbors(winner, self.candidates[winner]).items()
+            pairs = rate_grid.neighbors(winner, self.candidates[winner]).items()
             specs = [
                 spec for name, setting in pairs if (spec := self.spec(name, setting, examples))
             ]
@@ -260,8 +260,8 @@ class Race:
         """The trial of a setting at the learning rate that falls fastest and deepest, and whether
         its neighbors were tried.
         """
-        others = rate_check.neighbors(name, self.candidates[name])
-        return rate_check.best(
+        others = rate_grid.neighbors(name, self.candidates[name])
+        return rate_grid.best(
             self.trial(name), [self.context.outcomes.get(each) for each in others]
         )
 

@@ -12,9 +12,9 @@ import numpy as np
 from kerastune.analysis import curves
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, evaluation_interval, rounded_up
-from kerastune.playbook.rules import full_training, ranking, rate_check
+from kerastune.playbook.rules import full_training, ranking, rate_grid
 from kerastune.playbook.rules.ranking import Standing
-from kerastune.playbook.rules.rate_check import NEIGHBORS
+from kerastune.playbook.rules.rate_grid import NEIGHBORS
 from kerastune.playbook.rules.successive_halving import (
     Progress,
     affordable,
@@ -252,11 +252,11 @@ class ModelSearch:
 
     def _at_other_rates(self) -> dict[str, Recipe]:
         name = self.winner[0]
-        return rate_check.neighbors(name, self.trained[name].spec.recipe)
+        return rate_grid.neighbors(name, self.trained[name].spec.recipe)
 
     def at_best_rate(self) -> tuple[Outcome, bool]:
         """The winner's trial at the learning rate that falls fastest and deepest, and whether its
         neighbors were tried.
         """
         others = [self.context.outcomes.get(name) for name in self._at_other_rates()]
-        return rate_check.best(self.trained[self.winner[0]], others)
+        return rate_grid.best(self.trained[self.winner[0]], others)

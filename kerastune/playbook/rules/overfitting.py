@@ -81,3 +81,9 @@ def is_worse(evaluation: dict, run: Outcome, facts: Facts) -> bool:
     is_fraction = objective.direction == "max" and 0 <= min(best, value) <= max(best, value) <= 1
     noise = np.sqrt(best * (1 - best) / facts.num_validation) if is_fraction else RISE * abs(best)
     return objective.gain(best) - objective.gain(value) > noise
+
+
+def ends_worse(run: Outcome, facts: Facts) -> bool:
+    """Whether a whole training ends worse on validation than it had been."""
+    is_whole = run.steps >= run.spec.recipe.total_steps and run.diverged_at is None
+    return is_whole and run.example_scores is not None and is_worse(run.evals[-1], run, facts)

@@ -9,9 +9,9 @@ import functools
 
 from kerastune.budget import MOST_GROWTH
 from kerastune.playbook import wording
-from kerastune.playbook.context import Context, Facts, rounded_up
+from kerastune.playbook.context import Context, rounded_up
 from kerastune.playbook.rules import bag, batch_grid, full_training, regularizers
-from kerastune.playbook.rules.overfitting import is_cut_short, is_worse, overfitting
+from kerastune.playbook.rules.overfitting import ends_worse, is_cut_short, overfitting
 from kerastune.playbook.stages.baseline import TRIAL as BASELINE
 from kerastune.playbook.stages.class_weights import Weights
 from kerastune.playbook.stages.decay import Decay
@@ -226,7 +226,7 @@ class TrainingSteps:
         facts, recipe = self.context.facts, self.context.recipe
         if facts.keeps_recipe(recipe) and self._is_long_enough(longest):
             return 0
-        if _overfits(self.runs[0], facts):
+        if ends_worse(self.runs[0], facts):
             half = shortest // 2 // self.chunk * self.chunk
             return half if half <= left else 0
         if LEAST_LENGTHENING * longest <= self.wanted:
@@ -241,12 +241,11 @@ class TrainingSteps:
         return longer if longer >= LEAST_LENGTHENING * longest else 0
 
     def _is_long_enough(self, steps: int) -> bool:
-        """Whether others follow a training, and gain more than a longer one: the network names its
-        steps, and a bag follows, or no more models than are worth it.
-        """
+        """Whether others follow a training of as many steps as the network names, and gain more."""
         facts = self.context.facts
-        is_known = self._leaves > 0 and 0 < facts.known_steps(self.context.recipe) <= steps
-        return is_known and (facts.bags or facts.allowance < MANY * steps)
+        if not (self._leaves and 0 < facts.known_steps(self.context.recipe) <= steps):
+            return False
+        return facts.bags or facts.allowance < MANY * steps
 
     def _within_epochs(self, steps: int, unit: int) -> int:
         return self.context.facts.within_epochs(steps, self.context.recipe.batch_size, unit)
@@ -315,13 +314,6 @@ def _filling(steps: int, left: int) -> int:
     would be lost.
     """
     return steps if left >= 3 * steps else left
-
-
-def _overfits(run: Outcome, facts: Facts) -> bool:
-    """Whether a whole training ends worse on validation than it had been."""
-    if run.steps < steps_of(run) or run.diverged_at is not None or run.example_scores is None:
-        return False
-    return is_worse(run.evals[-1], run, facts)
 
 
 def _pays(runs: list[Outcome], context: Context) -> bool:

@@ -18,7 +18,7 @@ from kerastune.analysis import curves
 from kerastune.playbook import wording
 from kerastune.playbook.context import Context, Facts, rounded_up
 from kerastune.playbook.decision import Decision, Values
-from kerastune.playbook.rules import unmoved
+from kerastune.playbook.rules import rate_grid, unmoved
 from kerastune.playbook.rules.convergence import convergence
 from kerastune.playbook.rules.successive_halving import Progress, cost, goes_no_further, halve
 from kerastune.playbook.stages.base import Stage
@@ -27,8 +27,6 @@ from kerastune.trial import Outcome, TrialSpec
 if TYPE_CHECKING:
     from kerastune.playbook.stages.stage_setup import Setup
 
-HIGHEST, LOWEST = 10.0, 1e-7
-FINER = (0.3, 0.5, 2.0, 3.0)  # times the best coarse rate (S1.2: 0.003, 0.005 ... 0.03 around 0.01)
 SURVIVORS = (3, 2, 1)  # most trials that go on after the first horizons, and after later ones
 
 
@@ -93,22 +91,22 @@ class LearningRate(Stage):
             return []
         tried = _by_rate(context.outcomes)
         horizon = self.first_horizon(context)
-        if unmoved.is_everything(tried, HIGHEST):
+        if unmoved.is_everything(tried, rate_grid.HIGHEST):
             return []
-        for rates in (_coarse, _finer):
+        for rates in (rate_grid.coarse, rate_grid.finer):
             wanted = [rate for rate in rates(context, tried, horizon) if rate not in tried]
             if wanted:
                 specs = [self._spec(context, rate, None, horizon) for rate in wanted]
                 # Of the finer ones, the first tell something without the others.
                 held = max(context.left(self.name) // horizon, 0)
-                specs = specs[:held] if rates is _finer else specs
+                specs = specs[:held] if rates is rate_grid.finer else specs
                 return self._affordable(specs, context)
         return self._affordable(self._progress(context, tried, horizon).behind, context)
 
     def decide(self, context: Context) -> Decision:
         tried = _by_rate(context.outcomes)
         evidence = [tried[rate].spec.trial for rate in sorted(tried)]
-        if unmoved.is_everything(tried, HIGHEST):
+        if unmoved.is_everything(tried, rate_grid.HIGHEST):
             spent = context.spent(self.name)
             values = LearningRateValues(tuple(sorted(tried)), steps_spent=spent, moves=False)
             headline = "No learning rate moves the loss: the search ends"
@@ -168,7 +166,8 @@ class LearningRate(Stage):
 
         def survivors(alive: list[float], horizon: int, limit: int) -> list[float]:
             known = {rate: tried[rate] for rate in alive}
-            leader, guess = _leader(known, horizon, context.facts.guess), context.facts.guess
+            guess = context.facts.guess
+            leader = rate_grid.leader(known, horizon, guess)
             return [] if leader is None else _survivors(known, leader, horizon, limit, guess)
 
         def go_on(alive: list[float], horizon: int) -> tuple[list[float], list[TrialSpec]]:
@@ -185,7 +184,7 @@ class LearningRate(Stage):
         """The learning rate that leads in the last comparison; `None` if all diverged."""
         progress = self._progress(context, tried, self.first_horizon(context))
         compared = {rate: tried[rate] for rate in progress.compared}
-        return _leader(compared, progress.rung, context.facts.guess)
+        return rate_grid.leader(compared, progress.rung, context.facts.guess)
 
     def _spec(self, context: Context, rate, earlier, until) -> TrialSpec:
         every = self._interval(context)
@@ -201,7 +200,7 @@ class LearningRate(Stage):
 def _numbers(context: Context, tried: dict[float, Outcome], rate: float) -> str:
     outcome, recipe = tried[rate], context.recipe
     others = sorted((r for r in tried if r != rate), key=lambda r: abs(np.log(r / rate)))
-    loss = f"smoothed loss {_last(outcome, outcome.steps):.3g} after {outcome.steps} steps"
+    loss = f"smoothed loss {rate_grid.last(outcome, outcome.steps):.3g} after {outcome.steps} steps"
     beside = f"({_neighbors(tried, rate, others[:2])}){_alike(tried, rate, context)}"
     return wording.sentences(
         [
@@ -249,72 +248,8 @@ def _by_rate(outcomes: dict[str, Outcome]) -> dict[float, Outcome]:
     }
 
 
-def _leader(tried: dict[float, Outcome], horizon: int, guess: float) -> float | None:
-    """Rate whose curve falls fastest and deepest; ties and equals go to the lower rate."""
-    rates = sorted(tried)
-    index = curves.fastest_and_deepest([_curve(tried[rate], horizon) for rate in rates], guess)
-    return None if index is None else rates[index]
-
-
-def _curve(outcome: Outcome, horizon: int | None) -> np.ndarray:
-    """Losses up to a horizon; those of a trial that diverged end in NaN, so that no rule takes it
-    for a sound one.
-    """
-    losses = outcome.losses[:horizon]
-    return np.append(losses, np.nan) if outcome.diverged_at is not None else losses
-
-
-def _last(outcome: Outcome, horizon: int) -> float:
-    return float(curves.smoothed(_curve(outcome, horizon))[-1])
-
-
 def _mean(outcome: Outcome, horizon: int) -> float:
-    return float(curves.smoothed(_curve(outcome, horizon)).mean())
-
-
-def _coarse(context, tried, horizon) -> list[float]:
-    """Decades around the suggested rate; one more beyond the best while that is on the edge."""
-    center = int(np.clip(np.round(np.log10(context.recipe.learning_rate)), -5, 0))
-    decades = {center - 1, center, center + 1}
-    if unmoved.is_so_far(tried):
-        decades |= set(range(center, round(np.log10(HIGHEST)) + 1))
-    while all(_decade(d) in tried for d in decades):
-        done = {_decade(d): tried[_decade(d)] for d in decades}
-        best = _leader(done, horizon, context.facts.guess)
-        beyond = max(decades) + 1 if best == _decade(max(decades)) else min(decades) - 1
-        on_edge = best is None or best in (_decade(max(decades)), _decade(min(decades)))
-        if not on_edge or not LOWEST <= _decade(beyond) <= HIGHEST:
-            break
-        decades.add(beyond)
-    return [_decade(d) for d in sorted(decades)]
-
-
-def _finer(context, tried, horizon) -> list[float]:
-    """Rates between the best decade and its neighbors (S1.2): those beside the better neighbor
-    first, and of these the one halfway.
-    """
-    decades = {
-        rate: outcome for rate, outcome in tried.items() if rate == _decade(round(np.log10(rate)))
-    }
-    best = _leader(decades, horizon, context.facts.guess)
-    if best is None:
-        return []
-    center = round(np.log10(best))
-    above, below = (
-        _last(decades[rate], horizon) if rate in decades else np.inf
-        for rate in (_decade(center + 1), _decade(center - 1))
-    )
-    is_above = np.nan_to_num(above, nan=np.inf) < np.nan_to_num(below, nan=np.inf)
-    ordered = sorted(FINER, key=lambda each: ((each > 1) != is_above, -abs(np.log(each))))
-    return [_rounded(best * factor) for factor in ordered]
-
-
-def _decade(exponent: int) -> float:
-    return float(f"1e{int(exponent)}")
-
-
-def _rounded(rate: float) -> float:
-    return float(f"{rate:.1g}")
+    return float(curves.smoothed(rate_grid.curve(outcome, horizon)).mean())
 
 
 def _is_done(outcome: Outcome, horizon: int, facts: Facts) -> bool:
@@ -327,7 +262,7 @@ def _survivors(
 ) -> list[float]:
     """The leader, and then the best others that are not hopeless, `limit` in all."""
     rates = sorted(alive)
-    last = np.array([_last(alive[rate], horizon) for rate in rates])
+    last = np.array([rate_grid.last(alive[rate], horizon) for rate in rates])
     fall = curves.fall_of(float(alive[leader].losses[0]), np.nanmin(last), guess)
     lost = curves.hopeless(last, noise=curves.CONVERGED_SHARE * fall)
     hopeful = [rate for rate, gone in zip(rates, lost) if not gone and rate != leader]
@@ -343,9 +278,9 @@ def _neighbors(tried: dict[float, Outcome], rate: float, others: list[float]) ->
             parts.append(f"{other:g} diverged at step {outcome.diverged_at}")
             continue
         common = min(outcome.steps, tried[rate].steps)
-        pair = f"{_last(outcome, common):.3g} against {_last(tried[rate], common):.3g}"
-        parts.append(f"{other:g} {pair} at step {common}")
-        if _last(outcome, common) < _last(tried[rate], common):
+        theirs, own = (rate_grid.last(each, common) for each in (outcome, tried[rate]))
+        parts.append(f"{other:g} {theirs:.3g} against {own:.3g} at step {common}")
+        if theirs < own:
             means = f"{_mean(outcome, common):.3g} against {_mean(tried[rate], common):.3g}"
             parts[-1] += f", about as deep but slower: {means} on the way"
     return "; ".join(parts) or "no other was trained"
@@ -360,7 +295,7 @@ def _alike(tried: dict[float, Outcome], rate: float, context: Context) -> str:
         common = min(outcome.steps, chosen.steps)
         if other == rate or outcome.diverged_at is not None or not common:
             continue
-        ends = [_last(each, common) for each in (outcome, chosen)]
+        ends = [rate_grid.last(each, common) for each in (outcome, chosen)]
         fall = curves.fall_of(float(chosen.losses[0]), min(ends), context.facts.guess)
         noise = curves.CONVERGED_SHARE * fall
         alike += [other] * (abs(ends[0] - ends[1]) <= noise)

@@ -14,10 +14,11 @@ from kerastune.playbook import context
 from kerastune.playbook.context import Context, spent
 from kerastune.playbook.decision import Decision
 from kerastune.playbook.rules.convergence import Convergence, convergence
+from kerastune.playbook.rules.rate_grid import FINER
 from kerastune.playbook.stages import registry
 from kerastune.playbook.stages.baseline import Baseline, BaselineValues
 from kerastune.playbook.stages.batch import Batch
-from kerastune.playbook.stages.learning_rate import FINER, LearningRate
+from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.recipes import Recipes
 from kerastune.playbook.stages.regularize import Regularize
 from kerastune.playbook.stages.stage_setup import Setup

@@ -7,8 +7,9 @@ from kerastune.analysis.trial_curves import Curves
 from kerastune.budget import Budget
 from kerastune.playbook.driver import Playbook
 from kerastune.playbook.rules import unmoved
+from kerastune.playbook.rules.rate_grid import HIGHEST
 from kerastune.playbook.stages.base import Context
-from kerastune.playbook.stages.learning_rate import HIGHEST, LearningRate
+from kerastune.playbook.stages.learning_rate import LearningRate
 from kerastune.playbook.stages.train import Train
 from kerastune.recipe import Recipe
 from kerastune.study.database import Study
