@@ -213,8 +213,7 @@ def known_steps(num_examples: int, most: float = math.inf) -> int:
     800 steps.
 
     On the recorded tasks (`runs/universe_folds.py`), of up to 5,000 images, a quarter of them is
-    0.4 points worse on the mean, and three times as many gain nothing. With 48,000 images of
-    Fashion-MNIST 12,300 steps are 0.3 points worse than 24,600 (`runs/README.md`).
+    0.4 points worse on the mean, and three times as many gain nothing.
 
     Args:
         num_examples: training examples, at least 1.
