@@ -108,6 +108,10 @@ class Facts:
         """
         return self.bags and self.known_steps(recipe) > 0 and not self.given
 
+    def keeps_all(self, recipe: Recipe) -> bool:
+        """Whether no stage changes what the network names, its learning rate among it."""
+        return self.keeps_recipe(recipe) and self.knows_recipe(recipe)
+
     def recorded_as(self, recipe: Recipe) -> str:
         """What a recipe is among recorded gains, as `rules.expected_gain.prior` takes it."""
         return expected_gain.BUILT_IN if self.knows_optimizer(recipe) else recipe.optimizer

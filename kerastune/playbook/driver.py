@@ -120,8 +120,7 @@ class Playbook:
         """
         decided = self.in_force
         recipe = extending.first_recipe(decided) if decided else self.recipe
-        facts = self._facts
-        return facts.keeps_recipe(recipe) and facts.knows_recipe(recipe)
+        return self._facts.keeps_all(recipe)
 
     @property
     def in_force(self) -> list[Decision]:

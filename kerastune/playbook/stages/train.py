@@ -120,8 +120,7 @@ class Train(Stage):
             return "given recipe"
         if untuned.has_tuned(self._tuning, context.outcomes):
             return "tuned recipe"
-        facts, recipe = context.facts, context.recipe
-        is_kept = facts.keeps_recipe(recipe) and facts.knows_recipe(recipe)
+        is_kept = context.facts.keeps_all(context.recipe)
         return "network's own recipe" if is_kept else "recipe as suggested, not tuned"
 
     def _steps(self, context: Context) -> TrainingSteps:
